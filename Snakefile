@@ -1,0 +1,39 @@
+"""memloc: from raw images to every figure. Stages are in rules/, in the order data flows."""
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: Path(workflow.basedir) / "config.yaml"
+
+
+report: "docs/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/measure.smk"
+include: "rules/score.smk"
+include: "rules/intervene.smk"
+include: "rules/experiments.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    splits,
+    encoders,
+    scores,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.build_report.output,
+        rules.collect_claims.output,
+        figure_files,

@@ -1,0 +1,143 @@
+"""Checking a configuration before any job starts. Imports neither torch nor pandas."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from memloc.datasets import SOURCES, missing
+from memloc.encoders import ENCODERS, choose_layers
+from memloc.errors import InputError
+from memloc.experiments import EXPERIMENTS
+from memloc.frameworks import FRAMEWORKS
+from memloc.provenance import ROOT
+
+Config = Mapping[str, Any]
+SCHEMA = ROOT / "schemas" / "config.schema.yaml"
+
+
+def check(config: Config) -> None:
+    """Raise an InputError for the first thing that is wrong: schema first, then what keys say about one another."""
+    for message in [*_against_schema(config), *_across_keys(config)]:
+        raise InputError(message)
+
+
+def _against_schema(config: Config) -> Iterable[str]:
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    for error in errors:
+        # An error of a combined schema is best told by what failed inside it.
+        while error.context:
+            error = error.context[0]
+        path = ".".join(str(part) for part in error.absolute_path)
+        if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
+            known = _known(error.schema)
+            for key in error.instance:
+                if key not in known and repr(str(key)) in error.message:
+                    yield f"config: {_dot(path, key)}: unknown key{_meant(str(key), known)}"
+        elif error.validator == "required":
+            key = error.message.split("'")[1]
+            yield f"config: {_dot(path, key)}: missing; add it (config.yaml shows every key)"
+        elif error.validator == "enum":
+            choices = ", ".join(map(str, error.validator_value))
+            yield f"config: {path}: {error.instance!r} is none of {choices}"
+        elif error.validator == "type":
+            yield f"config: {path}: {error.instance!r} is not of type {error.validator_value}"
+        else:
+            yield f"config: {path}: {error.message}"
+
+
+def _across_keys(config: Config) -> Iterable[str]:
+    datasets, encoders = config["datasets"], config["encoders"]
+    for name, dataset in datasets.items():
+        key = f"datasets.{name}"
+        if dataset["source"] not in SOURCES:
+            yield f"config: {key}.source: {_none_of(dataset['source'], SOURCES)}"
+            continue
+        source, path = SOURCES[dataset["source"]], dataset.get("path")
+        if path is None and source.folder is None:
+            yield f"config: {key}.path: missing; source {dataset['source']} needs the folder of its files"
+        for file in missing(dataset["source"], path):
+            yield f"config: {key}: {file} is missing in {path or source.folder}; {source.hint}"
+    for name, encoder in encoders.items():
+        key = f"encoders.{name}"
+        if encoder["framework"] not in FRAMEWORKS:
+            yield f"config: {key}.framework: {_none_of(encoder['framework'], FRAMEWORKS)}"
+        if encoder["architecture"] not in ENCODERS:
+            yield f"config: {key}.architecture: {_none_of(encoder['architecture'], ENCODERS)}"
+        else:
+            try:
+                choose_layers(encoder["architecture"], config["measure"]["layers"])
+            except InputError as error:
+                yield f"config: {error}"
+        if encoder["dataset"] not in datasets:
+            yield f"config: {key}.dataset: {_none_of(encoder['dataset'], datasets)}"
+            continue
+        split = datasets[encoder["dataset"]].get("split")
+        if split is None:
+            yield f"config: datasets.{encoder['dataset']}.split: missing; encoder {name} is trained on this dataset"
+            continue
+        if config["score"]["neighbours"] > split["shared"]:
+            yield f"config: score.neighbours: {config['score']['neighbours']} of {split['shared']} shared images; lower it"
+        if encoder["recipe"]["batch_size"] > split["shared"] + min(split["candidate"], split["independent"]):
+            size = encoder["recipe"]["batch_size"]
+            yield f"config: {key}.recipe.batch_size: {size} is more than the images of one epoch; lower it"
+        if encoder["recipe"]["warmup_epochs"] > encoder["recipe"]["epochs"]:
+            yield f"config: {key}.recipe.warmup_epochs: more than the {encoder['recipe']['epochs']} epochs; lower it"
+    for name, experiment in active(config).items():
+        key = f"experiments.{name}"
+        for encoder in experiment["encoders"]:
+            if encoder not in encoders:
+                yield f"config: {key}.encoders: {_none_of(encoder, encoders)}"
+        for task in [*experiment.get("tasks", []), *filter(None, [experiment.get("task")])]:
+            if task not in datasets:
+                yield f"config: {key}.task: {_none_of(task, datasets)}"
+        for encoder in experiment["encoders"]:
+            split = datasets.get(encoders.get(encoder, {}).get("dataset"), {}).get("split", {})
+            if 2 * experiment.get("group_size", 0) > split.get("candidate", 1 << 60):
+                yield f"config: {key}.group_size: two groups don't fit into {split['candidate']} candidates; lower it"
+
+
+def active(config: Config) -> dict[str, dict[str, Any]]:
+    """Experiments that aren't switched off."""
+    return {name: value for name, value in config["experiments"].items() if value is not None}
+
+
+def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
+    """By input name, the files (below the results folder) that an experiment reads, one for each encoder and seed."""
+    experiment = config["experiments"][name]
+    inputs = EXPERIMENTS[experiment["kind"]].inputs
+    return {
+        key: [
+            pattern.format(experiment=name, encoder=encoder, seed=seed)
+            for encoder in experiment["encoders"]
+            for seed in config["encoders"][encoder]["seeds"]
+        ]
+        for key, pattern in inputs.items()
+    }
+
+
+def _known(schema: Any) -> list[str]:
+    known = list(schema.get("properties", {}))
+    for part in schema.get("allOf", []):
+        known += part["then"].get("properties", {})
+    return sorted(set(known))
+
+
+def _dot(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _meant(key: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"
+
+
+def _none_of(value: str, known: Iterable[str]) -> str:
+    return f"{value!r} is none of {', '.join(known)}"

@@ -1,0 +1,226 @@
+"""Datasets: raw files in, verified uint8 arrays out.
+
+``SOURCES`` is the registry: a name, the files it needs, the function that reads them. Nothing here imports
+torch until a source is read, so the workflow can look names and files up while it plans.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloc import io
+from memloc.errors import InputError
+from memloc.provenance import ROOT, file_sha256
+
+PARTS = ("train", "test")
+IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images [n, channels, height, width] uint8 and labels [n] int64 of one part."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from.
+
+    Attributes:
+        read: (folder, part, image size) to a Part and its class names.
+        files: the files the folder must hold; empty where that depends on the user.
+        folder: where the files lie unless ``path`` says otherwise; None makes ``path`` compulsory.
+        hint: what a user can do when a file is missing.
+    """
+
+    read: Callable[[Path, str, int], tuple[Part, list[str]]]
+    files: tuple[str, ...]
+    folder: Path | None
+    hint: str
+
+
+def prepare(
+    source: str, *, path: str | None, classes: Sequence[int] | None, image_size: int
+) -> tuple[dict[str, Part], dict[str, Any]]:
+    """Read a source, verify it and keep the chosen classes, relabelled 0, 1, 2, ... in the order given.
+
+    Args:
+        source: a name in SOURCES.
+        path: folder of the raw files; None takes the source's own.
+        classes: labels to keep; None keeps all.
+        image_size: side of the square images that come out; smaller images are padded with black, others resized.
+    Returns:
+        The parts by name and a description: class names, sizes, hashes, per-channel mean and standard deviation.
+    Raises:
+        InputError: a file is missing, altered or unreadable, or a class doesn't exist.
+    """
+    entry = SOURCES[source]
+    folder = Path(path) if path is not None else entry.folder
+    if folder is None:
+        raise InputError(f"datasets: source {source} needs a path: name the folder of the raw files")
+    for name in missing(source, path):
+        raise InputError(f"{folder / name}: missing; {entry.hint}")
+    _verify(folder)
+    parts: dict[str, Part] = {}
+    names: list[str] = []
+    for part in PARTS:
+        parts[part], names = entry.read(folder, part, image_size)
+        if classes is not None:
+            absent = [c for c in classes if not 0 <= c < len(names)]
+            if absent:
+                raise InputError(f"datasets: classes {absent} don't exist in {source}, which has 0 to {len(names) - 1}")
+            parts[part] = _keep(parts[part], classes)
+    if classes is not None:
+        names = [names[c] for c in classes]
+    pixels = parts["train"].images.reshape(*parts["train"].images.shape[:2], -1)
+    description = {
+        "source": source,
+        "folder": str(folder),
+        "classes": names,
+        "image_size": image_size,
+        "channels": int(pixels.shape[1]),
+        "mean": [round(float(v), 6) for v in pixels.mean(axis=(0, 2)) / 255],
+        "std": [round(float(v), 6) for v in pixels.std(axis=(0, 2)) / 255],
+        "sizes": {name: len(part.labels) for name, part in parts.items()},
+        "sha256": {name: array_sha256(part.images, part.labels) for name, part in parts.items()},
+    }
+    return parts, description
+
+
+def missing(source: str, path: str | None) -> list[str]:
+    """Names of the files a source lacks."""
+    entry = SOURCES[source]
+    folder = Path(path) if path is not None else entry.folder
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        return ["."]
+    return [name for name in entry.files if not (folder / name).exists()]
+
+
+def load(folder: str | Path, part: str) -> Part:
+    """Map one prepared part into memory."""
+    images = io.load_array(Path(folder) / f"{part}_images.npy")
+    labels = io.load_array(Path(folder) / f"{part}_labels.npy")
+    return Part(images, np.asarray(labels))
+
+
+def array_sha256(*arrays: NDArray[Any]) -> str:
+    """SHA-256 over shapes, types and bytes of arrays."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.shape}{array.dtype}".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
+
+
+def _keep(part: Part, classes: Sequence[int]) -> Part:
+    rows = np.flatnonzero(np.isin(part.labels, classes))
+    relabel = {label: new for new, label in enumerate(classes)}
+    return Part(part.images[rows], np.array([relabel[int(label)] for label in part.labels[rows]], dtype=np.int64))
+
+
+def _verify(folder: Path) -> None:
+    """Hold every file named in the folder's SHA256SUMS, where there is one, against its hash."""
+    sums = folder / "SHA256SUMS"
+    if not sums.exists():
+        return
+    for line in sums.read_text().splitlines():
+        expected, _, name = line.partition("  ")
+        if not (folder / name).exists():
+            raise InputError(f"{folder / name}: missing, though SHA256SUMS lists it; restore it (git checkout)")
+        if file_sha256(folder / name) != expected:
+            raise InputError(f"{folder / name}: altered or truncated (SHA-256 differs from SHA256SUMS); restore it")
+
+
+_FASHION = [
+    "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+]  # fmt: skip
+_IDX = tuple(f"{part}-{kind}.gz" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+
+
+def _fashion_mnist(folder: Path, part: str, image_size: int) -> tuple[Part, list[str]]:
+    """Unpack the idx files into a temporary folder and let torchvision's own dataset read them."""
+    from torchvision.datasets import FashionMNIST
+
+    with tempfile.TemporaryDirectory() as root:
+        raw = Path(root) / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        for name in _IDX:
+            try:
+                (raw / name.removesuffix(".gz")).write_bytes(gzip.decompress((folder / name).read_bytes()))
+            except (OSError, EOFError) as error:
+                raise InputError(f"{folder / name}: not a complete gzip file ({error}); get it again") from error
+        try:
+            dataset = FashionMNIST(root, train=part == "train")
+        except (AssertionError, ValueError, RuntimeError) as error:
+            raise InputError(f"{folder}: not Fashion-MNIST's idx files ({error}); get them again") from error
+        images, labels = dataset.data.numpy(), dataset.targets.numpy().astype(np.int64)
+    if len(images) != len(labels):
+        raise InputError(f"{folder}: {len(images)} {part} images but {len(labels)} labels; get the files again")
+    return Part(_fit(images[:, None], image_size), labels), _FASHION
+
+
+def _fit(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    before = size - images.shape[-1]
+    if before < 0:
+        raise InputError(f"datasets: image_size {size} is smaller than the {images.shape[-1]} pixels of the images")
+    pad = (before // 2, before - before // 2)
+    return np.pad(images, ((0, 0), (0, 0), pad, pad))
+
+
+def _folder(folder: Path, part: str, image_size: int) -> tuple[Part, list[str]]:
+    """Images in ``<folder>/<train|test>/<class>/``, resized to a square, as three channels."""
+    from PIL import Image, UnidentifiedImageError
+
+    classes = sorted(child.name for child in (folder / "train").iterdir() if child.is_dir())
+    if not classes:
+        raise InputError(f"{folder / 'train'}: no class folders; put images into {folder / 'train'}/<class>/")
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        for file in sorted((folder / part / name).glob("*")):
+            if file.suffix.lower() not in IMAGE_TYPES:
+                continue
+            try:
+                with Image.open(file) as image:
+                    resized = image.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR)
+            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+                raise InputError(f"{file}: not a readable image ({error}); repair or remove it") from error
+            images.append(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
+            labels.append(label)
+    if not images:
+        raise InputError(f"{folder / part}: no images ({', '.join(IMAGE_TYPES)}) in its class folders")
+    return Part(np.stack(images), np.array(labels, dtype=np.int64)), classes
+
+
+SOURCES: dict[str, Source] = {
+    "fashion-mnist-12k": Source(
+        read=_fashion_mnist,
+        files=(*_IDX, "SHA256SUMS"),
+        folder=ROOT / "data" / "fashion-mnist-12k",
+        hint="restore the repository's data folder (git checkout data)",
+    ),
+    "fashion-mnist": Source(
+        read=_fashion_mnist,
+        files=_IDX,
+        folder=None,
+        hint="torchvision.datasets.FashionMNIST(root, download=True) puts it into <root>/FashionMNIST/raw",
+    ),
+    "folder": Source(
+        read=_folder,
+        files=("train", "test"),
+        folder=None,
+        hint="put images into <path>/train/<class>/ and <path>/test/<class>/",
+    ),
+}

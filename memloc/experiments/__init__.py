@@ -1,0 +1,135 @@
+"""Experiments by kind. Each is an entry here and a module of the same name with three things:
+
+- ``CLAIMS``: what the paper says, by id, written down before any result.
+- ``analyse(inputs, options)``: score files to the figure's table and an estimate for every claim.
+- ``draw(table, images)``: that table to a figure.
+
+The entry holds what the workflow must know to plan: it is imported without pandas, matplotlib or torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+POINTS = "scores/{encoder}/seed{seed}/points.parquet"
+ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
+UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
+REPLICATES = "scores/{encoder}/f/seed{seed}/replicates.npz"
+UNTRAINED_UNITS = "scores/{encoder}/untrained/seed{seed}/units.parquet"
+UNTRAINED_REPLICATES = "scores/{encoder}/untrained/seed{seed}/replicates.npz"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An entry of EXPERIMENTS.
+
+    Attributes:
+        title: of the figure.
+        paper: the tables and figures of the paper it answers.
+        caption: what the figure shows, for a reader who sees nothing else.
+        inputs: files below the results folder, by name, with {encoder}, {seed} and {experiment} to fill in.
+    """
+
+    title: str
+    paper: str
+    caption: str
+    inputs: Mapping[str, str]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "layermem": Experiment(
+        title="Memorization by layer",
+        paper="Tables 1 and 18",
+        caption=(
+            "Left: LayerMem of every layer in three estimators. As published it is the mean SSLMem of the candidates, "
+            "which contains the offset between two separately trained encoders; the external images, which neither "
+            "encoder has seen, show that offset alone. Corrected by it, or with the roles of f and g crossed over, "
+            "LayerMem is what training on an image does. Middle: increment of crossed LayerMem from layer to layer. "
+            "Right: the most and the least memorized candidates, chosen on one half of the augmentation draws and "
+            "scored on the other, and the same choice among external images as a null. Bands and bars: 95 % bootstrap "
+            "intervals over points nested in seeds."
+        ),
+        inputs={"points": POINTS},
+    ),
+    "unitmem": Experiment(
+        title="Memorization by unit",
+        paper="Figure 1",
+        caption=(
+            "Left: distribution over units of UnitMem on candidates, layer by layer. Middle: its mean on candidates "
+            "(in training), on as many external images (never seen) and in the untrained encoder. Right: excess "
+            "UnitMem, candidates minus external images: the part that is owed to training on the images. Bands: 95 % "
+            "bootstrap intervals over points nested in seeds, centred on the estimate."
+        ),
+        inputs={
+            "units": UNITS,
+            "replicates": REPLICATES,
+            "untrained_units": UNTRAINED_UNITS,
+            "untrained_replicates": UNTRAINED_REPLICATES,
+        },
+    ),
+    "ssl_vs_supervised": Experiment(
+        title="Single images or classes: self-supervised against supervised units",
+        paper="Figures 2 and 3",
+        caption=(
+            "Top: UnitMem against ClassMem of every unit, first and last layer; above the diagonal a unit answers to a "
+            "single image more than to a class. Bottom: means by layer with 95 % intervals. The dotted line is ClassMem "
+            "after the labels are shuffled: what the metric shows where no unit knows a class."
+        ),
+        inputs={"units": UNITS, "replicates": REPLICATES},
+    ),
+    "atypicality": Experiment(
+        title="Which images are memorized",
+        paper="Figures 1 and 7, Tables 11 and 12",
+        caption=(
+            "Top: the most and the least memorized candidates of the first seed. Bottom left: SSLMem at the last layer "
+            "against atypicality (distance to the nearest shared images in the features of g, which never saw them), "
+            "both as ranks, for candidates. Bottom middle: rank correlation for candidates and, as a null, for external "
+            "images. Bottom right: mean UnitMem within each layer of the top 10 % of units on the most, and on the least, "
+            "memorized candidates. Bars: 95 % bootstrap intervals over points nested in seeds."
+        ),
+        inputs={
+            "points": POINTS,
+            "atypicality": ATYPICALITY,
+            "units": UNITS,
+            "measures": "measures/{encoder}/f/seed{seed}.npz",
+        },
+    ),
+    "pruning": Experiment(
+        title="Pruning units by UnitMem",
+        paper="Table 6",
+        caption=(
+            "Accuracy of a new linear probe after the units of highest, of lowest and of random UnitMem are made to put "
+            "out exactly zero, the given fraction in every layer. Bars: 95 % bootstrap intervals over test images nested "
+            "in seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+    ),
+    "finetuning": Experiment(
+        title="Fine-tuning layers by LayerMem increment",
+        paper="Table 5",
+        caption=(
+            "Test accuracy on a task that training never saw, after fine-tuning a new head and k layers: those whose "
+            "crossed LayerMem rises most, or the last ones. Bars: 95 % bootstrap intervals over test images nested in "
+            "seeds. Dashed: the head alone."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+    ),
+}
+
+
+def module(kind: str) -> ModuleType:
+    """The module of an experiment.
+
+    Raises:
+        KeyError: ``kind`` is not a key of EXPERIMENTS; nothing else is ever imported.
+    """
+    EXPERIMENTS[kind]
+    return importlib.import_module(f"memloc.experiments.{kind}")
+
+
+def as_list(files: str | Sequence[str]) -> list[str]:
+    """The files of a named input, which Snakemake hands over as a bare string where there is one."""
+    return [files] if isinstance(files, str) else list(files)

@@ -1,0 +1,198 @@
+"""Which images are memorized: atypical ones, and those that own memorizing units (paper, Figures 1 and 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc import plotting
+from memloc.claims import Claim, Finding
+from memloc.experiments.inputs import Inputs, rows_of, wide
+from memloc.metrics.alignment import extremes
+from memloc.metrics.stats import Estimate, Sample, bootstrap, nest, rank_correlation, ranks
+from memloc.metrics.units import unitmem
+from memloc.streams import generator
+
+CLAIMS = {
+    "atypicality.correlation": Claim(
+        "Section 4.1", "Atypical images are memorized most: rank correlation of SSLMem and atypicality, candidates"
+    ),
+    "atypicality.correlation-excess": Claim(
+        "with a null", "That correlation is higher on candidates than on external images"
+    ),
+    "atypicality.owners": Claim(
+        "Figure 1, Table 12", "Units that memorize more belong to more memorized images: rank correlation, last layer"
+    ),
+    "atypicality.top-owners": Claim(
+        "Table 12", "Owners of the last layer's top 10 % of units are more memorized than the other candidates"
+    ),
+    "atypicality.units": Claim(
+        "Figure 7, Table 11", "UnitMem is higher on the most than on the least memorized points: smallest difference over layers"
+    ),
+    "atypicality.units-excess": Claim(
+        "with a null", "That difference, averaged over layers, is larger than the same choice gives on external images"
+    ),
+}
+TOP = 0.1
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Correlations, owners of units and UnitMem of the extremes; every candidate's SSLMem and atypicality."""
+    tables, findings = [], []
+    size, replicates = options["group_size"], options["replicates"]
+    for encoder in inputs.encoders():
+        points, units = inputs.tables("points", encoder), inputs.tables("units", encoder)
+        joined = [_join(p, a) for p, a in zip(points, inputs.tables("atypicality", encoder), strict=True)]
+        correlation = bootstrap(
+            [{group: _pair(j, group) for group in ("candidate", "external")} for j in joined],
+            lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
+            replicates=replicates,
+            seed=0,
+        )
+        owned = [_owned(u, j) for u, j in zip(units, joined, strict=True)]
+        owners = bootstrap([{"unit": o} for o in owned], lambda s: _rho(s["unit"]), replicates=replicates, seed=0)
+        advantage = bootstrap(
+            [_top_owners(o, j) for o, j in zip(owned, joined, strict=True)],
+            lambda s: s["owner"].mean() - s["other"].mean(),
+            replicates=replicates,
+            seed=0,
+        )
+        chosen = [_extremes(p, size) for p in points]
+        layers, extreme = _extreme_units(inputs.arrays("measures", encoder), chosen, replicates)
+        gap = {group: extreme[group, "most"] - extreme[group, "least"] for group in ("candidate", "external")}
+
+        tables.append(rows_of(correlation, ["candidate", "external"], encoder=encoder, series="correlation"))
+        tables += [
+            rows_of(extreme["candidate", kind], layers, encoder=encoder, series=f"{kind} memorized")
+            for kind in ("most", "least")
+        ]
+        tables += [
+            _every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)
+        ]
+        n, seeds = len(_pair(joined[0], "candidate")), len(points)
+        effects = {
+            "atypicality.correlation": (correlation[0], n),
+            "atypicality.correlation-excess": (correlation[0] - correlation[1], n),
+            "atypicality.owners": (owners, len(owned[0])),
+            "atypicality.top-owners": (advantage, n),
+            "atypicality.units": (gap["candidate"].map(lambda v: v.min(axis=-1)), size),
+            "atypicality.units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
+        }
+        findings += [Finding(claim, encoder, effect, k, seeds) for claim, (effect, k) in effects.items()]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _join(points: pd.DataFrame, atypicality: pd.DataFrame) -> pd.DataFrame:
+    """Last-layer SSLMem beside atypicality, one row a point."""
+    last = points[points["layer"] == points["layer"].iloc[-1]]
+    return atypicality.merge(last[["point", "sslmem"]], on="point", validate="one_to_one")
+
+
+def _pair(joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
+    return joined.loc[joined["group"] == group, ["sslmem", "atypicality"]].to_numpy(dtype=np.float64)
+
+
+def _rho(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    return rank_correlation(pairs[:, 0], pairs[:, 1])
+
+
+def _owned(units: pd.DataFrame, joined: pd.DataFrame) -> NDArray[np.float64]:
+    """[units, 3] of the last layer: SSLMem of the owner, UnitMem, the owner. Units that nothing excites are left out."""
+    last = units[(units["group"] == "candidate") & (units["layer"] == units["layer"].iloc[-1]) & (units["owner"] >= 0)]
+    merged = last.merge(joined, left_on="owner", right_on="point", validate="many_to_one")
+    return merged[["sslmem", "unitmem", "owner"]].to_numpy(dtype=np.float64)
+
+
+def _top_owners(owned: NDArray[np.float64], joined: pd.DataFrame) -> Sample:
+    """SSLMem of the distinct points that own the top units, and of all other candidates."""
+    top = np.argsort(-owned[:, 1], kind="stable")[: max(1, round(TOP * len(owned)))]
+    candidates = joined[joined["group"] == "candidate"]
+    mine = candidates["point"].isin(owned[top, 2])
+    return {"owner": candidates.loc[mine, "sslmem"].to_numpy(), "other": candidates.loc[~mine, "sslmem"].to_numpy()}
+
+
+def _extremes(points: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """Most and least memorized points of candidates and of external images, by last-layer SSLMem."""
+    out = {}
+    for group in ("candidate", "external"):
+        scores = wide(points, group, "sslmem").iloc[:, -1]
+        for kind, rows in zip(("most", "least"), extremes(scores.to_numpy(), size), strict=True):
+            out[group, kind] = scores.index.to_numpy()[rows]
+    return out
+
+
+def _extreme_units(
+    measures: list[dict[str, NDArray[Any]]], chosen: list[dict[tuple[str, str], NDArray[np.int64]]], replicates: int
+) -> tuple[list[str], dict[tuple[str, str], Estimate]]:
+    """Mean UnitMem of each layer's top 10 % of units on each group of extreme points."""
+    layers = [str(name) for name in measures[0]["layers"] if f"views/{name}" in measures[0]]
+    estimates = {}
+    for key in chosen[0]:
+        values, drawn = [], []
+        for seed, (arrays, points) in enumerate(zip(measures, chosen, strict=True)):
+            rows = np.flatnonzero(np.isin(arrays["points"], points[key]))
+            rng = generator("extremes", seed, *key)
+            views = [arrays[f"views/{layer}"][rows].astype(np.float64) for layer in layers]
+            values.append([_top_mean(v) for v in views])
+            resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(replicates))
+            drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
+        estimates[key] = nest(np.array(values), np.array(drawn), seed=0)
+    return layers, estimates
+
+
+def _top_mean(views: NDArray[np.float64]) -> float:
+    values = np.sort(unitmem(views))
+    return float(values[-max(1, round(TOP * len(values))) :].mean())
+
+
+def _every_point(
+    joined: pd.DataFrame, chosen: dict[tuple[str, str], NDArray[np.int64]], *, encoder: str, run: int
+) -> pd.DataFrame:
+    mine = joined[joined["group"] == "candidate"].copy()
+    mine["place"] = ""
+    for kind in ("most", "least"):
+        order = {point: place for place, point in enumerate(chosen["candidate", kind])}
+        place = mine["point"].map(order)
+        mine.loc[place.notna(), "place"] = kind + " " + place.dropna().astype(int).astype(str)
+    return mine.assign(encoder=encoder, series="point", run=run)
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """The images themselves above; scatter, correlations and UnitMem of the extremes below."""
+    encoder = table["encoder"].iloc[0]
+    mine = table[table["encoder"] == encoder].set_index("series")
+    points = mine.loc["point"]
+    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=6)
+    axes[0, 0].remove()
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.35])
+    strips = above.subfigures(1, 2)
+    first = points[points["run"] == 0]
+    for strip, kind in zip(strips, ("most", "least"), strict=True):
+        strip.suptitle(f"{kind} memorized candidates", fontsize=9)
+        grid = strip.subplots(3, 8)
+        for place, axis in enumerate(grid.flat):
+            row = first[first["place"] == f"{kind} {place}"]
+            if len(row):
+                plotting.thumbnail(axis, images[int(row["point"].iloc[0])])
+            else:
+                axis.axis("off")
+    scatter, correlation, extreme = below.subplots(1, 3)
+    for _, run in points.groupby("run"):
+        x, y = (ranks(run[name].to_numpy()) / len(run) for name in ("atypicality", "sslmem"))
+        scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
+    scatter.set(title=f"{encoder}: candidates of all seeds", xlabel="atypicality (rank)", ylabel="SSLMem (rank)")
+    rho = mine.loc["correlation"]
+    colours = [plotting.COLOURS[name] for name in rho["layer"]]
+    correlation.bar(rho["layer"], rho["value"], color=colours, width=0.5)
+    plotting.whiskers(correlation, range(len(rho)), rho)
+    plotting.zero(correlation)
+    correlation.set(title="SSLMem against atypicality", ylabel="rank correlation")
+    for name in ("most memorized", "least memorized"):
+        plotting.profile(extreme, mine.loc[name], label=name)
+    extreme.set(title="top 10 % of units on each group", xlabel="layer", ylabel="mean UnitMem")
+    plotting.legend(extreme)
+    return figure

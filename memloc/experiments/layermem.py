@@ -1,0 +1,106 @@
+"""LayerMem by layer, in three estimators, and of the most and least memorized points (paper, Tables 1 and 18)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc import plotting
+from memloc.claims import Claim, Finding
+from memloc.experiments.inputs import Inputs, numbered, positions, rows_of, wide
+from memloc.metrics.alignment import ESTIMATORS, extremes, increments, layermem
+from memloc.metrics.stats import Sample, bootstrap, rank_correlation
+
+CLAIMS = {
+    "layermem.last": Claim("Table 1", "The last layer memorizes: its crossed LayerMem is above 0"),
+    "layermem.rises": Claim("Table 1", "LayerMem rises with depth: rank correlation of layer and crossed LayerMem"),
+    "layermem.last-over-first": Claim("Table 1", "The last layer memorizes more than the first (crossed)"),
+    "layermem.every-increment": Claim("Table 1", "LayerMem rises in every layer: smallest crossed increment"),
+    "layermem.not-monotone": Claim(
+        "Table 1", "The highest increment is not the last layer's: highest earlier crossed increment minus the last"
+    ),
+    "layermem.groups": Claim(
+        "Table 1", "The most memorized points have higher LayerMem than the least in every layer: smallest difference"
+    ),
+    "layermem.groups-excess": Claim(
+        "Table 1, with a null", "That difference, at the last layer, is larger than the same choice gives on external images"
+    ),
+}
+SERIES = [*ESTIMATORS, "external images", "most memorized", "least memorized", "most, external", "least, external"]
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Profiles of every series over layers, increments, and the claims' effects."""
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        seeds = inputs.tables("points", encoder)
+        layers = list(dict.fromkeys(seeds[0]["layer"]))
+        samples = [_sample(points, options["group_size"]) for points in seeds]
+        profiles = bootstrap(samples, _profiles, replicates=options["replicates"], seed=0)
+        series = dict(zip(SERIES, (profiles[i] for i in range(len(SERIES))), strict=True))
+        main = np.array([layers.index(name) for name in numbered(layers)])
+        crossed = series["crossed"].map(lambda v: v[..., main])
+        rising = crossed.map(increments)
+        tables += [rows_of(series[name], layers, encoder=encoder, series=name) for name in SERIES]
+        tables.append(rows_of(rising, numbered(layers), encoder=encoder, series="increment"))
+        gap = series["most memorized"] - series["least memorized"]
+        null = series["most, external"] - series["least, external"]
+        n = len(samples[0]["candidate"])
+        effects = {
+            "layermem.last": (crossed[-1], n),
+            "layermem.rises": (crossed.map(lambda v: rank_correlation(positions(numbered(layers)) + 0 * v, v)), n),
+            "layermem.last-over-first": (crossed[-1] - crossed[0], n),
+            "layermem.every-increment": (rising.map(lambda v: v[..., 1:].min(axis=-1)), n),
+            "layermem.not-monotone": (rising.map(lambda v: v[..., 1:-1].max(axis=-1) - v[..., -1]), n),
+            "layermem.groups": (gap.map(lambda v: v.min(axis=-1)), options["group_size"]),
+            "layermem.groups-excess": ((gap - null)[-1], options["group_size"]),
+        }
+        findings += [Finding(claim, encoder, effect, k, len(seeds)) for claim, (effect, k) in effects.items()]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _sample(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.float64]]:
+    """SSLMem [points, layers] of each group; extremes chosen at the last layer on one half, scored on the other."""
+    sample = {group: wide(points, group, "sslmem").to_numpy() for group in ("candidate", "independent", "external")}
+    for group in ("candidate", "external"):
+        score = wide(points, group, "sslmem_score").to_numpy()
+        most, least = extremes(wide(points, group, "sslmem_choose").to_numpy()[:, -1], size)
+        sample |= {f"most {group}": score[most], f"least {group}": score[least]}
+    return sample
+
+
+def _profiles(sample: Sample) -> NDArray[np.float64]:
+    groups = sample["candidate"], sample["independent"], sample["external"]
+    extreme = ("most candidate", "least candidate", "most external", "least external")
+    return np.stack(
+        [layermem(*groups, estimator=estimator) for estimator in ESTIMATORS]
+        + [sample["external"].mean(axis=0)]
+        + [sample[name].mean(axis=0) for name in extreme]
+    )
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Three panels an encoder: estimators, increments, groups."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
+    for row, encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder].set_index("series")
+        for name in (*ESTIMATORS, "external images"):
+            plotting.profile(row[0], mine.loc[name], label=name, dashed=name == "external images")
+        rise = mine.loc["increment"].dropna(subset=["value"])
+        row[1].bar(rise["layer"], rise["value"], color=plotting.COLOURS["crossed"], width=0.6)
+        plotting.whiskers(row[1], range(len(rise)), rise)
+        for name in SERIES[4:]:
+            plotting.profile(row[2], mine.loc[name], label=name, dashed="external" in name)
+        row[0].set(title=f"{encoder}: LayerMem", ylabel="LayerMem", xlabel="layer")
+        row[1].set(title="increment of crossed LayerMem", ylabel="increment", xlabel="layer")
+        row[2].set(title="most and least memorized", ylabel="mean SSLMem", xlabel="layer")
+        for axis in row:
+            plotting.zero(axis)
+        plotting.legend(row[0])
+        plotting.legend(row[2])
+    return figure

@@ -1,0 +1,101 @@
+"""UnitMem against ClassMem, self-supervised against supervised (paper, Figures 2 and 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc import plotting
+from memloc.claims import Claim, Finding
+from memloc.experiments.inputs import Inputs, positions, rows_of
+from memloc.experiments.unitmem import layer_means
+from memloc.metrics.stats import rank_correlation
+
+CLAIMS = {
+    "ssl_vs_supervised.ssl-images": Claim(
+        "Figure 2", "SSL units memorize single images rather than classes: smallest mean UnitMem minus ClassMem over layers"
+    ),
+    "ssl_vs_supervised.supervised-classes": Claim(
+        "Figure 3", "Supervised units of the last layer memorize classes rather than images: mean ClassMem minus UnitMem"
+    ),
+    "ssl_vs_supervised.classes-rise": Claim(
+        "Figure 3", "ClassMem rises with depth under supervision: rank correlation of layer and mean ClassMem"
+    ),
+    "ssl_vs_supervised.interaction": Claim(
+        "Figures 2 and 3", "Last layer: ClassMem minus UnitMem is higher under supervision than under SSL"
+    ),
+    "ssl_vs_supervised.interaction-depth": Claim(
+        "Figures 2 and 3", "That difference grows from the first layer to the last"
+    ),
+    "ssl_vs_supervised.beyond-sampling": Claim(
+        "with a null", "Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"
+    ),
+}
+METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Layer means of both metrics and ClassMem's null for both encoders, and every unit of the first and last layer."""
+    ssl, supervised = inputs.encoders()
+    tables, means = [], {}
+    for encoder in (ssl, supervised):
+        units = inputs.tables("units", encoder)
+        layers = list(dict.fromkeys(units[0]["layer"]))
+        means[encoder] = layer_means(inputs, "units", "replicates", encoder)
+        for label, metric in METRICS.items():
+            tables.append(rows_of(means[encoder]["candidate", metric], layers, encoder=encoder, series=label))
+        for run, table in enumerate(units):
+            ends = table[(table["group"] == "candidate") & table["layer"].isin([layers[0], layers[-1]])]
+            columns = ["layer", "unit", "unitmem", "classmem"]
+            tables.append(ends[columns].assign(encoder=encoder, series="unit", run=run))
+
+    def metric(encoder: str, name: str):  # type: ignore[no-untyped-def]
+        return means[encoder]["candidate", name]
+
+    n = len(units[0]) // units[0]["group"].nunique()
+    class_over_image = {e: metric(e, "classmem") - metric(e, "unitmem") for e in (ssl, supervised)}
+    beyond = {e: metric(e, "classmem") - metric(e, "classmem_shuffled") for e in (ssl, supervised)}
+    gap = class_over_image[supervised] - class_over_image[ssl]
+    both = f"{supervised} - {ssl}"
+    effects = {
+        "ssl_vs_supervised.ssl-images": (ssl, class_over_image[ssl].map(lambda v: (-v).min(axis=-1))),
+        "ssl_vs_supervised.supervised-classes": (supervised, class_over_image[supervised][-1]),
+        "ssl_vs_supervised.classes-rise": (
+            supervised,
+            metric(supervised, "classmem").map(lambda v: rank_correlation(positions(layers) + 0 * v, v)),
+        ),
+        "ssl_vs_supervised.interaction": (both, gap[-1]),
+        "ssl_vs_supervised.interaction-depth": (both, gap[-1] - gap[0]),
+        "ssl_vs_supervised.beyond-sampling": (both, (beyond[supervised] - beyond[ssl])[-1]),
+    }
+    findings = [Finding(claim, who, effect, n, len(units)) for claim, (who, effect) in effects.items()]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Top: units of the first and last layer of each encoder. Bottom: means by layer."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=2, columns=4, width=11, height=2.9)
+    for column, encoder in enumerate(encoders):
+        mine = table[table["encoder"] == encoder].set_index("series")
+        units = mine.loc["unit"]
+        for side, layer in enumerate(dict.fromkeys(units["layer"])):
+            axis = axes[0, 2 * column + side]
+            some = units[units["layer"] == layer]
+            axis.scatter(some["classmem"], some["unitmem"], s=6, alpha=0.5, color=plotting.COLOURS["UnitMem"], linewidths=0)
+            axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+            share = (some["unitmem"] > some["classmem"]).mean()
+            axis.set(title=f"{encoder}, layer {layer}: {share:.0%} above", xlabel="ClassMem", ylabel="UnitMem")
+            axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis = figure.add_subplot(axes[1, 2 * column].get_gridspec()[1, 2 * column : 2 * column + 2])
+        axes[1, 2 * column].remove()
+        axes[1, 2 * column + 1].remove()
+        for name in METRICS:
+            plotting.profile(axis, mine.loc[name], label=name, dashed="shuffled" in name)
+        axis.set(title=f"{encoder}: means by layer", xlabel="layer", ylabel="value", ylim=(0, 1))
+        plotting.legend(axis)
+    return figure

@@ -1,0 +1,125 @@
+"""UnitMem by layer with its nulls: images never seen, and the encoder before training (paper, Figure 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc import plotting
+from memloc.claims import Claim, Finding
+from memloc.experiments.inputs import Inputs, positions, rows_of
+from memloc.metrics.stats import Estimate, Sample, bootstrap, nest, rank_correlation
+from memloc.scores import METRICS
+
+CLAIMS = {
+    "unitmem.everywhere": Claim(
+        "Section 4.2", "Highly memorizing units are in every layer: smallest share of units above the threshold"
+    ),
+    "unitmem.excess": Claim(
+        "with a null", "Units memorize images they were trained on: mean UnitMem on candidates minus external images"
+    ),
+    "unitmem.excess-last": Claim("with a null", "So do those of the last layer"),
+    "unitmem.trained": Claim("with a null", "Training raises UnitMem: trained minus untrained encoder, on candidates"),
+    "unitmem.rises": Claim("Figure 4", "UnitMem rises with depth: rank correlation of layer and mean UnitMem"),
+}
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Mean UnitMem by layer of each series, the share above the threshold, and every unit's value."""
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        trained, untrained = inputs.tables("units", encoder), inputs.tables("untrained_units", encoder)
+        layers = list(dict.fromkeys(trained[0]["layer"]))
+        means = layer_means(inputs, "units", "replicates", encoder)
+        before = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
+        candidate, external = means["candidate", "unitmem"], means["external", "unitmem"]
+        initial = before["candidate", "unitmem"]
+        excess, gain = candidate - external, candidate - initial
+        share = bootstrap(
+            [_by_layer(units) for units in trained],
+            lambda sample: np.array([(sample[layer] > options["threshold"]).mean() for layer in layers]),
+            replicates=options["replicates"],
+            seed=0,
+        )
+        series = {
+            "candidate": candidate,
+            "external": external,
+            "untrained": initial,
+            "excess": excess,
+            "share above threshold": share,
+        }
+        tables += [rows_of(estimate, layers, encoder=encoder, series=name) for name, estimate in series.items()]
+        tables.append(_every_unit(trained, encoder))
+        n, seeds = len(trained[0]) // trained[0]["group"].nunique(), len(trained)
+        effects = {
+            "unitmem.everywhere": share.map(lambda v: v.min(axis=-1)),
+            "unitmem.excess": excess.map(lambda v: v.mean(axis=-1)),
+            "unitmem.excess-last": excess[-1],
+            "unitmem.trained": gain.map(lambda v: v.mean(axis=-1)),
+            "unitmem.rises": candidate.map(lambda v: rank_correlation(positions(layers) + 0 * v, v)),
+        }
+        findings += [Finding(claim, encoder, effect, n, seeds) for claim, effect in effects.items()]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def layer_means(inputs: Inputs, units: str, replicates: str, encoder: str) -> dict[tuple[str, str], Estimate]:
+    """Mean over a layer's units of each metric in each group: {(group, metric): estimate [layers]}."""
+    tables, drawn = inputs.tables(units, encoder), inputs.arrays(replicates, encoder)
+    layers, groups = list(drawn[0]["layers"]), list(drawn[0]["groups"])
+    out = {}
+    for g, group in enumerate(groups):
+        for m, metric in enumerate(METRICS):
+            values = np.stack([t[t["group"] == group].groupby("layer")[metric].mean()[layers] for t in tables])
+            # One seed for all: differences between groups and metrics keep their resamples together.
+            out[group, metric] = nest(values, np.stack([d["means"][:, :, g, m] for d in drawn]), seed=0)
+    return out
+
+
+def _by_layer(units: pd.DataFrame) -> Sample:
+    mine = units[units["group"] == "candidate"]
+    return {layer: rows["unitmem"].to_numpy() for layer, rows in mine.groupby("layer", sort=False)}
+
+
+def _every_unit(seeds: list[pd.DataFrame], encoder: str) -> pd.DataFrame:
+    tables = []
+    for seed, units in enumerate(seeds):
+        mine = units[units["group"] == "candidate"]
+        tables.append(
+            pd.DataFrame(
+                {"encoder": encoder, "series": "unit", "layer": mine["layer"], "value": mine["unitmem"], "run": seed}
+            )
+        )
+    return pd.concat(tables)
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Three panels an encoder: every unit, means, excess."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
+    for row, encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder].set_index("series")
+        sns.violinplot(
+            data=mine.loc["unit"].astype({"layer": str}),
+            x="layer",
+            y="value",
+            ax=row[0],
+            color=plotting.COLOURS["candidate"],
+            cut=0,
+            inner="quart",
+            linewidth=0.7,
+            density_norm="width",
+        )
+        for name, label in (("candidate", "candidate"), ("external", "external"), ("untrained", "untrained")):
+            plotting.profile(row[1], mine.loc[name], label=label, dashed=name != "candidate")
+        plotting.profile(row[2], mine.loc["excess"].assign(), label="candidate")
+        plotting.zero(row[2])
+        row[0].set(title=f"{encoder}: UnitMem of every unit, candidates", ylabel="UnitMem", xlabel="layer")
+        row[1].set(title="mean UnitMem", ylabel="UnitMem", xlabel="layer")
+        row[2].set(title="excess: candidates minus external", ylabel="UnitMem", xlabel="layer")
+        plotting.legend(row[1])
+    return figure

@@ -1,0 +1,59 @@
+"""What every job does first: a log file, readable errors, its share of threads, an end when its parent ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from memloc.errors import InputError
+
+log = logging.getLogger("memloc")
+
+
+def start(snakemake: Any) -> None:
+    """Open the job's log, turn errors into one line each, and set threads to what the rule was given.
+
+    The log file receives everything, tracebacks included; the terminal receives progress and one line per
+    error. A job whose parent was killed ends within a second instead of writing on unattended.
+    """
+    log.setLevel(logging.INFO)
+    label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
+    terminal.addFilter(lambda record: record.exc_info is None)
+    Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(snakemake.log[0], mode="w")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.handlers = [terminal, file]
+    sys.excepthook = _excepthook
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(snakemake.threads)
+        sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        log.error("interrupted")
+        return
+    if isinstance(error, InputError):
+        log.error("error: %s", error)
+        return
+    if isinstance(error, OSError) and error.filename:
+        log.error("error: %s: %s", error.filename, error.strerror)
+    else:
+        log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, error)
+    log.error("traceback", exc_info=(kind, error, trace))
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    log.error("the workflow that started this job is gone: stopping")
+    os._exit(1)

@@ -1,0 +1,90 @@
+"""Where a result comes from: hashes of files, of code, and versions. Standard library only.
+
+Snakemake does not see that a script's imports changed. ``digest`` closes that gap: it hashes the syntax
+trees of a script and of every memloc module it imports, without comments and docstrings, and each rule
+lists it among its parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NEUTRAL = frozenset({"memloc", "memloc.job", "memloc.provenance", "memloc.errors"})
+"""Modules that can't change a number: logging, hashing, messages. Editing them re-runs nothing."""
+
+
+def digest(script: str) -> str:
+    """Hash of the code behind a script (path from the repository's root): its own and its imports', transitively."""
+    sha = hashlib.sha256(_logic(ROOT / script).encode())
+    for name in sorted(_closure(ROOT / script)):
+        sha.update(f"\0{name}\0{_logic(_path(name))}".encode())
+    return sha.hexdigest()[:16]
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of the named packages, as far as they are installed."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _closure(script: Path) -> set[str]:
+    seen: set[str] = set()
+    todo = list(_imports(script))
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(_imports(_path(name)))
+    return seen - NEUTRAL
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Names of memloc modules that a file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in names if name.split(".")[0] == "memloc" and _path(name).exists())
+
+
+@cache
+def _logic(path: Path) -> str:
+    """A file's syntax tree without comments, docstrings and positions."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [item for item in body if not _is_text(item)]
+            node.body = kept  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _path(module: str) -> Path:
+    base = ROOT.joinpath(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")

@@ -1,0 +1,148 @@
+"""Score tables of single points and units, made from what ``memloc.measure`` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.errors import InputError
+from memloc.metrics import alignment, atypicality, units
+from memloc.metrics.stats import resample
+
+Arrays = Mapping[str, NDArray[Any]]
+UNIT_GROUPS = ("candidate", "independent", "external")
+METRICS = ("unitmem", "classmem", "classmem_shuffled")
+
+
+def point_scores(f: Arrays, g: Arrays, *, normalisation: str) -> pd.DataFrame:
+    """SSLMem of every measured point at every layer: one row for each.
+
+    ``sslmem`` uses all draws; ``sslmem_choose`` and ``sslmem_score`` use one half each, so that groups can be chosen
+    on draws on which they aren't scored.
+
+    Args:
+        f, g: measures of the two encoders on the same points.
+    """
+    for name in ("points", "groups", "layers"):
+        if not np.array_equal(f[name], g[name]):
+            raise InputError(f"measures of f and g differ in their {name}; delete both and run snakemake again")
+    a_f, a_g = f["alignment"].astype(np.float64), g["alignment"].astype(np.float64)
+    n, layers = a_f.shape[:2]
+    halves = alignment.sslmem(a_f, a_g, normalisation=normalisation)
+    return pd.DataFrame(
+        {
+            "point": np.repeat(f["points"], layers),
+            "group": np.repeat(f["groups"], layers),
+            "label": np.repeat(f["labels"], layers),
+            "layer": np.tile(f["layers"], n),
+            "alignment_f": a_f.mean(axis=2).ravel(),
+            "alignment_g": a_g.mean(axis=2).ravel(),
+            "sslmem": alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=normalisation).ravel(),
+            "sslmem_choose": halves[..., 0].ravel(),
+            "sslmem_score": halves[..., 1].ravel(),
+        }
+    )
+
+
+def atypicality_scores(g: Arrays, *, neighbours: int) -> pd.DataFrame:
+    """Atypicality of the points g has never seen (candidate, external): distance to their nearest shared points."""
+    groups, features = g["groups"], g["features"]
+    judged = np.isin(groups, ["candidate", "external"])
+    reference = features[groups == "shared"]
+    return pd.DataFrame(
+        {
+            "point": g["points"][judged],
+            "group": groups[judged],
+            "label": g["labels"][judged],
+            "atypicality": atypicality.neighbour_distance(features[judged], reference, neighbours=neighbours),
+        }
+    )
+
+
+def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
+    """UnitMem and ClassMem of every unit, in each group of images of equal size: one row for each.
+
+    ``classmem_shuffled`` is ClassMem after the labels are permuted, averaged over ``shuffles`` permutations: what
+    the metric shows where there is nothing to show. ``owner`` is the point that excites the unit most.
+    """
+    rng = np.random.default_rng(seed)
+    tables = []
+    for group, rows in _groups(measures).items():
+        points, labels = measures["points"][rows], measures["labels"][rows]
+        permuted = [rng.permutation(labels) for _ in range(shuffles)]
+        for layer in _unit_layers(measures):
+            views, plain = measures[f"views/{layer}"][rows], measures[f"plain/{layer}"][rows]
+            owner = units.owners(views)
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "layer": layer,
+                        "unit": np.arange(views.shape[1]),
+                        "group": group,
+                        "unitmem": units.unitmem(views),
+                        "unitmem_median": units.unitmem(views, others="median"),
+                        "classmem": units.classmem(plain, labels),
+                        "classmem_shuffled": np.mean([units.classmem(plain, p) for p in permuted], axis=0),
+                        "owner": np.where(owner >= 0, points[owner], -1),
+                        "activation": views.mean(axis=0, dtype=np.float64),
+                    }
+                )
+            )
+    return pd.concat(tables, ignore_index=True)
+
+
+def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str, NDArray[Any]]:
+    """Layer means of UnitMem, ClassMem and shuffled ClassMem with points resampled.
+
+    Returns:
+        ``layers`` [layers], ``groups`` [groups] and ``means`` [replicates, layers, groups, 3].
+    """
+    rng = np.random.default_rng(seed)
+    layers, groups = _unit_layers(measures), _groups(measures)
+    means = np.empty((replicates, len(layers), len(groups), len(METRICS)))
+    for g, rows in enumerate(groups.values()):
+        labels = measures["labels"][rows]
+        activations = {
+            name: (measures[f"views/{name}"][rows].astype(np.float64), measures[f"plain/{name}"][rows].astype(np.float64))
+            for name in layers
+        }
+        for i in range(replicates):
+            drawn = resample({"row": np.arange(len(rows))}, rng)["row"]
+            shuffled = rng.permutation(labels[drawn])
+            for k, name in enumerate(layers):
+                views, plain = activations[name][0][drawn], activations[name][1][drawn]
+                means[i, k, g] = (
+                    units.unitmem(views).mean(),
+                    units.classmem(plain, labels[drawn]).mean(),
+                    units.classmem(plain, shuffled).mean(),
+                )
+    return {"layers": np.array(layers), "groups": np.array(list(groups)), "means": means}
+
+
+def _groups(measures: Arrays) -> dict[str, NDArray[np.int64]]:
+    """Rows of each group, cut to the smallest one's size: a maximum over more points is larger by itself."""
+    rows = {group: np.flatnonzero(measures["groups"] == group) for group in UNIT_GROUPS}
+    size = min(len(r) for r in rows.values())
+    return {group: r[:size] for group, r in rows.items()}
+
+
+def _unit_layers(measures: Arrays) -> list[str]:
+    return [str(name) for name in measures["layers"] if f"views/{name}" in measures]
+
+
+def by_layer(units_table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """UnitMem on candidates by layer, [units]."""
+    mine = units_table[units_table["group"] == "candidate"]
+    return {str(layer): rows["unitmem"].to_numpy() for layer, rows in mine.groupby("layer", sort=False)}
+
+
+def crossed_profile(points: pd.DataFrame) -> tuple[list[str], NDArray[np.float64]]:
+    """Layers without residual sums and their crossed LayerMem."""
+    layers = [layer for layer in dict.fromkeys(points["layer"]) if layer.isdigit()]
+    means = points.groupby(["group", "layer"])["sslmem"].mean()
+    crossed = (means["candidate"][layers] - means["independent"][layers]) / 2
+    return layers, crossed.to_numpy(dtype=np.float64)

@@ -1,0 +1,28 @@
+"""Reading and writing tables. Apart from ``memloc.io`` so that jobs without tables never import pandas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from memloc.errors import InputError
+from memloc.io import atomic
+
+
+def save_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV or Parquet, by the ending of its name."""
+    with atomic(path) as temporary:
+        if temporary.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def load_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV or Parquet table."""
+    try:
+        return pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: can't be read ({reason}); delete it and run snakemake again to make it anew") from error

@@ -1,0 +1,222 @@
+"""Training one encoder: a plain loop that can stop anywhere and go on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from memloc import checkpoint
+from memloc.augment import RECIPES, UNIFORMS, augment
+from memloc.encoders import ENCODERS
+from memloc.encoders.resnet9 import ResNet9
+from memloc.errors import InputError
+from memloc.frameworks import FRAMEWORKS
+from memloc.job import log
+from memloc.streams import stream
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class Normalise:
+    """[n, 1 or 3, h, w] in [0, 1] to the three standardised channels that encoders take.
+
+    Args:
+        description: a prepared dataset's description, for its mean and standard deviation.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.mean = torch.tensor(description["mean"])[:, None, None]
+        self.std = torch.tensor(description["std"])[:, None, None]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        standard = (images - self.mean.to(images.device)) / self.std.to(images.device)
+        return standard.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def build(encoder: str, width: float, *, seed: int, role: str) -> ResNet9:
+    """An encoder with its initial weights. f and g start from different ones; ``untrained`` is f's start."""
+    torch.manual_seed(stream("init", seed, "f" if role == "untrained" else role))
+    return ENCODERS[encoder].build(width)
+
+
+def train(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    settings: dict[str, Any],
+    description: dict[str, Any],
+    seed: int,
+    role: str,
+    folder: Path,
+    code: str = "",
+    device: str = "cpu",
+    save_every: float = 10.0,
+) -> tuple[ResNet9, list[dict[str, float]]]:
+    """Train an encoder on images [n, c, h, w] uint8 with labels [n].
+
+    Everything random is drawn from a stream named after the seed, the role and the epoch, so a run that goes on
+    from a checkpoint ends in the same weights, bit for bit on CPU, as one that was never stopped.
+
+    Args:
+        settings: the encoder's entry in the configuration.
+        description: the prepared dataset's description.
+        role: f, g or untrained (no epochs).
+        folder: where the unfinished run is kept, under a name made of all that determines it.
+        code: hash of the code, so that a run isn't continued by other code.
+        save_every: seconds between checkpoints.
+    Returns:
+        The encoder in eval mode and one record an epoch: epoch, loss, learning_rate.
+    Raises:
+        InputError: the loss is no longer finite, or the kept run is damaged or not one of memloc's.
+    """
+    recipe = settings["recipe"]
+    framework = FRAMEWORKS[settings["framework"]]
+    encoder = build(settings["architecture"], settings["width"], seed=seed, role=role)
+    head = framework.build(encoder.dim, len(description["classes"]), recipe)
+    model = nn.ModuleDict({"encoder": encoder, "head": head})
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    options = {"momentum": 0.9} if recipe["optimizer"] == "sgd" else {}
+    optimizer = OPTIMIZERS[recipe["optimizer"]](
+        model.parameters(),
+        lr=recipe["learning_rate"],
+        weight_decay=recipe["weight_decay"],
+        fused=True,
+        **options,  # type: ignore[call-arg, arg-type]
+    )
+    batch = min(recipe["batch_size"], len(images))
+    steps = len(images) // batch
+    epochs = 0 if role == "untrained" else recipe["epochs"]
+    total, warmup = epochs * steps, recipe["warmup_epochs"] * steps
+    pixels = torch.from_numpy(np.array(images)).to(device)
+    targets = torch.from_numpy(np.array(labels)).to(device)
+    normalise, views = Normalise(description), framework.views
+    augmentation = RECIPES[recipe["augmentation"]]
+    identity = {
+        "settings": {key: value for key, value in settings.items() if key != "seeds"},
+        "dataset": description["sha256"]["train"],
+        "points": len(images),
+        "seed": seed,
+        "role": role,
+        "code": code,
+    }
+
+    resume = folder / f"resume-{stream(json.dumps(identity, sort_keys=True)):016x}.safetensors"
+    history: list[dict[str, float]] = []
+    if resume.exists():
+        history = _load(resume, model, optimizer, identity)
+        log.info("continues after epoch %d of %d", len(history), epochs)
+    model.train()
+    began = saved = time.monotonic()
+    first = len(history)
+    for epoch in range(first, epochs):
+        draws = torch.Generator().manual_seed(stream("epoch", seed, role, epoch))
+        torch.manual_seed(stream("dropout", seed, role, epoch))
+        order = torch.randperm(len(images), generator=draws)
+        losses = torch.zeros((), device=device)
+        for step in range(steps):
+            rate = schedule(epoch * steps + step, total=total, warmup=warmup, peak=recipe["learning_rate"])
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            rows = order[step * batch : (step + 1) * batch].to(device)
+            u = torch.rand(views * len(rows), UNIFORMS, generator=draws).to(device)
+            seen = pixels[rows].float().div_(255).repeat(views, 1, 1, 1)
+            loss = head(encoder(normalise(augment(seen, u, augmentation))), targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses += loss.detach()
+        mean = losses.item() / steps
+        if not math.isfinite(mean):
+            raise InputError(
+                f"loss is {mean} in epoch {epoch + 1}: learning_rate {recipe['learning_rate']} is too high for this "
+                "recipe; lower it (the last good checkpoint is kept)"
+            )
+        history.append({"epoch": epoch + 1, "loss": mean, "learning_rate": rate})
+        now = time.monotonic()
+        if now - saved >= save_every or epoch == first or epoch + 1 == epochs:
+            done = epoch + 1 - first
+            speed = done * steps * batch * views / (now - began)
+            left = (epochs - epoch - 1) * (now - began) / done
+            log.info(
+                "epoch %d/%d  loss %.4f  %s views/s  %d:%02d left",
+                *(epoch + 1, epochs, mean, f"{speed:,.0f}", *divmod(round(left), 60)),
+            )
+            _save(resume, model, optimizer, identity, history)
+            saved = now
+    return encoder.eval(), history
+
+
+def load(encoder: str, width: float, path: str | Path) -> ResNet9:
+    """A trained encoder in eval mode, from its checkpoint.
+
+    Raises:
+        InputError: the checkpoint is damaged or belongs to another encoder.
+    """
+    network = ENCODERS[encoder].build(width)
+    tensors, _ = checkpoint.load(path)
+    checkpoint.restore(network, tensors, path)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
+
+
+def device(name: str) -> str:
+    """The device that a configuration's ``device`` means on this machine.
+
+    Raises:
+        InputError: cuda is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda, but PyTorch finds no such device here; set device: cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def clear(folder: Path) -> None:
+    """Remove what unfinished runs left, once an encoder is saved."""
+    for path in folder.glob("resume-*.safetensors"):
+        path.unlink()
+
+
+def schedule(step: int, *, total: int, warmup: int, peak: float) -> float:
+    """Learning rate at a step: linear warm-up to ``peak``, then half a cosine to zero (paper, Table 9)."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def _save(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: dict[str, Any],
+    history: list[dict[str, float]],
+) -> None:
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
+    checkpoint.save(tensors, {"identity": identity, "history": history}, path)
+
+
+def _load(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+) -> list[dict[str, float]]:
+    tensors, about = checkpoint.load(path)
+    if about.get("identity") != identity:
+        raise InputError(f"{path}: belongs to another run; delete it to start this encoder anew")
+    prefix = "model."
+    checkpoint.restore(model, {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}, path)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    history: list[dict[str, float]] = about["history"]
+    return history

@@ -1,0 +1,66 @@
+"""Raw images to verified arrays, and who is trained on which of them."""
+
+
+rule prepare_dataset:
+    """Verified uint8 images and labels, the chosen classes only."""
+    input:
+        raw_files,
+    output:
+        train_images=RESULTS / "data/{dataset}/train_images.npy",
+        train_labels=RESULTS / "data/{dataset}/train_labels.npy",
+        test_images=RESULTS / "data/{dataset}/test_images.npy",
+        test_labels=RESULTS / "data/{dataset}/test_labels.npy",
+        description=RESULTS / "data/{dataset}/dataset.json",
+    log:
+        LOGS / "prepare_dataset/{dataset}.log",
+    benchmark:
+        BENCHMARKS / "prepare_dataset/{dataset}.tsv"
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        dataset=lambda wildcards: {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "split"},
+        code=digest("scripts/prepare_dataset.py"),
+    message:
+        "prepare {wildcards.dataset}"
+    script:
+        "../scripts/prepare_dataset.py"
+
+
+rule make_splits:
+    """Disjoint shared, candidate, independent and external points (paper, Section 3 and Appendix B)."""
+    input:
+        labels=RESULTS / "data/{dataset}/train_labels.npy",
+    output:
+        indices=RESULTS / "splits/{dataset}/seed{seed}/indices.npz",
+        manifest=RESULTS / "splits/{dataset}/seed{seed}/manifest.json",
+    log:
+        LOGS / "make_splits/{dataset}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "make_splits/{dataset}/seed{seed}.tsv"
+    conda:
+        ANALYSIS_ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        split=lambda wildcards: config["datasets"][wildcards.dataset]["split"],
+        code=digest("scripts/make_splits.py"),
+    message:
+        "split {wildcards.dataset}, seed {wildcards.seed}"
+    script:
+        "../scripts/make_splits.py"
+
+
+rule splits:
+    """Everything up to the splits."""
+    input:
+        [
+            RESULTS / f"splits/{encoder['dataset']}/seed{seed}/manifest.json"
+            for encoder in config["encoders"].values()
+            for seed in encoder["seeds"]
+        ],

@@ -1,0 +1,77 @@
+"""Changing an encoder by what its scores say: pruning units, fine-tuning layers."""
+
+
+rule prune_units:
+    """Zero units by UnitMem and fit a new probe (paper, Table 6)."""
+    input:
+        weights=RESULTS / "encoders/{encoder}/f/seed{seed}/weights.safetensors",
+        units=RESULTS / "scores/{encoder}/f/seed{seed}/units.parquet",
+        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        tasks=lambda wildcards: [RESULTS / f"data/{task}/dataset.json" for task in option("tasks")(wildcards)],
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "prune_units/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "prune_units/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("pruning"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        architecture=encoder_setting("architecture"),
+        width=encoder_setting("width"),
+        dataset=dataset_of,
+        tasks=option("tasks"),
+        images=option("images"),
+        fractions=option("fractions"),
+        trials=option("trials"),
+        device=config["device"],
+        code=digest("scripts/prune_units.py"),
+    message:
+        "prune {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/prune_units.py"
+
+
+rule finetune_layers:
+    """Fine-tune layers of highest increment, or the last ones, on a new task (paper, Table 5)."""
+    input:
+        weights=RESULTS / "encoders/{encoder}/f/seed{seed}/weights.safetensors",
+        points=RESULTS / "scores/{encoder}/seed{seed}/points.parquet",
+        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        task=lambda wildcards: RESULTS / f"data/{option('task')(wildcards)}/dataset.json",
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "finetune_layers/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "finetune_layers/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("finetuning"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        architecture=encoder_setting("architecture"),
+        width=encoder_setting("width"),
+        dataset=dataset_of,
+        task=option("task"),
+        images=option("images"),
+        counts=option("counts"),
+        recipe=option("recipe"),
+        device=config["device"],
+        code=digest("scripts/finetune_layers.py"),
+    message:
+        "fine-tune {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/finetune_layers.py"

@@ -1,0 +1,35 @@
+"""One pass over the measured images that captures every layer of an encoder."""
+
+
+rule measure:
+    """Alignment (paper, Eq. 1) and mean activations (Eq. 5) of every layer, point and unit."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+        weights=rules.train_encoder.output.weights,
+    output:
+        measures=RESULTS / "measures/{encoder}/{role}/seed{seed}.npz",
+    log:
+        LOGS / "measure/{encoder}/{role}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "measure/{encoder}/{role}/seed{seed}.tsv"
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        architecture=encoder_setting("architecture"),
+        width=encoder_setting("width"),
+        augmentation=encoder_setting("recipe", "augmentation"),
+        draws=config["measure"]["draws"],
+        layers=config["measure"]["layers"],
+        device=config["device"],
+        code=digest("scripts/measure.py"),
+    message:
+        "measure {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
+    script:
+        "../scripts/measure.py"

@@ -1,0 +1,43 @@
+"""Training f, g and, as a null, f before its first step."""
+
+
+rule train_encoder:
+    """One encoder of one role and seed. Stopped halfway, it goes on from its last checkpoint."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+    output:
+        weights=RESULTS / "encoders/{encoder}/{role}/seed{seed}/weights.safetensors",
+        recipe=RESULTS / "encoders/{encoder}/{role}/seed{seed}/recipe.json",
+        history=RESULTS / "encoders/{encoder}/{role}/seed{seed}/training.csv",
+    log:
+        LOGS / "train_encoder/{encoder}/{role}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "train_encoder/{encoder}/{role}/seed{seed}.tsv"
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        settings=training_settings,
+        device=config["device"],
+        code=digest("scripts/train_encoder.py"),
+    message:
+        "train {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
+    script:
+        "../scripts/train_encoder.py"
+
+
+rule encoders:
+    """Everything up to the trained encoders."""
+    input:
+        [
+            RESULTS / f"encoders/{name}/{role}/seed{seed}/weights.safetensors"
+            for name, encoder in config["encoders"].items()
+            for role in ("f", "g")
+            for seed in encoder["seeds"]
+        ],

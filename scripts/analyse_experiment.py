@@ -1,0 +1,19 @@
+"""Analyse one experiment: its figure's table and its claims."""
+
+from memloc import claims, experiments, job, tables
+from memloc.experiments.inputs import Inputs
+
+
+def main(snakemake):
+    job.start(snakemake)
+    experiment = experiments.module(snakemake.params.kind)
+    files = {name: experiments.as_list(snakemake.input[name]) for name in snakemake.input.keys()}
+    inputs = Inputs(runs=[tuple(run) for run in snakemake.params.runs], files=files)
+    table, findings = experiment.analyse(inputs, snakemake.params.options)
+    tables.save_table(table, snakemake.output.table)
+    rows = claims.tabulate(experiment.CLAIMS, findings, experiment=snakemake.wildcards.experiment)
+    tables.save_table(rows, snakemake.output.claims)
+
+
+if "snakemake" in globals():
+    main(snakemake)

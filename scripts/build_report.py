@@ -1,0 +1,19 @@
+"""Build the page that holds every figure and claim."""
+
+from memloc import experiments, io, job, report, tables
+
+
+def main(snakemake):
+    job.start(snakemake)
+    figures = [
+        report.Figure(name, experiments.EXPERIMENTS[kind], path)
+        for (name, kind), path in zip(snakemake.params.experiments.items(), snakemake.input.figures, strict=True)
+    ]
+    recipes = [io.load_json(path) for path in snakemake.input.recipes]
+    claims = tables.load_table(snakemake.input.claims)
+    page = report.render(snakemake.input.template, figures, claims, recipes, snakemake.params.config)
+    io.save_text(page, snakemake.output.page)
+
+
+if "snakemake" in globals():
+    main(snakemake)

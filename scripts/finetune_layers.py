@@ -1,0 +1,30 @@
+"""Fine-tune one encoder in every way the experiment asks for."""
+
+from pathlib import Path
+
+from memloc import finetune, io, job, probe, scores, tables, train
+
+
+def main(snakemake):
+    job.start(snakemake)
+    params, seed = snakemake.params, int(snakemake.wildcards.seed)
+    split = io.load_arrays(snakemake.input.split)
+    exclude = split if params.task == params.dataset else {}
+    task = probe.task(Path(snakemake.input.task).parent, exclude, images=params.images, dataset=params.task, seed=seed)
+    layers, profile = scores.crossed_profile(tables.load_table(snakemake.input.points))
+    outcomes = finetune.run(
+        train.load(params.architecture, params.width, snakemake.input.weights),
+        profile,
+        layers,
+        *task,
+        counts=params.counts,
+        recipe=params.recipe,
+        normalise=train.Normalise(io.load_json(snakemake.input.description)),
+        seed=seed,
+        device=train.device(params.device),
+    )
+    io.save_arrays(outcomes, snakemake.output.outcomes)
+
+
+if "snakemake" in globals():
+    main(snakemake)

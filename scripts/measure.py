@@ -1,0 +1,33 @@
+"""Measure every layer of one encoder in one pass."""
+
+from pathlib import Path
+
+from memloc import datasets, io, job, measure, splits, train
+from memloc.augment import RECIPES
+from memloc.encoders import choose_layers
+from memloc.streams import stream
+
+
+def main(snakemake):
+    job.start(snakemake)
+    params, seed = snakemake.params, int(snakemake.wildcards.seed)
+    part = datasets.load(Path(snakemake.input.images).parent, "train")
+    points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
+    layers = choose_layers(params.architecture, params.layers)
+    measures = measure.measure(
+        train.load(params.architecture, params.width, snakemake.input.weights),
+        part.images[points],
+        points,
+        layers=layers,
+        recipe=RECIPES[params.augmentation],
+        normalise=train.Normalise(io.load_json(snakemake.input.description)),
+        draws=params.draws,
+        seed=stream("measure", seed),
+        device=train.device(params.device),
+    )
+    about = {"points": points, "groups": groups, "labels": part.labels[points]}
+    io.save_arrays(measure.pack(measures, layers, **about), snakemake.output.measures)
+
+
+if "snakemake" in globals():
+    main(snakemake)

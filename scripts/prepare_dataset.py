@@ -1,0 +1,25 @@
+"""Raw images to verified uint8 arrays."""
+
+from pathlib import Path
+
+from memloc import datasets, io, job
+
+
+def main(snakemake):
+    job.start(snakemake)
+    settings = snakemake.params.dataset
+    parts, description = datasets.prepare(
+        settings["source"],
+        path=settings.get("path"),
+        classes=settings.get("classes"),
+        image_size=settings["image_size"],
+    )
+    for name, part in parts.items():
+        io.save_array(part.images, snakemake.output[f"{name}_images"])
+        io.save_array(part.labels, snakemake.output[f"{name}_labels"])
+    io.save_json(description, snakemake.output.description)
+    job.log.info("%s: %s images", Path(description["folder"]).name, description["sizes"])
+
+
+if "snakemake" in globals():
+    main(snakemake)

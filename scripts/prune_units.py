@@ -1,0 +1,32 @@
+"""Prune one encoder in every way the experiment asks for, and probe what is left."""
+
+from pathlib import Path
+
+from memloc import io, job, probe, prune, scores, tables, train
+
+
+def main(snakemake):
+    job.start(snakemake)
+    params, seed = snakemake.params, int(snakemake.wildcards.seed)
+    split = io.load_arrays(snakemake.input.split)
+    tasks = {
+        name: probe.task(
+            Path(path).parent, split if name == params.dataset else {}, images=params.images, dataset=name, seed=seed
+        )
+        for name, path in zip(params.tasks, snakemake.input.tasks, strict=True)
+    }
+    outcomes = prune.run(
+        train.load(params.architecture, params.width, snakemake.input.weights),
+        scores.by_layer(tables.load_table(snakemake.input.units)),
+        tasks,
+        fractions=params.fractions,
+        trials=params.trials,
+        normalise=train.Normalise(io.load_json(snakemake.input.description)),
+        seed=seed,
+        device=train.device(params.device),
+    )
+    io.save_arrays(outcomes, snakemake.output.outcomes)
+
+
+if "snakemake" in globals():
+    main(snakemake)

@@ -1,0 +1,16 @@
+"""SSLMem of every point and layer, atypicality of every point g has not seen."""
+
+from memloc import io, job, scores, tables
+
+
+def main(snakemake):
+    job.start(snakemake)
+    f, g = io.load_arrays(snakemake.input.f), io.load_arrays(snakemake.input.g)
+    points = scores.point_scores(f, g, normalisation=snakemake.params.normalisation)
+    tables.save_table(points, snakemake.output.points)
+    atypicality = scores.atypicality_scores(g, neighbours=snakemake.params.neighbours)
+    tables.save_table(atypicality, snakemake.output.atypicality)
+
+
+if "snakemake" in globals():
+    main(snakemake)

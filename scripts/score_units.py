@@ -1,0 +1,18 @@
+"""UnitMem and ClassMem of every unit, and their layer means over resampled points."""
+
+from memloc import io, job, scores, tables
+from memloc.streams import stream
+
+
+def main(snakemake):
+    job.start(snakemake)
+    measures = io.load_arrays(snakemake.input.measures)
+    seed = stream("score_units", int(snakemake.wildcards.seed))
+    table = scores.unit_scores(measures, shuffles=snakemake.params.shuffles, seed=seed)
+    tables.save_table(table, snakemake.output.units)
+    replicates = scores.unit_replicates(measures, replicates=snakemake.params.replicates, seed=seed)
+    io.save_arrays(replicates, snakemake.output.replicates)
+
+
+if "snakemake" in globals():
+    main(snakemake)

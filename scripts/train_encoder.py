@@ -1,0 +1,36 @@
+"""Train one encoder, or go on with one that was stopped."""
+
+from pathlib import Path
+
+import torch
+
+from memloc import checkpoint, datasets, io, job, provenance, splits, train
+
+
+def main(snakemake):
+    job.start(snakemake)
+    role, seed = snakemake.wildcards.role, int(snakemake.wildcards.seed)
+    folder = Path(snakemake.output.weights).parent
+    part = datasets.load(Path(snakemake.input.images).parent, "train")
+    description = io.load_json(snakemake.input.description)
+    points = splits.training_points(io.load_arrays(snakemake.input.split), role)
+    about = {"settings": snakemake.params.settings, "seed": seed, "role": role}
+    encoder, history = train.train(
+        part.images[points],
+        part.labels[points],
+        description=description,
+        folder=folder,
+        code=snakemake.params.code,
+        device=train.device(snakemake.params.device),
+        **about,
+    )
+    checkpoint.save(encoder.state_dict(), about, snakemake.output.weights)
+    made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "numpy")
+    trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
+    io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)
+    io.save_rows(history, ["epoch", "loss", "learning_rate"], snakemake.output.history)
+    train.clear(folder)
+
+
+if "snakemake" in globals():
+    main(snakemake)
