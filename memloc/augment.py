@@ -51,10 +51,11 @@ def augment(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
     Args:
         images: [n, channels, height, width] in [0, 1], one or three channels.
         u: [n, UNIFORMS] uniform in [0, 1).
+
     Returns:
         [n, channels, height, width] in [0, 1].
     """
-    tries, corner, rest = u.split([2 * CROP_TRIES, 2, UNIFORMS - 2 * CROP_TRIES - 2], dim=1)
+    tries, corner, rest = torch.split(u, [2 * CROP_TRIES, 2, UNIFORMS - 2 * CROP_TRIES - 2], dim=1)
     box = crop_boxes(tries, corner, images.shape[-2], images.shape[-1], recipe)
     views = resized_crop(images, box, flip=rest[:, 0] < recipe.flip)
     views = colour_jitter(views, rest[:, 1:7], recipe)

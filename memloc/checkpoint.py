@@ -37,7 +37,9 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a complete checkpoint ({error}); delete it to start this encoder anew") from error
+        raise InputError(
+            f"{path}: not a complete checkpoint ({error}); delete it to start this encoder anew"
+        ) from error
     if "memloc" not in metadata:
         raise InputError(f"{path}: not a checkpoint of memloc; move it away to start this encoder anew")
     if metadata.get("sha256") != _hash(tensors, metadata["memloc"]):

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from memloc.metrics.stats import Estimate, verdict
+from memloc.metrics.stats import LEVEL, Estimate, verdict
 
-COLUMNS = ["claim", "experiment", "paper", "statement", "subject", "effect", "low", "high", "z", "n", "seeds", "verdict"]
+COLUMNS = [
+    "claim",
+    "experiment",
+    "paper",
+    "statement",
+    "subject",
+    "effect",
+    "low",
+    "high",
+    "level",
+    "z",
+    "n",
+    "seeds",
+    "verdict",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class Finding:
         estimate: of the effect, a scalar.
         n: points behind it, in each seed.
         seeds: number of seeds.
+        level: of the interval; higher where one of several intervals was picked.
     """
 
     claim: str
@@ -37,10 +53,36 @@ class Finding:
     estimate: Estimate
     n: int
     seeds: int
+    level: float = LEVEL
+
+    @classmethod
+    def of_every(
+        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int
+    ) -> Finding:
+        """A claim that an effect is there in every place: told by the place where it is weakest.
+
+        The smallest of several noisy effects is negative even where there is nothing, so a bootstrap of the minimum
+        would refute by itself. Instead one place speaks, at a level corrected for the choice (Bonferroni).
+        """
+        return cls._picked(claim, subject, estimate, places, n=n, seeds=seeds, pick=int(np.argmin(estimate.z())))
+
+    @classmethod
+    def of_any(
+        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int
+    ) -> Finding:
+        """A claim that an effect is there in some place: told by the place where it is strongest, level corrected."""
+        return cls._picked(claim, subject, estimate, places, n=n, seeds=seeds, pick=int(np.argmax(estimate.z())))
+
+    @classmethod
+    def _picked(
+        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int, pick: int
+    ) -> Finding:
+        level = 1 - (1 - LEVEL) / len(places)
+        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, seeds, level)
 
 
 def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experiment: str) -> pd.DataFrame:
-    """One row for each finding: effect, 95 % interval and verdict.
+    """One row for each finding: effect, interval and verdict.
 
     The verdict is ``supported`` where the interval lies above 0, ``refuted`` where it lies below, else
     ``inconclusive``.
@@ -48,7 +90,7 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
     rows = []
     for finding in findings:
         claim = claims[finding.claim]
-        low, high = (float(bound) for bound in finding.estimate.interval())
+        low, high = (float(bound) for bound in finding.estimate.interval(finding.level))
         rows.append(
             {
                 "claim": finding.claim,
@@ -59,6 +101,7 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
                 "effect": float(finding.estimate.value),
                 "low": low,
                 "high": high,
+                "level": finding.level,
                 "z": float(finding.estimate.z()),
                 "n": finding.n,
                 "seeds": finding.seeds,

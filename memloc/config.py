@@ -82,8 +82,9 @@ def _across_keys(config: Config) -> Iterable[str]:
         if split is None:
             yield f"config: datasets.{encoder['dataset']}.split: missing; encoder {name} is trained on this dataset"
             continue
-        if config["score"]["neighbours"] > split["shared"]:
-            yield f"config: score.neighbours: {config['score']['neighbours']} of {split['shared']} shared images; lower it"
+        neighbours = config["score"]["neighbours"]
+        if neighbours > split["shared"]:
+            yield f"config: score.neighbours: {neighbours} asked for among {split['shared']} shared images; lower it"
         if encoder["recipe"]["batch_size"] > split["shared"] + min(split["candidate"], split["independent"]):
             size = encoder["recipe"]["batch_size"]
             yield f"config: {key}.recipe.batch_size: {size} is more than the images of one epoch; lower it"

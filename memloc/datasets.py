@@ -60,8 +60,10 @@ def prepare(
         path: folder of the raw files; None takes the source's own.
         classes: labels to keep; None keeps all.
         image_size: side of the square images that come out; smaller images are padded with black, others resized.
+
     Returns:
         The parts by name and a description: class names, sizes, hashes, per-channel mean and standard deviation.
+
     Raises:
         InputError: a file is missing, altered or unreadable, or a class doesn't exist.
     """

@@ -73,7 +73,7 @@ def finetune(
                 group["lr"] = schedule(epoch * steps + step, total=total, warmup=0, peak=recipe["learning_rate"])
             logits = head(tuned(normalise(pixels[rows].float().div_(255))))
             optimizer.zero_grad()
-            nn.functional.cross_entropy(logits, labels[rows]).backward()
+            nn.functional.cross_entropy(logits, labels[rows]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     tuned.eval()
     with torch.no_grad():
@@ -104,7 +104,9 @@ def run(
     settings, marks = [], []
     for done, arm in enumerate(todo, start=1):
         names = str(arm["layers"]).split()
-        marks.append(finetune(encoder, names, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device))
+        marks.append(
+            finetune(encoder, names, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device)
+        )
         settings.append(arm)
         log.info("%d/%d fine-tuned: layers %s + head, accuracy %.3f", done, len(todo), names, marks[-1].mean())
     return probe.describe(settings, marks)

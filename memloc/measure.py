@@ -62,6 +62,7 @@ def measure(
         images: [n, c, h, w] uint8.
         points: [n] the images' indices in their dataset.
         draws: views of each image, an even number of at least 4.
+
     Raises:
         InputError: a layer's output isn't finite.
     """
@@ -81,7 +82,7 @@ def measure(
             _finite(outputs)
             alignment.append(torch.stack([_alignment(outputs[x.representation], draws) for x in layers], dim=1))
             for name, module in units.items():
-                views[name].append(_activation(outputs[module]).unflatten(0, (-1, draws)).mean(dim=1))
+                views[name].append(_activation(outputs[module]).view(-1, draws, outputs[module].shape[1]).mean(dim=1))
             features.append(encoder(normalise(clean)))
             _finite(outputs)
             for name, module in units.items():
@@ -96,11 +97,12 @@ def measure(
 
 def _alignment(output: Tensor, draws: int) -> Tensor:
     """Mean distance over all pairs of views within each half of the draws, [n, HALVES]."""
-    unit = nn.functional.normalize(output.flatten(1)).unflatten(0, (-1, HALVES, draws // HALVES))
+    unit = nn.functional.normalize(output.flatten(1)).view(-1, HALVES, draws // HALVES, output[0].numel())
     # |a - b|^2 = 2 - 2 a.b on the unit sphere: one product gives all pairs.
     squared = (2 - 2 * unit @ unit.mT).clamp(min=0)
     first, second = torch.triu_indices(draws // HALVES, draws // HALVES, offset=1)
-    return squared[..., first, second].sqrt().mean(dim=-1)
+    distance: Tensor = squared[..., first, second].sqrt().mean(dim=-1)
+    return distance
 
 
 def _activation(output: Tensor) -> Tensor:

@@ -48,9 +48,7 @@ plt.rcParams["svg.hashsalt"] = "memloc"
 def panels(*, rows: int, columns: int, width: float, height: float = 3.2) -> tuple[Figure, NDArray[Any]]:
     """A grid of axes [rows, columns]."""
     sns.set_theme(context="paper", style="whitegrid", rc={"axes.titlesize": 10, "axes.labelsize": 9, "figure.dpi": 150})
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained"
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained")
     return figure, axes
 
 
@@ -58,7 +56,9 @@ def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False
     """A line over layers with its interval as a band."""
     colour = COLOURS[label]
     at = np.arange(len(table))
-    axis.plot(at, table["value"], marker="o", markersize=3.5, color=colour, linestyle="--" if dashed else "-", label=label)
+    axis.plot(
+        at, table["value"], marker="o", markersize=3.5, color=colour, linestyle="--" if dashed else "-", label=label
+    )
     axis.fill_between(at, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
     axis.set_xticks(at, table["layer"].astype(str))
 

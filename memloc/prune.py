@@ -18,7 +18,9 @@ from memloc.streams import generator
 from memloc.train import Normalise
 
 
-def choose(scores: Mapping[str, NDArray[np.float64]], *, fraction: float, by: str, seed: int) -> dict[str, NDArray[np.int64]]:
+def choose(
+    scores: Mapping[str, NDArray[np.float64]], *, fraction: float, by: str, seed: int
+) -> dict[str, NDArray[np.int64]]:
     """Units to prune in each layer: a fraction of its units with the highest or lowest scores, or at random.
 
     Args:
@@ -78,6 +80,7 @@ def run(
 
     Args:
         tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
+
     Returns:
         The arms' settings, ``dataset`` and ``correct`` [arms, test points], padded with False where a task has fewer
         test points; ``tested`` counts them.
@@ -86,7 +89,11 @@ def run(
     width = max(len(test.labels) for _, test in tasks.values())
     todo = arms(fractions, trials)
     for done, arm in enumerate(todo, start=1):
-        units = {} if arm["by"] == "none" else choose(scores, fraction=arm["fraction"], by=arm["by"], seed=_trial(seed, arm))
+        units = (
+            {}
+            if arm["by"] == "none"
+            else choose(scores, fraction=arm["fraction"], by=arm["by"], seed=_trial(seed, arm))
+        )
         pruned = prune(encoder, units)
         for dataset, (train, test) in tasks.items():
             right = probe.correct(

@@ -33,7 +33,9 @@ def render(
     config: Mapping[str, Any],
 ) -> str:
     """The page as HTML. Every text is escaped; images are embedded; nothing is loaded from anywhere."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     page = environment.from_string(Path(template).read_text(encoding="utf-8"))
     shown = [
         {
@@ -61,7 +63,7 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Claims as a reader sees them, numbers rounded to what their intervals can carry."""
     return [
         {
-            **row,
+            **{str(key): value for key, value in row.items()},
             "effect": number(row["effect"]),
             "interval": f"{number(row['low'])} to {number(row['high'])}",
         }

@@ -107,7 +107,10 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
     for g, rows in enumerate(groups.values()):
         labels = measures["labels"][rows]
         activations = {
-            name: (measures[f"views/{name}"][rows].astype(np.float64), measures[f"plain/{name}"][rows].astype(np.float64))
+            name: (
+                measures[f"views/{name}"][rows].astype(np.float64),
+                measures[f"plain/{name}"][rows].astype(np.float64),
+            )
             for name in layers
         }
         for i in range(replicates):

@@ -22,7 +22,13 @@ def save_table(table: pd.DataFrame, path: str | Path) -> None:
 def load_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV or Parquet table."""
     try:
-        return pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return (
+            pd.read_parquet(path)
+            if Path(path).suffix == ".parquet"
+            else pd.read_csv(path, keep_default_na=False, na_values=[""])
+        )
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: can't be read ({reason}); delete it and run snakemake again to make it anew") from error
+        raise InputError(
+            f"{path}: can't be read ({reason}); delete it and run snakemake again to make it anew"
+        ) from error

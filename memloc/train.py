@@ -22,7 +22,11 @@ from memloc.frameworks import FRAMEWORKS
 from memloc.job import log
 from memloc.streams import stream
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
 
 
 class Normalise:
@@ -37,6 +41,7 @@ class Normalise:
         self.std = torch.tensor(description["std"])[:, None, None]
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Standardise a batch."""
         standard = (images - self.mean.to(images.device)) / self.std.to(images.device)
         return standard.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
@@ -72,8 +77,10 @@ def train(
         folder: where the unfinished run is kept, under a name made of all that determines it.
         code: hash of the code, so that a run isn't continued by other code.
         save_every: seconds between checkpoints.
+
     Returns:
         The encoder in eval mode and one record an epoch: epoch, loss, learning_rate.
+
     Raises:
         InputError: the loss is no longer finite, or the kept run is damaged or not one of memloc's.
     """
@@ -163,7 +170,7 @@ def load(encoder: str, width: float, path: str | Path) -> ResNet9:
     network = ENCODERS[encoder].build(width)
     tensors, _ = checkpoint.load(path)
     checkpoint.restore(network, tensors, path)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     return network.eval()
 
 

@@ -35,7 +35,9 @@ def lock_results():
         RESULTS.mkdir(exist_ok=True)
         handle = open(RESULTS / ".lock", "a")
     except OSError as error:
-        sys.exit(f"memloc: error: {RESULTS.resolve()}: can't be written ({error.strerror}); free it or choose another --directory")
+        sys.exit(
+            f"memloc: error: {RESULTS.resolve()}: can't be written ({error.strerror}); free it or choose another --directory"
+        )
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,7 +7,7 @@ from memloc.experiments.inputs import Inputs
 def main(snakemake):
     job.start(snakemake)
     experiment = experiments.module(snakemake.params.kind)
-    files = {name: experiments.as_list(snakemake.input[name]) for name in snakemake.input.keys()}
+    files = {name: experiments.as_list(paths) for name, paths in snakemake.input.items()}
     inputs = Inputs(runs=[tuple(run) for run in snakemake.params.runs], files=files)
     table, findings = experiment.analyse(inputs, snakemake.params.options)
     tables.save_table(table, snakemake.output.table)

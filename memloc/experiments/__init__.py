@@ -74,9 +74,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Single images or classes: self-supervised against supervised units",
         paper="Figures 2 and 3",
         caption=(
-            "Top: UnitMem against ClassMem of every unit, first and last layer; above the diagonal a unit answers to a "
-            "single image more than to a class. Bottom: means by layer with 95 % intervals. The dotted line is ClassMem "
-            "after the labels are shuffled: what the metric shows where no unit knows a class."
+            "Top: UnitMem against ClassMem of every unit, first and last layer; above the diagonal a unit answers to "
+            "a single image more than to a class. Bottom: means by layer with 95 % intervals. Dashed: ClassMem "
+            "after the labels are shuffled, which is what the metric shows where no unit knows a class."
         ),
         inputs={"units": UNITS, "replicates": REPLICATES},
     ),
@@ -86,9 +86,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         caption=(
             "Top: the most and the least memorized candidates of the first seed. Bottom left: SSLMem at the last layer "
             "against atypicality (distance to the nearest shared images in the features of g, which never saw them), "
-            "both as ranks, for candidates. Bottom middle: rank correlation for candidates and, as a null, for external "
-            "images. Bottom right: mean UnitMem within each layer of the top 10 % of units on the most, and on the least, "
-            "memorized candidates. Bars: 95 % bootstrap intervals over points nested in seeds."
+            "both as ranks, for candidates. Bottom middle: rank correlation for candidates and, as a null, for "
+            "external images. Bottom right: mean UnitMem within each layer of the top 10 % of units on the most, and "
+            "on the least, memorized candidates. Bars: 95 % bootstrap intervals over points nested in seeds."
         ),
         inputs={
             "points": POINTS,
@@ -101,9 +101,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Pruning units by UnitMem",
         paper="Table 6",
         caption=(
-            "Accuracy of a new linear probe after the units of highest, of lowest and of random UnitMem are made to put "
-            "out exactly zero, the given fraction in every layer. Bars: 95 % bootstrap intervals over test images nested "
-            "in seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
+            "Accuracy of a new linear probe after the units of highest, of lowest and of random UnitMem are made to "
+            "put out exactly zero, the given fraction in every layer. Bars: 95 % bootstrap intervals over test images "
+            "nested in seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
     ),

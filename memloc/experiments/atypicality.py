@@ -31,7 +31,8 @@ CLAIMS = {
         "Table 12", "Owners of the last layer's top 10 % of units are more memorized than the other candidates"
     ),
     "atypicality.units": Claim(
-        "Figure 7, Table 11", "UnitMem is higher on the most than on the least memorized points: smallest difference over layers"
+        "Figure 7, Table 11",
+        "UnitMem is higher on the most than on the least memorized points in every layer: the weakest difference",
     ),
     "atypicality.units-excess": Claim(
         "with a null", "That difference, averaged over layers, is larger than the same choice gives on external images"
@@ -57,7 +58,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         owners = bootstrap([{"unit": o} for o in owned], lambda s: _rho(s["unit"]), replicates=replicates, seed=0)
         advantage = bootstrap(
             [_top_owners(o, j) for o, j in zip(owned, joined, strict=True)],
-            lambda s: s["owner"].mean() - s["other"].mean(),
+            lambda s: np.asarray(s["owner"].mean() - s["other"].mean()),
             replicates=replicates,
             seed=0,
         )
@@ -70,19 +71,18 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(extreme["candidate", kind], layers, encoder=encoder, series=f"{kind} memorized")
             for kind in ("most", "least")
         ]
-        tables += [
-            _every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)
-        ]
+        tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
         n, seeds = len(_pair(joined[0], "candidate")), len(points)
         effects = {
             "atypicality.correlation": (correlation[0], n),
             "atypicality.correlation-excess": (correlation[0] - correlation[1], n),
             "atypicality.owners": (owners, len(owned[0])),
             "atypicality.top-owners": (advantage, n),
-            "atypicality.units": (gap["candidate"].map(lambda v: v.min(axis=-1)), size),
             "atypicality.units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
         }
         findings += [Finding(claim, encoder, effect, k, seeds) for claim, (effect, k) in effects.items()]
+        places = [f"layer {name}" for name in layers]
+        findings.append(Finding.of_every("atypicality.units", encoder, gap["candidate"], places, n=size, seeds=seeds))
     return pd.concat(tables, ignore_index=True), findings
 
 
@@ -97,14 +97,14 @@ def _pair(joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
 
 
 def _rho(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    return rank_correlation(pairs[:, 0], pairs[:, 1])
+    return np.asarray(rank_correlation(pairs[:, 0], pairs[:, 1]))
 
 
 def _owned(units: pd.DataFrame, joined: pd.DataFrame) -> NDArray[np.float64]:
-    """[units, 3] of the last layer: SSLMem of the owner, UnitMem, the owner. Units that nothing excites are left out."""
+    """SSLMem of the owner, UnitMem and the owner [units, 3] of the last layer's units that something excites."""
     last = units[(units["group"] == "candidate") & (units["layer"] == units["layer"].iloc[-1]) & (units["owner"] >= 0)]
     merged = last.merge(joined, left_on="owner", right_on="point", validate="many_to_one")
-    return merged[["sslmem", "unitmem", "owner"]].to_numpy(dtype=np.float64)
+    return np.asarray(merged[["sslmem", "unitmem", "owner"]].to_numpy(dtype=np.float64))
 
 
 def _top_owners(owned: NDArray[np.float64], joined: pd.DataFrame) -> Sample:
@@ -168,8 +168,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     points = mine.loc["point"]
     figure, axes = plotting.panels(rows=1, columns=1, width=11, height=6)
     axes[0, 0].remove()
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.35])
-    strips = above.subfigures(1, 2)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.35]).flat
+    strips = above.subfigures(1, 2, squeeze=False).flat
     first = points[points["run"] == 0]
     for strip, kind in zip(strips, ("most", "least"), strict=True):
         strip.suptitle(f"{kind} memorized candidates", fontsize=9)

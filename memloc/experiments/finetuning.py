@@ -16,7 +16,8 @@ from memloc.metrics.stats import bootstrap
 
 CLAIMS = {
     "finetuning.increment": Claim(
-        "Table 5", "Fine-tuning the layers of highest increment beats fine-tuning as many last layers: difference in accuracy"
+        "Table 5",
+        "Fine-tuning the layers of highest increment beats fine-tuning as many last layers: difference in accuracy",
     ),
 }
 ARMS = ("increment", "last")
@@ -64,7 +65,16 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             plotting.whiskers(axis, at, rows)
             for x, layers in zip(at, rows["layers"], strict=True):
                 text = layers.replace(" | ", "\n").replace(" ", ",")
-                axis.text(x, 0.02, text, ha="center", va="bottom", fontsize=5.5, color="white", transform=axis.get_xaxis_transform())
+                axis.text(
+                    x,
+                    0.02,
+                    text,
+                    ha="center",
+                    va="bottom",
+                    fontsize=5.5,
+                    color="white",
+                    transform=axis.get_xaxis_transform(),
+                )
         axis.axhline(mine.loc[["head"], "value"].iloc[0], color="black", linestyle="--", linewidth=0.9)
         axis.set_xticks(range(mine.loc[["last"]].shape[0]), [f"k = {c}" for c in sorted(mine.loc[["last"], "count"])])
         axis.set_ylim(bottom=max(0, table.loc[table["encoder"] == encoder, "low"].min() - 0.05))

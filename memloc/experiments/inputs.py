@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.io import load_arrays
-from memloc.metrics.stats import Estimate
+from memloc.metrics.stats import Estimate, rank_correlation
 from memloc.tables import load_table
 
 
@@ -63,6 +63,6 @@ def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFra
     )
 
 
-def positions(layers: Sequence[str]) -> NDArray[np.float64]:
-    """Depth ranks of layers, broadcastable against profiles."""
-    return np.arange(len(layers), dtype=np.float64)
+def depth_correlation(profile: Estimate) -> Estimate:
+    """Rank correlation of a profile over layers with depth."""
+    return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v))

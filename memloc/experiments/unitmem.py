@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, positions, rows_of
-from memloc.metrics.stats import Estimate, Sample, bootstrap, nest, rank_correlation
-from memloc.scores import METRICS
+from memloc.experiments.inputs import Inputs, depth_correlation, rows_of
+from memloc.metrics.stats import Estimate, bootstrap, nest
+from memloc.scores import METRICS, by_layer
 
 CLAIMS = {
     "unitmem.everywhere": Claim(
-        "Section 4.2", "Highly memorizing units are in every layer: smallest share of units above the threshold"
+        "Section 4.2", "Highly memorizing units are in every layer: the weakest share of units above the threshold"
     ),
     "unitmem.excess": Claim(
         "with a null", "Units memorize images they were trained on: mean UnitMem on candidates minus external images"
@@ -33,7 +33,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     """Mean UnitMem by layer of each series, the share above the threshold, and every unit's value."""
     tables, findings = [], []
     for encoder in inputs.encoders():
-        trained, untrained = inputs.tables("units", encoder), inputs.tables("untrained_units", encoder)
+        trained = inputs.tables("units", encoder)
         layers = list(dict.fromkeys(trained[0]["layer"]))
         means = layer_means(inputs, "units", "replicates", encoder)
         before = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
@@ -41,8 +41,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         initial = before["candidate", "unitmem"]
         excess, gain = candidate - external, candidate - initial
         share = bootstrap(
-            [_by_layer(units) for units in trained],
-            lambda sample: np.array([(sample[layer] > options["threshold"]).mean() for layer in layers]),
+            [by_layer(units) for units in trained],
+            lambda sample: np.array([(units > options["threshold"]).mean() for units in sample.values()]),
             replicates=options["replicates"],
             seed=0,
         )
@@ -57,12 +57,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables.append(_every_unit(trained, encoder))
         n, seeds = len(trained[0]) // trained[0]["group"].nunique(), len(trained)
         effects = {
-            "unitmem.everywhere": share.map(lambda v: v.min(axis=-1)),
             "unitmem.excess": excess.map(lambda v: v.mean(axis=-1)),
             "unitmem.excess-last": excess[-1],
             "unitmem.trained": gain.map(lambda v: v.mean(axis=-1)),
-            "unitmem.rises": candidate.map(lambda v: rank_correlation(positions(layers) + 0 * v, v)),
+            "unitmem.rises": depth_correlation(candidate),
         }
+        places = [f"layer {name}" for name in layers]
+        findings.append(Finding.of_every("unitmem.everywhere", encoder, share, places, n=n, seeds=seeds))
         findings += [Finding(claim, encoder, effect, n, seeds) for claim, effect in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
 
@@ -78,11 +79,6 @@ def layer_means(inputs: Inputs, units: str, replicates: str, encoder: str) -> di
             # One seed for all: differences between groups and metrics keep their resamples together.
             out[group, metric] = nest(values, np.stack([d["means"][:, :, g, m] for d in drawn]), seed=0)
     return out
-
-
-def _by_layer(units: pd.DataFrame) -> Sample:
-    mine = units[units["group"] == "candidate"]
-    return {layer: rows["unitmem"].to_numpy() for layer, rows in mine.groupby("layer", sort=False)}
 
 
 def _every_unit(seeds: list[pd.DataFrame], encoder: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ def sslmem(a_f: Floats, a_g: Floats, *, normalisation: str = "ratio") -> NDArray
 
     Args:
         a_f, a_g: mean distances between views, [n, layers] or any equal shapes. Where both are 0 the value is 0.
+
     Raises:
         ValueError: unknown normalisation, or shapes differ.
     """
@@ -51,6 +52,7 @@ def layermem(candidate: Floats, independent: Floats, external: Floats, *, estima
     Args:
         candidate, independent, external: SSLMem of each group's points, [n, layers]. A form ignores what it has no
             use for.
+
     Returns:
         [layers].
     """

@@ -14,6 +14,7 @@ def neighbour_distance(features: Floats, reference: Floats, *, neighbours: int) 
     Args:
         features: [n, dim] of the points to judge.
         reference: [m, dim] of points they are compared with, none of them among the judged.
+
     Raises:
         ValueError: fewer reference points than neighbours.
     """
@@ -27,4 +28,4 @@ def neighbour_distance(features: Floats, reference: Floats, *, neighbours: int) 
 def _unit(features: Floats) -> NDArray[np.float64]:
     values = features.astype(np.float64)
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.divide(values, length, out=np.zeros_like(values), where=length > 0)
+    return np.asarray(np.divide(values, length, out=np.zeros_like(values), where=length > 0))

@@ -47,7 +47,7 @@ class Estimate:
     def z(self) -> NDArray[np.float64]:
         """Value over bootstrap standard error."""
         error = self.replicates.std(axis=0, ddof=1)
-        return np.divide(self.value, error, out=np.full_like(self.value, np.nan), where=error > 0)
+        return np.asarray(np.divide(self.value, error, out=np.full_like(self.value, np.nan), where=error > 0))
 
 
 def bootstrap(
@@ -109,11 +109,11 @@ def rank_correlation(x: Floats, y: Floats) -> NDArray[np.float64]:
     a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
     product = (a * b).sum(axis=-1)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    return np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
 
 
 def verdict(low: float, high: float) -> str:
-    """supported if the interval lies above 0, refuted if it lies below, else inconclusive."""
+    """Supported if the interval lies above 0, refuted if it lies below, else inconclusive."""
     if low > 0:
         return "supported"
     return "refuted" if high < 0 else "inconclusive"

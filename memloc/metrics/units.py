@@ -17,8 +17,10 @@ def unitmem(mu: Floats, *, others: str = "mean") -> NDArray[np.float64]:
     Args:
         mu: [points, units] mean activations over augmented views, not negative; at least two points.
         others: mean or median.
+
     Returns:
         [units] in [0, 1].
+
     Raises:
         ValueError: fewer than two points, negative or non-finite activations, or unknown ``others``.
     """
@@ -35,7 +37,7 @@ def unitmem(mu: Floats, *, others: str = "mean") -> NDArray[np.float64]:
     else:
         raise ValueError(f"others {others!r} is neither mean nor median")
     total = top + rest
-    return np.divide(top - rest, total, out=np.zeros_like(top), where=total > 0)
+    return np.asarray(np.divide(top - rest, total, out=np.zeros_like(top), where=total > 0))
 
 
 def owners(mu: Floats) -> NDArray[np.int64]:
