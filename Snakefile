@@ -36,4 +36,4 @@ rule all:
     input:
         rules.build_report.output,
         rules.collect_claims.output,
-        figure_files,
+        figure_files(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 
 def check(config: Config) -> None:
     """Raise an InputError for the first thing that is wrong: schema first, then what keys say about one another."""
-    for message in [*_against_schema(config), *_across_keys(config)]:
+    for message in itertools.chain(_against_schema(config), _across_keys(config)):
         raise InputError(message)
 
 

@@ -219,11 +219,15 @@ def _load(
         raise InputError(f"{path}: belongs to another run; delete it to start this encoder anew")
     prefix = "model."
     checkpoint.restore(model, {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}, path)
+    parameters = list(model.parameters())
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
+            # Moments must lie in memory as their parameter does: a fused step walks both side by side.
+            like = parameters[int(index)]
+            placed = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            state.setdefault(int(index), {})[key] = placed
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     history: list[dict[str, float]] = about["history"]
     return history

@@ -1,4 +1,4 @@
-"""What every rule file uses: the checked configuration, paths, and the hash of the code behind a job."""
+"""Shared by all files of rules: the checked configuration, paths, and the hash of the code behind a job."""
 
 import fcntl
 import sys
@@ -147,3 +147,7 @@ def trained_encoders():
 
 def active_experiments():
     return list(configuration.active(config))
+
+
+def figure_files():
+    return [RESULTS / f"figures/{name}.{kind}" for name in active_experiments() for kind in ("pdf", "png", "csv")]

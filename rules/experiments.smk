@@ -63,11 +63,7 @@ rule draw_figure:
         "../scripts/draw_figure.py"
 
 
-def figure_files(wildcards):
-    return [RESULTS / f"figures/{name}.{kind}" for name in active_experiments() for kind in ("pdf", "png", "csv")]
-
-
 rule figures:
     """Everything up to the figures."""
     input:
-        figure_files,
+        figure_files(),

@@ -1,0 +1,51 @@
+# `make` lists what can be made. Everything runs in .venv, which the first target makes and later ones find there.
+
+# The Python (3.11 or newer) to make .venv with.
+PYTHON ?= python3
+# How many cores the workflow may use.
+CORES ?= all
+# cpu: PyTorch's build without GPU libraries, a third of the size. Needed only while there is no .venv.
+TORCH ?=
+
+ifneq ($(filter-out cpu,$(TORCH)),)
+$(error TORCH=$(TORCH): say TORCH=cpu, or leave it out for the default build)
+endif
+
+unexport PYTHONPATH PYTHONHOME
+
+BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
+IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help figures smoke test lock clean-caches clean-venv
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo "Variables: PYTHON=$(PYTHON) CORES=$(CORES) TORCH=$(TORCH) (cpu: without GPU libraries)"
+
+figures: ## install, then compute every figure, claim and the report into results/
+	$(BOOTSTRAP)
+	$(IN_VENV) snakemake --cores $(CORES)
+
+smoke: ## install, then run every rule on next to nothing, in results/smoke/
+	$(BOOTSTRAP)
+	$(IN_VENV) snakemake --cores $(CORES) --configfile config/smoke.yaml --directory results/smoke
+
+test: ## install with the test tools, then check style, types and tests
+	$(BOOTSTRAP) --test
+	$(IN_VENV) ruff check
+	$(IN_VENV) ruff format --check
+	$(IN_VENV) snakefmt --check Snakefile rules
+	$(IN_VENV) mypy
+	$(IN_VENV) pytest
+
+lock: ## bring requirements.lock up to pyproject.toml (pins that still fit stay; delete one to renew it)
+	$(BOOTSTRAP) --test
+	$(IN_VENV) pip install --quiet 'uv>=0.7'
+	$(IN_VENV) uv pip compile --quiet --universal --python-version 3.11 --extra test --no-annotate \
+		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+clean-caches: ## remove what ruff, mypy and pytest keep
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+
+clean-venv: ## remove .venv
+	rm -rf .venv

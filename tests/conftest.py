@@ -1,0 +1,108 @@
+"""Fixtures that several test files share: one thread, tiny networks, tiny images, raw files to damage."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from memloc.encoders.resnet9 import ResNet9
+from memloc.train import Normalise
+
+RECIPE = {
+    "epochs": 4,
+    "warmup_epochs": 1,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-6,
+    "augmentation": "normal",
+    "temperature": 0.5,
+    "projection": 8,
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def description():
+    """What ``datasets.prepare`` says about a grey dataset of three classes."""
+    return {"classes": ["a", "b", "c"], "mean": [0.4], "std": [0.3], "sha256": {"train": "0" * 64, "test": "1" * 64}}
+
+
+@pytest.fixture
+def normalise(description):
+    return Normalise(description)
+
+
+@pytest.fixture
+def settings():
+    """A factory of entries of ``encoders`` in the configuration."""
+
+    def make(framework="simclr", **recipe):
+        return {
+            "framework": framework,
+            "architecture": "resnet9",
+            "width": 0.0625,
+            "dataset": "toy",
+            "seeds": [0],
+            "recipe": {**RECIPE, **recipe},
+        }
+
+    return make
+
+
+@pytest.fixture
+def toy():
+    """A factory of (images [n, 1, 16, 16] uint8, labels [n]): blobs whose place tells the class, with noise."""
+
+    def make(n, *, seed=0, classes=3):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(n) % classes
+        images = rng.integers(0, 60, size=(n, 1, 16, 16))
+        for image, label in zip(images, labels, strict=True):
+            image[0, 1 + 5 * label : 5 + 5 * label, 3:13] += 180
+        return images.astype(np.uint8), labels.astype(np.int64)
+
+    return make
+
+
+@pytest.fixture
+def network():
+    """A factory of small encoders in eval mode whose batch norms are not the identity."""
+
+    def make(seed=0, width=0.125):
+        torch.manual_seed(seed)
+        encoder = ResNet9(width)
+        for name, tensor in encoder.state_dict().items():
+            if name.endswith(("running_mean", "norm.bias")):
+                tensor.normal_(std=0.3)
+            elif name.endswith(("running_var", "norm.weight")):
+                tensor.uniform_(0.5, 1.5)
+        return encoder.eval()
+
+    return make
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    """A folder of Fashion-MNIST's four files, with 12 training and 6 test images of random pixels."""
+    folder = tmp_path / "idx"
+    write_idx(folder)
+    return folder
+
+
+def write_idx(folder: Path) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 12), ("t10k", 6)):
+        pixels = rng.integers(0, 256, size=n * 784, dtype=np.uint8).tobytes()
+        images = struct.pack(">4i", 0x803, n, 28, 28) + pixels
+        labels = struct.pack(">2i", 0x801, n) + bytes(i % 10 for i in range(n))
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images, mtime=0))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels, mtime=0))

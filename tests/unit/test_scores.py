@@ -1,0 +1,179 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from memloc import scores
+from memloc.errors import InputError
+from memloc.metrics.units import classmem, unitmem
+
+LAYERS = ["1", "res2", "2"]
+
+
+def measures(sizes, *, seed=0, labels=None):
+    """What ``measure.pack`` gives for groups of these sizes."""
+    rng = np.random.default_rng(seed)
+    n = sum(sizes.values())
+    arrays = {
+        "points": rng.permutation(1000)[:n],
+        "groups": np.repeat(list(sizes), list(sizes.values())),
+        "labels": rng.integers(3, size=n) if labels is None else labels,
+        "layers": np.array(LAYERS),
+        "alignment": rng.random((n, 3, 2)).astype(np.float32),
+        "features": rng.normal(size=(n, 4)).astype(np.float32),
+    }
+    for name, units in (("1", 3), ("2", 5)):
+        arrays[f"views/{name}"] = rng.random((n, units)).astype(np.float32)
+        arrays[f"plain/{name}"] = rng.random((n, units)).astype(np.float32)
+    return arrays
+
+
+SIZES = {"shared": 7, "candidate": 12, "independent": 12, "external": 12}
+
+
+def test_every_point_has_its_sslmem_at_every_layer_from_all_draws_and_from_each_half():
+    f, g = measures(SIZES), {**measures(SIZES), "alignment": measures(SIZES, seed=1)["alignment"]}
+    table = scores.point_scores(f, g, normalisation="ratio")
+    assert len(table) == 43 * 3
+    for i in (0, 8, 42):
+        for k, layer in enumerate(LAYERS):
+            row = table[(table["point"] == f["points"][i]) & (table["layer"] == layer)]
+            assert len(row) == 1
+            row = row.iloc[0]
+            assert (row["group"], row["label"]) == (f["groups"][i], f["labels"][i])
+            a, b = f["alignment"][i, k].astype(float), g["alignment"][i, k].astype(float)
+            assert row["alignment_f"] == pytest.approx(a.mean()) and row["alignment_g"] == pytest.approx(b.mean())
+            assert row["sslmem"] == pytest.approx((b.mean() - a.mean()) / (b.mean() + a.mean()))
+            assert row["sslmem_choose"] == pytest.approx((b[0] - a[0]) / (b[0] + a[0]))
+            assert row["sslmem_score"] == pytest.approx((b[1] - a[1]) / (b[1] + a[1]))
+
+
+def test_the_normalisation_asked_for_is_the_one_used():
+    f, g = measures(SIZES), {**measures(SIZES), "alignment": measures(SIZES, seed=1)["alignment"]}
+    table = scores.point_scores(f, g, normalisation="none")
+    np.testing.assert_allclose(table["sslmem"], table["alignment_g"] - table["alignment_f"])
+
+
+@pytest.mark.parametrize("name", ["points", "groups", "layers"])
+def test_measures_of_other_images_or_layers_are_refused(name):
+    f, g = measures(SIZES), measures(SIZES)
+    g[name] = g[name][::-1]
+    with pytest.raises(InputError, match=rf"differ in their {name}"):
+        scores.point_scores(f, g, normalisation="ratio")
+
+
+def test_atypicality_is_judged_for_what_g_has_not_seen_against_shared_points():
+    g = measures(SIZES)
+    table = scores.atypicality_scores(g, neighbours=2)
+    assert table["group"].value_counts().to_dict() == {"candidate": 12, "external": 12}
+    unit = g["features"].astype(float)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    i = 9
+    nearest = np.sort(np.linalg.norm(unit[:7] - unit[i], axis=1))[:2]
+    row = table[table["point"] == g["points"][i]].iloc[0]
+    assert row["atypicality"] == pytest.approx(nearest.mean()) and row["label"] == g["labels"][i]
+
+
+def test_units_are_scored_in_each_group_apart():
+    m = measures(SIZES)
+    table = scores.unit_scores(m, shuffles=2, seed=0)
+    assert set(table["group"]) == {"candidate", "independent", "external"}
+    assert set(table["layer"]) == {"1", "2"}
+    rows = m["groups"] == "external"
+    mine = table[(table["group"] == "external") & (table["layer"] == "2")]
+    assert mine["unit"].tolist() == list(range(5))
+    np.testing.assert_allclose(mine["unitmem"], unitmem(m["views/2"][rows]))
+    np.testing.assert_allclose(mine["unitmem_median"], unitmem(m["views/2"][rows], others="median"))
+    np.testing.assert_allclose(mine["classmem"], classmem(m["plain/2"][rows], m["labels"][rows]))
+    assert mine["owner"].tolist() == m["points"][rows][m["views/2"][rows].argmax(axis=0)].tolist()
+    np.testing.assert_allclose(mine["activation"], m["views/2"][rows].mean(axis=0), rtol=1e-6)
+
+
+def test_a_dead_unit_has_no_owner():
+    m = measures(SIZES)
+    m["views/1"][:, 1] = 0
+    table = scores.unit_scores(m, shuffles=1, seed=0)
+    dead = table[(table["layer"] == "1") & (table["unit"] == 1)]
+    assert (dead["owner"] == -1).all() and (dead["unitmem"] == 0).all() and len(dead) == 3
+
+
+def test_shuffled_labels_take_class_knowledge_away():
+    m = measures({"candidate": 60, "independent": 60, "external": 60}, labels=np.arange(180) % 3)
+    m["plain/1"][:, 0] = m["labels"] == 2
+    table = scores.unit_scores(m, shuffles=10, seed=0)
+    unit = table[(table["layer"] == "1") & (table["unit"] == 0) & (table["group"] == "candidate")].iloc[0]
+    assert unit["classmem"] == 1 and unit["classmem_shuffled"] < 0.4
+
+
+def test_groups_are_compared_at_equal_sizes():
+    sizes = {"candidate": 30, "independent": 12, "external": 30}
+    m = measures(sizes)
+    m["views/1"][:] = 0.5
+    m["views/1"][[0, 30, 42], 0] = 1.0
+    table = scores.unit_scores(m, shuffles=1, seed=0)
+    unit = table[(table["layer"] == "1") & (table["unit"] == 0)].set_index("group")["unitmem"]
+    assert unit["independent"] == pytest.approx((1 - 0.5) / (1 + 0.5))
+    counted = scores.unit_replicates(m, replicates=3, seed=0)
+    assert counted["means"].shape == (3, 2, 3, 3)
+
+
+def test_a_larger_group_is_cut_without_regard_to_the_order_of_its_points():
+    # Images of a folder are sorted by class, and so are the points of a group.
+    sizes = {"candidate": 60, "independent": 12, "external": 60}
+    m = measures(sizes, labels=np.concatenate([np.arange(60) // 20, np.arange(12) // 4, np.arange(60) // 20]))
+    table = scores.unit_scores(m, shuffles=1, seed=0)
+    assert np.isfinite(table["classmem"]).all()
+
+
+def test_scores_of_units_are_a_function_of_their_seed():
+    m = measures(SIZES)
+    a, b, c = (scores.unit_scores(m, shuffles=2, seed=s) for s in (0, 0, 1))
+    pd.testing.assert_frame_equal(a, b)
+    assert not a["classmem_shuffled"].equals(c["classmem_shuffled"])
+    pd.testing.assert_series_equal(a["classmem"], c["classmem"])
+
+
+def test_replicates_are_layer_means_over_resampled_points():
+    m = measures(SIZES)
+    out = scores.unit_replicates(m, replicates=200, seed=0)
+    assert out["layers"].tolist() == ["1", "2"]
+    assert out["groups"].tolist() == ["candidate", "independent", "external"]
+    means = out["means"]
+    assert means.shape == (200, 2, 3, 3) and np.isfinite(means).all()
+    rows = m["groups"] == "candidate"
+    full = unitmem(m["views/2"][rows]).mean()
+    # A maximum over a resample is at most the maximum, so the replicates lie around the value or below.
+    assert abs(means[:, 1, 0, 0].mean() - full) < 0.1 and means[:, 1, 0, 0].std() > 0
+    again = scores.unit_replicates(m, replicates=200, seed=0)["means"]
+    assert np.array_equal(means, again)
+
+
+def test_replicates_of_identical_points_are_exact():
+    m = measures(SIZES)
+    m["views/1"][:] = 0.25
+    means = scores.unit_replicates(m, replicates=5, seed=0)["means"]
+    assert (means[:, 0, :, 0] == 0).all() and (means[:, 1, :, 0] > 0).all()
+
+
+def test_a_resample_that_holds_a_single_class_does_not_end_the_run():
+    sizes = {"candidate": 3, "independent": 3, "external": 3}
+    m = measures(sizes, labels=np.array([0, 1, 1] * 3))
+    means = scores.unit_replicates(m, replicates=60, seed=0)["means"]
+    assert np.isfinite(means).all()
+
+
+def test_pruning_and_fine_tuning_read_candidates_and_crossed_increments_from_the_tables():
+    m = measures(SIZES)
+    units = scores.unit_scores(m, shuffles=1, seed=0)
+    by_layer = scores.by_layer(units)
+    assert list(by_layer) == ["1", "2"]
+    np.testing.assert_allclose(by_layer["2"], unitmem(m["views/2"][m["groups"] == "candidate"]))
+    points = pd.DataFrame(
+        {
+            "point": [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4],
+            "group": ["candidate"] * 6 + ["independent"] * 3 + ["external"] * 3,
+            "layer": LAYERS * 4,
+            "sslmem": [0.5, 9, 0.25, 0.25, 9, 0.75, -0.25, 9, -0.5, 7, 7, 7],
+        }
+    )
+    layers, profile = scores.crossed_profile(points)
+    assert layers == ["1", "2"] and profile.tolist() == [(0.375 + 0.25) / 2, (0.5 + 0.5) / 2]

@@ -1,0 +1,148 @@
+"""The conda environments: right channels, the lock's pins, and everything that their rules' scripts import."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVS = {"TRAINING_ENV": ROOT / "envs/training.yaml", "ANALYSIS_ENV": ROOT / "envs/analysis.yaml"}
+
+# Where conda-forge's name, or the name one imports, isn't PyPI's.
+FROM_CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+FROM_IMPORT = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+# Imports inside functions that no analysis script calls: reading raw images is the training side's.
+NEVER_REACHED = {("ANALYSIS_ENV", "memloc.datasets"): {"pillow", "torchvision"}}
+
+
+def pins(env):
+    """Name (PyPI's) to version of an environment; None where it names no version."""
+    found = {}
+    for entry in yaml.safe_load(ENVS[env].read_text())["dependencies"]:
+        for spec in entry["pip"] if isinstance(entry, dict) else [entry]:
+            name, version = re.fullmatch(r"([A-Za-z0-9_.-]+?)(?: ?==?([0-9.]+))?", spec).groups()
+            found[FROM_CONDA.get(name, name)] = version
+    return found
+
+
+def locked():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return dict(re.match(r"([\w.-]+)==([\w.!+-]+)", line).groups() for line in lines if not line.startswith("#"))
+
+
+def rules():
+    """(rule, environment, script) of every rule that has a script."""
+    found = []
+    for file in sorted((ROOT / "rules").glob("*.smk")):
+        for block in re.split(r"(?m)^(?=rule )", file.read_text())[1:]:
+            script = re.search(r'script:\s+"\.\./(scripts/\w+\.py)"', block)
+            if script:
+                env = re.search(r"conda:\s+(\w+)", block)
+                found.append((re.match(r"rule (\w+)", block)[1], env and env[1], script[1]))
+    return found
+
+
+def path_of(module):
+    base = ROOT.joinpath(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def nodes(tree):
+    """All nodes that run, so not those under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from nodes(node)
+
+
+def imports(path):
+    """Full names that a file imports, anywhere; for experiments, which are imported by name, all of them."""
+    names = set()
+    for node in nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "experiments.module":
+            names.update(f"memloc.experiments.{file.stem}" for file in (ROOT / "memloc/experiments").glob("[a-z]*.py"))
+        elif isinstance(node, ast.Attribute) and node.attr in ("read_parquet", "to_parquet"):
+            names.add("pyarrow")
+    return names
+
+
+def third_party(script, env):
+    """PyPI names of the packages that a script and the memloc modules behind it import."""
+    found, seen, todo = set(), set(), [("", ROOT / script)]
+    while todo:
+        module, path = todo.pop()
+        packages = set()
+        for name in imports(path):
+            top = name.split(".")[0]
+            if top == "memloc":
+                parts = name.split(".")
+                for end in range(1, len(parts) + 1):
+                    part = ".".join(parts[:end])
+                    if path_of(part).exists() and part not in seen:
+                        seen.add(part)
+                        todo.append((part, path_of(part)))
+            elif top not in sys.stdlib_module_names:
+                packages.add(FROM_IMPORT.get(top, top))
+        found |= packages - NEVER_REACHED.get((env, module), set())
+    return found
+
+
+def test_every_rule_with_a_script_has_one_of_the_environments():
+    assert len(rules()) == len(list((ROOT / "scripts").glob("*.py")))
+    assert {env for _, env, _ in rules()} == set(ENVS)
+
+
+def test_rules_name_the_environments_by_their_files():
+    common = (ROOT / "rules/common.smk").read_text()
+    for variable, file in ENVS.items():
+        assert f'{variable} = "../{file.relative_to(ROOT).as_posix()}"' in common
+        assert file.exists()
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_channels(env):
+    assert yaml.safe_load(ENVS[env].read_text())["channels"] == ["conda-forge", "nodefaults"]
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_pins_are_the_locks(env):
+    ours = pins(env)
+    assert ours.pop("python") == "3.11"
+    ours.pop("pip", None)
+    assert ours == {name: locked().get(name) for name in ours}
+
+
+@pytest.mark.parametrize(("rule", "env", "script"), rules(), ids=lambda value: str(value))
+def test_environment_holds_what_the_script_imports(rule, env, script):
+    needed = third_party(script, env)
+    assert needed
+    assert needed <= set(pins(env)), f"{ENVS[env].name} lacks what {rule} imports"
+
+
+def test_the_walk_sees_imports_in_functions_and_of_experiments():
+    assert {"lightly", "torch", "safetensors"} <= third_party("scripts/train_encoder.py", "TRAINING_ENV")
+    assert "scikit-learn" in third_party("scripts/prune_units.py", "TRAINING_ENV")
+    assert {"matplotlib", "seaborn", "scipy", "pyarrow"} <= third_party("scripts/draw_figure.py", "ANALYSIS_ENV")
+
+
+def test_lock_is_exact_and_free_of_addresses():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9][\w.-]*==[\w.!+]+( ; .+)?", line) for line in pinned)
+    assert not re.search(r"://|sha256|/tmp|-index", "\n".join(lines))
+
+
+def test_lock_holds_every_declared_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    names = {re.match(r"[A-Za-z0-9_.-]+", spec)[0].lower() for spec in declared}
+    assert names <= set(locked())

@@ -1,0 +1,173 @@
+"""The whole workflow, run for real at the smallest scale, and disturbed."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import SMOKE, command, environment, snakemake
+from test_plan import job_counts
+
+KINDS = ("layermem", "unitmem", "ssl_vs_supervised", "atypicality", "pruning", "finetuning")
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Every CSV but the benchmarks, which hold times."""
+    results = folder / "results"
+    paths = [path for path in results.rglob("*.csv") if "benchmarks" not in path.parts]
+    return {str(path.relative_to(results)): path.read_bytes() for path in sorted(paths)}
+
+
+def test_results_stand_where_the_readme_says(finished: Path) -> None:
+    results = finished / "results"
+    for name in KINDS:
+        assert (results / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert len((results / f"figures/{name}.csv").read_text().splitlines()) > 1
+    encoder = results / "encoders/simclr/f/seed0"
+    assert {path.name for path in encoder.iterdir()} == {"weights.safetensors", "recipe.json", "training.csv"}
+    assert (results / "scores/simclr/seed0/points.parquet").exists()
+    assert (results / "scores/supervised/f/seed1/units.parquet").exists()
+    assert len(list((results / "logs").rglob("*.log"))) == len(list((results / "benchmarks").rglob("*.tsv"))) > 40
+
+
+def test_every_claim_has_an_interval_and_a_verdict_that_follows_from_it(finished: Path) -> None:
+    with open(finished / "results/claims.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["experiment"] for row in rows} == set(KINDS)
+    for row in rows:
+        low, effect, high = (float(row[name]) for name in ("low", "effect", "high"))
+        assert low <= high
+        expected = "supported" if low > 0 else "refuted" if high < 0 else "inconclusive"
+        assert row["verdict"] == expected, row
+        assert int(row["seeds"]) == 2
+        assert abs(effect) <= 1
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(finished: Path) -> None:
+    page = (finished / "results/report/index.html").read_text()
+    assert page.count("data:image/png;base64,") == len(KINDS)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert "supported" in page
+
+
+def test_snakemakes_own_report_works_with_captions(finished: Path) -> None:
+    done = snakemake(finished, *SMOKE, "--report", "report.html")
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = (finished / "report.html").read_text()
+    assert "Figures" in page
+    assert "bootstrap intervals over points nested in seeds" in page
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+    done = snakemake(finished, *SMOKE)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_touching_data_and_editing_comments_re_runs_nothing(finished: Path) -> None:
+    for path in (finished / "data/fashion-mnist-12k").iterdir():
+        path.touch()
+    for name in ("memloc/metrics/units.py", "memloc/train.py", "scripts/train_encoder.py", "rules/train.smk"):
+        path = finished / name
+        path.write_text(path.read_text() + "\n# A comment.\n")
+    done = snakemake(finished, *SMOKE, "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr, done.stdout[-2000:]
+
+
+def test_editing_a_metric_re_runs_scores_and_figures_but_no_training(finished: Path) -> None:
+    path = finished / "memloc/metrics/units.py"
+    text = path.read_text()
+    try:
+        path.write_text(text + "\nCHANGED = True\n")
+        done = snakemake(finished, *SMOKE, "--dry-run")
+    finally:
+        path.write_text(text)
+    counts = job_counts(done.stdout + done.stderr)
+    assert {"score_units", "analyse_experiment", "draw_figure", "build_report"} <= set(counts)
+    assert not {"prepare_dataset", "make_splits", "train_encoder", "measure"} & set(counts)
+
+
+def test_editing_how_a_figure_looks_re_runs_drawing_only(finished: Path) -> None:
+    path = finished / "memloc/plotting.py"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("alpha=0.15", "alpha=0.2"))
+        done = snakemake(finished, *SMOKE, "--dry-run")
+    finally:
+        path.write_text(text)
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["draw_figure"] == len(KINDS)
+    assert not {"train_encoder", "measure", "score_units", "score_points"} & set(counts)
+
+
+def test_a_run_killed_in_training_goes_on_alone_and_ends_in_the_same_tables(
+    finished: Path, copy: Callable[[str], Path]
+) -> None:
+    folder = copy("killed")
+    with subprocess.Popen(
+        command(*SMOKE), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not list(folder.glob("results/encoders/*/*/*/resume-*.safetensors")):
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    done = snakemake(folder, *SMOKE)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "continues after epoch" in done.stdout + done.stderr
+    assert not list(folder.glob("results/encoders/*/*/*/resume-*"))
+    first, second = tables(finished), tables(folder)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_second_run_on_the_same_results_refuses(copy: Callable[[str], Path]) -> None:
+    folder = copy("locked")
+    (folder / "results").mkdir()
+    with open(folder / "results/.lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        done = snakemake(folder, *SMOKE, "--", "splits")
+    assert done.returncode == 1
+    assert "another run is writing here" in done.stderr
+    assert not (folder / "results/data").exists()
+
+
+def test_results_that_cannot_be_written_are_one_line(copy: Callable[[str], Path]) -> None:
+    folder = copy("unwritable")
+    (folder / "results").write_text("a file, not a folder")
+    done = snakemake(folder, *SMOKE, "--", "splits")
+    assert done.returncode == 1
+    assert "can't be written" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_altered_data_stops_the_job_with_one_line_and_leaves_nothing(copy: Callable[[str], Path]) -> None:
+    folder = copy("altered")
+    path = folder / "data/fashion-mnist-12k/train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-1000])
+    done = snakemake(folder, *SMOKE, "--", "results/data/fashion/dataset.json")
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "train-images-idx3-ubyte.gz: altered or truncated" in output
+    assert "Traceback" not in output
+    assert not list((folder / "results/data").rglob("*.npy"))
+
+
+def test_a_loss_that_diverges_stops_the_job_and_keeps_the_last_good_checkpoint(copy: Callable[[str], Path]) -> None:
+    folder = copy("diverging")
+    (folder / "my.yaml").write_text("encoders: {simclr: {recipe: {learning_rate: 1.0e+30, warmup_epochs: 2}}}\n")
+    target = "results/encoders/simclr/f/seed0/weights.safetensors"
+    done = snakemake(folder, *SMOKE, "my.yaml", "--", target)
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "learning_rate 1e+30 is too high" in output
+    assert "Traceback" not in output
+    assert not (folder / target).exists()
