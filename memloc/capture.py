@@ -21,14 +21,13 @@ def capture(encoder: nn.Module, modules: Iterable[str]) -> Iterator[dict[str, Te
     Raises:
         InputError: the encoder has no module of a name.
     """
-    known = dict(encoder.named_modules())
-    outputs: dict[str, Tensor] = {}
-    handles = []
-    for name in modules:
+    known, wanted = dict(encoder.named_modules()), list(modules)
+    for name in wanted:
         if name not in known:
             raise InputError(f"layer {name!r}: the encoder has no such module; it has {', '.join(filter(None, known))}")
-        handles.append(known[name].register_forward_hook(_keep(outputs, name)))
-    training = encoder.training
+    outputs: dict[str, Tensor] = {}
+    handles = [known[name].register_forward_hook(_keep(outputs, name)) for name in wanted]
+    modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
         with torch.no_grad():
@@ -36,7 +35,8 @@ def capture(encoder: nn.Module, modules: Iterable[str]) -> Iterator[dict[str, Te
     finally:
         for handle in handles:
             handle.remove()
-        encoder.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def _keep(outputs: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]

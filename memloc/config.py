@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,9 +28,14 @@ def check(config: Config) -> None:
 
 
 def _against_schema(config: Config) -> Iterable[str]:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator as Draft
+    from jsonschema.validators import extend
 
-    validator = Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    # A number that is no number, or 50.0 for an integer, would pass JSON Schema and fail much later.
+    types = Draft.TYPE_CHECKER.redefine("integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool))
+    types = types.redefine("number", lambda _, v: type(v) in (int, float) and math.isfinite(v))
+    strict = extend(Draft, type_checker=types)  # type: ignore[no-untyped-call]
+    validator = strict(yaml.safe_load(SCHEMA.read_text()))
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     for error in errors:
         # An error of a combined schema is best told by what failed inside it.
@@ -37,7 +43,7 @@ def _against_schema(config: Config) -> Iterable[str]:
             error = error.context[0]
         path = ".".join(str(part) for part in error.absolute_path)
         if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
-            known = _known(error.schema)
+            known = _known(error.schema, error.instance)
             for key in error.instance:
                 if key not in known and repr(str(key)) in error.message:
                     yield f"config: {_dot(path, key)}: unknown key{_meant(str(key), known)}"
@@ -89,20 +95,38 @@ def _across_keys(config: Config) -> Iterable[str]:
         if encoder["recipe"]["batch_size"] > split["shared"] + min(split["candidate"], split["independent"]):
             size = encoder["recipe"]["batch_size"]
             yield f"config: {key}.recipe.batch_size: {size} is more than the images of one epoch; lower it"
-        if encoder["recipe"]["warmup_epochs"] > encoder["recipe"]["epochs"]:
-            yield f"config: {key}.recipe.warmup_epochs: more than the {encoder['recipe']['epochs']} epochs; lower it"
+        epochs, warmup = encoder["recipe"]["epochs"], encoder["recipe"]["warmup_epochs"]
+        if warmup > epochs:
+            yield f"config: {key}.recipe.warmup_epochs: {warmup} is more than the {epochs} epochs; lower it"
     for name, experiment in active(config).items():
         key = f"experiments.{name}"
         for encoder in experiment["encoders"]:
             if encoder not in encoders:
                 yield f"config: {key}.encoders: {_none_of(encoder, encoders)}"
-        for task in [*experiment.get("tasks", []), *filter(None, [experiment.get("task")])]:
-            if task not in datasets:
-                yield f"config: {key}.task: {_none_of(task, datasets)}"
+        for option in ("tasks", "task"):
+            tasks = experiment.get(option, [])
+            for task in [tasks] if isinstance(tasks, str) else tasks:
+                if task not in datasets:
+                    yield f"config: {key}.{option}: {_none_of(task, datasets)}"
         for encoder in experiment["encoders"]:
-            split = datasets.get(encoders.get(encoder, {}).get("dataset"), {}).get("split", {})
-            if 2 * experiment.get("group_size", 0) > split.get("candidate", 1 << 60):
-                yield f"config: {key}.group_size: two groups don't fit into {split['candidate']} candidates; lower it"
+            if encoder in encoders:
+                yield from _fits(key, experiment, encoders[encoder], config)
+
+
+def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iterable[str]:
+    """What an experiment asks of one of its encoders."""
+    split, size = config["datasets"][encoder["dataset"]]["split"], experiment.get("group_size", 0)
+    for group in ("candidate", "external"):
+        if 2 * size > split[group]:
+            room = f"{split[group]} {group} points"
+            yield f"config: {key}.group_size: two groups of {size} don't fit into {room}; lower it"
+    layers = choose_layers(encoder["architecture"], config["measure"]["layers"])
+    blocks = [layer.name for layer in layers if layer.name in ENCODERS[encoder["architecture"]].blocks]
+    if len(blocks) < 2:
+        yield f"config: measure.layers: {config['measure']['layers']} leaves {len(blocks)} layers; name at least two"
+    if max(experiment.get("counts", [0])) >= len(blocks):
+        count = max(experiment["counts"])
+        yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"
 
 
 def active(config: Config) -> dict[str, dict[str, Any]]:
@@ -124,11 +148,15 @@ def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
     }
 
 
-def _known(schema: Any) -> list[str]:
-    known = list(schema.get("properties", {}))
+def _known(schema: Any, instance: Any) -> list[str]:
+    """Keys that a mapping may have; an experiment's depend on its kind."""
+    from jsonschema import Draft202012Validator
+
+    known = set(schema.get("properties", {}))
     for part in schema.get("allOf", []):
-        known += part["then"].get("properties", {})
-    return sorted(set(known))
+        if Draft202012Validator(part["if"]).is_valid(instance):
+            known |= set(part["then"].get("properties", {}))
+    return sorted(known)
 
 
 def _dot(path: str, key: Any) -> str:

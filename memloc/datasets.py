@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,10 @@ def _verify(folder: Path) -> None:
     if not sums.exists():
         return
     for line in sums.read_text().splitlines():
-        expected, _, name = line.partition("  ")
+        if not line.strip():
+            continue
+        expected, name = line.split(maxsplit=1)
+        name = name.lstrip("*")
         if not (folder / name).exists():
             raise InputError(f"{folder / name}: missing, though SHA256SUMS lists it; restore it (git checkout)")
         if file_sha256(folder / name) != expected:
@@ -162,7 +166,7 @@ def _fashion_mnist(folder: Path, part: str, image_size: int) -> tuple[Part, list
         for name in _IDX:
             try:
                 (raw / name.removesuffix(".gz")).write_bytes(gzip.decompress((folder / name).read_bytes()))
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise InputError(f"{folder / name}: not a complete gzip file ({error}); get it again") from error
         try:
             dataset = FashionMNIST(root, train=part == "train")
@@ -197,7 +201,7 @@ def _folder(folder: Path, part: str, image_size: int) -> tuple[Part, list[str]]:
             try:
                 with Image.open(file) as image:
                     resized = image.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR)
-            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 raise InputError(f"{file}: not a readable image ({error}); repair or remove it") from error
             images.append(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
             labels.append(label)

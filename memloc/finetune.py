@@ -15,8 +15,9 @@ from memloc import probe
 from memloc.datasets import Part
 from memloc.job import log
 from memloc.metrics.alignment import increments
+from memloc.network import Normalise
 from memloc.streams import stream
-from memloc.train import Normalise, schedule
+from memloc.train import schedule
 
 
 def choose(profile: NDArray[np.float64], layers: Sequence[str], *, count: int, by: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -45,7 +46,9 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
     if isinstance(error, InputError):
         log.error("error: %s", error)
         return
-    if isinstance(error, OSError) and error.filename:
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        log.error("error: the disk is full; free some space and run again, what is finished is kept")
+    elif isinstance(error, OSError) and error.filename:
         log.error("error: %s: %s", error.filename, error.strerror)
     else:
         log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from memloc.augment import UNIFORMS, Recipe, augment
 from memloc.capture import capture
 from memloc.encoders import Layer
 from memloc.errors import InputError
+from memloc.network import Normalise
 from memloc.streams import uniforms
-from memloc.train import Normalise
 
 HALVES = 2
 """Draws are split in two: groups are chosen on one half and scored on the other."""
@@ -84,7 +85,7 @@ def measure(
             for name, module in units.items():
                 views[name].append(_activation(outputs[module]).view(-1, draws, outputs[module].shape[1]).mean(dim=1))
             features.append(encoder(normalise(clean)))
-            _finite(outputs)
+            _finite({**outputs, "output": features[-1]})
             for name, module in units.items():
                 plain[name].append(_activation(outputs[module]))
     return Measures(
@@ -98,11 +99,9 @@ def measure(
 def _alignment(output: Tensor, draws: int) -> Tensor:
     """Mean distance over all pairs of views within each half of the draws, [n, HALVES]."""
     unit = nn.functional.normalize(output.flatten(1)).view(-1, HALVES, draws // HALVES, output[0].numel())
-    # |a - b|^2 = 2 - 2 a.b on the unit sphere: one product gives all pairs.
-    squared = (2 - 2 * unit @ unit.mT).clamp(min=0)
-    first, second = torch.triu_indices(draws // HALVES, draws // HALVES, offset=1)
-    distance: Tensor = squared[..., first, second].sqrt().mean(dim=-1)
-    return distance
+    # Differences, not 2 - 2 a.b: that cancels in single precision where views lie close together.
+    pairs = combinations(range(draws // HALVES), 2)
+    return torch.stack([(unit[:, :, i] - unit[:, :, j]).norm(dim=-1) for i, j in pairs]).mean(dim=0)
 
 
 def _activation(output: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from torch import nn
 
 from memloc.datasets import Part, load
 from memloc.errors import InputError
+from memloc.network import Normalise
 from memloc.streams import generator
-from memloc.train import Normalise
 
 
 def batches(images: NDArray[np.uint8], normalise: Normalise, *, size: int, device: str) -> Iterator[torch.Tensor]:

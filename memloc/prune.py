@@ -14,8 +14,8 @@ from torch import nn
 from memloc import probe
 from memloc.datasets import Part
 from memloc.job import log
+from memloc.network import Normalise
 from memloc.streams import generator
-from memloc.train import Normalise
 
 
 def choose(

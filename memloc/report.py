@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,4 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
 
 def number(value: float) -> str:
     """Three significant digits, never in scientific notation, a true minus sign."""
-    digits = f"{value:.3g}"
-    if "e" in digits:
-        digits = f"{value:.6f}"
-    return digits.replace("-", "\N{MINUS SIGN}")
+    return f"{Decimal(f'{value:.3g}'):f}".replace("-", "\N{MINUS SIGN}")

@@ -71,7 +71,7 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
     """
     rng = np.random.default_rng(seed)
     tables = []
-    for group, rows in _groups(measures).items():
+    for group, rows in _groups(measures, seed).items():
         points, labels = measures["points"][rows], measures["labels"][rows]
         permuted = [rng.permutation(labels) for _ in range(shuffles)]
         for layer in _unit_layers(measures):
@@ -102,7 +102,7 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
         ``layers`` [layers], ``groups`` [groups] and ``means`` [replicates, layers, groups, 3].
     """
     rng = np.random.default_rng(seed)
-    layers, groups = _unit_layers(measures), _groups(measures)
+    layers, groups = _unit_layers(measures), _groups(measures, seed)
     means = np.empty((replicates, len(layers), len(groups), len(METRICS)))
     for g, rows in enumerate(groups.values()):
         labels = measures["labels"][rows]
@@ -116,21 +116,28 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
         for i in range(replicates):
             drawn = resample({"row": np.arange(len(rows))}, rng)["row"]
             shuffled = rng.permutation(labels[drawn])
+            classes = len(np.unique(shuffled)) > 1
             for k, name in enumerate(layers):
                 views, plain = activations[name][0][drawn], activations[name][1][drawn]
                 means[i, k, g] = (
                     units.unitmem(views).mean(),
-                    units.classmem(plain, labels[drawn]).mean(),
-                    units.classmem(plain, shuffled).mean(),
+                    # A resample may hold a single class, which excites no unit more than another does.
+                    units.classmem(plain, labels[drawn]).mean() if classes else 0.0,
+                    units.classmem(plain, shuffled).mean() if classes else 0.0,
                 )
     return {"layers": np.array(layers), "groups": np.array(list(groups)), "means": means}
 
 
-def _groups(measures: Arrays) -> dict[str, NDArray[np.int64]]:
-    """Rows of each group, cut to the smallest one's size: a maximum over more points is larger by itself."""
+def _groups(measures: Arrays, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Rows of each group, drawn down to the smallest one's size: a maximum over more points is larger by itself."""
+    rng = np.random.default_rng(seed)
     rows = {group: np.flatnonzero(measures["groups"] == group) for group in UNIT_GROUPS}
     size = min(len(r) for r in rows.values())
-    return {group: r[:size] for group, r in rows.items()}
+    drawn = {group: np.sort(rng.choice(r, size, replace=False)) for group, r in rows.items()}
+    for group, chosen in drawn.items():
+        if len(np.unique(measures["labels"][chosen])) < 2:
+            raise InputError(f"{group} points are of one class: ClassMem compares classes; enlarge datasets.*.split")
+    return drawn
 
 
 def _unit_layers(measures: Arrays) -> list[str]:

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from memloc import checkpoint
 from memloc.augment import RECIPES, UNIFORMS, augment
+from memloc.datasets import array_sha256
 from memloc.encoders import ENCODERS
 from memloc.encoders.resnet9 import ResNet9
 from memloc.errors import InputError
 from memloc.frameworks import FRAMEWORKS
 from memloc.job import log
+from memloc.network import Normalise
 from memloc.streams import stream
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -27,23 +29,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
-
-
-class Normalise:
-    """[n, 1 or 3, h, w] in [0, 1] to the three standardised channels that encoders take.
-
-    Args:
-        description: a prepared dataset's description, for its mean and standard deviation.
-    """
-
-    def __init__(self, description: dict[str, Any]) -> None:
-        self.mean = torch.tensor(description["mean"])[:, None, None]
-        self.std = torch.tensor(description["std"])[:, None, None]
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Standardise a batch."""
-        standard = (images - self.mean.to(images.device)) / self.std.to(images.device)
-        return standard.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def build(encoder: str, width: float, *, seed: int, role: str) -> ResNet9:
@@ -109,7 +94,7 @@ def train(
     identity = {
         "settings": {key: value for key, value in settings.items() if key != "seeds"},
         "dataset": description["sha256"]["train"],
-        "points": len(images),
+        "images": array_sha256(images, labels),
         "seed": seed,
         "role": role,
         "code": code,
@@ -159,30 +144,6 @@ def train(
             _save(resume, model, optimizer, identity, history)
             saved = now
     return encoder.eval(), history
-
-
-def load(encoder: str, width: float, path: str | Path) -> ResNet9:
-    """A trained encoder in eval mode, from its checkpoint.
-
-    Raises:
-        InputError: the checkpoint is damaged or belongs to another encoder.
-    """
-    network = ENCODERS[encoder].build(width)
-    tensors, _ = checkpoint.load(path)
-    checkpoint.restore(network, tensors, path)
-    network.to(memory_format=torch.channels_last)
-    return network.eval()
-
-
-def device(name: str) -> str:
-    """The device that a configuration's ``device`` means on this machine.
-
-    Raises:
-        InputError: cuda is asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda, but PyTorch finds no such device here; set device: cpu or auto")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def clear(folder: Path) -> None:

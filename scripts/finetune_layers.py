@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memloc import finetune, io, job, probe, scores, tables, train
+from memloc import finetune, io, job, network, probe, scores, tables
 
 
 def main(snakemake):
@@ -13,15 +13,15 @@ def main(snakemake):
     task = probe.task(Path(snakemake.input.task).parent, exclude, images=params.images, dataset=params.task, seed=seed)
     layers, profile = scores.crossed_profile(tables.load_table(snakemake.input.points))
     outcomes = finetune.run(
-        train.load(params.architecture, params.width, snakemake.input.weights),
+        network.load(params.architecture, params.width, snakemake.input.weights),
         profile,
         layers,
         *task,
         counts=params.counts,
         recipe=params.recipe,
-        normalise=train.Normalise(io.load_json(snakemake.input.description)),
+        normalise=network.Normalise(io.load_json(snakemake.input.description)),
         seed=seed,
-        device=train.device(params.device),
+        device=network.device(params.device),
     )
     io.save_arrays(outcomes, snakemake.output.outcomes)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memloc import datasets, io, job, measure, splits, train
+from memloc import datasets, io, job, measure, network, splits
 from memloc.augment import RECIPES
 from memloc.encoders import choose_layers
 from memloc.streams import stream
@@ -15,15 +15,15 @@ def main(snakemake):
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
     layers = choose_layers(params.architecture, params.layers)
     measures = measure.measure(
-        train.load(params.architecture, params.width, snakemake.input.weights),
+        network.load(params.architecture, params.width, snakemake.input.weights),
         part.images[points],
         points,
         layers=layers,
         recipe=RECIPES[params.augmentation],
-        normalise=train.Normalise(io.load_json(snakemake.input.description)),
+        normalise=network.Normalise(io.load_json(snakemake.input.description)),
         draws=params.draws,
         seed=stream("measure", seed),
-        device=train.device(params.device),
+        device=network.device(params.device),
     )
     about = {"points": points, "groups": groups, "labels": part.labels[points]}
     io.save_arrays(measure.pack(measures, layers, **about), snakemake.output.measures)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memloc import io, job, probe, prune, scores, tables, train
+from memloc import io, job, network, probe, prune, scores, tables
 
 
 def main(snakemake):
@@ -16,14 +16,14 @@ def main(snakemake):
         for name, path in zip(params.tasks, snakemake.input.tasks, strict=True)
     }
     outcomes = prune.run(
-        train.load(params.architecture, params.width, snakemake.input.weights),
+        network.load(params.architecture, params.width, snakemake.input.weights),
         scores.by_layer(tables.load_table(snakemake.input.units)),
         tasks,
         fractions=params.fractions,
         trials=params.trials,
-        normalise=train.Normalise(io.load_json(snakemake.input.description)),
+        normalise=network.Normalise(io.load_json(snakemake.input.description)),
         seed=seed,
-        device=train.device(params.device),
+        device=network.device(params.device),
     )
     io.save_arrays(outcomes, snakemake.output.outcomes)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from memloc import checkpoint, datasets, io, job, provenance, splits, train
+from memloc import checkpoint, datasets, io, job, network, provenance, splits, train
 
 
 def main(snakemake):
@@ -21,7 +21,7 @@ def main(snakemake):
         description=description,
         folder=folder,
         code=snakemake.params.code,
-        device=train.device(snakemake.params.device),
+        device=network.device(snakemake.params.device),
         **about,
     )
     checkpoint.save(encoder.state_dict(), about, snakemake.output.weights)

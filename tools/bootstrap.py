@@ -27,7 +27,7 @@ SOURCES = ("pyproject.toml", "requirements.lock", "memloc/__init__.py")
 SPACE, SPACE_CPU = 8, 3
 
 SHOWN = re.compile(r"\s*(Downloading .*[0-9 ][MG]i?B\)|Building|Installing collected|Resolved|Prepared|Installed)")
-ERROR = re.compile(r"(?i)error: (?!subprocess-exited-with-error|failed to build)")
+ERROR = re.compile(r"(?i)error: (?!subprocess-exited|failed to build|ResolutionImpossible)")
 OFFLINE = re.compile(
     r"(?i)NewConnectionError|failed to establish a new connection|name resolution|name or service not known"
     r"|nodename nor servname|network is unreachable|ConnectTimeout|dns error|tcp connect error|cannot connect to proxy"
@@ -151,10 +151,11 @@ def add_packages(extras, cpu, log):
     for command in commands:
         code, lines = run(command, environment(), log)
         if code:
-            offline = any(map(OFFLINE.search, lines))
-            advice = "no package index in reach, check the network" if offline else "put that right and run again"
             tool = "uv" if command[0].endswith("uv") else "pip"
-            raise BootstrapError(f"{tool} failed ({reason(lines)}); {advice}; all it said is in {LOG}")
+            cause = (
+                "no package index in reach, check the network" if any(map(OFFLINE.search, lines)) else tool + " failed"
+            )
+            raise BootstrapError(f"{cause} ({reason(lines)}); all that {tool} said is in {LOG}")
 
 
 def environment():

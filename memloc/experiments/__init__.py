@@ -61,7 +61,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "Left: distribution over units of UnitMem on candidates, layer by layer. Middle: its mean on candidates "
             "(in training), on as many external images (never seen) and in the untrained encoder. Right: excess "
             "UnitMem, candidates minus external images: the part that is owed to training on the images. Bands: 95 % "
-            "bootstrap intervals over points nested in seeds, centred on the estimate."
+            "bootstrap intervals over points nested in seeds."
         ),
         inputs={
             "units": UNITS,

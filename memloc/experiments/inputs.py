@@ -65,4 +65,4 @@ def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFra
 
 def depth_correlation(profile: Estimate) -> Estimate:
     """Rank correlation of a profile over layers with depth."""
-    return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v))
+    return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v), limit=1)

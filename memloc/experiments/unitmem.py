@@ -18,7 +18,8 @@ from memloc.scores import METRICS, by_layer
 
 CLAIMS = {
     "unitmem.everywhere": Claim(
-        "Section 4.2", "Highly memorizing units are in every layer: the weakest share of units above the threshold"
+        "Section 4.2",
+        "Highly memorizing units are in every layer: the weakest 90th percentile of UnitMem minus the threshold",
     ),
     "unitmem.excess": Claim(
         "with a null", "Units memorize images they were trained on: mean UnitMem on candidates minus external images"
@@ -40,9 +41,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         candidate, external = means["candidate", "unitmem"], means["external", "unitmem"]
         initial = before["candidate", "unitmem"]
         excess, gain = candidate - external, candidate - initial
-        share = bootstrap(
+        high = bootstrap(
             [by_layer(units) for units in trained],
-            lambda sample: np.array([(units > options["threshold"]).mean() for units in sample.values()]),
+            lambda sample: np.array([np.quantile(units, 0.9) - options["threshold"] for units in sample.values()]),
             replicates=options["replicates"],
             seed=0,
         )
@@ -51,7 +52,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "external": external,
             "untrained": initial,
             "excess": excess,
-            "share above threshold": share,
+            "90th percentile minus threshold": high,
         }
         tables += [rows_of(estimate, layers, encoder=encoder, series=name) for name, estimate in series.items()]
         tables.append(_every_unit(trained, encoder))
@@ -63,7 +64,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "unitmem.rises": depth_correlation(candidate),
         }
         places = [f"layer {name}" for name in layers]
-        findings.append(Finding.of_every("unitmem.everywhere", encoder, share, places, n=n, seeds=seeds))
+        findings.append(Finding.of_every("unitmem.everywhere", encoder, high, places, n=n, seeds=seeds))
         findings += [Finding(claim, encoder, effect, n, seeds) for claim, effect in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
 

@@ -72,7 +72,9 @@ def increments(profile: Floats) -> NDArray[np.float64]:
 
 
 def extremes(scores: Floats, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the ``size`` highest and of the ``size`` lowest scores [n]; ties go to the earlier row.
+    """Rows of the ``size`` highest and of the ``size`` lowest scores [n].
+
+    Among equal scores earlier rows count as higher, so the two groups never overlap.
 
     Raises:
         ValueError: fewer than 2 * size scores.

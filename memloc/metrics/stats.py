@@ -1,4 +1,4 @@
-"""Intervals: a bootstrap over points nested in seeds, and verdicts from its intervals."""
+"""Intervals from a bootstrap over points nested in seeds, and verdicts from intervals."""
 
 from __future__ import annotations
 
@@ -16,38 +16,74 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic and its bootstrap replicates.
+    """A statistic averaged over seeds, with what is needed to say how sure it is.
 
     Attributes:
         value: the statistic, any shape.
-        replicates: [replicates, *value.shape].
+        nested: [replicates, *value.shape], seeds resampled and, within each, its points.
+        fixed: [replicates, *value.shape], points resampled, every seed kept.
+        seeds: number of seeds.
+        limit: the statistic lies between -limit and limit.
     """
 
     value: NDArray[np.float64]
-    replicates: NDArray[np.float64]
+    nested: NDArray[np.float64]
+    fixed: NDArray[np.float64]
+    seeds: int
+    limit: float = np.inf
 
-    def map(self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Estimate:
+    def map(self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]], *, limit: float = np.inf) -> Estimate:
         """Apply a function along the trailing axes of value and replicates alike."""
-        return Estimate(np.asarray(function(self.value)), np.asarray(function(self.replicates)))
+        value, nested, fixed = (np.asarray(function(a)) for a in (self.value, self.nested, self.fixed))
+        return Estimate(value, nested, fixed, self.seeds, limit)
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Difference of two estimates made with the same resamples."""
-        return Estimate(self.value - other.value, self.replicates - other.replicates)
+        value, nested, fixed = self.value - other.value, self.nested - other.nested, self.fixed - other.fixed
+        return Estimate(value, nested, fixed, self.seeds)
 
     def __getitem__(self, index: Any) -> Estimate:
         """The estimate of some of the values."""
-        return Estimate(self.value[index], self.replicates[(slice(None), *np.index_exp[index])])
+        rows = (slice(None), *np.index_exp[index])
+        return Estimate(self.value[index], self.nested[rows], self.fixed[rows], self.seeds, self.limit)
+
+    def spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Standard error and its degrees of freedom.
+
+        With S seeds, W the variance of the mean over resampled points and N the variance over nested resamples,
+        N = B (S - 1) / S + W, where B is the variance of the mean as the seeds' own values show it, noise of their
+        points included. So
+
+            error^2 = W + max(0, B - W),   B = (N - W) S / (S - 1)
+
+        What seeds add is known from S values only, so it counts with S - 1 degrees of freedom (Satterthwaite):
+        (S - 1) / share^2 for its share of error^2. With few seeds a plain percentile interval over nested resamples is
+        much too narrow where seeds differ. One seed shows nothing of what another would add: the error is that of
+        points alone.
+        """
+        within = self.fixed.var(axis=0, ddof=1)
+        if self.seeds == 1:
+            return np.sqrt(within), np.full_like(within, np.inf)
+        between = (self.nested.var(axis=0, ddof=1) - within) * self.seeds / (self.seeds - 1)
+        added = np.clip(between - within, 0, None)
+        total = within + added
+        share = np.divide(added, total, out=np.zeros_like(total), where=total > 0)
+        freedom = np.divide(self.seeds - 1, share**2, out=np.full_like(total, np.inf), where=share > 0)
+        return np.sqrt(total), freedom
 
     def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Percentile interval."""
-        tail = (1 - level) / 2
-        low, high = np.quantile(self.replicates, [tail, 1 - tail], axis=0)
-        return low, high
+        """Confidence interval: value -+ t error, cut at the limit."""
+        from scipy.stats import t
+
+        error, freedom = self.spread()
+        half = error * t.ppf((1 + level) / 2, np.minimum(freedom, 1e9))
+        return np.clip(self.value - half, -self.limit, None), np.clip(self.value + half, None, self.limit)
 
     def z(self) -> NDArray[np.float64]:
-        """Value over bootstrap standard error."""
-        error = self.replicates.std(axis=0, ddof=1)
-        return np.asarray(np.divide(self.value, error, out=np.full_like(self.value, np.nan), where=error > 0))
+        """Value over standard error; without any error 0 for the value 0, else infinite with the value's sign."""
+        error, _ = self.spread()
+        certain = np.where(self.value == 0, 0.0, np.sign(self.value) * np.inf)
+        return np.asarray(np.divide(self.value, error, out=np.asarray(certain), where=error > 0))
 
 
 def bootstrap(
@@ -57,7 +93,7 @@ def bootstrap(
     replicates: int,
     seed: int,
 ) -> Estimate:
-    """A statistic averaged over seeds, with replicates that resample seeds and, within each, its points.
+    """A statistic averaged over seeds, with replicates over points nested in seeds.
 
     Args:
         samples: one for each seed: arrays by name, each resampled along its first axis on its own. What must stay
@@ -65,12 +101,9 @@ def bootstrap(
         statistic: of one sample, to an array of fixed shape.
     """
     rng = np.random.default_rng(seed)
-    value = np.mean([statistic(sample) for sample in samples], axis=0)
-    drawn = np.empty((replicates, *np.shape(value)))
-    for i in range(replicates):
-        picked = rng.integers(len(samples), size=len(samples))
-        drawn[i] = np.mean([statistic(resample(samples[s], rng)) for s in picked], axis=0)
-    return Estimate(np.asarray(value, dtype=np.float64), drawn)
+    values = np.stack([np.asarray(statistic(sample)) for sample in samples])
+    drawn = [[statistic(resample(sample, rng)) for _ in range(replicates)] for sample in samples]
+    return nest(values, np.array(drawn), seed=seed)
 
 
 def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -79,9 +112,9 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]
 
 
 def nest(values: Floats, replicates: Floats, *, seed: int) -> Estimate:
-    """Join what each seed resampled within itself to an estimate that resamples seeds as well.
+    """Join what each seed resampled within itself to an estimate over seeds.
 
-    The replicates are shifted so that their mean is the value: UnitMem holds a maximum over points, which
+    Each seed's replicates are shifted to have its value as their mean: UnitMem holds a maximum over points, which
     resampling can only lower (a resample repeats some points and lacks others).
 
     Args:
@@ -90,10 +123,14 @@ def nest(values: Floats, replicates: Floats, *, seed: int) -> Estimate:
     """
     rng = np.random.default_rng(seed)
     seeds, count = replicates.shape[:2]
-    value = np.asarray(values.mean(axis=0), dtype=np.float64)
+    centred = np.asarray(replicates + (values - replicates.mean(axis=1))[:, None], dtype=np.float64)
     picked, row = rng.integers(seeds, size=(count, seeds)), rng.integers(count, size=(count, seeds))
-    centred = replicates + (values - replicates.mean(axis=1))[:, None]
-    return Estimate(value, np.asarray(centred[picked, row].mean(axis=1), dtype=np.float64))
+    return Estimate(
+        value=np.asarray(values.mean(axis=0), dtype=np.float64),
+        nested=centred[picked, row].mean(axis=1),
+        fixed=centred.mean(axis=0),
+        seeds=seeds,
+    )
 
 
 def ranks(values: Floats) -> NDArray[np.float64]:

@@ -71,7 +71,7 @@ def test_clear_effects_are_supported_and_refuted():
 
 
 def test_a_place_without_any_spread_does_not_hide_a_place_that_refutes():
-    value = np.array([-5.0, 0.3])
+    value = np.array([-5.0, 0.25])
     replicates = value + np.random.default_rng(1).normal(size=(500, 2)) * [1.0, 0.0]
     assert verdicts([Finding.of_every("a.b", "s", Estimate(value, replicates), PLACES[:2], n=1, seeds=1)]) == [
         "refuted"
@@ -79,7 +79,7 @@ def test_a_place_without_any_spread_does_not_hide_a_place_that_refutes():
 
 
 def test_a_place_without_any_spread_does_not_hide_a_place_that_supports():
-    value = np.array([5.0, -0.3])
+    value = np.array([5.0, -0.25])
     replicates = value + np.random.default_rng(1).normal(size=(500, 2)) * [1.0, 0.0]
     assert verdicts([Finding.of_any("a.b", "s", Estimate(value, replicates), PLACES[:2], n=1, seeds=1)]) == [
         "supported"

@@ -239,7 +239,7 @@ def test_a_prepared_part_is_read_back_as_written(tmp_path):
     io.save_array(labels, tmp_path / "train_labels.npy")
     part = datasets.load(tmp_path, "train")
     assert np.array_equal(part.images, images) and np.array_equal(part.labels, labels)
-    with pytest.raises(InputError, match="test_images.npy"):
+    with pytest.raises(InputError, match=r"test_images\.npy"):
         datasets.load(tmp_path, "test")
 
 

@@ -133,7 +133,7 @@ def test_scores_of_units_are_a_function_of_their_seed():
 
 
 def test_replicates_are_layer_means_over_resampled_points():
-    m = measures(SIZES)
+    m = measures(SIZES, labels=np.arange(43) % 3)
     out = scores.unit_replicates(m, replicates=200, seed=0)
     assert out["layers"].tolist() == ["1", "2"]
     assert out["groups"].tolist() == ["candidate", "independent", "external"]

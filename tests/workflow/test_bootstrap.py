@@ -138,6 +138,7 @@ def test_no_network(root):
         "  WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'\n"
         "  ERROR: No matching distribution found for setuptools>=77\n"
         "error: subprocess-exited-with-error\n\n"
+        "ERROR: ResolutionImpossible: for help visit the manual\n"
         "× pip subprocess to install build dependencies did not run successfully.\n"
         "╰─> See above for output.\n"
     )

@@ -1,0 +1,87 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from memloc.provenance import ROOT
+
+SCRIPT = """
+import types
+from memloc import errors, job
+
+snakemake = types.SimpleNamespace(rule="train", wildcards=["simclr", "f"], log=["logs/deep/x.log"], threads=1)
+job.start(snakemake)
+job.log.info("progress %d", 3)
+{body}
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a body as a job of its own; gives the process and the log file's text."""
+
+    def go(body):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", SCRIPT.format(body=body)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        return done, (tmp_path / "logs" / "deep" / "x.log").read_text()
+
+    return go
+
+
+def test_an_input_error_is_one_line_without_a_traceback_and_exit_code_1(run):
+    done, log = run("raise errors.InputError('datasets.x.path: /nowhere is missing; create it')")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "[train simclr f] progress 3",
+        "[train simclr f] error: datasets.x.path: /nowhere is missing; create it",
+    ]
+    assert "error: datasets.x.path" in log and "Traceback" not in log + done.stdout
+
+
+def test_any_other_error_is_one_line_with_its_traceback_in_the_log(run):
+    done, log = run("def broken():\n    return 1 / 0\nbroken()")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()[1:]
+    assert "ZeroDivisionError: division by zero" in line and "log" in line
+    assert "Traceback" in log and "in broken" in log
+
+
+def test_an_error_of_the_system_names_its_file(run):
+    done, log = run("open('gone.txt')")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()[1:]
+    assert "gone.txt: No such file or directory" in line and "Traceback" in log
+
+
+def test_an_interrupted_job_says_so_and_fails(run):
+    done, log = run("raise KeyboardInterrupt")
+    assert done.returncode != 0 and "Traceback" not in done.stderr + log and "interrupted" in done.stderr
+
+
+def test_a_job_that_ends_well_says_nothing_but_its_progress(run):
+    done, log = run("")
+    assert done.returncode == 0 and done.stderr == "[train simclr f] progress 3\n" and "INFO progress 3" in log
+
+
+def test_threads_are_those_of_the_rule(run):
+    done, _ = run("")
+    assert done.returncode == 0
+    body = "import torch\nsnakemake.threads = 2\njob.start(snakemake)\nprint(torch.get_num_threads())"
+    body += "\nprint(torch.are_deterministic_algorithms_enabled())"
+    assert run(body)[0].stdout.split() == ["2", "True"]
+
+
+def test_a_job_ends_when_its_parent_ends(tmp_path):
+    body = "import time, pathlib\npathlib.Path('began').touch()\ntime.sleep(30)\npathlib.Path('survived').touch()"
+    (tmp_path / "child.py").write_text(SCRIPT.format(body=body))
+    parent = "import subprocess, sys, time, pathlib\n"
+    parent += "child = subprocess.Popen([sys.executable, 'child.py'])\nprint(child.pid, flush=True)\n"
+    parent += "while not pathlib.Path('began').exists(): time.sleep(0.05)\n"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # The pipe closes when the child, which inherits it, is gone as well.
+    done = subprocess.run(
+        [sys.executable, "-c", parent], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=25
+    )
+    assert "is gone: stopping" in done.stderr and not (tmp_path / "survived").exists()

@@ -1,0 +1,111 @@
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from memloc.claims import COLUMNS
+from memloc.experiments import Experiment
+from memloc.provenance import ROOT
+from memloc.report import Figure, claim_rows, number, render
+
+EVIL = "<script>alert(\"x\")</script> & 'co'"
+PNG = b"\x89PNG\r\n\x1a\nnot really"
+
+
+def claims(**changes):
+    row = dict.fromkeys(COLUMNS, "text")
+    row |= {"experiment": "one", "effect": 0.12345, "low": -0.5, "high": 1.0, "level": 0.95, "z": 1.0, "n": 7}
+    row |= {"seeds": 3, "verdict": "supported", **changes}
+    return pd.DataFrame([row], columns=COLUMNS)
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Renders the repository's own template with every text replaced by the one given."""
+
+    def make(text="plain"):
+        (tmp_path / "x.png").write_bytes(PNG)
+        experiment = Experiment(title=text, paper=text, caption=text, inputs={})
+        settings = {"framework": text, "architecture": text, "width": 0.5, "recipe": {"epochs": 3}}
+        recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
+        return render(
+            ROOT / "docs" / "report" / "page.html",
+            [Figure("one", experiment, str(tmp_path / "x.png"))],
+            claims(statement=text, subject=text, paper=text),
+            [recipe],
+            {"encoders": {text: {"dataset": text}}},
+        )
+
+    return make
+
+
+class Reader(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_every_text_is_escaped(page):
+    reader = Reader(page(EVIL))
+    assert "script" not in reader.tags
+    assert "".join(reader.text).count('<script>alert("x")</script>') >= 8
+    assert reader.tags == Reader(page()).tags
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    text = page()
+    links = Reader(text).links
+    assert links and all(link.startswith(("#", "data:")) for link in links)
+    assert not re.search(r"@import|url\(", text)
+    assert not {"script", "link", "iframe", "object"} & set(Reader(text).tags)
+
+
+def test_figures_are_embedded_and_links_lead_somewhere(page):
+    text = page()
+    assert "data:image/png;base64,iVBORw0KGgpub3QgcmVhbGx5" in text
+    targets = set(re.findall(r'id="([^"]+)"', text))
+    assert {link[1:] for link in Reader(text).links if link.startswith("#")} <= targets
+
+
+def test_a_claim_is_shown_with_effect_interval_and_verdict(page):
+    text = "".join(Reader(page()).text)
+    assert "0.123" in text and "−0.5 to 1" in text and "supported" in text and "7 × 3" in text
+
+
+def test_claims_of_another_figure_are_not_shown(tmp_path):
+    (tmp_path / "t.html").write_text("{% for f in figures %}{{ f.claims | length }}{% endfor %} of {{ total }}")
+    (tmp_path / "x.png").write_bytes(PNG)
+    experiment = Experiment(title="t", paper="p", caption="c", inputs={})
+    both = pd.concat([claims(), claims(experiment="two")])
+    figures = [Figure(name, experiment, str(tmp_path / "x.png")) for name in ("one", "three")]
+    assert render(tmp_path / "t.html", figures, both, [], {}) == "10 of 2"
+
+
+def test_rows_hold_rounded_numbers():
+    (row,) = claim_rows(claims())
+    assert (row["effect"], row["interval"], row["n"]) == ("0.123", "−0.5 to 1", 7)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.12345, "0.123"), (-0.5, "−0.5"), (0.0, "0"), (12.345, "12.3"), (123.4, "123"), (1e-4, "0.0001"),
+     (1234.5, "1230"), (-12345.0, "−12300")],
+)  # fmt: skip
+def test_numbers_have_three_digits_and_a_true_minus(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize("value", [1e-7, -3.21e-6, 4.56e-5, 1e6, 98765.0])
+def test_numbers_are_never_in_scientific_notation(value):
+    text = number(value)
+    assert re.fullmatch("−?[0-9]+(\\.[0-9]+)?", text)
+    assert float(text.replace("−", "-")) == pytest.approx(value, rel=0.01, abs=1e-6)

@@ -1,0 +1,288 @@
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from memloc import checkpoint, train
+from memloc.errors import InputError
+
+
+@pytest.fixture
+def run(tmp_path, toy, settings, description):
+    """Trains one encoder on toy images; keyword arguments replace what is usual."""
+
+    def go(*, recipe=None, framework="simclr", n=24, folder=None, data=None, **changes):
+        images, labels = data or toy(n)
+        options = {"settings": settings(framework, **(recipe or {})), "description": description, "seed": 0}
+        options |= {"role": "f", "folder": folder or tmp_path / "unfinished", "save_every": 0.0, **changes}
+        return train.train(images, labels, **options)
+
+    return go
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_after(monkeypatch, epochs):
+    """The process dies right after the checkpoint of an epoch is written."""
+    original = train._save
+
+    def save(path, model, optimizer, identity, history):
+        original(path, model, optimizer, identity, history)
+        if len(history) == epochs:
+            raise Killed
+
+    monkeypatch.setattr(train, "_save", save)
+
+
+def kill_in(monkeypatch, call):
+    """The process dies in the middle of a step: at some call of the augmentation."""
+    original, calls = train.augment, []
+
+    def augment(*args):
+        calls.append(1)
+        if len(calls) == call:
+            raise Killed
+        return original(*args)
+
+    monkeypatch.setattr(train, "augment", augment)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("framework", ["simclr", "supervised"])
+def test_a_run_that_was_killed_ends_in_the_same_weights_bit_for_bit(run, monkeypatch, tmp_path, framework, optimizer):
+    recipe = {"optimizer": optimizer, "epochs": 5}
+    whole, records = run(recipe=recipe, framework=framework, folder=tmp_path / "a")
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            run(recipe=recipe, framework=framework, folder=tmp_path / "b")
+    again, continued = run(recipe=recipe, framework=framework, folder=tmp_path / "b")
+    assert same(whole, again)
+    assert continued == records and [r["epoch"] for r in records] == [1, 2, 3, 4, 5]
+
+
+def test_a_run_killed_within_an_epoch_more_than_once_ends_in_the_same_weights(run, monkeypatch, tmp_path):
+    whole, records = run(folder=tmp_path / "a")
+    for call in (5, 2, 4):  # three steps an epoch: in epoch 2, in epoch 2 again, in epoch 3
+        with monkeypatch.context() as patch:
+            kill_in(patch, call)
+            with pytest.raises(Killed):
+                run(folder=tmp_path / "b")
+    again, continued = run(folder=tmp_path / "b")
+    assert same(whole, again) and continued == records
+
+
+def test_a_finished_run_is_not_trained_again(run, monkeypatch):
+    whole, records = run()
+    with monkeypatch.context() as patch:
+        kill_in(patch, 1)
+        again, kept = run()
+    assert same(whole, again) and kept == records
+
+
+def test_a_run_continued_does_only_what_is_left(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_after(patch, 3)
+        with pytest.raises(Killed):
+            run()
+    calls = []
+    original = train.augment
+    monkeypatch.setattr(train, "augment", lambda *args: calls.append(1) or original(*args))
+    run()
+    assert len(calls) == 3  # one epoch of three steps
+
+
+def test_same_seed_same_weights_other_seed_or_role_others(run, tmp_path):
+    a, _ = run(folder=tmp_path / "a")
+    b, _ = run(folder=tmp_path / "b")
+    c, _ = run(seed=1)
+    d, _ = run(role="g")
+    assert same(a, b) and not same(a, c) and not same(a, d)
+
+
+def test_weights_do_not_depend_on_the_state_of_the_global_generator(run, tmp_path):
+    a, _ = run(folder=tmp_path / "a")
+    torch.manual_seed(12345)
+    torch.rand(7)
+    b, _ = run(folder=tmp_path / "b")
+    assert same(a, b)
+
+
+def test_untrained_is_fs_start_and_g_starts_elsewhere(run, monkeypatch):
+    untrained, records = run(role="untrained")
+    assert records == [] and not untrained.training
+    f, g = (train.build("resnet9", 0.0625, seed=0, role=role) for role in ("f", "g"))
+    assert same(untrained, f) and not same(f, g)
+    starts = []
+    original = train.build
+    monkeypatch.setattr(train, "build", lambda *a, **k: starts.append(original(*a, **k)) or starts[-1])
+    kill_in(monkeypatch, 1)
+    with pytest.raises(Killed):
+        run(role="f")
+    assert same(starts[0], untrained)
+
+
+def test_encoders_come_back_in_eval_mode(run):
+    assert not any(module.training for module in run()[0].modules())
+
+
+@pytest.mark.parametrize("framework", ["simclr", "supervised"])
+def test_the_loss_falls(run, framework):
+    _, records = run(framework=framework, n=48, recipe={"epochs": 30, "batch_size": 16, "learning_rate": 5e-3})
+    losses = [r["loss"] for r in records]
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:3])
+
+
+def test_a_supervised_encoder_tells_its_training_classes_apart(run, toy, normalise):
+    data = toy(48)
+    recipe = {"epochs": 30, "batch_size": 16, "learning_rate": 5e-3, "augmentation": "weak"}
+    encoder, _ = run(framework="supervised", data=data, recipe=recipe)
+    with torch.no_grad():
+        out = encoder(normalise(torch.from_numpy(data[0]).float() / 255)).numpy()
+    means = np.stack([out[data[1] == c].mean(axis=0) for c in range(3)])
+    nearest = np.linalg.norm(out[:, None] - means, axis=2).argmin(axis=1)
+    assert (nearest == data[1]).mean() > 0.6
+
+
+def test_the_first_losses_are_those_of_chance(run):
+    _, records = run(framework="supervised", n=48, recipe={"epochs": 1, "warmup_epochs": 0, "learning_rate": 1e-9})
+    assert records[0]["loss"] == pytest.approx(math.log(3), abs=0.3)
+    _, records = run(n=48, recipe={"epochs": 1, "warmup_epochs": 0, "learning_rate": 1e-9, "batch_size": 16})
+    # NT-Xent at temperature 0.5 lies within 2 / 0.5 of the logarithm of its 31 candidates.
+    assert abs(records[0]["loss"] - math.log(31)) < 4
+
+
+def test_a_loss_that_is_not_finite_is_an_input_error_and_the_checkpoint_is_kept(run, monkeypatch, tmp_path):
+    folder = tmp_path / "unfinished"
+    original, calls = train.augment, []
+
+    def augment(*args):
+        calls.append(1)
+        return original(*args) * (math.nan if len(calls) > 6 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "augment", augment)
+        with pytest.raises(InputError) as caught:
+            run()
+    message = str(caught.value)
+    assert "nan" in message and "epoch 3" in message and "learning_rate 0.001" in message and "lower it" in message
+    assert "\n" not in message
+    (kept,) = folder.glob("resume-*")
+    tensors, about = checkpoint.load(kept)
+    assert len(about["history"]) == 2 and all(torch.isfinite(t).all() for t in tensors.values())
+    assert same(run()[0], run(folder=tmp_path / "fresh")[0])
+
+
+def other_runs():
+    return {
+        "seed": {"seed": 1},
+        "role": {"role": "g"},
+        "code": {"code": "x"},
+        "recipe": {"recipe": {"learning_rate": 2e-3}},
+        "framework": {"framework": "supervised"},
+        "points": {"n": 32},
+    }
+
+
+@pytest.mark.parametrize("name", list(other_runs()))
+def test_a_kept_run_of_another_identity_is_not_continued(run, tmp_path, name):
+    alone, _ = run(folder=tmp_path / "alone", **other_runs()[name])
+    run(folder=tmp_path / "both")
+    beside, _ = run(folder=tmp_path / "both", **other_runs()[name])
+    assert same(alone, beside)
+    assert len(list((tmp_path / "both").glob("resume-*"))) == 2
+
+
+def test_a_kept_run_on_other_images_of_the_same_number_is_not_continued(run, tmp_path, toy, monkeypatch):
+    other = toy(24, seed=9)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            run(folder=tmp_path / "both")
+    assert same(run(folder=tmp_path / "both", data=other)[0], run(folder=tmp_path / "alone", data=other)[0])
+
+
+def test_a_resume_file_of_another_identity_under_this_ones_name_is_refused(run, tmp_path):
+    folder = tmp_path / "unfinished"
+    run()
+    (mine,) = folder.glob("resume-*")
+    run(seed=1, folder=tmp_path / "other")
+    (foreign,) = (tmp_path / "other").glob("resume-*")
+    shutil.copy(foreign, mine)
+    with pytest.raises(InputError, match="belongs to another run; delete it"):
+        run()
+
+
+def test_a_damaged_resume_file_is_refused(run, tmp_path):
+    run()
+    (mine,) = (tmp_path / "unfinished").glob("resume-*")
+    mine.write_bytes(mine.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a complete checkpoint"):
+        run()
+
+
+def test_what_unfinished_runs_left_is_removed_and_nothing_else(run, tmp_path):
+    run()
+    folder = tmp_path / "unfinished"
+    (folder / "weights.safetensors").write_text("mine")
+    train.clear(folder)
+    assert [p.name for p in folder.iterdir()] == ["weights.safetensors"]
+
+
+def test_the_schedule_is_a_linear_warm_up_and_half_a_cosine():
+    def rate(step):
+        return train.schedule(step, total=110, warmup=10, peak=0.8)
+
+    assert [rate(s) for s in (0, 4, 9)] == pytest.approx([0.08, 0.4, 0.8])
+    assert [rate(s) for s in (10, 60, 110)] == pytest.approx([0.8, 0.4, 0.0])
+    assert rate(35) == pytest.approx(0.4 * (1 + math.sqrt(0.5)))
+    assert all(rate(s) > rate(s + 1) > 0 for s in range(10, 108))
+
+
+def test_a_schedule_that_is_all_warm_up_ends_at_its_peak():
+    rates = [train.schedule(s, total=5, warmup=5, peak=1.0) for s in range(5)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_the_recorded_learning_rates_follow_the_schedule(run):
+    _, records = run()
+    expected = [train.schedule(3 * e + 2, total=12, warmup=3, peak=1e-3) for e in range(4)]
+    assert [r["learning_rate"] for r in records] == pytest.approx(expected)
+
+
+def test_normalising_standardises_and_gives_three_channels(description):
+    grey = torch.rand(2, 1, 4, 4)
+    out = train.Normalise(description)(grey)
+    assert out.shape == (2, 3, 4, 4)
+    for channel in range(3):
+        torch.testing.assert_close(out[:, channel], (grey[:, 0] - 0.4) / 0.3)
+    colour = torch.rand(2, 3, 4, 4)
+    out = train.Normalise({"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 4.0]})(colour)
+    torch.testing.assert_close(out[:, 2], (colour[:, 2] - 0.3) / 4)
+    torch.testing.assert_close(out[:, 0], colour[:, 0] - 0.1)
+
+
+def test_an_encoder_is_loaded_as_it_was_saved(network, tmp_path):
+    encoder = network()
+    checkpoint.save(encoder.state_dict(), {}, tmp_path / "w.safetensors")
+    loaded = train.load("resnet9", 0.125, tmp_path / "w.safetensors")
+    assert same(loaded, encoder) and not loaded.training
+    with pytest.raises(InputError, match=r"w\.safetensors: belongs to another encoder"):
+        train.load("resnet9", 0.25, tmp_path / "w.safetensors")
+
+
+def test_cuda_without_cuda_is_an_input_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train.device("auto") == train.device("cpu") == "cpu"
+    with pytest.raises(InputError, match=r"device: cuda.*cpu or auto"):
+        train.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert train.device("auto") == train.device("cuda") == "cuda" and train.device("cpu") == "cpu"
