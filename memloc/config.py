@@ -27,6 +27,27 @@ def check(config: Config) -> None:
         raise InputError(message)
 
 
+def schema() -> dict[str, Any]:
+    """The JSON schema of a configuration: the file's, and what each kind of experiment asks for."""
+    joined: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
+    experiment = joined["$defs"]["experiment"]
+    experiment["properties"]["kind"]["enum"] = list(EXPERIMENTS)
+    experiment["allOf"] = [
+        {
+            "if": {"properties": {"kind": {"const": kind}}},
+            "then": {
+                "required": list(entry.options),
+                "properties": {
+                    **entry.options,
+                    "encoders": {"minItems": entry.encoders or 1, "maxItems": entry.encoders or 1 << 30},
+                },
+            },
+        }
+        for kind, entry in EXPERIMENTS.items()
+    ]
+    return joined
+
+
 def _against_schema(config: Config) -> Iterable[str]:
     from jsonschema import Draft202012Validator as Draft
     from jsonschema.validators import extend
@@ -35,8 +56,9 @@ def _against_schema(config: Config) -> Iterable[str]:
     types = Draft.TYPE_CHECKER.redefine("integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool))
     types = types.redefine("number", lambda _, v: type(v) in (int, float) and math.isfinite(v))
     strict = extend(Draft, type_checker=types)  # type: ignore[no-untyped-call]
-    validator = strict(yaml.safe_load(SCHEMA.read_text()))
-    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    validator = strict(schema())
+    # A name that is none of those known first: what else is wrong may follow from it.
+    errors = sorted(validator.iter_errors(config), key=lambda e: (e.validator != "enum", *map(str, e.absolute_path)))
     for error in errors:
         # An error of a combined schema is best told by what failed inside it.
         while error.context:

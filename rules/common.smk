@@ -73,11 +73,11 @@ def training_settings(wildcards):
     return {key: value for key, value in settings.items() if key not in ("seeds", "dataset")}
 
 
-def option(*keys):
+def option(key):
     """A function that looks an option of a rule's experiment up."""
 
     def value(wildcards):
-        return config["experiments"][wildcards.experiment].get(*keys)
+        return config["experiments"][wildcards.experiment][key]
 
     return value
 
@@ -103,9 +103,9 @@ def runs(wildcards):
 
 
 def experiment_options(wildcards):
-    """The options an analysis reads: not those that only an intervention does."""
+    """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]
-    options = {key: experiment[key] for key in ("group_size", "threshold") if key in experiment}
+    options = {key: value for key, value in experiment.items() if key not in ("kind", "encoders")}
     return options | {"replicates": config["score"]["replicates"]}
 
 

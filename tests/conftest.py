@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memloc.encoders.resnet9 import ResNet9
-from memloc.train import Normalise
+from memloc.network import Normalise
 
 RECIPE = {
     "epochs": 4,

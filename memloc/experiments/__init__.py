@@ -13,6 +13,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 POINTS = "scores/{encoder}/seed{seed}/points.parquet"
 ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
@@ -31,12 +32,24 @@ class Experiment:
         paper: the tables and figures of the paper it answers.
         caption: what the figure shows, for a reader who sees nothing else.
         inputs: files below the results folder, by name, with {encoder}, {seed} and {experiment} to fill in.
+        options: JSON schema of each option besides ``kind`` and ``encoders``; all are required.
+        encoders: how many the experiment compares; None for any number.
     """
 
     title: str
     paper: str
     caption: str
     inputs: Mapping[str, str]
+    options: Mapping[str, Any]
+    encoders: int | None = None
+
+
+COUNT = {"type": "integer", "minimum": 1}
+FRACTION = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+
+
+def _list(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -53,6 +66,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "intervals over points nested in seeds."
         ),
         inputs={"points": POINTS},
+        options={"group_size": COUNT},
     ),
     "unitmem": Experiment(
         title="Memorization by unit",
@@ -69,6 +83,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "untrained_units": UNTRAINED_UNITS,
             "untrained_replicates": UNTRAINED_REPLICATES,
         },
+        options={"threshold": FRACTION},
     ),
     "ssl_vs_supervised": Experiment(
         title="Single images or classes: self-supervised against supervised units",
@@ -79,6 +94,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "after the labels are shuffled, which is what the metric shows where no unit knows a class."
         ),
         inputs={"units": UNITS, "replicates": REPLICATES},
+        options={},
+        encoders=2,
     ),
     "atypicality": Experiment(
         title="Which images are memorized",
@@ -96,6 +113,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "units": UNITS,
             "measures": "measures/{encoder}/f/seed{seed}.npz",
         },
+        options={"group_size": COUNT},
     ),
     "pruning": Experiment(
         title="Pruning units by UnitMem",
@@ -106,6 +124,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "nested in seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        options={"fractions": _list(FRACTION), "trials": COUNT, "tasks": _list({"type": "string"}), "images": COUNT},
     ),
     "finetuning": Experiment(
         title="Fine-tuning layers by LayerMem increment",
@@ -116,6 +135,21 @@ EXPERIMENTS: dict[str, Experiment] = {
             "seeds. Dashed: the head alone."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        options={
+            "counts": _list(COUNT),
+            "task": {"type": "string"},
+            "images": COUNT,
+            "recipe": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["epochs", "batch_size", "learning_rate"],
+                "properties": {
+                    "epochs": COUNT,
+                    "batch_size": {"type": "integer", "minimum": 2},
+                    "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+                },
+            },
+        },
     ),
 }
 

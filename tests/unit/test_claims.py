@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from memloc.claims import COLUMNS, Claim, Finding, tabulate
 from memloc.metrics.stats import Estimate, bootstrap
@@ -8,10 +9,13 @@ CLAIMS = {"a.b": Claim("Table 1", "It rises")}
 PLACES = [f"layer {i}" for i in range(1, 9)]
 
 
-def normal(value, *, seed=0, error=1.0, count=4000):
-    """An estimate with normal replicates around its value."""
+def estimate_of(value, error, *, seeds=1):
+    """An estimate whose replicates have exactly this standard error, of points alone."""
     value = np.asarray(value, dtype=float)
-    return Estimate(value, value + error * np.random.default_rng(seed).normal(size=(count, *value.shape)))
+    shape = norm.ppf((np.arange(4001) + 0.5) / 4001)
+    shape = (shape / shape.std(ddof=1)).reshape(-1, *[1] * value.ndim)
+    replicates = value + shape * np.asarray(error, dtype=float)
+    return Estimate(value, replicates, replicates, seeds)
 
 
 def verdicts(findings):
@@ -19,15 +23,32 @@ def verdicts(findings):
 
 
 def test_a_row_holds_effect_interval_and_verdict():
-    estimate = Estimate(np.asarray(0.5), np.linspace(0.0, 1.0, 1001) + 0.1)
-    table = tabulate(CLAIMS, [Finding("a.b", "simclr", estimate, n=7, seeds=3)], experiment="e")
+    finding = Finding("a.b", "simclr", estimate_of(0.5, 0.2), n=7, seeds=1)
+    table = tabulate(CLAIMS, [finding], experiment="e")
     assert list(table.columns) == COLUMNS and len(table) == 1
     row = table.iloc[0]
     assert (row["claim"], row["experiment"], row["paper"], row["statement"]) == ("a.b", "e", "Table 1", "It rises")
-    assert (row["subject"], row["n"], row["seeds"], row["level"]) == ("simclr", 7, 3, 0.95)
-    assert (row["effect"], row["low"], row["high"]) == pytest.approx((0.5, 0.125, 1.075))
-    assert row["z"] == pytest.approx(0.5 / np.linspace(0, 1, 1001).std(ddof=1))
+    assert (row["subject"], row["n"], row["seeds"], row["level"]) == ("simclr", 7, 1, 0.95)
+    half = 0.2 * norm.ppf(0.975)
+    assert (row["effect"], row["low"], row["high"]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    assert row["z"] == pytest.approx(2.5)
     assert row["verdict"] == "supported"
+
+
+def test_three_seeds_that_differ_speak_with_two_degrees_of_freedom():
+    # Means 1, 2 and 3 without noise of points: an error of 1 / sqrt(3), as nested resamples show 2 / 3 of its square.
+    nested = estimate_of(2.0, np.sqrt(2 / 9)).nested
+    finding = Finding("a.b", "s", Estimate(np.asarray(2.0), nested, np.full(len(nested), 2.0), 3), n=9, seeds=3)
+    row = tabulate(CLAIMS, [finding], experiment="e").iloc[0]
+    half = t.ppf(0.975, 2) / np.sqrt(3)
+    assert (row["low"], row["high"]) == pytest.approx((2 - half, 2 + half))
+    assert row["z"] == pytest.approx(2 * np.sqrt(3)) and row["verdict"] == "inconclusive"
+
+
+def test_a_bounded_effect_has_a_bounded_interval():
+    rho = estimate_of(0.9, 0.2).map(np.asarray, limit=1)
+    row = tabulate(CLAIMS, [Finding("a.b", "s", rho, n=1, seeds=1)], experiment="e").iloc[0]
+    assert row["high"] == 1 and row["low"] == pytest.approx(0.9 - 0.2 * norm.ppf(0.975))
 
 
 def test_no_findings_give_a_table_of_the_same_columns():
@@ -37,17 +58,17 @@ def test_no_findings_give_a_table_of_the_same_columns():
 
 def test_an_unknown_claim_is_an_error():
     with pytest.raises(KeyError):
-        tabulate(CLAIMS, [Finding("a.c", "simclr", normal(0.0), n=1, seeds=1)], experiment="e")
+        tabulate(CLAIMS, [Finding("a.c", "simclr", estimate_of(0.0, 1.0), n=1, seeds=1)], experiment="e")
 
 
 def test_the_verdict_is_that_of_the_interval_at_the_findings_own_level():
-    estimate = Estimate(np.asarray(0.5), np.linspace(-0.03, 1.0, 1001))
+    estimate = estimate_of(0.5, 0.27)
     assert verdicts([Finding("a.b", "s", estimate, n=1, seeds=1)]) == ["inconclusive"]
     assert verdicts([Finding("a.b", "s", estimate, n=1, seeds=1, level=0.9)]) == ["supported"]
 
 
 def test_a_claim_about_every_place_is_told_by_the_weakest_and_one_about_any_by_the_strongest():
-    estimate = normal([5.0, 9.0, 1.0, 7.0])
+    estimate = estimate_of([5.0, 9.0, 1.0, 7.0], 1.0)
     every = Finding.of_every("a.b", "s", estimate, PLACES[:4], n=3, seeds=2)
     some = Finding.of_any("a.b", "s", estimate, PLACES[:4], n=3, seeds=2)
     assert (every.subject, float(every.estimate.value)) == ("s, layer 3", 1.0)
@@ -57,69 +78,79 @@ def test_a_claim_about_every_place_is_told_by_the_weakest_and_one_about_any_by_t
 
 
 def test_the_weakest_place_is_the_least_certain_not_the_smallest():
-    value = np.array([0.2, 1.0])
-    replicates = value + np.random.default_rng(0).normal(size=(2000, 2)) * [0.01, 1.0]
-    every = Finding.of_every("a.b", "s", Estimate(value, replicates), PLACES[:2], n=1, seeds=1)
-    assert every.subject == "s, layer 2"
+    estimate = estimate_of([0.2, 1.0], [0.01, 1.0])
+    assert Finding.of_every("a.b", "s", estimate, PLACES[:2], n=1, seeds=1).subject == "s, layer 2"
+    assert Finding.of_any("a.b", "s", estimate, PLACES[:2], n=1, seeds=1).subject == "s, layer 1"
+
+
+def test_a_place_keeps_its_limit_and_its_seeds():
+    estimate = estimate_of([0.9, 0.99], [0.5, 0.5], seeds=3).map(np.asarray, limit=1)
+    assert Finding.of_any("a.b", "s", estimate, PLACES[:2], n=1, seeds=3).estimate.interval()[1] == 1
 
 
 def test_clear_effects_are_supported_and_refuted():
-    every = [Finding.of_every("a.b", "s", normal(v), PLACES, n=1, seeds=1) for v in ([9.0] * 8, [9.0] * 7 + [-9.0])]
+    every = [
+        Finding.of_every("a.b", "s", estimate_of(v, 1.0), PLACES, n=1, seeds=1) for v in ([9.0] * 8, [9.0] * 7 + [-9.0])
+    ]
     assert verdicts(every) == ["supported", "refuted"]
-    some = [Finding.of_any("a.b", "s", normal(v), PLACES, n=1, seeds=1) for v in ([-9.0] * 7 + [9.0], [-9.0] * 8)]
+    some = [
+        Finding.of_any("a.b", "s", estimate_of(v, 1.0), PLACES, n=1, seeds=1) for v in ([-9.0] * 7 + [9.0], [-9.0] * 8)
+    ]
     assert verdicts(some) == ["supported", "refuted"]
 
 
 def test_a_place_without_any_spread_does_not_hide_a_place_that_refutes():
-    value = np.array([-5.0, 0.25])
-    replicates = value + np.random.default_rng(1).normal(size=(500, 2)) * [1.0, 0.0]
-    assert verdicts([Finding.of_every("a.b", "s", Estimate(value, replicates), PLACES[:2], n=1, seeds=1)]) == [
-        "refuted"
-    ]
+    estimate = estimate_of([-5.0, 0.25], [1.0, 0.0])
+    assert verdicts([Finding.of_every("a.b", "s", estimate, PLACES[:2], n=1, seeds=1)]) == ["refuted"]
 
 
 def test_a_place_without_any_spread_does_not_hide_a_place_that_supports():
-    value = np.array([5.0, -0.25])
-    replicates = value + np.random.default_rng(1).normal(size=(500, 2)) * [1.0, 0.0]
-    assert verdicts([Finding.of_any("a.b", "s", Estimate(value, replicates), PLACES[:2], n=1, seeds=1)]) == [
-        "supported"
-    ]
+    estimate = estimate_of([5.0, -0.25], [1.0, 0.0])
+    assert verdicts([Finding.of_any("a.b", "s", estimate, PLACES[:2], n=1, seeds=1)]) == ["supported"]
 
 
-def pick_by_minimum(claim, subject, estimate, places, *, n, seeds):
+@pytest.mark.parametrize("form", [Finding.of_every, Finding.of_any])
+def test_places_of_exactly_nothing_give_no_verdict(form):
+    assert verdicts([form("a.b", "s", estimate_of([0.0] * 3, 0.0), PLACES[:3], n=1, seeds=1)]) == ["inconclusive"]
+
+
+def smallest(claim, subject, estimate, places, *, n, seeds):
     """The naive way: a bootstrap of the smallest effect."""
     return Finding(claim, subject, estimate.map(lambda v: v.min(axis=-1)), n, seeds)
 
 
+def spoken(form, *, seeds, between, within, batches=6, size=100, points=60):
+    """Verdicts of null simulations with 8 places: deviations as those of one seed's mean, each place's its own."""
+    rng = np.random.default_rng([seeds, round(10 * between), round(10 * within)])
+    findings = []
+    for batch in range(batches):
+        shifts = rng.normal(size=(seeds, 1, size, 8))
+        drawn = between * shifts + within * np.sqrt(points) * rng.normal(size=(seeds, points, size, 8))
+        samples = [{"x": x} for x in drawn]
+        estimate = bootstrap(samples, lambda s: s["x"].mean(axis=0), replicates=200, seed=batch)
+        findings += [form("a.b", "s", estimate[i], PLACES, n=points, seeds=seeds) for i in range(size)]
+    return np.array(verdicts(findings))
+
+
 @pytest.mark.parametrize("form", [Finding.of_every, Finding.of_any])
-def test_pure_noise_rarely_gives_a_verdict(form):
-    rng = np.random.default_rng(2)
-    noise = rng.normal(size=(4000, 8))
-    said = [
-        verdicts([form("a.b", "s", Estimate(value, value + noise), PLACES, n=1, seeds=1)])[0]
-        for value in rng.normal(size=(300, 8))
-    ]
-    # A family-wise error of at most 5 %: 300 trials give 15, and 31 with four standard deviations.
-    assert sum(v != "inconclusive" for v in said) <= 31
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_noise_of_points_rarely_gives_a_verdict(form, seeds):
+    # A family-wise error of at most 5 %: 600 trials give 30, and 51 with four standard deviations.
+    assert (spoken(form, seeds=seeds, between=0, within=1) != "inconclusive").mean() < 0.085
+
+
+@pytest.mark.parametrize("form", [Finding.of_every, Finding.of_any])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_noise_of_seeds_rarely_gives_a_verdict(form, seeds):
+    assert (spoken(form, seeds=seeds, between=1, within=0) != "inconclusive").mean() < 0.085
+
+
+@pytest.mark.parametrize("form", [Finding.of_every, Finding.of_any])
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("between", [0.5, 1, 2])
+def test_noise_of_both_rarely_gives_a_verdict(form, seeds, between):
+    assert (spoken(form, seeds=seeds, between=between, within=1) != "inconclusive").mean() < 0.12
 
 
 def test_the_naive_minimum_would_refute_pure_noise_often():
-    rng = np.random.default_rng(3)
-    noise = rng.normal(size=(1000, 8))
-    said = [
-        verdicts([pick_by_minimum("a.b", "s", Estimate(v, v + noise), PLACES, n=1, seeds=1)])[0]
-        for v in rng.normal(size=(100, 8))
-    ]
-    assert sum(v == "refuted" for v in said) > 50
-
-
-@pytest.mark.parametrize("form", [Finding.of_every, Finding.of_any])
-def test_noise_of_points_through_the_whole_bootstrap_rarely_gives_a_verdict(form):
-    rng = np.random.default_rng(4)
-    said = []
-    for trial in range(120):
-        samples = [{"x": rng.normal(size=(80, 8))} for _ in range(3)]
-        estimate = bootstrap(samples, lambda s: s["x"].mean(axis=0), replicates=300, seed=trial)
-        said += verdicts([form("a.b", "s", estimate, PLACES, n=80, seeds=3)])
-    # 5 % of 120 are 6, and 16 with four standard deviations.
-    assert sum(v != "inconclusive" for v in said) <= 16
+    assert (spoken(smallest, seeds=1, between=0, within=1, batches=1) == "refuted").mean() > 0.5

@@ -1,6 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr, t
 
 from memloc.metrics.stats import Estimate, bootstrap, nest, rank_correlation, ranks, resample, verdict
 
@@ -9,52 +11,170 @@ def mean(sample):
     return sample["x"].mean(axis=0)
 
 
+def spread_out(*deviations, count=20001):
+    """Replicates [count, n] around 0 of exactly these standard deviations."""
+    shape = norm.ppf((np.arange(count) + 0.5) / count)
+    return np.outer(shape / shape.std(ddof=1), deviations)
+
+
+def noiseless(values):
+    """An estimate over seeds whose points have no noise, from every possible choice of seeds in equal number."""
+    picks = np.array(list(itertools.product(values, repeat=len(values)))).mean(axis=1)
+    nested = np.repeat(picks, 400)
+    return Estimate(np.asarray(np.mean(values)), nested, np.full(len(nested), np.mean(values)), len(values))
+
+
 def test_an_estimate_is_sliced_mapped_and_subtracted_with_its_replicates():
     rng = np.random.default_rng(0)
-    a = Estimate(np.arange(3.0), rng.normal(size=(5, 3)))
-    b = Estimate(np.ones(3), rng.normal(size=(5, 3)))
-    np.testing.assert_array_equal((a - b).value, [-1, 0, 1])
-    np.testing.assert_array_equal((a - b).replicates, a.replicates - b.replicates)
-    np.testing.assert_array_equal(a[1:].replicates, a.replicates[:, 1:])
-    assert a[2].value == 2 and a[2].replicates.shape == (5,)
-    doubled = a.map(lambda v: 2 * v.sum(axis=-1))
-    assert doubled.value == 6
-    np.testing.assert_allclose(doubled.replicates, 2 * a.replicates.sum(axis=1))
+    a = Estimate(np.arange(3.0), rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), 4, limit=9)
+    b = Estimate(np.ones(3), rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), 4)
+    gap = a - b
+    np.testing.assert_array_equal(gap.value, [-1, 0, 1])
+    np.testing.assert_array_equal(gap.nested, a.nested - b.nested)
+    np.testing.assert_array_equal(gap.fixed, a.fixed - b.fixed)
+    assert gap.seeds == 4 and gap.limit == np.inf
+    part = a[1:]
+    assert part.value.tolist() == [1, 2] and (part.seeds, part.limit) == (4, 9)
+    np.testing.assert_array_equal(part.nested, a.nested[:, 1:])
+    np.testing.assert_array_equal(part.fixed, a.fixed[:, 1:])
+    assert a[2].value == 2 and a[2].nested.shape == a[2].fixed.shape == (5,)
+    np.testing.assert_array_equal(a[[2, 0]].fixed, a.fixed[:, [2, 0]])
+    doubled = a.map(lambda v: 2 * v.sum(axis=-1), limit=7)
+    assert doubled.value == 6 and (doubled.seeds, doubled.limit) == (4, 7)
+    np.testing.assert_allclose(doubled.nested, 2 * a.nested.sum(axis=1))
+    np.testing.assert_allclose(doubled.fixed, 2 * a.fixed.sum(axis=1))
+    assert a.map(np.negative).limit == np.inf
 
 
-def test_the_interval_holds_the_share_of_replicates_it_promises():
-    replicates = np.random.default_rng(1).permutation(np.arange(1001.0))
-    low, high = Estimate(np.asarray(500.0), replicates).interval()
-    assert (low, high) == pytest.approx((25, 975))
-    low, high = Estimate(np.asarray(500.0), replicates).interval(0.5)
-    assert (low, high) == pytest.approx((250, 750))
+def test_slices_of_a_table_of_estimates():
+    rng = np.random.default_rng(0)
+    a = Estimate(rng.normal(size=(2, 3)), rng.normal(size=(5, 2, 3)), rng.normal(size=(5, 2, 3)), 2)
+    assert a[1].value.shape == (3,) and a[1].nested.shape == (5, 3)
+    np.testing.assert_array_equal(a[1, 2].nested, a.nested[:, 1, 2])
+    np.testing.assert_array_equal(a[:, -1].fixed, a.fixed[:, :, -1])
+
+
+def test_one_seeds_error_is_that_of_its_points_whatever_nested_resamples_say():
+    estimate = Estimate(np.array([3.0, 5.0]), spread_out(9.0, 9.0), spread_out(2.0, 0.5), 1)
+    error, freedom = estimate.spread()
+    np.testing.assert_allclose(error, [2.0, 0.5])
+    assert np.isinf(freedom).all()
+    low, high = estimate.interval()
+    np.testing.assert_allclose(low, [3 - 1.959964 * 2, 5 - 1.959964 / 2], rtol=1e-6)
+    np.testing.assert_allclose(high, [3 + 1.959964 * 2, 5 + 1.959964 / 2], rtol=1e-6)
+
+
+def test_the_interval_widens_with_its_level():
+    estimate = Estimate(np.asarray(1.0), np.zeros(20001), spread_out(1.0)[:, 0], 1)
+    for level in (0.5, 0.9, 0.95, 0.999):
+        low, high = estimate.interval(level)
+        assert (low, high) == pytest.approx((1 - norm.ppf((1 + level) / 2), 1 + norm.ppf((1 + level) / 2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [0.3, 0.1, 0.8], [1.0, -2.0, 4.0, 0.5], [5.0, 1.0, 2.0, 2.0, -3.0]])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_seeds_without_noise_of_points_give_students_interval(values, level):
+    seeds = len(values)
+    estimate = noiseless(values)
+    error, freedom = estimate.spread()
+    assert error == pytest.approx(np.std(values, ddof=1) / np.sqrt(seeds), rel=1e-3)
+    assert freedom == pytest.approx(seeds - 1)
+    half = t.ppf((1 + level) / 2, seeds - 1) * np.std(values, ddof=1) / np.sqrt(seeds)
+    bounds = np.mean(values) - half, np.mean(values) + half
+    assert estimate.interval(level) == pytest.approx(bounds, abs=1e-3 * half)
+
+
+def test_so_they_do_through_the_bootstrap_itself():
+    values = np.array([0.3, 0.1, 0.8, 0.2])
+    samples = [{"x": np.full(30, value)} for value in values]
+    estimate = bootstrap(samples, mean, replicates=20000, seed=0)
+    assert np.ptp(estimate.fixed) < 1e-12
+    half = t.ppf(0.975, 3) * values.std(ddof=1) / 2
+    assert estimate.interval() == pytest.approx((0.35 - half, 0.35 + half), abs=0.03 * half)
+
+
+def test_seeds_that_do_not_differ_give_a_normal_interval_over_points():
+    # As nested: the seeds' values are equal, so resampling them adds nothing.
+    estimate = Estimate(np.asarray(1.0), spread_out(0.2)[:, 0], spread_out(0.2)[:, 0], 3)
+    error, freedom = estimate.spread()
+    assert error == pytest.approx(0.2) and np.isinf(freedom)
+    assert estimate.interval() == pytest.approx((1 - 0.2 * norm.ppf(0.975), 1 + 0.2 * norm.ppf(0.975)))
+
+
+def test_so_they_do_through_the_bootstrap_too():
+    x = np.random.default_rng(1).normal(size=200)
+    estimate = bootstrap([{"x": x + 1 - x.mean()}] * 4, mean, replicates=6000, seed=0)
+    half = norm.ppf(0.975) * x.std() / np.sqrt(200) / 2
+    assert estimate.interval() == pytest.approx((1 - half, 1 + half), abs=0.04 * half)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize(("within", "between"), [(1.0, 0.0), (1.0, 0.5), (1.0, 1.0), (1.0, 4.0), (0.1, 9.0)])
+def test_the_error_is_that_of_points_or_of_seeds_whichever_is_larger(seeds, within, between):
+    # within: W, between: B of the docstring, as variances of the mean.
+    nested = between * (seeds - 1) / seeds + within
+    estimate = Estimate(np.asarray(0.0), spread_out(nested**0.5)[:, 0], spread_out(within**0.5)[:, 0], seeds)
+    error, freedom = estimate.spread()
+    assert error**2 == pytest.approx(max(within, between))
+    assert freedom >= seeds - 1 - 1e-9
+    assert np.isinf(freedom) or freedom > 1e6 or between > within
+
+
+def test_limits_clip_the_interval_and_not_the_value():
+    estimate = Estimate(np.array([0.9, -0.9, 0.0]), spread_out(1, 1, 0.1), spread_out(1, 1, 0.1), 1, limit=1)
+    low, high = estimate.interval()
+    half = norm.ppf(0.975)
+    np.testing.assert_allclose(low, [-1, -1, -0.1 * half], rtol=1e-6)
+    np.testing.assert_allclose(high, [1, 1, 0.1 * half], rtol=1e-6)
+    assert estimate.value.tolist() == [0.9, -0.9, 0.0]
 
 
 def test_z_is_the_value_in_standard_errors():
-    assert Estimate(np.array([3.0]), np.array([[1.0], [2.0], [3.0]])).z().tolist() == [3.0]
+    estimate = Estimate(np.array([3.0, -1.0]), spread_out(0, 0), spread_out(1.5, 0.25), 1)
+    np.testing.assert_allclose(estimate.z(), [2.0, -4.0])
+    assert noiseless([1.0, 2.0, 3.0]).z() == pytest.approx(2 * np.sqrt(3), rel=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_value_without_error_is_infinitely_certain_unless_it_is_zero(seeds):
+    still = np.zeros((50, 3))
+    estimate = Estimate(np.array([0.0, 2.0, -2.0]), still, still, seeds)
+    assert estimate.z().tolist() == [0.0, np.inf, -np.inf]
+    low, high = estimate.interval()
+    assert low.tolist() == high.tolist() == [0.0, 2.0, -2.0]
+
+
+def test_scalars_have_a_z_and_an_interval_too():
+    estimate = Estimate(np.asarray(0.0), np.zeros(9), np.zeros(9), 2)
+    assert float(estimate.z()) == 0 and [float(v) for v in estimate.interval()] == [0, 0]
 
 
 def test_bootstrap_reports_the_mean_over_seeds_and_not_over_points():
     samples = [{"x": np.array([0.0])}, {"x": np.array([4.0] * 9)}]
     estimate = bootstrap(samples, mean, replicates=200, seed=0)
-    assert estimate.value == 2.0
-    assert set(estimate.replicates.tolist()) == {0.0, 2.0, 4.0}
+    assert estimate.value == 2.0 and estimate.seeds == 2
+    assert set(estimate.nested.tolist()) == {0.0, 2.0, 4.0} and set(estimate.fixed.tolist()) == {2.0}
 
 
 def test_bootstrap_standard_error_of_one_seeds_mean_is_the_textbook_one():
     x = np.random.default_rng(2).normal(size=400)
-    estimate = bootstrap([{"x": x}], mean, replicates=2000, seed=1)
-    assert estimate.replicates.std() == pytest.approx(x.std() / np.sqrt(400), rel=0.06)
-    assert estimate.replicates.mean() == pytest.approx(x.mean(), abs=4 * x.std() / np.sqrt(400 * 2000))
+    estimate = bootstrap([{"x": x}], mean, replicates=4000, seed=1)
+    textbook = x.std(ddof=1) / np.sqrt(400)
+    assert estimate.spread()[0] == pytest.approx(textbook, rel=0.05)
+    low, high = estimate.interval()
+    assert (high - low) / 2 == pytest.approx(1.96 * textbook, rel=0.05)
+    assert (high + low) / 2 == pytest.approx(x.mean())
 
 
-def test_bootstrap_variance_adds_seeds_and_points():
+def test_fixed_seeds_share_the_error_of_their_points_and_nested_ones_add_their_own():
     rng = np.random.default_rng(3)
     samples = [{"x": shift + rng.normal(size=50)} for shift in (-1.0, 0.0, 2.0, 5.0)]
     means = np.array([s["x"].mean() for s in samples])
-    expected = means.var() / 4 + np.mean([s["x"].var() / 50 for s in samples]) / 4
+    points = np.mean([s["x"].var() / 50 for s in samples]) / 4
     estimate = bootstrap(samples, mean, replicates=4000, seed=2)
-    assert estimate.replicates.var() == pytest.approx(expected, rel=0.1)
+    assert estimate.fixed.var() == pytest.approx(points, rel=0.1)
+    assert estimate.nested.var() == pytest.approx(means.var() / 4 + points, rel=0.1)
+    assert estimate.spread()[0] == pytest.approx(means.std(ddof=1) / 2, rel=0.05)
 
 
 def test_bootstrap_keeps_rows_of_one_array_together_and_arrays_apart():
@@ -65,25 +185,54 @@ def test_bootstrap_keeps_rows_of_one_array_together_and_arrays_apart():
         replicates=50,
         seed=3,
     )
-    assert (together.replicates == 0).all()
+    assert (together.nested == 0).all() and (together.fixed == 0).all()
     apart = bootstrap([{"a": x, "b": x}], lambda s: np.asarray(s["a"].mean() - s["b"].mean()), replicates=50, seed=3)
-    assert apart.value == 0 and (apart.replicates != 0).any()
+    assert apart.value == 0 and (apart.fixed != 0).any()
 
 
 def test_bootstrap_is_a_function_of_its_seed():
-    samples = [{"x": np.random.default_rng(4).normal(size=20)}]
-    a, b, c = (bootstrap(samples, mean, replicates=20, seed=s).replicates for s in (5, 5, 6))
-    assert np.array_equal(a, b) and not np.array_equal(a, c)
+    samples = [{"x": np.random.default_rng(4 + s).normal(size=20)} for s in range(2)]
+    a, b, c = (bootstrap(samples, mean, replicates=20, seed=s) for s in (5, 5, 6))
+    assert np.array_equal(a.nested, b.nested) and np.array_equal(a.fixed, b.fixed)
+    assert not np.array_equal(a.nested, c.nested) and not np.array_equal(a.fixed, c.fixed)
 
 
-def test_intervals_of_point_noise_cover_the_truth_about_as_often_as_they_say():
-    rng = np.random.default_rng(5)
-    covered = 0
-    for trial in range(200):
-        samples = [{"x": 1 + rng.normal(size=60)} for _ in range(3)]
-        low, high = bootstrap(samples, mean, replicates=150, seed=trial).interval()
-        covered += low <= 1 <= high
-    assert covered >= 174  # 95 % of 200 less five standard deviations
+def false_verdicts(seeds, *, between, within, points=60, batches=20, size=200):
+    """Share of null simulations with a verdict. Both deviations are of one seed's mean; size of them share a resample.
+
+    Returns 4000 simulations' share, so a true 5 % comes out within 1.4 points (four standard deviations).
+    """
+    rng = np.random.default_rng([seeds, round(10 * between), round(10 * within)])
+    said = []
+    for batch in range(batches):
+        shifts, noise = rng.normal(size=(seeds, size)), rng.normal(size=(seeds, points, size))
+        drawn = between * shifts[:, None] + within * np.sqrt(points) * noise
+        low, high = bootstrap([{"x": x} for x in drawn], mean, replicates=200, seed=batch).interval()
+        said.append((low > 0) | (high < 0))
+    return np.concatenate(said).mean()
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_noise_of_points_gives_about_as_many_false_verdicts_as_intervals_say(seeds):
+    assert 0.005 < false_verdicts(seeds, between=0, within=1) < 0.075
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_noise_of_seeds_gives_about_as_many_false_verdicts_as_intervals_say(seeds):
+    assert 0.035 < false_verdicts(seeds, between=1, within=0) < 0.065
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("between", [0.5, 1, 1.5, 2, 4])
+def test_noise_of_both_gives_hardly_more_false_verdicts_than_intervals_say(seeds, between):
+    assert 0.005 < false_verdicts(seeds, between=between, within=1) < 0.09
+
+
+def test_an_effect_beyond_the_noise_is_told():
+    rng = np.random.default_rng(6)
+    samples = [{"x": 1 + 0.2 * rng.normal() + rng.normal(size=(60, 300))} for _ in range(5)]
+    low, _ = bootstrap(samples, mean, replicates=200, seed=0).interval()
+    assert (low > 0).mean() > 0.95
 
 
 def test_resample_draws_rows_with_replacement():
@@ -98,16 +247,26 @@ def test_nest_centres_replicates_on_the_values():
     replicates = values[:, None] - 5 + rng.normal(size=(3, 3000, 4))  # biased low, as a resampled maximum is
     estimate = nest(values, replicates, seed=0)
     np.testing.assert_allclose(estimate.value, values.mean(axis=0))
-    np.testing.assert_allclose(estimate.replicates.mean(axis=0), values.mean(axis=0), atol=0.12)
-    expected = values.var(axis=0) / 3 + 1 / 3
-    np.testing.assert_allclose(estimate.replicates.var(axis=0), expected, rtol=0.15)
+    np.testing.assert_allclose(estimate.fixed.mean(axis=0), values.mean(axis=0))
+    np.testing.assert_allclose(estimate.nested.mean(axis=0), values.mean(axis=0), atol=0.12)
+    np.testing.assert_allclose(estimate.fixed.var(axis=0), 1 / 9 * np.full(4, 3), rtol=0.15)
+    np.testing.assert_allclose(estimate.nested.var(axis=0), values.var(axis=0) / 3 + 1 / 3, rtol=0.15)
+    assert estimate.seeds == 3 and estimate.limit == np.inf
 
 
 def test_nest_keeps_the_places_of_one_replicate_together():
     rng = np.random.default_rng(8)
     shared = rng.normal(size=(2, 100, 1))
     estimate = nest(np.zeros((2, 2)), np.concatenate([shared, shared], axis=2), seed=0)
-    assert np.ptp(estimate.replicates, axis=1).max() < 1e-12
+    assert np.ptp(estimate.nested, axis=1).max() < 1e-12 and np.ptp(estimate.fixed, axis=1).max() < 1e-12
+
+
+def test_differences_of_what_was_nested_with_one_seed_keep_their_resamples_together():
+    rng = np.random.default_rng(9)
+    values, replicates = rng.normal(size=3), rng.normal(size=(3, 100))
+    gap = nest(values + 2, replicates + 2, seed=4) - nest(values, replicates, seed=4)
+    np.testing.assert_allclose(gap.nested, 2)
+    np.testing.assert_allclose(gap.interval(), 2)
 
 
 def test_ranks_share_ties():

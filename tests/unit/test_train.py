@@ -256,33 +256,3 @@ def test_the_recorded_learning_rates_follow_the_schedule(run):
     _, records = run()
     expected = [train.schedule(3 * e + 2, total=12, warmup=3, peak=1e-3) for e in range(4)]
     assert [r["learning_rate"] for r in records] == pytest.approx(expected)
-
-
-def test_normalising_standardises_and_gives_three_channels(description):
-    grey = torch.rand(2, 1, 4, 4)
-    out = train.Normalise(description)(grey)
-    assert out.shape == (2, 3, 4, 4)
-    for channel in range(3):
-        torch.testing.assert_close(out[:, channel], (grey[:, 0] - 0.4) / 0.3)
-    colour = torch.rand(2, 3, 4, 4)
-    out = train.Normalise({"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 4.0]})(colour)
-    torch.testing.assert_close(out[:, 2], (colour[:, 2] - 0.3) / 4)
-    torch.testing.assert_close(out[:, 0], colour[:, 0] - 0.1)
-
-
-def test_an_encoder_is_loaded_as_it_was_saved(network, tmp_path):
-    encoder = network()
-    checkpoint.save(encoder.state_dict(), {}, tmp_path / "w.safetensors")
-    loaded = train.load("resnet9", 0.125, tmp_path / "w.safetensors")
-    assert same(loaded, encoder) and not loaded.training
-    with pytest.raises(InputError, match=r"w\.safetensors: belongs to another encoder"):
-        train.load("resnet9", 0.25, tmp_path / "w.safetensors")
-
-
-def test_cuda_without_cuda_is_an_input_error(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert train.device("auto") == train.device("cpu") == "cpu"
-    with pytest.raises(InputError, match=r"device: cuda.*cpu or auto"):
-        train.device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert train.device("auto") == train.device("cuda") == "cuda" and train.device("cpu") == "cpu"

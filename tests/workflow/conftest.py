@@ -1,38 +1,13 @@
-"""Running snakemake as a user does, in copies of the repository that tests may change."""
+"""Copies of the repository, fresh and with results."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".snakemake", ".lock", "results", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"
-)
-SMOKE = ("--configfile", "config/smoke.yaml")
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-
-
-def environment() -> dict[str, str]:
-    # Jobs run the python that `snakemake` finds on PATH; here it must be the one that runs the tests.
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=900, check=False
-    )
+from running import LEFT_OUT, ROOT, SMOKE, snakemake
 
 
 @pytest.fixture(scope="session")

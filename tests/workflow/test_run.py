@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import SMOKE, command, environment, snakemake
-from test_plan import job_counts
+from running import SMOKE, command, environment, job_counts, snakemake
 
 KINDS = ("layermem", "unitmem", "ssl_vs_supervised", "atypicality", "pruning", "finetuning")
 
