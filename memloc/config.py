@@ -92,7 +92,8 @@ def _across_keys(config: Config) -> Iterable[str]:
         if path is None and source.folder is None:
             yield f"config: {key}.path: missing; source {dataset['source']} needs the folder of its files"
         for file in missing(dataset["source"], path):
-            yield f"config: {key}: {file} is missing in {path or source.folder}; {source.hint}"
+            place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
+            yield f"config: {place}: {'no such folder' if file == '.' else file + ' is missing'}; {source.hint}"
     for name, encoder in encoders.items():
         key = f"encoders.{name}"
         if encoder["framework"] not in FRAMEWORKS:
@@ -144,8 +145,9 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
             yield f"config: {key}.group_size: two groups of {size} don't fit into {room}; lower it"
     layers = choose_layers(encoder["architecture"], config["measure"]["layers"])
     blocks = [layer.name for layer in layers if layer.name in ENCODERS[encoder["architecture"]].blocks]
-    if len(blocks) < 2:
-        yield f"config: measure.layers: {config['measure']['layers']} leaves {len(blocks)} layers; name at least two"
+    if len(blocks) < 3:
+        named = config["measure"]["layers"]
+        yield f"config: measure.layers: {named} takes in {len(blocks)} of the numbered layers; name at least three"
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"

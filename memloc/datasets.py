@@ -215,7 +215,7 @@ SOURCES: dict[str, Source] = {
         read=_fashion_mnist,
         files=(*_IDX, "SHA256SUMS"),
         folder=ROOT / "data" / "fashion-mnist-12k",
-        hint="restore the repository's data folder (git checkout data)",
+        hint="it has four idx .gz files and SHA256SUMS, as data/fashion-mnist-12k in the repository",
     ),
     "fashion-mnist": Source(
         read=_fashion_mnist,

@@ -69,6 +69,14 @@ def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
     axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
 
 
+def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:
+    """One bar a layer with its interval."""
+    at = np.arange(len(table))
+    axis.bar(at, table["value"], color=colours, width=0.55)
+    whiskers(axis, at, table)
+    axis.set_xticks(at, table["layer"].astype(str))
+
+
 def zero(axis: Axes) -> None:
     """A line where there is nothing."""
     axis.axhline(0, color="black", linewidth=0.8, zorder=1)

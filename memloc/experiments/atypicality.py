@@ -53,9 +53,12 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
             replicates=replicates,
             seed=0,
+            limit=1,
         )
         owned = [_owned(u, j) for u, j in zip(units, joined, strict=True)]
-        owners = bootstrap([{"unit": o} for o in owned], lambda s: _rho(s["unit"]), replicates=replicates, seed=0)
+        owners = bootstrap(
+            [{"unit": o} for o in owned], lambda s: _rho(s["unit"]), replicates=replicates, seed=0, limit=1
+        )
         advantage = bootstrap(
             [_top_owners(o, j) for o, j in zip(owned, joined, strict=True)],
             lambda s: np.asarray(s["owner"].mean() - s["other"].mean()),
@@ -186,9 +189,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
     scatter.set(title=f"{encoder}: candidates of all seeds", xlabel="atypicality (rank)", ylabel="SSLMem (rank)")
     rho = mine.loc["correlation"]
-    colours = [plotting.COLOURS[name] for name in rho["layer"]]
-    correlation.bar(rho["layer"], rho["value"], color=colours, width=0.5)
-    plotting.whiskers(correlation, range(len(rho)), rho)
+    plotting.bars(correlation, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
     plotting.zero(correlation)
     correlation.set(title="SSLMem against atypicality", ylabel="rank correlation")
     for name in ("most memorized", "least memorized"):

@@ -41,7 +41,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
                     "value": accuracy.value,
                     "low": low,
                     "high": high,
-                    "layers": [" | ".join(str(o["layers"][i]) for o in outcomes) for i in range(len(arms))],
+                    # A row of numbers alone would come back from CSV as a number.
+                    "layers": ["layers " + " | ".join(str(o["layers"][i]) for o in outcomes) for i in range(len(arms))],
                 }
             )
         )
@@ -64,7 +65,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             axis.bar(at, rows["value"], width=0.3, color=plotting.COLOURS[by], label=f"{by} k layers")
             plotting.whiskers(axis, at, rows)
             for x, layers in zip(at, rows["layers"], strict=True):
-                text = layers.replace(" | ", "\n").replace(" ", ",")
+                text = layers.removeprefix("layers ").replace(" | ", "\n").replace(" ", ",")
                 axis.text(
                     x,
                     0.02,

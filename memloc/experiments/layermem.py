@@ -101,8 +101,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for name in (*ESTIMATORS, "external images"):
             plotting.profile(row[0], mine.loc[name], label=name, dashed=name == "external images")
         rise = mine.loc["increment"].dropna(subset=["value"])
-        row[1].bar(rise["layer"], rise["value"], color=plotting.COLOURS["crossed"], width=0.6)
-        plotting.whiskers(row[1], range(len(rise)), rise)
+        plotting.bars(row[1], rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
         for name in SERIES[4:]:
             plotting.profile(row[2], mine.loc[name], label=name, dashed="external" in name)
         row[0].set(title=f"{encoder}: LayerMem", ylabel="LayerMem", xlabel="layer")

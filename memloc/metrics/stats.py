@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,23 +51,21 @@ class Estimate:
         """Standard error and its degrees of freedom.
 
         With S seeds, W the variance of the mean over resampled points and N the variance over nested resamples,
-        N = B (S - 1) / S + W, where B is the variance of the mean as the seeds' own values show it, noise of their
-        points included. So
+        N = B (S - 1) / S + W, where B is the variance of the mean as the seeds' own values show it. So
 
-            error^2 = W + max(0, B - W),   B = (N - W) S / (S - 1)
+            error^2 = W + B,   B = (N - W) S / (S - 1)
 
-        What seeds add is known from S values only, so it counts with S - 1 degrees of freedom (Satterthwaite):
-        (S - 1) / share^2 for its share of error^2. With few seeds a plain percentile interval over nested resamples is
-        much too narrow where seeds differ. One seed shows nothing of what another would add: the error is that of
-        points alone.
+        B is known from S values only, so its share of error^2 counts with S - 1 degrees of freedom (Satterthwaite):
+        (S - 1) / share^2 in all. B holds the noise of the seeds' points too, which makes this a little wide where
+        seeds agree; B - W instead, or a percentile interval over nested resamples, is much too narrow where they
+        differ and are few. One seed shows nothing of what another would add: the error is that of points alone.
         """
         within = self.fixed.var(axis=0, ddof=1)
         if self.seeds == 1:
             return np.sqrt(within), np.full_like(within, np.inf)
-        between = (self.nested.var(axis=0, ddof=1) - within) * self.seeds / (self.seeds - 1)
-        added = np.clip(between - within, 0, None)
-        total = within + added
-        share = np.divide(added, total, out=np.zeros_like(total), where=total > 0)
+        between = np.clip((self.nested.var(axis=0, ddof=1) - within) * self.seeds / (self.seeds - 1), 0, None)
+        total = within + between
+        share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
         freedom = np.divide(self.seeds - 1, share**2, out=np.full_like(total, np.inf), where=share > 0)
         return np.sqrt(total), freedom
 
@@ -82,7 +80,7 @@ class Estimate:
     def z(self) -> NDArray[np.float64]:
         """Value over standard error; without any error 0 for the value 0, else infinite with the value's sign."""
         error, _ = self.spread()
-        certain = np.where(self.value == 0, 0.0, np.sign(self.value) * np.inf)
+        certain = np.where(self.value == 0, 0.0, np.copysign(np.inf, self.value))
         return np.asarray(np.divide(self.value, error, out=np.asarray(certain), where=error > 0))
 
 
@@ -92,18 +90,19 @@ def bootstrap(
     *,
     replicates: int,
     seed: int,
+    limit: float = np.inf,
 ) -> Estimate:
     """A statistic averaged over seeds, with replicates over points nested in seeds.
 
     Args:
         samples: one for each seed: arrays by name, each resampled along its first axis on its own. What must stay
             together (two scores of one point) stands in one array.
-        statistic: of one sample, to an array of fixed shape.
+        statistic: of one sample, to an array of fixed shape, between -limit and limit.
     """
     rng = np.random.default_rng(seed)
     values = np.stack([np.asarray(statistic(sample)) for sample in samples])
     drawn = [[statistic(resample(sample, rng)) for _ in range(replicates)] for sample in samples]
-    return nest(values, np.array(drawn), seed=seed)
+    return replace(nest(values, np.array(drawn), seed=seed), limit=limit)
 
 
 def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:

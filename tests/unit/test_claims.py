@@ -153,4 +153,4 @@ def test_noise_of_both_rarely_gives_a_verdict(form, seeds, between):
 
 
 def test_the_naive_minimum_would_refute_pure_noise_often():
-    assert (spoken(smallest, seeds=1, between=0, within=1, batches=1) == "refuted").mean() > 0.5
+    assert (spoken(smallest, seeds=1, between=0, within=1, batches=1) == "refuted").mean() > 0.25

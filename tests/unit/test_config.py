@@ -109,7 +109,11 @@ BAD = [
     ("score.neighbours", 501, ["score.neighbours: 501", "500 shared", "lower it"]),
     ("score.normalisation", "max", ["score.normalisation: 'max'", "ratio, none, range"]),
     ("datasets.fashion.source", "cifar10", ["datasets.fashion.source: 'cifar10'", "fashion-mnist-12k", "folder"]),
-    ("datasets.fashion.path", "no/such/folder", ["datasets.fashion", "no/such/folder", "missing"]),
+    (
+        "datasets.fashion.path",
+        "no/such/folder",
+        ["datasets.fashion.path: no/such/folder", "no such folder", "four idx .gz files"],
+    ),
     ("datasets.mine", {"source": "folder", "image_size": 32}, ["datasets.mine.path: missing", "needs the folder"]),
     ("datasets.fashion.image_size", 8, ["datasets.fashion.image_size: 8", "minimum of 16"]),
     ("datasets.fashion.classes", [1, 1], ["datasets.fashion.classes", "[1, 1]", "unique"]),
@@ -140,8 +144,12 @@ BAD = [
     ("experiments.finetuning.task", "mnist", ["experiments.finetuning.task: 'mnist'", "fashion, fashion-unseen"]),
     ("experiments.finetuning.counts", [1, 8], ["experiments.finetuning.counts", "8 layers", "among 8", "lower it"]),
     ("measure.layers", ["1", "2", "3"], ["experiments.finetuning.counts", "3 layers", "among 3", "lower it"]),
-    ("measure.layers", ["1", "res*"], ["measure.layers: ['1', 'res*']", "1 layer", "name at least"]),
-    ("measure.layers", ["res*"], ["measure.layers: ['res*']", "0 layers", "name at least"]),
+    (
+        "measure.layers",
+        ["1", "res*"],
+        ["measure.layers: ['1', 'res*']", "1 of the numbered layers", "name at least three"],
+    ),
+    ("measure.layers", ["res*"], ["measure.layers: ['res*']", "0 of the numbered layers", "name at least three"]),
     ("experiments.finetuning.recipe.lr", 1, ["experiments.finetuning.recipe.lr: unknown key", "learning_rate"]),
     ("datasets", None, ["datasets: None", "object"]),
 ]

@@ -26,7 +26,7 @@ def page(tmp_path):
 
     def make(text="plain"):
         (tmp_path / "x.png").write_bytes(PNG)
-        experiment = Experiment(title=text, paper=text, caption=text, inputs={})
+        experiment = Experiment(title=text, paper=text, caption=text, inputs={}, options={})
         settings = {"framework": text, "architecture": text, "width": 0.5, "recipe": {"epochs": 3}}
         recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
         return render(
@@ -84,7 +84,7 @@ def test_a_claim_is_shown_with_effect_interval_and_verdict(page):
 def test_claims_of_another_figure_are_not_shown(tmp_path):
     (tmp_path / "t.html").write_text("{% for f in figures %}{{ f.claims | length }}{% endfor %} of {{ total }}")
     (tmp_path / "x.png").write_bytes(PNG)
-    experiment = Experiment(title="t", paper="p", caption="c", inputs={})
+    experiment = Experiment(title="t", paper="p", caption="c", inputs={}, options={})
     both = pd.concat([claims(), claims(experiment="two")])
     figures = [Figure(name, experiment, str(tmp_path / "x.png")) for name in ("one", "three")]
     assert render(tmp_path / "t.html", figures, both, [], {}) == "10 of 2"

@@ -110,14 +110,16 @@ def test_so_they_do_through_the_bootstrap_too():
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize(("within", "between"), [(1.0, 0.0), (1.0, 0.5), (1.0, 1.0), (1.0, 4.0), (0.1, 9.0)])
-def test_the_error_is_that_of_points_or_of_seeds_whichever_is_larger(seeds, within, between):
+def test_the_error_adds_points_and_seeds_and_knows_the_seeds_part_from_few(seeds, within, between):
     # within: W, between: B of the docstring, as variances of the mean.
     nested = between * (seeds - 1) / seeds + within
     estimate = Estimate(np.asarray(0.0), spread_out(nested**0.5)[:, 0], spread_out(within**0.5)[:, 0], seeds)
     error, freedom = estimate.spread()
-    assert error**2 == pytest.approx(max(within, between))
-    assert freedom >= seeds - 1 - 1e-9
-    assert np.isinf(freedom) or freedom > 1e6 or between > within
+    assert error**2 == pytest.approx(within + between)
+    if between:
+        assert freedom == pytest.approx((seeds - 1) * ((within + between) / between) ** 2)
+    else:
+        assert freedom > 1e6
 
 
 def test_limits_clip_the_interval_and_not_the_value():

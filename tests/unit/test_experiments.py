@@ -1,0 +1,640 @@
+"""Every experiment on score files with a planted effect: what was planted must come out."""
+
+import copy
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from memloc import config
+from memloc.claims import tabulate
+from memloc.errors import InputError
+from memloc.experiments import EXPERIMENTS, as_list, module
+from memloc.experiments.inputs import Inputs
+from memloc.io import save_arrays
+from memloc.provenance import ROOT
+from memloc.tables import load_table, save_table
+
+GROUPS = ("candidate", "independent", "external")
+LAYERS = ("1", "2", "res2", "3", "4")
+NUMBERED = ("1", "2", "3", "4")
+POINTS = 60
+SIZE = 12
+OPTIONS = {"replicates": 120, "group_size": SIZE, "threshold": 0.5}
+
+
+class Desk:
+    """Writes an experiment's files where its entry expects them."""
+
+    def __init__(self, folder, kind):
+        self.folder, self.kind = folder, kind
+        self.runs, self.files = [], {name: [] for name in EXPERIMENTS[kind].inputs}
+
+    def add(self, encoder, seed, **contents):
+        assert contents.keys() == self.files.keys()
+        self.runs.append((encoder, seed))
+        for name, value in contents.items():
+            pattern = EXPERIMENTS[self.kind].inputs[name]
+            path = self.folder / pattern.format(experiment=self.kind, encoder=encoder, seed=seed)
+            (save_table if isinstance(value, pd.DataFrame) else save_arrays)(value, path)
+            self.files[name].append(str(path))
+
+    def analyse(self, **options):
+        return module(self.kind).analyse(Inputs(self.runs, self.files), {**OPTIONS, **options})
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return lambda kind: Desk(tmp_path, kind)
+
+
+def told(kind, findings):
+    return tabulate(module(kind).CLAIMS, findings, experiment=kind)
+
+
+def verdicts(kind, findings):
+    """By claim, of an analysis in which each claim has one subject."""
+    rows = told(kind, findings)
+    assert rows["claim"].is_unique
+    return rows.set_index("claim")["verdict"].to_dict()
+
+
+def series(table, name, column="value"):
+    """A series by layer."""
+    return table[table["series"] == name].set_index("layer")[column]
+
+
+# --- LayerMem ---------------------------------------------------------------------------------------------------------
+
+
+def points_table(profile, *, seed, offset=0.2, trait=0.0, common=0.0, noise=0.02, layers=LAYERS):
+    """SSLMem with a profile planted on candidates (negative on independent points, where f and g change roles).
+
+    Args:
+        profile: by numbered layer; a residual sum has that of the layer before.
+        offset: on every point.
+        trait, common: spread of a trait of candidates, and of points of every group, at all layers.
+    """
+    rng = np.random.default_rng([7, seed])
+    planted = dict(zip([name for name in layers if name.isdigit()], profile, strict=True))
+    tables = []
+    for g, group in enumerate(GROUPS):
+        sign = {"candidate": 1, "independent": -1, "external": 0}[group]
+        traits = rng.permutation(np.linspace(-1, 1, POINTS))
+        latest = 0.0
+        for layer in layers:
+            latest = planted.get(layer, latest)
+            true = offset + sign * latest + (common + trait * (group == "candidate")) * traits
+            choose, score = (true + noise * rng.normal(size=POINTS) for _ in range(2))
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "point": 100 * g + np.arange(POINTS),
+                        "group": group,
+                        "layer": layer,
+                        "sslmem": (choose + score) / 2,
+                        "sslmem_choose": choose,
+                        "sslmem_score": score,
+                    }
+                )
+            )
+    table = pd.concat(tables)
+    table["depth"] = table["layer"].map(list(layers).index)
+    return table.sort_values(["point", "depth"]).drop(columns="depth").reset_index(drop=True)
+
+
+def layermem(desk, profile, *, encoder="simclr", seeds=3, **planted):
+    for seed in range(seeds):
+        desk.add(encoder, seed, points=points_table(profile, seed=seed, **planted))
+    return desk
+
+
+def test_an_offset_common_to_all_groups_is_in_published_layermem_and_in_no_other(desk):
+    table, findings = layermem(desk("layermem"), [0, 0, 0, 0.3]).analyse()
+    planted = pd.Series([0, 0, 0, 0, 0.3], index=list(LAYERS))
+    for name, extra in (("published", 0.2), ("external-corrected", 0.0), ("crossed", 0.0)):
+        np.testing.assert_allclose(series(table, name)[list(LAYERS)], planted + extra, atol=0.01)
+    np.testing.assert_allclose(series(table, "external images"), 0.2, atol=0.01)
+    rise = series(table, "increment")
+    assert list(rise.index) == list(NUMBERED) and np.isnan(rise["1"])
+    np.testing.assert_allclose(rise[["2", "3", "4"]], [0, 0, 0.3], atol=0.01)
+    assert (series(table, "crossed", "low") < planted).all() and (series(table, "crossed", "high") > planted).all()
+    said = verdicts("layermem", findings)
+    assert said["layermem.last"] == said["layermem.last-over-first"] == "supported"
+    assert said["layermem.not-last"] == "refuted" and said["layermem.every-increment"] == "inconclusive"
+
+
+LAYERMEM = {
+    "rising": ([0.1, 0.2, 0.3, 0.4], {"last": "supported", "rises": "supported", "last-over-first": "supported",
+                                      "every-increment": "supported"}),
+    "falling": ([0.4, 0.3, 0.2, 0.1], {"last": "supported", "rises": "refuted", "last-over-first": "refuted",
+                                       "every-increment": "refuted"}),
+    "early": ([0, 0.3, 0.3, 0.3], {"last": "supported", "last-over-first": "supported", "not-last": "supported"}),
+    "negative": ([0, 0, 0, -0.3], {"last": "refuted", "last-over-first": "refuted", "every-increment": "refuted",
+                                   "not-last": "supported"}),
+    "nothing": ([0, 0, 0, 0], {"last": "inconclusive", "rises": "inconclusive", "last-over-first": "inconclusive",
+                               "every-increment": "inconclusive", "not-last": "inconclusive"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(LAYERMEM))
+def test_claims_of_layermem_follow_the_planted_profile(desk, name):
+    profile, expected = LAYERMEM[name]
+    _, findings = layermem(desk("layermem"), profile).analyse()
+    said = verdicts("layermem", findings)
+    assert {claim: said[f"layermem.{claim}"] for claim in expected} == expected
+
+
+def test_residual_sums_have_no_part_in_increments(desk):
+    table, _ = layermem(desk("layermem"), [0.1, 0.2, 0.3, 0.4]).analyse()
+    crossed, rise = series(table, "crossed"), series(table, "increment")
+    np.testing.assert_allclose(rise["3"], crossed["3"] - crossed["2"])
+
+
+def test_groups_of_extremes_are_told_from_the_same_choice_among_external_images(desk):
+    # A trait of candidates alone, and one that every image has: both tell groups apart, the null tells which is which.
+    table, findings = layermem(desk("layermem"), [0.1] * 4, trait=0.2).analyse()
+    most, least = series(table, "most memorized"), series(table, "least memorized")
+    tail = np.linspace(-1, 1, POINTS)[-SIZE:].mean()
+    np.testing.assert_allclose(most - least, 2 * 0.2 * tail, atol=0.02)
+    assert abs(series(table, "most, external") - series(table, "least, external")).max() < 0.02
+    said = verdicts("layermem", findings)
+    assert said["layermem.groups"] == said["layermem.groups-excess"] == "supported"
+
+    table, findings = layermem(desk("layermem"), [0.1] * 4, common=0.2).analyse()
+    said = verdicts("layermem", findings)
+    assert said["layermem.groups"] == "supported" and said["layermem.groups-excess"] == "inconclusive"
+
+
+def test_extremes_of_pure_noise_are_not_told_apart(desk):
+    # They are scored on the half of the draws on which they were not chosen.
+    _, findings = layermem(desk("layermem"), [0.1] * 4).analyse()
+    said = verdicts("layermem", findings)
+    assert said["layermem.groups"] == said["layermem.groups-excess"] == "inconclusive"
+
+
+def test_encoders_are_told_apart(desk):
+    both = layermem(desk("layermem"), [0, 0, 0, 0.3], encoder="one")
+    table, findings = layermem(both, [0, 0, 0, 0], encoder="two", seeds=2).analyse()
+    rows = told("layermem", findings)
+    last = rows[rows["claim"] == "layermem.last"].set_index("subject")
+    assert last["verdict"].to_dict() == {"one": "supported", "two": "inconclusive"}
+    assert last["seeds"].to_dict() == {"one": 3, "two": 2} and (last["n"] == POINTS).all()
+    assert series(table[table["encoder"] == "two"], "crossed")["4"] == pytest.approx(0, abs=0.01)
+
+
+def test_seeds_that_differ_widen_the_interval(desk):
+    widths = []
+    for scale in (0.0, 0.2):
+        kept = desk("layermem")
+        for seed in range(3):
+            kept.add("simclr", seed, points=points_table([0, 0, 0, 0.3 + scale * (seed - 1)], seed=seed))
+        _, findings = kept.analyse()
+        row = told("layermem", findings).set_index("claim").loc["layermem.last"]
+        assert row["effect"] == pytest.approx(0.3, abs=0.01)
+        widths.append(row["high"] - row["low"])
+    # Two degrees of freedom: 4.303 * 0.2 / sqrt(3) on either side.
+    assert widths[0] < 0.05 and widths[1] == pytest.approx(2 * 4.303 * 0.2 / 3**0.5, rel=0.2)
+
+
+def test_a_rank_correlation_with_depth_stays_below_one(desk):
+    _, findings = layermem(desk("layermem"), [0.1, 0.2, 0.3, 0.4], noise=0.3).analyse()
+    rows = told("layermem", findings).set_index("claim")
+    assert rows.loc["layermem.rises", "high"] <= 1
+
+
+def test_layermem_can_be_analysed_with_as_few_layers_as_the_configuration_allows(desk):
+    edited = yaml.safe_load((ROOT / "config.yaml").read_text())
+    edited["experiments"]["finetuning"]["counts"] = [1]
+    for count in range(1, 5):
+        trial = copy.deepcopy(edited)
+        trial["measure"]["layers"] = list(NUMBERED[:count])
+        try:
+            config.check(trial)
+        except InputError:
+            continue
+        break
+    profile = [0.1, 0.2, 0.3, 0.4][:count]
+    _, findings = layermem(desk("layermem"), profile, layers=NUMBERED[:count]).analyse()
+    assert {f.claim for f in findings} == set(module("layermem").CLAIMS)
+
+
+def test_bars_and_whiskers_of_increments_stand_at_the_same_places(desk, tmp_path, images):
+    # Without residual sums all names of layers are numbers, which a CSV gives back as numbers.
+    table, _ = layermem(desk("layermem"), [0.1, 0.2, 0.3, 0.4], layers=NUMBERED).analyse()
+    figure = module("layermem").draw(again(table, tmp_path), images)
+    axis = figure.axes[1]
+    bars = [patch.get_x() + patch.get_width() / 2 for patch in axis.patches]
+    whiskers = [segment[0, 0] for segment in axis.collections[0].get_segments()]
+    plt.close(figure)
+    np.testing.assert_allclose(axis.convert_xunits(bars), axis.convert_xunits(whiskers))
+
+
+# --- units ------------------------------------------------------------------------------------------------------------
+
+UNITS = 40
+
+
+def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
+    """Table and replicates of units whose layer means are planted: {metric: {group: [layers]}}.
+
+    Replicates are biased low, as those of a maximum over resampled points are.
+    """
+    rng = np.random.default_rng([8, seed])
+    shape = np.linspace(-1, 1, UNITS) * spread
+    tables = []
+    for group in GROUPS:
+        for k, layer in enumerate(layers):
+            values = {metric: by_group[group][k] for metric, by_group in means.items()}
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "layer": layer,
+                        "unit": np.arange(UNITS),
+                        "group": group,
+                        **{metric: value + rng.permutation(shape) for metric, value in values.items()},
+                        "owner": rng.integers(POINTS, size=UNITS),
+                    }
+                )
+            )
+    true = np.array([[[means[m][g][k] for m in METRICS] for g in GROUPS] for k in range(len(layers))])
+    noise = 0.005 * rng.normal(size=(OPTIONS["replicates"], *true.shape))
+    drawn = {"layers": np.array(layers), "groups": np.array(GROUPS), "means": true - 0.1 + noise}
+    return pd.concat(tables, ignore_index=True), drawn
+
+
+METRICS = ("unitmem", "classmem", "classmem_shuffled")
+
+
+def flat(value):
+    return dict.fromkeys(GROUPS, [value] * 4)
+
+
+def unitmem(desk, candidate, external, untrained, *, seeds=3):
+    for seed in range(seeds):
+        rest = {"classmem": flat(0.3), "classmem_shuffled": flat(0.2)}
+        profiles = {"candidate": candidate, "independent": external, "external": external}
+        units, replicates = unit_files({"unitmem": profiles, **rest}, seed=seed)
+        before, drawn = unit_files({"unitmem": flat(untrained), **rest}, seed=50 + seed)
+        files = {"untrained_units": before, "untrained_replicates": drawn}
+        desk.add("simclr", seed, units=units, replicates=replicates, **files)
+    return desk
+
+
+def test_planted_unitmem_and_its_excess_come_out(desk):
+    candidate, external = [0.6, 0.65, 0.7, 0.75], [0.55, 0.55, 0.55, 0.5]
+    table, findings = unitmem(desk("unitmem"), candidate, external, 0.4).analyse(threshold=0.5)
+    np.testing.assert_allclose(series(table, "candidate"), candidate)
+    np.testing.assert_allclose(series(table, "external"), external)
+    np.testing.assert_allclose(series(table, "untrained"), 0.4)
+    np.testing.assert_allclose(series(table, "excess"), [0.05, 0.1, 0.15, 0.25])
+    high = np.quantile(np.linspace(-0.1, 0.1, UNITS), 0.9)
+    np.testing.assert_allclose(series(table, "90th percentile minus threshold"), np.array(candidate) + high - 0.5)
+    assert set(verdicts("unitmem", findings).values()) == {"supported"}
+    effects = told("unitmem", findings).set_index("claim")["effect"]
+    assert effects["unitmem.excess"] == pytest.approx(0.1375) and effects["unitmem.rises"] == 1
+    assert effects["unitmem.excess-last"] == pytest.approx(0.25)
+    assert effects["unitmem.trained"] == pytest.approx(0.275)
+    assert (table["series"] == "unit").sum() == 3 * 4 * UNITS
+
+
+def test_units_that_answer_to_external_images_alike_show_no_excess(desk):
+    _, findings = unitmem(desk("unitmem"), [0.7, 0.7, 0.6, 0.5], [0.7, 0.7, 0.6, 0.5], 0.9).analyse(threshold=0.95)
+    said = verdicts("unitmem", findings)
+    assert said["unitmem.excess"] == said["unitmem.excess-last"] == "inconclusive"
+    assert said["unitmem.trained"] == said["unitmem.rises"] == said["unitmem.everywhere"] == "refuted"
+
+
+SSL = {"unitmem": [0.6, 0.6, 0.6, 0.6], "classmem": [0.2, 0.2, 0.2, 0.2], "classmem_shuffled": [0.15] * 4}
+SUPERVISED = {"unitmem": [0.5, 0.5, 0.45, 0.4], "classmem": [0.2, 0.4, 0.5, 0.7], "classmem_shuffled": [0.15] * 4}
+
+
+def contrast(desk, first, second, *, seeds=3):
+    for name, means in (("simclr", first), ("supervised", second)):
+        for seed in range(seeds):
+            # Other groups have other values, which this experiment must not read.
+            planted = {
+                metric: {"candidate": means[metric], "independent": [0.9] * 4, "external": [0.9] * 4}
+                for metric in METRICS
+            }
+            units, replicates = unit_files(planted, seed=seed + 10 * (name == "simclr"))
+            desk.add(name, seed, units=units, replicates=replicates)
+    return desk
+
+
+def test_planted_images_and_classes_come_out(desk):
+    table, findings = contrast(desk("ssl_vs_supervised"), SSL, SUPERVISED).analyse()
+    for name, means in (("simclr", SSL), ("supervised", SUPERVISED)):
+        mine = table[table["encoder"] == name]
+        np.testing.assert_allclose(series(mine, "UnitMem"), means["unitmem"])
+        np.testing.assert_allclose(series(mine, "ClassMem"), means["classmem"])
+        np.testing.assert_allclose(series(mine, "ClassMem, shuffled labels"), means["classmem_shuffled"])
+        units = mine[mine["series"] == "unit"]
+        assert set(units["layer"]) == {"1", "4"} and len(units) == 3 * 2 * UNITS
+    assert set(verdicts("ssl_vs_supervised", findings).values()) == {"supported"}
+    effects = told("ssl_vs_supervised", findings).set_index("claim")["effect"]
+    expected = {"ssl-images": 0.4, "supervised-classes": 0.3, "classes-rise": 1, "interaction": 0.7}
+    expected |= {"interaction-depth": 0.6, "beyond-sampling": 0.5}
+    for claim, value in expected.items():
+        assert effects[f"ssl_vs_supervised.{claim}"] == pytest.approx(value)
+
+
+def test_exchanged_encoders_refute(desk):
+    _, findings = contrast(desk("ssl_vs_supervised"), SUPERVISED, SSL).analyse()
+    said = verdicts("ssl_vs_supervised", findings)
+    assert said.pop("ssl_vs_supervised.classes-rise") == "inconclusive"
+    assert set(said.values()) == {"refuted"}
+
+
+# --- atypicality ------------------------------------------------------------------------------------------------------
+
+
+def atypicality(desk, *, candidate=0.8, external=0.0, owners=True, sharp=("candidate",), seeds=3):
+    """Candidates' and external images' rank correlation of atypicality and last-layer SSLMem are planted.
+
+    Args:
+        candidate, external: correlations, of one value or of one a seed.
+        owners: units that memorize more belong to more memorized points; else to any.
+        sharp: groups on whose most memorized points units answer to a single image.
+    """
+    for seed in range(seeds):
+        rng = np.random.default_rng([9, seed])
+        points = points_table([0.1] * 4, seed=seed, trait=0.2, common=0.2, noise=0.01)
+        last = points[points["layer"] == "4"].set_index("point")
+        about = {
+            "candidate": np.broadcast_to(candidate, seeds)[seed],
+            "external": np.broadcast_to(external, seeds)[seed],
+        }
+        tables = []
+        for group, rho in about.items():
+            mine = last[last["group"] == group]
+            z = mine["sslmem"].rank(method="first").to_numpy() / len(mine) - 0.5
+            other = rng.permutation(z)
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "point": mine.index.to_numpy(),
+                        "group": group,
+                        "label": 0,
+                        "atypicality": np.exp(rho * z + np.sqrt(1 - rho**2) * other),
+                    }
+                )
+            )
+        order = last[last["group"] == "candidate"]["sslmem"].sort_values().index.to_numpy()
+        strength = np.sort(rng.random(UNITS))
+        units = pd.DataFrame({"layer": np.repeat(NUMBERED, UNITS), "unit": np.tile(np.arange(UNITS), 4)})
+        units = units.assign(group="candidate", unitmem=np.tile(strength, 4))
+        held = np.sort(rng.choice(POINTS, UNITS)) if owners else rng.choice(POINTS, UNITS)
+        # Earlier layers say the opposite, and a dead unit of the last layer has no owner.
+        units["owner"] = np.concatenate([np.tile(order[::-1][held], 3), order[held]])
+        units.loc[units.index[-UNITS], "owner"] = -1
+        outside = units.assign(group="external", owner=200, unitmem=0.99)
+        measures = measured(last, sharp, rng)
+        files = {"points": points, "atypicality": pd.concat(tables, ignore_index=True), "measures": measures}
+        desk.add("simclr", seed, units=pd.concat([units, outside], ignore_index=True), **files)
+    return desk
+
+
+def measured(last, sharp, rng):
+    """Views of every unit: even on all points but one of the most memorized in each sharp group."""
+    arrays = {"points": last.index.to_numpy(), "groups": last["group"].to_numpy(str), "layers": np.array(LAYERS)}
+    for layer in NUMBERED:
+        views = 0.5 + 0.02 * rng.random((len(last), UNITS))
+        for group in sharp:
+            mine = last.reset_index()
+            best = mine[mine["group"] == group].nlargest(SIZE, "sslmem").index.to_numpy()
+            views[rng.choice(best, UNITS), np.arange(UNITS)] = 3.0
+        arrays[f"views/{layer}"] = views
+    return arrays
+
+
+def test_planted_rank_correlations_come_out(desk):
+    kept = atypicality(desk("atypicality"))
+    table, findings = kept.analyse()
+    inputs = Inputs(kept.runs, kept.files)
+    expected = {"candidate": [], "external": []}
+    for points, judged in zip(inputs.tables("points", "simclr"), inputs.tables("atypicality", "simclr"), strict=True):
+        last = points[points["layer"] == "4"].set_index("point")["sslmem"]
+        for group, values in expected.items():
+            mine = judged[judged["group"] == group]
+            values.append(spearmanr(mine["atypicality"], last[mine["point"]]).statistic)
+    rho = series(table, "correlation")
+    assert rho["candidate"] == pytest.approx(np.mean(expected["candidate"])) and rho["candidate"] > 0.6
+    assert rho["external"] == pytest.approx(np.mean(expected["external"])) and abs(rho["external"]) < 0.2
+    assert set(verdicts("atypicality", findings).values()) == {"supported"}
+    effects = told("atypicality", findings).set_index("claim")["effect"]
+    assert effects["atypicality.owners"] > 0.95 and effects["atypicality.top-owners"] > 0.1
+    # One point at 3, the others at 0.51, is a UnitMem of 0.71; without it there is next to none.
+    np.testing.assert_allclose(series(table, "most memorized"), 0.71, atol=0.02)
+    np.testing.assert_allclose(series(table, "least memorized"), 0.015, atol=0.01)
+    assert list(series(table, "most memorized").index) == list(NUMBERED)
+
+
+def test_typical_images_refute(desk):
+    _, findings = atypicality(desk("atypicality"), candidate=-0.8).analyse()
+    said = verdicts("atypicality", findings)
+    assert said["atypicality.correlation"] == said["atypicality.correlation-excess"] == "refuted"
+
+
+def test_a_correlation_that_external_images_show_too_is_no_excess(desk):
+    kept = atypicality(desk("atypicality"), candidate=0.8, external=0.8, owners=False, sharp=("candidate", "external"))
+    said = verdicts("atypicality", kept.analyse()[1])
+    assert said["atypicality.correlation"] == said["atypicality.units"] == "supported"
+    assert said["atypicality.correlation-excess"] == said["atypicality.units-excess"] == "inconclusive"
+    assert said["atypicality.owners"] == "inconclusive"
+
+
+def test_rank_correlations_have_intervals_between_minus_one_and_one(desk):
+    table, findings = atypicality(desk("atypicality"), candidate=[0.6, 0.9, 0.999], external=-0.999).analyse()
+    low, high = series(table, "correlation", "low"), series(table, "correlation", "high")
+    assert high.max() <= 1 and low.min() >= -1
+    rows = told("atypicality", findings).set_index("claim")
+    assert rows.loc["atypicality.correlation", "high"] <= 1 and rows.loc["atypicality.owners", "high"] <= 1
+
+
+def test_the_most_and_least_memorized_candidates_are_named_in_order(desk):
+    table, _ = atypicality(desk("atypicality")).analyse()
+    points = table[table["series"] == "point"]
+    assert len(points) == 3 * POINTS
+    for _, run in points.groupby("run"):
+        named = run[run["place"] != ""].set_index("place")["sslmem"]
+        best = run["sslmem"].sort_values(ascending=False).to_numpy()
+        assert [named[f"most {i}"] for i in range(SIZE)] == best[:SIZE].tolist()
+        assert [named[f"least {i}"] for i in range(SIZE)] == best[::-1][:SIZE].tolist()
+
+
+# --- interventions ----------------------------------------------------------------------------------------------------
+
+
+def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4):
+    """Outcomes whose arms get points right at planted rates; a task with fewer test points is padded with False."""
+    tests = tests or {"seen": 300, "unseen": 200}
+    fractions = (0.1, 0.2)
+    for seed in range(seeds):
+        rng = np.random.default_rng([10, seed])
+        rows = []
+        for task, n in tests.items():
+            hard = rng.random(n)
+            arms = [("none", 0.0, 0)] + [(by, f, 0) for f in fractions for by in ("top", "low")]
+            arms += [("random", f, trial) for f in fractions for trial in range(trials)]
+            for by, fraction, trial in arms:
+                right = np.zeros(max(tests.values()), dtype=bool)
+                right[:n] = hard + 0.03 * rng.normal(size=n) < accuracy[by]
+                about = {"by": by, "fraction": fraction, "trial": trial, "dataset": task, "tested": n}
+                rows.append({**about, "correct": right})
+        order = rng.permutation(len(rows))
+        desk.add("simclr", seed, outcomes={key: np.array([rows[i][key] for i in order]) for key in rows[0]})
+    return desk
+
+
+def test_planted_costs_of_pruning_come_out(desk):
+    planted = {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88}
+    kept = pruning(desk("pruning"), planted)
+    table, findings = kept.analyse()
+    for task in ("seen", "unseen"):
+        mine = table[table["task"] == task]
+        for by, rate in planted.items():
+            np.testing.assert_allclose(mine.loc[mine["series"] == by, "value"], rate, atol=0.06)
+    outcomes = Inputs(kept.runs, kept.files).arrays("outcomes", "simclr")
+    for task, n in (("seen", 300), ("unseen", 200)):
+        mine = table[(table["task"] == task) & (table["fraction"] == 0.2)].set_index("series")
+        for by in ("top", "random", "low"):
+            expected = [
+                o["correct"][(o["dataset"] == task) & (o["by"] == by) & (o["fraction"] == 0.2)][:, :n].mean()
+                for o in outcomes
+            ]
+            assert mine.loc[[by], "value"].iloc[0] == pytest.approx(np.mean(expected))
+        trials = mine.loc[["random trial"], "value"]
+        assert len(trials) == 3 * 4 and trials.mean() == pytest.approx(mine.loc["random", "value"])
+    rows = told("pruning", findings)
+    assert set(rows["subject"]) == {"simclr on seen", "simclr on unseen"} and len(rows) == 4
+    assert (rows["verdict"] == "supported").all()
+    assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen"] == 200
+    for claim, effect in (("pruning.top", 0.1), ("pruning.low", 0.08)):
+        np.testing.assert_allclose(rows.loc[rows["claim"] == claim, "effect"], effect, atol=0.03)
+
+
+def test_pruning_that_costs_the_other_way_round_refutes(desk):
+    _, findings = pruning(desk("pruning"), {"none": 0.9, "top": 0.88, "random": 0.8, "low": 0.7}).analyse()
+    assert (told("pruning", findings)["verdict"] == "refuted").all()
+
+
+def test_pruning_that_is_all_one_gives_no_verdict(desk):
+    _, findings = pruning(desk("pruning"), dict.fromkeys(("none", "top", "random", "low"), 0.8)).analyse()
+    assert (told("pruning", findings)["verdict"] == "inconclusive").all()
+
+
+def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2)):
+    for seed in range(seeds):
+        rng = np.random.default_rng([11, seed])
+        hard = rng.random(300)
+        arms = [("head", 0, "", 0.6)]
+        for k in counts:
+            arms += [
+                ("increment", k, " ".join(NUMBERED[1 : 1 + k]), increment),
+                ("last", k, " ".join(NUMBERED[-k:]), last),
+            ]
+        outcomes = {"by": np.array([a[0] for a in arms]), "count": np.array([a[1] for a in arms])}
+        outcomes |= {"layers": np.array([a[2] for a in arms])}
+        outcomes["correct"] = np.stack([hard + 0.03 * rng.normal(size=300) < a[3] for a in arms])
+        desk.add("simclr", seed, outcomes=outcomes)
+    return desk
+
+
+@pytest.mark.parametrize(("rates", "said"), [((0.8, 0.7), "supported"), ((0.7, 0.8), "refuted"),
+                                             ((0.7, 0.7), "inconclusive")])  # fmt: skip
+def test_planted_gains_of_fine_tuning_come_out(desk, rates, said):
+    table, findings = finetuning(desk("finetuning"), *rates).analyse()
+    rows = told("finetuning", findings)
+    assert rows["subject"].tolist() == ["simclr, k = 1", "simclr, k = 2"]
+    assert (rows["verdict"] == said).all() and (rows["n"] == 300).all() and (rows["seeds"] == 3).all()
+    np.testing.assert_allclose(rows["effect"], rates[0] - rates[1], atol=0.03)
+    for name, rate in (("head", 0.6), ("increment", rates[0]), ("last", rates[1])):
+        np.testing.assert_allclose(table.loc[table["series"] == name, "value"], rate, atol=0.06)
+    chosen = table[(table["series"] == "last") & (table["count"] == 2)]["layers"].iloc[0]
+    assert [re.findall(r"\d+", seed) for seed in chosen.split(" | ")] == [["3", "4"]] * 3
+
+
+def test_one_seed_that_fine_tunes_one_layer_is_drawn(desk, tmp_path, images):
+    # Its chosen layers are then bare numbers, which a CSV gives back as numbers.
+    table, _ = finetuning(desk("finetuning"), 0.8, 0.7, seeds=1, counts=(1,)).analyse()
+    figure = module("finetuning").draw(again(table, tmp_path), images)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    plt.close(figure)
+    assert [re.findall(r"\d+", text) for text in texts] == [["2"], ["4"]]
+
+
+# --- every experiment -------------------------------------------------------------------------------------------------
+
+WORLDS = {
+    "layermem": lambda desk, seeds: layermem(desk, [0.1, 0.2, 0.3, 0.4], trait=0.1, seeds=seeds),
+    "unitmem": lambda desk, seeds: unitmem(desk, [0.6, 0.65, 0.7, 0.75], [0.5] * 4, 0.4, seeds=seeds),
+    "ssl_vs_supervised": lambda desk, seeds: contrast(desk, SSL, SUPERVISED, seeds=seeds),
+    "atypicality": lambda desk, seeds: atypicality(desk, seeds=seeds),
+    "pruning": lambda desk, seeds: pruning(desk, {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.9}, seeds=seeds),
+    "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds),
+}
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(12).integers(0, 256, size=(300, 1, 16, 16), dtype=np.uint8)
+
+
+def again(table, folder):
+    """The table as the figure's job reads it."""
+    save_table(table, folder / "table.csv")
+    return load_table(folder / "table.csv")
+
+
+def test_every_experiment_is_tried():
+    assert list(WORLDS) == list(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("kind", list(WORLDS))
+def test_every_claim_has_a_finding_and_every_finding_a_claim(desk, kind, seeds):
+    _, findings = WORLDS[kind](desk(kind), seeds).analyse()
+    claims = module(kind).CLAIMS
+    assert {finding.claim for finding in findings} == set(claims)
+    assert all(claim.startswith(f"{kind}.") for claim in claims)
+    rows = told(kind, findings)
+    numbers = rows[["effect", "low", "high"]].to_numpy()
+    assert np.isfinite(numbers).all() and (rows["low"] <= rows["high"]).all()
+    assert rows["effect"].between(rows["low"], rows["high"]).all()
+    assert (rows["seeds"] == seeds).all() and (rows["n"] > 0).all()
+    assert set(rows["subject"].str.contains("simclr|supervised")) == {True}
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("kind", list(WORLDS))
+def test_every_figure_is_drawn_from_the_table_as_a_csv_holds_it(desk, tmp_path, images, kind, seeds):
+    table, _ = WORLDS[kind](desk(kind), seeds).analyse()
+    read = again(table, tmp_path)
+    assert list(read.columns) == list(table.columns) and len(read) == len(table)
+    figure = module(kind).draw(read, images)
+    assert isinstance(figure, Figure) and figure.axes
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("kind", list(WORLDS))
+def test_an_analysis_is_the_same_every_time(desk, kind):
+    kept = WORLDS[kind](desk(kind), 2)
+    (a, first), (b, second) = kept.analyse(), kept.analyse()
+    pd.testing.assert_frame_equal(a, b)
+    pd.testing.assert_frame_equal(told(kind, first), told(kind, second))
+
+
+def test_a_kind_that_is_none_is_never_imported():
+    with pytest.raises(KeyError):
+        module("inputs")
+
+
+def test_one_file_comes_as_a_bare_string():
+    assert as_list("a.csv") == ["a.csv"] and as_list(("a", "b")) == ["a", "b"]
