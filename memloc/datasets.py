@@ -1,4 +1,4 @@
-"""Datasets: raw files in, verified uint8 arrays out.
+"""Datasets by name: raw files in, verified uint8 arrays out.
 
 ``SOURCES`` is the registry: a name, the files it needs, the function that reads them. Nothing here imports
 torch until a source is read, so the workflow can look names and files up while it plans.
@@ -7,7 +7,6 @@ torch until a source is read, so the workflow can look names and files up while 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,20 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc import io
 from memloc.errors import InputError
+from memloc.prepared import Part, array_sha256
 from memloc.provenance import ROOT, file_sha256
 
 PARTS = ("train", "test")
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Images [n, channels, height, width] uint8 and labels [n] int64 of one part."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -110,22 +101,6 @@ def missing(source: str, path: str | None) -> list[str]:
     if not folder.is_dir():
         return ["."]
     return [name for name in entry.files if not (folder / name).exists()]
-
-
-def load(folder: str | Path, part: str) -> Part:
-    """Map one prepared part into memory."""
-    images = io.load_array(Path(folder) / f"{part}_images.npy")
-    labels = io.load_array(Path(folder) / f"{part}_labels.npy")
-    return Part(images, np.asarray(labels))
-
-
-def array_sha256(*arrays: NDArray[Any]) -> str:
-    """SHA-256 over shapes, types and bytes of arrays."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.shape}{array.dtype}".encode())
-        sha.update(np.ascontiguousarray(array).data)
-    return sha.hexdigest()
 
 
 def _keep(part: Part, classes: Sequence[int]) -> Part:

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from memloc.datasets import Part, load
 from memloc.errors import InputError
 from memloc.network import Normalise
+from memloc.prepared import Part, load
 from memloc.streams import generator
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc import probe
-from memloc.datasets import Part
 from memloc.job import log
 from memloc.network import Normalise
+from memloc.prepared import Part
 from memloc.streams import generator
 
 

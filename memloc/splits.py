@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.datasets import array_sha256
 from memloc.errors import InputError
+from memloc.prepared import array_sha256
 from memloc.streams import generator
 
 GROUPS = ("shared", "candidate", "independent", "external")

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from memloc import checkpoint
 from memloc.augment import RECIPES, UNIFORMS, augment
-from memloc.datasets import array_sha256
 from memloc.encoders import ENCODERS
 from memloc.encoders.resnet9 import ResNet9
 from memloc.errors import InputError
 from memloc.frameworks import FRAMEWORKS
 from memloc.job import log
 from memloc.network import Normalise
+from memloc.prepared import array_sha256
 from memloc.streams import stream
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memloc import datasets, io, job, measure, network, splits
+from memloc import io, job, measure, network, prepared, splits
 from memloc.augment import RECIPES
 from memloc.encoders import choose_layers
 from memloc.streams import stream
@@ -11,7 +11,7 @@ from memloc.streams import stream
 def main(snakemake):
     job.start(snakemake)
     params, seed = snakemake.params, int(snakemake.wildcards.seed)
-    part = datasets.load(Path(snakemake.input.images).parent, "train")
+    part = prepared.load(Path(snakemake.input.images).parent, "train")
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
     layers = choose_layers(params.architecture, params.layers)
     measures = measure.measure(

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from memloc import checkpoint, datasets, io, job, network, provenance, splits, train
+from memloc import checkpoint, io, job, network, prepared, provenance, splits, train
 
 
 def main(snakemake):
     job.start(snakemake)
     role, seed = snakemake.wildcards.role, int(snakemake.wildcards.seed)
     folder = Path(snakemake.output.weights).parent
-    part = datasets.load(Path(snakemake.input.images).parent, "train")
+    part = prepared.load(Path(snakemake.input.images).parent, "train")
     description = io.load_json(snakemake.input.description)
     points = splits.training_points(io.load_arrays(snakemake.input.split), role)
     about = {"settings": snakemake.params.settings, "seed": seed, "role": role}

@@ -30,10 +30,12 @@ CLAIMS = {
     ),
     "layermem.groups-excess": Claim(
         "Table 1, with a null",
-        "That difference, at the last layer, is larger than the same choice gives on external images",
+        "Last layer: most and least memorized points differ more than the same choice among external images",
     ),
 }
 SERIES = [*ESTIMATORS, "external images", "most memorized", "least memorized", "most, external", "least, external"]
+
+PANELS = (("published", "external images"), ("external-corrected", "crossed"), tuple(SERIES[4:]))
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
@@ -93,22 +95,22 @@ def _profiles(sample: Sample) -> NDArray[np.float64]:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Three panels an encoder: estimators, increments, groups."""
+    """Four panels an encoder: as published, corrected, increments, groups."""
     encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
+    figure, axes = plotting.panels(rows=len(encoders), columns=4, width=14)
     for row, encoder in zip(axes, encoders, strict=True):
         mine = table[table["encoder"] == encoder].set_index("series")
-        for name in (*ESTIMATORS, "external images"):
-            plotting.profile(row[0], mine.loc[name], label=name, dashed=name == "external images")
         rise = mine.loc["increment"].dropna(subset=["value"])
-        plotting.bars(row[1], rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
-        for name in SERIES[4:]:
-            plotting.profile(row[2], mine.loc[name], label=name, dashed="external" in name)
-        row[0].set(title=f"{encoder}: LayerMem", ylabel="LayerMem", xlabel="layer")
-        row[1].set(title="increment of crossed LayerMem", ylabel="increment", xlabel="layer")
-        row[2].set(title="most and least memorized", ylabel="mean SSLMem", xlabel="layer")
+        for axis, names in zip((row[0], row[1], row[3]), PANELS, strict=True):
+            for name in names:
+                plotting.profile(axis, mine.loc[name], label=name, dashed="external" in name and name not in ESTIMATORS)
+            plotting.legend(axis)
+        plotting.bars(row[2], rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
+        row[0].set(title=f"{encoder}: as published", ylabel="LayerMem")
+        row[1].set(title="without the offset", ylabel="LayerMem")
+        row[2].set(title="increment of crossed LayerMem", ylabel="increment")
+        row[3].set(title="most and least memorized", ylabel="mean SSLMem")
         for axis in row:
+            axis.set_xlabel("layer")
             plotting.zero(axis)
-        plotting.legend(row[0])
-        plotting.legend(row[2])
     return figure

@@ -31,7 +31,8 @@ CLAIMS = {
         "Figures 2 and 3", "Last layer: ClassMem minus UnitMem is higher under supervision than under SSL"
     ),
     "ssl_vs_supervised.interaction-depth": Claim(
-        "Figures 2 and 3", "That difference grows from the first layer to the last"
+        "Figures 2 and 3",
+        "The surplus of ClassMem over UnitMem that supervision brings grows from the first layer to the last",
     ),
     "ssl_vs_supervised.beyond-sampling": Claim(
         "with a null", "Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"

@@ -24,7 +24,9 @@ CLAIMS = {
     "unitmem.excess": Claim(
         "with a null", "Units memorize images they were trained on: mean UnitMem on candidates minus external images"
     ),
-    "unitmem.excess-last": Claim("with a null", "So do those of the last layer"),
+    "unitmem.excess-last": Claim(
+        "with a null", "Units of the last layer memorize images they were trained on: candidates minus external images"
+    ),
     "unitmem.trained": Claim("with a null", "Training raises UnitMem: trained minus untrained encoder, on candidates"),
     "unitmem.rises": Claim("Figure 4", "UnitMem rises with depth: rank correlation of layer and mean UnitMem"),
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memloc import datasets, io
+from memloc import datasets, io, prepared
 from memloc.errors import InputError
 
 IMAGES = "train-images-idx3-ubyte.gz"
@@ -56,7 +56,7 @@ def test_the_description_holds_moments_of_the_training_part_and_hashes(idx_folde
     scaled = parts["train"].images / 255
     assert description["mean"] == pytest.approx([scaled.mean()], abs=1e-6)
     assert description["std"] == pytest.approx([scaled.std()], abs=1e-6)
-    assert description["sha256"]["test"] == datasets.array_sha256(parts["test"].images, parts["test"].labels)
+    assert description["sha256"]["test"] == prepared.array_sha256(parts["test"].images, parts["test"].labels)
 
 
 def test_chosen_classes_are_relabelled_in_the_order_given(idx_folder):
@@ -237,15 +237,15 @@ def test_a_prepared_part_is_read_back_as_written(tmp_path):
     images, labels = np.arange(48, dtype=np.uint8).reshape(3, 1, 4, 4), np.array([2, 0, 1])
     io.save_array(images, tmp_path / "train_images.npy")
     io.save_array(labels, tmp_path / "train_labels.npy")
-    part = datasets.load(tmp_path, "train")
+    part = prepared.load(tmp_path, "train")
     assert np.array_equal(part.images, images) and np.array_equal(part.labels, labels)
     with pytest.raises(InputError, match=r"test_images\.npy"):
-        datasets.load(tmp_path, "test")
+        prepared.load(tmp_path, "test")
 
 
 def test_the_hash_of_arrays_sees_shape_type_and_content():
     a = np.arange(6, dtype=np.int64)
     others = [a.reshape(2, 3), a.astype(np.int32), a[::-1], a[:5]]
-    assert len({datasets.array_sha256(x) for x in [a, *others]}) == 5
-    assert datasets.array_sha256(a) == datasets.array_sha256(np.arange(12)[::2] // 2)
-    assert datasets.array_sha256(a, a) != datasets.array_sha256(a)
+    assert len({prepared.array_sha256(x) for x in [a, *others]}) == 5
+    assert prepared.array_sha256(a) == prepared.array_sha256(np.arange(12)[::2] // 2)
+    assert prepared.array_sha256(a, a) != prepared.array_sha256(a)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memloc import finetune
-from memloc.datasets import Part
+from memloc.prepared import Part
 
 LAYERS = [str(i) for i in range(1, 9)]
 PROFILE = np.array([0.1, 0.15, 0.16, 0.3, 0.31, 0.5, 0.45, 0.46])  # increments .05 .01 .14 .01 .19 -.05 .01

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from memloc import io, probe
-from memloc.datasets import Part
 from memloc.errors import InputError
+from memloc.prepared import Part
 
 
 def clouds(n, seed=0):

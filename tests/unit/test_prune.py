@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from memloc.capture import capture
-from memloc.datasets import Part
+from memloc.prepared import Part
 from memloc.prune import arms, choose, prune, run
 
 BLOCKS = [f"block{i}" for i in range(1, 9)]

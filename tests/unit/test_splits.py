@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from memloc.datasets import array_sha256
 from memloc.errors import InputError
+from memloc.prepared import array_sha256
 from memloc.splits import GROUPS, draw, manifest, measured_points, training_points
 
 SIZES = {"shared": 20, "candidate": 10, "independent": 10, "external": 5}
