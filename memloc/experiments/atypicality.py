@@ -22,7 +22,7 @@ CLAIMS = {
         "Section 4.1", "Atypical images are memorized most: rank correlation of SSLMem and atypicality, candidates"
     ),
     "atypicality.correlation-excess": Claim(
-        "with a null", "SSLMem and atypicality correlate more on candidates than on external images"
+        "beyond the paper", "SSLMem and atypicality correlate more on candidates than on external images"
     ),
     "atypicality.owners": Claim(
         "Figure 1, Table 12", "Units that memorize more belong to more memorized images: rank correlation, last layer"
@@ -35,7 +35,7 @@ CLAIMS = {
         "UnitMem is higher on the most than on the least memorized points in every layer: the weakest difference",
     ),
     "atypicality.units-excess": Claim(
-        "with a null",
+        "beyond the paper",
         "UnitMem of most and least memorized points differs more than for the same choice among external images",
     ),
 }

@@ -35,7 +35,7 @@ CLAIMS = {
         "The surplus of ClassMem over UnitMem that supervision brings grows from the first layer to the last",
     ),
     "ssl_vs_supervised.beyond-sampling": Claim(
-        "with a null", "Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"
+        "beyond the paper", "Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"
     ),
 }
 METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}

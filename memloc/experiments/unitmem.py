@@ -22,12 +22,16 @@ CLAIMS = {
         "Highly memorizing units are in every layer: the weakest 90th percentile of UnitMem minus the threshold",
     ),
     "unitmem.excess": Claim(
-        "with a null", "Units memorize images they were trained on: mean UnitMem on candidates minus external images"
+        "beyond the paper",
+        "Units memorize images they were trained on: mean UnitMem on candidates minus external images",
     ),
     "unitmem.excess-last": Claim(
-        "with a null", "Units of the last layer memorize images they were trained on: candidates minus external images"
+        "beyond the paper",
+        "Units of the last layer memorize images they were trained on: candidates minus external images",
     ),
-    "unitmem.trained": Claim("with a null", "Training raises UnitMem: trained minus untrained encoder, on candidates"),
+    "unitmem.trained": Claim(
+        "beyond the paper", "Training raises UnitMem: trained minus untrained encoder, on candidates"
+    ),
     "unitmem.rises": Claim("Figure 4", "UnitMem rises with depth: rank correlation of layer and mean UnitMem"),
 }
 

@@ -228,7 +228,7 @@ def test_bars_and_whiskers_of_increments_stand_at_the_same_places(desk, tmp_path
     # Without residual sums all names of layers are numbers, which a CSV gives back as numbers.
     table, _ = layermem(desk("layermem"), [0.1, 0.2, 0.3, 0.4], layers=NUMBERED).analyse()
     figure = module("layermem").draw(again(table, tmp_path), images)
-    axis = figure.axes[1]
+    axis = figure.axes[2]
     bars = [patch.get_x() + patch.get_width() / 2 for patch in axis.patches]
     whiskers = [segment[0, 0] for segment in axis.collections[0].get_segments()]
     plt.close(figure)
