@@ -43,7 +43,7 @@ class Finding:
         claim: key of the experiment's CLAIMS.
         subject: what was looked at (an encoder, a task).
         estimate: of the effect, a scalar.
-        n: points behind it, in each seed.
+        n: what was resampled in each seed: points, units or test images.
         seeds: number of seeds.
         level: of the interval; higher where one of several intervals was picked.
     """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -151,6 +153,15 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"
+
+
+def check_folder(results: Path) -> None:
+    """Raise an InputError unless results can be written there."""
+    place = results if results.exists() else results.absolute().parent
+    if not place.is_dir():
+        raise InputError(f"{place.absolute()}: not a folder, so results can't be written; move it away")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{place.absolute()}: can't be written; free it, or run with --directory elsewhere")
 
 
 def active(config: Config) -> dict[str, dict[str, Any]]:

@@ -99,7 +99,7 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
     """Layer means of UnitMem, ClassMem and shuffled ClassMem with points resampled.
 
     Returns:
-        ``layers`` [layers], ``groups`` [groups] and ``means`` [replicates, layers, groups, 3].
+        ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``means`` [replicates, layers, groups, 3].
     """
     rng = np.random.default_rng(seed)
     layers, groups = _unit_layers(measures), _groups(measures, seed)
@@ -125,7 +125,8 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
                     units.classmem(plain, labels[drawn]).mean() if classes else 0.0,
                     units.classmem(plain, shuffled).mean() if classes else 0.0,
                 )
-    return {"layers": np.array(layers), "groups": np.array(list(groups)), "means": means}
+    size = np.array(len(next(iter(groups.values()))))
+    return {"layers": np.array(layers), "groups": np.array(list(groups)), "size": size, "means": means}
 
 
 def _groups(measures: Arrays, seed: int) -> dict[str, NDArray[np.int64]]:

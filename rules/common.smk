@@ -17,6 +17,7 @@ ANALYSIS_ENV = "../envs/analysis.yaml"
 
 try:
     configuration.check(config)
+    configuration.check_folder(RESULTS)
 except InputError as error:
     sys.exit(f"memloc: error: {error}")
 

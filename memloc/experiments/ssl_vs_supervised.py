@@ -59,7 +59,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     def mean(encoder: str, name: str) -> Estimate:
         return means[encoder]["candidate", name]
 
-    n = len(units[0]) // units[0]["group"].nunique()
+    n = int(inputs.arrays("replicates", ssl)[0]["size"])
     class_over_image = {e: mean(e, "classmem") - mean(e, "unitmem") for e in (ssl, supervised)}
     beyond = {e: mean(e, "classmem") - mean(e, "classmem_shuffled") for e in (ssl, supervised)}
     gap = class_over_image[supervised] - class_over_image[ssl]

@@ -62,7 +62,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         }
         tables += [rows_of(estimate, layers, encoder=encoder, series=name) for name, estimate in series.items()]
         tables.append(_every_unit(trained, encoder))
-        n, seeds = len(trained[0]) // trained[0]["group"].nunique(), len(trained)
+        n, seeds = int(inputs.arrays("replicates", encoder)[0]["size"]), len(trained)
         effects = {
             "unitmem.excess": excess.map(lambda v: v.mean(axis=-1)),
             "unitmem.excess-last": excess[-1],
@@ -70,7 +70,11 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "unitmem.rises": depth_correlation(candidate),
         }
         places = [f"layer {name}" for name in layers]
-        findings.append(Finding.of_every("unitmem.everywhere", encoder, high, places, n=n, seeds=seeds))
+        findings.append(
+            Finding.of_every(
+                "unitmem.everywhere", encoder, high, places, n=len(_every_unit(trained[:1], encoder)), seeds=seeds
+            )
+        )
         findings += [Finding(claim, encoder, effect, n, seeds) for claim, effect in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
 

@@ -264,7 +264,12 @@ def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
             )
     true = np.array([[[means[m][g][k] for m in METRICS] for g in GROUPS] for k in range(len(layers))])
     noise = 0.005 * rng.normal(size=(OPTIONS["replicates"], *true.shape))
-    drawn = {"layers": np.array(layers), "groups": np.array(GROUPS), "means": true - 0.1 + noise}
+    drawn = {
+        "layers": np.array(layers),
+        "groups": np.array(GROUPS),
+        "size": np.array(UNITS),
+        "means": true - 0.1 + noise,
+    }
     return pd.concat(tables, ignore_index=True), drawn
 
 
