@@ -38,7 +38,8 @@ class Recipe:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
 
 
-# weak, normal and strong are the paper's (Appendix B), with the flip probability of its code. mild has the jitter of
+# weak, normal and strong are the paper's (Appendix B), with the flip probability of its code and without the vertical
+# flip of strong, which turns every view alike. mild has the jitter of
 # the SSLMem paper's SimCLR and crops that keep at least a fifth of the image: on little data and grey images the
 # paper's leave too little to remember an image by.
 RECIPES: dict[str, Recipe] = {

@@ -59,25 +59,28 @@ class Finding:
     def of_every(
         cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int
     ) -> Finding:
-        """A claim that an effect is there in every place: told by the place where it is weakest.
+        """A claim that an effect is there in every place: told by the place that is least sure of it.
 
-        The smallest of several noisy effects is negative even where there is nothing, so a bootstrap of the minimum
-        would refute by itself. Instead one place speaks, at a level corrected for the choice (Bonferroni).
+        It is supported if every place alone supports it. To refute it any one place will do, so there the interval is
+        widened for the choice (Bonferroni). A bootstrap of the smallest effect would refute by itself: the smallest of
+        several noisy effects is negative even where there is nothing.
         """
-        return cls._picked(claim, subject, estimate, places, n=n, seeds=seeds, pick=int(np.argmin(estimate.z())))
+        pick = int(np.argmin(estimate.confidence()))
+        low, _ = estimate[pick].interval()
+        level = LEVEL if low > 0 else 1 - (1 - LEVEL) / len(places)
+        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, seeds, level)
 
     @classmethod
     def of_any(
         cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int
     ) -> Finding:
-        """A claim that an effect is there in some place: told by the place where it is strongest, level corrected."""
-        return cls._picked(claim, subject, estimate, places, n=n, seeds=seeds, pick=int(np.argmax(estimate.z())))
+        """A claim that an effect is there in some place: told by the place that is surest of it.
 
-    @classmethod
-    def _picked(
-        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int, pick: int
-    ) -> Finding:
-        level = 1 - (1 - LEVEL) / len(places)
+        Here one place will do to support it, at the wider interval, and every place must refute it.
+        """
+        pick = int(np.argmax(estimate.confidence()))
+        _, high = estimate[pick].interval()
+        level = LEVEL if high < 0 else 1 - (1 - LEVEL) / len(places)
         return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, seeds, level)
 
 

@@ -29,7 +29,7 @@ class Measures:
 
     Attributes:
         alignment: [n, layers, HALVES] mean distance between pairs of views, within each half of the draws.
-        views: by layer name, [n, units] mean activation over augmented views.
+        views: by layer name, [n, HALVES, units] mean activation over augmented views, within each half of the draws.
         plain: by layer name, [n, units] activation of the image as it is.
         features: [n, dim] output of the encoder on the image as it is.
     """
@@ -83,7 +83,8 @@ def measure(
             _finite(outputs)
             alignment.append(torch.stack([_alignment(outputs[x.representation], draws) for x in layers], dim=1))
             for name, module in units.items():
-                views[name].append(_activation(outputs[module]).view(-1, draws, outputs[module].shape[1]).mean(dim=1))
+                seen = _activation(outputs[module])
+                views[name].append(seen.view(-1, HALVES, draws // HALVES, seen.shape[1]).mean(dim=2))
             features.append(encoder(normalise(clean)))
             _finite({**outputs, "output": features[-1]})
             for name, module in units.items():

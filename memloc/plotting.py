@@ -36,6 +36,8 @@ COLOURS = {
     "UnitMem": _BLUE,
     "ClassMem": _RED,
     "ClassMem, shuffled labels": _RED,
+    "UnitMem, untrained": _GREEN,
+    "ClassMem, untrained": _ORANGE,
     "top": _RED,
     "random": "#777777",
     "low": _BLUE,

@@ -15,7 +15,9 @@ from memloc.metrics.stats import resample
 
 Arrays = Mapping[str, NDArray[Any]]
 UNIT_GROUPS = ("candidate", "independent", "external")
-METRICS = ("unitmem", "classmem", "classmem_shuffled")
+METRICS = ("unitmem", "unitmem_top", "classmem", "classmem_shuffled")
+TOP = 0.1
+"""Share of a layer's units that counts as its most memorizing."""
 
 
 def point_scores(f: Arrays, g: Arrays, *, normalisation: str) -> pd.DataFrame:
@@ -75,7 +77,7 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
         points, labels = measures["points"][rows], measures["labels"][rows]
         permuted = [rng.permutation(labels) for _ in range(shuffles)]
         for layer in _unit_layers(measures):
-            views, plain = measures[f"views/{layer}"][rows], measures[f"plain/{layer}"][rows]
+            views, plain = measures[f"views/{layer}"][rows].mean(axis=1), measures[f"plain/{layer}"][rows]
             owner = units.owners(views)
             tables.append(
                 pd.DataFrame(
@@ -96,10 +98,11 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
 
 
 def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Layer means of UnitMem, ClassMem and shuffled ClassMem with points resampled.
+    """Of each layer mean and 90th percentile of UnitMem, mean ClassMem, shuffled or not, with points resampled.
 
     Returns:
-        ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``means`` [replicates, layers, groups, 3].
+        ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``means``
+        [replicates, layers, groups, METRICS].
     """
     rng = np.random.default_rng(seed)
     layers, groups = _unit_layers(measures), _groups(measures, seed)
@@ -108,7 +111,7 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
         labels = measures["labels"][rows]
         activations = {
             name: (
-                measures[f"views/{name}"][rows].astype(np.float64),
+                measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64),
                 measures[f"plain/{name}"][rows].astype(np.float64),
             )
             for name in layers
@@ -119,8 +122,10 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
             classes = len(np.unique(shuffled)) > 1
             for k, name in enumerate(layers):
                 views, plain = activations[name][0][drawn], activations[name][1][drawn]
+                values = units.unitmem(views)
                 means[i, k, g] = (
-                    units.unitmem(views).mean(),
+                    values.mean(),
+                    np.quantile(values, 1 - TOP),
                     # A resample may hold a single class, which excites no unit more than another does.
                     units.classmem(plain, labels[drawn]).mean() if classes else 0.0,
                     units.classmem(plain, shuffled).mean() if classes else 0.0,

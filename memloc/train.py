@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def train(
     Args:
         settings: the encoder's entry in the configuration.
         description: the prepared dataset's description.
-        role: f, g or untrained (no epochs).
+        role: f, g or untrained (f's initial weights, with batch-norm statistics of its views).
         folder: where the unfinished run is kept, under a name made of all that determines it.
         code: hash of the code, so that a run isn't continued by other code.
         save_every: seconds between checkpoints.
@@ -143,6 +144,8 @@ def train(
             )
             _save(resume, model, optimizer, identity, history)
             saved = now
+    if role == "untrained":
+        _calibrate(encoder, pixels, lambda seen, u: normalise(augment(seen.float().div_(255), u, augmentation)), seed)
     return encoder.eval(), history
 
 
@@ -150,6 +153,27 @@ def clear(folder: Path) -> None:
     """Remove what unfinished runs left, once an encoder is saved."""
     for path in folder.glob("resume-*.safetensors"):
         path.unlink()
+
+
+CALIBRATION_PASSES = 5
+
+
+def _calibrate(encoder: ResNet9, pixels: Tensor, view: Callable[[Tensor, Tensor], Tensor], seed: int) -> None:
+    """Give an encoder that was never trained the batch-norm statistics of its own views.
+
+    With those it starts from (mean 0, variance 1) normalisation would do nothing in eval mode, and its deep layers
+    would follow their biases: no null for an encoder whose statistics are those of its data.
+    """
+    draws = torch.Generator().manual_seed(stream("calibrate", seed))
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # The plain average over all batches.
+            module.reset_running_stats()
+    with torch.no_grad():
+        for _ in range(CALIBRATION_PASSES):
+            for rows in torch.split(torch.randperm(len(pixels), generator=draws), 100):
+                u = torch.rand(len(rows), UNIFORMS, generator=draws)
+                encoder(view(pixels[rows.to(pixels.device)], u.to(pixels.device)))
 
 
 def schedule(step: int, *, total: int, warmup: int, peak: float) -> float:

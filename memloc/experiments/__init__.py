@@ -74,8 +74,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         caption=(
             "Left: distribution over units of UnitMem on candidates, layer by layer. Middle: its mean on candidates "
             "(in training), on as many external images (never seen) and in the untrained encoder. Right: excess "
-            "UnitMem, candidates minus external images: the part that is owed to training on the images. Bands: 95 % "
-            "bootstrap intervals over points nested in seeds."
+            "UnitMem, candidates minus the mean of independent and external images, none of which f was trained on. "
+            "Bands: 95 % intervals over points nested in seeds."
         ),
         inputs={
             "units": UNITS,
@@ -89,11 +89,17 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Single images or classes: self-supervised against supervised units",
         paper="Figures 2 and 3",
         caption=(
-            "Top: UnitMem against ClassMem of every unit, first and last layer; above the diagonal a unit answers to "
-            "a single image more than to a class. Bottom: means by layer with 95 % intervals. Dashed: ClassMem "
-            "after the labels are shuffled, which is what the metric shows where no unit knows a class."
+            "Top: UnitMem against ClassMem of every unit, first and last layer; above the diagonal a unit answers "
+            "to a single image more than to a class. The largest of 200 images against the largest of six class "
+            "means: most units lie above it by sampling alone. Bottom: means by layer with 95 % intervals. Dashed, "
+            "the nulls: the encoder before training, and ClassMem after the labels are shuffled."
         ),
-        inputs={"units": UNITS, "replicates": REPLICATES},
+        inputs={
+            "units": UNITS,
+            "replicates": REPLICATES,
+            "untrained_units": UNTRAINED_UNITS,
+            "untrained_replicates": UNTRAINED_REPLICATES,
+        },
         options={},
         encoders=2,
     ),
@@ -101,11 +107,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Which images are memorized",
         paper="Figures 1 and 7, Tables 11 and 12",
         caption=(
-            "Top: the most and the least memorized candidates of the first seed. Bottom left: SSLMem at the last layer "
-            "against atypicality (distance to the nearest shared images in the features of g, which never saw them), "
-            "both as ranks, for candidates. Bottom middle: rank correlation for candidates and, as a null, for "
-            "external images. Bottom right: mean UnitMem within each layer of the top 10 % of units on the most, and "
-            "on the least, memorized candidates. Bars: 95 % bootstrap intervals over points nested in seeds."
+            "Top: the most and the least memorized candidates of the first seed. Bottom left: SSLMem of the "
+            "encoder's output against atypicality (distance to the nearest shared images in the features of g, "
+            "which never saw them), both as ranks, for candidates. Bottom middle: rank correlation for candidates "
+            "and, as a null, for external images. Bottom right: mean UnitMem within each layer of the top 10 % of "
+            "units on the most, and on the least, memorized candidates; dashed, the same choice among external "
+            "images. Bars: 95 % intervals over points nested in seeds."
         ),
         inputs={
             "points": POINTS,
@@ -119,9 +126,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Pruning units by UnitMem",
         paper="Table 6",
         caption=(
-            "Accuracy of a new linear probe after the units of highest, of lowest and of random UnitMem are made to "
-            "put out exactly zero, the given fraction in every layer. Bars: 95 % bootstrap intervals over test images "
-            "nested in seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
+            "Accuracy of a new linear probe after the units of highest and of lowest UnitMem, or random ones, are made "
+            "to put out exactly zero, the given fraction in every layer. Bars: 95 % intervals over test images and "
+            "seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={"fractions": _list(FRACTION), "trials": COUNT, "tasks": _list({"type": "string"}), "images": COUNT},
@@ -131,7 +138,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         paper="Table 5",
         caption=(
             "Test accuracy on a task that training never saw, after fine-tuning a new head and k layers: those whose "
-            "crossed LayerMem rises most, or the last ones. Bars: 95 % bootstrap intervals over test images nested in "
+            "crossed LayerMem rises most, or the last ones. Bars: 95 % intervals over test images nested in "
             "seeds. Dashed: the head alone."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},

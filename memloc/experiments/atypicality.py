@@ -15,11 +15,13 @@ from memloc.experiments.inputs import Inputs, rows_of, wide
 from memloc.metrics.alignment import extremes
 from memloc.metrics.stats import Estimate, Sample, bootstrap, nest, rank_correlation, ranks
 from memloc.metrics.units import unitmem
+from memloc.scores import TOP
 from memloc.streams import generator
 
 CLAIMS = {
     "atypicality.correlation": Claim(
-        "Section 4.1", "Atypical images are memorized most: rank correlation of SSLMem and atypicality, candidates"
+        "Section 4.1",
+        "Atypical images are memorized most: rank correlation of the output's SSLMem and atypicality, candidates",
     ),
     "atypicality.correlation-excess": Claim(
         "beyond the paper", "SSLMem and atypicality correlate more on candidates than on external images"
@@ -30,6 +32,13 @@ CLAIMS = {
     "atypicality.top-owners": Claim(
         "Table 12", "Owners of the last layer's top 10 % of units are more memorized than the other candidates"
     ),
+    "atypicality.owners-excess": Claim(
+        "beyond the paper",
+        "That correlation of owners' SSLMem and UnitMem is higher on candidates than on external images",
+    ),
+    "atypicality.top-owners-excess": Claim(
+        "beyond the paper", "That lead of the owners of top units is larger among candidates than among external images"
+    ),
     "atypicality.units": Claim(
         "Figure 7, Table 11",
         "UnitMem is higher on the most than on the least memorized points in every layer: the weakest difference",
@@ -39,7 +48,6 @@ CLAIMS = {
         "UnitMem of most and least memorized points differs more than for the same choice among external images",
     ),
 }
-TOP = 0.1
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
@@ -56,13 +64,21 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             seed=0,
             limit=1,
         )
-        owned = [_owned(u, j) for u, j in zip(units, joined, strict=True)]
+        owned = {
+            group: [_owned(u, j, group) for u, j in zip(units, joined, strict=True)]
+            for group in ("candidate", "external")
+        }
         owners = bootstrap(
-            [{"unit": o} for o in owned], lambda s: _rho(s["unit"]), replicates=replicates, seed=0, limit=1
+            [{group: o[run] for group, o in owned.items()} for run in range(len(points))],
+            lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
+            replicates=replicates,
+            seed=0,
+            limit=1,
         )
+        top = [_top_owners(u, j) for u, j in zip(units, joined, strict=True)]
         advantage = bootstrap(
-            [_top_owners(o, j) for o, j in zip(owned, joined, strict=True)],
-            lambda s: np.asarray(s["owner"].mean() - s["other"].mean()),
+            top,
+            lambda s: np.array([s[f"{g} owner"].mean() - s[f"{g} other"].mean() for g in ("candidate", "external")]),
             replicates=replicates,
             seed=0,
         )
@@ -75,13 +91,19 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(extreme["candidate", kind], layers, encoder=encoder, series=f"{kind} memorized")
             for kind in ("most", "least")
         ]
+        tables += [
+            rows_of(extreme["external", kind], layers, encoder=encoder, series=f"{kind}, external")
+            for kind in ("most", "least")
+        ]
         tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
         n, seeds = len(_pair(joined[0], "candidate")), len(points)
         effects = {
             "atypicality.correlation": (correlation[0], n),
             "atypicality.correlation-excess": (correlation[0] - correlation[1], n),
-            "atypicality.owners": (owners, len(owned[0])),
-            "atypicality.top-owners": (advantage, n),
+            "atypicality.owners": (owners[0], len(owned["candidate"][0])),
+            "atypicality.owners-excess": (owners[0] - owners[1], len(owned["candidate"][0])),
+            "atypicality.top-owners": (advantage[0], len(top[0]["candidate owner"])),
+            "atypicality.top-owners-excess": (advantage[0] - advantage[1], len(top[0]["candidate owner"])),
             "atypicality.units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
         }
         findings += [Finding(claim, encoder, effect, k, seeds) for claim, (effect, k) in effects.items()]
@@ -91,7 +113,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
 
 
 def _join(points: pd.DataFrame, atypicality: pd.DataFrame) -> pd.DataFrame:
-    """Last-layer SSLMem beside atypicality, one row a point."""
+    """SSLMem of the encoder's output (the last place measured) beside atypicality, one row a point."""
     last = points[points["layer"] == points["layer"].iloc[-1]]
     return atypicality.merge(last[["point", "sslmem"]], on="point", validate="one_to_one")
 
@@ -104,26 +126,41 @@ def _rho(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rank_correlation(pairs[:, 0], pairs[:, 1]))
 
 
-def _owned(units: pd.DataFrame, joined: pd.DataFrame) -> NDArray[np.float64]:
-    """SSLMem of the owner, UnitMem and the owner [units, 3] of the last layer's units that something excites."""
-    last = units[(units["group"] == "candidate") & (units["layer"] == units["layer"].iloc[-1]) & (units["owner"] >= 0)]
-    merged = last.merge(joined, left_on="owner", right_on="point", validate="many_to_one")
-    return np.asarray(merged[["sslmem", "unitmem", "owner"]].to_numpy(dtype=np.float64))
+def _owned(units: pd.DataFrame, joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
+    """Owners of the last layer's units: SSLMem and the highest UnitMem that is theirs, [owners, 2].
+
+    A row an owner, not a unit: units of one owner share its SSLMem.
+    """
+    best = _last(units, group).groupby("owner")["unitmem"].max()
+    merged = joined.merge(best, left_on="point", right_index=True, validate="one_to_one")
+    return np.asarray(merged[["sslmem", "unitmem"]].to_numpy(dtype=np.float64))
 
 
-def _top_owners(owned: NDArray[np.float64], joined: pd.DataFrame) -> Sample:
-    """SSLMem of the distinct points that own the top units, and of all other candidates."""
-    top = np.argsort(-owned[:, 1], kind="stable")[: max(1, round(TOP * len(owned)))]
-    candidates = joined[joined["group"] == "candidate"]
-    mine = candidates["point"].isin(owned[top, 2])
-    return {"owner": candidates.loc[mine, "sslmem"].to_numpy(), "other": candidates.loc[~mine, "sslmem"].to_numpy()}
+def _last(units: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Units of the last layer that something in a group excites."""
+    rows = (units["group"] == group) & (units["layer"] == units["layer"].iloc[-1]) & (units["owner"] >= 0)
+    last: pd.DataFrame = units.loc[rows]
+    return last
+
+
+def _top_owners(units: pd.DataFrame, joined: pd.DataFrame) -> Sample:
+    """SSLMem of the distinct points that own the top units, and of all others, in each group."""
+    sample = {}
+    for group in ("candidate", "external"):
+        last = _last(units, group).sort_values("unitmem", ascending=False, kind="stable")
+        top = last["owner"].head(max(1, round(TOP * len(last))))
+        mine = joined[joined["group"] == group]
+        owner = mine["point"].isin(top)
+        sample[f"{group} owner"] = mine.loc[owner, "sslmem"].to_numpy()
+        sample[f"{group} other"] = mine.loc[~owner, "sslmem"].to_numpy()
+    return sample
 
 
 def _extremes(points: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.int64]]:
-    """Most and least memorized points of candidates and of external images, by last-layer SSLMem."""
+    """Most and least memorized points of each group, by SSLMem of the output on the first half of the draws."""
     out = {}
     for group in ("candidate", "external"):
-        scores = wide(points, group, "sslmem").iloc[:, -1]
+        scores = wide(points, group, "sslmem_choose").iloc[:, -1]
         for kind, rows in zip(("most", "least"), extremes(scores.to_numpy(), size), strict=True):
             out[group, kind] = scores.index.to_numpy()[rows]
     return out
@@ -140,7 +177,8 @@ def _extreme_units(
         for seed, (arrays, points) in enumerate(zip(measures, chosen, strict=True)):
             rows = np.flatnonzero(np.isin(arrays["points"], points[key]))
             rng = generator("extremes", seed, *key)
-            views = [arrays[f"views/{layer}"][rows].astype(np.float64) for layer in layers]
+            # The half of the draws that did not choose the points.
+            views = [arrays[f"views/{layer}"][rows, 1].astype(np.float64) for layer in layers]
             values.append([_top_mean(v) for v in views])
             resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(replicates))
             drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
@@ -193,8 +231,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     plotting.bars(correlation, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
     plotting.zero(correlation)
     correlation.set(title="SSLMem against atypicality", ylabel="rank correlation")
-    for name in ("most memorized", "least memorized"):
-        plotting.profile(extreme, mine.loc[name], label=name)
+    for name in ("most memorized", "least memorized", "most, external", "least, external"):
+        plotting.profile(extreme, mine.loc[name], label=name, dashed="external" in name)
     extreme.set(title="top 10 % of units on each group", xlabel="layer", ylabel="mean UnitMem")
     plotting.legend(extreme)
     return figure

@@ -30,7 +30,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         outcomes = inputs.arrays("outcomes", encoder)
         arms = list(zip(outcomes[0]["by"].tolist(), outcomes[0]["count"].tolist(), strict=True))
         samples = [{"test point": o["correct"].T.astype(np.float64)} for o in outcomes]
-        accuracy = bootstrap(samples, lambda s: s["test point"].mean(axis=0), replicates=options["replicates"], seed=0)
+        accuracy = bootstrap(
+            samples,
+            lambda s: s["test point"].mean(axis=0),
+            replicates=options["replicates"],
+            seed=0,
+            limit=1,
+            shared=True,
+        )
         low, high = accuracy.interval()
         tables.append(
             pd.DataFrame(
@@ -47,9 +54,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             )
         )
         for count in sorted({count for _, count in arms} - {0}):
-            gain = accuracy[arms.index(("increment", count))] - accuracy[arms.index(("last", count))]
+            chosen, last = arms.index(("increment", count)), arms.index(("last", count))
+            differ = sum(str(o["layers"][chosen]) != str(o["layers"][last]) for o in outcomes)
+            subject = f"{encoder}, k = {count}, choices differ in {differ} of {len(outcomes)} seeds"
             n = len(samples[0]["test point"])
-            findings.append(Finding("finetuning.increment", f"{encoder}, k = {count}", gain, n, len(outcomes)))
+            findings.append(
+                Finding("finetuning.increment", subject, accuracy[chosen] - accuracy[last], n, len(outcomes))
+            )
     return pd.concat(tables, ignore_index=True), findings
 
 

@@ -59,23 +59,26 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "layermem.last": (crossed[-1], n),
             "layermem.rises": (depth_correlation(crossed), n),
             "layermem.last-over-first": (crossed[-1] - crossed[0], n),
-            "layermem.groups-excess": ((gap - null)[-1], options["group_size"]),
+            "layermem.groups-excess": ((gap - null)[main[-1]], options["group_size"]),
         }
         findings += [Finding(claim, encoder, effect, k, len(seeds)) for claim, (effect, k) in effects.items()]
-        places = [f"layer {name}" for name in layers]
-        steps = [places[i] for i in main[1:]]
+        places = [f"layer {name}" for name in numbered(layers)]
+        steps = places[1:]
         earlier = rising.map(lambda v: v[..., 1:-1] - v[..., -1:])
         about = {"n": n, "seeds": len(seeds)}
         findings += [
             Finding.of_every("layermem.every-increment", encoder, rising[1:], steps, **about),
             Finding.of_any("layermem.not-last", encoder, earlier, steps[:-1], **about),
-            Finding.of_every("layermem.groups", encoder, gap, places, n=options["group_size"], seeds=len(seeds)),
+            Finding.of_every("layermem.groups", encoder, gap[main], places, n=options["group_size"], seeds=len(seeds)),
         ]
     return pd.concat(tables, ignore_index=True), findings
 
 
 def _sample(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.float64]]:
-    """SSLMem [points, layers] of each group; extremes chosen at the last layer on one half, scored on the other."""
+    """SSLMem [points, layers] of each group; extremes chosen on one half of the draws, scored on the other.
+
+    They are chosen by SSLMem of the encoder's output, as in the paper: the last place measured, after its last sum.
+    """
     sample = {group: wide(points, group, "sslmem").to_numpy() for group in ("candidate", "independent", "external")}
     for group in ("candidate", "external"):
         score = wide(points, group, "sslmem_score").to_numpy()

@@ -18,7 +18,7 @@ from memloc.metrics.stats import Estimate
 CLAIMS = {
     "ssl_vs_supervised.ssl-images": Claim(
         "Figure 2",
-        "SSL units memorize single images rather than classes in every layer: the weakest mean UnitMem minus ClassMem",
+        "SSL: UnitMem is higher than ClassMem in every layer: the weakest difference (positive by sampling alone)",
     ),
     "ssl_vs_supervised.supervised-classes": Claim(
         "Figure 3",
@@ -38,19 +38,33 @@ CLAIMS = {
         "beyond the paper", "Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"
     ),
 }
+CLAIMS |= {
+    "ssl_vs_supervised.ssl-training": Claim(
+        "beyond the paper", "Last layer: SSL training raises UnitMem minus ClassMem above the untrained encoder's"
+    ),
+    "ssl_vs_supervised.supervised-training": Claim(
+        "beyond the paper",
+        "Last layer: supervised training lowers UnitMem minus ClassMem below the untrained encoder's",
+    ),
+}
 METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}
+
+UNTRAINED = {"UnitMem, untrained": "unitmem", "ClassMem, untrained": "classmem"}
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """Layer means of both metrics and ClassMem's null for both encoders, and every unit of the first and last layer."""
     ssl, supervised = inputs.encoders()
-    tables, means = [], {}
+    tables, means, before = [], {}, {}
     for encoder in (ssl, supervised):
         units = inputs.tables("units", encoder)
         layers = list(dict.fromkeys(units[0]["layer"]))
         means[encoder] = layer_means(inputs, "units", "replicates", encoder)
         for label, metric in METRICS.items():
             tables.append(rows_of(means[encoder]["candidate", metric], layers, encoder=encoder, series=label))
+        before[encoder] = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
+        for label, metric in UNTRAINED.items():
+            tables.append(rows_of(before[encoder]["candidate", metric], layers, encoder=encoder, series=label))
         for run, table in enumerate(units):
             ends = table[(table["group"] == "candidate") & table["layer"].isin([layers[0], layers[-1]])]
             columns = ["layer", "unit", "unitmem", "classmem"]
@@ -63,6 +77,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     class_over_image = {e: mean(e, "classmem") - mean(e, "unitmem") for e in (ssl, supervised)}
     beyond = {e: mean(e, "classmem") - mean(e, "classmem_shuffled") for e in (ssl, supervised)}
     gap = class_over_image[supervised] - class_over_image[ssl]
+    start = {e: before[e]["candidate", "classmem"] - before[e]["candidate", "unitmem"] for e in (ssl, supervised)}
     both = f"{supervised} - {ssl}"
     effects = {
         "ssl_vs_supervised.supervised-classes": (supervised, class_over_image[supervised][-1]),
@@ -70,6 +85,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             supervised,
             depth_correlation(mean(supervised, "classmem")),
         ),
+        "ssl_vs_supervised.ssl-training": (ssl, (start[ssl] - class_over_image[ssl])[-1]),
+        "ssl_vs_supervised.supervised-training": (supervised, (class_over_image[supervised] - start[supervised])[-1]),
         "ssl_vs_supervised.interaction": (both, gap[-1]),
         "ssl_vs_supervised.interaction-depth": (both, gap[-1] - gap[0]),
         "ssl_vs_supervised.beyond-sampling": (both, (beyond[supervised] - beyond[ssl])[-1]),
@@ -101,8 +118,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         axis = figure.add_subplot(axes[1, 2 * column].get_gridspec()[1, 2 * column : 2 * column + 2])
         axes[1, 2 * column].remove()
         axes[1, 2 * column + 1].remove()
-        for name in METRICS:
-            plotting.profile(axis, mine.loc[name], label=name, dashed="shuffled" in name)
+        for name in (*METRICS, *UNTRAINED):
+            plotting.profile(axis, mine.loc[name], label=name, dashed="," in name)
         axis.set(title=f"{encoder}: means by layer", xlabel="layer", ylabel="value", ylim=(0, 1))
         plotting.legend(axis)
     return figure

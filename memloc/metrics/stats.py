@@ -42,6 +42,11 @@ class Estimate:
         value, nested, fixed = self.value - other.value, self.nested - other.nested, self.fixed - other.fixed
         return Estimate(value, nested, fixed, self.seeds)
 
+    def __add__(self, other: Estimate) -> Estimate:
+        """Sum of two estimates made with the same resamples."""
+        value, nested, fixed = self.value + other.value, self.nested + other.nested, self.fixed + other.fixed
+        return Estimate(value, nested, fixed, self.seeds)
+
     def __getitem__(self, index: Any) -> Estimate:
         """The estimate of some of the values."""
         rows = (slice(None), *np.index_exp[index])
@@ -77,6 +82,13 @@ class Estimate:
         half = error * t.ppf((1 + level) / 2, np.minimum(freedom, 1e9))
         return np.clip(self.value - half, -self.limit, None), np.clip(self.value + half, None, self.limit)
 
+    def confidence(self) -> NDArray[np.float64]:
+        """How sure it is that the effect is above 0, in [0, 1]: comparable between places that differ in freedom."""
+        from scipy.stats import t
+
+        _, freedom = self.spread()
+        return np.asarray(t.cdf(self.z(), np.minimum(freedom, 1e9)))
+
     def z(self) -> NDArray[np.float64]:
         """Value over standard error; without any error 0 for the value 0, else infinite with the value's sign."""
         error, _ = self.spread()
@@ -91,6 +103,7 @@ def bootstrap(
     replicates: int,
     seed: int,
     limit: float = np.inf,
+    shared: bool = False,
 ) -> Estimate:
     """A statistic averaged over seeds, with replicates over points nested in seeds.
 
@@ -98,11 +111,14 @@ def bootstrap(
         samples: one for each seed: arrays by name, each resampled along its first axis on its own. What must stay
             together (two scores of one point) stands in one array.
         statistic: of one sample, to an array of fixed shape, between -limit and limit.
+        shared: all seeds have the same points (test images), so a replicate resamples them alike in every seed.
     """
-    rng = np.random.default_rng(seed)
     values = np.stack([np.asarray(statistic(sample)) for sample in samples])
-    drawn = [[statistic(resample(sample, rng)) for _ in range(replicates)] for sample in samples]
-    return replace(nest(values, np.array(drawn), seed=seed), limit=limit)
+    drawn = []
+    for number, sample in enumerate(samples):
+        rng = np.random.default_rng([seed, 0 if shared else number])
+        drawn.append([statistic(resample(sample, rng)) for _ in range(replicates)])
+    return replace(nest(values, np.array(drawn), seed=seed, shared=shared), limit=limit)
 
 
 def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -110,7 +126,7 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
 
-def nest(values: Floats, replicates: Floats, *, seed: int) -> Estimate:
+def nest(values: Floats, replicates: Floats, *, seed: int, shared: bool = False) -> Estimate:
     """Join what each seed resampled within itself to an estimate over seeds.
 
     Each seed's replicates are shifted to have its value as their mean: UnitMem holds a maximum over points, which
@@ -119,11 +135,13 @@ def nest(values: Floats, replicates: Floats, *, seed: int) -> Estimate:
     Args:
         values: [seeds, ...] a statistic of each seed.
         replicates: [seeds, replicates, ...] the same, over resampled points.
+        shared: replicate i resampled the same points in every seed.
     """
     rng = np.random.default_rng(seed)
     seeds, count = replicates.shape[:2]
     centred = np.asarray(replicates + (values - replicates.mean(axis=1))[:, None], dtype=np.float64)
-    picked, row = rng.integers(seeds, size=(count, seeds)), rng.integers(count, size=(count, seeds))
+    picked = rng.integers(seeds, size=(count, seeds))
+    row = np.arange(count)[:, None] if shared else rng.integers(count, size=(count, seeds))
     return Estimate(
         value=np.asarray(values.mean(axis=0), dtype=np.float64),
         nested=centred[picked, row].mean(axis=1),
