@@ -22,8 +22,9 @@ def save(tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Pa
     # A scalar step count or a channels_last weight is stored as plain contiguous memory.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(about, sort_keys=True)
+    # One key: safetensors writes several in any order, and equal checkpoints should be equal files.
     with atomic(path) as temporary:
-        save_file(plain, temporary, metadata={"memloc": text, "sha256": _hash(plain, text)})
+        save_file(plain, temporary, metadata={"memloc": json.dumps({"about": text, "sha256": _hash(plain, text)})})
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -42,9 +43,11 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if "memloc" not in metadata:
         raise InputError(f"{path}: not a checkpoint of memloc; move it away to start this encoder anew")
-    if metadata.get("sha256") != _hash(tensors, metadata["memloc"]):
+    kept = json.loads(metadata["memloc"])
+    if kept["sha256"] != _hash(tensors, kept["about"]):
         raise InputError(f"{path}: altered since it was written (hash differs); delete it to start this encoder anew")
-    return tensors, json.loads(metadata["memloc"])
+    about: dict[str, Any] = json.loads(kept["about"])
+    return tensors, about
 
 
 def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def prepare(
         raise InputError(f"datasets: source {source} needs a path: name the folder of the raw files")
     for name in missing(source, path):
         raise InputError(f"{folder / name}: missing; {entry.hint}")
-    _verify(folder)
+    _verify(folder, entry.files if "SHA256SUMS" in entry.files else ())
     parts: dict[str, Part] = {}
     names: list[str] = []
     for part in PARTS:
@@ -77,7 +77,15 @@ def prepare(
             parts[part] = _keep(parts[part], classes)
     if classes is not None:
         names = [names[c] for c in classes]
+    if len(names) < 2:
+        raise InputError(f"{folder}: {len(names)} class only; two or more are needed")
+    for name, images in parts.items():
+        empty = [label for k, label in enumerate(names) if not (images.labels == k).any()]
+        if empty:
+            raise InputError(f"{folder}: no {name} images of {', '.join(empty)}; every class needs some")
     pixels = parts["train"].images.reshape(*parts["train"].images.shape[:2], -1)
+    if (pixels.std(axis=(0, 2)) == 0).any():
+        raise InputError(f"{folder}: all training images are one flat colour; check what was exported")
     description = {
         "source": source,
         "folder": str(folder),
@@ -98,9 +106,29 @@ def missing(source: str, path: str | None) -> list[str]:
     folder = Path(path) if path is not None else entry.folder
     if folder is None:
         return []
-    if not folder.is_dir():
+    try:
+        if not folder.is_dir():
+            return ["."]
+        return [name for name in entry.files if not (folder / name).exists()]
+    except OSError:  # A name too long to be one.
         return ["."]
-    return [name for name in entry.files if not (folder / name).exists()]
+
+
+def raw(source: str, path: str | None) -> list[Path]:
+    """Every file that a source is read from."""
+    entry = SOURCES[source]
+    folder = Path(path) if path is not None else entry.folder
+    if folder is None:
+        return []
+    named = [folder / name for name in entry.files]
+    return [file for item in named for file in ([item] if item.is_file() else sorted(_images(item, "*/*")))]
+
+
+def _images(folder: Path, pattern: str) -> Iterator[Path]:
+    """Image files, hidden ones left out."""
+    for file in folder.glob(pattern):
+        if file.suffix.lower() in IMAGE_TYPES and not any(p.startswith(".") for p in file.relative_to(folder).parts):
+            yield file
 
 
 def _keep(part: Part, classes: Sequence[int]) -> Part:
@@ -109,16 +137,20 @@ def _keep(part: Part, classes: Sequence[int]) -> Part:
     return Part(part.images[rows], np.array([relabel[int(label)] for label in part.labels[rows]], dtype=np.int64))
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Path, required: Sequence[str]) -> None:
     """Hold every file named in the folder's SHA256SUMS, where there is one, against its hash."""
     sums = folder / "SHA256SUMS"
     if not sums.exists():
         return
-    for line in sums.read_text().splitlines():
-        if not line.strip():
-            continue
-        expected, name = line.split(maxsplit=1)
-        name = name.lstrip("*")
+    try:
+        listed = [line.split(maxsplit=1) for line in sums.read_text().splitlines() if line.strip()]
+        hashes = {name.lstrip("*"): expected for expected, name in listed}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{sums}: not a list of SHA-256 sums; restore it (git checkout)") from error
+    for name in required:
+        if name != sums.name and name not in hashes:
+            raise InputError(f"{sums}: doesn't list {name}; restore it (git checkout)")
+    for name, expected in hashes.items():
         if not (folder / name).exists():
             raise InputError(f"{folder / name}: missing, though SHA256SUMS lists it; restore it (git checkout)")
         if file_sha256(folder / name) != expected:
@@ -148,6 +180,8 @@ def _fashion_mnist(folder: Path, part: str, image_size: int) -> tuple[Part, list
         except (AssertionError, ValueError, RuntimeError) as error:
             raise InputError(f"{folder}: not Fashion-MNIST's idx files ({error}); get them again") from error
         images, labels = dataset.data.numpy(), dataset.targets.numpy().astype(np.int64)
+    if labels.max(initial=0) >= len(_FASHION):
+        raise InputError(f"{folder}: a {part} label of {labels.max()}, but there are ten classes; get the files again")
     if len(images) != len(labels):
         raise InputError(f"{folder}: {len(images)} {part} images but {len(labels)} labels; get the files again")
     return Part(_fit(images[:, None], image_size), labels), _FASHION
@@ -165,17 +199,26 @@ def _folder(folder: Path, part: str, image_size: int) -> tuple[Part, list[str]]:
     """Images in ``<folder>/<train|test>/<class>/``, resized to a square, as three channels."""
     from PIL import Image, UnidentifiedImageError
 
-    classes = sorted(child.name for child in (folder / "train").iterdir() if child.is_dir())
+    classes = sorted(c.name for c in (folder / "train").iterdir() if c.is_dir() and not c.name.startswith("."))
     if not classes:
         raise InputError(f"{folder / 'train'}: no class folders; put images into {folder / 'train'}/<class>/")
+    extra = sorted(
+        {c.name for c in (folder / part).iterdir() if c.is_dir() and not c.name.startswith(".")} - {*classes}
+    )
+    if extra:
+        raise InputError(
+            f"{folder / part}: {', '.join(extra)} isn't among the classes of {folder / 'train'}; rename it"
+        )
     images, labels = [], []
     for label, name in enumerate(classes):
-        for file in sorted((folder / part / name).glob("*")):
-            if file.suffix.lower() not in IMAGE_TYPES:
-                continue
+        for file in sorted(_images(folder / part / name, "*")):
             try:
                 with Image.open(file) as image:
+                    if image.mode.startswith(("I", "F")):
+                        raise InputError(f"{file}: more than 8 bits a channel ({image.mode}); save it with 8")
                     resized = image.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR)
+            except InputError:
+                raise
             except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 raise InputError(f"{file}: not a readable image ({error}); repair or remove it") from error
             images.append(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))

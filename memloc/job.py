@@ -55,8 +55,24 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
     log.error("traceback", exc_info=(kind, error, trace))
 
 
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with_parent(first: int) -> None:
+    """End this process when the workflow that started it (MEMLOC_PID, set in rules/common.smk) is gone.
+
+    It may have gone before this process came so far: then its parent is already another one.
+    """
+    workflow = int(os.environ.get("MEMLOC_PID", first))
+    adopted = first == 1 and workflow != 1
+    while not adopted and os.getppid() == first and _alive(workflow):
         time.sleep(1)
     log.error("the workflow that started this job is gone: stopping")
     os._exit(1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # Somebody else's, so alive.
+    return True

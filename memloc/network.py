@@ -31,14 +31,16 @@ class Normalise:
         return standard.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
-def load(encoder: str, width: float, path: str | Path) -> ResNet9:
+def load(encoder: str, width: float, path: str | Path, *, seed: int, role: str) -> ResNet9:
     """A trained encoder in eval mode, from its checkpoint.
 
     Raises:
         InputError: the checkpoint is damaged or belongs to another encoder.
     """
     network = ENCODERS[encoder].build(width)
-    tensors, _ = checkpoint.load(path)
+    tensors, about = checkpoint.load(path)
+    if (about.get("seed"), about.get("role")) != (seed, role):
+        raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
     checkpoint.restore(network, tensors, path)
     network.to(memory_format=torch.channels_last)
     return network.eval()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloc import io
+from memloc.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ def load(folder: str | Path, part: str) -> Part:
     """Map one prepared part into memory."""
     images = io.load_array(Path(folder) / f"{part}_images.npy")
     labels = io.load_array(Path(folder) / f"{part}_labels.npy")
+    if len(images) != len(labels):
+        raise InputError(
+            f"{folder}: {len(images)} {part} images, {len(labels)} labels; delete it and run snakemake again"
+        )
     return Part(images, np.asarray(labels))
 
 

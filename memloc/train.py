@@ -128,10 +128,7 @@ def train(
             losses += loss.detach()
         mean = losses.item() / steps
         if not math.isfinite(mean):
-            raise InputError(
-                f"loss is {mean} in epoch {epoch + 1}: learning_rate {recipe['learning_rate']} is too high for this "
-                "recipe; lower it (the last good checkpoint is kept)"
-            )
+            raise _diverged(f"loss is {mean} in epoch {epoch + 1}", recipe["learning_rate"], resume)
         history.append({"epoch": epoch + 1, "loss": mean, "learning_rate": rate})
         now = time.monotonic()
         if now - saved >= save_every or epoch == first or epoch + 1 == epochs:
@@ -144,7 +141,11 @@ def train(
             )
             _save(resume, model, optimizer, identity, history)
             saved = now
+    with torch.no_grad():
+        if not torch.isfinite(encoder.eval()(normalise(pixels[:batch].float().div_(255)))).all():
+            raise _diverged("outputs are no longer finite", recipe["learning_rate"], resume)
     if role == "untrained":
+        encoder.train()
         _calibrate(encoder, pixels, lambda seen, u: normalise(augment(seen.float().div_(255), u, augmentation)), seed)
     return encoder.eval(), history
 
@@ -153,6 +154,11 @@ def clear(folder: Path) -> None:
     """Remove what unfinished runs left, once an encoder is saved."""
     for path in folder.glob("resume-*.safetensors"):
         path.unlink()
+
+
+def _diverged(what: str, rate: float, resume: Path) -> InputError:
+    kept = f"the last good checkpoint is kept: {resume}" if resume.exists() else "nothing was saved"
+    return InputError(f"{what}: learning_rate {rate} is too high for this recipe; lower it ({kept})")
 
 
 CALIBRATION_PASSES = 5

@@ -1,10 +1,11 @@
 """Shared by all files of rules: the checked configuration, paths, and the hash of the code behind a job."""
 
 import fcntl
+import os
 import sys
 
 from memloc import config as configuration
-from memloc.datasets import SOURCES
+from memloc.datasets import raw
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.provenance import digest
@@ -15,7 +16,12 @@ BENCHMARKS = RESULTS / "benchmarks"
 TRAINING_ENV = "../envs/training.yaml"
 ANALYSIS_ENV = "../envs/analysis.yaml"
 
+# A job ends when this process does (memloc/job.py).
+os.environ["MEMLOC_PID"] = str(os.getpid())
+
 try:
+    for path in workflow.configfiles:
+        configuration.check_file(Path(path))
     configuration.check(config)
     configuration.check_folder(RESULTS)
 except InputError as error:
@@ -84,11 +90,13 @@ def option(key):
 
 
 def raw_files(wildcards):
-    """The files a dataset is made from; a folder of images stands for itself."""
+    """The files a dataset is made from, by paths that stay the same when the repository moves."""
     dataset = config["datasets"][wildcards.dataset]
-    source = SOURCES[dataset["source"]]
-    folder = Path(dataset["path"]) if "path" in dataset else source.folder
-    return [folder / name for name in source.files]
+    return [relative(path) for path in raw(dataset["source"], dataset.get("path"))]
+
+
+def relative(path):
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def experiment_files(wildcards):

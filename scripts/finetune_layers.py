@@ -13,7 +13,7 @@ def main(snakemake):
     task = probe.task(Path(snakemake.input.task).parent, exclude, images=params.images, dataset=params.task, seed=seed)
     layers, profile = scores.crossed_profile(tables.load_table(snakemake.input.points))
     outcomes = finetune.run(
-        network.load(params.architecture, params.width, snakemake.input.weights),
+        network.load(params.architecture, params.width, snakemake.input.weights, seed=seed, role="f"),
         profile,
         layers,
         *task,

@@ -15,7 +15,9 @@ def main(snakemake):
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
     layers = choose_layers(params.architecture, params.layers)
     measures = measure.measure(
-        network.load(params.architecture, params.width, snakemake.input.weights),
+        network.load(
+            params.architecture, params.width, snakemake.input.weights, seed=seed, role=snakemake.wildcards.role
+        ),
         part.images[points],
         points,
         layers=layers,

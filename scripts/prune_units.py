@@ -16,7 +16,7 @@ def main(snakemake):
         for name, path in zip(params.tasks, snakemake.input.tasks, strict=True)
     }
     outcomes = prune.run(
-        network.load(params.architecture, params.width, snakemake.input.weights),
+        network.load(params.architecture, params.width, snakemake.input.weights, seed=seed, role="f"),
         scores.by_layer(tables.load_table(snakemake.input.units)),
         tasks,
         fractions=params.fractions,
