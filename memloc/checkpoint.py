@@ -43,10 +43,13 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if "memloc" not in metadata:
         raise InputError(f"{path}: not a checkpoint of memloc; move it away to start this encoder anew")
-    kept = json.loads(metadata["memloc"])
-    if kept["sha256"] != _hash(tensors, kept["about"]):
-        raise InputError(f"{path}: altered since it was written (hash differs); delete it to start this encoder anew")
-    about: dict[str, Any] = json.loads(kept["about"])
+    try:
+        kept = json.loads(metadata["memloc"])
+        if kept["sha256"] != _hash(tensors, kept["about"]):
+            raise ValueError("hash differs")
+        about: dict[str, Any] = json.loads(kept["about"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: altered since it was written; delete it to start this encoder anew") from error
     return tensors, about
 
 

@@ -43,8 +43,7 @@ class Finding:
         claim: key of the experiment's CLAIMS.
         subject: what was looked at (an encoder, a task).
         estimate: of the effect, a scalar.
-        n: what was resampled in each seed: points, units or test images.
-        seeds: number of seeds.
+        n: what was resampled in each seed: points, owners or test images.
         level: of the interval; higher where one of several intervals was picked.
     """
 
@@ -52,13 +51,10 @@ class Finding:
     subject: str
     estimate: Estimate
     n: int
-    seeds: int
     level: float = LEVEL
 
     @classmethod
-    def of_every(
-        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int
-    ) -> Finding:
+    def of_every(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
         """A claim that an effect is there in every place: told by the place that is least sure of it.
 
         It is supported if every place alone supports it. To refute it any one place will do, so there the interval is
@@ -68,12 +64,10 @@ class Finding:
         pick = int(np.argmin(estimate.confidence()))
         low, _ = estimate[pick].interval()
         level = LEVEL if low > 0 else 1 - (1 - LEVEL) / len(places)
-        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, seeds, level)
+        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
 
     @classmethod
-    def of_any(
-        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, seeds: int
-    ) -> Finding:
+    def of_any(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
         """A claim that an effect is there in some place: told by the place that is surest of it.
 
         Here one place will do to support it, at the wider interval, and every place must refute it.
@@ -81,7 +75,7 @@ class Finding:
         pick = int(np.argmax(estimate.confidence()))
         _, high = estimate[pick].interval()
         level = LEVEL if high < 0 else 1 - (1 - LEVEL) / len(places)
-        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, seeds, level)
+        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
 
 
 def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experiment: str) -> pd.DataFrame:
@@ -107,7 +101,7 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
                 "level": finding.level,
                 "z": float(finding.estimate.z()),
                 "n": finding.n,
-                "seeds": finding.seeds,
+                "seeds": finding.estimate.seeds,
                 "verdict": verdict(low, high),
             }
         )

@@ -134,6 +134,12 @@ def _across_keys(config: Config) -> Iterable[str]:
             for task in [tasks] if isinstance(tasks, str) else tasks:
                 if task not in datasets:
                     yield f"config: {key}.{option}: {_none_of(task, datasets)}"
+        if EXPERIMENTS[experiment["kind"]].encoders and all(e in encoders for e in experiment["encoders"]):
+            for option in ("dataset", "architecture", "width", "seeds"):
+                values = [encoders[encoder][option] for encoder in experiment["encoders"]]
+                if values.count(values[0]) < len(values):
+                    listed = " and ".join(map(str, values))
+                    yield f"config: {key}.encoders: compares like with like, but {option} is {listed}; make them equal"
         for encoder in experiment["encoders"]:
             if encoder in encoders:
                 yield from _fits(key, experiment, encoders[encoder], config)
@@ -188,7 +194,9 @@ def check_folder(results: Path) -> None:
 
 def active(config: Config) -> dict[str, dict[str, Any]]:
     """Experiments that aren't switched off."""
-    return {name: value for name, value in config["experiments"].items() if value is not None}
+    experiments = {name: value for name, value in config["experiments"].items() if value is not None}
+    # In the registry's order, wherever a user's own file put them.
+    return dict(sorted(experiments.items(), key=lambda item: list(EXPERIMENTS).index(item[1]["kind"])))
 
 
 def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:

@@ -84,7 +84,7 @@ def prepare(
         if empty:
             raise InputError(f"{folder}: no {name} images of {', '.join(empty)}; every class needs some")
     pixels = parts["train"].images.reshape(*parts["train"].images.shape[:2], -1)
-    if (pixels.std(axis=(0, 2)) == 0).any():
+    if (pixels.std(axis=(0, 2)) == 0).all():
         raise InputError(f"{folder}: all training images are one flat colour; check what was exported")
     description = {
         "source": source,

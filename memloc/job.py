@@ -39,6 +39,11 @@ def start(snakemake: Any) -> None:
         sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
 
 
+def announce() -> None:
+    """Tell the jobs to come whose they are: they end when this process does. Called while the workflow is read."""
+    os.environ["MEMLOC_PID"] = str(os.getpid())
+
+
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if isinstance(error, KeyboardInterrupt):
         log.error("interrupted")
@@ -56,7 +61,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 
 def _end_with_parent(first: int) -> None:
-    """End this process when the workflow that started it (MEMLOC_PID, set in rules/common.smk) is gone.
+    """End this process when the workflow that started it (see ``announce``) is gone.
 
     It may have gone before this process came so far: then its parent is already another one.
     """

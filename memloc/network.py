@@ -23,7 +23,8 @@ class Normalise:
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.mean = torch.tensor(description["mean"])[:, None, None]
-        self.std = torch.tensor(description["std"])[:, None, None]
+        # A channel that never varies (all red images) stays 0 instead of 0 / 0.
+        self.std = torch.tensor([value or 1.0 for value in description["std"]])[:, None, None]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Standardise a batch."""

@@ -51,6 +51,7 @@ def panels(*, rows: int, columns: int, width: float, height: float = 3.2) -> tup
     """A grid of axes [rows, columns]."""
     sns.set_theme(context="paper", style="whitegrid", rc={"axes.titlesize": 10, "axes.labelsize": 9, "figure.dpi": 150})
     figure, axes = plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     return figure, axes
 
 
@@ -69,6 +70,12 @@ def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
     """Intervals as error bars at the values."""
     error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
     axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
+
+
+def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str) -> None:
+    """Values as dots with their intervals."""
+    error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
+    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=6, capsize=3, label=label)
 
 
 def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:

@@ -58,7 +58,10 @@ def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], datase
     """
     free = np.setdiff1d(np.arange(len(part.labels)), exclude)
     if images > len(free):
-        raise InputError(f"{images} labelled images asked for, {len(free)} left in {dataset}; ask for fewer")
+        raise InputError(
+            f"{images} labelled images asked for, {len(free)} of {dataset} are in no group; "
+            f"lower the experiment's images or datasets.{dataset}.split"
+        )
     rows = np.sort(generator("probe", dataset, seed).choice(free, size=images, replace=False))
     return Part(np.asarray(part.images[rows]), part.labels[rows])
 

@@ -177,7 +177,7 @@ def _calibrate(encoder: ResNet9, pixels: Tensor, view: Callable[[Tensor, Tensor]
             module.reset_running_stats()
     with torch.no_grad():
         for _ in range(CALIBRATION_PASSES):
-            for rows in torch.split(torch.randperm(len(pixels), generator=draws), 100):
+            for rows in torch.chunk(torch.randperm(len(pixels), generator=draws), max(1, len(pixels) // 100)):
                 u = torch.rand(len(rows), UNIFORMS, generator=draws)
                 encoder(view(pixels[rows.to(pixels.device)], u.to(pixels.device)))
 

@@ -1,12 +1,12 @@
 """Shared by all files of rules: the checked configuration, paths, and the hash of the code behind a job."""
 
 import fcntl
-import os
 import sys
 
 from memloc import config as configuration
 from memloc.datasets import raw
 from memloc.errors import InputError
+from memloc.job import announce
 from memloc.experiments import EXPERIMENTS
 from memloc.provenance import digest
 
@@ -16,8 +16,7 @@ BENCHMARKS = RESULTS / "benchmarks"
 TRAINING_ENV = "../envs/training.yaml"
 ANALYSIS_ENV = "../envs/analysis.yaml"
 
-# A job ends when this process does (memloc/job.py).
-os.environ["MEMLOC_PID"] = str(os.getpid())
+announce()
 
 try:
     for path in workflow.configfiles:
@@ -115,7 +114,7 @@ def experiment_options(wildcards):
     """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]
     options = {key: value for key, value in experiment.items() if key not in ("kind", "encoders")}
-    return options | {"replicates": config["score"]["replicates"]}
+    return options | {key: config["score"][key] for key in ("replicates", "normalisation")}
 
 
 def experiment_code(script):

@@ -91,7 +91,7 @@ def network():
 
 @pytest.fixture
 def idx_folder(tmp_path):
-    """A folder of Fashion-MNIST's four files, with 12 training and 6 test images of random pixels."""
+    """A folder of Fashion-MNIST's four files, with 12 training and 10 test images of random pixels."""
     folder = tmp_path / "idx"
     write_idx(folder)
     return folder
@@ -100,7 +100,7 @@ def idx_folder(tmp_path):
 def write_idx(folder: Path) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for part, n in (("train", 12), ("t10k", 6)):
+    for part, n in (("train", 12), ("t10k", 10)):
         pixels = rng.integers(0, 256, size=n * 784, dtype=np.uint8).tobytes()
         images = struct.pack(">4i", 0x803, n, 28, 28) + pixels
         labels = struct.pack(">2i", 0x801, n) + bytes(i % 10 for i in range(n))

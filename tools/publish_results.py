@@ -23,11 +23,12 @@ MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of resu
 
 
 def main(results: Path) -> None:
-    """Copy claims.csv and the PNGs, then rewrite the README between its marks."""
+    """Copy claims.csv, the PNGs and their tables, then rewrite the README between its marks."""
     FROZEN.mkdir(parents=True, exist_ok=True)
     shutil.copy(results / "claims.csv", FROZEN / "claims.csv")
-    for figure in sorted((results / "figures").glob("*.png")):
-        shutil.copy(figure, FROZEN / figure.name)
+    for figure in sorted((results / "figures").glob("*")):
+        if figure.suffix in (".png", ".csv"):
+            shutil.copy(figure, FROZEN / figure.name)
     readme = ROOT / "README.md"
     readme.write_text(insert(readme.read_text(), table(FROZEN / "claims.csv")))
 

@@ -57,10 +57,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Memorization by layer",
         paper="Tables 1 and 18",
         caption=(
-            "From left to right. 1: LayerMem of every layer as published, the mean SSLMem of the candidates. It "
+            "(a) LayerMem of every layer as published, the mean SSLMem of the candidates. It "
             "contains the offset between two separately trained encoders, which the external images, seen by neither, "
-            "show alone. 2: corrected by that offset, or with the roles of f and g crossed over, LayerMem is what "
-            "training on an image does; mind the scale. 3: increment of crossed LayerMem from layer to layer. 4: the "
+            "show alone. (b) Corrected by that offset, or with the roles of f and g crossed over, LayerMem is what "
+            "training on an image does; mind the scale. (c) Increment of crossed LayerMem from layer to layer. (d) The "
             "most and the least memorized candidates, chosen on one half of the augmentation draws and scored on the "
             "other, and the same choice among external images as a null. Bands and bars: 95 % intervals over points "
             "nested in seeds."

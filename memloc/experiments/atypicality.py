@@ -96,7 +96,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             for kind in ("most", "least")
         ]
         tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
-        n, seeds = len(_pair(joined[0], "candidate")), len(points)
+        n = len(_pair(joined[0], "candidate"))
         effects = {
             "atypicality.correlation": (correlation[0], n),
             "atypicality.correlation-excess": (correlation[0] - correlation[1], n),
@@ -106,9 +106,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "atypicality.top-owners-excess": (advantage[0] - advantage[1], len(top[0]["candidate owner"])),
             "atypicality.units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
         }
-        findings += [Finding(claim, encoder, effect, k, seeds) for claim, (effect, k) in effects.items()]
+        findings += [Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()]
         places = [f"layer {name}" for name in layers]
-        findings.append(Finding.of_every("atypicality.units", encoder, gap["candidate"], places, n=size, seeds=seeds))
+        findings.append(Finding.of_every("atypicality.units", encoder, gap["candidate"], places, n=size))
     return pd.concat(tables, ignore_index=True), findings
 
 
@@ -182,7 +182,7 @@ def _extreme_units(
             values.append([_top_mean(v) for v in views])
             resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(replicates))
             drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
-        estimates[key] = nest(np.array(values), np.array(drawn), seed=0)
+        estimates[key] = nest(np.array(values), np.array(drawn), seed=0, limit=1)
     return layers, estimates
 
 

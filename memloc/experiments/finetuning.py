@@ -21,6 +21,7 @@ CLAIMS = {
     ),
 }
 ARMS = ("increment", "last")
+LABELS = {"increment": "k layers of highest increment", "last": "last k layers"}
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
@@ -58,9 +59,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             differ = sum(str(o["layers"][chosen]) != str(o["layers"][last]) for o in outcomes)
             subject = f"{encoder}, k = {count}, choices differ in {differ} of {len(outcomes)} seeds"
             n = len(samples[0]["test point"])
-            findings.append(
-                Finding("finetuning.increment", subject, accuracy[chosen] - accuracy[last], n, len(outcomes))
-            )
+            findings.append(Finding("finetuning.increment", subject, accuracy[chosen] - accuracy[last], n))
     return pd.concat(tables, ignore_index=True), findings
 
 
@@ -73,8 +72,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for shift, by in zip((-0.17, 0.17), ARMS, strict=True):
             rows = mine.loc[[by]].sort_values("count")
             at = np.arange(len(rows)) + shift
-            axis.bar(at, rows["value"], width=0.3, color=plotting.COLOURS[by], label=f"{by} k layers")
-            plotting.whiskers(axis, at, rows)
+            plotting.points(axis, at, rows, colour=plotting.COLOURS[by], label=LABELS[by])
             for x, layers in zip(at, rows["layers"], strict=True):
                 text = layers.removeprefix("layers ").replace(" | ", "\n").replace(" ", ",")
                 axis.text(
@@ -89,7 +87,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
                 )
         axis.axhline(mine.loc[["head"], "value"].iloc[0], color="black", linestyle="--", linewidth=0.9)
         axis.set_xticks(range(mine.loc[["last"]].shape[0]), [f"k = {c}" for c in sorted(mine.loc[["last"], "count"])])
-        axis.set_ylim(bottom=max(0, table.loc[table["encoder"] == encoder, "low"].min() - 0.05))
-        axis.set(title=f"{encoder}: chosen layers of each seed in the bars", xlabel="", ylabel="test accuracy")
+        axis.margins(x=0.12, y=0.12)
+        axis.set_ylim(bottom=axis.get_ylim()[0] - 0.08)
+        axis.set(title=f"{encoder}: layers of each seed below", xlabel="", ylabel="test accuracy")
         plotting.legend(axis)
     return figure

@@ -45,7 +45,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         seeds = inputs.tables("points", encoder)
         layers = list(dict.fromkeys(seeds[0]["layer"]))
         samples = [_sample(points, options["group_size"]) for points in seeds]
-        profiles = bootstrap(samples, _profiles, replicates=options["replicates"], seed=0)
+        # A ratio of distances is at most 1, a distance between unit vectors at most 2.
+        limit = {"ratio": 1.0, "none": 2.0, "range": np.inf}[options["normalisation"]]
+        profiles = bootstrap(samples, _profiles, replicates=options["replicates"], seed=0, limit=limit)
         series = dict(zip(SERIES, (profiles[i] for i in range(len(SERIES))), strict=True))
         main = np.array([layers.index(name) for name in numbered(layers)])
         crossed = series["crossed"][main]
@@ -61,15 +63,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "layermem.last-over-first": (crossed[-1] - crossed[0], n),
             "layermem.groups-excess": ((gap - null)[main[-1]], options["group_size"]),
         }
-        findings += [Finding(claim, encoder, effect, k, len(seeds)) for claim, (effect, k) in effects.items()]
+        findings += [Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()]
         places = [f"layer {name}" for name in numbered(layers)]
         steps = places[1:]
         earlier = rising.map(lambda v: v[..., 1:-1] - v[..., -1:])
-        about = {"n": n, "seeds": len(seeds)}
         findings += [
-            Finding.of_every("layermem.every-increment", encoder, rising[1:], steps, **about),
-            Finding.of_any("layermem.not-last", encoder, earlier, steps[:-1], **about),
-            Finding.of_every("layermem.groups", encoder, gap[main], places, n=options["group_size"], seeds=len(seeds)),
+            Finding.of_every("layermem.every-increment", encoder, rising[1:], steps, n=n),
+            Finding.of_any("layermem.not-last", encoder, earlier, steps[:-1], n=n),
+            Finding.of_every("layermem.groups", encoder, gap[main], places, n=options["group_size"]),
         ]
     return pd.concat(tables, ignore_index=True), findings
 
@@ -100,20 +101,21 @@ def _profiles(sample: Sample) -> NDArray[np.float64]:
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Four panels an encoder: as published, corrected, increments, groups."""
     encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=4, width=14)
-    for row, encoder in zip(axes, encoders, strict=True):
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, width=9)
+    for number, encoder in enumerate(encoders):
         mine = table[table["encoder"] == encoder].set_index("series")
         rise = mine.loc["increment"].dropna(subset=["value"])
-        for axis, names in zip((row[0], row[1], row[3]), PANELS, strict=True):
+        a, b, c, d = axes[2 * number : 2 * number + 2].flat
+        for axis, names in zip((a, b, d), PANELS, strict=True):
             for name in names:
                 plotting.profile(axis, mine.loc[name], label=name, dashed="external" in name and name not in ESTIMATORS)
             plotting.legend(axis)
-        plotting.bars(row[2], rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
-        row[0].set(title=f"{encoder}: as published", ylabel="LayerMem")
-        row[1].set(title="without the offset", ylabel="LayerMem")
-        row[2].set(title="increment of crossed LayerMem", ylabel="increment")
-        row[3].set(title="most and least memorized", ylabel="mean SSLMem")
-        for axis in row:
+        plotting.bars(c, rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
+        a.set(title=f"a  {encoder}: as published", ylabel="LayerMem")
+        b.set(title="b  without the offset", ylabel="LayerMem")
+        c.set(title="c  increment of crossed LayerMem", ylabel="increment")
+        d.set(title="d  most and least memorized", ylabel="mean SSLMem")
+        for axis in (a, b, c, d):
             axis.set_xlabel("layer")
             plotting.zero(axis)
     return figure

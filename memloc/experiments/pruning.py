@@ -56,13 +56,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             for claim, better, worse in (("pruning.top", "random", "top"), ("pruning.low", "low", "random")):
                 gain = _mean(accuracy, arms, better) - _mean(accuracy, arms, worse)
                 findings.append(
-                    Finding(
-                        claim,
-                        f"{encoder} on {task}, mean over fractions",
-                        gain,
-                        len(samples[0]["test point"]),
-                        len(outcomes),
-                    )
+                    Finding(claim, f"{encoder} on {task}, mean over fractions", gain, len(samples[0]["test point"]))
                 )
     return pd.concat(tables, ignore_index=True), findings
 
@@ -108,18 +102,16 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for axis, task in zip(row, tasks, strict=True):
             mine = table[(table["encoder"] == encoder) & (table["task"] == task)].set_index("series")
             fractions = sorted(mine.loc["top", "fraction"] if "top" in mine.index else [])
-            for shift, by in zip((-0.25, 0, 0.25), ARMS, strict=True):
+            for shift, by in zip((-0.2, 0, 0.2), ARMS, strict=True):
                 rows = mine.loc[[by]].sort_values("fraction")
-                at = np.arange(len(rows)) + shift
-                axis.bar(at, rows["value"], width=0.22, color=plotting.COLOURS[by], label=by)
-                plotting.whiskers(axis, at, rows)
+                plotting.points(axis, np.arange(len(rows)) + shift, rows, colour=plotting.COLOURS[by], label=by)
             trials = mine.loc[["random trial"]]
-            at = np.array([fractions.index(f) for f in trials["fraction"]])
-            axis.plot(at, trials["value"], ".", markersize=2.5, color="black", alpha=0.5)
+            at = np.array([fractions.index(f) for f in trials["fraction"]]) + np.resize(
+                np.linspace(0.05, 0.13, 5), len(trials)
+            )
+            axis.plot(at, trials["value"], ".", markersize=2.5, color=plotting.COLOURS["random"], alpha=0.6)
             axis.axhline(mine.loc[["none"], "value"].iloc[0], color="black", linestyle="--", linewidth=0.9)
             axis.set_xticks(range(len(fractions)), [f"{f:.0%}" for f in fractions])
-            floor = table.loc[(table["encoder"] == encoder) & (table["task"] == task), ["value", "low"]].min().min()
-            axis.set_ylim(bottom=max(0, floor - 0.05))
             axis.set(title=f"{encoder}, probe on {task}", xlabel="pruned in every layer", ylabel="accuracy")
             plotting.legend(axis)
     return figure

@@ -93,8 +93,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     }
     images = class_over_image[ssl].map(np.negative)
     places = [f"layer {name}" for name in layers]
-    findings = [Finding.of_every("ssl_vs_supervised.ssl-images", ssl, images, places, n=n, seeds=len(units))]
-    findings += [Finding(claim, who, effect, n, len(units)) for claim, (who, effect) in effects.items()]
+    findings = [Finding.of_every("ssl_vs_supervised.ssl-images", ssl, images, places, n=n)]
+    findings += [Finding(claim, who, effect, n) for claim, (who, effect) in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
 
 

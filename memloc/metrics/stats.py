@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,12 @@ class Estimate:
     def __sub__(self, other: Estimate) -> Estimate:
         """Difference of two estimates made with the same resamples."""
         value, nested, fixed = self.value - other.value, self.nested - other.nested, self.fixed - other.fixed
-        return Estimate(value, nested, fixed, self.seeds)
+        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit)
 
     def __add__(self, other: Estimate) -> Estimate:
         """Sum of two estimates made with the same resamples."""
         value, nested, fixed = self.value + other.value, self.nested + other.nested, self.fixed + other.fixed
-        return Estimate(value, nested, fixed, self.seeds)
+        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit)
 
     def __getitem__(self, index: Any) -> Estimate:
         """The estimate of some of the values."""
@@ -63,7 +63,9 @@ class Estimate:
         B is known from S values only, so its share of error^2 counts with S - 1 degrees of freedom (Satterthwaite):
         (S - 1) / share^2 in all. B holds the noise of the seeds' points too, which makes this a little wide where
         seeds agree; B - W instead, or a percentile interval over nested resamples, is much too narrow where they
-        differ and are few. One seed shows nothing of what another would add: the error is that of points alone.
+        seeds agree; B - W instead, or a percentile interval over nested resamples, is much too narrow where they
+        differ and are few. (Points that all seeds share are in W alone.) One seed shows nothing of what another would
+        add: the error is that of points alone.
         """
         within = self.fixed.var(axis=0, ddof=1)
         if self.seeds == 1:
@@ -83,17 +85,23 @@ class Estimate:
         return np.clip(self.value - half, -self.limit, None), np.clip(self.value + half, None, self.limit)
 
     def confidence(self) -> NDArray[np.float64]:
-        """How sure it is that the effect is above 0, in [0, 1]: comparable between places that differ in freedom."""
-        from scipy.stats import t
+        """How sure it is that the effect is above 0: the normal z of the same tail as t's, comparable between places.
 
-        _, freedom = self.spread()
-        return np.asarray(t.cdf(self.z(), np.minimum(freedom, 1e9)))
+        Places differ in degrees of freedom, so a larger z may be less sure.
+        """
+        from scipy.stats import norm, t
+
+        z, (_, freedom) = self.z(), self.spread()
+        tail = t.logsf(np.abs(z), np.minimum(freedom, 1e9))
+        # Beyond what a tail can hold, z itself goes on ordering.
+        equivalent = np.where(np.isfinite(tail), norm.isf(np.exp(np.maximum(tail, -700))), np.inf)
+        return np.asarray(np.sign(z) * np.where(tail > -700, equivalent, 37 + np.abs(z)))
 
     def z(self) -> NDArray[np.float64]:
-        """Value over standard error; without any error 0 for the value 0, else infinite with the value's sign."""
+        """Value over standard error; without any error (but rounding) 0 for 0, else infinite."""
         error, _ = self.spread()
         certain = np.where(self.value == 0, 0.0, np.copysign(np.inf, self.value))
-        return np.asarray(np.divide(self.value, error, out=np.asarray(certain), where=error > 0))
+        return np.asarray(np.divide(self.value, error, out=np.asarray(certain), where=error > 1e-12))
 
 
 def bootstrap(
@@ -118,7 +126,7 @@ def bootstrap(
     for number, sample in enumerate(samples):
         rng = np.random.default_rng([seed, 0 if shared else number])
         drawn.append([statistic(resample(sample, rng)) for _ in range(replicates)])
-    return replace(nest(values, np.array(drawn), seed=seed, shared=shared), limit=limit)
+    return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared)
 
 
 def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -126,7 +134,7 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
 
-def nest(values: Floats, replicates: Floats, *, seed: int, shared: bool = False) -> Estimate:
+def nest(values: Floats, replicates: Floats, *, seed: int, limit: float = np.inf, shared: bool = False) -> Estimate:
     """Join what each seed resampled within itself to an estimate over seeds.
 
     Each seed's replicates are shifted to have its value as their mean: UnitMem holds a maximum over points, which
@@ -147,6 +155,7 @@ def nest(values: Floats, replicates: Floats, *, seed: int, shared: bool = False)
         nested=centred[picked, row].mean(axis=1),
         fixed=centred.mean(axis=0),
         seeds=seeds,
+        limit=limit,
     )
 
 

@@ -47,7 +47,7 @@ def test_idx_files_become_padded_images_with_labels_as_written(idx_folder):
     border[:, :, 2:30, 2:30] = 0
     assert not border.any()
     assert train.labels.tolist() == [i % 10 for i in range(12)] and train.labels.dtype == np.int64
-    assert description["sizes"] == {"train": 12, "test": 6} and len(description["classes"]) == 10
+    assert description["sizes"] == {"train": 12, "test": 10} and len(description["classes"]) == 10
     assert (description["channels"], description["image_size"]) == (1, 32)
 
 

@@ -25,7 +25,7 @@ LAYERS = ("1", "2", "res2", "3", "4")
 NUMBERED = ("1", "2", "3", "4")
 POINTS = 60
 SIZE = 12
-OPTIONS = {"replicates": 120, "group_size": SIZE, "threshold": 0.5}
+OPTIONS = {"replicates": 120, "group_size": SIZE, "threshold": 0.5, "normalisation": "ratio"}
 
 
 class Desk:
@@ -171,6 +171,26 @@ def test_groups_of_extremes_are_told_from_the_same_choice_among_external_images(
     assert said["layermem.groups"] == "supported" and said["layermem.groups-excess"] == "inconclusive"
 
 
+def test_claims_about_layers_leave_residual_sums_out(desk):
+    # The last place is a sum, in which the groups that are chosen there do not differ.
+    names = (*NUMBERED, "res4")
+    kept = desk("layermem")
+    for seed in range(3):
+        points = points_table([0.1] * 4, seed=seed, trait=0.2, layers=names)
+        summed = points["layer"] == "res4"
+        points.loc[summed, "sslmem_score"] = 0.2 + 0.02 * np.random.default_rng(seed).normal(size=summed.sum())
+        kept.add("simclr", seed, points=points)
+    table, findings = kept.analyse()
+    gap = series(table, "most memorized") - series(table, "least memorized")
+    assert abs(gap["res4"]) < 0.02 and (gap[list(NUMBERED)] > 0.2).all()
+    rows = told("layermem", findings).set_index("claim")
+    for claim in ("layermem.groups", "layermem.groups-excess"):
+        assert rows.loc[claim, "verdict"] == "supported", claim
+    null = series(table, "most, external") - series(table, "least, external")
+    assert rows.loc["layermem.groups-excess", "effect"] == pytest.approx(gap["4"] - null["4"])
+    assert not rows["subject"].str.contains("res").any()
+
+
 def test_extremes_of_pure_noise_are_not_told_apart(desk):
     # They are scored on the half of the draws on which they were not chosen.
     _, findings = layermem(desk("layermem"), [0.1] * 4).analyse()
@@ -243,14 +263,16 @@ UNITS = 40
 def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
     """Table and replicates of units whose layer means are planted: {metric: {group: [layers]}}.
 
-    Replicates are biased low, as those of a maximum over resampled points are.
+    Replicates are biased low, as those of a maximum over resampled points are, and three times as noisy where they
+    are of the 90th percentile.
     """
+    means = means | {"unitmem_top": {g: np.array(v) + HIGH for g, v in means["unitmem"].items()}}
     rng = np.random.default_rng([8, seed])
     shape = np.linspace(-1, 1, UNITS) * spread
     tables = []
     for group in GROUPS:
         for k, layer in enumerate(layers):
-            values = {metric: by_group[group][k] for metric, by_group in means.items()}
+            values = {metric: means[metric][group][k] for metric in METRICS if metric != "unitmem_top"}
             tables.append(
                 pd.DataFrame(
                     {
@@ -264,6 +286,7 @@ def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
             )
     true = np.array([[[means[m][g][k] for m in METRICS] for g in GROUPS] for k in range(len(layers))])
     noise = 0.005 * rng.normal(size=(OPTIONS["replicates"], *true.shape))
+    noise[..., METRICS.index("unitmem_top")] *= 3
     drawn = {
         "layers": np.array(layers),
         "groups": np.array(GROUPS),
@@ -273,17 +296,18 @@ def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
     return pd.concat(tables, ignore_index=True), drawn
 
 
-METRICS = ("unitmem", "classmem", "classmem_shuffled")
+METRICS = ("unitmem", "unitmem_top", "classmem", "classmem_shuffled")
+HIGH = np.quantile(np.linspace(-0.1, 0.1, UNITS), 0.9)
 
 
 def flat(value):
     return dict.fromkeys(GROUPS, [value] * 4)
 
 
-def unitmem(desk, candidate, external, untrained, *, seeds=3):
+def unitmem(desk, candidate, external, untrained, *, independent=None, seeds=3):
     for seed in range(seeds):
         rest = {"classmem": flat(0.3), "classmem_shuffled": flat(0.2)}
-        profiles = {"candidate": candidate, "independent": external, "external": external}
+        profiles = {"candidate": candidate, "independent": independent or external, "external": external}
         units, replicates = unit_files({"unitmem": profiles, **rest}, seed=seed)
         before, drawn = unit_files({"unitmem": flat(untrained), **rest}, seed=50 + seed)
         files = {"untrained_units": before, "untrained_replicates": drawn}
@@ -292,43 +316,67 @@ def unitmem(desk, candidate, external, untrained, *, seeds=3):
 
 
 def test_planted_unitmem_and_its_excess_come_out(desk):
-    candidate, external = [0.6, 0.65, 0.7, 0.75], [0.55, 0.55, 0.55, 0.5]
-    table, findings = unitmem(desk("unitmem"), candidate, external, 0.4).analyse(threshold=0.5)
+    candidate, external, independent = [0.6, 0.65, 0.7, 0.75], [0.55, 0.55, 0.55, 0.5], [0.45, 0.45, 0.45, 0.5]
+    kept = unitmem(desk("unitmem"), candidate, external, 0.4, independent=independent)
+    table, findings = kept.analyse(threshold=0.5)
     np.testing.assert_allclose(series(table, "candidate"), candidate)
     np.testing.assert_allclose(series(table, "external"), external)
     np.testing.assert_allclose(series(table, "untrained"), 0.4)
-    np.testing.assert_allclose(series(table, "excess"), [0.05, 0.1, 0.15, 0.25])
-    high = np.quantile(np.linspace(-0.1, 0.1, UNITS), 0.9)
-    np.testing.assert_allclose(series(table, "90th percentile minus threshold"), np.array(candidate) + high - 0.5)
+    # Above the mean of external and independent images.
+    np.testing.assert_allclose(series(table, "excess"), [0.1, 0.15, 0.2, 0.25])
+    np.testing.assert_allclose(series(table, "90th percentile minus threshold"), np.array(candidate) + HIGH - 0.5)
     assert set(verdicts("unitmem", findings).values()) == {"supported"}
     effects = told("unitmem", findings).set_index("claim")["effect"]
-    assert effects["unitmem.excess"] == pytest.approx(0.1375) and effects["unitmem.rises"] == 1
+    assert effects["unitmem.excess"] == pytest.approx(0.175) and effects["unitmem.rises"] == 1
+    assert effects["unitmem.excess-rises"] == 1
     assert effects["unitmem.excess-last"] == pytest.approx(0.25)
     assert effects["unitmem.trained"] == pytest.approx(0.275)
     assert (table["series"] == "unit").sum() == 3 * 4 * UNITS
 
 
+def test_intervals_of_units_come_from_resampled_points(desk):
+    table, findings = unitmem(desk("unitmem"), [0.7] * 4, [0.5] * 4, 0.4).analyse(threshold=0.5)
+    # Replicates of one seed's layer have 0.005, of its 90th percentile three times as much; three seeds share it.
+    half = 1.96 * 0.005 / 3**0.5
+    for name, expected in (
+        ("candidate", half),
+        ("90th percentile minus threshold", 3 * half),
+        ("excess", half * 1.5**0.5),
+    ):
+        width = (series(table, name, "high") - series(table, name, "low")) / 2
+        assert width.mean() == pytest.approx(expected, rel=0.3), name
+    row = told("unitmem", findings).set_index("claim").loc["unitmem.everywhere"]
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(3 * half, rel=0.5)
+
+
 def test_units_that_answer_to_external_images_alike_show_no_excess(desk):
     _, findings = unitmem(desk("unitmem"), [0.7, 0.7, 0.6, 0.5], [0.7, 0.7, 0.6, 0.5], 0.9).analyse(threshold=0.95)
     said = verdicts("unitmem", findings)
-    assert said["unitmem.excess"] == said["unitmem.excess-last"] == "inconclusive"
+    assert said["unitmem.excess"] == said["unitmem.excess-last"] == said["unitmem.excess-rises"] == "inconclusive"
     assert said["unitmem.trained"] == said["unitmem.rises"] == said["unitmem.everywhere"] == "refuted"
 
 
 SSL = {"unitmem": [0.6, 0.6, 0.6, 0.6], "classmem": [0.2, 0.2, 0.2, 0.2], "classmem_shuffled": [0.15] * 4}
 SUPERVISED = {"unitmem": [0.5, 0.5, 0.45, 0.4], "classmem": [0.2, 0.4, 0.5, 0.7], "classmem_shuffled": [0.15] * 4}
+UNTRAINED = {
+    "simclr": {"unitmem": [0.5] * 4, "classmem": [0.3] * 4, "classmem_shuffled": [0.15] * 4},
+    "supervised": {"unitmem": [0.45] * 4, "classmem": [0.3] * 4, "classmem_shuffled": [0.15] * 4},
+}
 
 
 def contrast(desk, first, second, *, seeds=3):
     for name, means in (("simclr", first), ("supervised", second)):
         for seed in range(seeds):
-            # Other groups have other values, which this experiment must not read.
-            planted = {
-                metric: {"candidate": means[metric], "independent": [0.9] * 4, "external": [0.9] * 4}
-                for metric in METRICS
-            }
-            units, replicates = unit_files(planted, seed=seed + 10 * (name == "simclr"))
-            desk.add(name, seed, units=units, replicates=replicates)
+            files = {}
+            for prefix, about, start in (("", means, 0), ("untrained_", UNTRAINED[name], 50)):
+                # Other groups have other values, which this experiment must not read.
+                planted = {
+                    metric: {"candidate": values, "independent": [0.9] * 4, "external": [0.9] * 4}
+                    for metric, values in about.items()
+                }
+                units, replicates = unit_files(planted, seed=start + seed + 10 * (name == "simclr"))
+                files |= {f"{prefix}units": units, f"{prefix}replicates": replicates}
+            desk.add(name, seed, **files)
     return desk
 
 
@@ -339,12 +387,15 @@ def test_planted_images_and_classes_come_out(desk):
         np.testing.assert_allclose(series(mine, "UnitMem"), means["unitmem"])
         np.testing.assert_allclose(series(mine, "ClassMem"), means["classmem"])
         np.testing.assert_allclose(series(mine, "ClassMem, shuffled labels"), means["classmem_shuffled"])
+        for label, metric in (("UnitMem, untrained", "unitmem"), ("ClassMem, untrained", "classmem")):
+            np.testing.assert_allclose(series(mine, label), UNTRAINED[name][metric])
         units = mine[mine["series"] == "unit"]
         assert set(units["layer"]) == {"1", "4"} and len(units) == 3 * 2 * UNITS
     assert set(verdicts("ssl_vs_supervised", findings).values()) == {"supported"}
     effects = told("ssl_vs_supervised", findings).set_index("claim")["effect"]
     expected = {"ssl-images": 0.4, "supervised-classes": 0.3, "classes-rise": 1, "interaction": 0.7}
     expected |= {"interaction-depth": 0.6, "beyond-sampling": 0.5}
+    expected |= {"ssl-training": 0.2, "supervised-training": 0.45}
     for claim, value in expected.items():
         assert effects[f"ssl_vs_supervised.{claim}"] == pytest.approx(value)
 
@@ -359,12 +410,12 @@ def test_exchanged_encoders_refute(desk):
 # --- atypicality ------------------------------------------------------------------------------------------------------
 
 
-def atypicality(desk, *, candidate=0.8, external=0.0, owners=True, sharp=("candidate",), seeds=3):
+def atypicality(desk, *, candidate=0.8, external=0.0, owners=("candidate",), sharp=("candidate",), seeds=3):
     """Candidates' and external images' rank correlation of atypicality and last-layer SSLMem are planted.
 
     Args:
         candidate, external: correlations, of one value or of one a seed.
-        owners: units that memorize more belong to more memorized points; else to any.
+        owners: groups whose units that memorize more belong to more memorized points; else to any.
         sharp: groups on whose most memorized points units answer to a single image.
     """
     for seed in range(seeds):
@@ -390,30 +441,42 @@ def atypicality(desk, *, candidate=0.8, external=0.0, owners=True, sharp=("candi
                     }
                 )
             )
-        order = last[last["group"] == "candidate"]["sslmem"].sort_values().index.to_numpy()
-        strength = np.sort(rng.random(UNITS))
-        units = pd.DataFrame({"layer": np.repeat(NUMBERED, UNITS), "unit": np.tile(np.arange(UNITS), 4)})
-        units = units.assign(group="candidate", unitmem=np.tile(strength, 4))
-        held = np.sort(rng.choice(POINTS, UNITS)) if owners else rng.choice(POINTS, UNITS)
-        # Earlier layers say the opposite, and a dead unit of the last layer has no owner.
-        units["owner"] = np.concatenate([np.tile(order[::-1][held], 3), order[held]])
-        units.loc[units.index[-UNITS], "owner"] = -1
-        outside = units.assign(group="external", owner=200, unitmem=0.99)
+        held = [owned(last[last["group"] == group], group, group in owners, rng) for group in about]
         measures = measured(last, sharp, rng)
         files = {"points": points, "atypicality": pd.concat(tables, ignore_index=True), "measures": measures}
-        desk.add("simclr", seed, units=pd.concat([units, outside], ignore_index=True), **files)
+        desk.add("simclr", seed, units=pd.concat(held, ignore_index=True), **files)
     return desk
 
 
+def owned(mine, group, follows, rng):
+    """Units of a group and their owners; one owner may have several."""
+    order = mine["sslmem"].sort_values().index.to_numpy()
+    strength = np.sort(rng.random(UNITS))
+    units = pd.DataFrame({"layer": np.repeat(NUMBERED, UNITS), "unit": np.tile(np.arange(UNITS), 4)})
+    units = units.assign(group=group, unitmem=np.tile(strength, 4))
+    held = np.sort(rng.choice(POINTS, UNITS)) if follows else rng.choice(POINTS, UNITS)
+    # Earlier layers say the opposite, and a dead unit of the last layer has no owner.
+    units["owner"] = np.concatenate([np.tile(order[::-1][held], 3), order[held]])
+    units.loc[units.index[-UNITS], "owner"] = -1
+    return units
+
+
 def measured(last, sharp, rng):
-    """Views of every unit: even on all points but one of the most memorized in each sharp group."""
+    """Views of every unit: even on all points but one of the most memorized in each sharp group.
+
+    So on the half of the draws that did not choose those points; on the other half all is the other way round.
+    """
     arrays = {"points": last.index.to_numpy(), "groups": last["group"].to_numpy(str), "layers": np.array(LAYERS)}
     for layer in NUMBERED:
-        views = 0.5 + 0.02 * rng.random((len(last), UNITS))
-        for group in sharp:
+        views = 0.5 + 0.02 * rng.random((len(last), 2, UNITS))
+        for group in ("candidate", "external"):
             mine = last.reset_index()
-            best = mine[mine["group"] == group].nlargest(SIZE, "sslmem").index.to_numpy()
-            views[rng.choice(best, UNITS), np.arange(UNITS)] = 3.0
+            mine = mine[mine["group"] == group]
+            best = mine.nlargest(SIZE, "sslmem_choose").index.to_numpy()
+            worst = mine.nsmallest(SIZE, "sslmem_choose").index.to_numpy()
+            views[rng.choice(worst, UNITS), 0, np.arange(UNITS)] = 9.0
+            if group in sharp:
+                views[rng.choice(best, UNITS), 1, np.arange(UNITS)] = 3.0
         arrays[f"views/{layer}"] = views
     return arrays
 
@@ -432,11 +495,22 @@ def test_planted_rank_correlations_come_out(desk):
     assert rho["candidate"] == pytest.approx(np.mean(expected["candidate"])) and rho["candidate"] > 0.6
     assert rho["external"] == pytest.approx(np.mean(expected["external"])) and abs(rho["external"]) < 0.2
     assert set(verdicts("atypicality", findings).values()) == {"supported"}
-    effects = told("atypicality", findings).set_index("claim")["effect"]
+    rows = told("atypicality", findings).set_index("claim")
+    effects = rows["effect"]
     assert effects["atypicality.owners"] > 0.95 and effects["atypicality.top-owners"] > 0.1
+    assert effects["atypicality.owners-excess"] > 0.5 and effects["atypicality.top-owners-excess"] > 0.1
+    # A row an owner, however many units are its own.
+    units = inputs.tables("units", "simclr")[0]
+    held = units[(units["group"] == "candidate") & (units["layer"] == "4") & (units["owner"] >= 0)]["owner"]
+    for claim in ("owners", "owners-excess"):
+        assert rows.loc[f"atypicality.{claim}", "n"] == held.nunique() < len(held)
+    for claim in ("top-owners", "top-owners-excess"):
+        assert rows.loc[f"atypicality.{claim}", "n"] == held.tail(round(0.1 * len(held))).nunique()
     # One point at 3, the others at 0.51, is a UnitMem of 0.71; without it there is next to none.
     np.testing.assert_allclose(series(table, "most memorized"), 0.71, atol=0.02)
     np.testing.assert_allclose(series(table, "least memorized"), 0.015, atol=0.01)
+    for name in ("most, external", "least, external"):
+        np.testing.assert_allclose(series(table, name), 0.015, atol=0.01)
     assert list(series(table, "most memorized").index) == list(NUMBERED)
 
 
@@ -447,11 +521,29 @@ def test_typical_images_refute(desk):
 
 
 def test_a_correlation_that_external_images_show_too_is_no_excess(desk):
-    kept = atypicality(desk("atypicality"), candidate=0.8, external=0.8, owners=False, sharp=("candidate", "external"))
-    said = verdicts("atypicality", kept.analyse()[1])
+    kept = atypicality(desk("atypicality"), candidate=0.8, external=0.8, owners=(), sharp=("candidate", "external"))
+    table, findings = kept.analyse()
+    np.testing.assert_allclose(series(table, "most, external"), 0.71, atol=0.02)
+    np.testing.assert_allclose(series(table, "least, external"), 0.015, atol=0.01)
+    said = verdicts("atypicality", findings)
     assert said["atypicality.correlation"] == said["atypicality.units"] == "supported"
     assert said["atypicality.correlation-excess"] == said["atypicality.units-excess"] == "inconclusive"
     assert said["atypicality.owners"] == "inconclusive"
+
+
+def test_owners_that_external_images_have_too_are_no_excess(desk):
+    _, findings = atypicality(desk("atypicality"), owners=("candidate", "external")).analyse()
+    rows = told("atypicality", findings).set_index("claim")
+    assert rows.loc["atypicality.owners", "verdict"] == rows.loc["atypicality.top-owners", "verdict"] == "supported"
+    assert rows.loc["atypicality.owners-excess", "verdict"] == "inconclusive"
+    assert abs(rows.loc["atypicality.owners-excess", "effect"]) < 0.02
+
+
+def test_owners_among_external_images_alone_refute_an_excess(desk):
+    _, findings = atypicality(desk("atypicality"), owners=("external",)).analyse()
+    said = verdicts("atypicality", findings)
+    assert said["atypicality.owners"] == said["atypicality.top-owners"] == "inconclusive"
+    assert said["atypicality.owners-excess"] == said["atypicality.top-owners-excess"] == "refuted"
 
 
 def test_rank_correlations_have_intervals_between_minus_one_and_one(desk):
@@ -463,12 +555,17 @@ def test_rank_correlations_have_intervals_between_minus_one_and_one(desk):
 
 
 def test_the_most_and_least_memorized_candidates_are_named_in_order(desk):
-    table, _ = atypicality(desk("atypicality")).analyse()
+    kept = atypicality(desk("atypicality"))
+    table, _ = kept.analyse()
     points = table[table["series"] == "point"]
     assert len(points) == 3 * POINTS
-    for _, run in points.groupby("run"):
-        named = run[run["place"] != ""].set_index("place")["sslmem"]
-        best = run["sslmem"].sort_values(ascending=False).to_numpy()
+    inputs = Inputs(kept.runs, kept.files).tables("points", "simclr")
+    for scored, (_, run) in zip(inputs, points.groupby("run"), strict=True):
+        named = run[run["place"] != ""].set_index("place")["point"]
+        # As chosen: on the first half of the draws.
+        mine = scored[(scored["layer"] == "4") & (scored["group"] == "candidate")]
+        best = mine.sort_values("sslmem_choose", ascending=False)["point"].to_numpy()
+        assert len(named) == 2 * SIZE
         assert [named[f"most {i}"] for i in range(SIZE)] == best[:SIZE].tolist()
         assert [named[f"least {i}"] for i in range(SIZE)] == best[::-1][:SIZE].tolist()
 
@@ -476,12 +573,16 @@ def test_the_most_and_least_memorized_candidates_are_named_in_order(desk):
 # --- interventions ----------------------------------------------------------------------------------------------------
 
 
-def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4):
-    """Outcomes whose arms get points right at planted rates; a task with fewer test points is padded with False."""
+def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4, alike=False):
+    """Outcomes whose arms get points right at planted rates; a task with fewer test points is padded with False.
+
+    Args:
+        alike: all seeds have the same outcomes.
+    """
     tests = tests or {"seen": 300, "unseen": 200}
     fractions = (0.1, 0.2)
     for seed in range(seeds):
-        rng = np.random.default_rng([10, seed])
+        rng = np.random.default_rng([10, 0 if alike else seed])
         rows = []
         for task, n in tests.items():
             hard = rng.random(n)
@@ -517,9 +618,10 @@ def test_planted_costs_of_pruning_come_out(desk):
         trials = mine.loc[["random trial"], "value"]
         assert len(trials) == 3 * 4 and trials.mean() == pytest.approx(mine.loc["random", "value"])
     rows = told("pruning", findings)
-    assert set(rows["subject"]) == {"simclr on seen", "simclr on unseen"} and len(rows) == 4
+    assert set(rows["subject"]) == {f"simclr on {task}, mean over fractions" for task in ("seen", "unseen")}
+    assert len(rows) == 4
     assert (rows["verdict"] == "supported").all()
-    assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen"] == 200
+    assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen, mean over fractions"] == 200
     for claim, effect in (("pruning.top", 0.1), ("pruning.low", 0.08)):
         np.testing.assert_allclose(rows.loc[rows["claim"] == claim, "effect"], effect, atol=0.03)
 
@@ -534,14 +636,34 @@ def test_pruning_that_is_all_one_gives_no_verdict(desk):
     assert (told("pruning", findings)["verdict"] == "inconclusive").all()
 
 
-def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2)):
+INTERVENTIONS = {
+    "pruning": lambda desk, seeds: pruning(
+        desk, {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88}, seeds=seeds, alike=True
+    ),
+    "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds, alike=True),
+}
+
+
+@pytest.mark.parametrize("kind", list(INTERVENTIONS))
+def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_those(desk, tmp_path, kind):
+    one, many = (INTERVENTIONS[kind](Desk(tmp_path / str(seeds), kind), seeds).analyse() for seeds in (1, 5))
+    a, b = (told(kind, findings).set_index(["claim", "n"]).drop_duplicates() for _, findings in (one, many))
+    assert (b["high"] > b["low"]).all()
+    np.testing.assert_allclose(b[["effect", "low", "high"]], a[["effect", "low", "high"]])
+    columns = ["value", "low", "high"]
+    a, b = (table.dropna(subset=["low"]).reset_index(drop=True)[columns] for table, _ in (one, many))
+    np.testing.assert_allclose(b, a)
+
+
+def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2), alike=False, agree=()):
+    """Outcomes of planted rates; in the seeds that ``agree`` the layers chosen are the last ones."""
     for seed in range(seeds):
-        rng = np.random.default_rng([11, seed])
+        rng = np.random.default_rng([11, 0 if alike else seed])
         hard = rng.random(300)
         arms = [("head", 0, "", 0.6)]
         for k in counts:
             arms += [
-                ("increment", k, " ".join(NUMBERED[1 : 1 + k]), increment),
+                ("increment", k, " ".join(NUMBERED[-k:] if seed in agree else NUMBERED[1 : 1 + k]), increment),
                 ("last", k, " ".join(NUMBERED[-k:]), last),
             ]
         outcomes = {"by": np.array([a[0] for a in arms]), "count": np.array([a[1] for a in arms])}
@@ -556,13 +678,19 @@ def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2)):
 def test_planted_gains_of_fine_tuning_come_out(desk, rates, said):
     table, findings = finetuning(desk("finetuning"), *rates).analyse()
     rows = told("finetuning", findings)
-    assert rows["subject"].tolist() == ["simclr, k = 1", "simclr, k = 2"]
+    assert rows["subject"].tolist() == [f"simclr, k = {k}, choices differ in 3 of 3 seeds" for k in (1, 2)]
     assert (rows["verdict"] == said).all() and (rows["n"] == 300).all() and (rows["seeds"] == 3).all()
     np.testing.assert_allclose(rows["effect"], rates[0] - rates[1], atol=0.03)
     for name, rate in (("head", 0.6), ("increment", rates[0]), ("last", rates[1])):
         np.testing.assert_allclose(table.loc[table["series"] == name, "value"], rate, atol=0.06)
     chosen = table[(table["series"] == "last") & (table["count"] == 2)]["layers"].iloc[0]
     assert [re.findall(r"\d+", seed) for seed in chosen.split(" | ")] == [["3", "4"]] * 3
+
+
+def test_how_many_seeds_chose_other_than_the_last_layers_is_said(desk):
+    _, findings = finetuning(desk("finetuning"), 0.8, 0.7, seeds=4, agree=(0, 2, 3)).analyse()
+    subjects = told("finetuning", findings)["subject"].tolist()
+    assert subjects == [f"simclr, k = {k}, choices differ in 1 of 4 seeds" for k in (1, 2)]
 
 
 def test_one_seed_that_fine_tunes_one_layer_is_drawn(desk, tmp_path, images):

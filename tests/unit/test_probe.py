@@ -64,7 +64,7 @@ def test_training_images_of_a_probe_are_none_of_the_excluded():
 def test_too_many_training_images_are_an_input_error():
     part = Part(np.zeros((50, 1, 1, 1), dtype=np.uint8), np.arange(50))
     assert len(probe.draw_training(part, images=40, exclude=np.arange(10), dataset="d", seed=0).labels) == 40
-    with pytest.raises(InputError, match="41 labelled images asked for, 40 left in d; ask for fewer"):
+    with pytest.raises(InputError, match="41 labelled images asked for, 40 of d are in no group"):
         probe.draw_training(part, images=41, exclude=np.arange(10), dataset="d", seed=0)
 
 

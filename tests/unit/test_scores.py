@@ -22,7 +22,7 @@ def measures(sizes, *, seed=0, labels=None):
         "features": rng.normal(size=(n, 4)).astype(np.float32),
     }
     for name, units in (("1", 3), ("2", 5)):
-        arrays[f"views/{name}"] = rng.random((n, units)).astype(np.float32)
+        arrays[f"views/{name}"] = rng.random((n, 2, units)).astype(np.float32)
         arrays[f"plain/{name}"] = rng.random((n, units)).astype(np.float32)
     return arrays
 
@@ -81,16 +81,17 @@ def test_units_are_scored_in_each_group_apart():
     rows = m["groups"] == "external"
     mine = table[(table["group"] == "external") & (table["layer"] == "2")]
     assert mine["unit"].tolist() == list(range(5))
-    np.testing.assert_allclose(mine["unitmem"], unitmem(m["views/2"][rows]))
-    np.testing.assert_allclose(mine["unitmem_median"], unitmem(m["views/2"][rows], others="median"))
+    views = m["views/2"][rows].mean(axis=1)
+    np.testing.assert_allclose(mine["unitmem"], unitmem(views))
+    np.testing.assert_allclose(mine["unitmem_median"], unitmem(views, others="median"))
     np.testing.assert_allclose(mine["classmem"], classmem(m["plain/2"][rows], m["labels"][rows]))
-    assert mine["owner"].tolist() == m["points"][rows][m["views/2"][rows].argmax(axis=0)].tolist()
-    np.testing.assert_allclose(mine["activation"], m["views/2"][rows].mean(axis=0), rtol=1e-6)
+    assert mine["owner"].tolist() == m["points"][rows][views.argmax(axis=0)].tolist()
+    np.testing.assert_allclose(mine["activation"], views.mean(axis=0), rtol=1e-6)
 
 
 def test_a_dead_unit_has_no_owner():
     m = measures(SIZES)
-    m["views/1"][:, 1] = 0
+    m["views/1"][:, :, 1] = 0
     table = scores.unit_scores(m, shuffles=1, seed=0)
     dead = table[(table["layer"] == "1") & (table["unit"] == 1)]
     assert (dead["owner"] == -1).all() and (dead["unitmem"] == 0).all() and len(dead) == 3
@@ -108,12 +109,12 @@ def test_groups_are_compared_at_equal_sizes():
     sizes = {"candidate": 30, "independent": 12, "external": 30}
     m = measures(sizes)
     m["views/1"][:] = 0.5
-    m["views/1"][[0, 30, 42], 0] = 1.0
+    m["views/1"][[0, 30, 42], :, 0] = 1.0
     table = scores.unit_scores(m, shuffles=1, seed=0)
     unit = table[(table["layer"] == "1") & (table["unit"] == 0)].set_index("group")["unitmem"]
     assert unit["independent"] == pytest.approx((1 - 0.5) / (1 + 0.5))
     counted = scores.unit_replicates(m, replicates=3, seed=0)
-    assert counted["means"].shape == (3, 2, 3, 3)
+    assert counted["means"].shape == (3, 2, 3, 4)
 
 
 def test_a_larger_group_is_cut_without_regard_to_the_order_of_its_points():
@@ -132,26 +133,40 @@ def test_scores_of_units_are_a_function_of_their_seed():
     pd.testing.assert_series_equal(a["classmem"], c["classmem"])
 
 
-def test_replicates_are_layer_means_over_resampled_points():
+def test_replicates_hold_means_and_90th_percentiles_of_layers_over_resampled_points():
     m = measures(SIZES, labels=np.arange(43) % 3)
     out = scores.unit_replicates(m, replicates=200, seed=0)
     assert out["layers"].tolist() == ["1", "2"]
     assert out["groups"].tolist() == ["candidate", "independent", "external"]
     means = out["means"]
-    assert means.shape == (200, 2, 3, 3) and np.isfinite(means).all()
+    assert scores.METRICS == ("unitmem", "unitmem_top", "classmem", "classmem_shuffled")
+    assert means.shape == (200, 2, 3, 4) and np.isfinite(means).all()
     rows = m["groups"] == "candidate"
-    full = unitmem(m["views/2"][rows]).mean()
+    values = unitmem(m["views/2"][rows].mean(axis=1))
+    full = values.mean()
     # A maximum over a resample is at most the maximum, so the replicates lie around the value or below.
     assert abs(means[:, 1, 0, 0].mean() - full) < 0.1 and means[:, 1, 0, 0].std() > 0
+    assert abs(means[:, 1, 0, 1].mean() - np.quantile(values, 0.9)) < 0.1 and means[:, 1, 0, 1].std() > 0
+    assert (means[:, :, :, 1] > means[:, :, :, 0]).all()
     again = scores.unit_replicates(m, replicates=200, seed=0)["means"]
     assert np.array_equal(means, again)
+
+
+def test_the_90th_percentile_of_replicates_is_that_of_the_units():
+    m = measures(SIZES)
+    # Three units of twenty answer, all alike: so the 90th percentile is their value, and the mean 3 / 20 of it.
+    m["views/2"] = np.zeros((43, 2, 20), dtype=np.float32)
+    m["views/2"][:, :, :3] = (np.arange(43) % 2)[:, None, None]
+    means = scores.unit_replicates(m, replicates=30, seed=0)["means"][:, 1]
+    np.testing.assert_allclose(means[..., 0], means[..., 1] * 3 / 20)
+    assert (means[..., 1] > 0).all()
 
 
 def test_replicates_of_identical_points_are_exact():
     m = measures(SIZES)
     m["views/1"][:] = 0.25
     means = scores.unit_replicates(m, replicates=5, seed=0)["means"]
-    assert (means[:, 0, :, 0] == 0).all() and (means[:, 1, :, 0] > 0).all()
+    assert (means[:, 0, :, :2] == 0).all() and (means[:, 1, :, :2] > 0).all()
 
 
 def test_a_resample_that_holds_a_single_class_does_not_end_the_run():
@@ -166,7 +181,7 @@ def test_pruning_and_fine_tuning_read_candidates_and_crossed_increments_from_the
     units = scores.unit_scores(m, shuffles=1, seed=0)
     by_layer = scores.by_layer(units)
     assert list(by_layer) == ["1", "2"]
-    np.testing.assert_allclose(by_layer["2"], unitmem(m["views/2"][m["groups"] == "candidate"]))
+    np.testing.assert_allclose(by_layer["2"], unitmem(m["views/2"][m["groups"] == "candidate"].mean(axis=1)))
     points = pd.DataFrame(
         {
             "point": [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4],

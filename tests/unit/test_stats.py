@@ -24,15 +24,21 @@ def noiseless(values):
     return Estimate(np.asarray(np.mean(values)), nested, np.full(len(nested), np.mean(values)), len(values))
 
 
-def test_an_estimate_is_sliced_mapped_and_subtracted_with_its_replicates():
+def test_an_estimate_is_sliced_mapped_added_and_subtracted_with_its_replicates():
     rng = np.random.default_rng(0)
     a = Estimate(np.arange(3.0), rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), 4, limit=9)
-    b = Estimate(np.ones(3), rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), 4)
+    b = Estimate(np.ones(3), rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), 4, limit=2)
     gap = a - b
     np.testing.assert_array_equal(gap.value, [-1, 0, 1])
     np.testing.assert_array_equal(gap.nested, a.nested - b.nested)
     np.testing.assert_array_equal(gap.fixed, a.fixed - b.fixed)
-    assert gap.seeds == 4 and gap.limit == np.inf
+    assert gap.seeds == 4 and gap.limit == 9 + 2
+    total = a + b
+    np.testing.assert_array_equal(total.value, [1, 2, 3])
+    np.testing.assert_array_equal(total.nested, a.nested + b.nested)
+    np.testing.assert_array_equal(total.fixed, a.fixed + b.fixed)
+    assert total.seeds == 4 and total.limit == 9 + 2
+    assert (a - gap.map(np.negative)).limit == np.inf
     part = a[1:]
     assert part.value.tolist() == [1, 2] and (part.seeds, part.limit) == (4, 9)
     np.testing.assert_array_equal(part.nested, a.nested[:, 1:])
@@ -137,6 +143,39 @@ def test_z_is_the_value_in_standard_errors():
     assert noiseless([1.0, 2.0, 3.0]).z() == pytest.approx(2 * np.sqrt(3), rel=1e-3)
 
 
+def test_confidence_is_that_of_students_t_and_agrees_with_the_interval():
+    for values in ([0.3, 0.1, 0.8], [-1.0, -2.0, 0.5, 0.1], [1.0, 2.0]):
+        estimate = noiseless(values)
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        expected = norm.ppf(t.cdf(np.mean(values) / error, len(values) - 1))
+        assert estimate.confidence() == pytest.approx(expected, abs=1e-3)
+        # At a level of 2 c - 1 the interval just touches 0.
+        sure = norm.cdf(abs(float(estimate.confidence())))
+        low, high = estimate.interval(2 * sure - 1)
+        assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6)
+    estimate = Estimate(np.array([3.0, -1.0, 0.0]), spread_out(0, 0, 0), spread_out(1.5, 0.25, 1.0), 1)
+    np.testing.assert_allclose(estimate.confidence(), [2.0, -4.0, 0.0], rtol=1e-6, atol=1e-12)
+
+
+def test_confidence_tells_few_degrees_of_freedom_from_many():
+    # The same z of 3, known from two seeds' difference alone and from points alone.
+    few = noiseless([1.0, 2.0])
+    many = Estimate(np.asarray(3.0), np.zeros(20001), spread_out(1.0)[:, 0], 1)
+    assert few.z() == pytest.approx(3, rel=1e-2) and many.z() == pytest.approx(3)
+    assert few.confidence() == pytest.approx(norm.ppf(t.cdf(3, 1)), abs=1e-2) and many.confidence() == pytest.approx(3)
+
+
+def test_confidence_still_orders_what_no_tail_can_hold():
+    estimate = Estimate(np.array([20.0, 9.0, 12.0, 50.0, 60.0]), *[spread_out(1, 1, 1, 1, 1)] * 2, 1)
+    assert np.argsort(estimate.confidence()).tolist() == [1, 2, 0, 3, 4]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_values_without_error_are_wholly_sure_or_know_nothing(seeds):
+    still = np.zeros((50, 3))
+    assert Estimate(np.array([0.0, 2.0, -2.0]), still, still, seeds).confidence().tolist() == [0.0, np.inf, -np.inf]
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_value_without_error_is_infinitely_certain_unless_it_is_zero(seeds):
     still = np.zeros((50, 3))
@@ -197,6 +236,78 @@ def test_bootstrap_is_a_function_of_its_seed():
     a, b, c = (bootstrap(samples, mean, replicates=20, seed=s) for s in (5, 5, 6))
     assert np.array_equal(a.nested, b.nested) and np.array_equal(a.fixed, b.fixed)
     assert not np.array_equal(a.nested, c.nested) and not np.array_equal(a.fixed, c.fixed)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_seeds_that_share_their_points_are_no_surer_of_them_than_one_is(seeds):
+    x = np.random.default_rng(11).normal(size=150)
+    one = bootstrap([{"x": x}], mean, replicates=2000, seed=0, shared=True)
+    many = bootstrap([{"x": x}] * seeds, mean, replicates=2000, seed=0, shared=True)
+    np.testing.assert_allclose(many.fixed, one.fixed, atol=1e-12)
+    np.testing.assert_allclose(many.nested, one.fixed, atol=1e-12)
+    assert many.fixed.var() == pytest.approx(x.var() / 150, rel=0.1)
+    assert many.spread()[0] == pytest.approx(one.spread()[0])
+    np.testing.assert_allclose(many.interval(), one.interval())
+    apart = bootstrap([{"x": x}] * seeds, mean, replicates=2000, seed=0)
+    assert apart.fixed.var() == pytest.approx(x.var() / 150 / seeds, rel=0.1)
+
+
+def test_shared_points_with_noise_of_seeds_add_both():
+    # Points have a part in common to all seeds and one of each seed; seeds have shifts.
+    rng = np.random.default_rng(12)
+    common, own = 2 * rng.normal(size=100), rng.normal(size=(4, 100))
+    samples = [{"x": shift + common + mine} for shift, mine in zip((-1.0, 0.0, 1.0, 3.0), own, strict=True)]
+    estimate = bootstrap(samples, mean, replicates=4000, seed=0, shared=True)
+    means = np.array([s["x"].mean() for s in samples])
+    points = (common + own.mean(axis=0)).var() / 100
+    assert estimate.fixed.var() == pytest.approx(points, rel=0.1)
+    assert estimate.nested.var() == pytest.approx(means.var() / 4 + points, rel=0.1)
+    assert estimate.spread()[0] ** 2 == pytest.approx(points + means.var(ddof=1) / 4, rel=0.1)
+
+
+def test_shared_resamples_keep_a_point_together_in_all_seeds():
+    # What one seed has more of in a point another has less of: alike resampled they cancel, apart they don't.
+    x = np.random.default_rng(13).normal(size=80)
+    samples = [{"x": x}, {"x": -x}]
+    together = bootstrap(samples, mean, replicates=100, seed=0, shared=True)
+    assert abs(together.fixed).max() < 1e-12
+    assert bootstrap(samples, mean, replicates=100, seed=0).fixed.std() > 0.01
+
+
+def test_nest_pairs_replicates_of_shared_points_and_no_others():
+    row = np.random.default_rng(14).normal(size=3000)
+    replicates, values = np.stack([row] * 5), np.zeros(5)
+    shared = nest(values, replicates, seed=0, shared=True)
+    np.testing.assert_allclose(shared.nested, row - row.mean(), atol=1e-12)
+    np.testing.assert_allclose(shared.fixed, row - row.mean(), atol=1e-12)
+    apart = nest(values, replicates, seed=0)
+    assert apart.nested.var() == pytest.approx(row.var() / 5, rel=0.1)
+    # Seeds are drawn all the same.
+    values = np.array([0.0, 1.0, 2.0])
+    drawn = nest(values, np.broadcast_to(values[:, None], (3, 3000)), seed=0, shared=True)
+    assert drawn.nested.var() == pytest.approx(values.var() / 3, rel=0.1) and drawn.fixed.var() == 0
+
+
+def test_an_estimate_of_one_seed_is_the_same_shared_or_not():
+    x = np.random.default_rng(15).normal(size=40)
+    a, b = (bootstrap([{"x": x}], mean, replicates=60, seed=3, shared=shared) for shared in (False, True))
+    assert np.array_equal(a.fixed, b.fixed)
+    np.testing.assert_allclose(a.interval(), b.interval())
+
+
+def false_verdicts_on_the_same_points(*, shared, seeds=4, points=60, batches=15, size=200):
+    rng = np.random.default_rng(16)
+    said = []
+    for batch in range(batches):
+        drawn = rng.normal(size=(points, size)) + 0.5 * rng.normal(size=(seeds, points, size))
+        low, high = bootstrap([{"x": x} for x in drawn], mean, replicates=200, seed=batch, shared=shared).interval()
+        said.append((low > 0) | (high < 0))
+    return np.concatenate(said).mean()
+
+
+def test_points_all_seeds_share_give_false_verdicts_unless_they_are_resampled_alike():
+    assert false_verdicts_on_the_same_points(shared=True) < 0.08
+    assert false_verdicts_on_the_same_points(shared=False) > 0.15
 
 
 def false_verdicts(seeds, *, between, within, points=60, batches=20, size=200):

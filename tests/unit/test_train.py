@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from memloc import checkpoint, train
+from memloc.augment import RECIPES, UNIFORMS, augment
 from memloc.errors import InputError
 
 
@@ -24,6 +25,12 @@ def run(tmp_path, toy, settings, description):
 
 def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def same_weights(a, b):
+    """Without the statistics of batch norms, which aren't learnt."""
+    pairs = zip(a.named_parameters(), b.named_parameters(), strict=True)
+    return all(n == m and torch.equal(x, y) for (n, x), (m, y) in pairs)
 
 
 class Killed(BaseException):
@@ -120,14 +127,77 @@ def test_untrained_is_fs_start_and_g_starts_elsewhere(run, monkeypatch):
     untrained, records = run(role="untrained")
     assert records == [] and not untrained.training
     f, g = (train.build("resnet9", 0.0625, seed=0, role=role) for role in ("f", "g"))
-    assert same(untrained, f) and not same(f, g)
+    assert same_weights(untrained, f) and not same_weights(f, g)
     starts = []
     original = train.build
     monkeypatch.setattr(train, "build", lambda *a, **k: starts.append(original(*a, **k)) or starts[-1])
     kill_in(monkeypatch, 1)
     with pytest.raises(Killed):
         run(role="f")
-    assert same(starts[0], untrained)
+    assert same_weights(starts[0], untrained)
+
+
+def normalised(encoder, x):
+    """What each batch norm puts out, by name, one row a channel."""
+    seen = {}
+    hooks = [
+        module.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.transpose(0, 1).flatten(1)}))
+        for name, module in encoder.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    ]
+    with torch.no_grad():
+        encoder(x)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def views_of(images, normalise, *, copies, seed):
+    rng = torch.Generator().manual_seed(seed)
+    u = torch.rand(copies * len(images), UNIFORMS, generator=rng)
+    pixels = torch.from_numpy(images).float().div(255).repeat(copies, 1, 1, 1)
+    return normalise(augment(pixels, u, RECIPES["normal"]))
+
+
+def test_an_untrained_encoder_has_the_statistics_of_its_views(run, toy, normalise):
+    images, labels = toy(200)
+    encoder, _ = run(role="untrained", data=(images, labels))
+    x = views_of(images, normalise, copies=5, seed=99)
+    out = normalised(encoder, x)
+    assert len(out) == 8
+    for name, rows in out.items():
+        assert rows.mean(dim=1).abs().max() < 0.15, name
+        assert rows.var(dim=1).min() > 0.7 and rows.var(dim=1).max() < 1.4, name
+    # Those it starts from are far from that.
+    start = train.build("resnet9", 0.0625, seed=0, role="untrained").eval()
+    assert max(float((rows.var(dim=1) - 1).abs().max()) for rows in normalised(start, x).values()) > 0.5
+
+
+def test_statistics_of_an_untrained_encoder_are_those_of_views_and_not_of_plain_images(run, toy, normalise):
+    images, labels = toy(200)
+    images = np.full_like(images, 255)  # Plain, every image is white; only jitter and crops' edges make a difference.
+    encoder, _ = run(role="untrained", data=(images, labels))
+    expected = encoder.block1.conv(views_of(images, normalise, copies=5, seed=98)).transpose(0, 1).flatten(1)
+    plain = encoder.block1.conv(normalise(torch.from_numpy(images).float().div(255))).transpose(0, 1).flatten(1)
+    got, scale = encoder.block1.norm.running_mean, expected.std(dim=1)
+    assert ((got - expected.mean(dim=1)).abs() < 0.15 * scale).all()
+    assert ((got - plain.mean(dim=1)).abs() > 0.2 * scale).any()
+
+
+def test_an_untrained_encoder_is_the_same_every_time(run, tmp_path):
+    a, _ = run(role="untrained", folder=tmp_path / "a")
+    torch.manual_seed(12345)
+    torch.rand(7)
+    b, _ = run(role="untrained", folder=tmp_path / "b")
+    c, _ = run(role="untrained", seed=1)
+    assert same(a, b) and not same(a, c)
+
+
+def test_an_untrained_encoder_of_another_framework_or_length_of_training_is_the_same(run):
+    a, _ = run(role="untrained")
+    b, _ = run(role="untrained", framework="supervised")
+    c, _ = run(role="untrained", recipe={"epochs": 9})
+    assert same(a, b) and same(a, c)
 
 
 def test_encoders_come_back_in_eval_mode(run):

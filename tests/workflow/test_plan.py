@@ -14,12 +14,12 @@ RULES = sorted((ROOT / "rules").glob("*.smk"))
 DEFAULT_JOBS = {
     "prepare_dataset": 2,
     "make_splits": 3,
-    # simclr f, g and untrained, supervised f; three seeds each.
-    "train_encoder": 12,
-    "measure": 12,
+    # simclr f, g and untrained, supervised f and untrained; three seeds each.
+    "train_encoder": 15,
+    "measure": 15,
     "score_points": 3,
-    # simclr f and untrained, supervised f.
-    "score_units": 9,
+    # f and untrained of both.
+    "score_units": 12,
     "prune_units": 3,
     "finetune_layers": 3,
     "analyse_experiment": 6,
