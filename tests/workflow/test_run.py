@@ -6,6 +6,7 @@ import csv
 import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -62,7 +63,7 @@ def test_snakemakes_own_report_works_with_captions(finished: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     page = (finished / "report.html").read_text()
     assert "Figures" in page
-    assert "bootstrap intervals over points nested in seeds" in page
+    assert "seen by neither" in page
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
@@ -106,12 +107,10 @@ def test_editing_how_a_figure_looks_re_runs_drawing_only(finished: Path) -> None
     assert not {"train_encoder", "measure", "score_units", "score_points"} & set(counts)
 
 
-def test_a_run_killed_in_training_goes_on_alone_and_ends_in_the_same_tables(
-    finished: Path, copy: Callable[[str], Path]
-) -> None:
-    folder = copy("killed")
+def kill_in_training(folder: Path, *arguments: str) -> None:
+    """Start a run and kill -9 snakemake as soon as a training has written its first checkpoint."""
     with subprocess.Popen(
-        command(*SMOKE), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(*arguments), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 300
         while not list(folder.glob("results/encoders/*/*/*/resume-*.safetensors")):
@@ -119,13 +118,34 @@ def test_a_run_killed_in_training_goes_on_alone_and_ends_in_the_same_tables(
             assert time.monotonic() < deadline
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
+
+
+def test_a_killed_run_goes_on_alone_and_ends_in_the_same_tables(finished: Path, copy: Callable[[str], Path]) -> None:
+    folder = copy("killed")
+    kill_in_training(folder, *SMOKE)
     done = snakemake(folder, *SMOKE)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "continues after epoch" in done.stdout + done.stderr
     assert not list(folder.glob("results/encoders/*/*/*/resume-*"))
     first, second = tables(finished), tables(folder)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_killed_training_continues_and_ends_in_the_same_weights(copy: Callable[[str], Path]) -> None:
+    # Long enough that a job left behind can't come to its end before it notices.
+    folder = copy("resumed")
+    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 300}}}\n")
+    target = folder / "results/encoders/simclr/f/seed0/weights.safetensors"
+    arguments = (*SMOKE, "long.yaml", "--", str(target.relative_to(folder)))
+    assert snakemake(folder, *arguments).returncode == 0
+    undisturbed = [target.read_bytes(), (target.parent / "training.csv").read_bytes()]
+    shutil.rmtree(target.parent)
+    kill_in_training(folder, *arguments)
+    assert not target.exists()
+    done = snakemake(folder, *arguments)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "continues after epoch" in done.stdout + done.stderr
+    assert [target.read_bytes(), (target.parent / "training.csv").read_bytes()] == undisturbed
 
 
 def test_a_second_run_on_the_same_results_refuses(copy: Callable[[str], Path]) -> None:
