@@ -1,37 +1,66 @@
-"""What a forward pass computes inside an encoder, captured by hooks."""
+"""What a forward pass computes inside an encoder: read where it passes by, layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
+from memloc.encoders import Layer
 from memloc.errors import InputError
+
+Reader = Callable[[Tensor], None]
+
+_FULLY_CONNECTED = (nn.Linear,)
+_CONVOLUTION = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORM = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+_NO_OPERATION = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 
 
 @contextmanager
-def capture(encoder: nn.Module, modules: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Outputs of named modules, filled anew by every forward pass of the encoder inside the block.
+def reading(encoder: nn.Module, readers: Mapping[str, Sequence[Reader]]) -> Iterator[None]:
+    """Give every output of the named modules to their readers, in every forward pass inside the block.
 
-    Hooks see each module exactly where the encoder calls it, residual sums included. The encoder is in eval mode
-    and without gradients for as long as the block lasts: measuring never moves batch-norm statistics.
+    A reader sees an output at the moment it is made: residual sums and everything else the encoder does between
+    modules included, and before a later module may overwrite it in place. The encoder is in eval mode and without
+    gradients for as long as the block lasts: measuring never moves batch-norm statistics.
+
+    Args:
+        readers: by the name of a module; ``name#2`` is its second call in one forward pass.
 
     Raises:
         InputError: the encoder has no module of a name.
     """
-    known, wanted = dict(encoder.named_modules()), list(modules)
-    for name in wanted:
+    known = dict(encoder.named_modules())
+    calls: Counter[str] = Counter()
+    wanted: dict[str, dict[int, Sequence[Reader]]] = {}
+    for text, mine in readers.items():
+        name, _, call = text.partition("#")
         if name not in known:
             raise InputError(f"layer {name!r}: the encoder has no such module; it has {', '.join(filter(None, known))}")
-    outputs: dict[str, Tensor] = {}
-    handles = [known[name].register_forward_hook(_keep(outputs, name)) for name in wanted]
+        wanted.setdefault(name, {})[int(call or 1)] = mine
+
+    def hook_of(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            calls[name] += 1
+            for read in wanted[name].get(calls[name], ()):
+                read(_tensor(output, name))
+
+        return hook
+
+    handles = [encoder.register_forward_pre_hook(lambda module, inputs: calls.clear())]
+    handles += [known[name].register_forward_hook(hook_of(name)) for name in wanted]
     modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
         with torch.no_grad():
-            yield outputs
+            yield
     finally:
         for handle in handles:
             handle.remove()
@@ -39,8 +68,159 @@ def capture(encoder: nn.Module, modules: Iterable[str]) -> Iterator[dict[str, Te
             module.training = training
 
 
-def _keep(outputs: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def]
-    def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-        outputs[name] = output
+@contextmanager
+def capture(encoder: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Outputs of named modules, filled anew by every forward pass of the encoder inside the block (see ``reading``)."""
+    outputs: dict[str, Tensor] = {}
 
-    return hook
+    def keep(name: str) -> Reader:
+        return lambda output: outputs.__setitem__(name, output)
+
+    with reading(encoder, {name: [keep(name)] for name in modules}):
+        yield outputs
+
+
+def _tensor(output: Any, name: str) -> Tensor:
+    """The first tensor of what a module returns: attention returns its weights behind it."""
+    while isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise InputError(f"layer {name}: puts out a {type(output).__name__}, not a tensor; choose other layers")
+    return output
+
+
+def discover(
+    encoder: nn.Module, example: Tensor, patterns: Sequence[str] = (), *, hook: str = "paper"
+) -> tuple[Layer, ...]:
+    """The layers of any encoder, in the order in which a forward pass runs through them.
+
+    Without patterns these are all convolutions, attentions and fully-connected layers. A layer is represented by its
+    own output, before normalisation (paper, Table 18), and its units are read after the normalisation and the
+    activation that directly follow it (Section 4; a sum written into the same tensor in between counts as part of it).
+
+    Args:
+        example: [n, c, h, w] input to look through the encoder with.
+        patterns: names of modules, ``*`` and ``?`` as in file names.
+        hook: paper, or before or after for both.
+
+    Raises:
+        InputError: a pattern matches no module, or a module that is never called or has no units; unknown ``hook``.
+    """
+    if hook not in HOOKS:
+        raise InputError(f"hook {hook!r} is none of {', '.join(HOOKS)}")
+    calls = _trace(encoder, example)
+    called = {name for name, _, _ in calls}
+    default = _layers_of(encoder, calls)
+    for pattern in patterns:
+        names = [name for name, _ in encoder.named_modules() if fnmatchcase(name, pattern) and name]
+        if not names:
+            some = ", ".join([name for name, _, _ in calls if name in default][:6])
+            raise InputError(f"layers: {pattern!r} matches no module of the encoder; it has for example {some}")
+        if not called & {*names}:
+            raise InputError(f"layers: {pattern!r} matches {names[0]}, which a forward pass never calls as a module")
+    times = Counter(name for name, _, _ in calls)
+    numbered: Counter[str] = Counter()
+    layers: list[Layer] = []
+    for position, (name, module, (_, output)) in enumerate(calls):
+        numbered[name] += 1
+        chosen = any(fnmatchcase(name, p) for p in patterns) if patterns else name in default
+        if not chosen or not name or output is None or output.dim() < 2:
+            continue
+        label = f"{name}#{numbered[name]}" if times[name] > 1 else name
+        axis = 1 if output.dim() == 2 else _axis(module, output)
+        after = _after(calls, position) or label
+        layers.append(
+            Layer(
+                name=label,
+                representation=after if hook == "after" else label,
+                units=label if hook == "before" else after,
+                depth=float(len(layers) + 1),
+                axis=axis,
+            )
+        )
+    return tuple(layers)
+
+
+HOOKS = ("paper", "before", "after")
+
+_Call = tuple[str, nn.Module, tuple[Tensor | None, Tensor | None]]
+
+
+def _trace(encoder: nn.Module, example: Tensor) -> list[_Call]:
+    """Every call of a module in one forward pass, in the order of their ends: name, module, first input and first output.
+
+    The tensors are kept alive: which one goes where is told by identity.
+    """
+    calls: list[_Call] = []
+
+    def first(value: Any) -> Tensor | None:
+        while isinstance(value, (tuple, list)) and value:
+            value = value[0]
+        return value if isinstance(value, Tensor) else None
+
+    def hook_of(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        return lambda module, inputs, output: calls.append((name, module, (first(inputs), first(output))))
+
+    handles = [module.register_forward_hook(hook_of(name)) for name, module in encoder.named_modules()]
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            encoder(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes:
+            module.training = training
+    return calls
+
+
+def _after(calls: Sequence[_Call], position: int) -> str | None:
+    """The normalisation or activation that takes a call's output, and the next one that takes that, by name and call."""
+    seen: Counter[str] = Counter(name for name, _, _ in calls[: position + 1])
+    _, _, (_, tensor) = calls[position]
+    last, normalised = None, False
+    for name, module, (taken, made) in calls[position + 1 :]:
+        seen[name] += 1
+        if taken is not tensor or made is None or tensor is None or any(True for _ in module.children()):
+            continue
+        if isinstance(module, _NO_OPERATION):
+            tensor = made
+        elif isinstance(module, _NORM) and not normalised and made.shape == tensor.shape:
+            normalised, tensor = True, made
+            last = f"{name}#{seen[name]}"
+        elif _is_activation(module) and made.shape == tensor.shape:
+            return f"{name}#{seen[name]}"
+        else:
+            break
+    return last
+
+
+def _layers_of(encoder: nn.Module, calls: Sequence[_Call]) -> set[str]:
+    """Names of the convolutions, fully-connected layers and attentions.
+
+    Most attentions are made of fully-connected layers, which speak for them. Some use their weights without calling
+    the modules that hold them; then the attention itself is the layer.
+    """
+    inner = {name for name, module, _ in calls if isinstance(module, _CONVOLUTION + _FULLY_CONNECTED)}
+    attentions = {name for name, module, _ in calls if "attention" in type(module).__name__.lower()}
+    return inner | {name for name in attentions if not any(other.startswith(f"{name}.") for other in inner)}
+
+
+def _is_activation(module: nn.Module) -> bool:
+    """An elementwise function: torch's own and those of timm and transformers, told by where they are defined."""
+    where = type(module).__module__
+    return ".activation" in where and not isinstance(
+        module, (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU)
+    )
+
+
+def _axis(module: nn.Module, output: Tensor) -> int:
+    """Which dimension of an output counts units: the second in feature maps, the last in tokens."""
+    if isinstance(module, _CONVOLUTION):
+        return 1
+    if isinstance(module, (*_FULLY_CONNECTED, nn.MultiheadAttention, nn.LayerNorm)):
+        return -1
+    inner = [type(m) for m in module.modules()]
+    convolutional = any(issubclass(t, _CONVOLUTION + (_NormBase, nn.GroupNorm)) for t in inner)
+    return 1 if output.dim() == 4 and (convolutional or nn.Linear not in inner) else -1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -13,31 +14,318 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from memloc.augment import UNIFORMS, Recipe, augment
-from memloc.capture import capture
+from memloc.capture import reading
 from memloc.encoders import Layer
 from memloc.errors import InputError
+from memloc.job import log
 from memloc.network import Normalise
 from memloc.streams import uniforms
 
 HALVES = 2
 """Draws are split in two: groups are chosen on one half and scored on the other."""
 
+PAIRS = ("aug-aug", "image-aug")
+DISTANCES = ("l2", "l1", "cosine", "angular")
+REPRESENTATIONS = ("flattened", "pooled")
+ACTIVATIONS = ("as-is", "abs", "relu")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How views are compared and activations read; the paper's form unless said otherwise.
+
+    Attributes:
+        draws: augmented views of each image, an even number of at least 4 (paper: 10, Appendix B).
+        pairs: views compared with one another (Eq. 1), or the image as it is with each of its views.
+        distance: between representations scaled to unit length: l2 (Eq. 1), l1, cosine (1 - cos) or angular
+            (angle / pi) (Table 26).
+        representation: the whole output of a layer, or its mean over positions.
+        activation: of a unit at a position, before the mean over positions: as-is (Eq. 5), abs or relu.
+    """
+
+    draws: int = 10
+    pairs: str = "aug-aug"
+    distance: str = "l2"
+    representation: str = "flattened"
+    activation: str = "as-is"
+
+    def __post_init__(self) -> None:
+        if self.draws < 2 * HALVES or self.draws % HALVES:
+            raise InputError(f"draws: {self.draws} views; an even number of at least {2 * HALVES} is needed")
+        for key, allowed in (
+            ("pairs", PAIRS),
+            ("distance", DISTANCES),
+            ("representation", REPRESENTATIONS),
+            ("activation", ACTIVATIONS),
+        ):
+            if getattr(self, key) not in allowed:
+                raise InputError(f"{key}: {getattr(self, key)!r} is none of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one encoder does with a few images.
+
+    Attributes:
+        points: [b] the images' indices in their dataset.
+        alignment: [b, layers, HALVES] mean distance between pairs of views, within each half of the draws; None where
+            it wasn't asked for.
+        views: by layer name, [b, HALVES, units] mean activation over augmented views, within each half of the draws.
+        plain: by layer name, [b, units] activation of the image as it is; empty where it wasn't asked for.
+        features: [b, dim] output of the encoder on the image as it is; None where it wasn't asked for.
+    """
+
+    points: NDArray[np.int64]
+    alignment: NDArray[np.floating] | None
+    views: dict[str, NDArray[np.floating]]
+    plain: dict[str, NDArray[np.floating]]
+    features: NDArray[np.floating] | None
+
+
+def measured(
+    encoder: nn.Module,
+    batches: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]],
+    *,
+    layers: Sequence[Layer],
+    protocol: Protocol,
+    recipe: Recipe,
+    normalise: Normalise,
+    seed: int,
+    alignment: bool = True,
+    plain: bool = True,
+    device: str = "cpu",
+) -> Iterator[Batch]:
+    """Alignment and activations of all layers over augmented views (and the plain image), batch by batch.
+
+    A_h(x) = E d(h(x'), h(x'')) over pairs of views x', x'' ~ Aug(x) (paper, Eq. 1) between representations scaled to
+    unit length; mu_u(x) = E act_u(x') with act the mean over positions (Eq. 5). Views depend on ``seed`` and the
+    point only, so f and g see the same ones. A batch that memory can't hold is halved, and those after it.
+
+    Args:
+        batches: images [b, c, h, w] uint8 and their indices in their dataset [b].
+        alignment, plain: whether to measure them.
+
+    Raises:
+        InputError: a layer's output isn't finite, or isn't called, or memory can't hold the views of one image.
+    """
+    reader = _Reader(layers, protocol, alignment=alignment, plain=plain)
+    kind = next((p.dtype for p in encoder.parameters()), torch.float32)
+    encoder.to(device)
+    limit: int | None = None
+    with reading(encoder, reader.readers):
+        for images, points in batches:
+            start = 0
+            while start < len(points):
+                rows = slice(start, start + (limit or len(points)))
+                try:
+                    clean = torch.from_numpy(np.array(images[rows])).to(device).float().div_(255)
+                    u = torch.from_numpy(uniforms(seed, points[rows], (protocol.draws, UNIFORMS))).to(device)
+                    seen = with_views(clean, u, recipe, plain=reader.plain)
+                    reader.expect(len(clean))
+                    output = encoder(normalise(seen).to(kind))
+                    yield reader.batch(points[rows], output)
+                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                    if not _out_of_memory(error):
+                        raise
+                    held = len(points[rows])
+                    if held == 1:
+                        raise InputError(
+                            f"draws: memory can't hold {protocol.draws} views of one image; lower it or the images' size"
+                        ) from error
+                    limit = held // 2
+                    log.info("memory can't hold the views of %d images; goes on with %d at a time", held, limit)
+                else:
+                    start += len(points[rows])
+
+
+def with_views(images: Tensor, u: Tensor, recipe: Recipe, *, plain: bool) -> Tensor:
+    """Views of each image [n, c, h, w] in a row, behind the image itself if ``plain``, from u [n, draws, UNIFORMS]."""
+    draws = u.shape[1]
+    views = augment(images.repeat_interleave(draws, dim=0), u.flatten(0, 1), recipe)
+    if not plain:
+        return views
+    return torch.cat([images[:, None], views.view(-1, draws, *views.shape[1:])], dim=1).flatten(0, 1)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+    )
+
+
+class _Reader:
+    """Reduces every layer's output to a few numbers while it passes by, and joins those of one batch."""
+
+    def __init__(self, layers: Sequence[Layer], protocol: Protocol, *, alignment: bool, plain: bool) -> None:
+        self.layers, self.protocol, self.alignment, self.asked = layers, protocol, alignment, plain
+        self.plain = plain or (alignment and protocol.pairs == "image-aug")
+        self.views = protocol.draws + self.plain
+        self.images = 0
+        self.distances: dict[str, Tensor] = {}
+        self.activations: dict[str, Tensor] = {}
+        self.readers: dict[str, list[Callable[[Tensor], None]]] = {}
+        for layer in layers:
+            if alignment:
+                self.readers.setdefault(layer.representation, []).append(self._align(layer))
+            if layer.units:
+                self.readers.setdefault(layer.units, []).append(self._activate(layer))
+
+    def expect(self, images: int) -> None:
+        """How many images the next batch holds."""
+        self.images, self.distances, self.activations = images, {}, {}
+
+    def _align(self, layer: Layer) -> Callable[[Tensor], None]:
+        def read(output: Tensor) -> None:
+            views, _ = by_image(output, self.images, self.views, layer)
+            self.distances[layer.name] = alignments(views, self.protocol, plain=self.plain)
+
+        def pooled(output: Tensor) -> None:
+            views, positions = by_image(output, self.images, self.views, layer)
+            self.distances[layer.name] = alignments(views.mean(dim=positions), self.protocol, plain=self.plain)
+
+        return pooled if self.protocol.representation == "pooled" else read
+
+    def _activate(self, layer: Layer) -> Callable[[Tensor], None]:
+        function = {"as-is": lambda x: x, "abs": torch.abs, "relu": torch.relu}[self.protocol.activation]
+
+        def read(output: Tensor) -> None:
+            views, positions = by_image(output, self.images, self.views, layer)
+            self.activations[layer.name] = function(views).mean(dim=positions)
+
+        return read
+
+    def batch(self, points: NDArray[np.int64], output: Tensor) -> Batch:
+        """What the readers have seen of the batch that went through."""
+        for layer in self.layers:
+            for kind in [self.distances] * self.alignment + [self.activations] * bool(layer.units):
+                if layer.name not in kind:
+                    raise InputError(f"layer {layer.name}: the encoder didn't call it; choose other layers")
+                # A number that isn't finite anywhere in an output leaves none of its sums finite.
+                _check_finite(kind[layer.name], layer.name)
+        features = output[:: self.views] if self.asked else None
+        if features is not None:
+            _check_finite(features, "output")
+        return Batch(
+            points=points,
+            alignment=_array(torch.stack([self.distances[x.name] for x in self.layers], 1)) if self.alignment else None,
+            views={
+                name: _array(torch.stack(values[:, self.plain :].chunk(HALVES, dim=1), dim=1).mean(dim=2))
+                for name, values in self.activations.items()
+            },
+            plain={name: _array(values[:, 0]) for name, values in self.activations.items()} if self.asked else {},
+            features=None if features is None else _array(features),
+        )
+
+
+def _check_finite(values: Tensor, layer: str) -> None:
+    if not torch.isfinite(values).all():
+        raise InputError(f"layer {layer}: output isn't finite; the encoder is damaged, train it again")
+
+
+def _array(tensor: Tensor) -> NDArray[np.floating]:
+    array: NDArray[np.floating] = tensor.cpu().numpy()
+    return array
+
+
+def by_image(output: Tensor, images: int, views: int, layer: Layer) -> tuple[Tensor, int]:
+    """[images, views, ...] with two more dimensions, positions and units in the order they lie in memory.
+
+    Returns:
+        The tensor, and which of its dimensions counts positions.
+
+    Raises:
+        InputError: the output's first dimension doesn't count views.
+    """
+    rows = images * views
+    if output.dim() < 2 or len(output) % rows or (layer.axis == 1 and len(output) != rows):
+        raise InputError(
+            f"layer {layer.name}: its output {[*output.shape]} has no dimension for {rows} views; choose other layers"
+        )
+    if layer.axis == 1 and output.dim() == 4 and output.is_contiguous(memory_format=torch.channels_last):
+        output = output.permute(0, 2, 3, 1)
+    elif layer.axis == 1 and output.dim() > 2:
+        return output.reshape(images, views, output.shape[1], -1), 3
+    # Some attentions cut an image into windows: more rows than views, side by side.
+    return output.reshape(images, views, -1, output.shape[-1]), 2
+
+
+_BLOCK = 1024
+_NEAR = 0.01
+
+
+def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> Tensor:
+    """Mean distance over the pairs within each half of the draws, [images, HALVES].
+
+    All distances but l1 follow from inner products, |a - b|^2 = 2 - 2 a.b, which takes one pass over memory. That
+    cancels where views lie close together, so images with a pair closer than 0.1 are done again by differences.
+
+    Args:
+        representations: [images, views, ...].
+        plain: the first view is the image as it is.
+    """
+    vectors = representations.flatten(2)
+    half, first = protocol.draws // HALVES, int(plain)
+    starts = [first + h * half for h in range(HALVES)]
+    if protocol.pairs == "image-aug":
+        pairs = [[(0, start + k) for k in range(half)] for start in starts]
+    else:
+        pairs = [[(start + i, start + j) for i, j in combinations(range(half), 2)] for start in starts]
+    i, j = (torch.tensor(side, device=vectors.device) for side in zip(*(p for ps in pairs for p in ps), strict=True))
+    if protocol.distance == "l1":
+        distances = _by_difference(vectors, i, j, order=1)
+    else:
+        distances = _l2(vectors, i, j)
+        if protocol.distance == "cosine":
+            distances = distances.square() / 2
+        elif protocol.distance == "angular":
+            distances = 2 / math.pi * torch.asin((distances / 2).clamp(max=1))
+    return torch.stack([part.mean(dim=1) for part in distances.chunk(HALVES, dim=1)], dim=1)
+
+
+def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    gram = _gram(vectors)
+    squared = gram.diagonal(dim1=1, dim2=2)
+    length = squared.sqrt()
+    cosine = gram[:, i, j] / (length[:, i] * length[:, j])
+    distances = (2 - 2 * cosine).clamp(min=0).sqrt()
+    # nan where a length is 0; lengths whose square a number can't hold go the long way as well.
+    odd = (squared < 1e-30) | (squared > 1e30)
+    again = (~(distances.square() >= _NEAR)).any(dim=1) | odd.any(dim=1)
+    if again.any():
+        distances[again] = _by_difference(vectors[again], i, j, order=2)
+    return distances
+
+
+def _gram(vectors: Tensor) -> Tensor:
+    """Inner products between the rows of each matrix of [n, rows, length], in blocks that fit the cache."""
+    length = vectors.shape[2] // _BLOCK * _BLOCK
+    if length <= 16 * _BLOCK:
+        return torch.bmm(vectors, vectors.transpose(1, 2))
+    out = []
+    for rows in vectors:
+        blocks, rest = rows[:, :length].view(len(rows), -1, _BLOCK).transpose(0, 1), rows[:, length:]
+        out.append(torch.bmm(blocks, blocks.transpose(1, 2)).sum(dim=0) + rest @ rest.T)
+    return torch.stack(out)
+
+
+def _by_difference(vectors: Tensor, i: Tensor, j: Tensor, *, order: int) -> Tensor:
+    largest = vectors.abs().amax(dim=2, keepdim=True)
+    scaled = vectors / torch.where(largest > 0, largest, 1)
+    length = torch.linalg.vector_norm(scaled, dim=2, keepdim=True)
+    unit = scaled / torch.where(length > 0, length, 1)
+    pairs = zip(i.tolist(), j.tolist(), strict=True)
+    return torch.stack([torch.linalg.vector_norm(unit[:, a] - unit[:, b], ord=order, dim=1) for a, b in pairs], dim=1)
+
 
 @dataclass(frozen=True)
 class Measures:
-    """What one encoder does with n images.
+    """What one encoder does with n images: the attributes of ``Batch``, joined."""
 
-    Attributes:
-        alignment: [n, layers, HALVES] mean distance between pairs of views, within each half of the draws.
-        views: by layer name, [n, HALVES, units] mean activation over augmented views, within each half of the draws.
-        plain: by layer name, [n, units] activation of the image as it is.
-        features: [n, dim] output of the encoder on the image as it is.
-    """
-
-    alignment: NDArray[np.float32]
-    views: dict[str, NDArray[np.float32]]
-    plain: dict[str, NDArray[np.float32]]
-    features: NDArray[np.float32]
+    alignment: NDArray[np.floating]
+    views: dict[str, NDArray[np.floating]]
+    plain: dict[str, NDArray[np.floating]]
+    features: NDArray[np.floating]
 
 
 def measure(
@@ -48,77 +336,31 @@ def measure(
     layers: Sequence[Layer],
     recipe: Recipe,
     normalise: Normalise,
-    draws: int,
+    protocol: Protocol,
     seed: int,
     batch: int = 25,
     device: str = "cpu",
 ) -> Measures:
-    """Alignment and activations of all layers over ``draws`` augmented views and the plain image.
-
-    A_h(x) = E d(h(x'), h(x'')) over pairs of views x', x'' ~ Aug(x) (paper, Eq. 1) with d the l2 distance between
-    flattened outputs scaled to unit length; mu_u(x) = E act_u(x') with act the mean over positions (Eq. 5). Views
-    depend on ``seed`` and the point only, so f and g see the same ones.
-
-    Args:
-        images: [n, c, h, w] uint8.
-        points: [n] the images' indices in their dataset.
-        draws: views of each image, an even number of at least 4.
-
-    Raises:
-        InputError: a layer's output isn't finite.
-    """
-    units = {layer.name: layer.units for layer in layers if layer.units}
-    modules = sorted({layer.representation for layer in layers} | set(units.values()))
-    alignment, features = [], []
-    views: dict[str, list[Tensor]] = {name: [] for name in units}
-    plain: dict[str, list[Tensor]] = {name: [] for name in units}
-    encoder.to(device)
-    with capture(encoder, modules) as outputs:
-        for start in range(0, len(points), batch):
-            rows = slice(start, start + batch)
-            clean = torch.from_numpy(np.array(images[rows])).to(device).float().div_(255)
-            u = torch.from_numpy(uniforms(seed, points[rows], (draws, UNIFORMS))).to(device)
-            drawn = augment(clean.repeat_interleave(draws, dim=0), u.flatten(0, 1), recipe)
-            encoder(normalise(drawn))
-            _finite(outputs)
-            alignment.append(torch.stack([_alignment(outputs[x.representation], draws) for x in layers], dim=1))
-            for name, module in units.items():
-                seen = _activation(outputs[module])
-                views[name].append(seen.view(-1, HALVES, draws // HALVES, seen.shape[1]).mean(dim=2))
-            features.append(encoder(normalise(clean)))
-            _finite({**outputs, "output": features[-1]})
-            for name, module in units.items():
-                plain[name].append(_activation(outputs[module]))
-    return Measures(
-        alignment=_join(alignment),
-        views={name: _join(parts) for name, parts in views.items()},
-        plain={name: _join(parts) for name, parts in plain.items()},
-        features=_join(features),
+    """Everything ``measured`` gives for images [n, c, h, w] that fit in memory, the plain images included."""
+    windows = ((images[start : start + batch], points[start : start + batch]) for start in range(0, len(points), batch))
+    parts = list(
+        measured(
+            encoder,
+            windows,
+            layers=layers,
+            protocol=protocol,
+            recipe=recipe,
+            normalise=normalise,
+            seed=seed,
+            device=device,
+        )
     )
-
-
-def _alignment(output: Tensor, draws: int) -> Tensor:
-    """Mean distance over all pairs of views within each half of the draws, [n, HALVES]."""
-    unit = nn.functional.normalize(output.flatten(1)).view(-1, HALVES, draws // HALVES, output[0].numel())
-    # Differences, not 2 - 2 a.b: that cancels in single precision where views lie close together.
-    pairs = combinations(range(draws // HALVES), 2)
-    return torch.stack([(unit[:, :, i] - unit[:, :, j]).norm(dim=-1) for i, j in pairs]).mean(dim=0)
-
-
-def _activation(output: Tensor) -> Tensor:
-    """Mean over positions of each unit's activation, [n, units]."""
-    return output.flatten(2).mean(dim=2)
-
-
-def _finite(outputs: dict[str, Tensor]) -> None:
-    for name, output in outputs.items():
-        if not torch.isfinite(output).all():
-            raise InputError(f"layer {name}: output isn't finite; the encoder is damaged, train it again")
-
-
-def _join(parts: list[Tensor]) -> NDArray[np.float32]:
-    joined: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-    return joined
+    return Measures(
+        alignment=np.concatenate([part.alignment for part in parts if part.alignment is not None]),
+        views={name: np.concatenate([part.views[name] for part in parts]) for name in parts[0].views},
+        plain={name: np.concatenate([part.plain[name] for part in parts]) for name in parts[0].plain},
+        features=np.concatenate([part.features for part in parts if part.features is not None]),
+    )
 
 
 def pack(measures: Measures, layers: Sequence[Layer], **about: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -26,12 +26,14 @@ class Layer:
         representation: module whose raw output LayerMem compares (a convolution, before normalisation).
         units: module whose output channels are the units of UnitMem (after the activation); None for none.
         depth: position along the forward pass, from 1.
+        axis: dimension of the outputs that counts units: 1 in feature maps, -1 in tokens.
     """
 
     name: str
     representation: str
     units: str | None
     depth: float
+    axis: int = 1
 
 
 @dataclass(frozen=True)

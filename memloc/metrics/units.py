@@ -8,21 +8,43 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 
-def unitmem(mu: Floats, *, others: str = "mean") -> NDArray[np.float64]:
+OTHERS = ("mean", "median")
+DEAD = ("zero", "nan")
+
+
+def contrast(highest: Floats, others: Floats, *, dead: str = "zero") -> NDArray[np.float64]:
+    """(highest - others) / (highest + others), the ratio behind UnitMem, ClassMem and class selectivity (Eq. 8).
+
+    Args:
+        highest, others: what excites a unit most and what the others do on average; any equal shapes.
+        dead: what a unit gets that nothing excites, 0 / 0: zero (the paper, Table 13) or nan.
+
+    Raises:
+        ValueError: unknown ``dead``.
+    """
+    if dead not in DEAD:
+        raise ValueError(f"dead {dead!r} is neither zero nor nan")
+    total = np.asarray(highest + others, dtype=np.float64)
+    empty = np.full_like(total, 0.0 if dead == "zero" else np.nan)
+    return np.asarray(np.divide(highest - others, total, out=empty, where=total != 0))
+
+
+def unitmem(mu: Floats, *, others: str = "mean", dead: str = "zero") -> NDArray[np.float64]:
     """UnitMem(u) = (mu_max - mu_-max) / (mu_max + mu_-max) (paper, Eqs. 5 to 8).
 
     mu_max is the activation of the point that excites unit u most, mu_-max the mean over all other points (the
-    paper's Eq. 7) or their median (the published code). A unit that no point excites has UnitMem 0.
+    paper's Eq. 7) or their median (the published code).
 
     Args:
         mu: [points, units] mean activations over augmented views, not negative; at least two points.
         others: mean or median.
+        dead: UnitMem of a unit that no point excites, zero or nan.
 
     Returns:
         [units] in [0, 1].
 
     Raises:
-        ValueError: fewer than two points, negative or non-finite activations, or unknown ``others``.
+        ValueError: fewer than two points, negative or non-finite activations, unknown ``others`` or ``dead``.
     """
     if mu.ndim != 2 or len(mu) < 2:
         raise ValueError(f"UnitMem compares points with one another: mu has shape {mu.shape}, needs [2 or more, units]")
@@ -33,11 +55,15 @@ def unitmem(mu: Floats, *, others: str = "mean") -> NDArray[np.float64]:
     if others == "mean":
         rest = (values.sum(axis=0) - top) / (len(values) - 1)
     elif others == "median":
-        rest = np.median(np.sort(values, axis=0)[:-1], axis=0)
+        rest = median_of_others(values)
     else:
         raise ValueError(f"others {others!r} is neither mean nor median")
-    total = top + rest
-    return np.asarray(np.divide(top - rest, total, out=np.zeros_like(top), where=total > 0))
+    return contrast(top, rest, dead=dead)
+
+
+def median_of_others(mu: Floats) -> NDArray[np.float64]:
+    """Median over all points but the one that excites a unit most, [units]."""
+    return np.asarray(np.median(np.sort(mu, axis=0)[:-1], axis=0), dtype=np.float64)
 
 
 def owners(mu: Floats) -> NDArray[np.int64]:
@@ -54,12 +80,15 @@ def class_means(activations: Floats, labels: NDArray[np.integer]) -> NDArray[np.
     return means
 
 
-def classmem(activations: Floats, labels: NDArray[np.integer], *, others: str = "mean") -> NDArray[np.float64]:
+def classmem(
+    activations: Floats, labels: NDArray[np.integer], *, others: str = "mean", dead: str = "zero"
+) -> NDArray[np.float64]:
     """ClassMem(u): UnitMem's ratio between class means (paper, Eqs. 13 to 16).
 
     Args:
         activations: [points, units] of training images as they are, without augmentation. Held-out images make it
             class selectivity (Eqs. 9 to 12).
         labels: [points], at least two classes.
+        others, dead: as in ``unitmem``.
     """
-    return unitmem(class_means(activations, labels), others=others)
+    return unitmem(class_means(activations, labels), others=others, dead=dead)

@@ -8,7 +8,7 @@ import torch
 from memloc.augment import RECIPES, UNIFORMS, augment
 from memloc.encoders import ENCODERS, choose_layers
 from memloc.errors import InputError
-from memloc.measure import measure, pack
+from memloc.measure import Protocol, measure, pack
 from memloc.streams import uniforms
 
 LAYERS = ENCODERS["resnet9"].layers
@@ -76,7 +76,7 @@ POINTS = np.array([12, 3, 40, 7, 25])
 
 
 def run(encoder, images, normalise, points=POINTS, **changes):
-    options = {"layers": LAYERS, "recipe": RECIPE, "normalise": normalise, "draws": 6, "seed": 5, **changes}
+    options = {"layers": LAYERS, "recipe": RECIPE, "normalise": normalise, "protocol": Protocol(draws=6), "seed": 5, **changes}
     return measure(encoder, images, points, **options)
 
 
@@ -170,7 +170,7 @@ def test_an_output_that_is_not_finite_is_an_input_error(network, images, normali
     encoder = network()
     with torch.no_grad():
         encoder.block5.conv.bias[0] = bad
-    with pytest.raises(InputError, match=r"block5.*isn't finite"):
+    with pytest.raises(InputError, match=r"layer 5: .*isn't finite"):
         run(encoder, images, normalise)
 
 

@@ -1,0 +1,226 @@
+"""UnitMem and ClassMem of image sets of any size: what a stream of activations is tallied to.
+
+Everything kept here can be merged: the sums are exact, so disjoint shards give the same numbers in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+_BITS = 24
+
+
+class ExactSum:
+    """Sums of floating-point numbers without rounding error, so that the order of addends can't matter.
+
+    A number is cut into multiples of 2^(24 j) below 2^(24 (j + 1)), one part for each j where it has bits. Parts of
+    one j are integers of at most 24 bits times a common power of two: 2^29 of them add up in double precision without
+    a single rounding. Only j that occur take memory.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[int, Floats] = {}
+
+    def add(self, values: Floats, weights: Floats | None = None) -> None:
+        """Add the rows of values [n, ...], or with integer weights [r, n] the r weighted sums of the rows.
+
+        Raises:
+            ValueError: a value isn't finite.
+        """
+        rest = np.array(values, dtype=np.float64)
+        highest = np.abs(rest).max(initial=0.0)
+        if not np.isfinite(highest):
+            raise ValueError("only finite numbers have an exact sum")
+        while highest > 0:
+            j = int(np.frexp(highest)[1] - 1) // _BITS
+            # ldexp, not 2.0 ** x: the grid of the smallest numbers lies below the smallest power of two there is.
+            part = np.ldexp(np.trunc(np.ldexp(rest, -_BITS * j)), _BITS * j)
+            rest -= part
+            self._put(j, part.sum(axis=0) if weights is None else np.tensordot(weights, part, axes=1))
+            highest = np.abs(rest).max(initial=0.0)
+
+    def merge(self, other: ExactSum) -> None:
+        """Add another sum."""
+        for j, part in other.parts.items():
+            self._put(j, part)
+
+    def _put(self, j: int, part: Floats) -> None:
+        self.parts[j] = self.parts[j] + part if j in self.parts else np.asarray(part, dtype=np.float64)
+
+    def value(self, shape: tuple[int, ...]) -> Floats:
+        """The sum, rounded once for each part; zeros of a shape where nothing was added."""
+        total = np.zeros(shape)
+        for j in sorted(self.parts):
+            total = total + self.parts[j]
+        return total
+
+
+class Tally:
+    """What UnitMem needs to know of the activations mu [points, units] of a set of points.
+
+    Attributes:
+        points: number of points seen.
+        sums: sum over points, of each unit.
+        lowest: [units] lowest activation.
+        top, top_ids: [keep, units] the highest activations, high to low, and the points they belong to; the smaller
+            point first where activations are equal. -inf and -1 where there are fewer points.
+        drawn, drawn_sums: [replicates] and [replicates, units] number of points and sums, in resamples of the points.
+    """
+
+    def __init__(self, units: int, *, keep: int = 16, replicates: int = 0, seed: int = 0) -> None:
+        self.units, self.replicates, self.seed = units, replicates, seed
+        self.points = 0
+        self.sums, self.drawn_sums = ExactSum(), ExactSum()
+        self.lowest = np.full(units, np.inf)
+        self.top = np.full((keep, units), -np.inf)
+        self.top_ids = np.full((keep, units), -1, dtype=np.int64)
+        self.drawn = np.zeros(replicates)
+
+    def add(self, mu: Floats, ids: NDArray[np.int64]) -> None:
+        """Take in the activations [n, units] of points that weren't there yet."""
+        if not len(ids):
+            return
+        mu = mu.astype(np.float64)
+        self.points += len(ids)
+        self.sums.add(mu)
+        self.lowest = np.minimum(self.lowest, mu.min(axis=0))
+        self._keep(mu, np.broadcast_to(ids[:, None], mu.shape))
+        if self.replicates:
+            weights = resampled(ids, self.replicates, seed=self.seed)
+            self.drawn += weights.sum(axis=1)
+            self.drawn_sums.add(mu, weights)
+
+    def merge(self, other: Tally) -> None:
+        """Take in what another tally has seen of other points."""
+        if (self.units, self.replicates, self.seed) != (other.units, other.replicates, other.seed):
+            raise ValueError("tallies of different units or resamples can't be merged")
+        self.points += other.points
+        self.sums.merge(other.sums)
+        self.drawn_sums.merge(other.drawn_sums)
+        self.lowest = np.minimum(self.lowest, other.lowest)
+        self.drawn = self.drawn + other.drawn
+        self._keep(other.top, other.top_ids)
+
+    def _keep(self, values: Floats, ids: NDArray[np.int64]) -> None:
+        keep = len(self.top)
+        if len(values) > keep:
+            # Cut down to those that can be among the highest before sorting; ties at the cut are all kept.
+            cut = np.partition(values, len(values) - keep, axis=0)[len(values) - keep]
+            rows = (values >= np.maximum(cut, self.top[-1])).any(axis=1)
+            values, ids = values[rows], ids[rows]
+        values, ids = np.concatenate([self.top, values]), np.concatenate([self.top_ids, ids])
+        # Places that are still free (-1) come after every point.
+        order = np.lexsort((np.where(ids < 0, np.iinfo(np.int64).max, ids), -values), axis=0)[:keep]
+        self.top, self.top_ids = np.take_along_axis(values, order, 0), np.take_along_axis(ids, order, 0)
+
+    def highest(self) -> tuple[Floats, Floats]:
+        """mu_max and the mean over all other points (paper, Eqs. 6 and 7), [units] each."""
+        top = self.top[0]
+        return top, (self.sums.value((self.units,)) - top) / (self.points - 1)
+
+    def replicated(self) -> tuple[Floats, Floats]:
+        """The same over resamples of the points, [replicates, units] each; nan where a resample has none of the top."""
+        top, times = np.full((self.replicates, self.units), np.nan), np.zeros((self.replicates, self.units))
+        seen, inverse = np.unique(self.top_ids, return_inverse=True)
+        weights = np.where(seen < 0, 0, resampled(np.maximum(seen, 0), self.replicates, seed=self.seed))
+        for rank in range(len(self.top) - 1, -1, -1):
+            weight = weights[:, inverse.reshape(self.top.shape)[rank]]
+            top = np.where(weight > 0, self.top[rank], top)
+            times = np.where(weight > 0, weight, times)
+        total = self.drawn_sums.value((self.replicates, self.units))
+        with np.errstate(invalid="ignore"):
+            others = (total - top) / np.where(self.drawn > 1, self.drawn - 1, np.nan)[:, None]
+        return top, others
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, to be saved."""
+        fixed = {"points": np.array(self.points), "lowest": self.lowest, "top": self.top, "top_ids": self.top_ids}
+        sums = {f"sums/{j}": part for j, part in self.sums.parts.items()}
+        return fixed | {"drawn": self.drawn} | sums | {f"drawn/{j}": p for j, p in self.drawn_sums.parts.items()}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Go on from what was saved."""
+        self.points = int(arrays["points"])
+        self.lowest, self.top, self.top_ids = arrays["lowest"], arrays["top"], arrays["top_ids"]
+        self.drawn = arrays["drawn"]
+        self.sums.parts = _numbered(arrays, "sums/")
+        self.drawn_sums.parts = _numbered(arrays, "drawn/")
+
+
+class ClassTally:
+    """Sums of activations over classes, for ClassMem, under several labellings of the points at once.
+
+    Args:
+        labellings: [labellings, points of the whole set] a class for every point: the labels, and permutations of
+            them for the null.
+        classes: number of classes.
+    """
+
+    def __init__(self, units: int, labellings: NDArray[np.int64], classes: int) -> None:
+        self.units, self.labellings, self.classes = units, labellings, classes
+        self.counts = np.zeros((len(labellings), classes))
+        self.sums = ExactSum()
+
+    def add(self, activations: Floats, ids: NDArray[np.int64]) -> None:
+        """Take in the activations [n, units] of points."""
+        if not len(ids):
+            return
+        member = (self.labellings[:, None, ids] == np.arange(self.classes)[:, None]).astype(np.float64)
+        self.counts += member.sum(axis=2)
+        self.sums.add(activations.astype(np.float64), member.reshape(-1, len(ids)))
+
+    def merge(self, other: ClassTally) -> None:
+        """Take in what another tally has seen of other points."""
+        self.counts = self.counts + other.counts
+        self.sums.merge(other.sums)
+
+    def means(self) -> list[tuple[NDArray[np.int64], Floats]]:
+        """Of each labelling, the classes that occur and their mean activations [classes, units]."""
+        shape = (*self.counts.shape, self.units)
+        sums = self.sums.value((shape[0] * shape[1], shape[2])).reshape(shape)
+        present = [np.flatnonzero(count) for count in self.counts]
+        return [(p, s[p] / count[p, None]) for p, s, count in zip(present, sums, self.counts, strict=True)]
+
+    def arrays(self) -> dict[str, Array]:
+        """All of it as arrays, to be saved."""
+        return {"counts": self.counts} | {f"sums/{j}": part for j, part in self.sums.parts.items()}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Go on from what was saved."""
+        self.counts = arrays["counts"]
+        self.sums.parts = _numbered(arrays, "sums/")
+
+
+def _numbered(arrays: Mapping[str, Array], prefix: str) -> dict[int, Array]:
+    return {int(name.removeprefix(prefix)): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+_POISSON = np.cumsum([np.exp(-1.0) / f for f in (1, 1, 2, 6, 24, 120, 720, 5040, 40320, 362880)])
+
+
+def resampled(ids: NDArray[np.int64], replicates: int, *, seed: int) -> Floats:
+    """How often each resample of the points holds each of these, [replicates, n]: Poisson numbers of mean 1.
+
+    A resample of n points with replacement holds each one a binomial number of times, Poisson for large n. Drawn this
+    way the numbers are a function of seed and point alone, so nobody needs to know all points at once.
+    """
+    from memloc.streams import uniforms
+
+    drawn = uniforms(seed, ids, (replicates,))
+    return np.searchsorted(_POISSON, drawn.T.astype(np.float64), side="right").astype(np.float64)
+
+
+def merged(tallies: Sequence[Tally]) -> Tally:
+    """One tally of all, as if it had seen every point itself."""
+    first = tallies[0]
+    total = Tally(first.units, keep=len(first.top), replicates=first.replicates, seed=first.seed)
+    for tally in tallies:
+        total.merge(tally)
+    return total
