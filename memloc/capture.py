@@ -147,7 +147,7 @@ _Call = tuple[str, nn.Module, tuple[Tensor | None, Tensor | None]]
 
 
 def _trace(encoder: nn.Module, example: Tensor) -> list[_Call]:
-    """Every call of a module in one forward pass, in the order of their ends: name, module, first input and first output.
+    """Every call of a module in one forward pass, in the order of their ends: its first input and first output.
 
     The tensors are kept alive: which one goes where is told by identity.
     """
@@ -176,7 +176,7 @@ def _trace(encoder: nn.Module, example: Tensor) -> list[_Call]:
 
 
 def _after(calls: Sequence[_Call], position: int) -> str | None:
-    """The normalisation or activation that takes a call's output, and the next one that takes that, by name and call."""
+    """The normalisation and activation that directly follow a call: the last of them, by name and number of call."""
     seen: Counter[str] = Counter(name for name, _, _ in calls[: position + 1])
     _, _, (_, tensor) = calls[position]
     last, normalised = None, False
@@ -222,5 +222,5 @@ def _axis(module: nn.Module, output: Tensor) -> int:
     if isinstance(module, (*_FULLY_CONNECTED, nn.MultiheadAttention, nn.LayerNorm)):
         return -1
     inner = [type(m) for m in module.modules()]
-    convolutional = any(issubclass(t, _CONVOLUTION + (_NormBase, nn.GroupNorm)) for t in inner)
+    convolutional = any(issubclass(t, (*_CONVOLUTION, _NormBase, nn.GroupNorm)) for t in inner)
     return 1 if output.dim() == 4 and (convolutional or nn.Linear not in inner) else -1

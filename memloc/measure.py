@@ -92,6 +92,7 @@ def measured(
     normalise: Normalise,
     seed: int,
     alignment: bool = True,
+    activations: bool = True,
     plain: bool = True,
     device: str = "cpu",
 ) -> Iterator[Batch]:
@@ -103,12 +104,12 @@ def measured(
 
     Args:
         batches: images [b, c, h, w] uint8 and their indices in their dataset [b].
-        alignment, plain: whether to measure them.
+        alignment, activations, plain: what to measure; ``plain`` is the images as they are.
 
     Raises:
         InputError: a layer's output isn't finite, or isn't called, or memory can't hold the views of one image.
     """
-    reader = _Reader(layers, protocol, alignment=alignment, plain=plain)
+    reader = _Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain)
     kind = next((p.dtype for p in encoder.parameters()), torch.float32)
     encoder.to(device)
     limit: int | None = None
@@ -130,7 +131,7 @@ def measured(
                     held = len(points[rows])
                     if held == 1:
                         raise InputError(
-                            f"draws: memory can't hold {protocol.draws} views of one image; lower it or the images' size"
+                            f"draws: memory can't hold {protocol.draws} views of one image; lower draws or size"
                         ) from error
                     limit = held // 2
                     log.info("memory can't hold the views of %d images; goes on with %d at a time", held, limit)
@@ -157,8 +158,11 @@ def _out_of_memory(error: BaseException) -> bool:
 class _Reader:
     """Reduces every layer's output to a few numbers while it passes by, and joins those of one batch."""
 
-    def __init__(self, layers: Sequence[Layer], protocol: Protocol, *, alignment: bool, plain: bool) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], protocol: Protocol, *, alignment: bool, activations: bool, plain: bool
+    ) -> None:
         self.layers, self.protocol, self.alignment, self.asked = layers, protocol, alignment, plain
+        self.units = [layer.name for layer in layers if layer.units and activations]
         self.plain = plain or (alignment and protocol.pairs == "image-aug")
         self.views = protocol.draws + self.plain
         self.images = 0
@@ -168,7 +172,7 @@ class _Reader:
         for layer in layers:
             if alignment:
                 self.readers.setdefault(layer.representation, []).append(self._align(layer))
-            if layer.units:
+            if layer.units and activations:
                 self.readers.setdefault(layer.units, []).append(self._activate(layer))
 
     def expect(self, images: int) -> None:
@@ -187,18 +191,16 @@ class _Reader:
         return pooled if self.protocol.representation == "pooled" else read
 
     def _activate(self, layer: Layer) -> Callable[[Tensor], None]:
-        function = {"as-is": lambda x: x, "abs": torch.abs, "relu": torch.relu}[self.protocol.activation]
-
         def read(output: Tensor) -> None:
             views, positions = by_image(output, self.images, self.views, layer)
-            self.activations[layer.name] = function(views).mean(dim=positions)
+            self.activations[layer.name] = unit_activations(views, self.protocol, positions=positions)
 
         return read
 
     def batch(self, points: NDArray[np.int64], output: Tensor) -> Batch:
         """What the readers have seen of the batch that went through."""
         for layer in self.layers:
-            for kind in [self.distances] * self.alignment + [self.activations] * bool(layer.units):
+            for kind in [self.distances] * self.alignment + [self.activations] * (layer.name in self.units):
                 if layer.name not in kind:
                     raise InputError(f"layer {layer.name}: the encoder didn't call it; choose other layers")
                 # A number that isn't finite anywhere in an output leaves none of its sums finite.
@@ -211,9 +213,9 @@ class _Reader:
             alignment=_array(torch.stack([self.distances[x.name] for x in self.layers], 1)) if self.alignment else None,
             views={
                 name: _array(torch.stack(values[:, self.plain :].chunk(HALVES, dim=1), dim=1).mean(dim=2))
-                for name, values in self.activations.items()
+                for name, values in ((name, self.activations[name]) for name in self.units)
             },
-            plain={name: _array(values[:, 0]) for name, values in self.activations.items()} if self.asked else {},
+            plain={name: _array(self.activations[name][:, 0]) for name in self.units} if self.asked else {},
             features=None if features is None else _array(features),
         )
 
@@ -250,6 +252,35 @@ def by_image(output: Tensor, images: int, views: int, layer: Layer) -> tuple[Ten
     return output.reshape(images, views, -1, output.shape[-1]), 2
 
 
+_CACHE = 2**18
+
+
+def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Tensor:
+    """Mean over positions of each unit's activation (paper, Eq. 5), [images, views, units].
+
+    Args:
+        views: [images, views, ...] with positions and units.
+        positions: the dimension that counts positions.
+    """
+    if protocol.activation == "as-is":
+        return _mean(views, positions)
+    function = {"abs": torch.abs, "relu": torch.relu}[protocol.activation]
+    # A few views at a time: what the function makes of them then never leaves the cache.
+    at_once = max(1, _CACHE // views[0, 0].numel())
+    flat = views.flatten(0, 1)[:, None]
+    parts = [_mean(function(part), positions) for part in torch.split(flat, at_once)]
+    return torch.cat(parts).view(*views.shape[:2], -1)
+
+
+def _mean(views: Tensor, positions: int) -> Tensor:
+    """Mean over positions. Where units lie side by side in memory a product with a row of 1/n is the fastest sum."""
+    if positions == 3:
+        return views.mean(dim=3)
+    n = views.shape[2]
+    row = views.new_full((1, 1, n), 1 / n)
+    return torch.matmul(row, views.flatten(0, 1)).view(*views.shape[:2], -1)
+
+
 _BLOCK = 1024
 _NEAR = 0.01
 
@@ -258,7 +289,7 @@ def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> T
     """Mean distance over the pairs within each half of the draws, [images, HALVES].
 
     All distances but l1 follow from inner products, |a - b|^2 = 2 - 2 a.b, which takes one pass over memory. That
-    cancels where views lie close together, so images with a pair closer than 0.1 are done again by differences.
+    cancels where views lie close together, so images with a pair closer than 0.1 are done again from differences.
 
     Args:
         representations: [images, views, ...].
@@ -273,7 +304,7 @@ def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> T
         pairs = [[(start + i, start + j) for i, j in combinations(range(half), 2)] for start in starts]
     i, j = (torch.tensor(side, device=vectors.device) for side in zip(*(p for ps in pairs for p in ps), strict=True))
     if protocol.distance == "l1":
-        distances = _by_difference(vectors, i, j, order=1)
+        distances = _l1(vectors, i, j)
     else:
         distances = _l2(vectors, i, j)
         if protocol.distance == "cosine":
@@ -286,21 +317,22 @@ def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> T
 def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
     gram = _gram(vectors)
     squared = gram.diagonal(dim1=1, dim2=2)
-    length = squared.sqrt()
-    cosine = gram[:, i, j] / (length[:, i] * length[:, j])
-    distances = (2 - 2 * cosine).clamp(min=0).sqrt()
-    # nan where a length is 0; lengths whose square a number can't hold go the long way as well.
-    odd = (squared < 1e-30) | (squared > 1e30)
-    again = (~(distances.square() >= _NEAR)).any(dim=1) | odd.any(dim=1)
-    if again.any():
-        distances[again] = _by_difference(vectors[again], i, j, order=2)
+    inverse = squared.rsqrt()
+    cosine = (gram * inverse[:, :, None] * inverse[:, None]).flatten(1)[:, i * gram.shape[1] + j]
+    distances = (2 - 2 * cosine).sqrt()
+    # A square may be 0, or more or less than a number can hold.
+    odd = ~((squared > 1e-30) & (squared < 1e30)).all(dim=1)
+    near = odd | (cosine > 1 - _NEAR / 2).any(dim=1)
+    for row in near.nonzero()[:, 0].tolist():
+        scale = _scale(vectors[row]) if odd[row] else inverse[row][:, None]
+        distances[row] = _near(vectors[row], scale, i, j)
     return distances
 
 
 def _gram(vectors: Tensor) -> Tensor:
     """Inner products between the rows of each matrix of [n, rows, length], in blocks that fit the cache."""
     length = vectors.shape[2] // _BLOCK * _BLOCK
-    if length <= 16 * _BLOCK:
+    if length <= 32 * _BLOCK:
         return torch.bmm(vectors, vectors.transpose(1, 2))
     out = []
     for rows in vectors:
@@ -309,13 +341,29 @@ def _gram(vectors: Tensor) -> Tensor:
     return torch.stack(out)
 
 
-def _by_difference(vectors: Tensor, i: Tensor, j: Tensor, *, order: int) -> Tensor:
-    largest = vectors.abs().amax(dim=2, keepdim=True)
-    scaled = vectors / torch.where(largest > 0, largest, 1)
-    length = torch.linalg.vector_norm(scaled, dim=2, keepdim=True)
-    unit = scaled / torch.where(length > 0, length, 1)
+def _near(rows: Tensor, scale: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """l2 distances between scaled rows [views, length], however small: from products of differences to the first."""
+    gram = rows.new_zeros(len(rows), len(rows))
+    for block in torch.split(rows, _CACHE // 8, dim=1):
+        unit = block * scale
+        unit -= unit[:1].clone()
+        gram += unit @ unit.T
+    squared = gram.diagonal()
+    return (squared[i] + squared[j] - 2 * gram[i, j]).clamp(min=0).sqrt()
+
+
+def _scale(vectors: Tensor) -> Tensor:
+    """What scales the vectors along the last dimension to unit length; 0 for zeros, which stay zeros."""
+    largest = vectors.abs().amax(dim=-1, keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    length = largest * torch.linalg.vector_norm(vectors / largest, dim=-1, keepdim=True)
+    return torch.where(length > 0, 1 / length, 0)
+
+
+def _l1(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    unit = vectors * _scale(vectors)
     pairs = zip(i.tolist(), j.tolist(), strict=True)
-    return torch.stack([torch.linalg.vector_norm(unit[:, a] - unit[:, b], ord=order, dim=1) for a, b in pairs], dim=1)
+    return torch.stack([(unit[:, a] - unit[:, b]).abs().sum(dim=1) for a, b in pairs], dim=1)
 
 
 @dataclass(frozen=True)

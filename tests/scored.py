@@ -44,7 +44,9 @@ def scored(
         rows = []
         for unit in range(units):
             mu = np.sort(rng.gamma(3 - 2 * share, size=images))[::-1]
-            chosen = rng.choice(images // 2 if unit % 2 else images, min(ranks, images), replace=False)
+            chosen = rng.choice(
+                images // 2 if unit % 2 and images >= 2 * ranks else images, min(ranks, images), replace=False
+            )
             status = "dead" if unit % 8 == 7 else "signed" if unit % 23 == 22 else "ok"
             value = (mu[0] - mu[1:].mean()) / (mu[0] + mu[1:].mean()) if status == "ok" else np.nan
             row = {"layer": layer, "unit": unit, "status": status, "unitmem": value, "highest": mu[0]}
@@ -71,7 +73,7 @@ def scored(
         "against": "simclr-g.safetensors" if pair else None,
         "images": "/data/photos",
         "external": "/data/unseen" if nulls else None,
-        "counts": {"images": images, "external": images // 3 if nulls else 0},
+        "counts": {"images": images, **({"external": images // 3} if nulls else {})},
         "skipped": {name(1000 + i): "cannot identify image file" for i in range(skipped)},
         "settings": {"draws": 10, "recipe": {"augmentation": "normal"}, "seed": 0},
         "versions": {"memloc": "0.2.0", "torch": "2.14.1"},

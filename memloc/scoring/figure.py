@@ -25,7 +25,7 @@ _SERIES = {  # panel: (title, label of the y axis, {column of the layers table: 
         "UnitMem",
         {
             "unitmem": "UnitMem",
-            "unitmem_matched": "as many images as external",
+            "unitmem_matched": "matched",
             "unitmem_external": "external",
             "unitmem_untrained": "untrained",
         },
@@ -46,8 +46,8 @@ _SERIES = {  # panel: (title, label of the y axis, {column of the layers table: 
         {f"layermem_{estimator}": estimator for estimator in ESTIMATORS},
     ),
 }
-_COLOURS = {"as many images as external": "UnitMem", "minus external": "UnitMem", "minus untrained": "untrained"}
-_DASHED = ("as many images as external", "external", "untrained", "ClassMem, shuffled labels")
+_COLOURS = {"matched": "UnitMem", "minus external": "UnitMem", "minus untrained": "untrained"}
+_DASHED = ("matched", "external", "untrained", "ClassMem, shuffled labels")
 _NEEDS: dict[str, str | tuple[str, ...]] = {
     "UnitMem": "unitmem",
     "nulls": ("excess", "gain"),

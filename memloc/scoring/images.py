@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -97,8 +98,8 @@ class Folder(Images):
 
     Every image becomes a square of three channels: the shorter side is resized (bilinear, antialiased), the middle cut
     out, as by torchvision's Resize and CenterCrop. Grey is repeated; palettes and CMYK are converted; what is
-    transparent lies over black; 16 bits a channel become 8; of an animation, the first frame counts. As in torchvision's
-    ImageFolder, the orientation that EXIF asks for is not applied (PIL itself applies TIFF's).
+    transparent lies over black; 16 bits a channel become 8; of an animation, the first frame counts. As in
+    torchvision's ImageFolder, the orientation that EXIF asks for is not applied (PIL itself applies TIFF's).
 
     An image can't be read where the file is empty, truncated or no image, where it has 32-bit floats or integers beyond
     16 bits, or where it has more pixels than PIL warns of (about 90 million). In strict mode that raises an InputError.
@@ -121,6 +122,7 @@ class Folder(Images):
         Image.init()  # Before threads all do.
 
     def load(self, rows: Rows) -> tuple[Pixels, Rows, dict[int, str]]:
+        """Decode files one after another."""
         pixels = np.empty((len(rows), 3, self.size, self.size), dtype=np.uint8)
         kept: list[int] = []
         reasons: dict[int, str] = {}
@@ -136,6 +138,7 @@ class Folder(Images):
         return pixels[: len(kept)], np.array(kept, dtype=np.int64), reasons
 
     def thumbnail(self, row: int, side: int) -> Pixels:
+        """The file decoded anew, at that size."""
         try:
             return decode(self._path(row), side, enlarge=False)
         except InputError as error:
@@ -170,6 +173,7 @@ class Stored(Images):
         super().__init__(names, labels, classes, channels=images.shape[1], size=size, sha256=sha256)
 
     def load(self, rows: Rows) -> tuple[Pixels, Rows, dict[int, str]]:
+        """Copy rows, and resize them where they are of another size."""
         rows = _checked(rows, len(self))
         stored = np.asarray(self.open_array()[rows])
         if stored.shape[-1] == self.size:
@@ -180,6 +184,7 @@ class Stored(Images):
         return pixels, rows, {}
 
     def thumbnail(self, row: int, side: int) -> Pixels:
+        """The stored image, resized where it is larger."""
         image = np.array(self.open_array()[row])
         return _square(_image(image), min(side, image.shape[-1]))
 
@@ -233,10 +238,10 @@ def stream(images: Images, rows: Rows, *, batch: int, threads: int = THREADS) ->
     pool = ThreadPoolExecutor(threads, thread_name_prefix="memloc-images")
 
     def submit() -> None:
-        for window in windows:
+        window = next(windows, None)
+        if window is not None:
             chunks = (window[start : start + CHUNK] for start in range(0, len(window), CHUNK))
             ahead.append([pool.submit(images.load, chunk) for chunk in chunks])
-            return
 
     try:
         for _ in range(AHEAD):
@@ -275,9 +280,9 @@ def decode(path: str, side: int, *, enlarge: bool = True) -> Pixels:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(_too_many()) from error
     except OSError as error:
-        raise InputError(error.strerror or f"damaged ({_line(error)})") from error
+        raise InputError(error.strerror or f"can't be decoded ({_line(error)})") from error
     except Exception as error:  # What PIL's plugins raise for damaged files is no closed list.
-        raise InputError(f"damaged ({_line(error)})") from error
+        raise InputError(f"can't be decoded ({_line(error)})") from error
     return np.repeat(pixels, 3, axis=0) if len(pixels) == 1 else pixels
 
 
@@ -299,10 +304,11 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise InputError("32-bit floats, whose range is anyone's guess; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise InputError("values beyond 16 bits; save it with 8 or 16")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))  # Rounded: 65535 = 255 * 257.
+        rounded = (values.astype(np.uint32) + 128) // 257  # 65535 = 255 * 257.
+        return Image.fromarray(rounded.astype(np.uint8))
     if image.has_transparency_data:
         opaque, clear = Image.new("RGB", image.size), image.convert("RGBA")
         opaque.paste(clear, mask=clear)
@@ -342,8 +348,12 @@ def _files(folder: Path) -> list[tuple[str, str]]:
     """
     found: list[tuple[str, str]] = []
     links: list[tuple[str, str]] = []
-    seen: set[tuple[int, int]] = set()
     todo = [("", str(folder))]
+    seen: set[tuple[int, int]] = set()
+    for parent in folder.resolve().parents:  # A link to where the folder itself lies is a loop too.
+        with suppress(OSError):
+            status = parent.stat()
+            seen.add((status.st_dev, status.st_ino))
     while todo or links:
         if not todo:  # Links only when all else is listed; the order decides which of two to one folder counts.
             links.sort(reverse=True)
@@ -398,7 +408,7 @@ def _odd(names: Sequence[str]) -> bool:
 
 
 def _text(name: str) -> str:
-    """A name that any file can hold, with bytes that aren't UTF-8 as \\udc and two digits."""
+    r"""A name that any file can hold, with bytes that aren't UTF-8 as \udc and two digits."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -424,7 +434,7 @@ def _prepared(folder: Path, *, size: int, part: str) -> Stored:
         or images.shape[2] != images.shape[3]
     ):
         raise InputError(f"images: {show(path)}: not bytes of square images of 1 or 3 channels; {again}")
-    if not len(images):
+    if not images.size:
         raise InputError(f"images: {show(path)}: no images; {again}")
     try:
         description = io.load_json(folder / "dataset.json")
@@ -488,12 +498,14 @@ def _entry(text: str, config: Path) -> Mapping[str, Any]:
         close = difflib.get_close_matches(text, known, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
         raise InputError(
-            f"images: {show(text)!r}: no such folder, nor a dataset of {place}; {meant}it has {', '.join(map(show, known))}"
+            f"images: {show(text)!r}: no such folder, nor a dataset of {place}; {meant}"
+            f"it has {', '.join(map(show, known))}"
         )
     entry = datasets[text]
     good = (
         isinstance(entry, dict)
-        and entry.get("source") in SOURCES
+        and isinstance(entry.get("source"), str)
+        and entry["source"] in SOURCES
         and isinstance(entry.get("path"), str | None)
         and isinstance(entry.get("image_size"), int)
         and entry["image_size"] > 0
@@ -504,6 +516,7 @@ def _entry(text: str, config: Path) -> Mapping[str, Any]:
     )
     if not good:
         raise InputError(
-            f"{place}: datasets.{text}: needs a source ({', '.join(SOURCES)}) and an image_size; path and classes may follow"
+            f"{place}: datasets.{text}: needs a source ({', '.join(SOURCES)}) and an image_size; "
+            "path and classes may follow"
         )
     return entry  # type: ignore[no-any-return]

@@ -1,0 +1,257 @@
+"""The ``memloc`` command."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from memloc import __version__
+from memloc.errors import InputError
+
+EXAMPLES = """
+examples:
+  Which units of a network memorize single images, and which images?
+    memloc score timm:resnet50@weights.safetensors --images photos/ --out scores/
+
+  The same for a transformer, whose units go below 0, with nulls from images it has never seen:
+    memloc score timm:vit_small_patch16_224 --images photos/ --external held_out/ --activation abs --out scores/
+
+  Where do two encoders differ in what they memorize? f was trained on the candidate images of the split, g wasn't:
+    memloc score f.safetensors --against g.safetensors --images fashion --split split.csv --out scores/
+
+  Only some layers, in four jobs that may run anywhere, joined by the last line:
+    for k in 1 2 3 4; do memloc score hf:my-vit --images photos/ --layers '*.mlp.fc1' --shard $k/4 --out scores/; done
+    memloc score hf:my-vit --images photos/ --layers '*.mlp.fc1' --out scores/
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 1 for bad input or a failure, 2 for a usage error, 130 if interrupted."""
+    options = _parser().parse_args(arguments)
+    log = logging.getLogger("memloc")
+    log.setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("memloc: %(message)s"))
+    log.handlers = [handler]
+    try:
+        return int(options.run(options))
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("memloc: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _fail("the disk is full; free some space and run the same command again, what is finished is kept")
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> int:
+    print(f"memloc: error: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="memloc", description="Where does a vision encoder memorize its images?")
+    parser.add_argument("--version", action="version", version=f"memloc {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    score = commands.add_parser(
+        "score",
+        help="LayerMem and UnitMem of any encoder",
+        description="UnitMem of an encoder and the images its units memorize; with a second encoder, LayerMem as well.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    score.set_defaults(run=_score)
+    score.add_argument(
+        "encoder",
+        metavar="ENCODER",
+        help="FILE.safetensors of memloc, timm:NAME or torchvision:NAME (with @FILE for weights of your own, @untrained"
+        " for none), a Hugging Face folder, or package.module:function, which is called for the module",
+    )
+    where = score.add_argument_group("what is scored")
+    where.add_argument(
+        "--images", required=True, metavar="PATH", help="folder of images, or a dataset of the configuration"
+    )
+    where.add_argument("--out", required=True, type=Path, metavar="DIR", help="where tables, figure and page go")
+    where.add_argument("--external", metavar="PATH", help="images the encoder has never seen: nulls for UnitMem")
+    where.add_argument("--against", metavar="ENCODER", help="g, the encoder to compare with: LayerMem (needs --split)")
+    where.add_argument(
+        "--split",
+        type=Path,
+        metavar="FILE",
+        help="groups of the images: .csv or .parquet with columns image and group, or .npz of memloc; f alone was"
+        " trained on candidate images, g alone on independent ones, neither on external ones",
+    )
+    where.add_argument(
+        "--layers",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="layers (default: convolutions, attentions, fully-connected)",
+    )
+    where.add_argument("--part", default="train", choices=["train", "test"], help="part of a dataset (default: train)")
+    where.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="where datasets are named"
+    )
+    where.add_argument(
+        "--strict", action="store_true", help="stop at an image that can't be read instead of skipping it"
+    )
+    how = score.add_argument_group("how (the paper's choices where it makes one)")
+    how.add_argument("--draws", type=int, default=10, metavar="N", help="augmented views of each image (default: 10)")
+    how.add_argument(
+        "--augmentation",
+        choices=["mild", "weak", "normal", "strong"],
+        help="recipe of the views (default: that of the training where it is known, else normal)",
+    )
+    for option, choices, text in (
+        ("others", ["mean", "median"], "UnitMem against the mean or median of the other images"),
+        ("activation", ["as-is", "abs", "relu"], "what is done to a unit's activation before averaging"),
+        ("hook", ["paper", "before", "after"], "read layers before or after normalisation and activation; paper: "
+         "LayerMem before, UnitMem after"),
+        ("dead", ["zero", "nan"], "UnitMem of a unit that no image excites"),
+        ("pairs", ["aug-aug", "image-aug"], "align views with one another, or the image with its views"),
+        ("distance", ["l2", "l1", "cosine", "angular"], "between representations of unit length"),
+        ("representation", ["flattened", "pooled"], "a layer's whole output or its mean over positions"),
+        ("normalisation", ["ratio", "range", "none"], "of SSLMem"),
+    ):  # fmt: skip
+        how.add_argument(f"--{option}", choices=choices, default=choices[0], help=f"{text} (default: {choices[0]})")
+    how.add_argument(
+        "--replicates", type=int, default=100, metavar="N", help="resamples behind the intervals (default: 100)"
+    )
+    how.add_argument(
+        "--shuffles", type=int, default=20, metavar="N", help="permuted labels behind ClassMem's null (default: 20)"
+    )
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of views and resamples (default: 0)")
+    inputs = score.add_argument_group("the encoder's input, where it doesn't say")
+    inputs.add_argument("--size", type=int, metavar="PIXELS", help="side of its images")
+    inputs.add_argument("--mean", type=float, nargs="+", metavar="M", help="of pixels in [0, 1], one number or three")
+    inputs.add_argument("--std", type=float, nargs="+", metavar="S", help="likewise")
+    running = score.add_argument_group("running")
+    running.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    running.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    running.add_argument(
+        "--shard", metavar="K/N", help="do the K-th of N parts only; without it, finished parts are joined"
+    )
+    running.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _score(options: argparse.Namespace) -> int:
+    # Heavy libraries only now: --help should not wait for them.
+    import torch
+    from PIL import Image
+    from tqdm import tqdm
+
+    from memloc import io, provenance
+    from memloc.measure import Protocol
+    from memloc.network import device as device_of
+    from memloc.scoring import score as scoring
+    from memloc.scoring.encoders import open_encoder
+    from memloc.scoring.images import open_images
+    from memloc.scoring.run import Settings
+    from memloc.scoring.splits import load_split
+
+    # Too large images are refused and listed anyway.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    shard = _shard(options.shard)
+    for option, least in (("replicates", 2), ("shuffles", 0), ("seed", 0), ("threads", 1)):
+        value = getattr(options, option)
+        if value is not None and value < least:
+            raise InputError(f"{option}: {value}; give {least} or more")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.out.exists() and not options.out.is_dir():
+        raise InputError(f"out: {options.out} is a file; name a folder")
+    device = device_of(options.device)
+    inputs = {"size": options.size, "mean": options.mean, "std": options.std}
+    protocol = Protocol(options.draws, options.pairs, options.distance, options.representation, options.activation)
+    log = logging.getLogger("memloc")
+    log.info("opens %s", options.encoder)
+    encoder = open_encoder(options.encoder, **inputs)
+    against = None if options.against is None else open_encoder(options.against, **inputs)
+    settings = Settings(
+        protocol=protocol,
+        augmentation=options.augmentation or encoder.augmentation or "normal",
+        normalisation=options.normalisation,
+        others=options.others,
+        dead=options.dead,
+        hook=options.hook,
+        seed=options.seed,
+        replicates=options.replicates,
+        shuffles=options.shuffles,
+    )
+
+    def read(path: str) -> Any:
+        return open_images(path, size=encoder.size, part=options.part, config=options.config, strict=options.strict)
+
+    images = read(options.images)
+    external = None if options.external is None else read(options.external)
+    split = None if options.split is None else load_split(options.split, images.names)
+    chosen: dict[str, Any] = {"against": against, "split": split, "external": external, "patterns": options.layers}
+    key = scoring.identity(encoder, images, **chosen, settings=settings, device=device)
+    done = options.out / "meta.json"
+    if shard is None and done.exists() and io.load_json(done).get("identity") == key:
+        log.info("%s: finished already, nothing to do; remove it to score anew", options.out / "index.html")
+        return 0
+    options.out.mkdir(parents=True, exist_ok=True)
+    work = options.out / "work" / key
+    passes = scoring.plan(encoder, images, **chosen, settings=settings)
+    if options.others == "median":
+        size = 4 * sum(len(p.rows) * sum(p.counts) for p in passes.values() if p.units)
+        log.info("the median keeps all activations in files below %s: %.2f GiB of disk", work, size / 2**30)
+    total = sum(len(p.rows) for p in passes.values())
+    with tqdm(total=total, unit=" images", disable=options.quiet, smoothing=0.05, file=sys.stderr) as bar:
+        scores = scoring.score(passes, settings=settings, shard=shard, folder=work, progress=bar, device=device)
+    if scores is None:
+        log.info("part %s is done; when all are, the same command without --shard joins them", options.shard)
+        return 0
+    for name, reason in list(scores.skipped.items())[:10]:
+        log.info("skipped %s: %s", name, reason)
+    if len(scores.skipped) > 10:
+        log.info("skipped %d images more, all listed in meta.json", len(scores.skipped) - 10)
+    meta = {
+        "encoder": encoder.name,
+        "against": options.against,
+        "images": options.images,
+        "external": options.external,
+        "split": None if options.split is None else str(options.split),
+        "counts": {name: len(p.rows) for name, p in passes.items()},
+        "skipped": scores.skipped,
+        "settings": _told(asdict(settings)) | {"layers": options.layers or "default", "size": encoder.size,
+                     "mean": list(encoder.mean), "std": list(encoder.std), "device": device},
+        "versions": provenance.versions("memloc", "torch", "timm", "torchvision", "numpy"),
+        "identity": key,
+    }  # fmt: skip
+    scoring.write(scores, images, meta, options.out)
+    scoring.clear(options.out / "work")
+    log.info("%s: open it in a browser; tables lie beside it", options.out / "index.html")
+    return 0
+
+
+def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are spelled on the command line."""
+    nested = dict(settings)
+    return {**nested.pop("protocol"), **nested}
+
+
+def _shard(text: str | None) -> Any:
+    from memloc.scoring.run import Shard
+
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise InputError(f"shard: {text!r}; write K/N with K from 1 to N, as in 2/8")
+    return Shard(int(number), int(of))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

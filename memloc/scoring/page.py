@@ -1,0 +1,359 @@
+"""One self-contained page about a scored encoder: summary, layers, the images that units memorize. Opens offline."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from itertools import accumulate, groupby
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from memloc import __version__
+from memloc.errors import InputError
+
+UNITS = 6
+"""Units shown of each layer, those of highest UnitMem."""
+NEXT = 5
+"""Images shown beside a unit's owner."""
+POINTS = 12
+SKIPPED = 20
+OPEN = 2
+"""Layers of the gallery whose units are in sight before anyone unfolds them."""
+SIDE = 112
+"""Pixels of an embedded image's longer side."""
+COARSE = 40
+"""Up to so many pixels a side, images are embedded without loss and shown with sharp pixels."""
+BUDGET = 3_500_000
+"""Letters of HTML that all embedded images together may take."""
+LENGTH = 160
+"""Letters of a text that are shown; of a longer one the middle is left out."""
+MISSING = "\N{EN DASH}"
+
+Thumbnail = Callable[[int], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A column of the layers table: the heading of its group, its own, its decimals; an effect is 0 under the null."""
+
+    group: str
+    heading: str
+    decimals: int = 3
+    effect: bool = False
+
+
+QUANTITIES = {
+    "unitmem": Quantity("UnitMem", "mean"),
+    "unitmem_p90": Quantity("UnitMem", "90th percentile"),
+    "unitmem_matched": Quantity("UnitMem", "matched"),
+    "unitmem_external": Quantity("UnitMem", "external"),
+    "excess": Quantity("UnitMem", "excess over external", effect=True),
+    "unitmem_untrained": Quantity("UnitMem", "untrained"),
+    "gain": Quantity("UnitMem", "gain over untrained", effect=True),
+    "classmem": Quantity("ClassMem", "mean"),
+    "classmem_shuffled": Quantity("ClassMem", "shuffled labels"),
+    **{
+        f"{kind}_{estimator}": Quantity(group, estimator, 4, effect=True)
+        for kind, group in (("layermem", "LayerMem"), ("increment", "Increment of LayerMem"))
+        for estimator in ("published", "external-corrected", "crossed")
+    },
+}
+
+
+def render(
+    *,
+    units: pd.DataFrame,
+    tops: pd.DataFrame,
+    layers: pd.DataFrame,
+    points: pd.DataFrame | None,
+    meta: Mapping[str, Any],
+    figure_png: bytes,
+    thumbnail: Thumbnail,
+    shown: int = UNITS,
+) -> str:
+    """The page as HTML. Every text is escaped, every image embedded once; nothing is loaded from anywhere.
+
+    Args:
+        meta: ``encoder``, ``images`` and, where there are any, ``against``, ``external``, ``split`` as the user wrote
+            them; ``counts`` of images by kind; ``skipped``, name of a file to the reason; ``settings``; ``versions``.
+        thumbnail: the picture of an image by its index, [1 or 3, height, width].
+        shown: units shown of each layer.
+    """
+    layers = layers.sort_values("depth", kind="stable").astype({"layer": str})
+    units, tops = units.astype({"layer": str}), tops.astype({"layer": str})
+    album = Album(thumbnail)
+    memorized = _memorized(points, layers, album)
+    gallery, left_out = _gallery(units, tops, layers, album, shown)
+    spans = _spans(layers)
+    skipped = dict(meta.get("skipped") or {})
+    return _template().render(
+        version=__version__,
+        meta={"against": None, "external": None, "split": None, "counts": {}, **meta},
+        title=_short(str(meta["encoder"])),
+        totals={name: int(layers[name].sum()) for name in ("units", "dead", "signed")},
+        figure=base64.b64encode(figure_png).decode(),
+        highest=_highest(layers),
+        columns={column: quantity for column, quantity in QUANTITIES.items() if column in layers},
+        spans=spans,
+        edges=set(accumulate((span for _, span in spans), initial=0)),
+        next=NEXT,
+        rows=_rows(layers),
+        gallery=gallery,
+        left_out=left_out,
+        shown=shown,
+        memorized=memorized,
+        skipped=list(skipped.items())[:SKIPPED],
+        more=max(0, len(skipped) - SKIPPED),
+        settings=_flat(meta.get("settings") or {}),
+        versions=_flat(meta.get("versions") or {}),
+        album=album,
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
+    )
+    environment.filters |= {"short": _short, "place": _place, "decimal": decimal}
+    environment.filters |= {"count": "{:,}".format, "percent": "{:.0%}".format}
+    return environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+
+
+class Album:
+    """Every image of the page: its data once, as a CSS class that any number of places share."""
+
+    def __init__(self, thumbnail: Thumbnail) -> None:
+        self._thumbnail = thumbnail
+        self._data: dict[int, str] = {}
+        self.classes: dict[str, str] = {}
+        """Data of each image to the name of its class; images that look alike share one."""
+        self.size = 0
+        self.coarse = True
+        """All images are small enough that their pixels are best seen as squares."""
+        self.unreadable = 0
+
+    def add(self, images: Iterable[int], *, budget: int | None = None) -> bool:
+        """Embed images, or none of them where the page would have more than ``budget`` letters of images."""
+        data = {image: self._encode(image) for image in images}
+        new = dict.fromkeys(d for d in data.values() if d and d not in self.classes)
+        size = sum(map(len, new))
+        if budget is not None and self.size + size > budget:
+            return False
+        self.size += size
+        for one in new:
+            self.classes[one] = f"i{len(self.classes)}"
+        self.unreadable += sum(not d for image, d in data.items() if image not in self._data)
+        self._data |= data
+        return True
+
+    def __getitem__(self, image: int) -> str:
+        """The class of an embedded image; one that could not be read has a class without data."""
+        return self.classes.get(self._data[image], "none")
+
+    def _encode(self, image: int) -> str:
+        if image in self._data:
+            return self._data[image]
+        try:
+            pixels = self._thumbnail(image)
+        except (InputError, OSError):
+            return ""  # it was there when it was scored
+        self.coarse &= max(pixels.shape[1:]) <= COARSE
+        return _data(pixels)
+
+
+def _data(pixels: NDArray[np.uint8]) -> str:
+    """An image [channels, height, width] as a data URI: PNG where it is small anyway, else whichever is shorter."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    picture.thumbnail((SIDE, SIDE))
+    written = {}
+    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 82, "optimize": True})):
+        buffer = io.BytesIO()
+        picture.save(buffer, format=kind, **options)
+        written[kind] = buffer.getvalue()
+    kind = "png" if max(picture.size) <= COARSE or len(written["png"]) <= len(written["jpeg"]) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(written[kind]).decode()}"
+
+
+def _gallery(
+    units: pd.DataFrame, tops: pd.DataFrame, layers: pd.DataFrame, album: Album, shown: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Of each layer its units of highest UnitMem, layer by layer; names of layers that the page has no room for."""
+    by_layer = dict(iter(units.groupby("layer", sort=False)))
+    images_of = {key: rows.sort_values("rank") for key, rows in tops.groupby(["layer", "unit"], sort=False)}
+    entries = {}
+    for row in layers[["layer", "units", "dead", "signed"]].to_dict("records"):
+        mine = by_layer.get(row["layer"], units.iloc[:0])
+        scored = mine[mine["status"] == "ok"].sort_values("unitmem", ascending=False, kind="stable")
+        owned = scored["owner"].value_counts()
+        cards = [
+            _unit(unit, images_of.get((row["layer"], unit["unit"])), int(owned[unit["owner"]]))
+            for unit in scored.head(shown).to_dict("records")
+        ]
+        entries[row["layer"]] = {
+            **{str(name): value for name, value in row.items()},
+            "scored": len(scored),
+            "cards": cards,
+            "open": False,
+            "highest": scored["unitmem"].quantile(0.9) if len(scored) else -1.0,
+            "mean": scored["unitmem"].mean() if len(scored) else None,
+        }
+    # The page fills up from the layers that memorize most.
+    ranked = sorted(entries.values(), key=lambda entry: -entry["highest"])
+    left_out = {
+        entry["layer"]
+        for entry in ranked
+        if not album.add([x["image"] for card in entry["cards"] for x in card["images"]], budget=BUDGET)
+    }
+    for entry in [e for e in ranked if e["cards"] and e["layer"] not in left_out][:OPEN]:
+        entry["open"] = True
+    gallery = [entry for name, entry in entries.items() if name not in left_out]
+    return gallery, [name for name in entries if name in left_out]
+
+
+def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict[str, Any]:
+    """A unit as a card: its owner, the next images and how far they are from exciting it as much."""
+    rows = [] if top is None else top.head(1 + NEXT).to_dict("records")
+    highest = float(unit["highest"])
+    images = [
+        {
+            "image": int(row["image"]),
+            "name": str(row["name"]),
+            "share": min(max(float(row["activation"]) / highest, 0.0), 1.0) if highest > 0 else 0.0,
+        }
+        for row in rows
+    ] or [{"image": int(unit["owner"]), "name": str(unit["owner_image"]), "share": 1.0}]
+    nulls = {
+        "matched": "unitmem_matched",
+        "external": "unitmem_external",
+        "untrained": "unitmem_untrained",
+        "ClassMem": "classmem",
+    }
+    return {
+        "unit": unit["unit"],
+        "unitmem": unit["unitmem"],
+        "owner": images[0],
+        "next": images[1:],
+        "images": images,
+        "others": min(float(unit["others"]) / highest, 1.0) if highest > 0 else 0.0,
+        "values": {label: unit[column] for label, column in nulls.items() if _known(unit.get(column))},
+        "top_class": unit.get("top_class") if _known(unit.get("top_class")) else None,
+        "also": owned - 1,
+    }
+
+
+def _memorized(points: pd.DataFrame | None, layers: pd.DataFrame, album: Album) -> dict[str, Any] | None:
+    """Candidates of highest SSLMem at the last layer, and how high the highest external images get by choice alone."""
+    if points is None or points.empty:
+        return None
+    measured = list(dict.fromkeys(points["layer"].astype(str)))
+    last = next((name for name in reversed(list(layers["layer"])) if name in measured), measured[-1])
+    there = points[points["layer"].astype(str) == last].dropna(subset=["sslmem"])
+    groups = {str(name): rows for name, rows in there.groupby("group")}
+    if "candidate" not in groups:
+        return None
+    ranked = {name: rows.sort_values("sslmem", ascending=False, kind="stable") for name, rows in groups.items()}
+    top = ranked["candidate"].head(POINTS)
+    album.add(int(image) for image in top["image"])
+    null = ranked["external"].head(POINTS) if "external" in ranked else None
+    return {
+        "layer": last,
+        "points": top.to_dict("records"),
+        "of": len(groups["candidate"]),
+        "mean": top["sslmem"].mean(),
+        "null": None
+        if null is None
+        else {"mean": null["sslmem"].mean(), "n": len(null), "of": len(groups["external"])},
+    }
+
+
+def _spans(layers: pd.DataFrame) -> list[tuple[str, int]]:
+    """Headings over the columns of the layers table and how many columns each is over."""
+    present = [quantity.group for column, quantity in QUANTITIES.items() if column in layers]
+    return [(group, len(list(members))) for group, members in groupby(present)]
+
+
+def _rows(layers: pd.DataFrame) -> list[dict[str, Any]]:
+    """The layers table as a reader sees it."""
+    return [
+        {
+            **{name: row[name] for name in ("layer", "units", "dead", "signed")},
+            "cells": [_cell(row, column, q) for column, q in QUANTITIES.items() if column in layers],
+        }
+        for row in layers.to_dict("records")
+    ]
+
+
+def _cell(row: Mapping[Any, Any], column: str, quantity: Quantity) -> dict[str, Any]:
+    low, high = (float(row.get(f"{column}_{end}", np.nan)) for end in ("low", "high"))
+    known = _known(low) and _known(high)
+    return {
+        "value": decimal(row[column], quantity.decimals),
+        "interval": f"{decimal(low, quantity.decimals)} to {decimal(high, quantity.decimals)}" if known else "",
+        "off_zero": known and quantity.effect and not low <= 0 <= high,
+    }
+
+
+def _highest(layers: pd.DataFrame) -> list[dict[str, Any]]:
+    """The layers where UnitMem and LayerMem are highest, with their intervals."""
+    labels = {
+        "unitmem": "Highest mean UnitMem",
+        "excess": "Largest excess over external images",
+        "layermem_crossed": "Highest crossed LayerMem",
+    }
+    out = []
+    for column, label in labels.items():
+        if column in layers and layers[column].notna().any():
+            row = layers.nlargest(1, column).to_dict("records")[0]
+            out.append({"label": label, "layer": row["layer"], **_cell(row, column, QUANTITIES[column])})
+    return out
+
+
+def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one list, names of levels joined by dots."""
+    out: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            out |= _flat(value, f"{name}.")
+        else:
+            out[name] = MISSING if value is None else str(value)
+    return out
+
+
+def decimal(value: Any, places: int = 3) -> str:
+    """A number with its decimals and a true minus sign, a dash where there is none."""
+    if not _known(value):
+        return MISSING
+    # Adding 0 turns the -0.0 that rounding may leave into 0.
+    return f"{round(float(value), places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not pd.isna(value) and value != ""
+
+
+def _printable(value: Any) -> Any:
+    """Text with its invisible letters spelled out: newlines, changes of direction, bytes that are no letters."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
+
+
+def _short(text: Any, most: int = LENGTH) -> str:
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2 - 1) :]}"
+
+
+def _place(layer: str) -> str:
+    """A layer in a sentence: "layer 8", but "layer3.5.conv2" as it is."""
+    return f"layer {layer}" if layer.isdigit() else layer

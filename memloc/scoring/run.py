@@ -1,0 +1,382 @@
+"""Scoring in passes over images: each resumes, each can be split into shards, and shards merge exactly."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloc import io
+from memloc.augment import RECIPES
+from memloc.encoders import Layer
+from memloc.measure import Batch, measured
+from memloc.measure import Protocol as Measuring
+from memloc.metrics.tally import ClassTally, Tally
+from memloc.metrics.units import median_of_others
+from memloc.network import Normalise
+from memloc.scoring.encoders import OpenEncoder
+from memloc.scoring.images import Images, stream
+from memloc.streams import generator
+from memloc.streams import stream as seed_of
+
+Rows = NDArray[np.int64]
+
+SAVE_EVERY = 20.0
+"""Seconds of work that a kill can cost."""
+JOINED = 64
+"""Images whose activations are tallied together."""
+
+
+class Progress(Protocol):
+    """What is told of images as they are done."""
+
+    def update(self, n: float | None = 1) -> Any:
+        """So many more are done."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every choice behind the numbers; the paper's where it makes one.
+
+    Attributes:
+        protocol: how views are compared and activations read.
+        augmentation: recipe of the views, a name in ``memloc.augment.RECIPES``.
+        normalisation: of SSLMem: ratio, range or none.
+        others: UnitMem and ClassMem against the mean or the median of the others.
+        dead: value of a unit that nothing excites: zero or nan.
+        hook: where a layer is read: paper, before or after normalisation and activation.
+        seed: of views, resamples and permutations.
+        replicates: resamples behind the intervals.
+        shuffles: permutations of the labels behind ClassMem's null.
+        kept: highest activations kept of each unit, with their images.
+    """
+
+    protocol: Measuring = field(default_factory=Measuring)
+    augmentation: str = "normal"
+    normalisation: str = "ratio"
+    others: str = "mean"
+    dead: str = "zero"
+    hook: str = "paper"
+    seed: int = 0
+    replicates: int = 100
+    shuffles: int = 20
+    kept: int = 16
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One encoder on one set of images.
+
+    Attributes:
+        name: as in file names.
+        encoder: the encoder, its layers.
+        images, rows: which images of which set.
+        source: names the set, so that two sets have different views and resamples.
+        units: whether activations are tallied.
+        matched: rows of a subset that is tallied on its own as well, to be compared with a set of its size.
+        classes: number of classes; 0 where labels aren't used.
+        alignment: whether views are compared.
+        counts: number of units of each layer.
+    """
+
+    name: str
+    encoder: OpenEncoder
+    layers: tuple[Layer, ...]
+    images: Images
+    rows: Rows
+    source: str
+    units: bool = True
+    matched: Rows | None = None
+    classes: int = 0
+    alignment: bool = False
+    counts: tuple[int, ...] = ()
+
+    def spans(self) -> dict[str, slice]:
+        """Where each layer's units lie among all of them."""
+        ends = np.cumsum(self.counts).tolist()
+        places = zip(self.layers, self.counts, ends, strict=True)
+        return {layer.name: slice(end - count, end) for layer, count, end in places if layer.units}
+
+
+class Result:
+    """What a pass has found out so far, over the windows ``done`` of it.
+
+    Attributes:
+        tally, matched: activations of all rows, and of the matched subset.
+        classes: class sums of the images as they are.
+        rows, alignment: rows in order, and their [rows, layers, HALVES].
+        skipped: row and reason of every image that couldn't be read.
+    """
+
+    def __init__(self, task: Pass, settings: Settings) -> None:
+        units = sum(task.counts)
+        seed = seed_of("resamples", settings.seed, task.source)
+        options = {"keep": settings.kept, "replicates": settings.replicates, "seed": seed}
+        self.task, self.done = task, 0
+        self.tally = Tally(units, **options) if task.units else None
+        self.matched = Tally(units, **options) if task.units and task.matched is not None else None
+        self.classes = ClassTally(units, labellings(task, settings), task.classes) if task.classes else None
+        self.rows: list[Rows] = []
+        self.alignment: list[NDArray[np.floating]] = []
+        self.skipped: dict[int, str] = {}
+        self.stores: list[Store] = []
+        self._waiting: list[Batch] = []
+
+    def take(self, batch: Batch) -> None:
+        """Take in a batch."""
+        if batch.alignment is not None:
+            self.rows.append(batch.points)
+            self.alignment.append(batch.alignment)
+        if self.tally is not None:
+            self._waiting.append(batch)
+            if sum(len(b.points) for b in self._waiting) >= JOINED:
+                self.flush()
+
+    def flush(self) -> None:
+        """Tally what waits for being tallied together."""
+        if not self._waiting or self.tally is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        points = np.concatenate([batch.points for batch in waiting])
+        mu = np.concatenate([together(batch) for batch in waiting])
+        self.tally.add(mu, points)
+        for store in self.stores:
+            store.put(mu, points)
+        if self.matched is not None and self.task.matched is not None:
+            chosen = np.isin(points, self.task.matched)
+            self.matched.add(mu[chosen], points[chosen])
+        if self.classes is not None:
+            plain = [np.concatenate(list(batch.plain.values()), axis=1) for batch in waiting]
+            self.classes.add(np.concatenate(plain), points)
+
+    def merge(self, other: Result) -> None:
+        """Take in another shard."""
+        for mine, theirs in ((self.tally, other.tally), (self.matched, other.matched)):
+            if mine is not None and theirs is not None:
+                mine.merge(theirs)
+        if self.classes is not None and other.classes is not None:
+            self.classes.merge(other.classes)
+        self.stores += other.stores
+        self.rows += other.rows
+        self.alignment += other.alignment
+        self.skipped |= other.skipped
+
+    def aligned(self) -> tuple[Rows, NDArray[np.floating]]:
+        """Rows, sorted, and their alignment [rows, layers, HALVES]."""
+        rows = np.concatenate(self.rows)
+        order = np.argsort(rows)
+        return rows[order], np.concatenate(self.alignment)[order]
+
+    def save(self, path: Path) -> None:
+        """Keep it on disk."""
+        arrays: dict[str, NDArray[Any]] = {"done": np.array(self.done)}
+        for store in self.stores:
+            store.sync()
+        for name in ("tally", "matched", "classes"):
+            part = getattr(self, name)
+            if part is not None:
+                arrays |= {f"{name}/{key}": array for key, array in part.arrays().items()}
+        if self.rows:
+            arrays |= {"rows": np.concatenate(self.rows), "alignment": np.concatenate(self.alignment)}
+        arrays["skipped"] = np.frombuffer(json.dumps(sorted(self.skipped.items())).encode(), dtype=np.uint8)
+        io.save_arrays(arrays, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from what was kept."""
+        arrays = io.load_arrays(path)
+        self.done = int(arrays["done"])
+        for name in ("tally", "matched", "classes"):
+            part = getattr(self, name)
+            if part is not None:
+                prefix = f"{name}/"
+                part.restore({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+        if "rows" in arrays:
+            self.rows, self.alignment = [arrays["rows"]], [arrays["alignment"]]
+        self.skipped = {int(row): str(reason) for row, reason in json.loads(arrays["skipped"].tobytes())}
+
+
+class Store:
+    """Activations mu [rows, units] of a pass on disk: what a median needs and a tally can't hold.
+
+    Args:
+        path: a .npy file, mapped into memory; None keeps them in memory.
+        rows: sorted. The activations of an image that couldn't be read stay nan.
+    """
+
+    def __init__(self, path: Path | None, rows: Rows, units: int) -> None:
+        self.rows, shape = rows, (len(rows), units)
+        self.mu: NDArray[np.float32]
+        if path is None:
+            self.mu = np.full(shape, np.nan, dtype=np.float32)
+        elif path.exists():
+            self.mu = np.load(path, mmap_mode="r+", allow_pickle=False)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.mu = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            for start in range(0, len(rows), JOINED):
+                self.mu[start : start + JOINED] = np.nan
+
+    def put(self, mu: NDArray[np.floating], points: Rows) -> None:
+        """Put the activations of some rows in their places."""
+        self.mu[np.searchsorted(self.rows, points)] = mu
+
+    def sync(self) -> None:
+        """See that the disk has them."""
+        if isinstance(self.mu, np.memmap):
+            self.mu.flush()
+
+
+def others_median(stores: Sequence[Store], chosen: Rows | None = None) -> NDArray[np.float64]:
+    """Median over all rows (or those chosen) but the one that excites a unit most, [units], some units at a time."""
+    units = stores[0].mu.shape[1]
+    rows = sum(len(store.rows) for store in stores)
+    step = max(1, 2**24 // max(1, rows))
+    out = np.empty(units)
+    for start in range(0, units, step):
+        parts = [
+            s.mu[:, start : start + step][slice(None) if chosen is None else np.isin(s.rows, chosen)] for s in stores
+        ]
+        mu = np.concatenate(parts)
+        out[start : start + step] = median_of_others(mu[~np.isnan(mu[:, 0])].astype(np.float64))
+    return out
+
+
+def together(batch: Batch) -> NDArray[np.floating]:
+    """Activations of all layers side by side, averaged over draws, [b, units]."""
+    return np.concatenate([halves.mean(axis=1) for halves in batch.views.values()], axis=1)
+
+
+def labellings(task: Pass, settings: Settings) -> NDArray[np.int64]:
+    """The labels of all images, and permutations of them among the rows of the pass."""
+    labels = task.images.labels
+    if labels is None:
+        raise ValueError(f"{task.name} has no labels")
+    rng = generator("shuffles", settings.seed, task.source)
+    out = np.repeat(labels[None], 1 + settings.shuffles, axis=0)
+    for shuffled in out[1:]:
+        shuffled[task.rows] = rng.permutation(labels[task.rows])
+    return out
+
+
+def window_of(size: int) -> int:
+    """Images in a window: their views fit in memory and keep the cores busy."""
+    return max(4, 64 * 32**2 // size**2)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``number`` of ``of`` of every pass."""
+
+    number: int = 1
+    of: int = 1
+
+    def windows(self, count: int) -> range:
+        """Which of the windows of a pass are its own."""
+        return range(count * (self.number - 1) // self.of, count * self.number // self.of)
+
+
+def run(
+    task: Pass,
+    settings: Settings,
+    *,
+    shard: Shard,
+    folder: Path | None,
+    progress: Progress,
+    device: str = "cpu",
+) -> Result:
+    """Do a pass, or go on with it where it stopped.
+
+    Args:
+        folder: where it is kept; None keeps nothing.
+    """
+    result = Result(task, settings)
+    path = None if folder is None else _path(task, shard, folder)
+    if path is not None and path.exists():
+        result.load(path)
+    window = window_of(task.encoder.size)
+    mine = shard.windows(-(-len(task.rows) // window))
+    rows = _rows(task, shard)
+    if settings.others == "median" and task.units:
+        result.stores = [_store(task, shard, folder)]
+    progress.update(min(result.done * window, len(rows)))
+    task.images.skipped.update(result.skipped)
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        if path is not None:
+            result.skipped = {row: task.images.skipped[row] for row in rows.tolist() if row in task.images.skipped}
+            result.flush()
+            result.save(path)
+        saved = time.monotonic()
+
+    def windows() -> Iterator[tuple[NDArray[np.uint8], Rows]]:
+        left = rows[result.done * window :]
+        for number, (images, points) in enumerate(stream(task.images, left, batch=window)):
+            yield images, points
+            # Asked for more, so all of this window has been taken in.
+            result.done += 1
+            progress.update(len(left[number * window : (number + 1) * window]))
+            if time.monotonic() - saved > SAVE_EVERY:
+                save()
+
+    if result.done < len(mine):
+        for batch in measured(
+            task.encoder.module,
+            windows(),
+            layers=task.layers,
+            protocol=settings.protocol,
+            recipe=RECIPES[settings.augmentation],
+            normalise=Normalise({"mean": [*task.encoder.mean], "std": [*task.encoder.std]}),
+            seed=seed_of("views", settings.seed, task.source),
+            alignment=task.alignment,
+            plain=bool(task.classes),
+            activations=task.units,
+            device=device,
+        ):
+            result.take(batch)
+        result.flush()
+        save()
+    return result
+
+
+def gather(task: Pass, settings: Settings, *, folder: Path) -> Result | None:
+    """A pass from the shards that were done on their own; None where they aren't complete."""
+    window = window_of(task.encoder.size)
+    for of in sorted({int(path.stem.rpartition("of")[2]) for path in folder.glob(f"{task.name}-*of*.npz")}):
+        shards = [Shard(number, of) for number in range(1, of + 1)]
+        if not all(_path(task, shard, folder).exists() for shard in shards):
+            continue
+        total, complete = Result(task, settings), True
+        for shard in shards:
+            part = Result(task, settings)
+            part.load(_path(task, shard, folder))
+            if settings.others == "median" and task.units:
+                part.stores = [_store(task, shard, folder)]
+            complete &= part.done >= len(shard.windows(-(-len(task.rows) // window)))
+            total.merge(part)
+        if complete:
+            task.images.skipped.update(total.skipped)
+            return total
+    return None
+
+
+def _path(task: Pass, shard: Shard, folder: Path) -> Path:
+    return folder / f"{task.name}-{shard.number}of{shard.of}.npz"
+
+
+def _rows(task: Pass, shard: Shard) -> Rows:
+    window = window_of(task.encoder.size)
+    mine = shard.windows(-(-len(task.rows) // window))
+    return task.rows[mine.start * window : mine.stop * window]
+
+
+def _store(task: Pass, shard: Shard, folder: Path | None) -> Store:
+    path = None if folder is None else folder / f"{task.name}-{shard.number}of{shard.of}.mu.npy"
+    return Store(path, _rows(task, shard), sum(task.counts))

@@ -1,0 +1,71 @@
+"""Which images belong to which group, read from a file of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc import io
+from memloc.errors import InputError
+from memloc.splits import GROUPS
+
+
+def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """Rows of each group.
+
+    Args:
+        path: .npz with an array of rows for each group, as memloc draws them; or .csv or .parquet with the columns
+            image (a name, or a row) and group.
+        names: of the images.
+
+    Raises:
+        InputError: the file can't be read, names an image that isn't there or is in two groups, or an unknown group.
+    """
+    if path.suffix == ".npz":
+        groups = {name: np.asarray(rows) for name, rows in _opened(path, io.load_arrays).items()}
+        for name, rows in groups.items():
+            if rows.ndim != 1 or rows.dtype.kind not in "iu":
+                raise InputError(f"split: {path}: {name} is no list of rows; give whole numbers")
+    elif path.suffix in (".csv", ".parquet"):
+        table = _opened(path, lambda p: pd.read_csv(p, dtype=str) if p.suffix == ".csv" else pd.read_parquet(p))
+        if not {"image", "group"} <= {*table.columns}:
+            raise InputError(f"split: {path} has no columns image and group; name them so")
+        places = {name: row for row, name in enumerate(names)}
+        groups = {}
+        for group, rows in table.groupby("group"):
+            found = [_row(str(image), places, path) for image in rows["image"]]
+            groups[str(group)] = np.array(found, dtype=np.int64)
+    else:
+        raise InputError(f"split: {path}: name a .csv, .parquet or .npz file")
+    seen: dict[int, str] = {}
+    for group, rows in groups.items():
+        if group not in GROUPS:
+            raise InputError(f"split: {path}: group {group!r} is none of {', '.join(GROUPS)}")
+        for row in rows.tolist():
+            if not 0 <= row < len(names):
+                raise InputError(f"split: {path}: {group} has image {row}, but there are {len(names)} images, from 0")
+            if row in seen:
+                where = f"twice in {group}" if seen[row] == group else f"in {seen[row]} and in {group}"
+                raise InputError(f"split: {path}: image {names[row]} is {where}; keep one")
+            seen[row] = group
+    return {group: rows.astype(np.int64) for group, rows in groups.items()}
+
+
+def _row(image: str, places: dict[str, int], path: Path) -> int:
+    if image in places:
+        return places[image]
+    if image.isdecimal():
+        return int(image)
+    raise InputError(f"split: {path}: no image {image!r} among the images; write names relative to --images")
+
+
+def _opened(path: Path, read):  # type: ignore[no-untyped-def]
+    try:
+        return read(path)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"split: {path}: can't be read ({reason})") from error
