@@ -24,7 +24,7 @@ def save(tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Pa
     text = json.dumps(about, sort_keys=True)
     # One key: safetensors writes several in any order, and equal checkpoints should be equal files.
     with atomic(path) as temporary:
-        save_file(plain, temporary, metadata={"memloc": json.dumps({"about": text, "sha256": _hash(plain, text)})})
+        save_file(plain, temporary, metadata={"memloc": json.dumps({"about": text, "sha256": tensors_sha256(plain, text)})})
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -45,7 +45,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: not a checkpoint of memloc; move it away to start this encoder anew")
     try:
         kept = json.loads(metadata["memloc"])
-        if kept["sha256"] != _hash(tensors, kept["about"]):
+        if kept["sha256"] != tensors_sha256(tensors, kept["about"]):
             raise ValueError("hash differs")
         about: dict[str, Any] = json.loads(kept["about"])
     except (ValueError, KeyError, TypeError) as error:
@@ -67,9 +67,10 @@ def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: str | 
     module.load_state_dict(dict(tensors))
 
 
-def _hash(tensors: Mapping[str, Tensor], text: str) -> str:
+def tensors_sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 over a text and names, shapes, types and bytes of tensors in the order of their names."""
     sha = hashlib.sha256(text.encode())
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):
         sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()

@@ -15,6 +15,8 @@ def main(snakemake):
     description = io.load_json(snakemake.input.description)
     points = splits.training_points(io.load_arrays(snakemake.input.split), role)
     about = {"settings": snakemake.params.settings, "seed": seed, "role": role}
+    # What the encoder wants to see, so that its file is enough to use it anywhere.
+    wanted = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
     encoder, history = train.train(
         part.images[points],
         part.labels[points],
@@ -24,7 +26,7 @@ def main(snakemake):
         device=network.device(snakemake.params.device),
         **about,
     )
-    checkpoint.save(encoder.state_dict(), about, snakemake.output.weights)
+    checkpoint.save(encoder.state_dict(), {**about, "input": wanted}, snakemake.output.weights)
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "numpy")
     trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
     io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)

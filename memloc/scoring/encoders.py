@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
-import hashlib
 import importlib
 import io
 import json
@@ -129,7 +128,7 @@ def open_encoder(
         std=std,
         layers=source.layers,
         absent=source.absent,
-        sha256=_sha256(module),
+        sha256=checkpoint.tensors_sha256(module.state_dict()),
         untrained=None if build is None else lambda seed: _untrained(build, seed),
         augmentation=source.augmentation,
     )
@@ -473,14 +472,6 @@ def _pixels(key: str, text: str, value: Sequence[float] | None) -> tuple[float, 
     if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)) or (key == "std" and min(numbers) <= 0):
         raise InputError(f"{key}: {list(value)} isn't one or three numbers{' above 0' if key == 'std' else ''}")
     return numbers
-
-
-def _sha256(module: nn.Module) -> str:
-    sha = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return sha.hexdigest()
 
 
 @contextlib.contextmanager
