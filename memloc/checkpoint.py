@@ -24,7 +24,8 @@ def save(tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Pa
     text = json.dumps(about, sort_keys=True)
     # One key: safetensors writes several in any order, and equal checkpoints should be equal files.
     with atomic(path) as temporary:
-        save_file(plain, temporary, metadata={"memloc": json.dumps({"about": text, "sha256": tensors_sha256(plain, text)})})
+        kept = {"about": text, "sha256": tensors_sha256(plain, text)}
+        save_file(plain, temporary, metadata={"memloc": json.dumps(kept)})
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
