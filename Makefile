@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help figures smoke test lock clean-caches clean-venv
+.PHONY: help figures smoke test bench lock clean-caches clean-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -37,6 +37,10 @@ test: ## install with the test tools, then check style, types and tests
 	$(IN_VENV) snakefmt --check Snakefile rules
 	$(IN_VENV) mypy
 	$(IN_VENV) pytest
+
+bench: ## install, then measure speed and memory of scoring (ratios, on an idle machine) into results/benchmarks/
+	$(BOOTSTRAP)
+	$(IN_VENV) python tools/bench.py
 
 lock: ## bring requirements.lock up to pyproject.toml (pins that still fit stay; delete one to renew it)
 	$(BOOTSTRAP) --test

@@ -109,7 +109,7 @@ def measured(
     Raises:
         InputError: a layer's output isn't finite, or isn't called, or memory can't hold the views of one image.
     """
-    reader = _Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain)
+    reader = Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain)
     kind = next((p.dtype for p in encoder.parameters()), torch.float32)
     encoder.to(device)
     limit: int | None = None
@@ -155,7 +155,7 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
-class _Reader:
+class Reader:
     """Reduces every layer's output to a few numbers while it passes by, and joins those of one batch."""
 
     def __init__(
@@ -330,26 +330,34 @@ def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 
 def _gram(vectors: Tensor) -> Tensor:
-    """Inner products between the rows of each matrix of [n, rows, length], in blocks that fit the cache."""
-    length = vectors.shape[2] // _BLOCK * _BLOCK
-    if length <= 32 * _BLOCK:
+    """Inner products between the rows of each matrix of [n, rows, length]."""
+    if vectors.shape[2] <= 32 * _BLOCK:
         return torch.bmm(vectors, vectors.transpose(1, 2))
-    out = []
-    for rows in vectors:
-        blocks, rest = rows[:, :length].view(len(rows), -1, _BLOCK).transpose(0, 1), rows[:, length:]
-        out.append(torch.bmm(blocks, blocks.transpose(1, 2)).sum(dim=0) + rest @ rest.T)
-    return torch.stack(out)
+    return torch.stack([_products(rows) for rows in vectors])
+
+
+def _products(rows: Tensor) -> Tensor:
+    """Inner products between rows [views, length], in blocks that fit the cache: products of long thin matrices don't."""
+    length = rows.shape[1] // _BLOCK * _BLOCK
+    blocks, rest = rows[:, :length].view(len(rows), -1, _BLOCK).transpose(0, 1), rows[:, length:]
+    return torch.bmm(blocks, blocks.transpose(1, 2)).sum(dim=0) + rest @ rest.T
 
 
 def _near(rows: Tensor, scale: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """l2 distances between scaled rows [views, length], however small: from products of differences to the first."""
     gram = rows.new_zeros(len(rows), len(rows))
-    for block in torch.split(rows, _CACHE // 8, dim=1):
+    for block in torch.split(rows, 16 * _BLOCK, dim=1):
         unit = block * scale
         unit -= unit[:1].clone()
-        gram += unit @ unit.T
+        gram += _products(unit)
     squared = gram.diagonal()
-    return (squared[i] + squared[j] - 2 * gram[i, j]).clamp(min=0).sqrt()
+    both = squared[i] + squared[j]
+    out = both - 2 * gram[i, j]
+    # That in turn cancels where a pair lies much closer together than to the first.
+    for pair in (out < _NEAR * both).nonzero()[:, 0].tolist():
+        a, b = i[pair], j[pair]
+        out[pair] = (rows[a] * scale[a] - rows[b] * scale[b]).square().sum()
+    return out.clamp(min=0).sqrt()
 
 
 def _scale(vectors: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ rule measure:
         architecture=encoder_setting("architecture"),
         width=encoder_setting("width"),
         augmentation=encoder_setting("recipe", "augmentation"),
-        draws=config["measure"]["draws"],
+        protocol={key: value for key, value in config["measure"].items() if key != "layers"},
         layers=config["measure"]["layers"],
         device=config["device"],
         code=digest("scripts/measure.py"),

@@ -23,7 +23,7 @@ def main(snakemake):
         layers=layers,
         recipe=RECIPES[params.augmentation],
         normalise=network.Normalise(io.load_json(snakemake.input.description)),
-        protocol=measure.Protocol(draws=params.draws),
+        protocol=measure.Protocol(**params.protocol),
         seed=stream("measure", seed),
         device=network.device(params.device),
     )

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from memloc import finetune
+from memloc.capture import capture
 from memloc.prepared import Part
 
 LAYERS = [str(i) for i in range(1, 9)]
@@ -103,3 +104,21 @@ def test_a_run_has_the_head_alone_and_two_arms_for_every_count(network, toy, nor
     assert out["count"].tolist() == [0, 1, 1, 2, 2]
     assert out["layers"].tolist() == ["", "6", "8", "4 6", "7 8"]
     assert out["correct"].shape == (5, 6) and out["correct"].dtype == bool
+
+
+def test_training_a_single_unit_changes_that_unit_and_nothing_else(network):
+    encoder = network(seed=1).train()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with capture(encoder, ["block8"]) as seen:
+        encoder(images)
+    unit = int(seen["block8"].mean(dim=(0, 2, 3)).argmax())
+    optimizer = torch.optim.Adam(finetune.isolate(encoder, {"8": [unit]}), lr=0.01)
+    for _ in range(5):
+        optimizer.zero_grad()
+        encoder(images).square().mean().backward()
+        optimizer.step()
+    for name, tensor in encoder.state_dict().items():
+        changed = (tensor != before[name]).reshape(len(tensor) if tensor.dim() else 1, -1).any(dim=1)
+        mine = name.startswith("block8.") and not name.split(".")[-1].startswith(("running", "num_batches"))
+        assert changed.nonzero()[:, 0].tolist() == ([unit] if mine else []), name
