@@ -39,12 +39,12 @@ def reading(encoder: nn.Module, readers: Mapping[str, Sequence[Reader]]) -> Iter
     """
     known = dict(encoder.named_modules())
     calls: Counter[str] = Counter()
-    wanted: dict[str, dict[int, Sequence[Reader]]] = {}
+    wanted: dict[str, dict[int, list[Reader]]] = {}
     for text, mine in readers.items():
         name, _, call = text.partition("#")
         if name not in known:
             raise InputError(f"layer {name!r}: the encoder has no such module; it has {', '.join(filter(None, known))}")
-        wanted.setdefault(name, {})[int(call or 1)] = mine
+        wanted.setdefault(name, {}).setdefault(int(call or 1), []).extend(mine)
 
     def hook_of(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -100,7 +100,8 @@ def discover(
 
     Args:
         example: [n, c, h, w] input to look through the encoder with.
-        patterns: names of modules, ``*`` and ``?`` as in file names.
+        patterns: names of layers, ``*`` and ``?`` as in file names. A pattern that fits no layer chooses among all
+            modules.
         hook: paper, or before or after for both.
 
     Raises:
@@ -111,6 +112,7 @@ def discover(
     calls = _trace(encoder, example)
     called = {name for name, _, _ in calls}
     default = _layers_of(encoder, calls)
+    wanted: set[str] = set() if patterns else default
     for pattern in patterns:
         names = [name for name, _ in encoder.named_modules() if fnmatchcase(name, pattern) and name]
         if not names:
@@ -118,16 +120,16 @@ def discover(
             raise InputError(f"layers: {pattern!r} matches no module of the encoder; it has for example {some}")
         if not called & {*names}:
             raise InputError(f"layers: {pattern!r} matches {names[0]}, which a forward pass never calls as a module")
+        wanted |= default.intersection(names) or {*names}
     times = Counter(name for name, _, _ in calls)
     numbered: Counter[str] = Counter()
     layers: list[Layer] = []
-    for position, (name, module, (_, output)) in enumerate(calls):
+    for position, (name, _, (_, output)) in enumerate(calls):
         numbered[name] += 1
-        chosen = any(fnmatchcase(name, p) for p in patterns) if patterns else name in default
-        if not chosen or not name or output is None or output.dim() < 2:
+        if name not in wanted or output is None or output.dim() < 2:
             continue
         label = f"{name}#{numbered[name]}" if times[name] > 1 else name
-        axis = 1 if output.dim() == 2 else _axis(module, output)
+        axis = 1 if output.dim() == 2 else _axis(calls, position)
         after = _after(calls, position) or label
         layers.append(
             Layer(
@@ -182,13 +184,18 @@ def _after(calls: Sequence[_Call], position: int) -> str | None:
     last, normalised = None, False
     for name, module, (taken, made) in calls[position + 1 :]:
         seen[name] += 1
-        if taken is not tensor or made is None or tensor is None or any(True for _ in module.children()):
+        if taken is not tensor or made is None or tensor is None:
+            continue
+        inner = [*module.children()]
+        if inner and not isinstance(module, _NORM):
             continue
         if isinstance(module, _NO_OPERATION):
             tensor = made
         elif isinstance(module, _NORM) and not normalised and made.shape == tensor.shape:
             normalised, tensor = True, made
             last = f"{name}#{seen[name]}"
+            if any(_is_activation(child) for child in inner):  # timm's normalisations may hold their activation.
+                return last
         elif _is_activation(module) and made.shape == tensor.shape:
             return f"{name}#{seen[name]}"
         else:
@@ -215,12 +222,17 @@ def _is_activation(module: nn.Module) -> bool:
     )
 
 
-def _axis(module: nn.Module, output: Tensor) -> int:
-    """Which dimension of an output counts units: the second in feature maps, the last in tokens."""
-    if isinstance(module, _CONVOLUTION):
+def _axis(calls: Sequence[_Call], position: int) -> int:
+    """Which dimension of the output of a call counts units: the second in feature maps, the last in tokens."""
+    _, module, (taken, output) = calls[position]
+    if isinstance(module, _CONVOLUTION) or "2d" in type(module).__name__.lower():
         return 1
     if isinstance(module, (*_FULLY_CONNECTED, nn.MultiheadAttention, nn.LayerNorm)):
         return -1
+    if isinstance(module, _NO_OPERATION) or _is_activation(module):
+        for before in reversed(range(position)):
+            if taken is not None and calls[before][2][1] is taken:
+                return _axis(calls, before)
     inner = [type(m) for m in module.modules()]
     convolutional = any(issubclass(t, (*_CONVOLUTION, _NormBase, nn.GroupNorm)) for t in inner)
-    return 1 if output.dim() == 4 and (convolutional or nn.Linear not in inner) else -1
+    return 1 if output is not None and output.dim() == 4 and (convolutional or nn.Linear not in inner) else -1

@@ -150,7 +150,7 @@ def _score(options: argparse.Namespace) -> int:
     from PIL import Image
     from tqdm import tqdm
 
-    from memloc import io, provenance
+    from memloc import provenance
     from memloc.measure import Protocol
     from memloc.network import device as device_of
     from memloc.scoring import score as scoring
@@ -197,8 +197,7 @@ def _score(options: argparse.Namespace) -> int:
     split = None if options.split is None else load_split(options.split, images.names)
     chosen: dict[str, Any] = {"against": against, "split": split, "external": external, "patterns": options.layers}
     key = scoring.identity(encoder, images, **chosen, settings=settings, device=device)
-    done = options.out / "meta.json"
-    if shard is None and done.exists() and io.load_json(done).get("identity") == key:
+    if scoring.finished(options.out, key):
         log.info("%s: finished already, nothing to do; remove it to score anew", options.out / "index.html")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
@@ -208,7 +207,9 @@ def _score(options: argparse.Namespace) -> int:
         size = 4 * sum(len(p.rows) * sum(p.counts) for p in passes.values() if p.units)
         log.info("the median keeps all activations in files below %s: %.2f GiB of disk", work, size / 2**30)
     total = sum(len(p.rows) for p in passes.values())
-    with tqdm(total=total, unit=" images", disable=options.quiet, smoothing=0.05, file=sys.stderr) as bar:
+    # In a log file, a line now and then is enough.
+    every = 0.5 if sys.stderr.isatty() else 30.0
+    with tqdm(total=total, unit=" images", disable=options.quiet, smoothing=0.05, mininterval=every) as bar:
         scores = scoring.score(passes, settings=settings, shard=shard, folder=work, progress=bar, device=device)
     if scores is None:
         log.info("part %s is done; when all are, the same command without --shard joins them", options.shard)

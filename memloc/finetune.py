@@ -86,8 +86,8 @@ def finetune(
 def isolate(encoder: nn.Module, units: Mapping[str, Sequence[int]]) -> list[nn.Parameter]:
     """Make single units all that training can change (paper, Table 13): their filters, biases and normalisation.
 
-    Everything else is frozen, batch-norm statistics included as long as the encoder stays in eval mode, and the gradient
-    of every other unit of these layers is exactly zero.
+    Everything else is frozen, batch-norm statistics too as long as the encoder stays in eval mode, and the gradient of
+    every other unit of these layers is exactly zero.
 
     Args:
         units: by layer, numbers of the units to train.

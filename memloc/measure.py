@@ -264,11 +264,14 @@ def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Te
     """
     if protocol.activation == "as-is":
         return _mean(views, positions)
-    function = {"abs": torch.abs, "relu": torch.relu}[protocol.activation]
-    # A few views at a time: what the function makes of them then never leaves the cache.
-    at_once = max(1, _CACHE // views[0, 0].numel())
+    # A few views at a time, in the same place: what becomes of them never leaves the cache.
     flat = views.flatten(0, 1)[:, None]
-    parts = [_mean(function(part), positions) for part in torch.split(flat, at_once)]
+    room = flat.new_empty(max(1, _CACHE // views[0, 0].numel()), *flat.shape[1:])
+    parts = []
+    for part in torch.split(flat, len(room)):
+        out = room[: len(part)]
+        torch.abs(part, out=out) if protocol.activation == "abs" else torch.clamp(part, min=0, out=out)
+        parts.append(_mean(out, positions))
     return torch.cat(parts).view(*views.shape[:2], -1)
 
 
@@ -337,7 +340,7 @@ def _gram(vectors: Tensor) -> Tensor:
 
 
 def _products(rows: Tensor) -> Tensor:
-    """Inner products between rows [views, length], in blocks that fit the cache: products of long thin matrices don't."""
+    """Inner products between rows [views, length], in blocks that fit the cache, as a long thin matrix doesn't."""
     length = rows.shape[1] // _BLOCK * _BLOCK
     blocks, rest = rows[:, :length].view(len(rows), -1, _BLOCK).transpose(0, 1), rows[:, length:]
     return torch.bmm(blocks, blocks.transpose(1, 2)).sum(dim=0) + rest @ rest.T

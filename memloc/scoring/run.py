@@ -214,13 +214,15 @@ class Store:
         self.mu: NDArray[np.float32]
         if path is None:
             self.mu = np.full(shape, np.nan, dtype=np.float32)
-        elif path.exists():
-            self.mu = np.load(path, mmap_mode="r+", allow_pickle=False)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.mu = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-            for start in range(0, len(rows), JOINED):
-                self.mu[start : start + JOINED] = np.nan
+            if not path.exists():
+                # Written in full and then put in its place: a map of a file with holes ends the process on a full disk.
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                with io.atomic(path) as temporary, open(temporary, "wb") as file:
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for start in range(0, len(rows), JOINED):
+                        file.write(np.full((min(JOINED, len(rows) - start), units), np.nan, dtype="<f4").tobytes())
+            self.mu = np.load(path, mmap_mode="r+" if len(rows) else None, allow_pickle=False)
 
     def put(self, mu: NDArray[np.floating], points: Rows) -> None:
         """Put the activations of some rows in their places."""
@@ -343,6 +345,8 @@ def run(
             result.take(batch)
         result.flush()
         save()
+    elif path is not None and not path.exists():
+        save()  # A part without windows, too, is one of those that are joined.
     return result
 
 

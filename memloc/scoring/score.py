@@ -38,6 +38,12 @@ Rows = NDArray[np.int64]
 CLASS_MEMORY = 2**30
 """Bytes that class sums may take before permutations of the labels are left out."""
 
+FILES = (
+    *("units.parquet", "tops.parquet", "layers.parquet", "points.parquet", "layers.csv"),
+    *("summary.png", "summary.csv", "index.html"),
+)
+"""What is written beside meta.json; points.parquet for two encoders only."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -136,6 +142,8 @@ def plan(
     counts = _look(encoder, layers, images, candidate, settings)
     size = len(candidate) if outside is None else min(len(candidate), len(outside[1]))
     units = sum(counts)
+    if not units:
+        raise InputError(f"layers: {', '.join(layer.name for layer in layers)} has no units; name one that has as well")
 
     def matched(rows: Rows, name: str) -> Rows | None:
         if outside is None or len(rows) == size:
@@ -191,8 +199,9 @@ def tabulate(passes: Mapping[str, Pass], results: Mapping[str, Result], settings
     """The tables of finished passes."""
     task, result = passes["f-candidate"], results["f-candidate"]
     for name, other in results.items():
-        if other.tally is not None and other.tally.points < 2:
-            raise InputError(f"images: {other.tally.points} readable in {name}; UnitMem compares two or more")
+        readable = sum(map(len, other.rows)) if other.tally is None else other.tally.points
+        if readable < 2:
+            raise InputError(f"images: {readable} readable in {name}; memorization is measured against others")
     external, untrained = results.get("f-external"), results.get("untrained-candidate")
     units = tables.unit_table(task, settings, result, external=external, untrained=untrained)
     points = None
@@ -215,10 +224,14 @@ def tabulate(passes: Mapping[str, Pass], results: Mapping[str, Result], settings
 
 def write(scores: Scores, images: Images, meta: Mapping[str, Any], folder: Path) -> None:
     """Tables as Parquet, the layers as CSV too, the figure, the page, and last what all this is."""
+    # Until all is written, nothing says that it is.
+    (folder / "meta.json").unlink(missing_ok=True)
     for name in ("units", "tops", "layers", "points"):
-        table = getattr(scores, name)
-        if table is not None:
-            save_table(table, folder / f"{name}.parquet")
+        table, path = getattr(scores, name), folder / f"{name}.parquet"
+        if table is None:
+            path.unlink(missing_ok=True)
+        else:
+            save_table(table, path)
     save_table(scores.layers, folder / "layers.csv")
     figure.summary(scores.layers, scores.units, path_png=folder / "summary.png", path_csv=folder / "summary.csv")
     html = page.render(
@@ -232,6 +245,18 @@ def write(scores: Scores, images: Images, meta: Mapping[str, Any], folder: Path)
     )
     io.save_text(html, folder / "index.html")
     io.save_json(meta, folder / "meta.json")
+
+
+def finished(folder: Path, key: str) -> bool:
+    """Whether a folder holds all that ``write`` puts there for an identity."""
+    try:
+        meta = io.load_json(folder / "meta.json")
+    except InputError:
+        return False
+    if not isinstance(meta, dict) or meta.get("identity") != key:
+        return False
+    names = FILES if meta.get("against") else [name for name in FILES if name != "points.parquet"]
+    return all((folder / name).is_file() for name in names)
 
 
 def identity(
@@ -353,12 +378,12 @@ CALIBRATION = 500
 def _calibrated(encoder: OpenEncoder, images: Images, rows: Rows, settings: Settings) -> OpenEncoder:
     """The same encoder untrained, its batch-norm statistics those of its own views, as a trained one's are."""
     assert encoder.untrained is not None
-    module = encoder.untrained(settings.seed)
+    module = encoder.untrained(seed_of("untrained", settings.seed))
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     normalise = Normalise({"mean": [*encoder.mean], "std": [*encoder.std]})
     if norms:
-        module.train()
         for norm in norms:
+            norm.train()  # Nothing else, so that dropout stays off.
             norm.momentum = None  # The plain average over all batches.
             norm.reset_running_stats()
         chosen = generator("calibrate", settings.seed).permutation(rows)[:CALIBRATION]

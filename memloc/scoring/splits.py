@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc import io
 from memloc.errors import InputError
 from memloc.splits import GROUPS
 
@@ -26,7 +26,7 @@ def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]
         InputError: the file can't be read, names an image that isn't there or is in two groups, or an unknown group.
     """
     if path.suffix == ".npz":
-        groups = {name: np.asarray(rows) for name, rows in _opened(path, io.load_arrays).items()}
+        groups = {name: np.asarray(rows) for name, rows in _opened(path, _arrays).items()}
         for name, rows in groups.items():
             if rows.ndim != 1 or rows.dtype.kind not in "iu":
                 raise InputError(f"split: {path}: {name} is no list of rows; give whole numbers")
@@ -61,6 +61,11 @@ def _row(image: str, places: dict[str, int], path: Path) -> int:
     if image.isdecimal():
         return int(image)
     raise InputError(f"split: {path}: no image {image!r} among the images; write names relative to --images")
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _opened(path: Path, read):  # type: ignore[no-untyped-def]

@@ -55,9 +55,12 @@ def unit_table(
             table["class_selectivity"] = _classmem(external, settings)[0]
         matched, outside = _matched(result), _matched(external)
         chosen = result.task.matched if result.matched is not None else None
-        table["unitmem_matched"] = _score(matched, *_highest(matched, result, settings, chosen), settings)
+        inside = _score(matched, *_highest(matched, result, settings, chosen), settings)
         chosen = external.task.matched if external.matched is not None else None
-        table["unitmem_external"] = _score(outside, *_highest(outside, external, settings, chosen), settings)
+        beyond = _score(outside, *_highest(outside, external, settings, chosen), settings)
+        # The same units on both sides: one may go below 0 on some of these images only.
+        below = signed | (matched.lowest < 0) | (outside.lowest < 0)
+        table["unitmem_matched"], table["unitmem_external"] = np.where(below, np.nan, [inside, beyond])
     if untrained is not None:
         fresh = _tally(untrained)
         table["unitmem_untrained"] = _score(fresh, *_highest(fresh, untrained, settings), settings)
@@ -218,7 +221,10 @@ def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.in
     assert result.classes is not None
     scores, best = [], np.zeros(0, dtype=np.int64)
     for number, (present, means) in enumerate(result.classes.means()):
-        value = units.unitmem(np.clip(means, 0, None), others=settings.others, dead=settings.dead)
+        if len(present) < 2:  # No image of the others could be read.
+            value = np.full(means.shape[1], np.nan)
+        else:
+            value = units.unitmem(np.clip(means, 0, None), others=settings.others, dead=settings.dead)
         scores.append(np.where((means < 0).any(axis=0), np.nan, value))
         if number == 0:
             best = present[means.argmax(axis=0)]
