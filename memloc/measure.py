@@ -270,7 +270,10 @@ def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Te
     parts = []
     for part in torch.split(flat, len(room)):
         out = room[: len(part)]
-        torch.abs(part, out=out) if protocol.activation == "abs" else torch.clamp(part, min=0, out=out)
+        torch.abs(part, out=out)
+        if protocol.activation == "relu":
+            # (x + |x|) / 2, in which minus infinity doesn't vanish.
+            out.add_(part).mul_(0.5)
         parts.append(_mean(out, positions))
     return torch.cat(parts).view(*views.shape[:2], -1)
 
@@ -327,8 +330,8 @@ def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
     odd = ~((squared > 1e-30) & (squared < 1e30)).all(dim=1)
     near = odd | (cosine > 1 - _NEAR / 2).any(dim=1)
     for row in near.nonzero()[:, 0].tolist():
-        scale = _scale(vectors[row]) if odd[row] else inverse[row][:, None]
-        distances[row] = _near(vectors[row], scale, i, j)
+        rows, scale = (_unit(vectors[row]), torch.ones_like(inverse[row])) if odd[row] else (vectors[row], inverse[row])
+        distances[row] = _near(rows, scale[:, None], i, j)
     return distances
 
 
@@ -363,16 +366,16 @@ def _near(rows: Tensor, scale: Tensor, i: Tensor, j: Tensor) -> Tensor:
     return out.clamp(min=0).sqrt()
 
 
-def _scale(vectors: Tensor) -> Tensor:
-    """What scales the vectors along the last dimension to unit length; 0 for zeros, which stay zeros."""
+def _unit(vectors: Tensor) -> Tensor:
+    """The vectors along the last dimension scaled to unit length, whatever their size; zeros stay zeros."""
     largest = vectors.abs().amax(dim=-1, keepdim=True)
-    largest = torch.where(largest > 0, largest, 1)
-    length = largest * torch.linalg.vector_norm(vectors / largest, dim=-1, keepdim=True)
-    return torch.where(length > 0, 1 / length, 0)
+    scaled = vectors / torch.where(largest > 0, largest, 1)
+    length = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+    return scaled / torch.where(length > 0, length, 1)
 
 
 def _l1(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    unit = vectors * _scale(vectors)
+    unit = _unit(vectors)
     pairs = zip(i.tolist(), j.tolist(), strict=True)
     return torch.stack([(unit[:, a] - unit[:, b]).abs().sum(dim=1) for a, b in pairs], dim=1)
 

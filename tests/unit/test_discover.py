@@ -117,6 +117,13 @@ def test_a_normalisation_that_holds_its_activation_is_both():
     close(out["bn1#1"], nn.functional.hardswish(scaled))
 
 
+def test_behind_a_normalisation_that_holds_its_activation_comes_no_other():
+    norm = timm.layers.BatchNormAct2d
+    for holds, units in ((True, "1#1"), (False, "2#1")):
+        encoder = nn.Sequential(nn.Conv2d(3, 4, 3), norm(4, apply_act=holds), nn.Sigmoid())
+        assert places(encoder) == {"0": ("0", units)}
+
+
 def test_a_transformers_linear_layers_are_found_and_the_activation_of_the_first():
     encoder = tiny_vit()
     got = found(encoder)
@@ -277,9 +284,10 @@ def test_a_shared_module_is_numbered_by_its_calls():
     assert not torch.allclose(first, second)
     # Numbers start anew in every pass.
     with capture(encoder, ["conv#2"]) as outputs:
-        for _ in range(3):
-            encoder(X)
-            close(outputs["conv#2"], second)
+        encoder(X)
+        close(outputs["conv#2"], second)
+        encoder(X[:1])
+        close(outputs["conv#2"], second[:1])
 
 
 def test_a_module_that_lies_idle_is_no_layer_and_told_when_asked_for():

@@ -76,7 +76,14 @@ POINTS = np.array([12, 3, 40, 7, 25])
 
 
 def run(encoder, images, normalise, points=POINTS, **changes):
-    options = {"layers": LAYERS, "recipe": RECIPE, "normalise": normalise, "protocol": Protocol(draws=6), "seed": 5, **changes}
+    options = {
+        "layers": LAYERS,
+        "recipe": RECIPE,
+        "normalise": normalise,
+        "protocol": Protocol(draws=6),
+        "seed": 5,
+        **changes,
+    }
     return measure(encoder, images, points, **options)
 
 

@@ -398,13 +398,13 @@ def test_writing_leaves_nothing_of_an_earlier_run(tmp_path, monkeypatch, whole):
     scoring.write(whole["mean"], Memory(60), meta, tmp_path)
     assert scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "other")
     assert {path.name for path in tmp_path.iterdir()} == {*scoring.FILES, "meta.json"}
-    one = scores(encoder(), Memory(20))
     with monkeypatch.context() as patch:
         patch.setattr(scoring.figure, "summary", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            scoring.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
+            scoring.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
     # Tables of both would lie there otherwise, under the name of the first.
-    assert not scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "one")
+    assert not scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "median")
+    one = scores(encoder(), Memory(20))
     scoring.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
     assert scoring.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
     for name in ("units.parquet", "index.html"):
