@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     ):  # fmt: skip
         how.add_argument(f"--{option}", choices=choices, default=choices[0], help=f"{text} (default: {choices[0]})")
     how.add_argument(
-        "--replicates", type=int, default=100, metavar="N", help="resamples behind the intervals (default: 100)"
+        "--replicates", type=int, default=32, metavar="N", help="random cuts behind UnitMem's intervals (default: 32)"
     )
     how.add_argument(
         "--shuffles", type=int, default=20, metavar="N", help="permuted labels behind ClassMem's null (default: 20)"

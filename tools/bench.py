@@ -122,7 +122,7 @@ def overhead(name: str) -> Iterator[Outcome]:
         tally, waiting = None, []
         for batch in batches:
             waiting.append(together(batch))
-            tally = tally or Tally(waiting[0].shape[1], replicates=100)
+            tally = tally or Tally(waiting[0].shape[1], replicates=32)
             if len(waiting) * window >= JOINED or batch.points[-1] == count - 1:
                 mu = np.concatenate(waiting)
                 last = int(batch.points[-1]) + 1
@@ -189,7 +189,7 @@ def literal() -> Iterator[Outcome]:
     layers = discover(fast, NORMALISE(torch.zeros(2, 3, 32, 32)))
 
     def all_at_once() -> None:
-        tally = Tally(1120, replicates=100)
+        tally = Tally(1120, replicates=32)
         points, window = np.arange(len(images)), window_of(32)
         for batch in measured(
             fast,

@@ -63,7 +63,6 @@ class Estimate:
         B is known from S values only, so its share of error^2 counts with S - 1 degrees of freedom (Satterthwaite):
         (S - 1) / share^2 in all. B holds the noise of the seeds' points too, which makes this a little wide where
         seeds agree; B - W instead, or a percentile interval over nested resamples, is much too narrow where they
-        seeds agree; B - W instead, or a percentile interval over nested resamples, is much too narrow where they
         differ and are few. (Points that all seeds share are in W alone.) One seed shows nothing of what another would
         add: the error is that of points alone.
         """
@@ -205,3 +204,51 @@ def permutation_test(
     # Equal means added up in another order differ in the last bits.
     tied = null >= observed - 1e-12 * np.abs(both).max(initial=0.0)
     return (1 + tied.sum(axis=0)) / (1 + permutations), null
+
+
+@dataclass(frozen=True)
+class Subsampled:
+    """A statistic of a set of points and of random parts of it.
+
+    Attributes:
+        value: the statistic of all points.
+        quarters: [replicates, 4] of four parts of a cut.
+        halves: [replicates, 6] of parts made of two quarters: 2 i and 2 i + 1 together are the whole.
+        variance: of what was subtracted that was measured on other points.
+    """
+
+    value: float
+    quarters: NDArray[np.float64]
+    halves: NDArray[np.float64]
+    variance: float = 0.0
+
+    def paired(self, other: Subsampled) -> Subsampled:
+        """Difference to a statistic of the same points in the same parts."""
+        return Subsampled(self.value - other.value, self.quarters - other.quarters, self.halves - other.halves)
+
+    def unpaired(self, other: Subsampled) -> Subsampled:
+        """Difference to a statistic of other points."""
+        return Subsampled(self.value - other.value, self.quarters, self.halves, other.error() ** 2)
+
+    def error(self) -> float:
+        """Standard error by subsampling, at a rate that is itself estimated.
+
+        Disjoint parts are independent samples, so their spread is that of the statistic at their size: V(n/2) from
+        halves, V(n/4) from quarters. A mean's variance falls as 1/n, a maximum's hardly at all; the statistics here
+        lie between. With V(n) proportional to n^-b:
+
+            b = log2(V(n/4) / V(n/2)) in [0, 1],   error^2 = V(n) = V(n/2) 2^-b
+
+        (Bertail 1997). A bootstrap, which repeats points, is too narrow for anything that holds a maximum.
+        """
+        half = float(np.mean((self.halves[:, 0::2] - self.halves[:, 1::2]) ** 2) / 2)
+        quarter = float(self.quarters.var(axis=1, ddof=1).mean())
+        rate = np.clip(np.log2(quarter / half), 0, 1) if half > 0 and quarter > 0 else 1.0
+        return float(np.sqrt(half * 2**-rate + self.variance))
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Confidence interval: value -+ z error."""
+        from scipy.stats import norm
+
+        half = self.error() * float(norm.ppf((1 + level) / 2))
+        return self.value - half, self.value + half

@@ -71,17 +71,18 @@ class Tally:
         lowest: [units] lowest activation.
         top, top_ids: [keep, units] the highest activations, high to low, and the points they belong to; the smaller
             point first where activations are equal. -inf and -1 where there are fewer points.
-        drawn, drawn_sums: [replicates] and [replicates, units] number of points and sums, in resamples of the points.
+        quarter_points, quarter_sums: [replicates * 4] and [replicates * 4, units] number of points and sums in random
+            quarters of the points, cut anew for each replicate.
     """
 
     def __init__(self, units: int, *, keep: int = 16, replicates: int = 0, seed: int = 0) -> None:
         self.units, self.replicates, self.seed = units, replicates, seed
         self.points = 0
-        self.sums, self.drawn_sums = ExactSum(), ExactSum()
+        self.sums, self.quarter_sums = ExactSum(), ExactSum()
         self.lowest = np.full(units, np.inf)
         self.top = np.full((keep, units), -np.inf)
         self.top_ids = np.full((keep, units), -1, dtype=np.int64)
-        self.drawn = np.zeros(replicates)
+        self.quarter_points = np.zeros(replicates * 4)
 
     def add(self, mu: Floats, ids: NDArray[np.int64]) -> None:
         """Take in the activations [n, units] of points that weren't there yet."""
@@ -93,19 +94,20 @@ class Tally:
         self.lowest = np.minimum(self.lowest, mu.min(axis=0))
         self._keep(mu, np.broadcast_to(ids[:, None], mu.shape))
         if self.replicates:
-            weights = resampled(ids, self.replicates, seed=self.seed)
-            self.drawn += weights.sum(axis=1)
-            self.drawn_sums.add(mu, weights)
+            mine = quarters(ids, self.replicates, seed=self.seed)
+            member = (mine[:, None] == np.arange(4)[:, None]).reshape(-1, len(ids)).astype(np.float64)
+            self.quarter_points += member.sum(axis=1)
+            self.quarter_sums.add(mu, member)
 
     def merge(self, other: Tally) -> None:
         """Take in what another tally has seen of other points."""
         if (self.units, self.replicates, self.seed) != (other.units, other.replicates, other.seed):
-            raise ValueError("tallies of different units or resamples can't be merged")
+            raise ValueError("tallies of different units or quarters can't be merged")
         self.points += other.points
         self.sums.merge(other.sums)
-        self.drawn_sums.merge(other.drawn_sums)
+        self.quarter_sums.merge(other.quarter_sums)
         self.lowest = np.minimum(self.lowest, other.lowest)
-        self.drawn = self.drawn + other.drawn
+        self.quarter_points = self.quarter_points + other.quarter_points
         self._keep(other.top, other.top_ids)
 
     def _keep(self, values: Floats, ids: NDArray[np.int64]) -> None:
@@ -125,33 +127,44 @@ class Tally:
         top = self.top[0]
         return top, (self.sums.value((self.units,)) - top) / (self.points - 1)
 
-    def replicated(self) -> tuple[Floats, Floats]:
-        """The same over resamples of the points, [replicates, units] each; nan where a resample has none of the top."""
-        top, times = np.full((self.replicates, self.units), np.nan), np.zeros((self.replicates, self.units))
-        seen, inverse = np.unique(self.top_ids, return_inverse=True)
-        weights = np.where(seen < 0, 0, resampled(np.maximum(seen, 0), self.replicates, seed=self.seed))
+    def subsets(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+        """mu_max and mean over all other points, in random quarters and halves of the points.
+
+        Returns:
+            For quarters [replicates, 4, units] each, for halves [replicates, 6, units] each: 2 i and 2 i + 1 are the
+            halves of one cut. nan where a subset has fewer than two points, or none of the kept highest.
+        """
+        shape = (self.replicates, 4, self.units)
+        top, seen = np.full(shape, -np.inf), np.arange(4)[:, None]
+        ids, inverse = np.unique(self.top_ids, return_inverse=True)
+        member = quarters(np.maximum(ids, 0), self.replicates, seed=self.seed)
         for rank in range(len(self.top) - 1, -1, -1):
-            weight = weights[:, inverse.reshape(self.top.shape)[rank]]
-            top = np.where(weight > 0, self.top[rank], top)
-            times = np.where(weight > 0, weight, times)
-        total = self.drawn_sums.value((self.replicates, self.units))
-        with np.errstate(invalid="ignore"):
-            others = (total - top) / np.where(self.drawn > 1, self.drawn - 1, np.nan)[:, None]
-        return top, others
+            mine = np.where(self.top_ids[rank] < 0, -1, member[:, inverse.reshape(self.top.shape)[rank]])
+            top = np.where(mine[:, None] == seen, self.top[rank], top)
+        sums, points = self.quarter_sums.value((self.replicates * 4, self.units)), self.quarter_points
+        out = []
+        for groups in ([[0], [1], [2], [3]], [[0, 1], [2, 3], [0, 2], [1, 3], [0, 3], [1, 2]]):
+            highest = np.stack([top[:, group].max(axis=1) for group in groups], axis=1)
+            total = np.stack([sums.reshape(shape)[:, group].sum(axis=1) for group in groups], axis=1)
+            count = np.stack([points.reshape(-1, 4)[:, group].sum(axis=1) for group in groups], axis=1)[..., None]
+            highest = np.where(np.isfinite(highest) & (count > 1), highest, np.nan)
+            out.append((highest, (total - highest) / np.where(count > 1, count - 1, np.nan)))
+        return out[0], out[1]
 
     def arrays(self) -> dict[str, Array]:
         """All of it as arrays, to be saved."""
         fixed = {"points": np.array(self.points), "lowest": self.lowest, "top": self.top, "top_ids": self.top_ids}
         sums = {f"sums/{j}": part for j, part in self.sums.parts.items()}
-        return fixed | {"drawn": self.drawn} | sums | {f"drawn/{j}": p for j, p in self.drawn_sums.parts.items()}
+        quarter_sums = {f"quarters/{j}": part for j, part in self.quarter_sums.parts.items()}
+        return fixed | {"quarter_points": self.quarter_points} | sums | quarter_sums
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Go on from what was saved."""
         self.points = int(arrays["points"])
         self.lowest, self.top, self.top_ids = arrays["lowest"], arrays["top"], arrays["top_ids"]
-        self.drawn = arrays["drawn"]
+        self.quarter_points = arrays["quarter_points"]
         self.sums.parts = _numbered(arrays, "sums/")
-        self.drawn_sums.parts = _numbered(arrays, "drawn/")
+        self.quarter_sums.parts = _numbered(arrays, "quarters/")
 
 
 class ClassTally:
@@ -202,19 +215,14 @@ def _numbered(arrays: Mapping[str, Array], prefix: str) -> dict[int, Array]:
     return {int(name.removeprefix(prefix)): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-_POISSON = np.cumsum([np.exp(-1.0) / f for f in (1, 1, 2, 6, 24, 120, 720, 5040, 40320, 362880)])
+def quarters(ids: NDArray[np.int64], replicates: int, *, seed: int) -> NDArray[np.int64]:
+    """Which quarter, 0 to 3, each point falls into, [replicates, n].
 
-
-def resampled(ids: NDArray[np.int64], replicates: int, *, seed: int) -> Floats:
-    """How often each resample of the points holds each of these, [replicates, n]: Poisson numbers of mean 1.
-
-    A resample of n points with replacement holds each one a binomial number of times, Poisson for large n. Drawn this
-    way the numbers are a function of seed and point alone, so nobody needs to know all points at once.
+    A function of seed and point alone, so nobody needs to know all points at once.
     """
     from memloc.streams import uniforms
 
-    drawn = uniforms(seed, ids, (replicates,))
-    return np.searchsorted(_POISSON, drawn.T.astype(np.float64), side="right").astype(np.float64)
+    return (4 * uniforms(seed, ids, (replicates,)).T).astype(np.int64)
 
 
 def merged(tallies: Sequence[Tally]) -> Tally:

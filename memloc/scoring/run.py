@@ -52,7 +52,7 @@ class Settings:
         dead: value of a unit that nothing excites: zero or nan.
         hook: where a layer is read: paper, before or after normalisation and activation.
         seed: of views, resamples and permutations.
-        replicates: resamples behind the intervals.
+        replicates: cuts of the images into quarters behind UnitMem's intervals.
         shuffles: permutations of the labels behind ClassMem's null.
         kept: highest activations kept of each unit, with their images.
     """
@@ -64,7 +64,7 @@ class Settings:
     dead: str = "zero"
     hook: str = "paper"
     seed: int = 0
-    replicates: int = 100
+    replicates: int = 32
     shuffles: int = 20
     kept: int = 16
 

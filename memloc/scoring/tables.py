@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.metrics import alignment, units
-from memloc.metrics.stats import Estimate, bootstrap, nest, permutation_test
+from memloc.metrics.stats import Subsampled, bootstrap, permutation_test
 from memloc.metrics.tally import Tally
 from memloc.scoring.run import Pass, Result, Settings, others_median
 
 Floats = NDArray[np.float64]
-PERMUTATIONS = 1000
+PERMUTATIONS = BOOTSTRAP = 1000
 
 
 def unit_table(
@@ -145,12 +145,15 @@ def layer_table(
     if untrained is not None:
         tallies["unitmem_untrained"] = _tally(untrained)
     made = {name: _estimates(tally, units_table[name], spans, settings) for name, tally in tallies.items()}
-    for name, other in (("excess", "unitmem_external"), ("gain", "unitmem_untrained")):
-        if other in made:
-            both = made["unitmem_matched"].keys() & made[other].keys()
-            made[name] = {layer: made["unitmem_matched"][layer] - made[other][layer] for layer in both}
+    both = made["unitmem_matched"] if external is not None else {}
+    if "unitmem_external" in made:
+        others = made["unitmem_external"]
+        made["excess"] = {layer: both[layer].unpaired(others[layer]) for layer in both.keys() & others.keys()}
+    if "unitmem_untrained" in made:
+        others = made["unitmem_untrained"]
+        made["gain"] = {layer: both[layer].paired(others[layer]) for layer in both.keys() & others.keys()}
     for name, estimates in made.items():
-        # Resamples hold the sums that a mean needs; a median has no interval here.
+        # Parts hold the sums that a mean needs; a median has no interval here.
         ends = {
             layer: (np.nan, np.nan) if settings.others == "median" else e.interval() for layer, e in estimates.items()
         }
@@ -180,7 +183,7 @@ def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame
             parts = [drawn.get(group, empty) for group in ("candidate", "independent", "external")]
             return alignment.layermem(*parts, estimator=estimator)
 
-        made = bootstrap([sample], profile, replicates=max(settings.replicates, 1000), seed=settings.seed)
+        made = bootstrap([sample], profile, replicates=BOOTSTRAP, seed=settings.seed)
         for name, estimate in (
             (f"layermem_{estimator}", made),
             (f"increment_{estimator}", made.map(alignment.increments)),
@@ -234,18 +237,17 @@ def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.in
 
 def _estimates(
     tally: Tally, values: pd.Series[float], spans: Mapping[str, slice], settings: Settings
-) -> dict[str, Estimate]:
-    """By layer, mean UnitMem of its units and of resamples of the points; none where no unit has a value."""
-    highest, others = tally.replicated()
-    with np.errstate(invalid="ignore"):
-        drawn = units.contrast(highest, others, dead=settings.dead)
+) -> dict[str, Subsampled]:
+    """By layer, mean UnitMem of its units, of all points and of parts of them; none where no unit has a value."""
+    quarters, halves = (units.contrast(*part, dead=settings.dead) for part in tally.subsets())
     out = {}
     for layer, span in spans.items():
         mine = values.to_numpy(dtype=np.float64)[span]
         known = ~np.isnan(mine)
-        if not known.any():
-            continue
-        # A resample that has none of the kept images of a unit says nothing of it.
-        resamples = np.where(np.isnan(drawn[:, span]), mine, drawn[:, span])[:, known]
-        out[layer] = nest(np.array([mine[known].mean()]), resamples.mean(axis=1)[None], seed=settings.seed, limit=1)
+        if known.any():
+            # A part that has none of the kept images of a unit says nothing of it.
+            parts = [
+                np.where(np.isnan(x[..., span]), mine, x[..., span])[..., known].mean(-1) for x in (quarters, halves)
+            ]
+            out[layer] = Subsampled(float(mine[known].mean()), *parts)
     return out

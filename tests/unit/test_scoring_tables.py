@@ -349,7 +349,7 @@ def test_a_median_has_values_and_no_intervals():
         assert found[[f"{column}_low", f"{column}_high"]].isna().all(axis=None)
 
 
-def estimate(mu, first=0, *, seed=0, replicates=100):
+def estimate(mu, first=0, *, seed=0, replicates=32):
     tally = Tally(mu.shape[1], replicates=replicates, seed=seed)
     tally.add(mu, np.arange(first, first + len(mu)))
     values = pd.Series(units.contrast(*tally.highest()))
@@ -372,20 +372,30 @@ def test_intervals_shrink_with_images_and_with_units():
     assert mean(100, 50) < mean(100, 5) / 2
 
 
-def test_the_excess_of_exchangeable_sets_covers_zero_about_as_often_as_intervals_say():
+def heavy(rng, n):
+    """Activations that share factors and have heavy tails: where a bootstrap's intervals hold 0 in 80 % of cases."""
+    return np.exp(0.7 * rng.normal(size=(n, 3)) @ np.ones((3, 16)) + 0.5 * rng.normal(size=(n, 16)))
+
+
+def even(rng, n):
+    return rng.exponential(size=(n, 16))
+
+
+@pytest.mark.parametrize(("kind", "n"), [(even, 40), (even, 300), (heavy, 300)])
+def test_the_excess_of_exchangeable_sets_covers_zero_about_as_often_as_intervals_say(kind, n):
     covered = []
-    for seed in range(200):
-        mu = np.random.default_rng(seed).exponential(size=(80, 16))
-        excess = estimate(mu[:40], seed=seed, replicates=60) - estimate(mu[40:], 40, seed=seed, replicates=60)
+    for seed in range(150):
+        mu = kind(np.random.default_rng(seed), 2 * n)
+        excess = estimate(mu[:n], seed=seed, replicates=12).unpaired(estimate(mu[n:], n, seed=seed, replicates=12))
         low, high = excess.interval()
         assert low < excess.value < high
         covered.append(low <= 0 <= high)
-    assert 0.9 <= np.mean(covered) <= 0.995
+    assert 0.87 <= np.mean(covered) <= 0.995
 
 
 def test_an_excess_beyond_the_noise_is_told():
     rng = np.random.default_rng(0)
     mu = rng.random((80, 16))
     mu[np.arange(16), np.arange(16)] += 3  # Each unit has an image of its own among the first 40.
-    low, _ = (estimate(mu[:40]) - estimate(mu[40:], 40)).interval()
+    low, _ = estimate(mu[:40]).unpaired(estimate(mu[40:], 40)).interval()
     assert low > 0.1

@@ -1,10 +1,21 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr, t
 
-from memloc.metrics.stats import Estimate, bootstrap, nest, rank_correlation, ranks, resample, verdict
+from memloc.metrics.stats import (
+    Estimate,
+    Subsampled,
+    bootstrap,
+    nest,
+    permutation_test,
+    rank_correlation,
+    ranks,
+    resample,
+    verdict,
+)
 
 
 def mean(sample):
@@ -404,3 +415,51 @@ def test_a_verdict_needs_the_whole_interval_on_one_side_of_zero():
     assert verdict(0.1, 0.2) == "supported"
     assert verdict(-0.2, -0.1) == "refuted"
     assert [verdict(-0.1, 0.1), verdict(0.0, 0.1), verdict(-0.1, 0.0), verdict(0.0, 0.0)] == ["inconclusive"] * 4
+
+
+def parts(statistic, x, rng, replicates=200):
+    place = [rng.permutation(np.arange(len(x)) % 4) for _ in range(replicates)]
+    pairs = [(0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)]
+    return Subsampled(
+        value=statistic(x),
+        quarters=np.array([[statistic(x[p == q]) for q in range(4)] for p in place]),
+        halves=np.array([[statistic(x[np.isin(p, pair)]) for pair in pairs] for p in place]),
+    )
+
+
+def test_subsampling_finds_the_error_of_a_mean():
+    rng = np.random.default_rng(0)
+    found = [parts(np.mean, rng.normal(size=400), rng).error() for _ in range(10)]
+    assert np.mean(found) == pytest.approx(1 / 20, rel=0.1)
+
+
+def test_subsampling_finds_the_error_of_a_maximum_which_does_not_fall_with_size():
+    # The largest of many exponential numbers varies by pi / sqrt 6, however many there are.
+    rng = np.random.default_rng(1)
+    found = [parts(np.max, rng.exponential(size=400), rng).error() ** 2 for _ in range(60)]
+    assert np.mean(found) == pytest.approx(math.pi**2 / 6, rel=0.35)
+
+
+def test_differences_of_subsampled_statistics_are_paired_or_not():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=200), rng.normal(size=200)
+    one = parts(np.mean, x, np.random.default_rng(3))
+    same = parts(lambda v: np.mean(v) - 1, x, np.random.default_rng(3))
+    other = parts(np.mean, y, rng)
+    paired, unpaired = one.paired(same), one.unpaired(other)
+    assert paired.value == pytest.approx(1) and paired.error() == pytest.approx(0, abs=1e-12)
+    assert unpaired.value == one.value - other.value
+    assert unpaired.error() == pytest.approx(math.hypot(one.error(), other.error()))
+    low, high = unpaired.interval()
+    assert (low + high) / 2 == pytest.approx(unpaired.value)
+    assert (high - low) / 2 == pytest.approx(1.96 * unpaired.error(), rel=1e-3)
+
+
+def test_a_permutation_test_is_exact_for_exchangeable_rows_and_tells_a_difference():
+    rng = np.random.default_rng(4)
+    p = [permutation_test(*rng.exponential(size=(2, 12)), permutations=99, seed=i)[0] for i in range(400)]
+    for level in (0.05, 0.2, 0.5):
+        assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=0.06)
+    low, null = permutation_test(rng.normal(2, 1, (20, 3)), rng.normal(0, 1, (20, 3)), permutations=199, seed=0)
+    assert low.shape == (3,) and (low == 1 / 200).all() and null.shape == (199, 3)
+    assert permutation_test(np.ones(5), np.ones(4), permutations=50, seed=0)[0] == 1

@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from memloc.metrics.tally import ClassTally, ExactSum, Tally, merged, resampled
+from memloc.metrics.tally import ClassTally, ExactSum, Tally, merged, quarters
 from memloc.metrics.units import class_means, unitmem
 
 
@@ -153,6 +153,11 @@ def tally(mu, ids, keep=4, replicates=6):
     return out
 
 
+def everything(got):
+    (quarter_top, quarter_others), (half_top, half_others) = got.subsets()
+    return [*got.highest(), quarter_top, quarter_others, half_top, half_others]
+
+
 @pytest.mark.parametrize("n", [3, 30, 200])
 def test_shards_in_any_order_give_the_same_bits(n):
     mu, ids, rng = activations(n), numbers(n), np.random.default_rng(n)
@@ -165,9 +170,7 @@ def test_shards_in_any_order_give_the_same_bits(n):
                 shards[-1].add(mu[few], ids[few])
         got = merged(shards)
         assert same(got, whole)
-        for one, other in zip(
-            (*got.highest(), *got.replicated()), (*whole.highest(), *whole.replicated()), strict=True
-        ):
+        for one, other in zip(everything(got), everything(whole), strict=True):
             assert one.tobytes() == other.tobytes()
 
 
@@ -209,27 +212,37 @@ def test_fewer_points_than_are_kept_leave_places_free():
     assert got.top_ids[:4, 0].tolist() == [0, 2, 5, 8] and (got.top_ids[4] == -1).all()
 
 
-def test_replicates_are_literal_resamples():
-    n, replicates = 25, 40
-    mu, ids = activations(n, seed=4), numbers(n, seed=4)
-    top, others = tally(mu, ids, keep=n, replicates=replicates).replicated()
-    times = resampled(ids, replicates, seed=3).astype(int)
-    assert len({tuple(row) for row in times}) == replicates
-    for replicate in range(replicates):
-        drawn = np.repeat(mu.astype(np.float64), times[replicate], axis=0)
-        assert np.array_equal(top[replicate], drawn.max(axis=0))
-        rest = np.sort(drawn, axis=0)[:-1].mean(axis=0)
-        np.testing.assert_allclose(others[replicate], rest, rtol=1e-12, atol=1e-15)
+def test_subsets_are_literal_parts_of_the_points():
+    n, replicates = 60, 20
+    mu, ids = activations(n, seed=4).astype(np.float64), numbers(n, seed=4)
+    fourths, halves = tally(mu, ids, keep=n, replicates=replicates).subsets()
+    place = quarters(ids, replicates, seed=3)
+    assert fourths[0].shape == (replicates, 4, UNITS) and halves[0].shape == (replicates, 6, UNITS)
+    groups = [({0}, {1}, {2}, {3}), ({0, 1}, {2, 3}, {0, 2}, {1, 3}, {0, 3}, {1, 2})]
+    for (top, others), sets in zip((fourths, halves), groups, strict=True):
+        for replicate in range(replicates):
+            for number, chosen in enumerate(sets):
+                part = mu[np.isin(place[replicate], [*chosen])]
+                assert np.array_equal(top[replicate, number], part.max(axis=0))
+                rest = np.sort(part, axis=0)[:-1].mean(axis=0)
+                np.testing.assert_allclose(others[replicate, number], rest, rtol=1e-12, atol=1e-15)
+    assert all({*sets[2 * i]} | {*sets[2 * i + 1]} == {0, 1, 2, 3} for i in range(3))
 
 
-def test_a_resample_without_any_of_the_kept_points_is_nan_and_no_other():
+def test_a_part_without_any_of_the_kept_points_is_nan_and_no_other():
     mu, ids = activations(30), numbers(30)
     got = tally(mu, ids, keep=1, replicates=50)
-    top, others = got.replicated()
-    lost = resampled(got.top_ids[0], 50, seed=3) == 0
-    assert 0.2 < lost.mean() < 0.6
-    assert np.array_equal(np.isnan(top), lost) and np.array_equal(np.isnan(others), lost)
-    assert np.array_equal(top[~lost], np.broadcast_to(mu.max(axis=0), top.shape)[~lost])
+    _, (top, others) = got.subsets()
+    lost = ~np.isin(quarters(got.top_ids[0], 50, seed=3), [0, 1])
+    assert 0.3 < lost.mean() < 0.7
+    assert np.array_equal(np.isnan(top[:, 0]), lost) and np.array_equal(np.isnan(others[:, 0]), lost)
+    assert np.array_equal(top[:, 0][~lost], np.broadcast_to(mu.max(axis=0), lost.shape)[~lost])
+
+
+def test_a_part_of_fewer_than_two_points_is_nan():
+    (top, _), _ = tally(activations(3), numbers(3), replicates=30).subsets()
+    few = np.stack([(quarters(numbers(3), 30, seed=3) == q).sum(axis=1) < 2 for q in range(4)], axis=1)
+    assert np.array_equal(np.isnan(top).all(axis=2), few) and not few.all()
 
 
 def test_a_tally_goes_on_from_its_arrays_as_if_never_stopped():
@@ -308,31 +321,26 @@ def test_a_class_tally_goes_on_from_its_arrays():
     assert same(again, class_tally(plain, labellings, np.arange(60)))
 
 
-# Resamples
+# Quarters
 
 
-def test_resamples_hold_a_point_a_poisson_number_of_times_of_mean_one():
-    drawn = resampled(np.arange(400), 250, seed=1).ravel()
-    error = 1 / math.sqrt(len(drawn))
-    assert drawn.mean() == pytest.approx(1, abs=5 * error)
-    # The fourth central moment of the distribution is 4, so the variance of (x - 1)^2 is 3.
-    assert drawn.var() == pytest.approx(1, abs=5 * math.sqrt(3) * error)
-    for times in range(6):
-        share = math.exp(-1) / math.factorial(times)
-        assert (drawn == times).mean() == pytest.approx(share, abs=5 * math.sqrt(share) * error)
+def test_each_point_falls_into_each_quarter_equally_often():
+    place = quarters(np.arange(400), 250, seed=1)
+    assert {*place.ravel().tolist()} == {0, 1, 2, 3}
+    for number in range(4):
+        assert (place == number).mean() == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / place.size))
 
 
-def test_resamples_of_points_and_replicates_are_unrelated():
-    drawn = resampled(np.arange(60), 2000, seed=2)
-    correlation = np.corrcoef(drawn.T) - np.eye(60)
-    assert np.abs(correlation).max() < 5 / math.sqrt(2000)
-    assert np.abs(np.corrcoef(drawn[:40, :]) - np.eye(40)).max() < 5 / math.sqrt(60)
+def test_quarters_of_points_and_replicates_are_unrelated():
+    first = quarters(np.arange(60), 2000, seed=2) == 0
+    assert np.abs(np.corrcoef(first.T) - np.eye(60)).max() < 5 / math.sqrt(2000)
+    assert np.abs(np.corrcoef(first[:40]) - np.eye(40)).max() < 5 / math.sqrt(60)
 
 
-def test_how_often_a_point_is_drawn_depends_on_seed_and_point_alone():
+def test_the_quarter_of_a_point_depends_on_seed_and_point_alone():
     ids = np.array([5, 900, 17, 3])
-    whole = resampled(ids, 30, seed=4)
+    whole = quarters(ids, 30, seed=4)
     assert whole.shape == (30, 4)
-    assert np.array_equal(resampled(ids[::-1], 30, seed=4), whole[:, ::-1])
-    assert np.array_equal(resampled(ids[2:3], 30, seed=4), whole[:, 2:3])
-    assert not np.array_equal(resampled(ids, 30, seed=5), whole)
+    assert np.array_equal(quarters(ids[::-1], 30, seed=4), whole[:, ::-1])
+    assert np.array_equal(quarters(ids[2:3], 30, seed=4), whole[:, 2:3])
+    assert not np.array_equal(quarters(ids, 30, seed=5), whole)
