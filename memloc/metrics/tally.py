@@ -55,11 +55,15 @@ class ExactSum:
         self.parts[j] = self.parts[j] + part if j in self.parts else np.asarray(part, dtype=np.float64)
 
     def value(self, shape: tuple[int, ...]) -> Floats:
-        """The sum, rounded once for each part; zeros of a shape where nothing was added."""
-        total = np.zeros(shape)
-        for j in sorted(self.parts):
-            total = total + self.parts[j]
-        return total
+        """The sum to the last place or two, also where large parts cancel; zeros of a shape where nothing was added."""
+        total, lost = np.zeros(shape), np.zeros(shape)
+        for _, part in sorted(self.parts.items(), reverse=True):
+            # What an addition rounds off is known exactly (Knuth's two-sum).
+            both = total + part
+            back = both - total
+            lost += (total - (both - back)) + (part - back)
+            total = both
+        return total + lost
 
 
 class Tally:

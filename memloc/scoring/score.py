@@ -272,7 +272,9 @@ def identity(
 ) -> str:
     """A hash of everything that the numbers depend on: unfinished work is gone on with by the same only."""
     about = {
-        "encoders": [[e.sha256, e.size, e.mean, e.std] for e in (encoder, against) if e is not None],
+        "encoders": [
+            [e.name, str(e.module), e.sha256, e.size, e.mean, e.std] for e in (encoder, against) if e is not None
+        ],
         "images": [[i.sha256, len(i)] for i in (images, external) if i is not None],
         "split": {group: rows.tolist() for group, rows in sorted((split or {}).items())},
         "layers": list(patterns),
@@ -344,11 +346,14 @@ def _look(
             )
         )
     )
-    signed = [name for name, values in seen.views.items() if (values < 0).any()]
+    share = {name: float((values < 0).any(axis=(0, 1)).mean()) for name, values in seen.views.items()}
+    signed = [name for name, part in share.items() if part > 0]
     if signed and settings.protocol.activation == "as-is":
         way_out = "add --activation abs (or relu) to score them"
-        if len(signed) == len(seen.views):
-            raise InputError(f"activation: as-is, but units of every layer go below 0, which UnitMem can't: {way_out}")
+        if min(share.values()) > 0.5:
+            raise InputError(
+                f"activation: as-is, but most units of every layer go below 0, which have no UnitMem: {way_out}"
+            )
         log.info(
             "units that go below 0 have no UnitMem as they are; %s: %s%s",
             *(way_out, ", ".join(signed[:4]), f" and {len(signed) - 4} layers more" if len(signed) > 4 else ""),

@@ -34,6 +34,9 @@ def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]
         table = _opened(path, lambda p: pd.read_csv(p, dtype=str) if p.suffix == ".csv" else pd.read_parquet(p))
         if not {"image", "group"} <= {*table.columns}:
             raise InputError(f"split: {path} has no columns image and group; name them so")
+        unnamed = table[["image", "group"]].isna().any(axis=1)
+        if unnamed.any():
+            raise InputError(f"split: {path}: row {int(unnamed.argmax()) + 1} has no image or no group; fill it in")
         places = {name: row for row, name in enumerate(names)}
         groups = {}
         for group, rows in table.groupby("group"):
