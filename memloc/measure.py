@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -113,17 +114,17 @@ def measured(
     kind = next((p.dtype for p in encoder.parameters()), torch.float32)
     encoder.to(device)
     limit: int | None = None
+    room: Tensor | None = None
     with reading(encoder, reader.readers):
         for images, points in batches:
             start = 0
             while start < len(points):
                 rows = slice(start, start + (limit or len(points)))
                 try:
-                    clean = torch.from_numpy(np.array(images[rows])).to(device).float().div_(255)
                     u = torch.from_numpy(uniforms(seed, points[rows], (protocol.draws, UNIFORMS))).to(device)
-                    seen = with_views(clean, u, recipe, plain=reader.plain)
-                    reader.expect(len(clean))
-                    output = encoder(normalise(seen).to(kind))
+                    room = with_views(images[rows], u, recipe, normalise, plain=reader.plain, room=room)
+                    reader.expect(len(u))
+                    output = encoder(room.to(kind))
                     yield reader.batch(points[rows], output)
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                     if not _out_of_memory(error):
@@ -139,13 +140,40 @@ def measured(
                     start += len(points[rows])
 
 
-def with_views(images: Tensor, u: Tensor, recipe: Recipe, *, plain: bool) -> Tensor:
-    """Views of each image [n, c, h, w] in a row, behind the image itself if ``plain``, from u [n, draws, UNIFORMS]."""
-    draws = u.shape[1]
-    views = augment(images.repeat_interleave(draws, dim=0), u.flatten(0, 1), recipe)
-    if not plain:
-        return views
-    return torch.cat([images[:, None], views.view(-1, draws, *views.shape[1:])], dim=1).flatten(0, 1)
+def with_views(
+    images: NDArray[np.uint8],
+    u: Tensor,
+    recipe: Recipe,
+    normalise: Normalise,
+    *,
+    plain: bool,
+    room: Tensor | None = None,
+) -> Tensor:
+    """What an encoder is shown: standardised views of each image in a row, behind the image itself if ``plain``.
+
+    Args:
+        images: [n, c, h, w].
+        u: [n, draws, UNIFORMS], on the device of the result.
+        room: a result of the same shape to be overwritten.
+
+    Returns:
+        [n * (draws + plain), 3, h, w].
+    """
+    n, draws = u.shape[:2]
+    shape = (n * (draws + plain), 3, *images.shape[2:])
+    if room is None or room.shape != shape:
+        room = torch.empty(shape, device=u.device).to(memory_format=torch.channels_last)
+    out = room.unflatten(0, (n, draws + plain))  # type: ignore[no-untyped-call]
+    # A few images at a time: what happens to them on the way stays in the cache.
+    step = max(1, _CACHE // (draws * images[0].size))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        clean = torch.from_numpy(np.array(images[rows])).to(u.device).float().div_(255)
+        views = augment(clean.repeat_interleave(draws, dim=0), u[rows].flatten(0, 1), recipe)
+        out[rows, plain:] = normalise(views).unflatten(0, (-1, draws))  # type: ignore[no-untyped-call]
+        if plain:
+            out[rows, 0] = normalise(clean)
+    return room
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -302,13 +330,7 @@ def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> T
         plain: the first view is the image as it is.
     """
     vectors = representations.flatten(2)
-    half, first = protocol.draws // HALVES, int(plain)
-    starts = [first + h * half for h in range(HALVES)]
-    if protocol.pairs == "image-aug":
-        pairs = [[(0, start + k) for k in range(half)] for start in starts]
-    else:
-        pairs = [[(start + i, start + j) for i, j in combinations(range(half), 2)] for start in starts]
-    i, j = (torch.tensor(side, device=vectors.device) for side in zip(*(p for ps in pairs for p in ps), strict=True))
+    i, j = _pairs(protocol.pairs, protocol.draws, plain, vectors.device)
     if protocol.distance == "l1":
         distances = _l1(vectors, i, j)
     else:
@@ -320,6 +342,19 @@ def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> T
     return torch.stack([part.mean(dim=1) for part in distances.chunk(HALVES, dim=1)], dim=1)
 
 
+@cache
+def _pairs(kind: str, draws: int, plain: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which views are compared with which, those of the first half of the draws first."""
+    half = draws // HALVES
+    starts = [plain + h * half for h in range(HALVES)]
+    if kind == "image-aug":
+        pairs = [(0, start + k) for start in starts for k in range(half)]
+    else:
+        pairs = [(start + i, start + j) for start in starts for i, j in combinations(range(half), 2)]
+    first, second = zip(*pairs, strict=True)
+    return torch.tensor(first, device=device), torch.tensor(second, device=device)
+
+
 def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
     gram = _gram(vectors)
     squared = gram.diagonal(dim1=1, dim2=2)
@@ -329,9 +364,9 @@ def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
     # A square may be 0, or more or less than a number can hold.
     odd = ~((squared > 1e-30) & (squared < 1e30)).all(dim=1)
     near = odd | (cosine > 1 - _NEAR / 2).any(dim=1)
-    for row in near.nonzero()[:, 0].tolist():
-        rows, scale = (_unit(vectors[row]), torch.ones_like(inverse[row])) if odd[row] else (vectors[row], inverse[row])
-        distances[row] = _near(rows, scale[:, None], i, j)
+    rows = near.nonzero()[:, 0]
+    if len(rows):
+        distances[rows] = _near(vectors, rows, inverse, odd, i, j)
     return distances
 
 
@@ -349,21 +384,21 @@ def _products(rows: Tensor) -> Tensor:
     return torch.bmm(blocks, blocks.transpose(1, 2)).sum(dim=0) + rest @ rest.T
 
 
-def _near(rows: Tensor, scale: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """l2 distances between scaled rows [views, length], however small: from products of differences to the first."""
-    gram = rows.new_zeros(len(rows), len(rows))
-    for block in torch.split(rows, 16 * _BLOCK, dim=1):
-        unit = block * scale
-        unit -= unit[:1].clone()
-        gram += _products(unit)
-    squared = gram.diagonal()
-    both = squared[i] + squared[j]
-    out = both - 2 * gram[i, j]
-    # That in turn cancels where a pair lies much closer together than to the first.
-    for pair in (out < _NEAR * both).nonzero()[:, 0].tolist():
-        a, b = i[pair], j[pair]
-        out[pair] = (rows[a] * scale[a] - rows[b] * scale[b]).square().sum()
-    return out.clamp(min=0).sqrt()
+def _near(vectors: Tensor, rows: Tensor, inverse: Tensor, odd: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """l2 distances within some of the matrices, however small: from products of differences to the first view."""
+    out = []
+    # Together as many as fit the cache, a long one alone.
+    for some in torch.split(rows, max(1, 2 * _CACHE // vectors[0].numel())):
+        unit = vectors[some] * inverse[some][:, :, None] if not odd[some].any() else _unit(vectors[some])
+        gram = _gram(unit - unit[:, :1])
+        squared = gram.diagonal(dim1=1, dim2=2)
+        both = squared[:, i] + squared[:, j]
+        distances = both - 2 * gram[:, i, j]
+        # That in turn cancels where a pair lies much closer together than to the first.
+        for row, pair in (distances < _NEAR * both).nonzero().tolist():
+            distances[row, pair] = (unit[row, i[pair]] - unit[row, j[pair]]).square().sum()
+        out.append(distances.clamp(min=0).sqrt())
+    return torch.cat(out)
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from memloc.io import save_rows
 from memloc.measure import Protocol, Reader, measured, with_views
 from memloc.metrics.tally import Tally
 from memloc.network import Normalise
-from memloc.scoring.run import JOINED, together, window_of
+from memloc.scoring.run import JOINED, one_blas_thread, together, window_of
 from memloc.streams import uniforms
 
 OUT = ROOT / "results" / "benchmarks" / "bench.csv"
@@ -104,14 +104,7 @@ def overhead(name: str) -> Iterator[Outcome]:
     layers = discover(encoder, NORMALISE(torch.zeros(2, 3, size, size)))
     starts = range(0, count, window)
     u = torch.from_numpy(uniforms(0, points, (PROTOCOL.draws, UNIFORMS)))
-    views: list[Tensor] = [
-        NORMALISE(
-            with_views(
-                torch.from_numpy(images[s : s + window]).float().div_(255), u[s : s + window], RECIPE, plain=False
-            )
-        )
-        for s in starts
-    ]
+    views = [with_views(images[s : s + window], u[s : s + window], RECIPE, NORMALISE, plain=False) for s in starts]
 
     def bare() -> None:
         with torch.inference_mode():
@@ -150,7 +143,8 @@ def overhead(name: str) -> Iterator[Outcome]:
             plain=False,
         )
 
-    base, reading_time, whole_time = seconds(bare, lambda: take(read()), lambda: take(whole()), rounds=rounds)
+    with one_blas_thread():
+        base, reading_time, whole_time = seconds(bare, lambda: take(read()), lambda: take(whole()), rounds=rounds)
     yield Outcome(f"LayerMem and UnitMem / forward, {name}", ratio(reading_time, base), "<=", 1.15)
     yield Outcome(f"the same with augmentation / forward, {name}", ratio(whole_time, base), "<=", 1.3)
 
@@ -204,7 +198,8 @@ def literal() -> Iterator[Outcome]:
         ):
             tally.add(together(batch), batch.points)
 
-    slow, quick = seconds(one_at_a_time, all_at_once, rounds=3)
+    with one_blas_thread():
+        slow, quick = seconds(one_at_a_time, all_at_once, rounds=3)
     faster = ratio(slow, quick) * len(images) / len(few)
     yield Outcome("images a second / one image, view and layer at a time, ResNet9", faster, ">=", 150)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from memloc import io
 from memloc.augment import RECIPES
@@ -283,6 +285,12 @@ class Shard:
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
 
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Numpy's products on one thread inside: its threads wait for work by spinning, on the cores that networks need."""
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
+
+
 def run(
     task: Pass,
     settings: Settings,
@@ -329,7 +337,7 @@ def run(
                 save()
 
     if result.done < len(mine):
-        for batch in measured(
+        batches = measured(
             task.encoder.module,
             windows(),
             layers=task.layers,
@@ -341,9 +349,11 @@ def run(
             plain=bool(task.classes),
             activations=task.units,
             device=device,
-        ):
-            result.take(batch)
-        result.flush()
+        )
+        with one_blas_thread():
+            for batch in batches:
+                result.take(batch)
+            result.flush()
         save()
     elif path is not None and not path.exists():
         save()  # A part without windows, too, is one of those that are joined.
