@@ -164,8 +164,8 @@ def with_views(
     if room is None or room.shape != shape:
         room = torch.empty(shape, device=u.device).to(memory_format=torch.channels_last)
     out = room.unflatten(0, (n, draws + plain))  # type: ignore[no-untyped-call]
-    # A few images at a time: what happens to them on the way stays in the cache.
-    step = max(1, _CACHE // (draws * images[0].size))
+    # Some images at a time: what happens to them on the way stays in the cache.
+    step = max(1, 4 * _CACHE // (draws * images[0].size))
     for start in range(0, n, step):
         rows = slice(start, start + step)
         clean = torch.from_numpy(np.array(images[rows])).to(u.device).float().div_(255)

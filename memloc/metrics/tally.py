@@ -115,16 +115,14 @@ class Tally:
         self._keep(other.top, other.top_ids)
 
     def _keep(self, values: Floats, ids: NDArray[np.int64]) -> None:
-        keep = len(self.top)
-        if len(values) > keep:
-            # Cut down to those that can be among the highest before sorting; ties at the cut are all kept.
-            cut = np.partition(values, len(values) - keep, axis=0)[len(values) - keep]
-            rows = (values >= np.maximum(cut, self.top[-1])).any(axis=1)
-            values, ids = values[rows], ids[rows]
-        values, ids = np.concatenate([self.top, values]), np.concatenate([self.top_ids, ids])
+        # Most units have their highest before long.
+        columns = np.flatnonzero(values.max(axis=0) >= self.top[-1])
+        values = np.concatenate([self.top[:, columns], values[:, columns]])
+        ids = np.concatenate([self.top_ids[:, columns], ids[:, columns]])
         # Places that are still free (-1) come after every point.
-        order = np.lexsort((np.where(ids < 0, np.iinfo(np.int64).max, ids), -values), axis=0)[:keep]
-        self.top, self.top_ids = np.take_along_axis(values, order, 0), np.take_along_axis(ids, order, 0)
+        order = np.lexsort((np.where(ids < 0, np.iinfo(np.int64).max, ids), -values), axis=0)[: len(self.top)]
+        self.top[:, columns] = np.take_along_axis(values, order, 0)
+        self.top_ids[:, columns] = np.take_along_axis(ids, order, 0)
 
     def highest(self) -> tuple[Floats, Floats]:
         """mu_max and the mean over all other points (paper, Eqs. 6 and 7), [units] each."""

@@ -350,7 +350,7 @@ def _look(
     signed = [name for name, part in share.items() if part > 0]
     if signed and settings.protocol.activation == "as-is":
         way_out = "add --activation abs (or relu) to score them"
-        if min(share.values()) > 0.5:
+        if min(share.values()) >= 0.5:
             raise InputError(
                 f"activation: as-is, but most units of every layer go below 0, which have no UnitMem: {way_out}"
             )
