@@ -191,7 +191,12 @@ def _after(calls: Sequence[_Call], position: int) -> str | None:
             continue
         if isinstance(module, _NO_OPERATION):
             tensor = made
-        elif isinstance(module, _NORM) and not normalised and made.shape == tensor.shape:
+        elif (
+            isinstance(module, _NORM)
+            and not normalised
+            and made.shape == tensor.shape
+            and _beside(name, calls[position][0])
+        ):
             normalised, tensor = True, made
             last = f"{name}#{seen[name]}"
             if any(_is_activation(child) for child in inner):  # timm's normalisations may hold their activation.
@@ -201,6 +206,11 @@ def _after(calls: Sequence[_Call], position: int) -> str | None:
         else:
             break
     return last
+
+
+def _beside(one: str, other: str) -> bool:
+    """Whether two modules have the same parent: the normalisation that opens the next block isn't this layer's."""
+    return one.rpartition(".")[0] == other.rpartition(".")[0]
 
 
 def _layers_of(encoder: nn.Module, calls: Sequence[_Call]) -> set[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import logging
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,9 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for bad input or a failure, 2 for a usage error, 130 if interrupted."""
+    if sys.stderr is None:  # Closed by whoever started this.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    logging.raiseExceptions = False  # What can't be told is no reason to stop.
     options = _parser().parse_args(arguments)
     log = logging.getLogger("memloc")
     log.setLevel(logging.INFO)
@@ -51,11 +57,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno == errno.ENOSPC:
             return _fail("the disk is full; free some space and run the same command again, what is finished is kept")
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError:
+        return _fail("memory isn't enough; lower --replicates, --shuffles or --size, or use a machine with more")
+    except Exception as error:
+        if options.traceback:
+            raise
+        reason = (str(error).splitlines() or [""])[0]
+        return _fail(f"{type(error).__name__}: {reason} (the encoder's or memloc's; --traceback shows where)")
 
 
 def _fail(message: str) -> int:
-    print(f"memloc: error: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"memloc: error: {' '.join(message.split())}", file=sys.stderr)
     return 1
+
+
+class _Bar:
+    """A progress bar on a terminal that may go away."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        # In a log file, a line now and then is enough.
+        every = 0.5 if sys.stderr.isatty() else 30.0
+        with contextlib.suppress(OSError):
+            self.bar = tqdm(total=total, unit=" images", disable=quiet, smoothing=0.05, mininterval=every)
+
+    def update(self, n: float | None = 1) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            self.bar.update(n)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            self.bar.close()
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked to stop (Ctrl-C, or a scheduler's SIGTERM); asked twice, it stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +133,11 @@ def _parser() -> argparse.ArgumentParser:
         "--images", required=True, metavar="PATH", help="folder of images, or a dataset of the configuration"
     )
     where.add_argument("--out", required=True, type=Path, metavar="DIR", help="where tables, figure and page go")
-    where.add_argument("--external", metavar="PATH", help="images the encoder has never seen: nulls for UnitMem")
+    where.add_argument(
+        "--external",
+        metavar="PATH",
+        help="images it has never seen, of the same kind as those of --images: nulls for UnitMem",
+    )
     where.add_argument("--against", metavar="ENCODER", help="g, the encoder to compare with: LayerMem (needs --split)")
     where.add_argument(
         "--split",
@@ -141,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
         "--shard", metavar="K/N", help="do the K-th of N parts only; without it, finished parts are joined"
     )
     running.add_argument("--quiet", action="store_true", help="no progress bar")
+    running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")
     return parser
 
 
@@ -148,7 +205,6 @@ def _score(options: argparse.Namespace) -> int:
     # Heavy libraries only now: --help should not wait for them.
     import torch
     from PIL import Image
-    from tqdm import tqdm
 
     from memloc import provenance
     from memloc.measure import Protocol
@@ -162,10 +218,17 @@ def _score(options: argparse.Namespace) -> int:
     # Too large images are refused and listed anyway.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     shard = _shard(options.shard)
-    for option, least in (("replicates", 2), ("shuffles", 0), ("seed", 0), ("threads", 1)):
+    cores = os.cpu_count() or 1
+    for option, least, most in (
+        ("replicates", 2, 1000),
+        ("shuffles", 0, 1000),
+        ("seed", 0, 2**63 - 1),
+        ("threads", 1, cores),
+        ("draws", 0, 1000),
+    ):
         value = getattr(options, option)
-        if value is not None and value < least:
-            raise InputError(f"{option}: {value}; give {least} or more")
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{option}: {value}; give {least} to {most}")
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.out.exists() and not options.out.is_dir():
@@ -189,6 +252,13 @@ def _score(options: argparse.Namespace) -> int:
         shuffles=options.shuffles,
     )
 
+    for option in ("images", "external"):
+        folder = Path(getattr(options, option) or "")
+        if getattr(options, option) and folder.is_dir() and options.out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"out: {options.out} lies inside --{option}; its figures would be scored: choose another")
+    if (options.out / "index.html").exists() and not (options.out / "units.parquet").exists():
+        raise InputError(f"out: {options.out} has an index.html that isn't memloc's; choose another folder")
+
     def read(path: str) -> Any:
         return open_images(path, size=encoder.size, part=options.part, config=options.config, strict=options.strict)
 
@@ -201,16 +271,22 @@ def _score(options: argparse.Namespace) -> int:
         log.info("%s: finished already, nothing to do; remove it to score anew", options.out / "index.html")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
-    work = options.out / "work" / key
+    work = options.out / "unfinished" / key
+    if any(other.name != key for other in work.parent.glob("*")):
+        log.info("%s holds unfinished work of other settings or images; it stays there and isn't joined", work.parent)
     passes = scoring.plan(encoder, images, **chosen, settings=settings)
     if options.others == "median":
         size = 4 * sum(len(p.rows) * sum(p.counts) for p in passes.values() if p.units)
         log.info("the median keeps all activations in files below %s: %.2f GiB of disk", work, size / 2**30)
     total = sum(len(p.rows) for p in passes.values())
-    # In a log file, a line now and then is enough.
-    every = 0.5 if sys.stderr.isatty() else 30.0
-    with tqdm(total=total, unit=" images", disable=options.quiet, smoothing=0.05, mininterval=every) as bar:
-        scores = scoring.score(passes, settings=settings, shard=shard, folder=work, progress=bar, device=device)
+    bar = _Bar(total, quiet=options.quiet)
+    try:
+        with _stoppable() as stop:
+            scores = scoring.score(
+                passes, settings=settings, shard=shard, folder=work, progress=bar, stop=stop, device=device
+            )
+    finally:
+        bar.close()
     if scores is None:
         log.info("part %s is done; when all are, the same command without --shard joins them", options.shard)
         return 0
@@ -232,7 +308,7 @@ def _score(options: argparse.Namespace) -> int:
         "identity": key,
     }  # fmt: skip
     scoring.write(scores, images, meta, options.out)
-    scoring.clear(options.out / "work")
+    scoring.clear(work)
     log.info("%s: open it in a browser; tables lie beside it", options.out / "index.html")
     return 0
 
@@ -249,7 +325,8 @@ def _shard(text: str | None) -> Any:
     if text is None:
         return None
     number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+    plain = text.isascii() and len(text) < 16 and number.isdecimal() and of.isdecimal()
+    if not (plain and 1 <= int(number) <= int(of) <= 100_000):
         raise InputError(f"shard: {text!r}; write K/N with K from 1 to N, as in 2/8")
     return Shard(int(number), int(of))
 

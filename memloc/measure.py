@@ -111,7 +111,7 @@ def measured(
         InputError: a layer's output isn't finite, or isn't called, or memory can't hold the views of one image.
     """
     reader = Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain)
-    kind = next((p.dtype for p in encoder.parameters()), torch.float32)
+    kind = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), torch.float32)
     encoder.to(device)
     limit: int | None = None
     room: Tensor | None = None
@@ -254,7 +254,7 @@ def _check_finite(values: Tensor, layer: str) -> None:
 
 
 def _array(tensor: Tensor) -> NDArray[np.floating]:
-    array: NDArray[np.floating] = tensor.cpu().numpy()
+    array: NDArray[np.floating] = (tensor if tensor.dtype == torch.float64 else tensor.float()).cpu().numpy()
     return array
 
 

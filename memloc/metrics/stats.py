@@ -208,43 +208,35 @@ def permutation_test(
 
 @dataclass(frozen=True)
 class Subsampled:
-    """A statistic of a set of points and of random parts of it.
+    """A statistic of a set of points and of random halves of it.
 
     Attributes:
         value: the statistic of all points.
-        quarters: [replicates, 4] of four parts of a cut.
-        halves: [replicates, 6] of parts made of two quarters: 2 i and 2 i + 1 together are the whole.
+        halves: [replicates, 2 * cuts] of halves: 2 i and 2 i + 1 are the two of one cut.
         variance: of what was subtracted that was measured on other points.
     """
 
     value: float
-    quarters: NDArray[np.float64]
     halves: NDArray[np.float64]
     variance: float = 0.0
 
     def paired(self, other: Subsampled) -> Subsampled:
-        """Difference to a statistic of the same points in the same parts."""
-        return Subsampled(self.value - other.value, self.quarters - other.quarters, self.halves - other.halves)
+        """Difference to a statistic of the same points in the same halves."""
+        return Subsampled(self.value - other.value, self.halves - other.halves)
 
     def unpaired(self, other: Subsampled) -> Subsampled:
         """Difference to a statistic of other points."""
-        return Subsampled(self.value - other.value, self.quarters, self.halves, other.error() ** 2)
+        return Subsampled(self.value - other.value, self.halves, other.error() ** 2)
 
     def error(self) -> float:
-        """Standard error by subsampling, at a rate that is itself estimated.
+        """Standard error by subsampling: that of the statistic at half the number of points.
 
-        Disjoint parts are independent samples, so their spread is that of the statistic at their size: V(n/2) from
-        halves, V(n/4) from quarters. A mean's variance falls as 1/n, a maximum's hardly at all; the statistics here
-        lie between. With V(n) proportional to n^-b:
-
-            b = log2(V(n/4) / V(n/2)) in [0, 1],   error^2 = V(n) = V(n/2) 2^-b
-
-        (Bertail 1997). A bootstrap, which repeats points, is too narrow for anything that holds a maximum.
+        The halves of a cut are independent samples of n / 2 points, so half the mean square of their difference is the
+        statistic's variance at that size. At n it is half of that for a mean and the same for a maximum; what lies
+        between gets the larger. A bootstrap, which repeats points, is too narrow for anything that holds a maximum.
         """
-        half = float(np.mean((self.halves[:, 0::2] - self.halves[:, 1::2]) ** 2) / 2)
-        quarter = float(self.quarters.var(axis=1, ddof=1).mean())
-        rate = np.clip(np.log2(quarter / half), 0, 1) if half > 0 and quarter > 0 else 1.0
-        return float(np.sqrt(half * 2**-rate + self.variance))
+        half = np.mean((self.halves[:, 0::2] - self.halves[:, 1::2]) ** 2) / 2
+        return float(np.sqrt(half + self.variance))
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Confidence interval: value -+ z error."""

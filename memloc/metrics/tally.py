@@ -5,7 +5,7 @@ Everything kept here can be merged: the sums are exact, so disjoint shards give 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,23 @@ class ExactSum:
         Raises:
             ValueError: a value isn't finite.
         """
+        for j, part in self._cut(values):
+            self._put(j, part.sum(axis=0) if weights is None else np.tensordot(weights, part, axes=1))
+
+    def add_to(self, places: NDArray[np.int64], values: Floats, count: int) -> None:
+        """Add each row of values [n, ...] to some of ``count`` sums, those at its places [n, r], all different."""
+        for j, part in self._cut(values):
+            if j not in self.parts:
+                self.parts[j] = np.zeros((count, *values.shape[1:]))
+            for mine, row in zip(places, part, strict=True):
+                self.parts[j][mine] += row
+
+    def merge(self, other: ExactSum) -> None:
+        """Add another sum."""
+        for j, part in other.parts.items():
+            self._put(j, part)
+
+    def _cut(self, values: Floats) -> Iterator[tuple[int, Floats]]:
         rest = np.array(values, dtype=np.float64)
         highest = np.abs(rest).max(initial=0.0)
         if not np.isfinite(highest):
@@ -43,13 +60,8 @@ class ExactSum:
             # ldexp, not 2.0 ** x: the grid of the smallest numbers lies below the smallest power of two there is.
             part = np.ldexp(np.trunc(np.ldexp(rest, -_BITS * j)), _BITS * j)
             rest -= part
-            self._put(j, part.sum(axis=0) if weights is None else np.tensordot(weights, part, axes=1))
+            yield j, part
             highest = np.abs(rest).max(initial=0.0)
-
-    def merge(self, other: ExactSum) -> None:
-        """Add another sum."""
-        for j, part in other.parts.items():
-            self._put(j, part)
 
     def _put(self, j: int, part: Floats) -> None:
         self.parts[j] = self.parts[j] + part if j in self.parts else np.asarray(part, dtype=np.float64)
@@ -129,12 +141,11 @@ class Tally:
         top = self.top[0]
         return top, (self.sums.value((self.units,)) - top) / (self.points - 1)
 
-    def subsets(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-        """mu_max and mean over all other points, in random quarters and halves of the points.
+    def halves(self) -> tuple[Floats, Floats]:
+        """mu_max and mean over all other points, in random halves of the points, [replicates, 6, units] each.
 
-        Returns:
-            For quarters [replicates, 4, units] each, for halves [replicates, 6, units] each: 2 i and 2 i + 1 are the
-            halves of one cut. nan where a subset has fewer than two points, or none of the kept highest.
+        2 i and 2 i + 1 are the two halves of one cut, three cuts a replicate. nan where a half has fewer than two
+        points, or none of the kept highest.
         """
         shape = (self.replicates, 4, self.units)
         top, seen = np.full(shape, -np.inf), np.arange(4)[:, None]
@@ -143,15 +154,13 @@ class Tally:
         for rank in range(len(self.top) - 1, -1, -1):
             mine = np.where(self.top_ids[rank] < 0, -1, member[:, inverse.reshape(self.top.shape)[rank]])
             top = np.where(mine[:, None] == seen, self.top[rank], top)
-        sums, points = self.quarter_sums.value((self.replicates * 4, self.units)), self.quarter_points
-        out = []
-        for groups in ([[0], [1], [2], [3]], [[0, 1], [2, 3], [0, 2], [1, 3], [0, 3], [1, 2]]):
-            highest = np.stack([top[:, group].max(axis=1) for group in groups], axis=1)
-            total = np.stack([sums.reshape(shape)[:, group].sum(axis=1) for group in groups], axis=1)
-            count = np.stack([points.reshape(-1, 4)[:, group].sum(axis=1) for group in groups], axis=1)[..., None]
-            highest = np.where(np.isfinite(highest) & (count > 1), highest, np.nan)
-            out.append((highest, (total - highest) / np.where(count > 1, count - 1, np.nan)))
-        return out[0], out[1]
+        sums = self.quarter_sums.value((self.replicates * 4, self.units)).reshape(shape)
+        pairs = [[0, 1], [2, 3], [0, 2], [1, 3], [0, 3], [1, 2]]
+        highest = np.stack([top[:, pair].max(axis=1) for pair in pairs], axis=1)
+        total = np.stack([sums[:, pair].sum(axis=1) for pair in pairs], axis=1)
+        count = np.stack([self.quarter_points.reshape(-1, 4)[:, pair].sum(axis=1) for pair in pairs], axis=1)[..., None]
+        highest = np.where(np.isfinite(highest) & (count > 1), highest, np.nan)
+        return highest, (total - highest) / np.where(count > 1, count - 1, np.nan)
 
     def arrays(self) -> dict[str, Array]:
         """All of it as arrays, to be saved."""
@@ -187,9 +196,10 @@ class ClassTally:
         """Take in the activations [n, units] of points."""
         if not len(ids):
             return
-        member = (self.labellings[:, None, ids] == np.arange(self.classes)[:, None]).astype(np.float64)
-        self.counts += member.sum(axis=2)
-        self.sums.add(activations.astype(np.float64), member.reshape(-1, len(ids)))
+        mine = self.labellings[:, ids].T
+        places = mine + self.classes * np.arange(len(self.labellings))
+        np.add.at(self.counts.reshape(-1), places.ravel(), 1)
+        self.sums.add_to(places, activations.astype(np.float64), self.counts.size)
 
     def merge(self, other: ClassTally) -> None:
         """Take in what another tally has seen of other points."""

@@ -99,7 +99,7 @@ def drawn(layers: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
                     {"panel": panel, "series": label, "layer": layers["layer"], "value": layers[column], **ends}
                 )
             )
-    scored = units[units["status"] == "ok"].groupby("layer")["unitmem"]
+    scored = units.dropna(subset=["unitmem"]).groupby("layer")["unitmem"]
     for quantile in QUANTILES:
         values = scored.quantile(quantile).reindex(layers["layer"]).to_numpy()
         label = f"quantile {quantile:g} of units"

@@ -57,11 +57,12 @@ QUANTITIES = {
     "unitmem_external": Quantity("UnitMem", "external"),
     "excess": Quantity("UnitMem", "excess over external", effect=True),
     "unitmem_untrained": Quantity("UnitMem", "untrained"),
-    "gain": Quantity("UnitMem", "gain over untrained", effect=True),
+    "gain": Quantity("UnitMem", "gain over untrained"),
     "classmem": Quantity("ClassMem", "mean"),
     "classmem_shuffled": Quantity("ClassMem", "shuffled labels"),
     **{
-        f"{kind}_{estimator}": Quantity(group, estimator, 4, effect=True)
+        # What the published estimator has under the null is not 0.
+        f"{kind}_{estimator}": Quantity(group, estimator, 4, effect=estimator != "published")
         for kind, group in (("layermem", "LayerMem"), ("increment", "Increment of LayerMem"))
         for estimator in ("published", "external-corrected", "crossed")
     },
@@ -204,8 +205,9 @@ def _gallery(
             "scored": len(scored),
             "cards": cards,
             "open": False,
-            "highest": scored["unitmem"].quantile(0.9) if len(scored) else -1.0,
-            "mean": scored["unitmem"].mean() if len(scored) else None,
+            # As in the table of layers: with dead units where they count as 0.
+            "highest": mine["unitmem"].quantile(0.9) if len(scored) else -1.0,
+            "mean": mine["unitmem"].mean() if len(scored) else None,
         }
     # The page fills up from the layers that memorize most.
     ranked = sorted(entries.values(), key=lambda entry: -entry["highest"])
@@ -261,18 +263,20 @@ def _memorized(points: pd.DataFrame | None, layers: pd.DataFrame, album: Album) 
     groups = {str(name): rows for name, rows in there.groupby("group")}
     if "candidate" not in groups:
         return None
-    ranked = {name: rows.sort_values("sslmem", ascending=False, kind="stable") for name, rows in groups.items()}
+    # Chosen on one half of the draws and shown on the other, or choosing alone would separate them.
+    ranked = {name: rows.sort_values("sslmem_choose", ascending=False, kind="stable") for name, rows in groups.items()}
     top = ranked["candidate"].head(POINTS)
     album.add(int(image) for image in top["image"])
-    null = ranked["external"].head(POINTS) if "external" in ranked else None
+    same = "external" in ranked and len(ranked["external"]) == len(ranked["candidate"])
+    null = ranked["external"].head(POINTS) if same else None
     return {
         "layer": last,
         "points": top.to_dict("records"),
         "of": len(groups["candidate"]),
-        "mean": top["sslmem"].mean(),
+        "mean": top["sslmem_score"].mean(),
         "null": None
         if null is None
-        else {"mean": null["sslmem"].mean(), "n": len(null), "of": len(groups["external"])},
+        else {"mean": null["sslmem_score"].mean(), "n": len(null), "of": len(groups["external"])},
     }
 
 
@@ -304,7 +308,7 @@ def _cell(row: Mapping[Any, Any], column: str, quantity: Quantity) -> dict[str, 
 
 
 def _highest(layers: pd.DataFrame) -> list[dict[str, Any]]:
-    """The layers where UnitMem and LayerMem are highest, with their intervals."""
+    """The layers where UnitMem and LayerMem are highest, without intervals: they were picked for being high."""
     labels = {
         "unitmem": "Highest mean UnitMem",
         "excess": "Largest excess over external images",
@@ -314,7 +318,9 @@ def _highest(layers: pd.DataFrame) -> list[dict[str, Any]]:
     for column, label in labels.items():
         if column in layers and layers[column].notna().any():
             row = layers.nlargest(1, column).to_dict("records")[0]
-            out.append({"label": label, "layer": row["layer"], **_cell(row, column, QUANTITIES[column])})
+            out.append(
+                {"label": label, "layer": row["layer"], **_cell(row, column, QUANTITIES[column]), "interval": None}
+            )
     return out
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,8 @@ from threadpoolctl import threadpool_limits
 from memloc import io
 from memloc.augment import RECIPES
 from memloc.encoders import Layer
+from memloc.errors import InputError
+from memloc.job import log
 from memloc.measure import Batch, measured
 from memloc.measure import Protocol as Measuring
 from memloc.metrics.tally import ClassTally, Tally
@@ -226,6 +230,15 @@ class Store:
                         file.write(np.full((min(JOINED, len(rows) - start), units), np.nan, dtype="<f4").tobytes())
             self.mu = np.load(path, mmap_mode="r+" if len(rows) else None, allow_pickle=False)
 
+    @staticmethod
+    def whole(path: Path, shape: tuple[int, int]) -> bool:
+        """Whether a file holds activations of this shape to the end: a writable map would lengthen a short one."""
+        try:
+            found = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return False
+        return bool(found.shape == shape and found.dtype == np.float32)
+
     def put(self, mu: NDArray[np.floating], points: Rows) -> None:
         """Put the activations of some rows in their places."""
         self.mu[np.searchsorted(self.rows, points)] = mu
@@ -298,17 +311,17 @@ def run(
     shard: Shard,
     folder: Path | None,
     progress: Progress,
+    stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
 ) -> Result:
     """Do a pass, or go on with it where it stopped.
 
     Args:
         folder: where it is kept; None keeps nothing.
+        stop: asked after each window; where it says so, work is saved and KeyboardInterrupt raised.
     """
-    result = Result(task, settings)
     path = None if folder is None else _path(task, shard, folder)
-    if path is not None and path.exists():
-        result.load(path)
+    result = (None if folder is None else kept(task, settings, shard, folder)) or Result(task, settings)
     window = window_of(task.encoder.size)
     mine = shard.windows(-(-len(task.rows) // window))
     rows = _rows(task, shard)
@@ -333,6 +346,9 @@ def run(
             # Asked for more, so all of this window has been taken in.
             result.done += 1
             progress.update(len(left[number * window : (number + 1) * window]))
+            if stop():
+                save()
+                raise KeyboardInterrupt
             if time.monotonic() - saved > SAVE_EVERY:
                 save()
 
@@ -360,22 +376,52 @@ def run(
     return result
 
 
+def kept(task: Pass, settings: Settings, shard: Shard, folder: Path) -> Result | None:
+    """What an earlier call left of a part; None, with a word, where that is damaged and must be done anew."""
+    path = _path(task, shard, folder)
+    if not path.exists():
+        return None
+    result, rows, window = Result(task, settings), _rows(task, shard), window_of(task.encoder.size)
+    try:
+        result.load(path)
+        done = rows[: result.done * window]
+        known = [len(done) - len(result.skipped.keys() & {*done.tolist()})]
+        whole = 0 <= result.done <= -(-len(rows) // window)
+        whole &= result.tally is None or [result.tally.points] == known
+        whole &= not task.alignment or [sum(map(len, result.rows))] == known
+    except (InputError, KeyError, ValueError, TypeError):
+        whole = False
+    if settings.others == "median" and task.units:
+        store = path.with_suffix(".mu.npy")
+        if not Store.whole(store, (len(rows), sum(task.counts))):
+            store.unlink(missing_ok=True)
+            whole = False
+    if not whole:
+        log.info("%s is damaged: that part is done anew", path)
+        path.unlink()
+        return None
+    return result
+
+
 def gather(task: Pass, settings: Settings, *, folder: Path) -> Result | None:
     """A pass from the shards that were done on their own; None where they aren't complete."""
     window = window_of(task.encoder.size)
-    for of in sorted({int(path.stem.rpartition("of")[2]) for path in folder.glob(f"{task.name}-*of*.npz")}):
-        shards = [Shard(number, of) for number in range(1, of + 1)]
-        if not all(_path(task, shard, folder).exists() for shard in shards):
+    names = [re.fullmatch(rf"{re.escape(task.name)}-(\d+)of(\d+)\.npz", path.name) for path in folder.glob("*.npz")]
+    found = Counter(int(name[2]) for name in names if name)
+    for of, count in sorted(found.items()):
+        if count < of:
+            if of > 1:
+                log.info("%s: %d of %d parts are here; does all of it itself", task.name, count, of)
             continue
-        total, complete = Result(task, settings), True
-        for shard in shards:
-            part = Result(task, settings)
-            part.load(_path(task, shard, folder))
+        total = Result(task, settings)
+        for shard in (Shard(number, of) for number in range(1, of + 1)):
+            part = kept(task, settings, shard, folder)
+            if part is None or part.done < len(shard.windows(-(-len(task.rows) // window))):
+                break
             if settings.others == "median" and task.units:
                 part.stores = [_store(task, shard, folder)]
-            complete &= part.done >= len(shard.windows(-(-len(task.rows) // window)))
             total.merge(part)
-        if complete:
+        else:
             task.images.skipped.update(total.skipped)
             return total
     return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -78,6 +80,7 @@ def score(
     shard: Shard | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
 ) -> Scores | None:
     """Do the passes of a plan and make tables of them.
@@ -86,6 +89,7 @@ def score(
         shard: do just this part of the work and return None.
         folder: where unfinished work is kept, and shards wait for being joined; None keeps nothing.
         progress: told of every image done.
+        stop: asked now and then; where it says so, work is saved and KeyboardInterrupt raised.
     """
     results: dict[str, Result] = {}
     for name, task in passes.items():
@@ -93,7 +97,13 @@ def score(
         if whole is not None and progress is not None:
             progress.update(len(task.rows))
         results[name] = whole or run(
-            task, settings, shard=shard or Shard(), folder=folder, progress=progress or Silent(), device=device
+            task,
+            settings,
+            shard=shard or Shard(),
+            folder=folder,
+            progress=progress or Silent(),
+            stop=stop,
+            device=device,
         )
     return None if shard is not None else tabulate(passes, results, settings)
 
@@ -132,7 +142,8 @@ def plan(
         if lacking or against.size != encoder.size:
             what = f"it has no layer {lacking[0]}" if lacking else f"its images have {against.size} pixels a side"
             raise InputError(f"against: {against.name} isn't {encoder.name}'s architecture ({what}); name a twin of it")
-        layers = (*layers, Layer("output", "", None, float(len(layers) + 1)))
+        last = "output" if all(layer.name != "output" for layer in layers) else "output of the encoder"
+        layers = (*layers, Layer(last, "", None, float(len(layers) + 1)))
     candidate = groups["candidate"]
     outside: tuple[Images, Rows, str] | None = None
     if "external" in groups:
@@ -211,8 +222,9 @@ def tabulate(passes: Mapping[str, Pass], results: Mapping[str, Result], settings
         ]
         points = tables.point_table(task, settings, *sides)
     skipped: dict[str, str] = {}
-    for each in {id(p.images): p.images for p in passes.values()}.values():
-        skipped |= {each.names[row]: reason for row, reason in sorted(each.skipped.items())}
+    for place, each in {p.source: p.images for p in passes.values()}.items():
+        before = "" if place == "images" else f"{place}: "
+        skipped |= {before + each.names[row]: reason for row, reason in sorted(each.skipped.items())}
     return Scores(
         units=units,
         tops=tables.top_table(task, result),
@@ -273,7 +285,9 @@ def identity(
     """A hash of everything that the numbers depend on: unfinished work is gone on with by the same only."""
     about = {
         "encoders": [
-            [e.name, str(e.module), e.sha256, e.size, e.mean, e.std] for e in (encoder, against) if e is not None
+            [e.name, re.sub(" at 0x[0-9a-f]+", "", str(e.module)), e.sha256, e.size, e.mean, e.std]
+            for e in (encoder, against)
+            if e is not None
         ],
         "images": [[i.sha256, len(i)] for i in (images, external) if i is not None],
         "split": {group: rows.tolist() for group, rows in sorted((split or {}).items())},
@@ -286,8 +300,10 @@ def identity(
 
 
 def clear(folder: Path) -> None:
-    """Remove unfinished work."""
+    """Remove the work of an identity, and the folder around it where nothing else is in it."""
     shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
 
 
 def _groups(
@@ -295,6 +311,8 @@ def _groups(
 ) -> dict[str, Rows]:
     if against is not None and split is None:
         raise InputError("split: two encoders are compared on the points that only one was trained on; name the split")
+    if external is not None and external.sha256 == images.sha256:
+        raise InputError("external: the same images as --images; name some that the encoder has never seen")
     if split is None:
         groups = {"candidate": np.arange(len(images))}
     else:
@@ -340,7 +358,7 @@ def _look(
                 protocol=settings.protocol,
                 recipe=RECIPES[settings.augmentation],
                 normalise=Normalise({"mean": [*encoder.mean], "std": [*encoder.std]}),
-                seed=settings.seed,
+                seed=seed_of("views", settings.seed, "images"),
                 alignment=False,
                 plain=False,
             )

@@ -58,12 +58,15 @@ def unit_table(
         inside = _score(matched, *_highest(matched, result, settings, chosen), settings)
         chosen = external.task.matched if external.matched is not None else None
         beyond = _score(outside, *_highest(outside, external, settings, chosen), settings)
-        # The same units on both sides: one may go below 0 on some of these images only.
+        nulls = {"unitmem_matched": inside, "unitmem_external": beyond}
         below = signed | (matched.lowest < 0) | (outside.lowest < 0)
-        table["unitmem_matched"], table["unitmem_external"] = np.where(below, np.nan, [inside, beyond])
-    if untrained is not None:
-        fresh = _tally(untrained)
-        table["unitmem_untrained"] = _score(fresh, *_highest(fresh, untrained, settings), settings)
+        if untrained is not None:
+            fresh = _tally(untrained)
+            nulls["unitmem_untrained"] = _score(fresh, *_highest(fresh, untrained, settings), settings)
+            below |= fresh.lowest < 0
+        # The same units on all sides: one may go below 0 on some of these images only.
+        for name, values in nulls.items():
+            table[name] = np.where(below, np.nan, values)
     return table
 
 
@@ -89,32 +92,33 @@ def top_table(task: Pass, result: Result) -> pd.DataFrame:
 
 def point_table(task: Pass, settings: Settings, f: Mapping[str, Result], g: Mapping[str, Result]) -> pd.DataFrame:
     """SSLMem of every point of every group at every layer (paper, Eqs. 1 and 2)."""
-    tables = []
     layers = [layer.name for layer in task.layers]
+    rows, groups, pairs = [], [], []
     for group in f:
-        rows, a_f = f[group].aligned()
+        mine, a_f = f[group].aligned()
         others, a_g = g[group].aligned()
-        a_f, a_g = a_f[np.isin(rows, others)].astype(np.float64), a_g[np.isin(others, rows)].astype(np.float64)
-        rows = np.intersect1d(rows, others)
-        halves = alignment.sslmem(a_f, a_g, normalisation=settings.normalisation)
-        whole = alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=settings.normalisation)
-        names = np.array(f[group].task.images.names, dtype=object)[rows]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "image": np.repeat(rows, len(layers)),
-                    "name": np.repeat(names, len(layers)),
-                    "group": group,
-                    "layer": np.tile(layers, len(rows)),
-                    "alignment_f": a_f.mean(axis=2).ravel(),
-                    "alignment_g": a_g.mean(axis=2).ravel(),
-                    "sslmem": whole.ravel(),
-                    "sslmem_choose": halves[..., 0].ravel(),
-                    "sslmem_score": halves[..., 1].ravel(),
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
+        rows.append(np.intersect1d(mine, others))
+        groups.append(np.full(len(rows[-1]), group, dtype=object))
+        pairs.append(np.stack([a_f[np.isin(mine, others)], a_g[np.isin(others, mine)]]).astype(np.float64))
+    # All groups at once: a range must be one for all, or differences between groups would say nothing.
+    a_f, a_g = np.concatenate(pairs, axis=1)
+    point, group_of = np.concatenate(rows), np.concatenate(groups)
+    halves = alignment.sslmem(a_f, a_g, normalisation=settings.normalisation)
+    whole = alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=settings.normalisation)
+    names = np.array(f["candidate"].task.images.names, dtype=object)[point]
+    return pd.DataFrame(
+        {
+            "image": np.repeat(point, len(layers)),
+            "name": np.repeat(names, len(layers)),
+            "group": np.repeat(group_of, len(layers)),
+            "layer": np.tile(layers, len(point)),
+            "alignment_f": a_f.mean(axis=2).ravel(),
+            "alignment_g": a_g.mean(axis=2).ravel(),
+            "sslmem": whole.ravel(),
+            "sslmem_choose": halves[..., 0].ravel(),
+            "sslmem_score": halves[..., 1].ravel(),
+        }
+    )
 
 
 def layer_table(
@@ -173,6 +177,15 @@ def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame
         wide = mine.pivot(index="image", columns="layer", values="sslmem")[table["layer"].tolist()]
         samples[str(group)] = wide.to_numpy(dtype=np.float64)
     empty = np.zeros((0, len(table)))
+    # A layer's predecessor is the one before it on the way through the encoder: sums and side branches have none.
+    side = table["layer"].str.contains("downsample|shortcut", regex=True)
+    way = np.flatnonzero((table["units"] > 0) & ~side)
+
+    def steps(profile: Floats) -> Floats:
+        out = np.full_like(profile, np.nan)
+        out[..., way] = alignment.increments(profile[..., way])
+        return out
+
     needs = {"published": (), "external-corrected": ("external",), "crossed": ("independent",)}
     for estimator, groups in needs.items():
         if "candidate" not in samples or not {*groups} <= {*samples}:
@@ -186,7 +199,7 @@ def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame
         made = bootstrap([sample], profile, replicates=BOOTSTRAP, seed=settings.seed)
         for name, estimate in (
             (f"layermem_{estimator}", made),
-            (f"increment_{estimator}", made.map(alignment.increments)),
+            (f"increment_{estimator}", made.map(steps)),
         ):
             low, high = estimate.interval()
             table[name], table[f"{name}_low"], table[f"{name}_high"] = estimate.value, low, high
@@ -239,15 +252,13 @@ def _estimates(
     tally: Tally, values: pd.Series[float], spans: Mapping[str, slice], settings: Settings
 ) -> dict[str, Subsampled]:
     """By layer, mean UnitMem of its units, of all points and of parts of them; none where no unit has a value."""
-    quarters, halves = (units.contrast(*part, dead=settings.dead) for part in tally.subsets())
+    halves = units.contrast(*tally.halves(), dead=settings.dead)
     out = {}
     for layer, span in spans.items():
         mine = values.to_numpy(dtype=np.float64)[span]
         known = ~np.isnan(mine)
         if known.any():
             # A part that has none of the kept images of a unit says nothing of it.
-            parts = [
-                np.where(np.isnan(x[..., span]), mine, x[..., span])[..., known].mean(-1) for x in (quarters, halves)
-            ]
-            out[layer] = Subsampled(float(mine[known].mean()), *parts)
+            parts = np.where(np.isnan(halves[..., span]), mine, halves[..., span])[..., known]
+            out[layer] = Subsampled(float(mine[known].mean()), parts.mean(axis=-1))
     return out

