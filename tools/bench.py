@@ -201,7 +201,7 @@ def memory() -> Iterator[Outcome]:
     peaks = []
     for count in (5_000, 50_000):
         command = [sys.executable, __file__, "--peak", str(count)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         peaks.append(float(done.stdout.split()[-1]))
     yield Outcome("peak memory of 50,000 images / of 5,000", peaks[1] / peaks[0], "<=", 1.15)
 
@@ -269,7 +269,7 @@ def main(words: list[str]) -> None:
             rows.append(row)
             held = "holds" if row["holds"] else "MISSED"
             print(f"{row['ratio']:>9}  {row['bar']:>8}  {held:6}  {row['name']}", flush=True)
-    save_rows(rows, ["name", "ratio", "bar", "holds"], OUT)
+            save_rows(rows, ["name", "ratio", "bar", "holds"], OUT)
     print(f"{OUT.relative_to(ROOT)}: {sum(row['holds'] for row in rows)} of {len(rows)} bars hold")
 
 
