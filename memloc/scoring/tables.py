@@ -131,7 +131,7 @@ def layer_table(
     untrained: Result | None = None,
     points: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """One row a layer: means over units with intervals over resampled images, and LayerMem by estimator."""
+    """One row a layer: means over units with intervals over images, and LayerMem by estimator."""
     table = pd.DataFrame({"layer": [x.name for x in task.layers], "depth": np.arange(1, len(task.layers) + 1)})
     spans = task.spans()
     by_layer = units_table.groupby("layer", sort=False)
