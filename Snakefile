@@ -25,6 +25,7 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    get_dataset,
     splits,
     encoders,
     scores,

@@ -16,58 +16,142 @@ import torch
 from torch import Tensor
 
 CROP_TRIES = 10
-UNIFORMS = 2 * CROP_TRIES + 2 + 1 + 6 + 1
-"""Numbers one view consumes: crop tries, crop corner, flip, jitter (apply, order, 4 factors), grey."""
+UNIFORMS = 2 * CROP_TRIES + 2 + 1 + 6 + 1 + 1 + 2 + 1 + 2
+"""Numbers one view consumes: crop tries, crop corner, flip, jitter (apply, order, 4 factors), grey, vertical flip, blur
+(apply, width), inversion, hidden patches."""
 
 _ORDERS = torch.tensor(list(permutations(range(4))))
 _GREY = (0.2989, 0.587, 0.114)
+_KERNEL = 5
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Strengths and probabilities of one augmentation recipe (paper, Appendix B)."""
+    """Strengths and probabilities of one augmentation recipe (paper, Appendix B).
 
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    jitter: float
-    flip: float
-    grey: float
+    Attributes:
+        brightness, contrast, saturation, hue: strengths of colour jitter, applied with probability ``jitter``.
+        flip, turn, grey, blur, invert: probabilities of a mirror image, of one upside down, of grey, of a Gaussian blur
+            and of a negative.
+        sigma: widths of the blur in pixels, smallest and largest.
+        crop: whether there is one; then ``scale`` is its area and ``ratio`` its shape, smallest and largest.
+        mask: share of the patches that is hidden, squares of ``patch`` pixels.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    jitter: float = 0.0
+    flip: float = 0.0
+    grey: float = 0.0
+    turn: float = 0.0
+    blur: float = 0.0
+    sigma: tuple[float, float] = (0.1, 5.0)
+    invert: float = 0.0
+    crop: bool = True
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    mask: float = 0.0
+    patch: int = 4
 
 
-# weak, normal and strong are the paper's (Appendix B), with the flip probability of its code and without the vertical
-# flip of strong, which turns every view alike. mild has the jitter of
-# the SSLMem paper's SimCLR and crops that keep at least a fifth of the image: on little data and grey images the
-# paper's leave too little to remember an image by.
+# weak, normal, strong, independent and masking are the paper's (Appendix B), mirrored with the probability of its code:
+# always, as Appendix B has it, would mirror every view alike. The blur's kernel is 5 pixels wide for 4, which is even.
+# mild has the jitter of the SSLMem paper's SimCLR and crops that keep at least a fifth of the image: on little data and
+# grey images the paper's leave too little to remember an image by.
 RECIPES: dict[str, Recipe] = {
     "mild": Recipe(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, scale=(0.2, 1.0)),
     "weak": Recipe(0.9, 0.9, 0.9, 0.5, jitter=0.4, flip=0.5, grey=0.1),
     "normal": Recipe(0.8, 0.8, 0.8, 0.2, jitter=0.8, flip=0.5, grey=0.2),
-    "strong": Recipe(0.8, 0.8, 0.8, 0.2, jitter=0.9, flip=0.5, grey=0.5),
+    "strong": Recipe(0.8, 0.8, 0.8, 0.2, jitter=0.9, flip=0.5, grey=0.5, turn=1.0),
+    "independent": Recipe(blur=0.8, invert=0.2, turn=1.0),
+    "masking": Recipe(crop=False, mask=0.75),
 }
 
 
-def augment(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    """One view of each image: crop and resize, flip, colour jitter, grey, in torchvision's order.
+def augment(images: Tensor, u: Tensor, recipe: Recipe, *, size: int | None = None) -> Tensor:
+    """One view of each image: blur, negative, crop and resize, flips, colour jitter, grey, in torchvision's order.
+
+    Patches are hidden afterwards, see ``hidden``.
 
     Args:
         images: [n, channels, height, width] in [0, 1], one or three channels.
         u: [n, UNIFORMS] uniform in [0, 1).
+        size: side of the views; None for the images' own.
 
     Returns:
-        [n, channels, height, width] in [0, 1].
+        [n, channels, size, size] in [0, 1].
     """
-    tries, corner, rest = torch.split(u, [2 * CROP_TRIES, 2, UNIFORMS - 2 * CROP_TRIES - 2], dim=1)
-    box = crop_boxes(tries, corner, images.shape[-2], images.shape[-1], recipe)
-    views = resized_crop(images, box, flip=rest[:, 0] < recipe.flip)
-    views = colour_jitter(views, rest[:, 1:7], recipe)
-    if images.shape[1] == 3:
-        grey = rest[:, 7] < recipe.grey
-        views = torch.where(grey[:, None, None, None], luminance(views), views)
+    counts = [2 * CROP_TRIES, 2, 1, 6, 1, 1, 2, 1, 2]
+    tries, corner, flip, jitter, grey, turn, blur, invert, _ = torch.split(u, counts, dim=1)
+    views = images
+    if recipe.blur:
+        views = blurred(views, blur, recipe)
+    if recipe.invert:
+        views = torch.where((invert < recipe.invert)[:, :, None, None], 1 - views, views)
+    mirrored, turned = flip[:, 0] < recipe.flip, turn[:, 0] < recipe.turn
+    if recipe.crop or size not in (None, images.shape[-1]):
+        whole = torch.tensor([0.0, 0.0, *images.shape[-2:]], device=u.device).expand(len(u), 4)
+        box = crop_boxes(tries, corner, images.shape[-2], images.shape[-1], recipe) if recipe.crop else whole
+        views = resized_crop(views, box, flip=mirrored, turn=turned, size=size)
+    elif recipe.flip or recipe.turn:
+        views = torch.where(mirrored[:, None, None, None], views.flip(3), views)
+        views = torch.where(turned[:, None, None, None], views.flip(2), views)
+    if recipe.jitter or recipe.grey:
+        # What follows works in place.
+        views = views.clone() if views is images else views
+        colour_jitter_(views, jitter, recipe)
+        if images.shape[1] == 3:
+            rows = (grey[:, 0] < recipe.grey).nonzero()[:, 0]
+            views[rows] = luminance(views[rows])
     return views
+
+
+def hidden(u: Tensor, recipe: Recipe, size: int) -> Tensor:
+    """Which patches of each view a recipe hides: a random set of the same number in each, [n, patches] bool.
+
+    Args:
+        u: [n, UNIFORMS]; two of the numbers are scattered into one for each patch.
+        size: side of the views; patches are counted row by row.
+    """
+    patches = (size // recipe.patch) ** 2
+    first, second = (u[:, -2:].double() * 2**24).long().unbind(1)
+    number = torch.arange(patches, device=u.device)
+    # A mixing function on 32 bits: the order of its values is as good as random, and the same on every device.
+    bits, keep = first[:, None] * 0x9E3779B1 + second[:, None] * 0x85EBCA6B + number * 0xC2B2AE35, 0xFFFFFFFF
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        bits &= keep
+        bits = (bits ^ (bits >> shift)) * factor
+    order = bits.argsort(dim=1, stable=True)
+    chosen = torch.zeros(len(u), patches, dtype=torch.bool, device=u.device)
+    return chosen.scatter_(1, order[:, : round(recipe.mask * patches)], True)
+
+
+def hide(images: Tensor, hidden: Tensor, *, with_nan: bool) -> Tensor:
+    """Standardised images [n, c, size, size], their hidden patches [n, patches] grey (0), or nan for who skips them."""
+    side = round(math.sqrt(hidden.shape[1]))
+    patch = images.shape[-1] // side
+    rows = hidden.view(-1, 1, side, side).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    rest = images.shape[-1] - side * patch
+    covered = torch.nn.functional.pad(rows, (0, rest, 0, rest)) if rest else rows
+    return images.masked_fill(covered, math.nan if with_nan else 0.0)
+
+
+def blurred(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
+    """A Gaussian blur of 5 x 5 pixels, of a width of its own for each image, applied with probability p."""
+    rows = (u[:, 0] < recipe.blur).nonzero()[:, 0]
+    sigma = recipe.sigma[0] + (recipe.sigma[1] - recipe.sigma[0]) * u[rows, 1]
+    away = torch.arange(_KERNEL, device=u.device) - _KERNEL // 2
+    weights = torch.exp(-0.5 * (away / sigma[:, None]).square())
+    weights = (weights / weights.sum(dim=1, keepdim=True))[:, :, None, None, None]
+    edge, chosen = _KERNEL // 2, images[rows]
+    for dim, padding in ((2, (0, 0, edge, edge)), (3, (edge, edge, 0, 0))):
+        padded = torch.nn.functional.pad(chosen, padding, mode="reflect")
+        chosen = sum(weights[:, k] * padded.narrow(dim, k, chosen.shape[dim]) for k in range(_KERNEL))  # type: ignore[assignment]
+    out = images.clone()
+    out[rows] = chosen.clamp(0, 1)
+    return out
 
 
 def crop_boxes(tries: Tensor, corner: Tensor, height: int, width: int, recipe: Recipe) -> Tensor:
@@ -90,31 +174,35 @@ def crop_boxes(tries: Tensor, corner: Tensor, height: int, width: int, recipe: R
     return torch.where(found[:, None], torch.stack([top, left, h, w], dim=1), fallback)
 
 
-def resized_crop(images: Tensor, box: Tensor, *, flip: Tensor) -> Tensor:
-    """Crop each image to its box, resize it back bilinearly and mirror it where ``flip``."""
-    size_y, size_x = images.shape[-2:]
+def resized_crop(
+    images: Tensor, box: Tensor, *, flip: Tensor, turn: Tensor | None = None, size: int | None = None
+) -> Tensor:
+    """Crop each image to its box, resize it bilinearly, mirror it where ``flip`` and upside down where ``turn``."""
+    height, width = images.shape[-2:]
+    out_y, out_x = size or height, size or width
     top, left, h, w = box.unbind(1)
 
-    def source(start: Tensor, extent: Tensor, size: int) -> Tensor:
+    def source(start: Tensor, extent: Tensor, size: int, whole: int) -> Tensor:
         # Clamped to the box: a resize after a crop never sees pixels outside it.
         at = (torch.arange(size, device=box.device, dtype=box.dtype) + 0.5) / size * extent[:, None] - 0.5
         at = torch.minimum(at.clamp(min=0), extent[:, None] - 1) + start[:, None]
-        return (2 * at + 1) / size - 1
+        return (2 * at + 1) / whole - 1
 
-    y, x = source(top, h, size_y), source(left, w, size_x)
+    y, x = source(top, h, out_y, height), source(left, w, out_x, width)
     x = torch.where(flip[:, None], x.flip(1), x)
-    grid = torch.stack([x[:, None, :].expand(-1, size_y, -1), y[:, :, None].expand(-1, -1, size_x)], dim=-1)
+    if turn is not None:
+        y = torch.where(turn[:, None], y.flip(1), y)
+    grid = torch.stack([x[:, None, :].expand(-1, out_y, -1), y[:, :, None].expand(-1, -1, out_x)], dim=-1)
     return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def colour_jitter(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    """Brightness, contrast, saturation and hue in an order drawn for each image, applied with probability p.
+def colour_jitter_(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
+    """Brightness, contrast, saturation and hue in an order drawn for each image, applied in place with probability p.
 
     Saturation and hue leave an image of one channel as it is.
     """
     chosen = u[:, 0] < recipe.jitter
     orders = _ORDERS.to(u.device)[(u[:, 1] * 24).long()]
-    images = images.clone()
     for position in range(4):
         for operation in range(2 if images.shape[1] == 1 else 4):
             rows = (chosen & (orders[:, position] == operation)).nonzero()[:, 0]
@@ -129,22 +217,35 @@ def _factor(u: Tensor, strength: float) -> Tensor:
 
 
 def _brightness(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    return (images * _factor(u, recipe.brightness)).clamp(0, 1)
+    return (images * _factor(u, recipe.brightness)).clamp_(0, 1)
 
 
 def _contrast(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
     mean = luminance(images).mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(mean.expand_as(images), images, _factor(u, recipe.contrast)).clamp(0, 1)
+    return torch.lerp(mean, images, _factor(u, recipe.contrast)).clamp_(0, 1)
 
 
 def _saturation(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    return torch.lerp(luminance(images).expand_as(images), images, _factor(u, recipe.saturation)).clamp(0, 1)
+    return torch.lerp(luminance(images), images, _factor(u, recipe.saturation)).clamp_(0, 1)
 
 
 def _hue(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    hue, saturation, value = _to_hsv(images)
-    hue = (hue + (2 * u[:, 0] - 1) * recipe.hue) % 1.0
-    return _to_rgb(hue, saturation, value)
+    # Through HSV and back in few passes over memory: masks and remainders are what takes time here.
+    red, green, blue = images.unbind(1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    span = value - torch.minimum(torch.minimum(red, green), blue)
+    # Hue in sixths of a circle times span: g - b where red is largest, else b - r + 2 span or r - g + 4 span.
+    second = torch.lerp(
+        torch.add(blue - red, span, alpha=2), torch.add(red - green, span, alpha=4), (value - green).sign_()
+    )
+    hue = torch.lerp(green - blue, second, (value - red).sign_()).div_(span.clamp(min=1e-30))
+    hue += (2 * u[:, 0] - 1) * (6 * recipe.hue)
+    hue -= 6 * torch.floor(hue / 6)
+    out = torch.empty_like(images)
+    # Each colour is value - span * (0 to 1), by how far the hue is from its own.
+    for channel, far in enumerate((4 - (hue - 3).abs_(), (hue - 2).abs_().sub_(1), (hue - 4).abs_().sub_(1))):
+        torch.addcmul(value, far.clamp_(0, 1), span, value=-1, out=out[:, channel])
+    return out
 
 
 _JITTER = (_brightness, _contrast, _saturation, _hue)
@@ -154,24 +255,6 @@ def luminance(images: Tensor) -> Tensor:
     """Grey value [n, 1, height, width] of each image (ITU-R 601, as torchvision has it)."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(_GREY, dtype=images.dtype, device=images.device)
-    return torch.einsum("nchw,c->nhw", images, weights)[:, None]
-
-
-def _to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    red, green, blue = images.unbind(1)
-    value, span = images.amax(1), images.amax(1) - images.amin(1)
-    saturation = span / torch.where(value == 0, torch.ones_like(value), value)
-    safe = torch.where(span == 0, torch.ones_like(span), span)
-    r, g, b = (value - red) / safe, (value - green) / safe, (value - blue) / safe
-    hue = torch.where(value == red, b - g, torch.where(value == green, 2 + r - b, 4 + g - r))
-    return (hue / 6) % 1.0, saturation, value
-
-
-def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    # v - v s max(0, min(k, 4 - k, 1)) with k = (n + 6 h) mod 6 and n = 5, 3, 1 for red, green, blue.
-    channels = []
-    for n in (5, 3, 1):
-        k = (n + 6 * hue) % 6
-        channels.append(value - value * saturation * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.stack(channels, dim=1)
+    red, green, blue = torch.split(images, 1, dim=1)
+    grey = red * _GREY[0]
+    return grey.add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2]).clamp_(max=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
-import itertools
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from memloc.datasets import SOURCES, missing
-from memloc.encoders import ENCODERS, choose_layers
+from memloc.encoders import ENCODERS, Layer, choose_layers
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.frameworks import FRAMEWORKS
@@ -24,13 +24,60 @@ SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 
 def check(config: Config) -> None:
     """Raise an InputError for the first thing that is wrong: schema first, then what keys say about one another."""
-    for message in itertools.chain(_against_schema(config), _across_keys(config)):
+    for message in _against_schema(config):
+        raise InputError(message)
+    whole = copy.deepcopy(dict(config))
+    complete(whole)
+    for message in _across_keys(whole):
         raise InputError(message)
 
 
+def complete(config: dict[str, Any]) -> None:
+    """Fill in, in place, what a checked configuration leaves to defaults; drop datasets and encoders that are null."""
+    for part in ("datasets", "encoders"):
+        config[part] = {name: value for name, value in config[part].items() if value is not None}
+    rules = schema()["$defs"]["encoder"]["properties"]
+    for encoder in config["encoders"].values():
+        entry, framework = ENCODERS[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
+        encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
+        encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
+        encoder["hardware"] = _defaults(rules["hardware"]["properties"]) | encoder.get("hardware", {})
+        views = {"augmentation": encoder["recipe"]["augmentation"]} | encoder.get("measure", {})
+        if entry.tokens:
+            # Units after GELU go below 0, where UnitMem's ratio has no meaning; and where patches are hidden, the
+            # tokens of two views aren't those of the same patches.
+            hides = {"representation": "pooled"} if views["augmentation"] == "masking" else {}
+            views = {"activation": "abs"} | hides | views
+        encoder["measure"] = config["measure"] | views
+
+
+def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: copy.deepcopy(rule["default"]) for key, rule in options.items() if "default" in rule}
+
+
+def layers_of(encoder: Config) -> tuple[Layer, ...]:
+    """The layers of an encoder, complete, that are measured."""
+    return choose_layers(encoder["architecture"], encoder["network"], encoder["measure"]["layers"])
+
+
 def schema() -> dict[str, Any]:
-    """The JSON schema of a configuration: the file's, and what each kind of experiment asks for."""
+    """The JSON schema of a configuration: the file's, and what each framework, encoder and experiment asks for."""
     joined: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
+    encoder = joined["$defs"]["encoder"]
+    encoder["properties"]["framework"]["enum"] = list(FRAMEWORKS)
+    encoder["properties"]["architecture"]["enum"] = list(ENCODERS)
+    common = encoder["properties"]["recipe"]["properties"]
+    encoder["allOf"] = [
+        {
+            "if": {"required": [key], "properties": {key: {"const": name}}},
+            "then": {"properties": {part: {"additionalProperties": False, "properties": shared | dict(entry.options)}}},
+        }
+        for key, part, shared, entries in (
+            ("framework", "recipe", common, FRAMEWORKS),
+            ("architecture", "network", {}, ENCODERS),
+        )
+        for name, entry in entries.items()
+    ]
     experiment = joined["$defs"]["experiment"]
     experiment["properties"]["kind"]["enum"] = list(EXPERIMENTS)
     experiment["allOf"] = [
@@ -96,32 +143,7 @@ def _across_keys(config: Config) -> Iterable[str]:
             place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
             yield f"config: {place}: {'no such folder' if file == '.' else file + ' is missing'}; {source.hint}"
     for name, encoder in encoders.items():
-        key = f"encoders.{name}"
-        if encoder["framework"] not in FRAMEWORKS:
-            yield f"config: {key}.framework: {_none_of(encoder['framework'], FRAMEWORKS)}"
-        if encoder["architecture"] not in ENCODERS:
-            yield f"config: {key}.architecture: {_none_of(encoder['architecture'], ENCODERS)}"
-        else:
-            try:
-                choose_layers(encoder["architecture"], config["measure"]["layers"])
-            except InputError as error:
-                yield f"config: {error}"
-        if encoder["dataset"] not in datasets:
-            yield f"config: {key}.dataset: {_none_of(encoder['dataset'], datasets)}"
-            continue
-        split = datasets[encoder["dataset"]].get("split")
-        if split is None:
-            yield f"config: datasets.{encoder['dataset']}.split: missing; encoder {name} is trained on this dataset"
-            continue
-        neighbours = config["score"]["neighbours"]
-        if neighbours > split["shared"]:
-            yield f"config: score.neighbours: {neighbours} asked for among {split['shared']} shared images; lower it"
-        if encoder["recipe"]["batch_size"] > split["shared"] + min(split["candidate"], split["independent"]):
-            size = encoder["recipe"]["batch_size"]
-            yield f"config: {key}.recipe.batch_size: {size} is more than the images of one epoch; lower it"
-        epochs, warmup = encoder["recipe"]["epochs"], encoder["recipe"]["warmup_epochs"]
-        if warmup > epochs:
-            yield f"config: {key}.recipe.warmup_epochs: {warmup} is more than the {epochs} epochs; lower it"
+        yield from _trains(f"encoders.{name}", name, encoder, config)
     if not active(config):
         yield "config: experiments: none is active; leave at least one that isn't null"
     for name, experiment in active(config).items():
@@ -135,7 +157,7 @@ def _across_keys(config: Config) -> Iterable[str]:
                 if task not in datasets:
                     yield f"config: {key}.{option}: {_none_of(task, datasets)}"
         if EXPERIMENTS[experiment["kind"]].encoders and all(e in encoders for e in experiment["encoders"]):
-            for option in ("dataset", "architecture", "width", "seeds"):
+            for option in ("dataset", "architecture", "network", "seeds"):
                 values = [encoders[encoder][option] for encoder in experiment["encoders"]]
                 if values.count(values[0]) < len(values):
                     listed = " and ".join(map(str, values))
@@ -145,6 +167,55 @@ def _across_keys(config: Config) -> Iterable[str]:
                 yield from _fits(key, experiment, encoders[encoder], config)
 
 
+def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """What an encoder's framework, architecture and dataset ask of one another."""
+    framework, entry, recipe = FRAMEWORKS[encoder["framework"]], ENCODERS[encoder["architecture"]], encoder["recipe"]
+    try:
+        layers_of(encoder)
+    except InputError as error:
+        yield f"config: {error}"
+    if framework.tokens and not entry.tokens:
+        able = ", ".join(known for known, other in ENCODERS.items() if other.tokens)
+        yield f"config: {key}.architecture: {encoder['framework']} hides patches; take one of {able}"
+    if recipe["privacy"] and not framework.private:
+        able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
+        yield f"config: {key}.recipe.privacy: {encoder['framework']} compares images with one another; take {able}"
+    if recipe["privacy"] and not entry.tokens:
+        yield f"config: {key}.recipe.privacy: batch normalisation mixes images; take an architecture without, a ViT"
+    if encoder["dataset"] not in config["datasets"]:
+        yield f"config: {key}.dataset: {_none_of(encoder['dataset'], config['datasets'])}"
+        return
+    dataset = config["datasets"][encoder["dataset"]]
+    split, size = dataset.get("split"), dataset["image_size"]
+    if split is None:
+        yield f"config: datasets.{encoder['dataset']}.split: missing; encoder {name} is trained on this dataset"
+        return
+    if framework.labels and SOURCES[dataset["source"]].unlabeled:
+        yield f"config: {key}.dataset: {encoder['dataset']} has no labels, which {encoder['framework']} learns from"
+    patch = encoder["network"].get("patch", 1)
+    local = recipe["local_size"] if recipe.get("local_crops") else patch
+    for what, pixels in (("image_size", size), ("local_size", local)):
+        if pixels % patch:
+            yield f"config: {key}.network.patch: {what} {pixels} is no multiple of {patch}; change one of them"
+    if local > size:
+        yield f"config: {key}.recipe.local_size: {local} is more than the image's {size}; lower it"
+    if size < entry.smallest:
+        yield f"config: {key}.architecture: {encoder['architecture']} takes images from {entry.smallest} pixels, not {size}"
+    neighbours = config["score"]["neighbours"]
+    if neighbours > split["shared"]:
+        yield f"config: score.neighbours: {neighbours} asked for among {split['shared']} shared images; lower it"
+    batch, processes = recipe["batch_size"], encoder["hardware"]["devices"] * encoder["hardware"]["nodes"]
+    if batch > split["shared"] + min(split["candidate"], split["independent"]):
+        yield f"config: {key}.recipe.batch_size: {batch} is more than the images of one epoch; lower it"
+    if batch % processes:
+        yield f"config: {key}.recipe.batch_size: {batch} can't be shared by {processes} devices; take a multiple"
+    epochs, warmup = recipe["epochs"], recipe["warmup_epochs"]
+    if warmup > epochs:
+        yield f"config: {key}.recipe.warmup_epochs: {warmup} is more than the {epochs} epochs; lower it"
+    if recipe["optimizer"] == "lars" and not recipe["weight_decay"]:
+        yield f"config: {key}.recipe.weight_decay: 0, but lars adapts its steps only where weights decay; raise it"
+
+
 def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iterable[str]:
     """What an experiment asks of one of its encoders."""
     split, size = config["datasets"][encoder["dataset"]]["split"], experiment.get("group_size", 0)
@@ -152,11 +223,10 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         if 2 * size > split[group]:
             room = f"{split[group]} {group} points"
             yield f"config: {key}.group_size: two groups of {size} don't fit into {room}; lower it"
-    layers = choose_layers(encoder["architecture"], config["measure"]["layers"])
-    blocks = [layer.name for layer in layers if layer.name in ENCODERS[encoder["architecture"]].blocks]
+    blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
     if len(blocks) < 3:
-        named = config["measure"]["layers"]
-        yield f"config: measure.layers: {named} takes in {len(blocks)} of the numbered layers; name at least three"
+        named = encoder["measure"]["layers"]
+        yield f"config: measure.layers: {named} takes in {len(blocks)} layers with parameters; name at least three"
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"

@@ -17,7 +17,7 @@ from memloc.metrics.alignment import increments
 from memloc.network import Normalise
 from memloc.prepared import Part
 from memloc.streams import stream
-from memloc.train import schedule
+from memloc.optim import schedule
 
 
 def choose(profile: NDArray[np.float64], layers: Sequence[str], *, count: int, by: str) -> list[str]:
@@ -37,7 +37,7 @@ def choose(profile: NDArray[np.float64], layers: Sequence[str], *, count: int, b
 
 def finetune(
     encoder: nn.Module,
-    layers: Sequence[str],
+    modules: Sequence[str],
     train: Part,
     test: Part,
     *,
@@ -46,7 +46,7 @@ def finetune(
     seed: int,
     device: str = "cpu",
 ) -> NDArray[np.bool_]:
-    """Train the named layers and a new linear head, everything else frozen; which test points come out right, [n].
+    """Train the named modules and a new linear head, everything else frozen; which test points come out right, [n].
 
     Frozen layers stay in eval mode: their batch-norm statistics don't move either. All arms of a seed share the
     head's first weights and the order of images.
@@ -55,7 +55,7 @@ def finetune(
     tuned = copy.deepcopy(encoder).to(device).eval()
     classes = int(train.labels.max()) + 1
     head = nn.Linear(encoder.dim, classes).to(device)  # type: ignore[arg-type]
-    blocks = [tuned.get_submodule(f"block{layer}") for layer in layers]
+    blocks = [tuned.get_submodule(name) for name in modules]
     for parameter in tuned.parameters():
         parameter.requires_grad_(False)
     for block in blocks:
@@ -83,7 +83,9 @@ def finetune(
     return np.asarray(predicted.numpy() == test.labels)
 
 
-def isolate(encoder: nn.Module, units: Mapping[str, Sequence[int]]) -> list[nn.Parameter]:
+def isolate(
+    encoder: nn.Module, units: Mapping[str, Sequence[int]], modules: Mapping[str, Sequence[str]]
+) -> list[nn.Parameter]:
     """Make single units all that training can change (paper, Table 13): their filters, biases and normalisation.
 
     Everything else is frozen, batch-norm statistics too as long as the encoder stays in eval mode, and the gradient of
@@ -91,6 +93,7 @@ def isolate(encoder: nn.Module, units: Mapping[str, Sequence[int]]) -> list[nn.P
 
     Args:
         units: by layer, numbers of the units to train.
+        modules: by layer, the modules that make it.
 
     Returns:
         Parameters to give to an optimizer without weight decay, which would move the others too.
@@ -98,8 +101,8 @@ def isolate(encoder: nn.Module, units: Mapping[str, Sequence[int]]) -> list[nn.P
     encoder.eval().requires_grad_(False)
     trained = []
     for layer, rows in units.items():
-        for part in ("conv", "norm"):
-            for parameter in encoder.get_submodule(f"block{layer}.{part}").parameters():
+        for name in modules[layer]:
+            for parameter in encoder.get_submodule(name).parameters():
                 mask = torch.zeros_like(parameter)
                 mask[list(rows)] = 1
                 parameter.requires_grad_(True)
@@ -115,13 +118,18 @@ def run(
     train: Part,
     test: Part,
     *,
+    modules: Mapping[str, Sequence[str]],
     counts: list[int],
     recipe: Mapping[str, Any],
     normalise: Normalise,
     seed: int,
     device: str = "cpu",
 ) -> dict[str, NDArray[Any]]:
-    """Fine-tune the head alone, then the chosen and the last k layers for every k in ``counts``."""
+    """Fine-tune the head alone, then the chosen and the last k layers for every k in ``counts``.
+
+    Args:
+        modules: by layer, the modules to train.
+    """
     todo = [{"by": "head", "count": 0, "layers": ""}]
     for count in counts:
         for by in ("increment", "last"):
@@ -130,8 +138,9 @@ def run(
     settings, marks = [], []
     for done, arm in enumerate(todo, start=1):
         names = str(arm["layers"]).split()
+        chosen = [module for name in names for module in modules[name]]
         marks.append(
-            finetune(encoder, names, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device)
+            finetune(encoder, chosen, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device)
         )
         settings.append(arm)
         log.info("%d/%d fine-tuned: layers %s + head, accuracy %.3f", done, len(todo), names, marks[-1].mean())

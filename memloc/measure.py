@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc.augment import UNIFORMS, Recipe, augment
+from memloc.augment import UNIFORMS, Recipe, augment, hidden, hide
 from memloc.capture import reading
 from memloc.encoders import Layer
 from memloc.errors import InputError
@@ -110,22 +110,37 @@ def measured(
     Raises:
         InputError: a layer's output isn't finite, or isn't called, or memory can't hold the views of one image.
     """
-    reader = Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain)
+    # An encoder that leaves hidden patches out can't take them beside whole images: those go through on their own.
+    apart = bool(recipe.mask) and getattr(encoder, "skips_hidden", False)
+    if apart and alignment and (protocol.pairs, protocol.representation) != ("aug-aug", "pooled"):
+        raise InputError("measure: where patches are hidden, take pairs aug-aug and representation pooled")
+    reader = Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain and not apart)
+    whole = Reader(layers, protocol, alignment=False, activations=activations, plain=True, draws=0)
     kind = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), torch.float32)
     encoder.to(device)
     limit: int | None = None
     room: Tensor | None = None
-    with reading(encoder, reader.readers):
+    readers = {
+        name: [*found, *(whole.readers.get(name, []) if apart else [])] for name, found in reader.readers.items()
+    }
+    with reading(encoder, readers):
         for images, points in batches:
             start = 0
             while start < len(points):
                 rows = slice(start, start + (limit or len(points)))
                 try:
                     u = torch.from_numpy(uniforms(seed, points[rows], (protocol.draws, UNIFORMS))).to(device)
-                    room = with_views(images[rows], u, recipe, normalise, plain=reader.plain, room=room)
+                    room = with_views(images[rows], u, recipe, normalise, plain=reader.plain, room=room, nan=apart)
                     reader.expect(len(u))
-                    output = encoder(room.to(kind))
-                    yield reader.batch(points[rows], output)
+                    batch = reader.batch(points[rows], encoder(room.to(kind)))
+                    if apart and plain:
+                        reader.expect(0)
+                        whole.expect(len(u))
+                        clean = torch.from_numpy(np.array(images[rows])).to(device).float().div_(255)
+                        bare = whole.batch(points[rows], encoder(normalise(clean).to(kind)))
+                        whole.expect(0)
+                        batch = replace(batch, plain=bare.plain, features=bare.features)
+                    yield batch
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                     if not _out_of_memory(error):
                         raise
@@ -148,6 +163,7 @@ def with_views(
     *,
     plain: bool,
     room: Tensor | None = None,
+    nan: bool = False,
 ) -> Tensor:
     """What an encoder is shown: standardised views of each image in a row, behind the image itself if ``plain``.
 
@@ -155,6 +171,7 @@ def with_views(
         images: [n, c, h, w].
         u: [n, draws, UNIFORMS], on the device of the result.
         room: a result of the same shape to be overwritten.
+        nan: hidden patches are nan, for an encoder that leaves them out, not grey.
 
     Returns:
         [n * (draws + plain), 3, h, w].
@@ -170,7 +187,10 @@ def with_views(
         rows = slice(start, start + step)
         clean = torch.from_numpy(np.array(images[rows])).to(u.device).float().div_(255)
         views = augment(clean.repeat_interleave(draws, dim=0), u[rows].flatten(0, 1), recipe)
-        out[rows, plain:] = normalise(views).unflatten(0, (-1, draws))  # type: ignore[no-untyped-call]
+        shown = normalise(views)
+        if recipe.mask:
+            shown = hide(shown, hidden(u[rows].flatten(0, 1), recipe, shown.shape[-1]), with_nan=nan)
+        out[rows, plain:] = shown.unflatten(0, (-1, draws))  # type: ignore[no-untyped-call]
         if plain:
             out[rows, 0] = normalise(clean)
     return room
@@ -187,25 +207,36 @@ class Reader:
     """Reduces every layer's output to a few numbers while it passes by, and joins those of one batch."""
 
     def __init__(
-        self, layers: Sequence[Layer], protocol: Protocol, *, alignment: bool, activations: bool, plain: bool
+        self,
+        layers: Sequence[Layer],
+        protocol: Protocol,
+        *,
+        alignment: bool,
+        activations: bool,
+        plain: bool,
+        draws: int | None = None,
     ) -> None:
         self.layers, self.protocol, self.alignment, self.asked = layers, protocol, alignment, plain
         self.units = [layer.name for layer in layers if layer.units and activations]
         self.plain = plain or (alignment and protocol.pairs == "image-aug")
-        self.views = protocol.draws + self.plain
+        self.draws = protocol.draws if draws is None else draws
+        self.views = self.draws + self.plain
         self.images = 0
         self.distances: dict[str, Tensor] = {}
         self.activations: dict[str, Tensor] = {}
         self.readers: dict[str, list[Callable[[Tensor], None]]] = {}
         for layer in layers:
             if alignment:
-                self.readers.setdefault(layer.representation, []).append(self._align(layer))
+                self.readers.setdefault(layer.representation, []).append(self._heard(self._align(layer)))
             if layer.units and activations:
-                self.readers.setdefault(layer.units, []).append(self._activate(layer))
+                self.readers.setdefault(layer.units, []).append(self._heard(self._activate(layer)))
 
     def expect(self, images: int) -> None:
-        """How many images the next batch holds."""
+        """How many images the next batch holds; 0 where it isn't to be read."""
         self.images, self.distances, self.activations = images, {}, {}
+
+    def _heard(self, read: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
+        return lambda output: read(output) if self.images else None
 
     def _align(self, layer: Layer) -> Callable[[Tensor], None]:
         def read(output: Tensor) -> None:
@@ -242,6 +273,7 @@ class Reader:
             views={
                 name: _array(torch.stack(values[:, self.plain :].chunk(HALVES, dim=1), dim=1).mean(dim=2))
                 for name, values in ((name, self.activations[name]) for name in self.units)
+                if self.draws
             },
             plain={name: _array(self.activations[name][:, 0]) for name in self.units} if self.asked else {},
             features=None if features is None else _array(features),
@@ -465,6 +497,8 @@ def pack(measures: Measures, layers: Sequence[Layer], **about: NDArray[Any]) -> 
     arrays: dict[str, NDArray[Any]] = {
         **about,
         "layers": np.array([layer.name for layer in layers]),
+        # A layer with parameters of its own, or a sum or a pool between layers.
+        "own": np.array([bool(layer.modules) for layer in layers]),
         "alignment": measures.alignment,
         "features": measures.features,
     }

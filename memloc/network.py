@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from memloc import checkpoint
-from memloc.encoders import ENCODERS
-from memloc.encoders.resnet9 import ResNet9
+from memloc import checkpoint, encoders
 from memloc.errors import InputError
+from memloc.io import load_json
 
 
 class Normalise:
@@ -32,19 +32,38 @@ class Normalise:
         return standard.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
-def load(encoder: str, width: float, path: str | Path, *, seed: int, role: str) -> ResNet9:
+def load(
+    architecture: str, options: Mapping[str, Any], path: str | Path, *, image_size: int, seed: int, role: str
+) -> nn.Module:
     """A trained encoder in eval mode, from its checkpoint.
+
+    Args:
+        options: the architecture's, complete.
 
     Raises:
         InputError: the checkpoint is damaged or belongs to another encoder.
     """
-    network = ENCODERS[encoder].build(width)
+    network = encoders.build(architecture, options, image_size=image_size)
     tensors, about = checkpoint.load(path)
     if (about.get("seed"), about.get("role")) != (seed, role):
         raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
     checkpoint.restore(network, tensors, path)
     network.to(memory_format=torch.channels_last)
     return network.eval()
+
+
+def of_job(snakemake: Any, *, role: str = "f") -> tuple[nn.Module, Normalise]:
+    """The trained encoder that a job's inputs and parameters name, and what standardises its images."""
+    description, params = load_json(snakemake.input.description), snakemake.params
+    encoder = load(
+        params.architecture,
+        params.network,
+        snakemake.input.weights,
+        image_size=description["image_size"],
+        seed=int(snakemake.wildcards.seed),
+        role=role,
+    )
+    return encoder, Normalise(description)
 
 
 def device(name: str) -> str:

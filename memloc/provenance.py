@@ -16,8 +16,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-NEUTRAL = frozenset({"memloc", "memloc.job", "memloc.provenance", "memloc.errors"})
-"""Modules that can't change a number: logging, hashing, messages. Editing them re-runs nothing."""
+NEUTRAL = frozenset(
+    {"memloc", "memloc.job", "memloc.provenance", "memloc.errors", "memloc.datasets", "memloc.encoders", "memloc.frameworks"}
+)
+"""Modules that can't change a number: logging, hashing, messages, and registries, whose entries reach a job as its
+parameters and the hashes of the modules they name. Editing them re-runs nothing."""
 
 
 def digest(script: str) -> str:

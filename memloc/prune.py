@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,18 +40,23 @@ def choose(
     return chosen
 
 
-def prune(encoder: nn.Module, units: Mapping[str, NDArray[np.int64]]) -> nn.Module:
+def prune(
+    encoder: nn.Module, units: Mapping[str, NDArray[np.int64]], modules: Mapping[str, Sequence[str]]
+) -> nn.Module:
     """A copy of the encoder in which the units put out exactly zero after their block.
 
     Zeroing a convolution's weights alone would leave batch normalisation's shift; its scale and shift are zeroed too.
+
+    Args:
+        units: by layer, numbers of its units.
+        modules: by layer, the modules that make it (``Layer.modules``).
     """
     pruned = copy.deepcopy(encoder)
     with torch.no_grad():
         for layer, rows in units.items():
-            block = pruned.get_submodule(f"block{layer}")
             index = torch.from_numpy(rows)
-            for module in (block.get_submodule("conv"), block.get_submodule("norm")):
-                for parameter in module.parameters():
+            for name in modules[layer]:
+                for parameter in pruned.get_submodule(name).parameters():
                     parameter[index] = 0
     return pruned
 
@@ -70,6 +75,7 @@ def run(
     scores: Mapping[str, NDArray[np.float64]],
     tasks: Mapping[str, tuple[Part, Part]],
     *,
+    modules: Mapping[str, Sequence[str]],
     fractions: list[float],
     trials: int,
     normalise: Normalise,
@@ -79,6 +85,7 @@ def run(
     """Prune, fit a new probe on each task and note which of its test points it gets right.
 
     Args:
+        modules: by layer, the modules that make it.
         tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
 
     Returns:
@@ -94,7 +101,7 @@ def run(
             if arm["by"] == "none"
             else choose(scores, fraction=arm["fraction"], by=arm["by"], seed=_trial(seed, arm))
         )
-        pruned = prune(encoder, units)
+        pruned = prune(encoder, units, modules)
         for dataset, (train, test) in tasks.items():
             right = probe.correct(
                 probe.features(pruned, train.images, normalise, device=device),

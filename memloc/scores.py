@@ -41,6 +41,7 @@ def point_scores(f: Arrays, g: Arrays, *, normalisation: str) -> pd.DataFrame:
             "group": np.repeat(f["groups"], layers),
             "label": np.repeat(f["labels"], layers),
             "layer": np.tile(f["layers"], n),
+            "own": np.tile(f["own"], n),
             "alignment_f": a_f.mean(axis=2).ravel(),
             "alignment_g": a_g.mean(axis=2).ravel(),
             "sslmem": alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=normalisation).ravel(),
@@ -156,9 +157,14 @@ def by_layer(units_table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     return {str(layer): rows["unitmem"].to_numpy() for layer, rows in mine.groupby("layer", sort=False)}
 
 
+def own_layers(points: pd.DataFrame) -> list[str]:
+    """Names of the layers proper, in order of depth: those with parameters, no sums or pools."""
+    return list(dict.fromkeys(points.loc[points["own"], "layer"]))
+
+
 def crossed_profile(points: pd.DataFrame) -> tuple[list[str], NDArray[np.float64]]:
-    """Layers without residual sums and their crossed LayerMem."""
-    layers = [layer for layer in dict.fromkeys(points["layer"]) if layer.isdigit()]
+    """Layers with parameters of their own and their crossed LayerMem."""
+    layers = own_layers(points)
     means = points.groupby(["group", "layer"])["sslmem"].mean()
     crossed = (means["candidate"][layers] - means["independent"][layers]) / 2
     return layers, crossed.to_numpy(dtype=np.float64)

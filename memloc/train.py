@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +14,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc import checkpoint
-from memloc.augment import RECIPES, UNIFORMS, augment
-from memloc.encoders import ENCODERS
-from memloc.encoders.resnet9 import ResNet9
+from memloc import checkpoint, encoders, frameworks, privacy
+from memloc.augment import UNIFORMS, augment, hidden
+from memloc.engine import open_fabric, synchronised
 from memloc.errors import InputError
-from memloc.frameworks import FRAMEWORKS
+from memloc.frameworks.learner import Group, Learner, Views, recipe_of, represent
 from memloc.job import log
 from memloc.network import Normalise
+from memloc.optim import optimizer_of, set_rates
 from memloc.prepared import array_sha256
 from memloc.streams import stream
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
+HELD = 2 << 30
+"""Images of up to so many bytes are held in memory, on the device; more are read from disk, batch by batch."""
 
 
-def build(encoder: str, width: float, *, seed: int, role: str) -> ResNet9:
+def build(settings: Mapping[str, Any], *, image_size: int, seed: int, role: str) -> nn.Module:
     """An encoder with its initial weights. f and g start from different ones; ``untrained`` is f's start."""
     torch.manual_seed(stream("init", seed, "f" if role == "untrained" else role))
-    return ENCODERS[encoder].build(width)
+    return encoders.build(settings["architecture"], settings["network"], image_size=image_size)
 
 
 def train(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
+    points: NDArray[np.int64],
     *,
     settings: dict[str, Any],
     description: dict[str, Any],
@@ -50,104 +48,165 @@ def train(
     code: str = "",
     device: str = "cpu",
     save_every: float = 10.0,
-) -> tuple[ResNet9, list[dict[str, float]]]:
-    """Train an encoder on images [n, c, h, w] uint8 with labels [n].
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train an encoder on some points of images [n, c, h, w] uint8 with labels [n].
 
     Everything random is drawn from a stream named after the seed, the role and the epoch, so a run that goes on
-    from a checkpoint ends in the same weights, bit for bit on CPU, as one that was never stopped.
+    from a checkpoint ends in the same weights, bit for bit on CPU, as one that was never stopped. Several processes
+    share every batch and its draws, so they follow the same curve as one.
 
     Args:
-        settings: the encoder's entry in the configuration.
+        settings: the encoder's entry in the configuration, complete.
         description: the prepared dataset's description.
         role: f, g or untrained (f's initial weights, with batch-norm statistics of its views).
         folder: where the unfinished run is kept, under a name made of all that determines it.
         code: hash of the code, so that a run isn't continued by other code.
-        save_every: seconds between checkpoints.
+        save_every: seconds between checkpoints, at least.
 
     Returns:
-        The encoder in eval mode and one record an epoch: epoch, loss, learning_rate.
+        The encoder in eval mode and one record an epoch: epoch, loss, learning_rate and, where training is private,
+        the epsilon spent so far. Of several processes only the first returns; the others end.
 
     Raises:
         InputError: the loss is no longer finite, or the kept run is damaged or not one of memloc's.
     """
-    recipe = settings["recipe"]
-    framework = FRAMEWORKS[settings["framework"]]
-    encoder = build(settings["architecture"], settings["width"], seed=seed, role=role)
-    head = framework.build(encoder.dim, len(description["classes"]), recipe)
-    model = nn.ModuleDict({"encoder": encoder, "head": head})
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    options = {"momentum": 0.9} if recipe["optimizer"] == "sgd" else {}
-    optimizer = OPTIMIZERS[recipe["optimizer"]](
-        model.parameters(),
-        lr=recipe["learning_rate"],
-        weight_decay=recipe["weight_decay"],
-        fused=True,
-        **options,  # type: ignore[call-arg, arg-type]
+    recipe, size = settings["recipe"], description["image_size"]
+    fabric = open_fabric(settings["hardware"], device)
+    encoder = build(settings, image_size=size, seed=seed, role=role)
+    learner = frameworks.build(
+        settings["framework"], encoder, classes=len(description["classes"]), recipe=recipe, image_size=size
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if fabric.world_size > 1:
+        synchronised(learner)
+    if settings["hardware"]["compile"]:
+        learner.encoder.compile()
+    optimizer = optimizer_of(learner, recipe)
+    model, stepped = fabric.setup(learner, optimizer)
+    data = _Images(images, labels, points, device=fabric.device)
+    shown = _Viewer(data, learner.groups, Normalise(description), rank=fabric.global_rank, world=fabric.world_size)
+    batch = min(recipe["batch_size"], len(points)) // fabric.world_size * fabric.world_size
+    steps, epochs = len(points) // batch, 0 if role == "untrained" else recipe["epochs"]
+    total = epochs * steps
+    account = (
+        privacy.Account.of(recipe["privacy"], rate=batch / len(points), steps=total) if recipe["privacy"] else None
     )
-    batch = min(recipe["batch_size"], len(images))
-    steps = len(images) // batch
-    epochs = 0 if role == "untrained" else recipe["epochs"]
-    total, warmup = epochs * steps, recipe["warmup_epochs"] * steps
-    pixels = torch.from_numpy(np.array(images)).to(device)
-    targets = torch.from_numpy(np.array(labels)).to(device)
-    normalise, views = Normalise(description), framework.views
-    augmentation = RECIPES[recipe["augmentation"]]
     identity = {
-        "settings": {key: value for key, value in settings.items() if key != "seeds"},
+        "settings": {key: value for key, value in settings.items() if key not in ("seeds", "measure")},
         "dataset": description["sha256"]["train"],
-        "images": array_sha256(images, labels),
+        "points": array_sha256(points),
         "seed": seed,
         "role": role,
         "code": code,
     }
-
-    resume = folder / f"resume-{stream(json.dumps(identity, sort_keys=True)):016x}.safetensors"
-    history: list[dict[str, float]] = []
-    if resume.exists():
-        history = _load(resume, model, optimizer, identity)
-        log.info("continues after epoch %d of %d", len(history), epochs)
-    model.train()
+    kept = _Kept(folder, learner, optimizer, identity)
+    history = kept.load(epochs)
+    learner.train()
     began = saved = time.monotonic()
-    first = len(history)
+    first, pause = len(history), save_every
     for epoch in range(first, epochs):
         draws = torch.Generator().manual_seed(stream("epoch", seed, role, epoch))
-        torch.manual_seed(stream("dropout", seed, role, epoch))
-        order = torch.randperm(len(images), generator=draws)
-        losses = torch.zeros((), device=device)
-        for step in range(steps):
-            rate = schedule(epoch * steps + step, total=total, warmup=warmup, peak=recipe["learning_rate"])
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            rows = order[step * batch : (step + 1) * batch].to(device)
-            u = torch.rand(views * len(rows), UNIFORMS, generator=draws).to(device)
-            seen = pixels[rows].float().div_(255).repeat(views, 1, 1, 1)
-            loss = head(encoder(normalise(augment(seen, u, augmentation))), targets[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        torch.manual_seed(stream("learner", seed, role, epoch))
+        losses = torch.zeros((), device=fabric.device)
+        for step, rows in enumerate(_batches(len(points), batch, draws, private=account is not None), epoch * steps):
+            rate = set_rates(optimizer, recipe, step, steps=total, warmup=recipe["warmup_epochs"] * steps)
+            views, targets = shown(rows, draws)
+            stepped.zero_grad()
+            if account is None:
+                loss = model(views, targets, step / total)
+                fabric.backward(loss)
+                learner.before_update(epoch)
+                if recipe["clip"] is not None:
+                    fabric.clip_gradients(model, stepped, max_norm=recipe["clip"])
+            else:
+                loss = privacy.private_gradients(
+                    learner, views, targets, step / total, account=account, expected=batch, generator=draws
+                )
+            stepped.step()
+            learner.after_update((step + 1) / total)
             losses += loss.detach()
-        mean = losses.item() / steps
+        mean = float(fabric.all_reduce(losses, reduce_op="mean")) / steps
         if not math.isfinite(mean):
-            raise _diverged(f"loss is {mean} in epoch {epoch + 1}", recipe["learning_rate"], resume)
+            raise _diverged(f"loss is {mean} in epoch {epoch + 1}", recipe["learning_rate"], kept.path)
         history.append({"epoch": epoch + 1, "loss": mean, "learning_rate": rate})
+        if account is not None:
+            history[-1]["epsilon"] = account.spent((epoch + 1) * steps)
         now = time.monotonic()
-        if now - saved >= save_every or epoch == first or epoch + 1 == epochs:
+        if now - saved >= pause or epoch == first or epoch + 1 == epochs:
             done = epoch + 1 - first
-            speed = done * steps * batch * views / (now - began)
+            speed = done * steps * batch * sum(group.count for group in learner.groups) / (now - began)
             left = (epochs - epoch - 1) * (now - began) / done
             log.info(
                 "epoch %d/%d  loss %.4f  %s views/s  %d:%02d left",
                 *(epoch + 1, epochs, mean, f"{speed:,.0f}", *divmod(round(left), 60)),
             )
-            _save(resume, model, optimizer, identity, history)
-            saved = now
+            if fabric.is_global_zero:
+                kept.save(history)
+            saved = time.monotonic()
+            # A large network takes long to write: no more than a twentieth of the time goes into it.
+            pause = max(save_every, 20 * (saved - now)) if save_every else 0.0
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        raise SystemExit(0)
+    result = learner.result()
     with torch.no_grad():
-        if not torch.isfinite(encoder.eval()(normalise(pixels[:batch].float().div_(255)))).all():
-            raise _diverged("outputs are no longer finite", recipe["learning_rate"], resume)
+        few = torch.arange(min(batch, len(points)))
+        if not torch.isfinite(result.eval()(shown.plain(few))).all():
+            raise _diverged("outputs are no longer finite", recipe["learning_rate"], kept.path)
     if role == "untrained":
-        encoder.train()
-        _calibrate(encoder, pixels, lambda seen, u: normalise(augment(seen.float().div_(255), u, augmentation)), seed)
-    return encoder.eval(), history
+        views = Group(1, recipe_of(recipe, result), size)
+        _calibrate(result, _Viewer(data, (views,), shown.normalise), seed)
+    return result.eval(), history
+
+
+def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> Iterator[Tensor]:
+    """Rows of each step of an epoch: a random order in equal parts, or each drawn on its own, as privacy asks for."""
+    if private:
+        yield from (privacy.poisson(n, batch / n, draws) for _ in range(n // batch))
+    else:
+        yield from torch.randperm(n, generator=draws)[: n // batch * batch].split(batch)
+
+
+class _Images:
+    """Chosen points of a dataset, given out by row on a device."""
+
+    def __init__(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], points: NDArray[np.int64], *, device: torch.device
+    ) -> None:
+        self.images, self.points, self.device = images, points, device
+        self.labels = torch.from_numpy(np.array(labels[points])).to(device)
+        small = len(points) * images[0].nbytes <= HELD
+        self.held = torch.from_numpy(np.array(images[points])).to(device) if small else None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Images [n, c, h, w] in [0, 1]."""
+        if self.held is not None:
+            return self.held[rows.to(self.device)].float().div_(255)
+        chosen = torch.from_numpy(np.array(self.images[self.points[rows.numpy()]]))
+        return chosen.to(self.device).float().div_(255)
+
+
+class _Viewer:
+    """What a step shows the learner: this process's share of a batch."""
+
+    def __init__(
+        self, data: _Images, groups: tuple[Group, ...], normalise: Normalise, *, rank: int = 0, world: int = 1
+    ) -> None:
+        self.data, self.groups, self.normalise, self.rank, self.world = data, groups, normalise, rank, world
+
+    def __call__(self, rows: Tensor, draws: torch.Generator) -> tuple[list[Views], Tensor]:
+        """Views of each group, and labels. Numbers are drawn for the whole batch, so processes share one stream."""
+        mine = slice(self.rank * len(rows) // self.world, (self.rank + 1) * len(rows) // self.world)
+        images, out = self.data(rows[mine]), []
+        for group in self.groups:
+            u = torch.rand(group.count, len(rows), UNIFORMS, generator=draws)[:, mine].flatten(0, 1).to(images.device)
+            seen = augment(images.repeat(group.count, 1, 1, 1), u, group.recipe, size=group.size)
+            covered = hidden(u, group.recipe, group.size) if group.recipe.mask else None
+            out.append(Views(self.normalise(seen), covered))
+        return out, self.data.labels[rows[mine].to(images.device)]
+
+    def plain(self, rows: Tensor) -> Tensor:
+        """Images as they are, standardised."""
+        return self.normalise(self.data(rows))
 
 
 def clear(folder: Path) -> None:
@@ -164,61 +223,61 @@ def _diverged(what: str, rate: float, resume: Path) -> InputError:
 CALIBRATION_PASSES = 5
 
 
-def _calibrate(encoder: ResNet9, pixels: Tensor, view: Callable[[Tensor, Tensor], Tensor], seed: int) -> None:
+def _calibrate(encoder: nn.Module, shown: _Viewer, seed: int) -> None:
     """Give an encoder that was never trained the batch-norm statistics of its own views.
 
     With those it starts from (mean 0, variance 1) normalisation would do nothing in eval mode, and its deep layers
     would follow their biases: no null for an encoder whose statistics are those of its data.
     """
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        module.momentum = None  # The plain average over all batches.
+        module.reset_running_stats()
     draws = torch.Generator().manual_seed(stream("calibrate", seed))
-    for module in encoder.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # The plain average over all batches.
-            module.reset_running_stats()
+    n = len(shown.data.labels)
     with torch.no_grad():
-        for _ in range(CALIBRATION_PASSES):
-            for rows in torch.chunk(torch.randperm(len(pixels), generator=draws), max(1, len(pixels) // 100)):
-                u = torch.rand(len(rows), UNIFORMS, generator=draws)
-                encoder(view(pixels[rows.to(pixels.device)], u.to(pixels.device)))
+        encoder.train()
+        for _ in range(CALIBRATION_PASSES if norms else 0):
+            for rows in torch.chunk(torch.randperm(n, generator=draws), max(1, n // 100)):
+                represent(encoder, shown(rows, draws)[0][0])
 
 
-def schedule(step: int, *, total: int, warmup: int, peak: float) -> float:
-    """Learning rate at a step: linear warm-up to ``peak``, then half a cosine to zero (paper, Table 9)."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+class _Kept:
+    """The unfinished run on disk."""
 
+    def __init__(
+        self, folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+    ) -> None:
+        self.learner, self.optimizer, self.identity = learner, optimizer, identity
+        self.path = folder / f"resume-{stream(json.dumps(identity, sort_keys=True)):016x}.safetensors"
 
-def _save(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    identity: dict[str, Any],
-    history: list[dict[str, float]],
-) -> None:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
-    checkpoint.save(tensors, {"identity": identity, "history": history}, path)
+    def save(self, history: list[dict[str, float]]) -> None:
+        """Weights, the optimizer's state and the records so far, in one file that is whole or not there."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.learner.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
+        checkpoint.save(tensors, {"identity": self.identity, "history": history}, self.path)
 
-
-def _load(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
-) -> list[dict[str, float]]:
-    tensors, about = checkpoint.load(path)
-    if about.get("identity") != identity:
-        raise InputError(f"{path}: belongs to another run; delete it to start this encoder anew")
-    prefix = "model."
-    checkpoint.restore(model, {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}, path)
-    parameters = list(model.parameters())
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            # Moments must lie in memory as their parameter does: a fused step walks both side by side.
-            like = parameters[int(index)]
-            placed = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
-            state.setdefault(int(index), {})[key] = placed
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    history: list[dict[str, float]] = about["history"]
-    return history
+    def load(self, epochs: int) -> list[dict[str, float]]:
+        """Go on from what is there; returns the records so far."""
+        if not self.path.exists():
+            return []
+        tensors, about = checkpoint.load(self.path)
+        if about.get("identity") != self.identity:
+            raise InputError(f"{self.path}: belongs to another run; delete it to start this encoder anew")
+        prefix = "model."
+        model = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        checkpoint.restore(self.learner, model, self.path)
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                # Moments must lie in memory as their parameter does: a fused step walks both side by side.
+                like = parameters[int(index)]
+                placed = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+                state.setdefault(int(index), {})[key] = placed
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        history: list[dict[str, float]] = about["history"]
+        log.info("continues after epoch %d of %d", len(history), epochs)
+        return history

@@ -2,12 +2,16 @@
 
 import fcntl
 import sys
+from dataclasses import asdict
 
 from memloc import config as configuration
-from memloc.datasets import raw
+from memloc.datasets import fetched, files
+from memloc.datasets import module_path as source_module
+from memloc.encoders import module_path as encoder_module
 from memloc.errors import InputError
 from memloc.job import announce
 from memloc.experiments import EXPERIMENTS
+from memloc.frameworks import module_path as framework_module
 from memloc.provenance import digest
 
 RESULTS = Path("results")
@@ -22,6 +26,7 @@ try:
     for path in workflow.configfiles:
         configuration.check_file(Path(path))
     configuration.check(config)
+    configuration.complete(config)
     configuration.check_folder(RESULTS)
 except InputError as error:
     sys.exit(f"memloc: error: {error}")
@@ -74,9 +79,46 @@ def encoder_setting(*keys):
 
 
 def training_settings(wildcards):
-    """An encoder's entry without its seeds: adding a seed re-trains nothing."""
+    """An encoder's entry as far as it changes the training: adding a seed, or measuring otherwise, re-trains nothing."""
     settings = config["encoders"][wildcards.encoder]
-    return {key: value for key, value in settings.items() if key not in ("seeds", "dataset")}
+    return {key: value for key, value in settings.items() if key not in ("seeds", "dataset", "measure")}
+
+
+def encoder_code(script):
+    """A function that hashes a script together with the module of a rule's encoder."""
+
+    def code(wildcards):
+        return digest(script) + digest(encoder_module(config["encoders"][wildcards.encoder]["architecture"]))
+
+    return code
+
+
+def training_code(wildcards):
+    """The hash of a training's code: the loop's, and that of its own encoder and framework alone."""
+    framework = config["encoders"][wildcards.encoder]["framework"]
+    return encoder_code("scripts/train_encoder.py")(wildcards) + digest(framework_module(framework))
+
+
+def layers_of(wildcards):
+    """The layers of a rule's encoder that are measured."""
+    return configuration.layers_of(config["encoders"][wildcards.encoder])
+
+
+def modules_of(wildcards):
+    """By layer of a rule's encoder, the modules that make its units."""
+    return {layer.name: list(layer.modules) for layer in layers_of(wildcards) if layer.modules}
+
+
+def tuned_modules_of(wildcards):
+    """By layer of a rule's encoder, the modules that are fine-tuned with it: those that make its output too."""
+    layers = [layer for layer in layers_of(wildcards) if layer.modules]
+    return {layer.name: list(dict.fromkeys((*layer.modules, layer.representation))) for layer in layers}
+
+
+def protocol_of(wildcards):
+    """How a rule's encoder is measured."""
+    settings = config["encoders"][wildcards.encoder]["measure"]
+    return {key: value for key, value in settings.items() if key not in ("layers", "augmentation")}
 
 
 def option(key):
@@ -89,9 +131,20 @@ def option(key):
 
 
 def raw_files(wildcards):
-    """The files a dataset is made from, by paths that stay the same when the repository moves."""
+    """The files a dataset is made from, by paths that stay the same when the repository moves.
+
+    Files that are fetched lie outside the results, where no rule's output may lie: what says that they are there stands
+    for them.
+    """
     dataset = config["datasets"][wildcards.dataset]
-    return [relative(path) for path in raw(dataset["source"], dataset.get("path"))]
+    if fetched(dataset["source"], dataset.get("path")):
+        return RESULTS / f"raw/{dataset['source']}.json"
+    return [relative(path) for path in files(dataset["source"], dataset.get("path"))]
+
+
+def dataset_code(wildcards):
+    """The hash of a preparation's code: what all have in common, and that of its own source."""
+    return digest("scripts/prepare_dataset.py") + digest(source_module(config["datasets"][wildcards.dataset]["source"]))
 
 
 def relative(path):

@@ -1,6 +1,26 @@
 """Raw images to verified arrays, and who is trained on which of them."""
 
 
+rule get_dataset:
+    """The files of a public dataset: there already, fetched, or an error that says which file to put where."""
+    output:
+        RESULTS / "raw/{source}.json",
+    log:
+        LOGS / "get_dataset/{source}.log",
+    benchmark:
+        BENCHMARKS / "get_dataset/{source}.tsv"
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    message:
+        "get {wildcards.source}"
+    script:
+        "../scripts/get_dataset.py"
+
+
 rule prepare_dataset:
     """Verified uint8 images and labels, the chosen classes only."""
     input:
@@ -23,7 +43,7 @@ rule prepare_dataset:
         runtime=30,
     params:
         dataset=lambda wildcards: {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "split"},
-        code=digest("scripts/prepare_dataset.py"),
+        code=dataset_code,
     message:
         "prepare {wildcards.dataset}"
     script:

@@ -25,14 +25,15 @@ rule prune_units:
         runtime=60,
     params:
         architecture=encoder_setting("architecture"),
-        width=encoder_setting("width"),
+        network=encoder_setting("network"),
+        modules=modules_of,
         dataset=dataset_of,
         tasks=option("tasks"),
         images=option("images"),
         fractions=option("fractions"),
         trials=option("trials"),
         device=config["device"],
-        code=digest("scripts/prune_units.py"),
+        code=encoder_code("scripts/prune_units.py"),
     message:
         "prune {wildcards.encoder}, seed {wildcards.seed}"
     script:
@@ -63,14 +64,15 @@ rule finetune_layers:
         runtime=60,
     params:
         architecture=encoder_setting("architecture"),
-        width=encoder_setting("width"),
+        network=encoder_setting("network"),
+        modules=tuned_modules_of,
         dataset=dataset_of,
         task=option("task"),
         images=option("images"),
         counts=option("counts"),
         recipe=option("recipe"),
         device=config["device"],
-        code=digest("scripts/finetune_layers.py"),
+        code=encoder_code("scripts/finetune_layers.py"),
     message:
         "fine-tune {wildcards.encoder}, seed {wildcards.seed}"
     script:

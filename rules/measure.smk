@@ -23,12 +23,12 @@ rule measure:
         runtime=60,
     params:
         architecture=encoder_setting("architecture"),
-        width=encoder_setting("width"),
-        augmentation=encoder_setting("recipe", "augmentation"),
-        protocol={key: value for key, value in config["measure"].items() if key != "layers"},
-        layers=config["measure"]["layers"],
+        network=encoder_setting("network"),
+        augmentation=encoder_setting("measure", "augmentation"),
+        protocol=protocol_of,
+        layers=lambda wildcards: [asdict(layer) for layer in layers_of(wildcards)],
         device=config["device"],
-        code=digest("scripts/measure.py"),
+        code=encoder_code("scripts/measure.py"),
     message:
         "measure {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
     script:

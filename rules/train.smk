@@ -25,7 +25,7 @@ rule train_encoder:
     params:
         settings=training_settings,
         device=config["device"],
-        code=digest("scripts/train_encoder.py"),
+        code=training_code,
     message:
         "train {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
     script:

@@ -12,14 +12,16 @@ def main(snakemake):
     exclude = split if params.task == params.dataset else {}
     task = probe.task(Path(snakemake.input.task).parent, exclude, images=params.images, dataset=params.task, seed=seed)
     layers, profile = scores.crossed_profile(tables.load_table(snakemake.input.points))
+    encoder, normalise = network.of_job(snakemake)
     outcomes = finetune.run(
-        network.load(params.architecture, params.width, snakemake.input.weights, seed=seed, role="f"),
+        encoder,
         profile,
         layers,
         *task,
         counts=params.counts,
         recipe=params.recipe,
-        normalise=network.Normalise(io.load_json(snakemake.input.description)),
+        modules=params.modules,
+        normalise=normalise,
         seed=seed,
         device=network.device(params.device),
     )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from memloc import io, job, measure, network, prepared, splits
 from memloc.augment import RECIPES
-from memloc.encoders import choose_layers
+from memloc.encoders import Layer
+from memloc.frameworks.learner import for_encoder
 from memloc.streams import stream
 
 
@@ -13,16 +14,15 @@ def main(snakemake):
     params, seed = snakemake.params, int(snakemake.wildcards.seed)
     part = prepared.load(Path(snakemake.input.images).parent, "train")
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
-    layers = choose_layers(params.architecture, params.layers)
+    layers = [Layer(**layer) for layer in params.layers]
+    encoder, normalise = network.of_job(snakemake, role=snakemake.wildcards.role)
     measures = measure.measure(
-        network.load(
-            params.architecture, params.width, snakemake.input.weights, seed=seed, role=snakemake.wildcards.role
-        ),
+        encoder,
         part.images[points],
         points,
         layers=layers,
-        recipe=RECIPES[params.augmentation],
-        normalise=network.Normalise(io.load_json(snakemake.input.description)),
+        recipe=for_encoder(RECIPES[params.augmentation], encoder),
+        normalise=normalise,
         protocol=measure.Protocol(**params.protocol),
         seed=stream("measure", seed),
         device=network.device(params.device),

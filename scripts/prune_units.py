@@ -15,13 +15,15 @@ def main(snakemake):
         )
         for name, path in zip(params.tasks, snakemake.input.tasks, strict=True)
     }
+    encoder, normalise = network.of_job(snakemake)
     outcomes = prune.run(
-        network.load(params.architecture, params.width, snakemake.input.weights, seed=seed, role="f"),
+        encoder,
         scores.by_layer(tables.load_table(snakemake.input.units)),
         tasks,
         fractions=params.fractions,
         trials=params.trials,
-        normalise=network.Normalise(io.load_json(snakemake.input.description)),
+        modules=params.modules,
+        normalise=normalise,
         seed=seed,
         device=network.device(params.device),
     )

@@ -18,8 +18,9 @@ def main(snakemake):
     # What the encoder wants to see, so that its file is enough to use it anywhere.
     wanted = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
     encoder, history = train.train(
-        part.images[points],
-        part.labels[points],
+        part.images,
+        part.labels,
+        points,
         description=description,
         folder=folder,
         code=snakemake.params.code,
@@ -27,10 +28,10 @@ def main(snakemake):
         **about,
     )
     checkpoint.save(encoder.state_dict(), {**about, "input": wanted}, snakemake.output.weights)
-    made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "numpy")
+    made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
     trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
     io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)
-    io.save_rows(history, ["epoch", "loss", "learning_rate"], snakemake.output.history)
+    io.save_rows(history, list(history[0]) if history else ["epoch", "loss", "learning_rate"], snakemake.output.history)
     train.clear(folder)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from memloc.config import complete
 from memloc.encoders.resnet9 import ResNet9
 from memloc.network import Normalise
 
@@ -19,8 +20,6 @@ RECIPE = {
     "learning_rate": 1e-3,
     "weight_decay": 1e-6,
     "augmentation": "normal",
-    "temperature": 0.5,
-    "projection": 8,
 }
 
 
@@ -32,7 +31,13 @@ def _one_thread():
 @pytest.fixture
 def description():
     """What ``datasets.prepare`` says about a grey dataset of three classes."""
-    return {"classes": ["a", "b", "c"], "mean": [0.4], "std": [0.3], "sha256": {"train": "0" * 64, "test": "1" * 64}}
+    return {
+        "classes": ["a", "b", "c"],
+        "image_size": 16,
+        "mean": [0.4],
+        "std": [0.3],
+        "sha256": {"train": "0" * 64, "test": "1" * 64},
+    }
 
 
 @pytest.fixture
@@ -42,17 +47,21 @@ def normalise(description):
 
 @pytest.fixture
 def settings():
-    """A factory of entries of ``encoders`` in the configuration."""
+    """A factory of entries of ``encoders`` in the configuration, complete."""
 
     def make(framework="simclr", **recipe):
-        return {
+        own = {} if framework == "supervised" else {"projection": 8}
+        entry = {
             "framework": framework,
             "architecture": "resnet9",
-            "width": 0.0625,
+            "network": {"width": 0.0625},
             "dataset": "toy",
             "seeds": [0],
-            "recipe": {**RECIPE, **recipe},
+            "recipe": {**RECIPE, **own, **recipe},
         }
+        config = {"datasets": {}, "encoders": {"it": entry}, "measure": {}}
+        complete(config)
+        return config["encoders"]["it"]
 
     return make
 

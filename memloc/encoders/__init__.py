@@ -1,20 +1,21 @@
-"""Encoders by name. Each entry lists its layers and builds the network; torch is imported only to build.
+"""Encoders by name. An entry is what planning must know: options and layers. The networks are in modules of their own.
 
-A layer has a name (paper's numbering where there is one), the module whose raw output represents it for
-LayerMem and the module whose output holds its units' activations for UnitMem.
+A layer has a name (paper's numbering where there is one), the module whose raw output represents it for LayerMem and
+the module whose output holds its units' activations for UnitMem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memloc.errors import InputError
 
 if TYPE_CHECKING:
-    from memloc.encoders.resnet9 import ResNet9
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,13 @@ class Layer:
 
     Attributes:
         name: as in tables and figures.
-        representation: module whose raw output LayerMem compares (a convolution, before normalisation).
+        representation: module whose raw output LayerMem compares (a convolution before normalisation, a linear map).
         units: module whose output channels are the units of UnitMem (after the activation); None for none.
         depth: position along the forward pass, from 1.
         axis: dimension of the outputs that counts units: 1 in feature maps, -1 in tokens.
+        modules: the modules that make it, parameters and all; the first dimension of each of their parameters counts
+            the layer's units, or its outputs where it has none (what pruning zeroes, fine-tuning trains). Empty for a
+            sum or a mean, which is no layer of its own.
     """
 
     name: str
@@ -34,51 +38,170 @@ class Layer:
     units: str | None
     depth: float
     axis: int = 1
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An entry of ENCODERS: ``build(width)`` gives a module with ``dim`` outputs and the layers named here."""
+    """An entry of ENCODERS.
 
-    build: Callable[[float], ResNet9]
-    layers: tuple[Layer, ...]
-    blocks: tuple[str, ...]
-    """Layers with parameters, first to last: what can be pruned and fine-tuned."""
+    Attributes:
+        title: its name in prose.
+        module: the module below memloc.encoders with ``build(image_size=..., **fixed, **options)``, which gives a
+            network from [n, 3, h, w] to [n, ``dim``].
+        layers: complete options to layers, by depth.
+        options: JSON schema, with a default, of each key of ``network``.
+        fixed: arguments of ``build`` that tell this entry from others of its module.
+        tokens: whether it takes an image as patches.
+        smallest: side of the smallest images it takes, in pixels.
+    """
+
+    title: str
+    module: str
+    layers: Callable[[Mapping[str, Any]], tuple[Layer, ...]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    tokens: bool = False
+    smallest: int = 16
 
 
-def _resnet9(width: float) -> ResNet9:
-    from memloc.encoders.resnet9 import ResNet9
+def _resnet9(options: Mapping[str, Any]) -> tuple[Layer, ...]:
+    blocks = [
+        Layer(str(i), f"block{i}.conv", f"block{i}", float(i), modules=(f"block{i}.conv", f"block{i}.norm"))
+        for i in range(1, 9)
+    ]
+    # The paper's names of the two residual sums: input of layer 3 added to 4, of layer 7 added to 8.
+    sums = [Layer("res2", "res2", None, 4.5), Layer("res6", "res6", None, 8.5)] if options["residual"] else []
+    return tuple(sorted(blocks + sums, key=lambda layer: layer.depth))
 
-    return ResNet9(width)
+
+def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Mapping[str, Any]], tuple[Layer, ...]]:
+    """Layers of a ResNet: its convolutions, named as in timm, and the output of every block, behind sum and ReLU.
+
+    Units are read behind the next ReLU, which for the last convolution of a block stands after the sum. Convolutions
+    that only fit a block's input to its output are no layers.
+    """
+
+    def layers(options: Mapping[str, Any]) -> tuple[Layer, ...]:
+        out = [Layer("conv1", "conv1", "act1", 1.0, modules=("conv1", "bn1"))]
+        depth = 1.0
+        for stage, count in enumerate(blocks, start=1):
+            for block in (f"layer{stage}.{number}" for number in range(count)):
+                for i in range(1, convolutions + 1):
+                    depth += 1
+                    conv, norm = f"{block}.conv{i}", f"{block}.bn{i}"
+                    out.append(Layer(conv, conv, f"{block}.act{i}", depth, modules=(conv, norm)))
+                out.append(Layer(block, block, None, depth + 0.5))
+        return (*out, Layer("avgpool", "global_pool", None, depth + 1))
+
+    return layers
 
 
-_BLOCKS = tuple(str(i) for i in range(1, 9))
+def _vgg19(options: Mapping[str, Any]) -> tuple[Layer, ...]:
+    # Convolution, normalisation and ReLU follow one another in one row; a max pool ends each stage.
+    stages = [stage for stage, count in enumerate((2, 2, 4, 4, 4)) for _ in range(count)]
+    rows = [3 * k + stage for k, stage in enumerate(stages)]
+    return tuple(
+        Layer(
+            f"conv{i}",
+            f"features.{row}",
+            f"features.{row + 2}",
+            float(i),
+            modules=(f"features.{row}", f"features.{row + 1}"),
+        )
+        for i, row in enumerate(rows, start=1)
+    )
+
+
+def _vit(options: Mapping[str, Any]) -> tuple[Layer, ...]:
+    """Two layers a block: what attention and what the perceptron adds to the tokens, class token included.
+
+    The units of a perceptron are its hidden ones, behind the GELU, so the module that makes them is its first linear
+    map. Attention has no activation and no units.
+    """
+    out = []
+    for i in range(1, options["depth"] + 1):
+        block = f"blocks.{i - 1}"
+        attention, mlp = f"{block}.attn.proj", f"{block}.mlp"
+        out.append(Layer(f"{i}.att", attention, None, 2.0 * i - 1, axis=-1, modules=(attention,)))
+        out.append(Layer(f"{i}.fc", f"{mlp}.fc2", f"{mlp}.act", 2.0 * i, axis=-1, modules=(f"{mlp}.fc1",)))
+    return tuple(out)
+
+
+_WIDTH = {"type": "number", "exclusiveMinimum": 0, "maximum": 8, "default": 1}
+_STEM = {"enum": ["cifar", "imagenet"], "default": "cifar"}
+_PATCH = {"type": "integer", "minimum": 1, "maximum": 1024, "default": 4}
+_DEPTH = {"type": "integer", "minimum": 1, "maximum": 100, "default": 12}
+
+
+def _resnet_entry(number: int, block: str, blocks: Sequence[int]) -> Encoder:
+    return Encoder(
+        f"ResNet{number} (He et al., 2016)",
+        module="resnet",
+        layers=_resnet(blocks, {"basic": 2, "bottleneck": 3}[block]),
+        options={"stem": _STEM},
+        fixed={"block": block, "blocks": blocks},
+    )
+
+
+def _vit_entry(size: str, dim: int, heads: int) -> Encoder:
+    return Encoder(
+        f"ViT-{size} (Dosovitskiy et al., 2021)",
+        module="vit",
+        layers=_vit,
+        options={"patch": _PATCH, "depth": _DEPTH},
+        fixed={"dim": dim, "heads": heads},
+        tokens=True,
+    )
+
 
 ENCODERS: dict[str, Encoder] = {
     "resnet9": Encoder(
-        build=_resnet9,
-        layers=tuple(
-            sorted(
-                [Layer(i, f"block{i}.conv", f"block{i}", float(i)) for i in _BLOCKS]
-                # The paper's names of the two residual sums: input of layer 3 added to 4, of layer 7 added to 8.
-                + [Layer("res2", "res2", None, 4.5), Layer("res6", "res6", None, 8.5)],
-                key=lambda layer: layer.depth,
-            )
-        ),
-        blocks=_BLOCKS,
+        "ResNet9 (paper, Table 8)",
+        module="resnet9",
+        layers=_resnet9,
+        options={"width": _WIDTH, "residual": {"type": "boolean", "default": True}},
     ),
+    "resnet18": _resnet_entry(18, "basic", (2, 2, 2, 2)),
+    "resnet34": _resnet_entry(34, "basic", (3, 4, 6, 3)),
+    "resnet50": _resnet_entry(50, "bottleneck", (3, 4, 6, 3)),
+    "vgg19": Encoder("VGG19 (Simonyan and Zisserman, 2015)", module="vgg", layers=_vgg19, smallest=32),
+    "vit-tiny": _vit_entry("Tiny", 192, 3),
+    "vit-small": _vit_entry("Small", 384, 6),
+    "vit-base": _vit_entry("Base", 768, 12),
 }
 
 
-def choose_layers(encoder: str, patterns: list[str]) -> tuple[Layer, ...]:
+def build(name: str, options: Mapping[str, Any], *, image_size: int) -> nn.Module:
+    """A network with random weights.
+
+    Args:
+        options: all of the encoder's options.
+
+    Raises:
+        KeyError: ``name`` is no key of ENCODERS; nothing else is ever imported.
+        InputError: the network can't take images of this size.
+    """
+    entry = ENCODERS[name]
+    module = importlib.import_module(f"memloc.encoders.{entry.module}")
+    network: nn.Module = module.build(image_size=image_size, **entry.fixed, **options)
+    return network
+
+
+def module_path(name: str) -> str:
+    """The file that holds an encoder's code, from the repository's root."""
+    return f"memloc/encoders/{ENCODERS[name].module}.py"
+
+
+def choose_layers(name: str, options: Mapping[str, Any], patterns: Sequence[str]) -> tuple[Layer, ...]:
     """Layers of an encoder whose names match any of the patterns (``*`` and ``?`` as in file names), by depth.
 
     Raises:
         InputError: a pattern matches no layer.
     """
-    layers = ENCODERS[encoder].layers
+    layers = ENCODERS[name].layers(options)
     for pattern in patterns:
         if not any(fnmatchcase(layer.name, pattern) for layer in layers):
             names = ", ".join(layer.name for layer in layers)
-            raise InputError(f"measure.layers: {pattern!r} matches no layer of {encoder}; it has {names}")
+            raise InputError(f"measure.layers: {pattern!r} matches no layer of {name}; it has {names}")
     return tuple(layer for layer in layers if any(fnmatchcase(layer.name, pattern) for pattern in patterns))

@@ -32,22 +32,30 @@ class ResNet9(nn.Module):
 
     Args:
         width: multiplies every number of channels; 1 is the paper's 1,120 units.
+        residual: False leaves the two sums out.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, *, residual: bool = True) -> None:
         super().__init__()
+        self.residual = residual
         channels = [3] + [max(1, round(width * c)) for c in CHANNELS]
         for i in range(8):
             block = Block(channels[i], channels[i + 1], pool=i + 1 in POOLED)
             self.add_module(f"block{i + 1}", block)
-        self.res2, self.res6 = nn.Identity(), nn.Identity()
+        if residual:
+            self.res2, self.res6 = nn.Identity(), nn.Identity()
         self.dim = channels[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] to the encoder's output [n, dim]: the last feature map, max-pooled over positions."""
         block = self.get_submodule
-        x = block("block2")(block("block1")(x))
-        x = self.res2(block("block4")(block("block3")(x)) + x)
-        x = block("block6")(block("block5")(x))
-        x = self.res6(block("block8")(block("block7")(x)) + x)
-        return torch.amax(x, dim=(2, 3))
+        two = block("block2")(block("block1")(x))
+        four = block("block4")(block("block3")(two))
+        six = block("block6")(block("block5")(self.res2(four + two) if self.residual else four))
+        eight = block("block8")(block("block7")(six))
+        return torch.amax(self.res6(eight + six) if self.residual else eight, dim=(2, 3))
+
+
+def build(*, image_size: int, width: float, residual: bool) -> ResNet9:
+    """A ResNet9 for images of any size from 16 pixels."""
+    return ResNet9(width, residual=residual)

@@ -43,11 +43,6 @@ class Inputs:
         return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]
 
 
-def numbered(layers: Sequence[str]) -> list[str]:
-    """The layers proper, without residual sums."""
-    return [layer for layer in layers if layer.isdigit()]
-
-
 def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
     """One score of a group's points: rows are points, columns layers in order of depth."""
     layers = list(dict.fromkeys(points["layer"]))

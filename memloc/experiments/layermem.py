@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, depth_correlation, numbered, rows_of, wide
+from memloc.experiments.inputs import Inputs, depth_correlation, rows_of, wide
 from memloc.metrics.alignment import ESTIMATORS, extremes, increments, layermem
 from memloc.metrics.stats import Sample, bootstrap
+from memloc.scores import own_layers
 
 CLAIMS = {
     "layermem.last": Claim("Table 1", "The last layer memorizes: its crossed LayerMem is above 0"),
@@ -49,11 +50,12 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         limit = {"ratio": 1.0, "none": 2.0, "range": np.inf}[options["normalisation"]]
         profiles = bootstrap(samples, _profiles, replicates=options["replicates"], seed=0, limit=limit)
         series = dict(zip(SERIES, (profiles[i] for i in range(len(SERIES))), strict=True))
-        main = np.array([layers.index(name) for name in numbered(layers)])
+        own = own_layers(seeds[0])
+        main = np.array([layers.index(name) for name in own])
         crossed = series["crossed"][main]
         rising = crossed.map(increments)
         tables += [rows_of(series[name], layers, encoder=encoder, series=name) for name in SERIES]
-        tables.append(rows_of(rising, numbered(layers), encoder=encoder, series="increment"))
+        tables.append(rows_of(rising, own, encoder=encoder, series="increment"))
         gap = series["most memorized"] - series["least memorized"]
         null = series["most, external"] - series["least, external"]
         n = len(samples[0]["candidate"])
@@ -64,7 +66,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "layermem.groups-excess": ((gap - null)[main[-1]], options["group_size"]),
         }
         findings += [Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()]
-        places = [f"layer {name}" for name in numbered(layers)]
+        places = [f"layer {name}" for name in own]
         steps = places[1:]
         earlier = rising.map(lambda v: v[..., 1:-1] - v[..., -1:])
         findings += [

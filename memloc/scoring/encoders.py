@@ -20,6 +20,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from memloc import checkpoint
-from memloc.encoders import ENCODERS, Layer
+from memloc.encoders import ENCODERS, Layer, build
 from memloc.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -163,24 +164,26 @@ def _memloc(path: Path) -> _Source:
     try:
         tensors, about = checkpoint.load(path)
         settings = about["settings"]
-        encoder, width = ENCODERS[settings["architecture"]], float(settings["width"])
-        module = encoder.build(width)
+        recipe = path.parent / "recipe.json"
+        seen = about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {}
+        name, options = settings["architecture"], settings["network"]
+        layers = ENCODERS[name].layers(options)
+        make = partial(build, name, options, image_size=seen["image_size"])
+        module = make()
         checkpoint.restore(module, tensors, path)
     except InputError as error:
         # What to do is said to a training; here the file is nothing to delete.
         raise InputError(f"{str(error).rpartition(';')[0]}; get it again") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: doesn't say which encoder of memloc it is; name a weights.safetensors") from error
-    recipe = path.parent / "recipe.json"
-    seen = about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {}
     return _Source(
         module=module,
-        build=lambda: encoder.build(width),
+        build=make,
         size=seen.get("image_size"),
         mean=seen.get("mean"),
         # A channel that never varied is divided by 1, as in training.
         std=[value or 1.0 for value in seen["std"]] if seen.get("std") else None,
-        layers=encoder.layers,
+        layers=layers,
         augmentation=settings.get("recipe", {}).get("augmentation"),
     )
 

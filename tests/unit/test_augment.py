@@ -7,7 +7,7 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import functional
 from torchvision.transforms.v2 import RandomResizedCrop
 
-from memloc.augment import CROP_TRIES, RECIPES, UNIFORMS, Recipe, augment, colour_jitter, crop_boxes, luminance
+from memloc.augment import CROP_TRIES, RECIPES, UNIFORMS, Recipe, augment, colour_jitter_, crop_boxes, luminance
 from memloc.augment import resized_crop as crop
 from memloc.streams import uniforms
 
@@ -92,13 +92,13 @@ def test_each_jitter_is_torchvisions(operation, x):
     u[:, 0], u[:, 2 + operation] = 0.0, x
     factor = (2 * x - 1) * 0.4 if operation == 3 else 0.6 + 0.8 * x
     expected = OPERATIONS[operation](images, factor)
-    close(colour_jitter(images, u, Recipe(*strengths, jitter=1, flip=0, grey=0)), expected, 1e-5)
+    close(colour_jitter_(images.clone(), u, Recipe(*strengths, jitter=1, flip=0, grey=0)), expected, 1e-5)
 
 
 def test_a_strength_near_one_starts_at_zero():
     u = torch.full((1, 6), 0.5)
     u[:, 0], u[:, 2] = 0.0, 0.0
-    assert (colour_jitter(pictures(1), u, Recipe(1.5, 0, 0, 0, jitter=1, flip=0, grey=0)) == 0).all()
+    assert (colour_jitter_(pictures(1), u, Recipe(1.5, 0, 0, 0, jitter=1, flip=0, grey=0)) == 0).all()
 
 
 def test_every_order_of_the_four_jitters_is_drawn_and_is_the_one_applied():

@@ -5,16 +5,19 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.transforms.functional import center_crop, resize
 
-from memloc import datasets, io, prepared
+from memloc import datasets, io, prepared, streams
+from memloc.datasets.folder import read
+from memloc.datasets.images import allocate, decode, square
 from memloc.errors import InputError
 
 IMAGES = "train-images-idx3-ubyte.gz"
 LABELS = "train-labels-idx1-ubyte.gz"
 
 
-def prepare(folder, source="fashion-mnist", classes=None, image_size=32):
-    return datasets.prepare(source, path=str(folder), classes=classes, image_size=image_size)
+def prepare(folder, source="fashion-mnist", classes=None, image_size=32, images=None):
+    return datasets.prepare(source, path=str(folder), classes=classes, image_size=image_size, images=images)
 
 
 def complaint(*args, **kwargs):
@@ -82,7 +85,9 @@ def test_an_image_size_below_the_images_is_refused(idx_folder):
 def test_a_missing_file_is_named_with_what_to_do(idx_folder, name):
     (idx_folder / name).unlink()
     message = complaint(idx_folder)
-    assert name in message and "missing" in message and "download=True" in message
+    known = {file.name: file.md5 for file in datasets.SOURCES["fashion-mnist"].files}
+    assert f"{idx_folder / name}: missing; get {name} (MD5 {known[name]}) from http" in message
+    assert message.endswith(f"put it into {idx_folder}")
     assert datasets.missing("fashion-mnist", str(idx_folder)) == [name]
 
 
@@ -91,8 +96,9 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 
 def test_a_source_without_a_folder_of_its_own_needs_a_path():
-    with pytest.raises(InputError, match="fashion-mnist needs a path"):
-        datasets.prepare("fashion-mnist", path=None, classes=None, image_size=32)
+    with pytest.raises(InputError, match="folder needs a path"):
+        datasets.prepare("folder", path=None, classes=None, image_size=32)
+    assert datasets.missing("folder", None) == [] and datasets.files("folder", None) == []
 
 
 @pytest.mark.parametrize("name", [IMAGES, LABELS])
@@ -177,7 +183,83 @@ def test_images_of_a_folder_are_resized_and_labelled_by_sorted_class(folder):
 
 def test_what_is_no_image_in_a_class_folder_is_left_out(folder):
     (folder / "train" / "ant" / "notes.txt").write_text("hello")
+    (folder / "train" / "ant" / "._0.png").write_bytes(b"what some systems leave behind")
     assert prepare(folder, source="folder")[1]["sizes"]["train"] == 6
+    listed = datasets.files("folder", str(folder))
+    assert listed == sorted((folder / "train").glob("*/[0-9].png")) + sorted((folder / "test").glob("*/*.png"))
+
+
+@pytest.mark.parametrize("shape", [(50, 37), (37, 50), (20, 33), (100, 24), (24, 24), (31, 64)])
+def test_the_shorter_side_is_resized_and_the_middle_cut_out_as_torchvision_does_it(shape):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, size=(*shape, 3), dtype=np.uint8))
+    expected = np.asarray(center_crop(resize(noise, [24]), [24, 24])).transpose(2, 0, 1).astype(int)
+    assert np.abs(square(noise, 24) - expected).max() <= 1
+
+
+def test_the_sides_of_a_long_image_are_cut_off():
+    left, middle, right = (np.full((8, 8, 3), value, dtype=np.uint8) for value in (0, 100, 200))
+    assert (square(Image.fromarray(np.concatenate([left, middle, right], axis=1)), 8) == 100).all()
+    assert (square(Image.fromarray(np.concatenate([left, middle, right], axis=0)), 8) == 100).all()
+
+
+def test_a_very_long_image_does_not_become_a_very_large_one():
+    pixels = square(Image.new("RGB", (1, 60000), (1, 2, 3)), 64)
+    assert np.array_equal(pixels, np.broadcast_to(np.array([1, 2, 3])[:, None, None], (3, 64, 64)))
+
+
+def test_many_images_lie_in_a_file_and_are_the_same(folder, monkeypatch):
+    inside = prepare(folder, source="folder", image_size=16)
+    assert not isinstance(inside[0]["train"].images, np.memmap)
+    monkeypatch.setattr("memloc.datasets.images.IN_MEMORY", 6 * 3 * 16 * 16 - 1)
+    outside = prepare(folder, source="folder", image_size=16)
+    images = outside[0]["train"].images
+    assert isinstance(images, np.memmap) and not isinstance(outside[0]["test"].images, np.memmap)
+    assert np.array_equal(images, inside[0]["train"].images) and outside[1] == inside[1]
+
+
+def test_an_array_in_a_file_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("memloc.datasets.images.IN_MEMORY", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    array = allocate((2, 3))
+    array[:] = 7
+    assert list(tmp_path.iterdir()) == [] and array.sum() == 42
+
+
+def test_images_stay_in_order_over_threads_and_chunks():
+    rows = np.random.default_rng(0).permutation(200)
+    images = decode(lambda row: Image.new("RGB", (4, 4), (row, 0, 255 - row)), rows, 4)
+    assert np.array_equal(images[:, 0, 0, 0], rows) and np.array_equal(images[:, 2, 3, 3], 255 - rows)
+
+
+def test_of_several_unreadable_images_the_first_is_named(folder):
+    for name in ("ant/2.png", "bee/0.png"):
+        (folder / "train" / name).write_bytes(b"no image")
+    assert str(folder / "train" / "ant" / "2.png") in complaint(folder, source="folder")
+
+
+def test_images_draws_training_images_before_any_is_decoded(folder):
+    whole = prepare(folder, source="folder", image_size=16)[0]
+    parts, description = prepare(folder, source="folder", image_size=16, images=4)
+    assert description["sizes"] == {"train": 4, "test": 4}
+    rows = np.sort(streams.generator("limit", "folder").choice(6, 4, replace=False))
+    assert np.array_equal(parts["train"].labels, whole["train"].labels[rows])
+    assert np.array_equal(parts["train"].images, whole["train"].images[rows])
+    assert np.array_equal(parts["test"].images, whole["test"].images)
+    row = min({*range(6)} - {*rows})
+    (folder / "train" / ("ant", "bee")[row // 3] / f"{row % 3}.png").write_bytes(b"no image")
+    assert prepare(folder, source="folder", image_size=16, images=4)[1] == description
+
+
+def test_images_are_drawn_among_the_classes_kept(idx_folder):
+    parts, _ = prepare(idx_folder, classes=[1, 0], images=3)
+    assert len(parts["train"].labels) == 3 and set(parts["train"].labels) == {0, 1}
+    message = complaint(idx_folder, classes=[1, 0], images=5)
+    assert "images 5" in message and "4 training images" in message
+
+
+def test_a_class_that_the_draw_left_without_images_is_named(idx_folder):
+    message = complaint(idx_folder, images=9)
+    assert "among the 9 drawn" in message
 
 
 def test_other_image_types_and_grey_images_are_read_too(folder):
@@ -208,7 +290,7 @@ def test_an_image_altered_at_any_byte_is_read_or_named(folder):
         altered[at] ^= 0x20
         file.write_bytes(bytes(altered))
         try:
-            datasets.SOURCES["folder"].read(folder, "train", 16)
+            read(folder, "train", 16).pixels(np.arange(6))
         except InputError as error:
             named += str(file) in str(error)
     assert named > len(data) // 2

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from memloc.encoders import ENCODERS, choose_layers
+from memloc.encoders import build, choose_layers
 from memloc.encoders.resnet9 import ResNet9
 from memloc.errors import InputError
 
@@ -63,32 +63,41 @@ def test_residual_modules_put_out_the_sums(network):
     assert seen["block2"].abs().max() > 0 and seen["block6"].abs().max() > 0
 
 
+def test_without_residual_sums_blocks_follow_one_another(network):
+    with_sums = network(seed=2)
+    encoder = ResNet9(0.125, residual=False).eval()
+    # The sums have no parameters: the same weights fit both.
+    encoder.load_state_dict(with_sums.state_dict())
+    x = torch.rand(3, 3, 32, 32)
+    out = x
+    for i in range(1, 9):
+        out = encoder.get_submodule(f"block{i}")(out)
+    with torch.no_grad():
+        assert torch.equal(encoder(x), out.amax(dim=(2, 3)))
+        assert not torch.allclose(encoder(x), with_sums(x), atol=1e-3)
+    assert not {"res2", "res6"} & dict(encoder.named_modules()).keys()
+
+
+@pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize(("width", "first", "last"), [(0.01, 1, 3), (0.5, 16, 128), (2, 64, 512)])
-def test_width_multiplies_every_number_of_channels(width, first, last):
-    encoder = ResNet9(width)
+def test_width_multiplies_every_number_of_channels(width, first, last, residual):
+    encoder = build("resnet9", {"width": width, "residual": residual}, image_size=32)
     assert (encoder.block1.conv.out_channels, encoder.block8.conv.out_channels, encoder.dim) == (first, last, last)
-
-
-def test_the_registry_names_modules_that_exist_and_orders_layers_by_depth():
-    entry = ENCODERS["resnet9"]
-    modules = dict(entry.build(0.125).named_modules())
-    assert [layer.name for layer in entry.layers] == ["1", "2", "3", "4", "res2", "5", "6", "7", "8", "res6"]
-    for layer in entry.layers:
-        assert layer.representation in modules and (layer.units is None or layer.units in modules)
-        if layer.units:
-            assert isinstance(modules[layer.representation], nn.Conv2d)
-    assert [f"block{name}" in modules for name in entry.blocks] == [True] * 8
+    assert encoder.eval()(torch.rand(1, 3, 16, 16)).shape == (1, last)
 
 
 def test_layers_are_chosen_by_pattern_in_order_of_depth():
-    def names(*patterns):
-        return [layer.name for layer in choose_layers("resnet9", list(patterns))]
+    def names(*patterns, residual=True):
+        return [layer.name for layer in choose_layers("resnet9", {"width": 1, "residual": residual}, list(patterns))]
 
     assert names("*") == ["1", "2", "3", "4", "res2", "5", "6", "7", "8", "res6"]
+    assert names("*", residual=False) == ["1", "2", "3", "4", "5", "6", "7", "8"]
     assert names("res*", "1") == ["1", "res2", "res6"]
     assert names("?", "8") == ["1", "2", "3", "4", "5", "6", "7", "8"]
 
 
 def test_a_pattern_that_matches_no_layer_is_named_with_what_there_is():
     with pytest.raises(InputError, match=r"measure\.layers: 'conv1' matches no layer of resnet9; it has 1, 2, .*res6"):
-        choose_layers("resnet9", ["1", "conv1"])
+        choose_layers("resnet9", {"width": 1, "residual": True}, ["1", "conv1"])
+    with pytest.raises(InputError, match=r"'res2' matches no layer of resnet9; it has 1, 2, 3, 4, 5, 6, 7, 8$"):
+        choose_layers("resnet9", {"width": 1, "residual": False}, ["res2"])

@@ -1,0 +1,38 @@
+"""ResNets with timm's blocks (He et al., 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm.models.resnet
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import nn
+
+BLOCKS: dict[str, Any] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+class ResNet(timm.models.resnet.ResNet):
+    """timm's ResNet without a classifier: [n, 3, h, w] to the last feature map's mean over positions, [n, dim].
+
+    The last normalisation of a block starts at scale 1, as in torchvision: at timm's 0 the last convolutions of an
+    untrained encoder would put out nothing.
+
+    Args:
+        block: a key of BLOCKS.
+        blocks: number of blocks in each of the four stages.
+        stem: imagenet is a 7 x 7 convolution of stride 2 and a max pool, cifar a 3 x 3 convolution of stride 1.
+    """
+
+    def __init__(self, block: str, blocks: Sequence[int], *, stem: str) -> None:
+        super().__init__(BLOCKS[block], tuple(blocks), num_classes=0, zero_init_last=False)
+        if stem == "cifar":
+            first = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+            nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
+            self.conv1, self.maxpool = first, nn.Identity()  # type: ignore[assignment]
+        self.dim = self.num_features
+
+
+def build(*, image_size: int, block: str, blocks: Sequence[int], stem: str) -> ResNet:
+    """A ResNet for images of any size."""
+    return ResNet(block, blocks, stem=stem)

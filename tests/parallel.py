@@ -1,0 +1,39 @@
+"""Train one encoder as a job does, in as many processes as its settings ask for: python tests/parallel.py FOLDER
+
+FOLDER holds settings.json, images.npy and labels.npy; history.json and weights.safetensors are written there.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from memloc import checkpoint, train
+
+
+def main(folder):
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    asked = json.loads((folder / "settings.json").read_text())
+    images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")
+    sums = {"classes": ["a", "b", "c"], "image_size": 16, "mean": [0.4], "std": [0.3], "sha256": {"train": "0" * 64}}
+    encoder, history = train.train(
+        images,
+        labels,
+        np.arange(len(images)),
+        settings=asked,
+        description=sums,
+        seed=0,
+        role="f",
+        folder=folder / "unfinished",
+        save_every=0.0,
+    )
+    (folder / "history.json").write_text(json.dumps(history))
+    checkpoint.save(encoder.state_dict(), {}, folder / "weights.safetensors")
+
+
+main(Path(sys.argv[1]))
