@@ -200,7 +200,8 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
     if local > size:
         yield f"config: {key}.recipe.local_size: {local} is more than the image's {size}; lower it"
     if size < entry.smallest:
-        yield f"config: {key}.architecture: {encoder['architecture']} takes images from {entry.smallest} pixels, not {size}"
+        least = f"{encoder['architecture']} takes images from {entry.smallest} pixels"
+        yield f"config: datasets.{encoder['dataset']}.image_size: {size}, but {least}; raise it"
     neighbours = config["score"]["neighbours"]
     if neighbours > split["shared"]:
         yield f"config: score.neighbours: {neighbours} asked for among {split['shared']} shared images; lower it"

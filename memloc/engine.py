@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
     Raises:
         InputError: there are fewer devices.
     """
+    # The reductions that gradients flow through; their successor has no public name yet.
+    warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
     devices, nodes = hardware["devices"], hardware["nodes"]
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"hardware.devices: {devices}, but this machine has {torch.cuda.device_count()}; lower it")

@@ -15,9 +15,9 @@ from memloc import probe
 from memloc.job import log
 from memloc.metrics.alignment import increments
 from memloc.network import Normalise
+from memloc.optim import schedule
 from memloc.prepared import Part
 from memloc.streams import stream
-from memloc.optim import schedule
 
 
 def choose(profile: NDArray[np.float64], layers: Sequence[str], *, count: int, by: str) -> list[str]:

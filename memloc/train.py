@@ -75,7 +75,7 @@ def train(
     encoder = build(settings, image_size=size, seed=seed, role=role)
     learner = frameworks.build(
         settings["framework"], encoder, classes=len(description["classes"]), recipe=recipe, image_size=size
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ).to(memory_format=torch.channels_last)
     if fabric.world_size > 1:
         synchronised(learner)
     if settings["hardware"]["compile"]:
@@ -153,8 +153,8 @@ def train(
         if not torch.isfinite(result.eval()(shown.plain(few))).all():
             raise _diverged("outputs are no longer finite", recipe["learning_rate"], kept.path)
     if role == "untrained":
-        views = Group(1, recipe_of(recipe, result), size)
-        _calibrate(result, _Viewer(data, (views,), shown.normalise), seed)
+        one = Group(1, recipe_of(recipe, result), size)
+        _calibrate(result, _Viewer(data, (one,), shown.normalise), seed)
     return result.eval(), history
 
 
@@ -163,7 +163,7 @@ def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> It
     if private:
         yield from (privacy.poisson(n, batch / n, draws) for _ in range(n // batch))
     else:
-        yield from torch.randperm(n, generator=draws)[: n // batch * batch].split(batch)
+        yield from torch.split(torch.randperm(n, generator=draws)[: n // batch * batch], batch)
 
 
 class _Images:
