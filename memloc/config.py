@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -139,6 +140,10 @@ def _across_keys(config: Config) -> Iterable[str]:
         source, path = SOURCES[dataset["source"]], dataset.get("path")
         if path is None and source.folder is None:
             yield f"config: {key}.path: missing; source {dataset['source']} needs the folder of its files"
+        if source.unlabeled and dataset.get("classes"):
+            yield f"config: {key}.classes: {dataset['source']} has no labels to choose by; leave classes out"
+        if dataset.get("images", math.inf) < sum(dataset.get("split", {}).values()):
+            yield f"config: {key}.split: {sum(dataset['split'].values())} images asked for, {dataset['images']} drawn"
         for file in missing(dataset["source"], path):
             place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
             yield f"config: {place}: {'no such folder' if file == '.' else file + ' is missing'}; {source.hint}"
@@ -156,6 +161,8 @@ def _across_keys(config: Config) -> Iterable[str]:
             for task in [tasks] if isinstance(tasks, str) else tasks:
                 if task not in datasets:
                     yield f"config: {key}.{option}: {_none_of(task, datasets)}"
+                elif SOURCES[datasets[task]["source"]].unlabeled:
+                    yield f"config: {key}.{option}: {task} has no labels, which a probe is fitted on"
         if EXPERIMENTS[experiment["kind"]].encoders and all(e in encoders for e in experiment["encoders"]):
             for option in ("dataset", "architecture", "network", "seeds"):
                 values = [encoders[encoder][option] for encoder in experiment["encoders"]]
@@ -182,6 +189,8 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
         yield f"config: {key}.recipe.privacy: {encoder['framework']} compares images with one another; take {able}"
     if recipe["privacy"] and not entry.tokens:
         yield f"config: {key}.recipe.privacy: batch normalisation mixes images; take an architecture without, a ViT"
+    if recipe["privacy"] and (recipe["clip"] is not None or encoder["hardware"]["precision"] != "32-true"):
+        yield f"config: {key}.recipe.privacy: clips each image's gradient itself, in 32-true; leave clip and precision"
     if encoder["dataset"] not in config["datasets"]:
         yield f"config: {key}.dataset: {_none_of(encoder['dataset'], config['datasets'])}"
         return

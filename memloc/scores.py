@@ -77,6 +77,7 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
     for group, rows in _groups(measures, seed).items():
         points, labels = measures["points"][rows], measures["labels"][rows]
         permuted = [rng.permutation(labels) for _ in range(shuffles)]
+        labelled = bool((labels >= 0).all())
         for layer in _unit_layers(measures):
             views, plain = measures[f"views/{layer}"][rows].mean(axis=1), measures[f"plain/{layer}"][rows]
             owner = units.owners(views)
@@ -88,8 +89,10 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
                         "group": group,
                         "unitmem": units.unitmem(views),
                         "unitmem_median": units.unitmem(views, others="median"),
-                        "classmem": units.classmem(plain, labels),
-                        "classmem_shuffled": np.mean([units.classmem(plain, p) for p in permuted], axis=0),
+                        "classmem": units.classmem(plain, labels) if labelled else np.nan,
+                        "classmem_shuffled": np.mean([units.classmem(plain, p) for p in permuted], axis=0)
+                        if labelled
+                        else np.nan,
                         "owner": np.where(owner >= 0, points[owner], -1),
                         "activation": views.mean(axis=0, dtype=np.float64),
                     }
@@ -110,6 +113,7 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
     means = np.empty((replicates, len(layers), len(groups), len(METRICS)))
     for g, rows in enumerate(groups.values()):
         labels = measures["labels"][rows]
+        nothing = 0.0 if (labels >= 0).all() else np.nan
         activations = {
             name: (
                 measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64),
@@ -128,8 +132,8 @@ def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str
                     values.mean(),
                     np.quantile(values, 1 - TOP),
                     # A resample may hold a single class, which excites no unit more than another does.
-                    units.classmem(plain, labels[drawn]).mean() if classes else 0.0,
-                    units.classmem(plain, shuffled).mean() if classes else 0.0,
+                    units.classmem(plain, labels[drawn]).mean() if classes else nothing,
+                    units.classmem(plain, shuffled).mean() if classes else nothing,
                 )
     size = np.array(len(next(iter(groups.values()))))
     return {"layers": np.array(layers), "groups": np.array(list(groups)), "size": size, "means": means}
@@ -142,7 +146,8 @@ def _groups(measures: Arrays, seed: int) -> dict[str, NDArray[np.int64]]:
     size = min(len(r) for r in rows.values())
     drawn = {group: np.sort(rng.choice(r, size, replace=False)) for group, r in rows.items()}
     for group, chosen in drawn.items():
-        if len(np.unique(measures["labels"][chosen])) < 2:
+        labels = measures["labels"][chosen]
+        if len(np.unique(labels)) < 2 and (labels >= 0).all():
             raise InputError(f"{group} points are of one class: ClassMem compares classes; enlarge datasets.*.split")
     return drawn
 

@@ -39,8 +39,8 @@ rule prepare_dataset:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=4000,
+        runtime=240,
     params:
         dataset=lambda wildcards: {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "split"},
         code=dataset_code,

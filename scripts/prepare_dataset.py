@@ -13,6 +13,7 @@ def main(snakemake):
         path=settings.get("path"),
         classes=settings.get("classes"),
         image_size=settings["image_size"],
+        images=settings.get("images"),
     )
     for name, part in parts.items():
         io.save_array(part.images, snakemake.output[f"{name}_images"])

@@ -1,265 +1,30 @@
-"""Speed and memory of scoring, as ratios of two things measured side by side: what `make bench` runs.
+"""Speed and memory as ratios of two things measured side by side: what `make bench` runs.
 
 python tools/bench.py [NAME ...]     all benchmarks, or those whose names contain one of the words
 
 Prints a table and writes results/benchmarks/bench.csv: name, ratio, bar, holds. Ratios carry over between machines,
-absolute times don't, so nothing here is asserted by a test. Run it on an otherwise idle machine.
+absolute times don't (the one that is held against seconds says so), so nothing here is asserted by a test. Run it on
+an otherwise idle machine.
 """
 
 from __future__ import annotations
 
-import copy
-import operator
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import bench_scoring
+import bench_training
+from bench_common import ROOT
 
-import numpy as np
-import timm
-import torch
-from PIL import Image
-from torch import Tensor, nn
-from torchvision.transforms import v2
-
-from memloc.augment import RECIPES, UNIFORMS
-from memloc.capture import discover, reading
-from memloc.datasets import prepare
-from memloc.encoders.resnet9 import ResNet9
 from memloc.io import save_rows
-from memloc.measure import Protocol, Reader, measured, with_views
-from memloc.metrics.tally import Tally
-from memloc.network import Normalise
-from memloc.scoring.run import JOINED, one_blas_thread, together, window_of
-from memloc.streams import uniforms
+from memloc.job import keep_memory
 
 OUT = ROOT / "results" / "benchmarks" / "bench.csv"
-NORMALISE = Normalise({"mean": [0.5] * 3, "std": [0.25] * 3})
-RECIPE, PROTOCOL = RECIPES["normal"], Protocol()
-COMPARE = {"<=": operator.le, ">=": operator.ge}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One ratio and the bar it is held against."""
-
-    name: str
-    ratio: float
-    sense: str
-    bar: float
-
-    def row(self) -> dict[str, Any]:
-        """As written to the table."""
-        holds = COMPARE[self.sense](self.ratio, self.bar)
-        return {"name": self.name, "ratio": f"{self.ratio:.3f}", "bar": f"{self.sense} {self.bar:g}", "holds": holds}
-
-
-def real_images(count: int, size: int) -> np.ndarray:
-    """Images of the repository's dataset in three channels, [count, 3, size, size] uint8."""
-    parts, _ = prepare("fashion-mnist-12k", path=None, classes=None, image_size=32)
-    grey = torch.from_numpy(parts["train"].images[:count].copy()).float()
-    scaled = nn.functional.interpolate(grey, size=(size, size), mode="bilinear")
-    return scaled.expand(-1, 3, -1, -1).round().byte().numpy()
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def ratio(numerator: list[float], denominator: list[float]) -> float:
-    """Median over things done in turn: what disturbs one side disturbs the other as well."""
-    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
-
-
-ENCODERS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
-    # How it is made, its image size, how many images.
-    "ResNet9, 32 px": (ResNet9, 32, 2048),
-    "ResNet50, 224 px": (lambda: timm.create_model("resnet50"), 224, 64),
-    "ViT-S/16, 224 px": (lambda: timm.create_model("vit_small_patch16_224"), 224, 64),
-}
-
-
-def overhead(name: str) -> Iterator[Outcome]:
-    """All layers and all units against the bare forward passes of the same views through the same encoder.
-
-    Window by window in turn: bare, read by hooks, and from images to activations. What the tally takes is added.
-    """
-    build, size, count = ENCODERS[name]
-    torch.manual_seed(0)
-    encoder = build().eval().to(memory_format=torch.channels_last)
-    # Hooks stay on as long as a pass lasts, so each contender has a copy of its own.
-    read, whole = copy.deepcopy(encoder), copy.deepcopy(encoder)
-    images, window = real_images(count, size), window_of(size)
-    layers = discover(encoder, NORMALISE(torch.zeros(2, 3, size, size)))
-    windows = [(images[s : s + window], np.arange(s, s + window)) for s in range(0, count, window)]
-    reader = Reader(layers, PROTOCOL, alignment=True, activations=True, plain=False)
-    options = {"layers": layers, "protocol": PROTOCOL, "recipe": RECIPE, "normalise": NORMALISE, "seed": 0}
-    batches = measured(whole, [windows[0], *windows], plain=False, **options)
-    times: dict[str, list[float]] = {"bare": [], "read": [], "whole": [], "tally": []}
-    tally, waiting, room = None, [], None
-
-    def forward() -> None:
-        with torch.inference_mode():
-            encoder(room)
-
-    def forward_and_read(points: np.ndarray) -> None:
-        reader.expect(len(points))
-        reader.batch(points, read(room))
-
-    with one_blas_thread(), reading(read, reader.readers):
-        for number, (mine, points) in enumerate([windows[0], *windows]):
-            u = torch.from_numpy(uniforms(0, points, (PROTOCOL.draws, UNIFORMS)))
-            room = with_views(mine, u, RECIPE, NORMALISE, plain=False, room=room)
-            took = {"bare": seconds(forward), "read": seconds(lambda points=points: forward_and_read(points))}
-            took["whole"] = seconds(lambda: waiting.append(next(batches)))
-            if not number:
-                waiting.clear()  # The first one warms up.
-                continue
-            for key, value in took.items():
-                times[key].append(value)
-            if sum(len(batch.points) for batch in waiting) >= JOINED:
-                mu = np.concatenate([together(batch) for batch in waiting])
-                tally = tally or Tally(mu.shape[1], replicates=32)
-                seen = points[-1] + 1 - np.arange(len(mu))
-                times["tally"].append(seconds(lambda tally=tally, mu=mu, seen=seen: tally.add(mu, seen)))
-                waiting.clear()
-    tallied = sum(times["tally"]) / sum(times["bare"])
-    yield Outcome(f"LayerMem and UnitMem / forward, {name}", ratio(times["read"], times["bare"]) + tallied, "<=", 1.15)
-    yield Outcome(f"with augmentation / forward, {name}", ratio(times["whole"], times["bare"]) + tallied, "<=", 1.3)
-
-
-def literal() -> Iterator[Outcome]:
-    """Images a second of UnitMem in all 8 layers of ResNet9, against one image, one view, one layer at a time."""
-    torch.manual_seed(0)
-    encoder = ResNet9().eval()
-    images = real_images(256, 32)
-    augmentation = v2.Compose(
-        [
-            v2.RandomResizedCrop(32, antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
-            v2.RandomGrayscale(0.2),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize([0.5] * 3, [0.25] * 3),
-        ]
-    )
-    few = [Image.fromarray(image.transpose(1, 2, 0)) for image in images[:4]]
-
-    def one_at_a_time() -> None:
-        for number in range(1, 9):
-            kept: list[Tensor] = []
-            handle = encoder.get_submodule(f"block{number}").register_forward_hook(
-                lambda module, inputs, output, kept=kept: kept.append(output.mean(dim=(2, 3)))
-            )
-            with torch.no_grad():
-                for image in few:
-                    for _ in range(PROTOCOL.draws):
-                        encoder(augmentation(image)[None])
-            handle.remove()
-
-    fast = ResNet9().eval().to(memory_format=torch.channels_last)
-    layers = discover(fast, NORMALISE(torch.zeros(2, 3, 32, 32)))
-
-    def all_at_once() -> None:
-        tally = Tally(1120, replicates=32)
-        points, window = np.arange(len(images)), window_of(32)
-        for batch in measured(
-            fast,
-            ((images[s : s + window], points[s : s + window]) for s in range(0, len(images), window)),
-            layers=layers,
-            protocol=PROTOCOL,
-            recipe=RECIPE,
-            normalise=NORMALISE,
-            seed=0,
-            alignment=False,
-            plain=False,
-        ):
-            tally.add(together(batch), batch.points)
-
-    with one_blas_thread():
-        one_at_a_time(), all_at_once()
-        both = [(seconds(one_at_a_time), seconds(all_at_once)) for _ in range(3)]
-    slow, quick = (list(times) for times in zip(*both, strict=True))
-    faster = ratio(slow, quick) * len(images) / len(few)
-    yield Outcome("images a second / one image, view and layer at a time, ResNet9", faster, ">=", 150)
-
-
-def memory() -> Iterator[Outcome]:
-    """Peak memory of scoring 50,000 images, against 5,000."""
-    peaks = []
-    for count in (5_000, 50_000):
-        command = [sys.executable, __file__, "--peak", str(count)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        peaks.append(float(done.stdout.split()[-1]))
-    yield Outcome("peak memory of 50,000 images / of 5,000", peaks[1] / peaks[0], "<=", 1.15)
-
-
-def peak(count: int) -> None:
-    """Score so many images through the command itself and print the process's peak memory in MiB."""
-    from memloc.cli import main
-    from memloc.io import save_json
-    from memloc.prepared import array_sha256
-
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "images"
-        made.mkdir()
-        images = np.lib.format.open_memmap(
-            made / "train_images.npy", mode="w+", dtype=np.uint8, shape=(count, 1, 32, 32)
-        )
-        rng = np.random.default_rng(0)
-        for start in range(0, count, 1000):
-            images[start : start + 1000] = rng.integers(0, 256, (1000, 1, 32, 32), dtype=np.uint8)
-        labels = rng.integers(0, 10, count)
-        np.save(made / "train_labels.npy", labels)
-        classes = [str(c) for c in range(10)]
-        about = {"classes": classes, "image_size": 32, "channels": 1, "sizes": {"train": count}}
-        save_json({**about, "sha256": {"train": array_sha256(images, labels)}}, made / "dataset.json")
-        del images
-        command = [
-            "score",
-            f"{Path(__file__).stem}:small",
-            "--images",
-            str(made),
-            "--out",
-            f"{folder}/out",
-            "--size",
-            "32",
-        ]
-        sys.path.insert(0, str(Path(__file__).parent))
-        status = main([*command, "--draws", "4", "--quiet"])
-        if status:
-            sys.exit(status)
-    highest = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(int(highest.split()[1]) / 1024)
-
-
-def small() -> nn.Module:
-    """The encoder whose memory is watched: quick, so that the images are what counts."""
-    torch.manual_seed(0)
-    return ResNet9(0.25)
-
-
-BENCHMARKS: dict[str, Callable[[], Iterator[Outcome]]] = {
-    **{f"overhead, {name}": lambda name=name: overhead(name) for name in ENCODERS},
-    "literal": literal,
-    "memory": memory,
-}
+BENCHMARKS = bench_scoring.BENCHMARKS | bench_training.BENCHMARKS
 
 
 def main(words: list[str]) -> None:
     """Run the benchmarks and write what came out."""
+    keep_memory()  # As every job and `memloc score` do.
     rows = []
     for name, benchmark in BENCHMARKS.items():
         if words and not any(word.lower() in name.lower() for word in words):
@@ -274,7 +39,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--peak"]:
-        peak(int(sys.argv[2]))
-    else:
-        main(sys.argv[1:])
+    main(sys.argv[1:])

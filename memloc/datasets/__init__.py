@@ -26,12 +26,13 @@ __all__ = [
     "SOURCES",
     "File",
     "Source",
+    "fetch",
+    "fetched",
     "files",
     "get",
     "missing",
     "module_path",
     "prepare",
-    "raw",
 ]
 
 TIMEOUT = 60
@@ -262,7 +263,23 @@ def files(source: str, path: str | None) -> list[Path]:
     return [image for part in named for image in sorted(part.glob("*/*")) if _is_image(image.relative_to(part))]
 
 
-raw = files
+def fetched(source: str, path: str | None) -> bool:
+    """Whether a source's files are got from elsewhere: they aren't in the repository, and nobody said where they are."""
+    entry = SOURCES[source]
+    return path is None and entry.folder is not None and entry.folder != SOURCES["fashion-mnist-12k"].folder
+
+
+def fetch(source: str) -> dict[str, Any]:
+    """Get those files of a source that its own folder lacks; returns what is there then.
+
+    Raises:
+        InputError: one can't be had; the message says which file from which address to put where.
+    """
+    entry = SOURCES[source]
+    assert entry.folder is not None
+    for name in _absent(entry, entry.folder):
+        get(source, name, entry.folder)
+    return {"source": source, "files": [file.name for file in entry.files]}
 
 
 def get(source: str, file: str, folder: str | Path) -> None:

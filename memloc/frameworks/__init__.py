@@ -121,7 +121,7 @@ FRAMEWORKS: dict[str, Framework] = {
             **_crops(6, 98),
         },
     ),
-    "supervised": Framework("cross-entropy on labels", labels=True, private=True),
+    "supervised": Framework("cross-entropy on labels", labels=True),
 }
 
 

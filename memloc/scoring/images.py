@@ -463,7 +463,11 @@ def _named(text: str, *, size: int, part: str, config: Path) -> Stored:
     entry = _entry(text, config)
     try:
         parts, description = prepare(
-            entry["source"], path=entry.get("path"), classes=entry.get("classes"), image_size=entry["image_size"]
+            entry["source"],
+            path=entry.get("path"),
+            classes=entry.get("classes"),
+            image_size=entry["image_size"],
+            images=entry.get("images"),
         )
     except OSError as error:
         raise InputError(
@@ -509,6 +513,7 @@ def _entry(text: str, config: Path) -> Mapping[str, Any]:
         and isinstance(entry.get("path"), str | None)
         and isinstance(entry.get("image_size"), int)
         and entry["image_size"] > 0
+        and isinstance(entry.get("images"), int | None)
         and (
             entry.get("classes") is None
             or (isinstance(entry["classes"], list) and all(isinstance(label, int) for label in entry["classes"]))

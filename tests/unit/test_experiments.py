@@ -97,6 +97,7 @@ def points_table(profile, *, seed, offset=0.2, trait=0.0, common=0.0, noise=0.02
                         "point": 100 * g + np.arange(POINTS),
                         "group": group,
                         "layer": layer,
+                        "own": layer.isdigit(),
                         "sslmem": (choose + score) / 2,
                         "sslmem_choose": choose,
                         "sslmem_score": score,

@@ -10,6 +10,7 @@ from memloc.capture import capture
 from memloc.prepared import Part
 
 LAYERS = [str(i) for i in range(1, 9)]
+MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 PROFILE = np.array([0.1, 0.15, 0.16, 0.3, 0.31, 0.5, 0.45, 0.46])  # increments .05 .01 .14 .01 .19 -.05 .01
 
 
@@ -27,7 +28,8 @@ def tune(toy, normalise, monkeypatch):
         monkeypatch.setattr(finetune, "copy", types.SimpleNamespace(deepcopy=deepcopy))
         recipe = {"epochs": epochs, "batch_size": 10, "learning_rate": 1e-2}
         parts = Part(*toy(30)), Part(*toy(15, seed=1))
-        marks = finetune.finetune(encoder, layers, *parts, recipe=recipe, normalise=normalise, seed=seed)
+        modules = [name for layer in layers for name in MODULES[layer]]
+        marks = finetune.finetune(encoder, modules, *parts, recipe=recipe, normalise=normalise, seed=seed)
         return copies[0], marks
 
     return go
@@ -95,6 +97,7 @@ def test_a_run_has_the_head_alone_and_two_arms_for_every_count(network, toy, nor
         LAYERS,
         Part(*toy(20)),
         Part(*toy(6, seed=1)),
+        modules=MODULES,
         counts=[1, 2],
         recipe={"epochs": 1, "batch_size": 10, "learning_rate": 1e-3},
         normalise=normalise,
@@ -113,7 +116,7 @@ def test_training_a_single_unit_changes_that_unit_and_nothing_else(network):
     with capture(encoder, ["block8"]) as seen:
         encoder(images)
     unit = int(seen["block8"].mean(dim=(0, 2, 3)).argmax())
-    optimizer = torch.optim.Adam(finetune.isolate(encoder, {"8": [unit]}), lr=0.01)
+    optimizer = torch.optim.Adam(finetune.isolate(encoder, {"8": [unit]}, MODULES), lr=0.01)
     for _ in range(5):
         optimizer.zero_grad()
         encoder(images).square().mean().backward()

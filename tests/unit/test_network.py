@@ -24,13 +24,18 @@ def test_normalising_standardises_and_gives_three_channels(description):
 def test_an_encoder_is_loaded_as_it_was_saved(request, tmp_path):
     encoder = request.getfixturevalue("network")()
     checkpoint.save(encoder.state_dict(), {"seed": 3, "role": "g"}, tmp_path / "w.safetensors")
-    loaded = network.load("resnet9", 0.125, tmp_path / "w.safetensors", seed=3, role="g")
+
+    def load(width, **whose):
+        options = {"width": width, "residual": True}
+        return network.load("resnet9", options, tmp_path / "w.safetensors", image_size=16, **whose)
+
+    loaded = load(0.125, seed=3, role="g")
     assert same(loaded, encoder) and not loaded.training
     with pytest.raises(InputError, match=r"w\.safetensors: belongs to another encoder"):
-        network.load("resnet9", 0.25, tmp_path / "w.safetensors", seed=3, role="g")
+        load(0.25, seed=3, role="g")
     for seed, role in ((2, "g"), (3, "f")):
         with pytest.raises(InputError, match=r"w\.safetensors: belongs to g, seed 3"):
-            network.load("resnet9", 0.125, tmp_path / "w.safetensors", seed=seed, role=role)
+            load(0.125, seed=seed, role=role)
 
 
 def test_cuda_without_cuda_is_an_input_error(monkeypatch):

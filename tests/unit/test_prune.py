@@ -7,6 +7,7 @@ from memloc.prepared import Part
 from memloc.prune import arms, choose, prune, run
 
 BLOCKS = [f"block{i}" for i in range(1, 9)]
+MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 
 
 def scores(encoder, seed=0):
@@ -57,7 +58,7 @@ def test_an_unknown_choice_is_refused():
 def test_pruned_units_put_out_exactly_zero_in_every_block(network):
     encoder = network(seed=3)
     units = choose(scores(encoder), fraction=0.3, by="random", seed=0)
-    pruned = prune(encoder, units)
+    pruned = prune(encoder, units, MODULES)
     x = torch.rand(4, 3, 32, 32)
     with capture(encoder, BLOCKS) as before:
         encoder(x)
@@ -74,7 +75,7 @@ def test_pruned_units_put_out_exactly_zero_in_every_block(network):
 def test_every_tensor_of_a_layer_loses_the_same_units_and_no_other_changes(network):
     encoder = network()
     units = {"3": np.array([1, 4]), "8": np.array([0])}
-    before, after = encoder.state_dict(), prune(encoder, units).state_dict()
+    before, after = encoder.state_dict(), prune(encoder, units, MODULES).state_dict()
     for name, tensor in before.items():
         layer = name[len("block")]
         if layer in units and not name.split(".")[-1].startswith(("running", "num")):
@@ -88,13 +89,13 @@ def test_every_tensor_of_a_layer_loses_the_same_units_and_no_other_changes(netwo
 def test_the_encoder_itself_is_left_as_it_was(network):
     encoder = network()
     before = {n: t.clone() for n, t in encoder.state_dict().items()}
-    prune(encoder, {"2": np.arange(3)})
+    prune(encoder, {"2": np.arange(3)}, MODULES)
     assert all(torch.equal(t, before[n]) for n, t in encoder.state_dict().items())
 
 
 def test_pruning_nothing_changes_nothing(network):
     encoder, x = network(), torch.rand(2, 3, 16, 16)
-    assert torch.equal(prune(encoder, {})(x), encoder(x))
+    assert torch.equal(prune(encoder, {}, MODULES)(x), encoder(x))
 
 
 def test_the_arms_are_one_unpruned_and_for_each_fraction_top_low_and_every_trial():
@@ -109,7 +110,8 @@ def test_the_arms_are_one_unpruned_and_for_each_fraction_top_low_and_every_trial
 def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, normalise):
     tasks = {"a": (Part(*toy(30)), Part(*toy(9, seed=1))), "b": (Part(*toy(30, seed=2)), Part(*toy(6, seed=3)))}
     encoder = network()
-    out = run(encoder, scores(encoder), tasks, fractions=[0.5], trials=2, normalise=normalise, seed=0)
+    options = {"modules": MODULES, "fractions": [0.5], "trials": 2, "normalise": normalise, "seed": 0}
+    out = run(encoder, scores(encoder), tasks, **options)
     assert out["by"].tolist() == ["none"] * 2 + ["top"] * 2 + ["low"] * 2 + ["random"] * 4
     assert out["dataset"].tolist() == ["a", "b"] * 5 and out["tested"].tolist() == [9, 6] * 5
     assert out["trial"].tolist() == [0] * 8 + [1, 1] and out["correct"].shape == (10, 9)

@@ -240,6 +240,9 @@ def test_all_layers_are_measured_and_at_any_size(network, run):
 # Pruning
 
 
+MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
+
+
 def silent(encoder, layer):
     """Units of a block that put out exactly zero on every one of many random images."""
     x = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -272,14 +275,14 @@ def test_as_many_units_are_pruned_at_random_as_by_score_and_exactly_those_fall_s
     for layer, values in scores.items():
         assert len(chosen[layer]) == round(0.2 * len(values))
         # One layer at a time: silence further back can silence nothing here.
-        pruned = prune(wide, {layer: chosen[layer]})
+        pruned = prune(wide, {layer: chosen[layer]}, MODULES)
         assert silent(pruned, layer) == chosen[layer].tolist()
 
 
 def test_a_pruned_unit_is_the_same_in_all_its_tensors(wide):
     """Weight, bias, scale and shift each lost units of their own."""
     rows = choose({"6": np.arange(64.0)}, fraction=0.25, by="random", seed=0)["6"]
-    block, before = prune(wide, {"6": rows}).block6, wide.block6
+    block, before = prune(wide, {"6": rows}, MODULES).block6, wide.block6
     for name in ("conv.weight", "conv.bias", "norm.weight", "norm.bias"):
         changed = (block.get_parameter(name) != before.get_parameter(name)).reshape(64, -1).any(dim=1)
         zero = (block.get_parameter(name) == 0).reshape(64, -1).all(dim=1)
@@ -294,7 +297,7 @@ def test_a_pruned_unit_is_silent_whatever_its_running_mean(wide):
         alone.block2.conv.weight[rows] = 0
         alone.block2.conv.bias[rows] = 0
     assert silent(alone, "2") == []
-    pruned = prune(wide, {"2": rows})
+    pruned = prune(wide, {"2": rows}, MODULES)
     assert (pruned.block2.norm.running_mean == -1).all() and silent(pruned, "2") == [0, 5]
 
 

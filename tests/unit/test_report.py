@@ -27,7 +27,7 @@ def page(tmp_path):
     def make(text="plain"):
         (tmp_path / "x.png").write_bytes(PNG)
         experiment = Experiment(title=text, paper=text, caption=text, inputs={}, options={})
-        settings = {"framework": text, "architecture": text, "width": 0.5, "recipe": {"epochs": 3}}
+        settings = {"framework": text, "architecture": text, "network": {text: 0.5}, "recipe": {"epochs": 3}}
         recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
         return render(
             ROOT / "docs" / "report" / "page.html",

@@ -7,6 +7,7 @@ from memloc.errors import InputError
 from memloc.metrics.units import classmem, unitmem
 
 LAYERS = ["1", "res2", "2"]
+OWN = [True, False, True]
 
 
 def measures(sizes, *, seed=0, labels=None):
@@ -18,6 +19,7 @@ def measures(sizes, *, seed=0, labels=None):
         "groups": np.repeat(list(sizes), list(sizes.values())),
         "labels": rng.integers(3, size=n) if labels is None else labels,
         "layers": np.array(LAYERS),
+        "own": np.array(OWN),
         "alignment": rng.random((n, 3, 2)).astype(np.float32),
         "features": rng.normal(size=(n, 4)).astype(np.float32),
     }
@@ -40,6 +42,7 @@ def test_every_point_has_its_sslmem_at_every_layer_from_all_draws_and_from_each_
             assert len(row) == 1
             row = row.iloc[0]
             assert (row["group"], row["label"]) == (f["groups"][i], f["labels"][i])
+            assert row["own"] == OWN[k]
             a, b = f["alignment"][i, k].astype(float), g["alignment"][i, k].astype(float)
             assert row["alignment_f"] == pytest.approx(a.mean()) and row["alignment_g"] == pytest.approx(b.mean())
             assert row["sslmem"] == pytest.approx((b.mean() - a.mean()) / (b.mean() + a.mean()))
@@ -187,6 +190,7 @@ def test_pruning_and_fine_tuning_read_candidates_and_crossed_increments_from_the
             "point": [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4],
             "group": ["candidate"] * 6 + ["independent"] * 3 + ["external"] * 3,
             "layer": LAYERS * 4,
+            "own": OWN * 4,
             "sslmem": [0.5, 9, 0.25, 0.25, 9, 0.75, -0.25, 9, -0.5, 7, 7, 7],
         }
     )

@@ -521,7 +521,8 @@ def test_a_folder_of_an_unknown_architecture_is_told(timm_folder):
 
 # Encoders of memloc
 
-SETTINGS = {"architecture": "resnet9", "width": 0.125, "recipe": {"augmentation": "mild"}}
+NETWORK = {"width": 0.125, "residual": True}
+SETTINGS = {"architecture": "resnet9", "network": NETWORK, "recipe": {"augmentation": "mild"}}
 INPUT = {"mean": [0.4], "std": [0.0], "image_size": 16, "channels": 1}
 
 
@@ -555,7 +556,7 @@ def test_files_that_are_no_encoder_of_memloc_are_told(network, tmp_path):
     assert f"timm:NAME@{path}" in complaint(str(path))
     checkpoint.save(state, {"history": []}, path)
     assert "doesn't say which encoder" in complaint(str(path))
-    checkpoint.save(state, {"settings": SETTINGS | {"width": 0.25}}, path)
+    checkpoint.save(state, {"settings": SETTINGS | {"network": NETWORK | {"width": 0.25}}}, path)
     told = complaint(str(path))
     assert "belongs to another encoder" in told and "delete" not in told
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
