@@ -9,11 +9,11 @@ measuring call the same function. Images stay in [0, 1] throughout; normalisatio
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CROP_TRIES = 10
 UNIFORMS = 2 * CROP_TRIES + 2 + 1 + 6 + 1 + 1 + 2 + 1 + 2
@@ -68,6 +68,11 @@ RECIPES: dict[str, Recipe] = {
     "independent": Recipe(blur=0.8, invert=0.2, turn=1.0),
     "masking": Recipe(crop=False, mask=0.75),
 }
+
+
+def for_encoder(recipe: Recipe, encoder: nn.Module) -> Recipe:
+    """The same recipe, hiding patches of the encoder's size."""
+    return replace(recipe, patch=getattr(encoder, "patch", recipe.patch))
 
 
 def augment(images: Tensor, u: Tensor, recipe: Recipe, *, size: int | None = None) -> Tensor:
@@ -243,7 +248,7 @@ def _hue(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
     hue -= 6 * torch.floor(hue / 6)
     out = torch.empty_like(images)
     # Each colour is value - span * (0 to 1), by how far the hue is from its own.
-    for channel, far in enumerate((4 - (hue - 3).abs_(), (hue - 2).abs_().sub_(1), (hue - 4).abs_().sub_(1))):
+    for channel, far in enumerate((2 - (hue - 3).abs_(), (hue - 2).abs_().sub_(1), (hue - 4).abs_().sub_(1))):
         torch.addcmul(value, far.clamp_(0, 1), span, value=-1, out=out[:, channel])
     return out
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from memloc import __version__
+from memloc import __version__, job
 from memloc.errors import InputError
 
 EXAMPLES = """
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("memloc: %(message)s"))
     log.handlers = [handler]
+    job.keep_memory()
     try:
         return int(options.run(options))
     except InputError as error:

@@ -132,6 +132,7 @@ def measured(
                     u = torch.from_numpy(uniforms(seed, points[rows], (protocol.draws, UNIFORMS))).to(device)
                     room = with_views(images[rows], u, recipe, normalise, plain=reader.plain, room=room, nan=apart)
                     reader.expect(len(u))
+                    whole.expect(0)
                     batch = reader.batch(points[rows], encoder(room.to(kind)))
                     if apart and plain:
                         reader.expect(0)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from memloc import io, job, measure, network, prepared, splits
-from memloc.augment import RECIPES
+from memloc.augment import RECIPES, for_encoder
 from memloc.encoders import Layer
-from memloc.frameworks.learner import for_encoder
 from memloc.streams import stream
 
 

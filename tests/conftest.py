@@ -10,6 +10,7 @@ import torch
 
 from memloc.config import complete
 from memloc.encoders.resnet9 import ResNet9
+from memloc.frameworks import FRAMEWORKS
 from memloc.network import Normalise
 
 RECIPE = {
@@ -21,6 +22,20 @@ RECIPE = {
     "weight_decay": 1e-6,
     "augmentation": "normal",
 }
+# Options of each framework and architecture that leave little to compute.
+_LOCAL = {"local_crops": 1, "local_size": 16}
+TINY = {
+    "simclr": {"projection": 8},
+    "simsiam": {"projection": 8, "prediction": 4},
+    "byol": {"hidden": 8, "projection": 8},
+    "vicreg": {"projection": 8},
+    "barlow-twins": {"projection": 8},
+    "dino": {"hidden": 8, "bottleneck": 4, "outputs": 16, **_LOCAL},
+    "mae": {"decoder_dim": 12, "decoder_depth": 1, "decoder_heads": 3, "augmentation": "masking"},
+    "lejepa": {"hidden": 8, "projection": 4, "slices": 8, **_LOCAL},
+    "supervised": {},
+}
+NETWORKS = {"resnet9": {"width": 0.0625}, "vit-tiny": {"patch": 4, "depth": 1}}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -47,17 +62,18 @@ def normalise(description):
 
 @pytest.fixture
 def settings():
-    """A factory of entries of ``encoders`` in the configuration, complete."""
+    """A factory of entries of ``encoders`` in the configuration, complete and tiny."""
 
-    def make(framework="simclr", **recipe):
-        own = {} if framework == "supervised" else {"projection": 8}
+    def make(framework="simclr", *, architecture=None, hardware=None, **recipe):
+        architecture = architecture or ("vit-tiny" if FRAMEWORKS[framework].tokens else "resnet9")
         entry = {
             "framework": framework,
-            "architecture": "resnet9",
-            "network": {"width": 0.0625},
+            "architecture": architecture,
+            "network": NETWORKS[architecture],
             "dataset": "toy",
             "seeds": [0],
-            "recipe": {**RECIPE, **own, **recipe},
+            "recipe": {**RECIPE, **TINY[framework], **recipe},
+            "hardware": hardware or {},
         }
         config = {"datasets": {}, "encoders": {"it": entry}, "measure": {}}
         complete(config)

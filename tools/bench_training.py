@@ -185,7 +185,6 @@ def example_rate(folder: Path, *, blur: float | None = None) -> float:
     that the start of workers doesn't count, and not to its end, where they have nothing left to do.
     """
     import torch
-    from lightly.data import LightlyDataset
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
     from lightly.transforms import SimCLRTransform
@@ -198,16 +197,17 @@ def example_rate(folder: Path, *, blur: float | None = None) -> float:
     arrays = np.load(folder / "train_images.npy").transpose(0, 2, 3, 1).copy()
     warm, measured, left = STEPS, (EPOCHS - 2) * STEPS, STEPS
 
-    class Photographs(Dataset[tuple[Image.Image, int]]):
+    transform = SimCLRTransform(input_size=SIZE, **({} if blur is None else {"gaussian_blur": blur}))
+
+    class Photographs(Dataset[tuple[list[torch.Tensor], int]]):
         def __len__(self) -> int:
             return BATCH * (warm + measured + left)
 
-        def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-            return Image.fromarray(arrays[index % len(arrays)]), 0
+        def __getitem__(self, index: int) -> tuple[list[torch.Tensor], int]:
+            return transform(Image.fromarray(arrays[index % len(arrays)])), 0
 
-    transform = SimCLRTransform(input_size=SIZE, **({} if blur is None else {"gaussian_blur": blur}))
     loader = DataLoader(
-        LightlyDataset.from_torch_dataset(Photographs(), transform=transform),
+        Photographs(),
         batch_size=BATCH,
         shuffle=True,
         drop_last=True,
@@ -218,7 +218,7 @@ def example_rate(folder: Path, *, blur: float | None = None) -> float:
     criterion, total = NTXentLoss(), torch.zeros(())
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     times: list[float] = []
-    for (first, second), _, _ in loader:
+    for (first, second), _ in loader:
         times.append(time.perf_counter())
         if len(times) > warm + measured:
             break

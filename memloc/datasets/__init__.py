@@ -264,7 +264,7 @@ def files(source: str, path: str | None) -> list[Path]:
 
 
 def fetched(source: str, path: str | None) -> bool:
-    """Whether a source's files are got from elsewhere: they aren't in the repository, and nobody said where they are."""
+    """Whether a source's files come from elsewhere: they aren't in the repository, nor is there a path to them."""
     entry = SOURCES[source]
     return path is None and entry.folder is not None and entry.folder != SOURCES["fashion-mnist-12k"].folder
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from memloc.augment import RECIPES, Recipe, hide
+from memloc.augment import RECIPES, Recipe, for_encoder, hide
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,6 @@ def represent(encoder: nn.Module, views: Views) -> Tensor:
 def recipe_of(recipe: Mapping[str, Any], encoder: nn.Module) -> Recipe:
     """The augmentation that a training recipe names; hidden patches are the encoder's own where it has some."""
     return for_encoder(RECIPES[recipe["augmentation"]], encoder)
-
-
-def for_encoder(recipe: Recipe, encoder: nn.Module) -> Recipe:
-    """The same recipe, hiding patches of the encoder's size."""
-    return replace(recipe, patch=getattr(encoder, "patch", recipe.patch))
 
 
 def world() -> int:

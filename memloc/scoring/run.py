@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from memloc import io
-from memloc.augment import RECIPES
+from memloc.augment import RECIPES, for_encoder
 from memloc.encoders import Layer
 from memloc.errors import InputError
 from memloc.job import log
@@ -358,7 +358,7 @@ def run(
             windows(),
             layers=task.layers,
             protocol=settings.protocol,
-            recipe=RECIPES[settings.augmentation],
+            recipe=for_encoder(RECIPES[settings.augmentation], task.encoder.module),
             normalise=Normalise({"mean": [*task.encoder.mean], "std": [*task.encoder.std]}),
             seed=seed_of("views", settings.seed, task.source),
             alignment=task.alignment,

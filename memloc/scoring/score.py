@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc import io, provenance
-from memloc.augment import RECIPES, UNIFORMS, augment
+from memloc.augment import RECIPES, UNIFORMS, augment, for_encoder
 from memloc.capture import discover
 from memloc.encoders import Layer
 from memloc.errors import InputError
@@ -356,7 +356,7 @@ def _look(
                 [(pixels, points)],
                 layers=layers,
                 protocol=settings.protocol,
-                recipe=RECIPES[settings.augmentation],
+                recipe=for_encoder(RECIPES[settings.augmentation], encoder.module),
                 normalise=Normalise({"mean": [*encoder.mean], "std": [*encoder.std]}),
                 seed=seed_of("views", settings.seed, "images"),
                 alignment=False,

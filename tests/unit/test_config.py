@@ -2,9 +2,12 @@ import copy
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
-from memloc.config import active, check, experiment_inputs
+from memloc.config import active, check, complete, experiment_inputs, layers_of, schema
+from memloc.encoders import ENCODERS
 from memloc.errors import InputError
+from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
 GONE = object()
@@ -80,7 +83,7 @@ BAD = [
     (f"{RECIPE}.learning_rate", float("inf"), [f"{RECIPE}.learning_rate: inf", "number"]),
     (f"{RECIPE}.weight_decay", float("inf"), [f"{RECIPE}.weight_decay: inf", "number"]),
     (f"{RECIPE}.temperature", float("nan"), [f"{RECIPE}.temperature: nan", "number"]),
-    ("encoders.simclr.width", float("nan"), ["encoders.simclr.width: nan", "number"]),
+    ("encoders.simclr.network.width", float("nan"), ["encoders.simclr.network.width: nan", "number"]),
     ("experiments.unitmem.threshold", float("nan"), ["experiments.unitmem.threshold: nan", "number"]),
     ("experiments.unitmem.threshold", True, ["experiments.unitmem.threshold: True", "number"]),
     ("experiments.pruning.fractions", [float("nan")], ["experiments.pruning.fractions.0: nan", "number"]),
@@ -90,25 +93,27 @@ BAD = [
     ("measure.draws", 10.0, ["measure.draws: 10.0", "integer"]),
     ("experiments.layermem.group_size", 50.0, ["experiments.layermem.group_size: 50.0", "integer"]),
     ("datasets.fashion.split.external", float("nan"), ["datasets.fashion.split.external: nan", "integer"]),
-    (f"{RECIPE}.optimizer", "lars", [f"{RECIPE}.optimizer: 'lars'", "adam, adamw, sgd"]),
+    (f"{RECIPE}.optimizer", "rmsprop", [f"{RECIPE}.optimizer: 'rmsprop'", "adam, adamw, sgd, lars"]),
     (f"{RECIPE}.augmentation", "hard", [f"{RECIPE}.augmentation: 'hard'", "weak", "normal", "strong"]),
     (f"{RECIPE}.batch_size", 751, [f"{RECIPE}.batch_size: 751", "lower it"]),
     (f"{RECIPE}.warmup_epochs", 9999, [f"{RECIPE}.warmup_epochs", "9999", "epochs", "lower it"]),
     (RECIPE, GONE, [f"{RECIPE}: missing", "add it"]),
-    ("encoders.simclr.framework", "byol", ["encoders.simclr.framework: 'byol'", "simclr, supervised"]),
+    ("encoders.simclr.framework", "moco", ["encoders.simclr.framework: 'moco'", "simclr, simsiam"]),
     ("encoders.simclr.architecture", "vit", ["encoders.simclr.architecture: 'vit'", "resnet9"]),
     ("encoders.simclr.dataset", "cifar", ["encoders.simclr.dataset: 'cifar'", "fashion"]),
     ("encoders.simclr.dataset", "fashion-unseen", ["datasets.fashion-unseen.split: missing", "simclr"]),
     ("encoders.simclr.seeds", [], ["encoders.simclr.seeds", "[]", "non-empty"]),
     ("encoders.simclr.seeds", [1, 1], ["encoders.simclr.seeds", "[1, 1]", "unique"]),
-    ("encoders.simclr.width", 0, ["encoders.simclr.width: 0", "minimum"]),
+    ("encoders.simclr.network.width", 0, ["encoders.simclr.network.width: 0", "minimum"]),
+    ("encoders.simclr.network.patch", 4, ["encoders.simclr.network.patch: unknown key", "residual, width"]),
+    ("encoders.simclr.width", 0.5, ["encoders.simclr.width: unknown key", "network"]),
     ("encoders.my encoder", {}, ["encoders", "'my encoder'"]),
     ("measure.layers", ["1", "conv"], ["measure.layers: 'conv'", "it has 1, 2", "res6"]),
     ("measure.draws", 5, ["measure.draws: 5", "multiple of 2"]),
     ("measure.draws", 2, ["measure.draws: 2", "minimum of 4"]),
     ("score.neighbours", 501, ["score.neighbours: 501", "500 shared", "lower it"]),
     ("score.normalisation", "max", ["score.normalisation: 'max'", "ratio, none, range"]),
-    ("datasets.fashion.source", "cifar10", ["datasets.fashion.source: 'cifar10'", "fashion-mnist-12k", "folder"]),
+    ("datasets.fashion.source", "cifar", ["datasets.fashion.source: 'cifar'", "fashion-mnist-12k", "folder"]),
     (
         "datasets.fashion.path",
         "no/such/folder",
@@ -147,9 +152,9 @@ BAD = [
     (
         "measure.layers",
         ["1", "res*"],
-        ["measure.layers: ['1', 'res*']", "1 of the numbered layers", "name at least three"],
+        ["measure.layers: ['1', 'res*']", "1 layers with parameters", "name at least three"],
     ),
-    ("measure.layers", ["res*"], ["measure.layers: ['res*']", "0 of the numbered layers", "name at least three"]),
+    ("measure.layers", ["res*"], ["measure.layers: ['res*']", "0 layers with parameters", "name at least three"]),
     ("experiments.finetuning.recipe.lr", 1, ["experiments.finetuning.recipe.lr: unknown key", "learning_rate"]),
     ("datasets", None, ["datasets: None", "object"]),
 ]
@@ -186,3 +191,255 @@ def test_an_experiment_reads_one_file_for_each_encoder_and_seed(config):
     assert experiment_inputs(config, "pruning") == {
         "outcomes": ["interventions/pruning/simclr/seed4.npz", "interventions/pruning/simclr/seed7.npz"]
     }
+
+
+# --- An encoder of one's own, beside those of the committed configuration ---------------------------------------------
+
+
+@pytest.fixture
+def mine(config):
+    """Adds an encoder ``mine`` with the committed recipe: changes of it, of its recipe and of its dataset's entry."""
+
+    def add(framework="simclr", architecture="resnet9", *, recipe=None, dataset=None, **changes):
+        entry = {"framework": framework, "architecture": architecture, "dataset": "own", "seeds": [0]}
+        entry["recipe"] = config["encoders"]["simclr"]["recipe"] | (recipe or {})
+        config["encoders"]["mine"] = entry | changes
+        config["datasets"]["own"] = config["datasets"]["fashion"] | (dataset or {})
+        return config
+
+    return add
+
+
+def completed(config):
+    check(config)
+    complete(config)
+    return config["encoders"]["mine"]
+
+
+PRIVACY = {"privacy": {"epsilon": 8, "delta": 1e-3, "clip": 1.0}}
+
+# what is asked for, what the line must hold
+TOGETHER = {
+    "a key of another framework": (
+        {"framework": "simsiam", "recipe": {"temperature": 0.5}},
+        ["encoders.mine.recipe.temperature: unknown key", "prediction", "projection"],
+    ),
+    "no option of its own": (
+        {"framework": "supervised", "recipe": {"projection": 8}},
+        ["encoders.mine.recipe.projection: unknown key", "privacy", "warmup_epochs"],
+    ),
+    "a misspelt key of a framework": (
+        {"framework": "byol", "recipe": {"emma": 0.9}},
+        ["encoders.mine.recipe.emma: unknown key; did you mean ema?"],
+    ),
+    "an option out of bounds": (
+        {"framework": "mae", "architecture": "vit-tiny", "recipe": {"mask": 1}},
+        ["encoders.mine.recipe.mask: 1", "the maximum of 1"],
+    ),
+    "an option of another architecture": (
+        {"architecture": "vit-tiny", "network": {"residual": True}},
+        ["encoders.mine.network.residual: unknown key; known here: depth, patch"],
+    ),
+    "hidden patches on a convolution": (
+        {"framework": "mae"},
+        ["encoders.mine.architecture: mae hides patches", "vit-tiny, vit-small, vit-base"],
+    ),
+    "privacy of a loss of pairs": (
+        {"architecture": "vit-tiny", "recipe": PRIVACY},
+        ["encoders.mine.recipe.privacy: simclr compares images", "take mae"],
+    ),
+    "privacy with batch normalisation": (
+        {"framework": "supervised", "recipe": PRIVACY},
+        ["encoders.mine.recipe.privacy: ", "take mae"],
+    ),
+    "privacy beside another clipping": (
+        {"framework": "mae", "architecture": "vit-tiny", "recipe": PRIVACY | {"clip": 3.0}},
+        ["encoders.mine.recipe.privacy: ", "leave clip and precision"],
+    ),
+    "privacy in half precision": (
+        {"framework": "mae", "architecture": "vit-tiny", "recipe": PRIVACY, "hardware": {"precision": "bf16-mixed"}},
+        ["encoders.mine.recipe.privacy: ", "leave clip and precision"],
+    ),
+    "privacy that lacks a part": (
+        {"framework": "mae", "architecture": "vit-tiny", "recipe": {"privacy": {"epsilon": 8, "clip": 1}}},
+        ["encoders.mine.recipe.privacy.delta: missing"],
+    ),
+    "labels where there are none": (
+        {"framework": "supervised", "dataset": {"source": "stl10-unlabeled"}},
+        ["encoders.mine.dataset: own has no labels, which supervised learns from"],
+    ),
+    "lars without decay": (
+        {"recipe": {"optimizer": "lars", "weight_decay": 0}},
+        ["encoders.mine.recipe.weight_decay: 0", "lars", "raise it"],
+    ),
+    "a batch that devices can't share": (
+        {"recipe": {"batch_size": 98}, "hardware": {"devices": 2, "nodes": 2}},
+        ["encoders.mine.recipe.batch_size: 98", "4 devices", "multiple"],
+    ),
+    "patches that don't fill an image": (
+        {"architecture": "vit-tiny", "network": {"patch": 5}},
+        ["encoders.mine.network.patch: image_size 32 is no multiple of 5"],
+    ),
+    "patches that don't fill a local view": (
+        {"framework": "dino", "architecture": "vit-tiny", "recipe": {"local_size": 18}},
+        ["encoders.mine.network.patch: local_size 18 is no multiple of 4"],
+    ),
+    "local views beyond the image": (
+        {"framework": "lejepa", "recipe": {"local_size": 33}},
+        ["encoders.mine.recipe.local_size: 33 is more than the image's 32; lower it"],
+    ),
+    "the authors' local views beyond the image": (
+        {"framework": "dino"},
+        ["encoders.mine.recipe.local_size: 96 is more than the image's 32; lower it"],
+    ),
+    "images too small": (
+        {"architecture": "vgg19", "dataset": {"image_size": 16}},
+        ["datasets.own.image_size: 16", "vgg19 takes images from 32 pixels", "raise it"],
+    ),
+    "a layer of another architecture": (
+        {"architecture": "vit-tiny", "measure": {"layers": ["res2"]}},
+        ["'res2' matches no layer of vit-tiny", "1.att, 1.fc"],
+    ),
+    "an unknown key of measure": ({"measure": {"draw": 4}}, ["encoders.mine.measure.draw: unknown key", "draws"]),
+    "an odd number of draws": ({"measure": {"draws": 5}}, ["encoders.mine.measure.draws: 5", "multiple of 2"]),
+    "an unknown precision": ({"hardware": {"precision": "16"}}, ["hardware.precision: '16'", "32-true, bf16-mixed"]),
+    "no device": ({"hardware": {"devices": 0}}, ["encoders.mine.hardware.devices: 0", "minimum of 1"]),
+}
+
+
+@pytest.mark.parametrize("name", list(TOGETHER))
+def test_what_does_not_go_together_is_told_in_one_line(mine, name):
+    changes, parts = TOGETHER[name]
+    config = mine(**changes)
+    if config["datasets"]["own"]["source"] == "stl10-unlabeled":
+        del config["datasets"]["own"]["classes"]
+    message = complaint(config)
+    for part in parts:
+        assert part in message
+
+
+SOUND = {
+    "lars that decays": {"recipe": {"optimizer": "lars"}},
+    "a batch in four": {"hardware": {"devices": 2, "nodes": 2}},
+    "no local views, whatever their size": {"framework": "dino", "recipe": {"local_crops": 0}},
+    "local views of the image's size": {"framework": "dino", "recipe": {"local_size": 32}},
+    "a small image": {"dataset": {"image_size": 16}},
+    "vgg19 from 32 pixels": {"architecture": "vgg19"},
+    "privacy of single images": {"framework": "mae", "architecture": "vit-tiny", "recipe": PRIVACY},
+    "hidden patches on convolutions": {"recipe": {"augmentation": "masking"}},
+}
+
+
+@pytest.mark.parametrize("name", list(SOUND))
+def test_what_goes_together_passes(mine, name):
+    check(mine(**SOUND[name]))
+
+
+def test_an_unlabelled_source_trains_what_learns_without_labels(mine):
+    config = mine(dataset={"source": "stl10-unlabeled"})
+    del config["datasets"]["own"]["classes"]
+    check(config)
+
+
+def test_defaults_are_completed(mine):
+    entry = completed(mine())
+    assert entry["network"] == {"width": 1, "residual": True}
+    assert entry["hardware"] == {"devices": 1, "nodes": 1, "precision": "32-true", "compile": False}
+    own = {"temperature": 0.5, "projection": 64}
+    common = {"momentum": 0.9, "beta2": 0.999, "weight_decay_end": None, "clip": None, "privacy": None}
+    written = read("config.yaml")["encoders"]["simclr"]["recipe"]
+    assert entry["recipe"] == written | own | common
+
+
+def test_what_is_written_stays(mine):
+    recipe = {"temperature": 0.1, "beta2": 0.95, "clip": 3.0}
+    entry = completed(mine(recipe=recipe, network={"residual": False}, hardware={"nodes": 2}))
+    assert recipe.items() <= entry["recipe"].items()
+    assert entry["network"] == {"width": 1, "residual": False}
+    assert (entry["hardware"]["nodes"], entry["hardware"]["devices"]) == (2, 1)
+
+
+def test_completing_twice_changes_nothing_more(mine):
+    config = mine("mae", "vit-tiny", recipe={"augmentation": "masking"})
+    completed(config)
+    once = copy.deepcopy(config)
+    complete(config)
+    assert config == once
+    check(config)
+
+
+def test_completed_encoders_share_no_defaults(config):
+    complete(config)
+    config["encoders"]["simclr"]["network"]["width"] = 3
+    config["encoders"]["simclr"]["recipe"]["clip"] = 3
+    assert config["encoders"]["supervised"]["network"]["width"] == 0.5
+    assert config["encoders"]["supervised"]["recipe"]["clip"] is None
+
+
+def test_an_encoder_or_dataset_that_is_null_is_dropped(mine):
+    config = mine()
+    config["encoders"]["mine"] = None
+    config["datasets"]["own"] = None
+    check(config)
+    complete(config)
+    assert list(config["encoders"]) == ["simclr", "supervised"]
+    assert list(config["datasets"]) == ["fashion", "fashion-unseen"]
+    config["encoders"]["simclr"] = None
+    assert "experiments.layermem.encoders: 'simclr' is none of supervised" in complaint(config)
+
+
+def test_measuring_of_an_encoder_goes_before_measuring_of_all(mine):
+    config = mine(measure={"draws": 4, "layers": ["1", "2", "3"], "augmentation": "weak"})
+    entry = completed(config)
+    common = read("config.yaml")["measure"]
+    assert entry["measure"] == common | {"draws": 4, "layers": ["1", "2", "3"], "augmentation": "weak"}
+    assert config["encoders"]["simclr"]["measure"] == common | {"augmentation": "mild"}
+    assert [layer.name for layer in layers_of(entry)] == ["1", "2", "3"]
+    assert len(layers_of(config["encoders"]["simclr"])) == 10
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "measure", "expected"),
+    [
+        ("mild", {}, ("mild", "flattened", "abs")),
+        ("masking", {}, ("masking", "pooled", "abs")),
+        ("masking", {"augmentation": "weak"}, ("weak", "flattened", "abs")),
+        ("mild", {"augmentation": "masking"}, ("masking", "pooled", "abs")),
+        ("masking", {"representation": "flattened"}, ("masking", "flattened", "abs")),
+        ("mild", {"activation": "relu"}, ("mild", "flattened", "relu")),
+    ],
+)
+def test_transformers_are_measured_by_size_and_pooled_where_patches_are_hidden(mine, augmentation, measure, expected):
+    entry = completed(mine("mae", "vit-tiny", recipe={"augmentation": augmentation}, measure=measure))
+    assert tuple(entry["measure"][key] for key in ("augmentation", "representation", "activation")) == expected
+
+
+def test_convolutions_are_measured_as_the_configuration_says_even_with_hidden_patches(mine):
+    entry = completed(mine(recipe={"augmentation": "masking"}))
+    assert (entry["measure"]["representation"], entry["measure"]["activation"]) == ("flattened", "as-is")
+
+
+def options():
+    for registry in (FRAMEWORKS, ENCODERS):
+        for name, entry in registry.items():
+            for key, rule in entry.options.items():
+                yield f"{name}.{key}", rule
+    rules = schema()["$defs"]["encoder"]["properties"]
+    for part in ("recipe", "hardware"):
+        for key, rule in rules[part]["properties"].items():
+            if "default" in rule:
+                yield f"{part}.{key}", rule
+
+
+@pytest.mark.parametrize(("name", "rule"), options(), ids=[name for name, _ in options()])
+def test_every_default_is_valid_by_its_own_schema(name, rule):
+    Draft202012Validator.check_schema(rule)
+    Draft202012Validator(rule).validate(rule["default"])
+
+
+def test_every_option_has_a_default_and_none_is_a_key_of_all_frameworks():
+    common = set(schema()["$defs"]["encoder"]["properties"]["recipe"]["properties"])
+    for registry in (FRAMEWORKS, ENCODERS):
+        for name, entry in registry.items():
+            assert all("default" in rule for rule in entry.options.values()), name
+            assert not common & set(entry.options), name

@@ -11,7 +11,8 @@ from memloc.errors import InputError
 from memloc.measure import Protocol, measure, pack
 from memloc.streams import uniforms
 
-LAYERS = ENCODERS["resnet9"].layers
+OPTIONS = {"width": 0.125, "residual": True}
+LAYERS = ENCODERS["resnet9"].layers(OPTIONS)
 RECIPE = RECIPES["normal"]
 
 
@@ -154,8 +155,8 @@ def test_the_scale_of_a_representation_does_not_matter_to_alignment(network, ima
         encoder.block8.conv.weight *= 8
         encoder.block8.conv.bias *= 8
     after = run(encoder, images, normalise)
-    np.testing.assert_allclose(after.alignment[:, LAYERS.index(choose_layers("resnet9", ["8"])[0])],
-                               before.alignment[:, 8], rtol=1e-5)  # fmt: skip
+    last = [layer.name for layer in LAYERS].index("8")
+    np.testing.assert_allclose(after.alignment[:, last], before.alignment[:, last], rtol=1e-5)
 
 
 def test_measuring_leaves_the_encoder_as_it_was(network, images, normalise):
@@ -167,7 +168,7 @@ def test_measuring_leaves_the_encoder_as_it_was(network, images, normalise):
 
 
 def test_residual_sums_have_alignment_but_no_units(network, images, normalise):
-    got = run(network(), images, normalise, layers=choose_layers("resnet9", ["res*", "2"]))
+    got = run(network(), images, normalise, layers=choose_layers("resnet9", OPTIONS, ["res*", "2"]))
     assert got.alignment.shape == (5, 3, 2)
     assert set(got.views) == set(got.plain) == {"2"}
 
@@ -186,13 +187,13 @@ def test_features_that_are_not_finite_are_an_input_error_too(network, images, no
     with torch.no_grad():
         encoder.block8.norm.bias[0] = math.nan
     with pytest.raises(InputError, match="isn't finite"):
-        run(encoder, images, normalise, layers=choose_layers("resnet9", ["1"]))
+        run(encoder, images, normalise, layers=choose_layers("resnet9", OPTIONS, ["1"]))
 
 
 def test_packed_arrays_have_names_that_scores_read(network, images, normalise):
-    layers = choose_layers("resnet9", ["1", "res2"])
+    layers = choose_layers("resnet9", OPTIONS, ["1", "res2"])
     got = run(network(), images, normalise, layers=layers)
     arrays = pack(got, layers, points=POINTS)
-    assert set(arrays) == {"points", "layers", "alignment", "features", "views/1", "plain/1"}
-    assert arrays["layers"].tolist() == ["1", "res2"]
+    assert set(arrays) == {"points", "layers", "own", "alignment", "features", "views/1", "plain/1"}
+    assert arrays["layers"].tolist() == ["1", "res2"] and arrays["own"].tolist() == [True, False]
     assert arrays["views/1"] is got.views["1"] and arrays["plain/1"] is got.plain["1"]

@@ -2,14 +2,15 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from memloc.augment import RECIPES, UNIFORMS, Recipe, augment
-from memloc.encoders import ENCODERS, Layer
+from memloc.augment import RECIPES, UNIFORMS, Recipe, augment, hidden
+from memloc.encoders import ENCODERS, Layer, build
 from memloc.errors import InputError
 from memloc.measure import (
     ACTIVATIONS,
@@ -20,6 +21,7 @@ from memloc.measure import (
     alignments,
     measure,
     measured,
+    with_views,
 )
 from memloc.metrics.units import unitmem
 from memloc.streams import uniforms
@@ -88,16 +90,32 @@ def literal_alignment(views, protocol, image=None):
     return out
 
 
-def literal_measures(encoder, images, normalise, protocol, *, seed):
+ACT = {"as-is": lambda v: v, "abs": abs, "relu": lambda v: max(v, 0.0)}
+
+
+def literal_view(picture, row, recipe, normalise):
+    """One view of one image as an encoder sees it, its hidden patches grey, and which patches are visible."""
+    shown = normalise(augment(picture[None], row[None], recipe)).double()
+    if not recipe.mask:
+        return shown, None
+    covered, side = hidden(row[None], recipe, shown.shape[-1])[0], recipe.patch
+    across = shown.shape[-1] // side
+    for number in covered.nonzero()[:, 0].tolist():
+        top, left = number // across * side, number % across * side
+        shown[..., top : top + side, left : left + side] = 0
+    return shown, (~covered).nonzero()[:, 0]
+
+
+def literal_measures(encoder, images, normalise, protocol, *, seed, recipe=RECIPE):
     """Eqs. 1 and 5 written out, one image, one view, one pair at a time: alignment, views, plain."""
-    act = {"as-is": lambda v: v, "abs": abs, "relu": lambda v: max(v, 0.0)}[protocol.activation]
+    act = ACT[protocol.activation]
     alignment = np.zeros((len(images), len(LAYERS), 2))
     views, plain = {x.name: [] for x in LAYERS if x.units}, {x.name: [] for x in LAYERS if x.units}
     for n, picture in enumerate(torch.from_numpy(images).float() / 255):
         u = torch.from_numpy(uniforms(seed, POINTS[n : n + 1], (protocol.draws, UNIFORMS)))[0]
-        pictures = [picture[None], *(augment(picture[None], row[None], RECIPE) for row in u)]
+        shown = [normalise(picture[None]).double(), *(literal_view(picture, row, recipe, normalise)[0] for row in u)]
         with torch.no_grad():
-            passes = [literal_outputs(encoder, normalise(x).double()) for x in pictures]
+            passes = [literal_outputs(encoder, x) for x in shown]
         for k, layer in enumerate(LAYERS):
             maps = [p[layer.representation][0] for p in passes]
             if protocol.representation == "pooled":
@@ -203,7 +221,7 @@ def test_a_network_that_hardly_moves_is_measured_alike_in_single_and_double_prec
     images = np.random.default_rng(1).integers(0, 256, size=(3, 1, 16, 16), dtype=np.uint8)
     single = run(network(seed=2), images, recipe=still).alignment
     double = run(network(seed=2).double(), images, recipe=still).alignment
-    assert double.min() > 1e-4 and double.max() < 0.1
+    assert double.min() > 1e-5 and double.max() < 0.1
     np.testing.assert_allclose(single, double, rtol=1e-3)
 
 
@@ -248,6 +266,171 @@ def test_representations_of_zeros_are_aligned_and_never_nan(distance):
     np.testing.assert_allclose(got[2], literally(views[2:], protocol)[0], rtol=1e-3)
     if distance == "l2":  # What has no direction is one unit length away from what has.
         assert got[1, 0] == pytest.approx((1 + 1 + literal_distance(views[1, 1], views[1, 2], "l2")) / 3, rel=1e-4)
+
+
+# Hidden patches
+
+MASKING = RECIPES["masking"]
+MASKED = replace(RECIPE, mask=0.5, patch=2)
+DEPTH = 2
+VIT_LAYERS = ENCODERS["vit-tiny"].layers({"patch": 4, "depth": DEPTH})
+
+
+@pytest.mark.parametrize("pairs", PAIRS)
+@pytest.mark.parametrize("recipe", [MASKING, MASKED], ids=["masking", "both"])
+def test_a_convolutional_network_sees_hidden_patches_grey(network, images, normalise, run, recipe, pairs):
+    protocol = Protocol(draws=4, pairs=pairs)
+    encoder = network(seed=2).double()
+    got = run(encoder, images[:2], protocol=protocol, recipe=recipe)
+    alignment, views, plain = literal_measures(encoder, images[:2], normalise, protocol, seed=5, recipe=recipe)
+    assert alignment.min() > 1e-3
+    np.testing.assert_allclose(got.alignment, alignment, rtol=1e-9)
+    for name in views:
+        np.testing.assert_allclose(got.views[name], views[name], rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(got.plain[name], plain[name], rtol=1e-9, atol=1e-14)
+    # Only views hide anything.
+    assert np.array_equal(got.features, run(encoder, images[:2], protocol=protocol).features)
+
+
+def test_hidden_patches_are_grey_or_nan_in_the_views_and_nothing_in_the_image(images, normalise):
+    u = torch.from_numpy(uniforms(5, POINTS, (4, UNIFORMS)))
+    grey = with_views(images, u, MASKING, normalise, plain=True).clone()
+    gaps = with_views(images, u, MASKING, normalise, plain=True, nan=True)
+    covered = gaps.isnan().unflatten(0, (5, 5))
+    assert not covered[:, 0].any() and (covered[:, 1:].flatten(2).sum(dim=2) == 3 * 12 * 4 * 4).all()
+    assert torch.equal(gaps.nan_to_num(0.0), grey)
+    whole = normalise(torch.from_numpy(images).float() / 255)
+    for k in range(5):
+        seen = ~covered[:, k]
+        assert torch.equal(grey.unflatten(0, (5, 5))[:, k][seen], whole[seen])
+
+
+@pytest.fixture
+def vit():
+    """A factory of transformers whose blocks do more than they do before training."""
+
+    def make(seed=0):
+        torch.manual_seed(seed)
+        encoder = build("vit-tiny", {"patch": 4, "depth": DEPTH}, image_size=16)
+        with torch.no_grad():
+            for parameter in encoder.blocks.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return encoder.double().eval()
+
+    return make
+
+
+def literal_tokens(encoder, x, keep):
+    """What each attention, activation and perceptron puts out for the visible patches of one image, and the output."""
+    out = {}
+    names = {name for layer in VIT_LAYERS for name in (layer.representation, layer.units) if name}
+    hooks = [
+        encoder.get_submodule(name).register_forward_hook(lambda m, i, o, name=name: out.update({name: o[0]}))
+        for name in names
+    ]
+    with torch.no_grad():
+        tokens = encoder.tokens(x, keep=None if keep is None else keep[None])
+    for hook in hooks:
+        hook.remove()
+    return out, tokens[0, 0]
+
+
+def literal_transformer(encoder, images, normalise, protocol, recipe):
+    """Alignment, views, plain and features of a transformer, one image, one view, one pair at a time."""
+    act = np.vectorize(ACT[protocol.activation])
+    alignment = np.zeros((len(images), len(VIT_LAYERS), 2))
+    views, plain = ({x.name: [] for x in VIT_LAYERS if x.units} for _ in range(2))
+    features = []
+    for n, picture in enumerate(torch.from_numpy(images).float() / 255):
+        u = torch.from_numpy(uniforms(5, POINTS[n : n + 1], (protocol.draws, UNIFORMS)))[0]
+        whole, feature = literal_tokens(encoder, normalise(picture[None]).double(), None)
+        passes = [literal_tokens(encoder, *literal_view(picture, row, recipe, normalise))[0] for row in u]
+        features.append(feature.numpy())
+        for k, layer in enumerate(VIT_LAYERS):
+            maps = [p[layer.representation] for p in passes]
+            if protocol.representation == "pooled":
+                maps = [m.mean(dim=0) for m in maps]
+            alignment[n, k] = literal_alignment(maps, protocol)
+            if layer.units:
+                means = [act(p[layer.units].numpy()).mean(axis=0) for p in passes]
+                plain[layer.name].append(act(whole[layer.units].numpy()).mean(axis=0))
+                views[layer.name].append([np.mean(half, axis=0) for half in np.array_split(means, 2)])
+    return alignment, views, plain, np.array(features)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "representation", "activation"),
+    [
+        (MASKING, "pooled", "abs"),
+        (MASKING, "pooled", "as-is"),
+        (replace(RECIPE, mask=0.5), "pooled", "relu"),
+        (RECIPE, "flattened", "abs"),
+        (RECIPE, "pooled", "abs"),
+    ],
+    ids=["abs", "as-is", "both", "whole", "whole-pooled"],
+)
+def test_a_transformer_leaves_hidden_patches_out(vit, images, normalise, run, recipe, representation, activation):
+    protocol = Protocol(draws=4, representation=representation, activation=activation)
+    encoder = vit()
+    got = run(encoder, images[:3], layers=VIT_LAYERS, recipe=recipe, protocol=protocol, batch=2)
+    alignment, views, plain, features = literal_transformer(encoder, images[:3], normalise, protocol, recipe)
+    assert alignment.min() > 1e-4 and set(got.views) == set(got.plain) == {"1.fc", "2.fc"}
+    np.testing.assert_allclose(got.alignment, alignment, rtol=1e-8)
+    np.testing.assert_allclose(got.features, features, rtol=1e-9, atol=1e-12)
+    for name in views:
+        assert got.views[name].shape == (3, 2, 4 * encoder.dim)
+        np.testing.assert_allclose(got.views[name], views[name], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got.plain[name], plain[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("changes", [{"representation": "flattened"}, {"pairs": "image-aug"}], ids=["flat", "image"])
+def test_views_of_other_patches_are_not_compared_position_by_position(vit, images, run, normalise, changes):
+    protocol = Protocol(**{"draws": 4, "representation": "pooled", **changes})
+    with pytest.raises(InputError, match=r"^measure: .*pairs aug-aug and representation pooled$") as caught:
+        run(vit(), images, layers=VIT_LAYERS, recipe=MASKING, protocol=protocol)
+    assert "\n" not in str(caught.value)
+    # Activations alone have nothing to compare.
+    options = {"layers": VIT_LAYERS, "recipe": MASKING, "normalise": normalise, "protocol": protocol, "seed": 5}
+    (mute,) = measured(vit(), [(images, POINTS)], alignment=False, **options)
+    assert mute.alignment is None and mute.features is not None and set(mute.views) == {"1.fc", "2.fc"}
+
+
+def test_each_part_of_what_a_transformer_does_with_hidden_patches_can_be_had_alone(vit, images, normalise):
+    protocol = Protocol(draws=4, representation="pooled")
+    options = {"layers": VIT_LAYERS, "recipe": MASKING, "normalise": normalise, "protocol": protocol, "seed": 5}
+    encoder = vit()
+    asked = tight(encoder, 100)
+    (whole,) = measured(encoder, [(images, POINTS)], **options)
+    assert asked == [20, 5]  # views, then images
+    (bare,) = measured(encoder, [(images, POINTS)], plain=False, **options)
+    assert asked[2:] == [20] and bare.features is None and bare.plain == {}
+    (blind,) = measured(encoder, [(images, POINTS)], activations=False, **options)
+    assert blind.views == blind.plain == {} and np.array_equal(blind.features, whole.features)
+    assert np.array_equal(bare.alignment, whole.alignment) and np.array_equal(blind.alignment, whole.alignment)
+    assert all(np.array_equal(bare.views[name], whole.views[name]) for name in whole.views)
+
+
+def test_memory_that_runs_out_on_the_whole_images_counts_too(vit, images, run):
+    """The views of all images fit, as most of each is hidden; the images themselves don't."""
+    protocol = Protocol(draws=4, representation="pooled")
+    options = {"layers": VIT_LAYERS, "recipe": MASKING, "protocol": protocol}
+    expected = run(vit(), images, **options)
+    encoder = vit()
+    calls = []
+
+    def check(module, inputs):
+        calls.append(tuple(inputs[0].shape[:2]))
+        if calls[-1][1] == 17 and calls[-1][0] > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    encoder.blocks[0].register_forward_pre_hook(check)
+    got = run(encoder, images, **options)
+    assert calls == [(20, 5), (5, 17), (8, 5), (2, 17), (8, 5), (2, 17), (4, 5), (1, 17)]
+    np.testing.assert_allclose(got.alignment, expected.alignment, rtol=1e-9)
+    np.testing.assert_allclose(got.features, expected.features, rtol=1e-9, atol=1e-12)
+    for name in expected.views:
+        np.testing.assert_allclose(got.views[name], expected.views[name], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got.plain[name], expected.plain[name], rtol=1e-9, atol=1e-12)
 
 
 # Shapes and memory
@@ -358,7 +541,7 @@ def test_the_number_of_threads_does_not_matter(network, images, run):
 
 
 def test_permuted_units_are_measured_in_their_new_places(network, images, run):
-    layers = ENCODERS["resnet9"].layers
+    layers = ENCODERS["resnet9"].layers({"width": 0.125, "residual": True})
     encoder = network(seed=3).double()
     before = run(encoder, images, layers=layers)
     order = torch.randperm(encoder.block5.conv.out_channels, generator=torch.Generator().manual_seed(0))

@@ -1,9 +1,10 @@
 import hashlib
 import platform
+import shutil
 
 import pytest
 
-from memloc import provenance
+from memloc import encoders, frameworks, provenance
 
 FILES = {
     "scripts/job.py": "from memloc import job\nfrom memloc.a import f\n\n\ndef main():\n    return f(1)\n",
@@ -96,3 +97,70 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
 def test_versions_leave_out_what_is_not_installed():
     found = provenance.versions("numpy", "no-such-package")
     assert found["python"] == platform.python_version() and "numpy" in found and "no-such-package" not in found
+
+
+# What rules/common.smk takes for the code of a training: the script's, the encoder's and the framework's.
+
+
+@pytest.fixture
+def trainings(tmp_path, monkeypatch):
+    """A copy of the repository's code; call it, with lines for files, to get the hash of every (framework, encoder)."""
+    for folder in ("memloc", "scripts"):
+        shutil.copytree(provenance.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+
+    def clear():
+        provenance._imports.cache_clear()
+        provenance._logic.cache_clear()
+
+    def hashes(path=None, line="ADDED = 1"):
+        original = (tmp_path / path).read_text() if path else ""
+        if path:
+            (tmp_path / path).write_text(f"{original}\n\n{line}\n")
+        clear()
+        script = provenance.digest("scripts/train_encoder.py")
+        of_encoder = {name: provenance.digest(encoders.module_path(name)) for name in encoders.ENCODERS}
+        of_framework = {name: provenance.digest(frameworks.module_path(name)) for name in frameworks.FRAMEWORKS}
+        if path:
+            (tmp_path / path).write_text(original)
+        return {(f, e): script + of_encoder[e] + of_framework[f] for f in of_framework for e in of_encoder}
+
+    clear()
+    yield hashes
+    clear()
+
+
+def changed(before, after):
+    return {pair for pair in before if before[pair] != after[pair]}
+
+
+def test_an_edit_of_a_framework_concerns_the_encoders_it_trains_alone(trainings):
+    before = trainings()
+    for name in frameworks.FRAMEWORKS:
+        assert changed(before, trainings(frameworks.module_path(name))) == {p for p in before if p[0] == name}, name
+
+
+def test_an_edit_of_an_encoders_module_concerns_the_encoders_it_makes_alone(trainings):
+    before = trainings()
+    for path in {encoders.module_path(name) for name in encoders.ENCODERS}:
+        made = {pair for pair in before if encoders.module_path(pair[1]) == path}
+        assert changed(before, trainings(path)) == made and made, path
+    assert encoders.module_path("resnet18") == encoders.module_path("resnet50") != encoders.module_path("resnet9")
+
+
+@pytest.mark.parametrize("registry", ["encoders", "frameworks", "datasets"])
+def test_an_entry_more_in_a_registry_trains_nothing_again(trainings, registry):
+    before = trainings()
+    name = {"encoders": "ENCODERS", "frameworks": "FRAMEWORKS", "datasets": "SOURCES"}[registry]
+    assert trainings(f"memloc/{registry}/__init__.py", f"{name}['new'] = {name}[next(iter({name}))]") == before
+
+
+@pytest.mark.parametrize("path", ["memloc/train.py", "memloc/optim.py", "memloc/augment.py", "memloc/privacy.py"])
+def test_an_edit_of_what_all_trainings_share_concerns_all(trainings, path):
+    before = trainings()
+    assert changed(before, trainings(path)) == set(before)
+
+
+def test_an_edit_of_how_encoders_are_measured_trains_nothing_again(trainings):
+    before = trainings()
+    assert trainings("memloc/measure.py") == trainings("memloc/datasets/folder.py") == before

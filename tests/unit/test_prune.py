@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from memloc import encoders
 from memloc.capture import capture
 from memloc.prepared import Part
 from memloc.prune import arms, choose, prune, run
@@ -117,3 +118,26 @@ def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, n
     assert out["trial"].tolist() == [0] * 8 + [1, 1] and out["correct"].shape == (10, 9)
     assert not out["correct"][out["dataset"] == "b"][:, 6:].any()
     assert out["correct"][0].mean() > 0.6  # classes of the toy images are easy to tell apart
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "layer"),
+    [
+        ("resnet18", {"stem": "cifar"}, "layer2.1.conv1"),
+        ("vgg19", {}, "conv5"),
+        ("vit-tiny", {"patch": 4, "depth": 1}, "1.fc"),
+    ],
+)
+def test_units_of_every_family_fall_silent_and_the_others_do_not(architecture, options, layer):
+    torch.manual_seed(0)
+    encoder = encoders.build(architecture, options, image_size=32).eval()
+    (entry,) = encoders.choose_layers(architecture, options, [layer])
+    rows = np.array([0, 3])
+    x = torch.rand(2, 3, 32, 32)
+    pruned = prune(encoder, {layer: rows}, {layer: entry.modules})
+    with torch.no_grad(), capture(encoder, [entry.units]) as before, capture(pruned, [entry.units]) as after:
+        encoder(x), pruned(x)
+    put_out = [maps[entry.units].movedim(entry.axis, 0).flatten(1).abs().amax(dim=1) for maps in (before, after)]
+    assert (put_out[0][rows] > 0).all() and (put_out[1][rows] == 0).all()
+    kept = np.setdiff1d(np.arange(len(put_out[0])), rows)
+    assert torch.equal(put_out[0][kept], put_out[1][kept])

@@ -27,7 +27,7 @@ def page(tmp_path):
     def make(text="plain"):
         (tmp_path / "x.png").write_bytes(PNG)
         experiment = Experiment(title=text, paper=text, caption=text, inputs={}, options={})
-        settings = {"framework": text, "architecture": text, "network": {text: 0.5}, "recipe": {"epochs": 3}}
+        settings = {"framework": text, "architecture": text, "network": {text: 0.375}, "recipe": {"epochs": 3}}
         recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
         return render(
             ROOT / "docs" / "report" / "page.html",
@@ -74,6 +74,10 @@ def test_figures_are_embedded_and_links_lead_somewhere(page):
     assert "data:image/png;base64,iVBORw0KGgpub3QgcmVhbGx5" in text
     targets = set(re.findall(r'id="([^"]+)"', text))
     assert {link[1:] for link in Reader(text).links if link.startswith("#")} <= targets
+
+
+def test_the_options_of_a_network_are_shown(page):
+    assert re.search(r"plain, plain, plain 0\.375<", page())
 
 
 def test_a_claim_is_shown_with_effect_interval_and_verdict(page):

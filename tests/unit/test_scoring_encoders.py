@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from memloc import checkpoint
-from memloc.encoders import ENCODERS
+from memloc.encoders import ENCODERS, build
 from memloc.errors import InputError
 from memloc.scoring.encoders import _pool, open_encoder
 
@@ -533,9 +533,22 @@ def test_an_encoder_of_memloc_opens_without_the_libraries(network, tmp_path, mon
     checkpoint.save(model.state_dict(), {"settings": SETTINGS, "input": INPUT}, tmp_path / "w.safetensors")
     encoder = open_encoder(str(tmp_path / "w.safetensors"))
     assert (encoder.size, encoder.mean, encoder.std) == (16, (0.4,), (1.0,))
-    assert encoder.layers == ENCODERS["resnet9"].layers and encoder.augmentation == "mild"
+    assert encoder.layers == ENCODERS["resnet9"].layers(NETWORK) and encoder.augmentation == "mild"
     assert same(encoder.module, model, 16)
     assert same(encoder.untrained(0), encoder.untrained(0), 16) and not same(encoder.untrained(0), model, 16)
+
+
+def test_a_transformer_of_memloc_opens_with_its_layers_and_the_size_it_was_trained_on(tmp_path):
+    options = {"patch": 8, "depth": 2}
+    torch.manual_seed(0)
+    model = build("vit-tiny", options, image_size=32)
+    settings = SETTINGS | {"architecture": "vit-tiny", "network": options}
+    checkpoint.save(
+        model.state_dict(), {"settings": settings, "input": INPUT | {"image_size": 32}}, tmp_path / "w.safetensors"
+    )
+    encoder = open_encoder(str(tmp_path / "w.safetensors"))
+    assert encoder.size == 32 and [layer.name for layer in encoder.layers] == ["1.att", "1.fc", "2.att", "2.fc"]
+    assert same(encoder.module, model.eval(), 32)
 
 
 def test_the_input_of_an_encoder_of_memloc_may_lie_beside_it(network, tmp_path):
@@ -556,7 +569,8 @@ def test_files_that_are_no_encoder_of_memloc_are_told(network, tmp_path):
     assert f"timm:NAME@{path}" in complaint(str(path))
     checkpoint.save(state, {"history": []}, path)
     assert "doesn't say which encoder" in complaint(str(path))
-    checkpoint.save(state, {"settings": SETTINGS | {"network": NETWORK | {"width": 0.25}}}, path)
+    wider = SETTINGS | {"network": NETWORK | {"width": 0.25}}
+    checkpoint.save(state, {"settings": wider, "input": INPUT}, path)
     told = complaint(str(path))
     assert "belongs to another encoder" in told and "delete" not in told
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")

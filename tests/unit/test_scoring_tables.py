@@ -225,7 +225,7 @@ def test_a_layer_whose_units_are_all_signed_has_no_mean():
 
 def test_units_that_go_below_zero_on_some_images_only_are_left_out_on_both_sides():
     f = encoder(signed=(6, 0))
-    torch.nn.init.constant_(f.module.norm1.bias.detach(), 0.4)
+    torch.nn.init.constant_(f.module.norm1.bias.detach(), 0.6)
     found = scores(f, Memory(40), external=Memory(12, seed=1)).units
     mu, theirs = (literal(f, *of, source=source)[0] for of, source in (
         ((Memory(40), np.arange(40)), "images"), ((Memory(12, seed=1), np.arange(12)), "external")

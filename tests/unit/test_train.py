@@ -1,5 +1,7 @@
 import math
 import shutil
+import types
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from memloc import checkpoint, train
 from memloc.augment import RECIPES, UNIFORMS, augment
 from memloc.errors import InputError
+from memloc.frameworks import FRAMEWORKS
 from memloc.optim import schedule
 from memloc.prepared import array_sha256
 
@@ -329,3 +332,153 @@ def test_the_recorded_learning_rates_follow_the_schedule(run):
     _, records = run()
     expected = [schedule(3 * e + 2, total=12, warmup=3, peak=1e-3) for e in range(4)]
     assert [r["learning_rate"] for r in records] == pytest.approx(expected)
+
+
+# --- Every framework, and what a recipe may ask for -------------------------------------------------------------------
+
+
+def resumed(run, monkeypatch, tmp_path, **options):
+    """A whole run and one that was killed after its second epoch and continued, with their records."""
+    whole, records = run(folder=tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            run(folder=tmp_path / "killed", **options)
+    again, continued = run(folder=tmp_path / "killed", **options)
+    return (whole, records), (again, continued)
+
+
+@pytest.mark.parametrize("framework", list(FRAMEWORKS))
+def test_every_framework_goes_on_where_it_was_killed_bit_for_bit(run, monkeypatch, tmp_path, framework, settings):
+    recipe = {"weight_decay_end": 0.1, "clip": 1.0}
+    start = train.build(settings(framework), image_size=16, seed=0, role="f")
+    (whole, records), (again, continued) = resumed(run, monkeypatch, tmp_path, framework=framework, recipe=recipe)
+    assert same(whole, again) and continued == records and len(records) == 4
+    assert not same_weights(whole, start)
+
+
+def test_transformers_go_on_where_they_were_killed_with_any_framework_and_three_channels(run, monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, size=(24, 3, 16, 16), dtype=np.uint8), np.arange(24) % 3
+    for framework in ("simclr", "dino", "mae"):
+        recipe = {"architecture": "vit-tiny"}
+        where = tmp_path / framework
+        (whole, _), (again, _) = resumed(run, monkeypatch, where, framework=framework, recipe=recipe, data=colour)
+        assert same(whole, again), framework
+
+
+def steps_of_sgd(run, monkeypatch, **recipe):
+    """Norms of the gradients that an optimizer was given, step by step."""
+    norms, original = [], torch.optim.SGD.step
+
+    def step(self, *args, **options):
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.cat([g.flatten() for g in gradients]).norm()))
+        return original(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", step)
+        run(recipe={"optimizer": "sgd", "learning_rate": 1e-9, "epochs": 2, **recipe})
+    return np.array(norms)
+
+
+def test_no_step_has_a_gradient_longer_than_asked_for(run, monkeypatch, tmp_path):
+    free = steps_of_sgd(run, monkeypatch)
+    assert len(free) == 6 and free.min() > 0
+    middle = float(np.median(free))
+    # Steps of next to no length: every gradient is that of the free run, cut where it is longer.
+    clipped = steps_of_sgd(run, monkeypatch, clip=middle)
+    np.testing.assert_allclose(clipped, np.minimum(free, middle), rtol=1e-3)
+    assert (clipped < free).any()
+    np.testing.assert_allclose(steps_of_sgd(run, monkeypatch, clip=100 * free.max()), free, rtol=1e-3)
+
+
+PRIVATE = {"epsilon": 4.0, "delta": 1e-3, "clip": 0.5}
+
+
+def test_a_private_run_spends_what_it_was_given_and_goes_on_bit_for_bit(run, monkeypatch, tmp_path):
+    options = {"framework": "mae", "recipe": {"privacy": PRIVATE}}
+    (whole, records), (again, continued) = resumed(run, monkeypatch, tmp_path, **options)
+    assert same(whole, again) and continued == records
+    spent = [record["epsilon"] for record in records]
+    assert len(spent) == 4 and spent[0] > 0 and all(a < b for a, b in pairwise(spent))
+    assert 0.95 * PRIVATE["epsilon"] < spent[-1] <= PRIVATE["epsilon"]
+
+
+def test_privacy_changes_the_weights_and_only_private_runs_have_an_epsilon(run, tmp_path):
+    plain, records = run(framework="mae", folder=tmp_path / "plain")
+    private, _ = run(framework="mae", recipe={"privacy": PRIVATE}, folder=tmp_path / "private")
+    stricter, _ = run(framework="mae", recipe={"privacy": PRIVATE | {"epsilon": 1.0}}, folder=tmp_path / "private")
+    assert not same_weights(plain, private) and not same_weights(private, stricter)
+    assert all("epsilon" not in record for record in records)
+
+
+@pytest.mark.parametrize("framework", ["simclr", "mae"])
+def test_images_read_from_disk_give_the_weights_of_held_ones(run, monkeypatch, tmp_path, toy, framework):
+    images, labels = toy(24)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    held, records = run(framework=framework, data=(images, labels), folder=tmp_path / "held")
+    monkeypatch.setattr(train, "HELD", 0)
+    read, again = run(framework=framework, data=(mapped, labels), folder=tmp_path / "read")
+    assert same(held, read) and records == again
+
+
+@pytest.mark.parametrize("held", [train.HELD, 0])
+def test_rows_are_those_of_the_chosen_points(toy, monkeypatch, held):
+    monkeypatch.setattr(train, "HELD", held)
+    images, labels = toy(24)
+    points = np.array([20, 3, 5, 11])
+    chosen = train._Images(images, labels, points, device=torch.device("cpu"))
+    assert (chosen.held is None) == (held == 0)
+    assert chosen.labels.tolist() == labels[points].tolist()
+    np.testing.assert_array_equal(chosen(torch.tensor([2, 0])).numpy(), images[[5, 20]].astype(np.float32) / 255)
+
+
+def test_points_that_are_not_chosen_change_nothing(tmp_path, toy, settings, description):
+    def weights(images, folder):
+        options = {"settings": settings("supervised"), "description": description, "seed": 0, "role": "f"}
+        return train.train(images, labels, np.arange(0, 48, 2), folder=tmp_path / folder, **options)[0]
+
+    images, labels = toy(48)
+    other = images.copy()
+    other[1::2] = 255 - other[1::2]
+    first = weights(images, "a")
+    assert same(first, weights(other, "b"))
+    other[0] = 255 - other[0]
+    assert not same(first, weights(other, "c"))
+
+
+def saved_epochs(run, monkeypatch, *, epoch_takes, write_takes, save_every):
+    """Epochs after which a checkpoint is written, by a clock that only epochs and writing move."""
+    now, saved = [0.0], []
+    original = train._batches
+
+    def batches(*args, **options):
+        yield from original(*args, **options)
+        now[0] += epoch_takes
+
+    def save(self, history):
+        saved.append(len(history))
+        now[0] += write_takes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_batches", batches)
+        patch.setattr(train._Kept, "save", save)
+        patch.setattr(train, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+        run(recipe={"epochs": 9, "batch_size": 24}, save_every=save_every)
+    return saved
+
+
+def test_checkpoints_come_as_often_as_asked_but_take_no_more_than_a_twentieth_of_the_time(run, monkeypatch):
+    def saved(epoch, write, every):
+        return saved_epochs(run, monkeypatch, epoch_takes=epoch, write_takes=write, save_every=every)
+
+    # The first and the last epoch in any case.
+    assert saved(1.0, 0.0, 0.0) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert saved(1.0, 0.0, 3.0) == [1, 4, 7, 9]
+    assert saved(1.0, 0.0, 100.0) == [1, 9]
+    # Writing takes 0.25 s: 5 s go by before it is done again, however short the pause asked for.
+    assert saved(1.0, 0.25, 2.0) == [1, 6, 9]
+    assert saved(1.0, 0.125, 6.0) == [1, 7, 9]
+    assert saved(1.0, 1.0, 0.0) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
