@@ -186,7 +186,7 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
         yield f"config: {key}.architecture: {encoder['framework']} hides patches; take one of {able}"
     if recipe["privacy"] and not framework.private:
         able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
-        yield f"config: {key}.recipe.privacy: {encoder['framework']} compares images with one another; take {able}"
+        yield f"config: {key}.recipe.privacy: not to be had with {encoder['framework']}; take {able}"
     if recipe["privacy"] and not entry.tokens:
         yield f"config: {key}.recipe.privacy: batch normalisation mixes images; take an architecture without, a ViT"
     if recipe["privacy"] and (recipe["clip"] is not None or encoder["hardware"]["precision"] != "32-true"):

@@ -40,6 +40,8 @@ def start(snakemake: Any) -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
         sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
+        # Nothing here reads memory before writing it; filling it takes a tenth of a training step.
+        sys.modules["torch"].utils.deterministic.fill_uninitialized_memory = False
 
 
 def keep_memory() -> None:

@@ -144,13 +144,13 @@ def _open(text: str, size: int | None) -> _Source:
     if kind == "hf" or Path(text).is_dir():
         return _hugging_face(text, Path(rest if kind == "hf" else text), size)
     if text.endswith(".safetensors"):
-        return _memloc(Path(text))
+        return _memloc(Path(text), size)
     if re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", text):
         return _function(text)
     raise InputError(f"{text}: no such encoder; name {SPELLINGS}")
 
 
-def _memloc(path: Path) -> _Source:
+def _memloc(path: Path, size: int | None) -> _Source:
     """An encoder that memloc trained. What it wants to see is in its file or in recipe.json beside it."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; name {SPELLINGS}")
@@ -168,12 +168,16 @@ def _memloc(path: Path) -> _Source:
         seen = about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {}
         name, options = settings["architecture"], settings["network"]
         layers = ENCODERS[name].layers(options)
-        make = partial(build, name, options, image_size=seen["image_size"])
+        side = seen.get("image_size") or size
+        if side is None:
+            raise InputError(f"{path}: doesn't say how large its input is; give --size")
+        make = partial(build, name, options, image_size=side)
         module = make()
         checkpoint.restore(module, tensors, path)
     except InputError as error:
         # What to do is said to a training; here the file is nothing to delete.
-        raise InputError(f"{str(error).rpartition(';')[0]}; get it again") from error
+        what, _, do = str(error).rpartition(";")
+        raise InputError(f"{what};{do}" if "--size" in do else f"{what}; get it again") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: doesn't say which encoder of memloc it is; name a weights.safetensors") from error
     return _Source(
