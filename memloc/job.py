@@ -25,18 +25,25 @@ def start(snakemake: Any) -> None:
     The log file receives everything, tracebacks included; the terminal receives progress and one line per
     error. A job whose parent was killed ends within a second instead of writing on unattended.
     """
-    log.setLevel(logging.INFO)
+    # Of several processes that train together the first one tells of progress, all of them of errors.
+    helper = os.environ.get("LOCAL_RANK", "0") != "0"
+    log.setLevel(logging.WARNING if helper else logging.INFO)
     label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
     terminal.addFilter(lambda record: record.exc_info is None)
     Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(snakemake.log[0], mode="w")
+    file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
     sys.excepthook = _excepthook
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     keep_memory()
+    with contextlib.suppress(ImportError):
+        import threadpoolctl
+
+        # numpy's and scikit-learn's threads, which would take all cores beside the jobs that run there.
+        threadpoolctl.threadpool_limits(snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
         sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)

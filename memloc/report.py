@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from memloc import __version__
+from memloc import __version__, timing
 from memloc.experiments import Experiment
 
 
@@ -32,6 +32,7 @@ def render(
     claims: pd.DataFrame,
     recipes: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any],
+    times: Sequence[timing.Row] = (),
 ) -> str:
     """The page as HTML. Every text is escaped; images are embedded; nothing is loaded from anywhere."""
     environment = jinja2.Environment(
@@ -57,6 +58,7 @@ def render(
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         made_with=recipes[0]["made_with"] if recipes else {},
         recipes=recipes,
+        times=times,
     )
 
 

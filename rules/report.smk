@@ -47,6 +47,7 @@ rule build_report:
     params:
         experiments={name: value["kind"] for name, value in configuration.active(config).items()},
         config=dict(config),
+        benchmarks=str(BENCHMARKS),
         code=digest("scripts/build_report.py"),
     message:
         "build the report"

@@ -1,6 +1,6 @@
 """Build the page that holds every figure and claim."""
 
-from memloc import experiments, io, job, report, tables
+from memloc import experiments, io, job, report, tables, timing
 
 
 def main(snakemake):
@@ -11,7 +11,8 @@ def main(snakemake):
     ]
     recipes = [io.load_json(path) for path in snakemake.input.recipes]
     claims = tables.load_table(snakemake.input.claims)
-    page = report.render(snakemake.input.template, figures, claims, recipes, snakemake.params.config)
+    times = timing.table(snakemake.params.benchmarks)
+    page = report.render(snakemake.input.template, figures, claims, recipes, snakemake.params.config, times)
     io.save_text(page, snakemake.output.page)
 
 
