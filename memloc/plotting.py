@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,15 @@ def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False
         at, table["value"], marker="o", markersize=3.5, color=colour, linestyle="--" if dashed else "-", label=label
     )
     axis.fill_between(at, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
-    axis.set_xticks(at, table["layer"].astype(str))
+    layers(axis, list(table["layer"].astype(str)))
+
+
+def layers(axis: Axes, names: Sequence[str]) -> None:
+    """Names of layers along the axis, upright where they would touch, not all of them where they still would."""
+    step = 1 + len(names) // 40
+    crowded = sum(len(name) + 1 for name in names) > 40
+    at = range(0, len(names), step)
+    axis.set_xticks(list(at), [list(names)[i] for i in at], rotation=90 if crowded else 0, fontsize=6 if crowded else 8)
 
 
 def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
@@ -83,7 +91,7 @@ def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:
     at = np.arange(len(table))
     axis.bar(at, table["value"], color=colours, width=0.55)
     whiskers(axis, at, table)
-    axis.set_xticks(at, table["layer"].astype(str))
+    layers(axis, list(table["layer"].astype(str)))
 
 
 def zero(axis: Axes) -> None:

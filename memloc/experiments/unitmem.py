@@ -128,6 +128,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for name, label in (("candidate", "candidate"), ("external", "external"), ("untrained", "untrained")):
             plotting.profile(row[1], mine.loc[name], label=label, dashed=name != "candidate")
         plotting.profile(row[2], mine.loc["excess"].assign(), label="candidate")
+        plotting.layers(row[0], list(dict.fromkeys(mine.loc["unit", "layer"].astype(str))))
         plotting.zero(row[2])
         row[0].set(title=f"{encoder}: UnitMem of every unit, candidates", ylabel="UnitMem", xlabel="layer")
         row[1].set(title="mean UnitMem", ylabel="UnitMem", xlabel="layer")
