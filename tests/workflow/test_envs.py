@@ -14,7 +14,7 @@ ENVS = {"TRAINING_ENV": ROOT / "envs/training.yaml", "ANALYSIS_ENV": ROOT / "env
 
 # Where conda-forge's name, or the name one imports, isn't PyPI's.
 FROM_CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
-FROM_IMPORT = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+FROM_IMPORT = {"PIL": "pillow", "lightning_fabric": "pytorch-lightning", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 # Imports inside functions that no analysis script calls: reading raw images is the training side's.
 NEVER_REACHED = {("ANALYSIS_ENV", "memloc.datasets"): {"pillow", "torchvision"}}
@@ -61,15 +61,15 @@ def nodes(tree):
 
 
 def imports(path):
-    """Full names that a file imports, anywhere; for experiments, which are imported by name, all of them."""
+    """Full names that a file imports, anywhere; what a registry imports by name is all modules beside it."""
     names = set()
     for node in nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "experiments.module":
-            names.update(f"memloc.experiments.{file.stem}" for file in (ROOT / "memloc/experiments").glob("[a-z]*.py"))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+            names.update(f"memloc.{path.parent.name}.{file.stem}" for file in path.parent.glob("[a-z]*.py"))
         elif isinstance(node, ast.Attribute) and node.attr in ("read_parquet", "to_parquet"):
             names.add("pyarrow")
     return names
