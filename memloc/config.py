@@ -164,7 +164,7 @@ def _across_keys(config: Config) -> Iterable[str]:
                 elif SOURCES[datasets[task]["source"]].unlabeled:
                     yield f"config: {key}.{option}: {task} has no labels, which a probe is fitted on"
         if EXPERIMENTS[experiment["kind"]].encoders and all(e in encoders for e in experiment["encoders"]):
-            for option in ("dataset", "architecture", "network", "seeds"):
+            for option in ("dataset", "architecture", "network", "seeds", "measure"):
                 values = [encoders[encoder][option] for encoder in experiment["encoders"]]
                 if values.count(values[0]) < len(values):
                     listed = " and ".join(map(str, values))
@@ -184,6 +184,8 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
     if framework.tokens and not entry.tokens:
         able = ", ".join(known for known, other in ENCODERS.items() if other.tokens)
         yield f"config: {key}.architecture: {encoder['framework']} hides patches; take one of {able}"
+    elif framework.tokens and recipe["augmentation"] != "masking":
+        yield f"config: {key}.recipe.augmentation: {recipe['augmentation']} hides no patches; take masking"
     if recipe["privacy"] and not framework.private:
         able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
         yield f"config: {key}.recipe.privacy: not to be had with {encoder['framework']}; take {able}"

@@ -42,8 +42,11 @@ def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
     return fabric
 
 
-def synchronised(module: nn.Module) -> nn.Module:
+def synchronised(module: nn.Module, *, device: str = "cpu") -> nn.Module:
     """The module with batch normalisation over all processes, on any device; parameters and names stay."""
+    if device == "cuda":
+        whole: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        return whole
     for child in module.children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
             child.__class__ = _Synchronised
@@ -53,7 +56,7 @@ def synchronised(module: nn.Module) -> nn.Module:
 
 
 class _Synchronised(nn.BatchNorm2d):
-    """Batch normalisation with the statistics of all processes' batches. PyTorch's own needs a GPU."""
+    """Batch normalisation with the statistics of all processes' batches, for CPUs: PyTorch's own needs a GPU."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
@@ -62,6 +65,9 @@ class _Synchronised(nn.BatchNorm2d):
         """[n, channels] or [n, channels, h, w] to the same, standardised over all processes."""
         if not self.training:
             return super().forward(input)
+        kind = input.dtype
+        if kind in (torch.bfloat16, torch.float16):
+            input = input.float()  # Sums of many numbers need the digits.
         dims = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         count = input.new_tensor(input.numel() / input.shape[1])
@@ -75,4 +81,4 @@ class _Synchronised(nn.BatchNorm2d):
             self.running_mean.lerp_(mean.detach(), share)
             self.running_var.lerp_(variance.detach() * total / (total - 1), share)
         out: Tensor = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return out * self.weight.view(shape) + self.bias.view(shape) if self.affine else out
+        return (out * self.weight.view(shape) + self.bias.view(shape) if self.affine else out).to(kind)

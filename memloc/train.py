@@ -76,8 +76,8 @@ def train(
     learner = frameworks.build(
         settings["framework"], encoder, classes=len(description["classes"]), recipe=recipe, image_size=size
     ).to(memory_format=torch.channels_last)
-    if fabric.world_size > 1:
-        synchronised(learner)
+    if fabric.world_size > 1 and role != "untrained":
+        learner = synchronised(learner, device=device)  # type: ignore[assignment]
     if settings["hardware"]["compile"]:
         learner.encoder.compile()
     optimizer = optimizer_of(learner, recipe)
@@ -98,6 +98,8 @@ def train(
         "role": role,
         "code": code,
     }
+    # Images whose gradients are held at a time: many of them where starting a kernel takes longer than running it.
+    chunk = 256 if device == "cuda" else 16
     kept = _Kept(folder, learner, optimizer, identity)
     history = kept.load(epochs)
     learner.train()
@@ -119,7 +121,7 @@ def train(
                     fabric.clip_gradients(model, stepped, max_norm=recipe["clip"])
             else:
                 loss = privacy.private_gradients(
-                    learner, views, targets, step / total, account=account, expected=batch, generator=draws
+                    learner, views, targets, step / total, account=account, expected=batch, generator=draws, chunk=chunk
                 )
             stepped.step()
             learner.after_update((step + 1) / total)
@@ -149,7 +151,7 @@ def train(
         raise SystemExit(0)
     result = learner.result()
     with torch.no_grad():
-        few = torch.arange(min(batch, len(points)))
+        few = torch.arange(min(100, len(points)))
         if not torch.isfinite(result.eval()(shown.plain(few))).all():
             raise _diverged("outputs are no longer finite", recipe["learning_rate"], kept.path)
     if role == "untrained":

@@ -1,6 +1,7 @@
 """Train one encoder as a job does, in as many processes as its settings ask for: python tests/parallel.py FOLDER
 
-FOLDER holds settings.json, images.npy and labels.npy; history.json and weights.safetensors are written there.
+FOLDER holds settings.json (an encoder's, and the role), images.npy and labels.npy; history.json and
+weights.safetensors are written there.
 """
 
 import json
@@ -19,6 +20,7 @@ def main(folder):
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True, warn_only=True)
     asked = json.loads((folder / "settings.json").read_text())
+    role = asked.pop("role")
     images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")
     sums = {"classes": ["a", "b", "c"], "image_size": 16, "mean": [0.4], "std": [0.3], "sha256": {"train": "0" * 64}}
     encoder, history = train.train(
@@ -28,7 +30,7 @@ def main(folder):
         settings=asked,
         description=sums,
         seed=0,
-        role="f",
+        role=role,
         folder=folder / "unfinished",
         save_every=0.0,
     )

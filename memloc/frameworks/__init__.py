@@ -59,7 +59,7 @@ def _crops(local_crops: int, local_size: int) -> dict[str, Any]:
     }
 
 
-# Defaults are the authors'; those of SimCLR (temperature, projection) and MAE (decoder) the paper's.
+# Defaults are the authors' (BYOL's ema that of its shorter runs); SimCLR's and MAE's decoder the paper's.
 FRAMEWORKS: dict[str, Framework] = {
     "simclr": Framework(
         "SimCLR (Chen et al., 2020)",
@@ -102,7 +102,6 @@ FRAMEWORKS: dict[str, Framework] = {
     "mae": Framework(
         "MAE (He et al., 2022)",
         {
-            "mask": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.75},
             "decoder_dim": count(192, **_WIDTH),
             "decoder_depth": count(4, maximum=100),
             "decoder_heads": count(3, maximum=1024),

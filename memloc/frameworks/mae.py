@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,9 +24,10 @@ class MAE(Learner):
     """
 
     def __init__(self, encoder: nn.Module, dim: int, patch: int, recipe: Mapping[str, Any], image_size: int) -> None:
-        super().__init__(encoder, [Group(1, replace(recipe_of(recipe, encoder), mask=recipe["mask"]), image_size)])
+        views = recipe_of(recipe, encoder)
+        super().__init__(encoder, [Group(1, views, image_size)])
         self.patch, self.patches = patch, (image_size // patch) ** 2
-        self.visible = self.patches - round(recipe["mask"] * self.patches)
+        self.visible = self.patches - round(views.mask * self.patches)
         self.normalise_pixels = recipe["normalise_pixels"]
         width = recipe["decoder_dim"]
         self.embed = nn.Linear(dim, width)
@@ -74,12 +74,15 @@ def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_
     """A masked autoencoder on an encoder of patches.
 
     Raises:
-        InputError: mask hides no patch or all; decoder_dim doesn't fit decoder_heads or the position embedding.
+        InputError: the augmentation hides no patch or all, or decoder_dim doesn't fit heads and position embedding.
     """
     patch: int = encoder.patch  # type: ignore[assignment]
-    patches, mask = (image_size // patch) ** 2, recipe["mask"]
+    patches, mask = (image_size // patch) ** 2, recipe_of(recipe, encoder).mask
     if not 0 < round(mask * patches) < patches:
-        raise InputError(f"recipe.mask: {mask} of {patches} patches leaves none hidden or none visible; change it")
+        raise InputError(
+            f"recipe.augmentation: {recipe['augmentation']} hides {round(mask * patches)} of {patches} patches, but "
+            "MAE needs hidden and visible ones; take masking, and smaller patches"
+        )
     width, heads = recipe["decoder_dim"], recipe["decoder_heads"]
     if width % heads or width % 4:
         raise InputError(f"recipe.decoder_dim: {width} is no multiple of 4 and of decoder_heads, {heads}; change it")

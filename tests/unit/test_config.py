@@ -216,7 +216,7 @@ def completed(config):
     return config["encoders"]["mine"]
 
 
-PRIVACY = {"privacy": {"epsilon": 8, "delta": 1e-3, "clip": 1.0}}
+PRIVACY = {"augmentation": "masking", "privacy": {"epsilon": 8, "delta": 1e-3, "clip": 1.0}}
 
 # what is asked for, what the line must hold
 TOGETHER = {
@@ -233,8 +233,8 @@ TOGETHER = {
         ["encoders.mine.recipe.emma: unknown key; did you mean ema?"],
     ),
     "an option out of bounds": (
-        {"framework": "mae", "architecture": "vit-tiny", "recipe": {"mask": 1}},
-        ["encoders.mine.recipe.mask: 1", "the maximum of 1"],
+        {"framework": "byol", "recipe": {"ema": 2}},
+        ["encoders.mine.recipe.ema: 2", "the maximum of 1"],
     ),
     "an option of another architecture": (
         {"architecture": "vit-tiny", "network": {"residual": True}},
@@ -325,7 +325,11 @@ SOUND = {
     "local views of the image's size": {"framework": "dino", "recipe": {"local_size": 32}},
     "a small image": {"dataset": {"image_size": 16}},
     "vgg19 from 32 pixels": {"architecture": "vgg19"},
-    "privacy of single images": {"framework": "mae", "architecture": "vit-tiny", "recipe": PRIVACY},
+    "privacy of single images": {
+        "framework": "mae",
+        "architecture": "vit-tiny",
+        "recipe": PRIVACY | {"augmentation": "masking"},
+    },
     "hidden patches on convolutions": {"recipe": {"augmentation": "masking"}},
 }
 
@@ -410,7 +414,7 @@ def test_measuring_of_an_encoder_goes_before_measuring_of_all(mine):
     ],
 )
 def test_transformers_are_measured_by_size_and_pooled_where_patches_are_hidden(mine, augmentation, measure, expected):
-    entry = completed(mine("mae", "vit-tiny", recipe={"augmentation": augmentation}, measure=measure))
+    entry = completed(mine("simclr", "vit-tiny", recipe={"augmentation": augmentation}, measure=measure))
     assert tuple(entry["measure"][key] for key in ("augmentation", "representation", "activation")) == expected
 
 

@@ -51,7 +51,8 @@ class Patches(nn.Module):
 
 def recipe_of(name, **changes):
     defaults = {key: rule["default"] for key, rule in FRAMEWORKS[name].options.items()}
-    return {"batch_size": N, "augmentation": "normal", **defaults, **SMALL[name], **changes}
+    views = "masking" if FRAMEWORKS[name].tokens else "normal"
+    return {"batch_size": N, "augmentation": views, **defaults, **SMALL[name], **changes}
 
 
 def build(name, *, seed=0, encoder=None, image_size=SIZE, **changes):
@@ -169,7 +170,7 @@ def test_defaults_are_the_published_ones():
             **{"teacher_temperature": 0.04, "student_temperature": 0.1, "local_crops": 8, "local_size": 96},
         },
         "mae": {
-            **{"mask": 0.75, "decoder_dim": 192, "decoder_depth": 4, "decoder_heads": 3},
+            **{"decoder_dim": 192, "decoder_depth": 4, "decoder_heads": 3},
             "normalise_pixels": False,
         },
         "lejepa": {
@@ -198,8 +199,8 @@ def test_views_are_of_the_recipe():
         assert one.recipe.jitter == two.recipe.jitter == RECIPES["normal"].jitter
         (only,) = build(name, local_crops=0, local_size=1000).groups
         assert only == one
-    (group,) = build("mae", augmentation="mild", mask=0.5).groups
-    assert (group.count, group.recipe.mask, group.recipe.patch, group.recipe.jitter) == (1, 0.5, 8, 0.8)
+    (group,) = build("mae").groups
+    assert (group.count, group.recipe.mask, group.recipe.patch, group.recipe.crop) == (1, 0.75, 8, False)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +211,7 @@ def test_views_are_of_the_recipe():
         ("dino", {"local_size": 96}, "recipe.local_size: 96 pixels, but an image has 32"),
         ("lejepa", {"local_size": 8}, "recipe.local_size: 8 pixels are too few"),
         ("dino", {"local_size": 12, "encoder": Patches()}, "no multiple of the encoder's patch, 8"),
-        ("mae", {"mask": 0.01}, "recipe.mask: 0.01 of 16 patches"),
-        ("mae", {"mask": 0.99}, "recipe.mask: 0.99 of 16 patches"),
+        ("mae", {"augmentation": "mild"}, "recipe.augmentation: mild hides 0 of 16 patches"),
         ("mae", {"decoder_dim": 16, "decoder_heads": 3}, "recipe.decoder_dim: 16"),
         ("mae", {"decoder_dim": 6, "decoder_heads": 3}, "recipe.decoder_dim: 6"),
     ],

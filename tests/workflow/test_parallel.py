@@ -12,10 +12,10 @@ from memloc import checkpoint
 SCRIPT = Path(__file__).resolve().parent.parent / "parallel.py"
 
 
-def trained(folder, settings, data, *, devices):
+def trained(folder, settings, data, *, devices, role="f"):
     """History and weights of a training in so many processes."""
     folder.mkdir(exist_ok=True)
-    settings = {**settings, "hardware": {**settings["hardware"], "devices": devices}}
+    settings = {**settings, "role": role, "hardware": {**settings["hardware"], "devices": devices}}
     (folder / "settings.json").write_text(json.dumps(settings))
     for name, array in zip(("images", "labels"), data, strict=True):
         np.save(folder / f"{name}.npy", array)
@@ -24,7 +24,7 @@ def trained(folder, settings, data, *, devices):
     return json.loads((folder / "history.json").read_text()), checkpoint.load(folder / "weights.safetensors")[0]
 
 
-@pytest.mark.parametrize("framework", ["simclr", "vicreg", "barlow-twins", "byol"])
+@pytest.mark.parametrize("framework", ["simclr", "vicreg", "barlow-twins", "byol", "dino", "lejepa"])
 def test_two_processes_follow_the_curve_of_one(tmp_path, settings, toy, framework):
     """Same global batch, views, negatives and normalisation: what differs is the order of sums."""
     recipe = {"epochs": 3, "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 1e-4}
@@ -44,3 +44,18 @@ def test_two_processes_would_differ_without_shared_negatives(tmp_path, settings,
     whole, _ = trained(tmp_path / "16", settings("simclr", batch_size=16, **recipe), toy(48), devices=1)
     half, _ = trained(tmp_path / "8", settings("simclr", batch_size=8, **recipe), toy(48), devices=1)
     assert abs(whole[0]["loss"] - half[0]["loss"]) > 0.1
+
+
+def test_the_untrained_null_of_two_processes_is_that_of_one(tmp_path, settings, toy):
+    one, two = (
+        trained(tmp_path / str(devices), settings("simclr"), toy(48), devices=devices, role="untrained")[1]
+        for devices in (1, 2)
+    )
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, msg=name)
+
+
+def test_two_processes_train_in_mixed_precision(tmp_path, settings, toy):
+    made = settings("simclr", epochs=2, hardware={"precision": "bf16-mixed"})
+    history, weights = trained(tmp_path / "2", made, toy(48), devices=2)
+    assert len(history) == 2 and all(torch.isfinite(tensor).all() for tensor in weights.values())
