@@ -211,6 +211,11 @@ class _Viewer:
         return self.normalise(self.data(rows))
 
 
+def columns(settings: Mapping[str, Any]) -> list[str]:
+    """What the records of a training hold, in this order."""
+    return ["epoch", "loss", "learning_rate", *(["epsilon"] if settings["recipe"]["privacy"] else [])]
+
+
 def clear(folder: Path) -> None:
     """Remove what unfinished runs left, once an encoder is saved."""
     for path in folder.glob("resume-*.safetensors"):

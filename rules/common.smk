@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 
 from memloc import config as configuration
-from memloc.datasets import fetched, files
+from memloc.datasets import SOURCES, fetched, files
 from memloc.datasets import module_path as source_module
 from memloc.encoders import module_path as encoder_module
 from memloc.errors import InputError

@@ -15,6 +15,8 @@ rule get_dataset:
     resources:
         mem_mb=1000,
         runtime=240,
+    params:
+        files=lambda wildcards: {file.name: file.md5 for file in SOURCES[wildcards.source].files},
     message:
         "get {wildcards.source}"
     script:

@@ -31,7 +31,7 @@ def main(snakemake):
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
     trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
     io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)
-    io.save_rows(history, list(history[0]) if history else ["epoch", "loss", "learning_rate"], snakemake.output.history)
+    io.save_rows(history, train.columns(snakemake.params.settings), snakemake.output.history)
     train.clear(folder)
 
 
