@@ -125,9 +125,12 @@ def _against_schema(config: Config) -> Iterable[str]:
             choices = ", ".join(map(str, error.validator_value))
             yield f"config: {path}: {error.instance!r} is none of {choices}"
         elif error.validator == "type":
-            yield f"config: {path}: {error.instance!r} is not of type {error.validator_value}"
+            wanted = {"null": "object (a mapping) or null", "object": "object (a mapping)", "array": "array (a list)"}
+            kind = error.validator_value
+            what = " or ".join(wanted.get(k, k) for k in ([kind] if isinstance(kind, str) else kind))
+            yield f"config: {path}: {error.instance!r} is not of type {what}; see config.yaml"
         else:
-            yield f"config: {path}: {error.message}"
+            yield f"config: {path}: {error.message}; change it (config.yaml and docs/training.md say what it may be)"
 
 
 def _across_keys(config: Config) -> Iterable[str]:
@@ -180,7 +183,7 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
     try:
         layers_of(encoder)
     except InputError as error:
-        yield f"config: {error}"
+        yield f"config: {key}.{error}"
     if framework.tokens and not entry.tokens:
         able = ", ".join(known for known, other in ENCODERS.items() if other.tokens)
         yield f"config: {key}.architecture: {encoder['framework']} hides patches; take one of {able}"
@@ -204,6 +207,11 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
     if framework.labels and SOURCES[dataset["source"]].unlabeled:
         yield f"config: {key}.dataset: {encoder['dataset']} has no labels, which {encoder['framework']} learns from"
     patch = encoder["network"].get("patch", 1)
+    if framework.tokens and (size // patch) ** 2 < 2:
+        yield f"config: {key}.network.patch: {patch} pixels make one patch of an image of {size}; lower it"
+    width, heads = recipe.get("decoder_dim", 12), recipe.get("decoder_heads", 3)
+    if width % heads or width % 4:
+        yield f"config: {key}.recipe.decoder_dim: {width} is no multiple of 4 and of decoder_heads, {heads}; change one"
     local = recipe["local_size"] if recipe.get("local_crops") else patch
     for what, pixels in (("image_size", size), ("local_size", local)):
         if pixels % patch:
@@ -237,8 +245,8 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
             yield f"config: {key}.group_size: two groups of {size} don't fit into {room}; lower it"
     blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
     if len(blocks) < 3:
-        named = encoder["measure"]["layers"]
-        yield f"config: measure.layers: {named} takes in {len(blocks)} layers with parameters; name at least three"
+        few = f"takes in {len(blocks)} layers with parameters of {encoder['architecture']}, three are needed"
+        yield f"config: {key}: measure.layers: {encoder['measure']['layers']} {few}; name more or raise network.depth"
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"
@@ -313,8 +321,8 @@ def _dot(path: str, key: Any) -> str:
 def _meant(key: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"
+    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known) or 'none'}"
 
 
 def _none_of(value: str, known: Iterable[str]) -> str:
-    return f"{value!r} is none of {', '.join(known)}"
+    return f"{value!r} is none of {', '.join(known) or 'none, for there is none'}"

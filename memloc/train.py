@@ -128,7 +128,7 @@ def train(
             losses += loss.detach()
         mean = float(fabric.all_reduce(losses, reduce_op="mean")) / steps
         if not math.isfinite(mean):
-            raise _diverged(f"loss is {mean} in epoch {epoch + 1}", recipe["learning_rate"], kept.path)
+            raise _diverged(f"loss is {mean} in epoch {epoch + 1}", recipe, kept.path)
         history.append({"epoch": epoch + 1, "loss": mean, "learning_rate": rate})
         if account is not None:
             history[-1]["epsilon"] = account.spent((epoch + 1) * steps)
@@ -153,7 +153,7 @@ def train(
     with torch.no_grad():
         few = torch.arange(min(100, len(points)))
         if not torch.isfinite(result.eval()(shown.plain(few))).all():
-            raise _diverged("outputs are no longer finite", recipe["learning_rate"], kept.path)
+            raise _diverged("outputs are no longer finite", recipe, kept.path)
     if role == "untrained":
         one = Group(1, recipe_of(recipe, result), size)
         _calibrate(result, _Viewer(data, (one,), shown.normalise), seed)
@@ -222,9 +222,10 @@ def clear(folder: Path) -> None:
         path.unlink()
 
 
-def _diverged(what: str, rate: float, resume: Path) -> InputError:
+def _diverged(what: str, recipe: Mapping[str, Any], resume: Path) -> InputError:
     kept = f"the last good checkpoint is kept: {resume}" if resume.exists() else "nothing was saved"
-    return InputError(f"{what}: learning_rate {rate} is too high for this recipe; lower it ({kept})")
+    rate, decay = recipe["learning_rate"], recipe["weight_decay"]
+    return InputError(f"{what}: learning_rate {rate} (or weight_decay {decay}) is too high; lower it ({kept})")
 
 
 CALIBRATION_PASSES = 5

@@ -128,7 +128,7 @@ def _vit(options: Mapping[str, Any]) -> tuple[Layer, ...]:
     return tuple(out)
 
 
-_WIDTH = {"type": "number", "exclusiveMinimum": 0, "maximum": 8, "default": 1}
+_WIDTH = {"type": "number", "minimum": 1 / 32, "maximum": 8, "default": 1}
 _STEM = {"enum": ["cifar", "imagenet"], "default": "cifar"}
 _PATCH = {"type": "integer", "minimum": 1, "maximum": 1024, "default": 4}
 _DEPTH = {"type": "integer", "minimum": 1, "maximum": 100, "default": 12}

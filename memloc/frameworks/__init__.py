@@ -90,8 +90,8 @@ FRAMEWORKS: dict[str, Framework] = {
         "DINO (Caron et al., 2021)",
         {
             "hidden": count(2048, **_WIDTH),
-            "bottleneck": count(256, **_WIDTH),
-            "outputs": count(65536, maximum=2**20),
+            "bottleneck": count(256, minimum=2, **_WIDTH),
+            "outputs": count(65536, minimum=2, maximum=2**20),
             "ema": number(0.996, **_SHARE),
             "teacher_temperature": number(0.04, **_TEMPERATURE),
             "student_temperature": number(0.1, **_TEMPERATURE),
