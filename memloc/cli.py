@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,21 +165,30 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--draws", type=int, default=10, metavar="N", help="augmented views of each image (default: 10)")
     how.add_argument(
         "--augmentation",
-        choices=["mild", "weak", "normal", "strong"],
+        choices=["mild", "weak", "normal", "strong", "independent", "masking"],
         help="recipe of the views (default: that of the training where it is known, else normal)",
     )
     for option, choices, text in (
         ("others", ["mean", "median"], "UnitMem against the mean or median of the other images"),
-        ("activation", ["as-is", "abs", "relu"], "what is done to a unit's activation before averaging"),
         ("hook", ["paper", "before", "after"], "read layers before or after normalisation and activation; paper: "
          "LayerMem before, UnitMem after"),
         ("dead", ["zero", "nan"], "UnitMem of a unit that no image excites"),
         ("pairs", ["aug-aug", "image-aug"], "align views with one another, or the image with its views"),
         ("distance", ["l2", "l1", "cosine", "angular"], "between representations of unit length"),
-        ("representation", ["flattened", "pooled"], "a layer's whole output or its mean over positions"),
         ("normalisation", ["ratio", "range", "none"], "of SSLMem"),
     ):  # fmt: skip
         how.add_argument(f"--{option}", choices=choices, default=choices[0], help=f"{text} (default: {choices[0]})")
+    how.add_argument(
+        "--activation",
+        choices=["as-is", "abs", "relu"],
+        help="what is done to a unit's activation before averaging (default: as-is, abs of a ViT that memloc trained)",
+    )
+    how.add_argument(
+        "--representation",
+        choices=["flattened", "pooled"],
+        help="a layer's whole output or its mean over positions (default: flattened; pooled where patches are left "
+        "out)",
+    )
     how.add_argument(
         "--replicates", type=int, default=32, metavar="N", help="random cuts behind UnitMem's intervals (default: 32)"
     )
@@ -236,14 +245,22 @@ def _score(options: argparse.Namespace) -> int:
         raise InputError(f"out: {options.out} is a file; name a folder")
     device = device_of(options.device)
     inputs = {"size": options.size, "mean": options.mean, "std": options.std}
-    protocol = Protocol(options.draws, options.pairs, options.distance, options.representation, options.activation)
+    protocol = Protocol(options.draws, options.pairs, options.distance)
     log = logging.getLogger("memloc")
     log.info("opens %s", options.encoder)
     encoder = open_encoder(options.encoder, **inputs)
     against = None if options.against is None else open_encoder(options.against, **inputs)
+    augmentation = options.augmentation or encoder.augmentation or "normal"
+    # A ViT of memloc is scored as the workflow measures it, see config.complete.
+    skips = getattr(encoder.module, "skips_hidden", False)
+    protocol = replace(
+        protocol,
+        activation=options.activation or ("abs" if skips else "as-is"),
+        representation=options.representation or ("pooled" if skips and augmentation == "masking" else "flattened"),
+    )
     settings = Settings(
         protocol=protocol,
-        augmentation=options.augmentation or encoder.augmentation or "normal",
+        augmentation=augmentation,
         normalisation=options.normalisation,
         others=options.others,
         dead=options.dead,

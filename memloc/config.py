@@ -246,7 +246,8 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
     if len(blocks) < 3:
         few = f"takes in {len(blocks)} layers with parameters of {encoder['architecture']}, three are needed"
-        yield f"config: {key}: measure.layers: {encoder['measure']['layers']} {few}; name more or raise network.depth"
+        named = encoder["measure"]["layers"]
+        yield f"config: {key}: measure.layers: {named} {few}; name at least three or raise network.depth"
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"

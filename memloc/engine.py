@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
     """
     # The reductions that gradients flow through; their successor has no public name yet.
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices, nodes = hardware["devices"], hardware["nodes"]
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"hardware.devices: {devices}, but this machine has {torch.cuda.device_count()}; lower it")

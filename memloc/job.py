@@ -36,6 +36,7 @@ def start(snakemake: Any) -> None:
     file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
+    log.propagate = False  # Some libraries have the root logger repeat every line.
     sys.excepthook = _excepthook
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     keep_memory()

@@ -113,7 +113,7 @@ def measured(
     # An encoder that leaves hidden patches out can't take them beside whole images: those go through on their own.
     apart = bool(recipe.mask) and getattr(encoder, "skips_hidden", False)
     if apart and alignment and (protocol.pairs, protocol.representation) != ("aug-aug", "pooled"):
-        raise InputError("measure: where patches are hidden, take pairs aug-aug and representation pooled")
+        raise InputError("representation: where patches are left out, only pooled ones compare, and pairs aug-aug")
     reader = Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain and not apart)
     whole = Reader(layers, protocol, alignment=False, activations=activations, plain=True, draws=0)
     kind = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), torch.float32)

@@ -61,10 +61,10 @@ def main() -> None:
         all_flop = flop * images * epochs * trainings
         total += all_flop
         print(
-            f"{name:28}{flop / 1e9:16.2f}{images:9,}{epochs:8,}{trainings:11}{all_flop / 1e15:10,.2f}"
-            f"{all_flop / asked.tflops / 1e12 / 3600:9,.1f}"
+            f"{name:28}{flop / 1e9:16.2f}{images:9,}{epochs:8,}{trainings:11}{all_flop / 1e15:10,.3g}"
+            f"{all_flop / asked.tflops / 1e12 / 3600:9,.3g}"
         )
-    print(f"{'all':28}{'':44}{total / 1e15:10,.2f}{total / asked.tflops / 1e12 / 3600:9,.1f}")
+    print(f"{'all':28}{'':44}{total / 1e15:10,.6g}{total / asked.tflops / 1e12 / 3600:9,.3g}")
 
 
 if __name__ == "__main__":

@@ -72,8 +72,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Memorization by unit",
         paper="Figure 1",
         caption=(
-            "Left: distribution over units of UnitMem on candidates, layer by layer. Middle: its mean on candidates "
-            "(in training), on as many external images (never seen) and in the untrained encoder. Right: excess "
+            "Left: distribution over units of UnitMem on candidates, in every layer that has units. Middle: its mean "
+            "on candidates (in training), on as many external images (never seen) and in the untrained encoder. Right: excess "
             "UnitMem, candidates minus the mean of independent and external images, none of which f was trained on. "
             "Bands: 95 % intervals over points nested in seeds."
         ),
@@ -90,7 +90,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         paper="Figures 2 and 3",
         caption=(
             "Top: UnitMem against ClassMem of every unit, first and last layer; above the diagonal a unit answers "
-            "to a single image more than to a class. The largest of 200 images against the largest of six class "
+            "to a single image more than to a class. The largest of many images against the largest of few class "
             "means: most units lie above it by sampling alone. Bottom: means by layer with 95 % intervals. Dashed, "
             "the nulls: the encoder before training, and ClassMem after the labels are shuffled."
         ),

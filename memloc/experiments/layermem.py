@@ -114,9 +114,9 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             plotting.legend(axis)
         plotting.bars(c, rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
         a.set(title=f"a  {encoder}: as published", ylabel="LayerMem")
-        b.set(title="b  without the offset", ylabel="LayerMem")
-        c.set(title="c  increment of crossed LayerMem", ylabel="increment")
-        d.set(title="d  most and least memorized", ylabel="mean SSLMem")
+        b.set(title=f"b  {encoder}: without the offset", ylabel="LayerMem")
+        c.set(title=f"c  {encoder}: increment of crossed LayerMem", ylabel="increment")
+        d.set(title=f"d  {encoder}: most and least memorized", ylabel="mean SSLMem")
         for axis in (a, b, c, d):
             axis.set_xlabel("layer")
             plotting.zero(axis)

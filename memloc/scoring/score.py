@@ -150,7 +150,7 @@ def plan(
         outside = (images, groups["external"], "images")
     elif external is not None:
         outside = (external, np.arange(len(external)), "external")
-    counts = _look(encoder, layers, images, candidate, settings)
+    counts = _look(encoder, layers, images, candidate, settings, needed=against is None)
     size = len(candidate) if outside is None else min(len(candidate), len(outside[1]))
     units = sum(counts)
     if not units:
@@ -343,9 +343,19 @@ def _layers(encoder: OpenEncoder, images: Images, patterns: Sequence[str], setti
 
 
 def _look(
-    encoder: OpenEncoder, layers: tuple[Layer, ...], images: Images, rows: Rows, settings: Settings
+    encoder: OpenEncoder,
+    layers: tuple[Layer, ...],
+    images: Images,
+    rows: Rows,
+    settings: Settings,
+    *,
+    needed: bool,
 ) -> tuple[int, ...]:
-    """Number of units of each layer, from a first look at a few images that tells of bad news early."""
+    """Number of units of each layer, from a first look at a few images that tells of bad news early.
+
+    Args:
+        needed: whether UnitMem is all there is to score.
+    """
     pixels, points = images.read(rows[:4])
     if not len(points):
         pixels, points = np.zeros((1, 3, encoder.size, encoder.size), dtype=np.uint8), np.zeros(1, dtype=np.int64)
@@ -368,7 +378,7 @@ def _look(
     signed = [name for name, part in share.items() if part > 0]
     if signed and settings.protocol.activation == "as-is":
         way_out = "add --activation abs (or relu) to score them"
-        if min(share.values()) >= 0.5:
+        if needed and min(share.values()) >= 0.5:
             raise InputError(
                 f"activation: as-is, but most units of every layer go below 0, which have no UnitMem: {way_out}"
             )
