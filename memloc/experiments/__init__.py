@@ -73,9 +73,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         paper="Figure 1",
         caption=(
             "Left: distribution over units of UnitMem on candidates, in every layer that has units. Middle: its mean "
-            "on candidates (in training), on as many external images (never seen) and in the untrained encoder. Right: excess "
-            "UnitMem, candidates minus the mean of independent and external images, none of which f was trained on. "
-            "Bands: 95 % intervals over points nested in seeds."
+            "on candidates (in training), on as many external images (never seen) and in the untrained encoder. Right: "
+            "excess UnitMem, candidates minus the mean of independent and external images, none of which f "
+            "was trained on. Bands: 95 % intervals over points nested in seeds."
         ),
         inputs={
             "units": UNITS,

@@ -386,7 +386,7 @@ def test_a_transformer_leaves_hidden_patches_out(vit, images, normalise, run, re
 @pytest.mark.parametrize("changes", [{"representation": "flattened"}, {"pairs": "image-aug"}], ids=["flat", "image"])
 def test_views_of_other_patches_are_not_compared_position_by_position(vit, images, run, normalise, changes):
     protocol = Protocol(**{"draws": 4, "representation": "pooled", **changes})
-    with pytest.raises(InputError, match=r"^measure: .*pairs aug-aug and representation pooled$") as caught:
+    with pytest.raises(InputError, match=r"^representation: .*only pooled ones compare, and pairs aug-aug$") as caught:
         run(vit(), images, layers=VIT_LAYERS, recipe=MASKING, protocol=protocol)
     assert "\n" not in str(caught.value)
     # Activations alone have nothing to compare.
