@@ -65,6 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         reason = (str(error).splitlines() or [""])[0]
         return _fail(f"{type(error).__name__}: {reason} (the encoder's or memloc's; --traceback shows where)")
+    finally:
+        # What a broken terminal didn't take would fail again, and with it the command, when Python ends.
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _fail(message: str) -> int:

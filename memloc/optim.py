@@ -24,9 +24,7 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Mapping[str, Any]], torch.
     "adamw": lambda groups, recipe: torch.optim.AdamW(
         groups, lr=recipe["learning_rate"], betas=(0.9, recipe["beta2"]), fused=True
     ),
-    "sgd": lambda groups, recipe: torch.optim.SGD(
-        groups, lr=recipe["learning_rate"], momentum=recipe["momentum"], fused=True
-    ),
+    "sgd": lambda groups, recipe: torch.optim.SGD(groups, lr=recipe["learning_rate"], momentum=recipe["momentum"]),
     "lars": _lars,
 }
 

@@ -27,7 +27,7 @@ def unpacked(archive: Path, md5: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="memloc-") as folder:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
+                tar.extractall(folder, members=_inside(tar, Path(folder)))
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise InputError(
                 f"{archive}: can't be unpacked into {tempfile.gettempdir()} ({' '.join(str(error).split())}); "
@@ -37,6 +37,17 @@ def unpacked(archive: Path, md5: str) -> Iterator[Path]:
             yield Path(folder)
         except InputError as error:  # The temporary folder says nothing to a user.
             raise InputError(str(error).replace(folder, str(archive))) from error
+
+
+def _inside(tar: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo]:
+    """Members that are plain files and folders below ``folder``. Python's own filter came with 3.11.4 only."""
+    for member in tar:
+        if not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+        if member.name.startswith(("/", "\\")) or not (folder / member.name).resolve().is_relative_to(folder.resolve()):
+            raise tarfile.TarError(f"{member.name} would land outside")
+        member.mode = 0o755 if member.isdir() else 0o644
+        yield member
 
 
 def verify(folder: Path, sums: Iterable[tuple[str, str] | list[str]]) -> None:
