@@ -16,6 +16,7 @@ from memloc.encoders import Layer
 from memloc.errors import InputError
 
 Reader = Callable[[Tensor], None]
+INPUT = "@input"
 
 _FULLY_CONNECTED = (nn.Linear,)
 _CONVOLUTION = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -32,7 +33,8 @@ def reading(encoder: nn.Module, readers: Mapping[str, Sequence[Reader]]) -> Iter
     gradients for as long as the block lasts: measuring never moves batch-norm statistics.
 
     Args:
-        readers: by the name of a module; ``name#2`` is its second call in one forward pass.
+        readers: by the name of a module, the empty one for the encoder itself; ``name#2`` is its second call in one
+            forward pass, ``name@input`` what it is given, not what it puts out.
 
     Raises:
         InputError: the encoder has no module of a name.
@@ -41,21 +43,22 @@ def reading(encoder: nn.Module, readers: Mapping[str, Sequence[Reader]]) -> Iter
     calls: Counter[str] = Counter()
     wanted: dict[str, dict[int, list[Reader]]] = {}
     for text, mine in readers.items():
-        name, _, call = text.partition("#")
+        place, _, call = text.partition("#")
+        name = place.removesuffix(INPUT)
         if name not in known:
             raise InputError(f"layer {name!r}: the encoder has no such module; it has {', '.join(filter(None, known))}")
-        wanted.setdefault(name, {}).setdefault(int(call or 1), []).extend(mine)
+        wanted.setdefault(place, {}).setdefault(int(call or 1), []).extend(mine)
 
-    def hook_of(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def hook_of(place: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            calls[name] += 1
-            for read in wanted[name].get(calls[name], ()):
-                read(_tensor(output, name))
+            calls[place] += 1
+            for read in wanted[place].get(calls[place], ()):
+                read(_tensor(inputs if place.endswith(INPUT) else output, place))
 
         return hook
 
     handles = [encoder.register_forward_pre_hook(lambda module, inputs: calls.clear())]
-    handles += [known[name].register_forward_hook(hook_of(name)) for name in wanted]
+    handles += [known[place.removesuffix(INPUT)].register_forward_hook(hook_of(place)) for place in wanted]
     modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:

@@ -16,6 +16,8 @@ COLUMNS = [
     "paper",
     "statement",
     "subject",
+    "paper_effect",
+    "paper_scale",
     "effect",
     "low",
     "high",
@@ -29,10 +31,19 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement whose effect is positive where it holds, written down before any result."""
+    """A statement whose effect is positive where it holds, written down before any result.
+
+    Attributes:
+        paper: where the paper makes it.
+        statement: what is claimed, and what the effect is.
+        value: the paper's effect, in the same unit; None where it gives none.
+        scale: what the paper measured it on.
+    """
 
     paper: str
     statement: str
+    value: float | None = None
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,8 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
                 "paper": claim.paper,
                 "statement": claim.statement,
                 "subject": finding.subject,
+                "paper_effect": np.nan if claim.value is None else claim.value,
+                "paper_scale": claim.scale,
                 "effect": float(finding.estimate.value),
                 "low": low,
                 "high": high,

@@ -38,11 +38,20 @@ def complete(config: dict[str, Any]) -> None:
     for part in ("datasets", "encoders"):
         config[part] = {name: value for name, value in config[part].items() if value is not None}
     rules = schema()["$defs"]["encoder"]["properties"]
-    for encoder in config["encoders"].values():
+    encoders = config["encoders"]
+    for name, encoder in encoders.items():
+        owner = encoders.get(encoder.get("weights"), {})
+        if "weights" in owner or "framework" not in (owner or encoder):
+            continue  # Told by ``check``.
+        if owner:
+            views = copy.deepcopy(owner.get("measure", {})) | encoder.get("measure", {})
+            encoders[name] = encoder = copy.deepcopy(owner) | encoder | {"measure": views}
         entry, framework = ENCODERS[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
         encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
         encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
         encoder["hardware"] = _defaults(rules["hardware"]["properties"]) | encoder.get("hardware", {})
+        for key in ("split_seed", "initialisation"):
+            encoder.setdefault(key, rules[key]["default"])
         views = {"augmentation": encoder["recipe"]["augmentation"]} | encoder.get("measure", {})
         if entry.tokens:
             # Units after GELU go below 0, where UnitMem's ratio has no meaning; and where patches are hidden, the
@@ -58,7 +67,16 @@ def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def layers_of(encoder: Config) -> tuple[Layer, ...]:
     """The layers of an encoder, complete, that are measured."""
-    return choose_layers(encoder["architecture"], encoder["network"], encoder["measure"]["layers"])
+    measure, framework = encoder["measure"], FRAMEWORKS[encoder["framework"]]
+    chosen = choose_layers(
+        encoder["architecture"], encoder["network"], measure["layers"], sublayers=measure["sublayers"]
+    )
+    return tuple(layer for layer in chosen if framework.head or layer.kind != "head")
+
+
+def head_measured(encoder: Config) -> bool:
+    """Whether an encoder's layers include its framework's head."""
+    return any(layer.kind == "head" for layer in layers_of(encoder))
 
 
 def schema() -> dict[str, Any]:
@@ -151,7 +169,13 @@ def _across_keys(config: Config) -> Iterable[str]:
             place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
             yield f"config: {place}: {'no such folder' if file == '.' else file + ' is missing'}; {source.hint}"
     for name, encoder in encoders.items():
-        yield from _trains(f"encoders.{name}", name, encoder, config)
+        if "recipe" in encoder:
+            yield from _trains(f"encoders.{name}", name, encoder, config)
+            yield from _shares(f"encoders.{name}", encoder, encoders)
+        else:
+            trained = [other for other, entry in encoders.items() if "weights" not in entry]
+            yield f"config: encoders.{name}.weights: {_none_of(encoder['weights'], trained)}"
+            return
     if not active(config):
         yield "config: experiments: none is active; leave at least one that isn't null"
     for name, experiment in active(config).items():
@@ -234,6 +258,14 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
         yield f"config: {key}.recipe.warmup_epochs: {warmup} is more than the {epochs} epochs; lower it"
     if recipe["optimizer"] == "lars" and not recipe["weight_decay"]:
         yield f"config: {key}.recipe.weight_decay: 0, but lars adapts its steps only where weights decay; raise it"
+
+
+def _shares(key: str, encoder: Config, encoders: Config) -> Iterable[str]:
+    """What an encoder with another's weights may ask for."""
+    if "weights" in encoder:
+        there = encoders[encoder["weights"]]["seeds"]
+        if not set(encoder["seeds"]) <= set(there):
+            yield f"config: {key}.seeds: {encoder['seeds']} aren't all trained; {encoder['weights']} has {there}"
 
 
 def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iterable[str]:

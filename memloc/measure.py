@@ -493,13 +493,17 @@ def measure(
     )
 
 
-def pack(measures: Measures, layers: Sequence[Layer], **about: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def pack(
+    measures: Measures, layers: Sequence[Layer], encoder: nn.Module, **about: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
     """The arrays of one measures file: ``about`` each image, by layer name what was measured."""
     arrays: dict[str, NDArray[Any]] = {
         **about,
         "layers": np.array([layer.name for layer in layers]),
         # A layer with parameters of its own, or a sum or a pool between layers.
         "own": np.array([bool(layer.modules) for layer in layers]),
+        "kinds": np.array([layer.kind for layer in layers]),
+        "parameters": np.array([parameters_of(encoder, layer) for layer in layers]),
         "alignment": measures.alignment,
         "features": measures.features,
     }
@@ -507,3 +511,8 @@ def pack(measures: Measures, layers: Sequence[Layer], **about: NDArray[Any]) -> 
         arrays[f"views/{name}"] = measures.views[name]
         arrays[f"plain/{name}"] = measures.plain[name]
     return arrays
+
+
+def parameters_of(encoder: nn.Module, layer: Layer) -> int:
+    """Number of parameters of all that belongs to a layer."""
+    return sum(p.numel() for name in layer.parts for p in encoder.get_submodule(name).parameters())

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memloc import checkpoint, encoders
+from memloc import checkpoint, encoders, frameworks
 from memloc.errors import InputError
+from memloc.frameworks.learner import Learner
 from memloc.io import load_json
 
 
@@ -66,6 +67,27 @@ def of_job(snakemake: Any, *, role: str = "f") -> tuple[nn.Module, Normalise]:
         role=role,
     )
     return encoder, Normalise(description)
+
+
+def learner_of_job(encoder: nn.Module, snakemake: Any) -> Learner:
+    """What a job's encoder was trained as, heads and decoder with the weights they ended with, in eval mode."""
+    description, params, path = load_json(snakemake.input.description), snakemake.params, snakemake.input.additions
+    classes, size = len(description["classes"]), description["image_size"]
+    learner = frameworks.build(params.framework, encoder, classes=classes, recipe=params.recipe, image_size=size)
+    tensors, _ = checkpoint.load(path)
+    expected = {name: tensor.shape for name, tensor in learner.additions().items()}
+    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise InputError(f"{path}: belongs to another training; delete it to train this encoder anew")
+    learner.add(tensors)
+    return learner.eval()
+
+
+def add_head(encoder: nn.Module, snakemake: Any) -> None:
+    """Let every output of a job's encoder pass through its framework's head, which is measured as module HEAD."""
+    head = learner_of_job(encoder, snakemake).result_head()
+    encoder.add_module(encoders.HEAD, head)
+    # It must be called, and its output is nobody's.
+    encoder.register_forward_hook(lambda module, inputs, output: (head(output), None)[1])
 
 
 def device(name: str) -> str:

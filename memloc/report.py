@@ -68,6 +68,8 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
         {
             **{str(key): value for key, value in row.items()},
             "effect": number(row["effect"]),
+            "paper_effect": "" if pd.isna(row["paper_effect"]) else number(row["paper_effect"]),
+            "paper_scale": "" if pd.isna(row["paper_scale"]) else row["paper_scale"],
             "interval": f"{number(row['low'])} to {number(row['high'])}",
         }
         for row in claims.to_dict("records")

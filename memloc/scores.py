@@ -42,6 +42,8 @@ def point_scores(f: Arrays, g: Arrays, *, normalisation: str) -> pd.DataFrame:
             "label": np.repeat(f["labels"], layers),
             "layer": np.tile(f["layers"], n),
             "own": np.tile(f["own"], n),
+            "kind": np.tile(f["kinds"], n),
+            "parameters": np.tile(f["parameters"], n),
             "alignment_f": a_f.mean(axis=2).ravel(),
             "alignment_g": a_g.mean(axis=2).ravel(),
             "sslmem": alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=normalisation).ravel(),

@@ -30,8 +30,9 @@ HELD = 2 << 30
 
 
 def build(settings: Mapping[str, Any], *, image_size: int, seed: int, role: str) -> nn.Module:
-    """An encoder with its initial weights. f and g start from different ones; ``untrained`` is f's start."""
-    torch.manual_seed(stream("init", seed, "f" if role == "untrained" else role))
+    """An encoder with its initial weights. ``untrained`` is f's start, and g's too where initialisation is shared."""
+    alone = role == "g" and settings["initialisation"] == "own"
+    torch.manual_seed(stream("init", seed, "g" if alone else "f"))
     return encoders.build(settings["architecture"], settings["network"], image_size=image_size)
 
 
@@ -48,7 +49,7 @@ def train(
     code: str = "",
     device: str = "cpu",
     save_every: float = 10.0,
-) -> tuple[nn.Module, list[dict[str, float]]]:
+) -> tuple[Learner, list[dict[str, float]]]:
     """Train an encoder on some points of images [n, c, h, w] uint8 with labels [n].
 
     Everything random is drawn from a stream named after the seed, the role and the epoch, so a run that goes on
@@ -64,8 +65,8 @@ def train(
         save_every: seconds between checkpoints, at least.
 
     Returns:
-        The encoder in eval mode and one record an epoch: epoch, loss, learning_rate and, where training is private,
-        the epsilon spent so far. Of several processes only the first returns; the others end.
+        The learner, its ``result()`` in eval mode, and one record an epoch: epoch, loss, learning_rate and, where
+        training is private, the epsilon spent so far. Of several processes only the first returns; the others end.
 
     Raises:
         InputError: the loss is no longer finite, or the kept run is damaged or not one of memloc's.
@@ -157,7 +158,8 @@ def train(
     if role == "untrained":
         one = Group(1, recipe_of(recipe, result), size)
         _calibrate(result, _Viewer(data, (one,), shown.normalise), seed)
-    return result.eval(), history
+    learner.eval()
+    return learner, history
 
 
 def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> Iterator[Tensor]:

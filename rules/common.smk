@@ -66,6 +66,23 @@ def dataset_of(wildcards):
     return config["encoders"][wildcards.encoder]["dataset"]
 
 
+def split_of(wildcards):
+    """The groups of points of a rule's encoder and seed."""
+    settings = config["encoders"][wildcards.encoder]
+    seed = wildcards.seed if settings["split_seed"] is None else settings["split_seed"]
+    return RESULTS / f"splits/{settings['dataset']}/seed{seed}/indices.npz"
+
+
+def trained(role=None, file="weights.safetensors"):
+    """A function to a file of the training behind a rule's encoder, its own or another's."""
+
+    def path(wildcards):
+        owner = config["encoders"][wildcards.encoder].get("weights", wildcards.encoder)
+        return RESULTS / f"encoders/{owner}/{role or wildcards.role}/seed{wildcards.seed}/{file}"
+
+    return path
+
+
 def encoder_setting(*keys):
     """A function that looks a setting of a rule's encoder up."""
 
@@ -81,7 +98,7 @@ def encoder_setting(*keys):
 def training_settings(wildcards):
     """An encoder's entry as far as it changes the training: adding a seed, or measuring otherwise, re-trains nothing."""
     settings = config["encoders"][wildcards.encoder]
-    return {key: value for key, value in settings.items() if key not in ("seeds", "dataset", "measure")}
+    return {key: value for key, value in settings.items() if key not in ("seeds", "split_seed", "dataset", "measure")}
 
 
 def encoder_code(script):
@@ -104,21 +121,26 @@ def layers_of(wildcards):
     return configuration.layers_of(config["encoders"][wildcards.encoder])
 
 
+def additions_measured(wildcards):
+    """The framework's head, where it is measured."""
+    headed = configuration.head_measured(config["encoders"][wildcards.encoder])
+    return trained(file="additions.safetensors")(wildcards) if headed else []
+
+
 def modules_of(wildcards):
     """By layer of a rule's encoder, the modules that make its units."""
     return {layer.name: list(layer.modules) for layer in layers_of(wildcards) if layer.modules}
 
 
-def tuned_modules_of(wildcards):
-    """By layer of a rule's encoder, the modules that are fine-tuned with it: those that make its output too."""
-    layers = [layer for layer in layers_of(wildcards) if layer.modules]
-    return {layer.name: list(dict.fromkeys((*layer.modules, layer.representation))) for layer in layers}
+def parts_of(wildcards):
+    """By layer of a rule's encoder, all that belongs to it."""
+    return {layer.name: list(layer.parts) for layer in layers_of(wildcards) if layer.parts}
 
 
 def protocol_of(wildcards):
     """How a rule's encoder is measured."""
     settings = config["encoders"][wildcards.encoder]["measure"]
-    return {key: value for key, value in settings.items() if key not in ("layers", "augmentation")}
+    return {key: value for key, value in settings.items() if key not in ("layers", "sublayers", "augmentation")}
 
 
 def option(key):
@@ -198,11 +220,12 @@ def one_of(kind):
 def trained_encoders():
     """Recipes of the encoders that the active experiments use."""
     used = {encoder for value in configuration.active(config).values() for encoder in value["encoders"]}
+    owners = {config["encoders"][name].get("weights", name): config["encoders"][name] for name in sorted(used)}
     return [
         RESULTS / f"encoders/{name}/f/seed{seed}/recipe.json"
-        for name, encoder in config["encoders"].items()
-        if name in used
-        for seed in encoder["seeds"]
+        for name in config["encoders"]
+        if name in owners
+        for seed in owners[name]["seeds"]
     ]
 
 

@@ -4,9 +4,9 @@
 rule prune_units:
     """Zero units by UnitMem and fit a new probe (paper, Table 6)."""
     input:
-        weights=RESULTS / "encoders/{encoder}/f/seed{seed}/weights.safetensors",
+        weights=trained("f"),
         units=RESULTS / "scores/{encoder}/f/seed{seed}/units.parquet",
-        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+        split=split_of,
         description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
         tasks=lambda wildcards: [RESULTS / f"data/{task}/dataset.json" for task in option("tasks")(wildcards)],
     output:
@@ -43,9 +43,9 @@ rule prune_units:
 rule finetune_layers:
     """Fine-tune layers of highest increment, or the last ones, on a new task (paper, Table 5)."""
     input:
-        weights=RESULTS / "encoders/{encoder}/f/seed{seed}/weights.safetensors",
+        weights=trained("f"),
         points=RESULTS / "scores/{encoder}/seed{seed}/points.parquet",
-        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+        split=split_of,
         description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
         task=lambda wildcards: RESULTS / f"data/{option('task')(wildcards)}/dataset.json",
     output:
@@ -65,7 +65,7 @@ rule finetune_layers:
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
-        modules=tuned_modules_of,
+        modules=parts_of,
         dataset=dataset_of,
         task=option("task"),
         images=option("images"),

@@ -7,8 +7,9 @@ rule measure:
         images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
         labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
         description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
-        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
-        weights=rules.train_encoder.output.weights,
+        split=split_of,
+        weights=trained(),
+        additions=additions_measured,
     output:
         measures=RESULTS / "measures/{encoder}/{role}/seed{seed}.npz",
     log:
@@ -24,6 +25,8 @@ rule measure:
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
+        framework=encoder_setting("framework"),
+        recipe=encoder_setting("recipe"),
         augmentation=encoder_setting("measure", "augmentation"),
         protocol=protocol_of,
         layers=lambda wildcards: [asdict(layer) for layer in layers_of(wildcards)],

@@ -7,9 +7,10 @@ rule train_encoder:
         images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
         labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
         description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
-        split=lambda wildcards: RESULTS / f"splits/{dataset_of(wildcards)}/seed{wildcards.seed}/indices.npz",
+        split=split_of,
     output:
         weights=RESULTS / "encoders/{encoder}/{role}/seed{seed}/weights.safetensors",
+        additions=RESULTS / "encoders/{encoder}/{role}/seed{seed}/additions.safetensors",
         recipe=RESULTS / "encoders/{encoder}/{role}/seed{seed}/recipe.json",
         history=RESULTS / "encoders/{encoder}/{role}/seed{seed}/training.csv",
     log:
@@ -38,6 +39,7 @@ rule encoders:
         [
             RESULTS / f"encoders/{name}/{role}/seed{seed}/weights.safetensors"
             for name, encoder in config["encoders"].items()
+            if "weights" not in encoder
             for role in ("f", "g")
             for seed in encoder["seeds"]
         ],

@@ -15,6 +15,8 @@ def main(snakemake):
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
     layers = [Layer(**layer) for layer in params.layers]
     encoder, normalise = network.of_job(snakemake, role=snakemake.wildcards.role)
+    if snakemake.input.additions:
+        network.add_head(encoder, snakemake)
     measures = measure.measure(
         encoder,
         part.images[points],
@@ -27,7 +29,7 @@ def main(snakemake):
         device=network.device(params.device),
     )
     about = {"points": points, "groups": groups, "labels": part.labels[points]}
-    io.save_arrays(measure.pack(measures, layers, **about), snakemake.output.measures)
+    io.save_arrays(measure.pack(measures, layers, encoder, **about), snakemake.output.measures)
 
 
 if "snakemake" in globals():

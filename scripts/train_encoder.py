@@ -17,7 +17,7 @@ def main(snakemake):
     about = {"settings": snakemake.params.settings, "seed": seed, "role": role}
     # What the encoder wants to see, so that its file is enough to use it anywhere.
     wanted = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
-    encoder, history = train.train(
+    learner, history = train.train(
         part.images,
         part.labels,
         points,
@@ -27,7 +27,8 @@ def main(snakemake):
         device=network.device(snakemake.params.device),
         **about,
     )
-    checkpoint.save(encoder.state_dict(), {**about, "input": wanted}, snakemake.output.weights)
+    checkpoint.save(learner.result().state_dict(), {**about, "input": wanted}, snakemake.output.weights)
+    checkpoint.save(learner.additions(), about, snakemake.output.additions)
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
     trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
     io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)

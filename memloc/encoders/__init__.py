@@ -28,9 +28,10 @@ class Layer:
         units: module whose output channels are the units of UnitMem (after the activation); None for none.
         depth: position along the forward pass, from 1.
         axis: dimension of the outputs that counts units: 1 in feature maps, -1 in tokens.
-        modules: the modules that make it, parameters and all; the first dimension of each of their parameters counts
-            the layer's units, or its outputs where it has none (what pruning zeroes, fine-tuning trains). Empty for a
-            sum or a mean, which is no layer of its own.
+        modules: the modules that make its units; the first dimension of each of their parameters counts them, or its
+            outputs where it has none (what pruning zeroes). Empty for a sum or a pool, which is no layer of its own.
+        parts: all that belongs to it, parameters and all (what is fine-tuned, replaced and counted).
+        kind: a key of KINDS.
     """
 
     name: str
@@ -39,6 +40,13 @@ class Layer:
     depth: float
     axis: int = 1
     modules: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    kind: str = "sum"
+
+
+KINDS = ("convolution", "attention", "fully-connected", "sum", "output", "normalisation", "pool", "head")
+SUBLAYERS = KINDS[5:]
+"""Kinds that are measured only where ``measure.sublayers`` asks for them (paper, Table 18)."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +73,36 @@ class Encoder:
     smallest: int = 16
 
 
+def _convolution(name: str, conv: str, norm: str, units: str, depth: float) -> tuple[Layer, Layer]:
+    """A convolution and, a sublayer, the normalisation behind it."""
+    return (
+        Layer(name, conv, units, depth, modules=(conv, norm), parts=(conv, norm), kind="convolution"),
+        Layer(f"{name}.norm", norm, None, depth + 0.1, kind="normalisation"),
+    )
+
+
 def _resnet9(options: Mapping[str, Any]) -> tuple[Layer, ...]:
     blocks = [
-        Layer(str(i), f"block{i}.conv", f"block{i}", float(i), modules=(f"block{i}.conv", f"block{i}.norm"))
+        layer
         for i in range(1, 9)
+        for layer in _convolution(str(i), f"block{i}.conv", f"block{i}.norm", f"block{i}", float(i))
     ]
+    pools = [Layer(f"{i}.pool", f"block{i}.pool", None, i + 0.2, kind="pool") for i in (1, 2, 5, 6)]
     # The paper's names of the two residual sums: input of layer 3 added to 4, of layer 7 added to 8.
     sums = [Layer("res2", "res2", None, 4.5), Layer("res6", "res6", None, 8.5)] if options["residual"] else []
-    return tuple(sorted(blocks + sums, key=lambda layer: layer.depth))
+    return tuple(sorted(blocks + pools + sums, key=lambda layer: layer.depth)) + _end(9)
+
+
+def _end(depth: float, axis: int = -1) -> tuple[Layer, Layer]:
+    """The encoder's output and, a sublayer, what the framework's head makes of it in training."""
+    return (
+        Layer("output", OUTPUT, None, depth, axis=axis, kind="output"),
+        Layer("head", HEAD, None, depth + 0.5, axis=axis, kind="head"),
+    )
+
+
+OUTPUT, HEAD = "", "projection"
+"""Modules of an encoder: itself, and its framework's head where ``memloc.network`` put one."""
 
 
 def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Mapping[str, Any]], tuple[Layer, ...]]:
@@ -83,16 +113,18 @@ def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Mapping[str, 
     """
 
     def layers(options: Mapping[str, Any]) -> tuple[Layer, ...]:
-        out = [Layer("conv1", "conv1", "act1", 1.0, modules=("conv1", "bn1"))]
+        out = [*_convolution("conv1", "conv1", "bn1", "act1", 1.0)]
+        if options["stem"] == "imagenet":
+            out.append(Layer("conv1.pool", "maxpool", None, 1.2, kind="pool"))
         depth = 1.0
         for stage, count in enumerate(blocks, start=1):
             for block in (f"layer{stage}.{number}" for number in range(count)):
                 for i in range(1, convolutions + 1):
                     depth += 1
                     conv, norm = f"{block}.conv{i}", f"{block}.bn{i}"
-                    out.append(Layer(conv, conv, f"{block}.act{i}", depth, modules=(conv, norm)))
+                    out += _convolution(conv, conv, norm, f"{block}.act{i}", depth)
                 out.append(Layer(block, block, None, depth + 0.5))
-        return (*out, Layer("avgpool", "global_pool", None, depth + 1))
+        return (*out, *_end(depth + 1))
 
     return layers
 
@@ -100,36 +132,39 @@ def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Mapping[str, 
 def _vgg19(options: Mapping[str, Any]) -> tuple[Layer, ...]:
     # Convolution, normalisation and ReLU follow one another in one row; a max pool ends each stage.
     stages = [stage for stage, count in enumerate((2, 2, 4, 4, 4)) for _ in range(count)]
-    rows = [3 * k + stage for k, stage in enumerate(stages)]
-    return tuple(
-        Layer(
-            f"conv{i}",
-            f"features.{row}",
-            f"features.{row + 2}",
-            float(i),
-            modules=(f"features.{row}", f"features.{row + 1}"),
-        )
-        for i, row in enumerate(rows, start=1)
-    )
+    out: list[Layer] = []
+    for i, stage in enumerate(stages, start=1):
+        row = 3 * (i - 1) + stage
+        conv, norm, act = (f"features.{row + k}" for k in range(3))
+        out += _convolution(f"conv{i}", conv, norm, act, float(i))
+        if i == len(stages) or stages[i] != stage:
+            out.append(Layer(f"conv{i}.pool", f"features.{row + 3}", None, i + 0.2, kind="pool"))
+    return (*out, *_end(len(stages) + 1))
 
 
 def _vit(options: Mapping[str, Any]) -> tuple[Layer, ...]:
-    """Two layers a block: what attention and what the perceptron adds to the tokens, class token included.
+    """Four places a block: what attention and what the perceptron adds to the tokens, and the tokens after each sum.
 
     The units of a perceptron are its hidden ones, behind the GELU, so the module that makes them is its first linear
-    map. Attention has no activation and no units.
+    map. Attention has no activation and no units. The paper's ResBlock rows (Table 10) are the sums.
     """
     out = []
     for i in range(1, options["depth"] + 1):
-        block = f"blocks.{i - 1}"
-        attention, mlp = f"{block}.attn.proj", f"{block}.mlp"
-        out.append(Layer(f"{i}.att", attention, None, 2.0 * i - 1, axis=-1, modules=(attention,)))
-        out.append(Layer(f"{i}.fc", f"{mlp}.fc2", f"{mlp}.act", 2.0 * i, axis=-1, modules=(f"{mlp}.fc1",)))
-    return tuple(out)
+        block, depth = f"blocks.{i - 1}", 4.0 * i - 3
+        attention, mlp = f"{block}.attn", f"{block}.mlp"
+        proj, hidden = f"{attention}.proj", f"{mlp}.fc1"
+        out += [
+            Layer(f"{i}.att", proj, None, depth, -1, modules=(proj,), parts=(attention,), kind="attention"),
+            Layer(f"{i}.res-att", f"{block}.norm2@input", None, depth + 1, axis=-1),
+            Layer(f"{i}.fc", f"{mlp}.fc2", f"{mlp}.act", depth + 2, -1, (hidden,), (mlp,), "fully-connected"),
+            Layer(f"{i}.res-fc", block, None, depth + 3, axis=-1),
+        ]
+    return (*out, *_end(4.0 * options["depth"] + 1))
 
 
 _WIDTH = {"type": "number", "minimum": 1 / 32, "maximum": 8, "default": 1}
 _STEM = {"enum": ["cifar", "imagenet"], "default": "cifar"}
+_SCALE = {"type": "number", "minimum": 1 / 8, "maximum": 8, "default": 1}
 _PATCH = {"type": "integer", "minimum": 1, "maximum": 1024, "default": 4}
 _DEPTH = {"type": "integer", "minimum": 1, "maximum": 100, "default": 12}
 
@@ -139,7 +174,7 @@ def _resnet_entry(number: int, block: str, blocks: Sequence[int]) -> Encoder:
         f"ResNet{number} (He et al., 2016)",
         module="resnet",
         layers=_resnet(blocks, {"basic": 2, "bottleneck": 3}[block]),
-        options={"stem": _STEM},
+        options={"stem": _STEM, "width": _SCALE},
         fixed={"block": block, "blocks": blocks},
     )
 
@@ -149,7 +184,7 @@ def _vit_entry(size: str, dim: int, heads: int) -> Encoder:
         f"ViT-{size} (Dosovitskiy et al., 2021)",
         module="vit",
         layers=_vit,
-        options={"patch": _PATCH, "depth": _DEPTH},
+        options={"patch": _PATCH, "depth": _DEPTH, "width": _SCALE},
         fixed={"dim": dim, "heads": heads},
         tokens=True,
     )
@@ -193,13 +228,18 @@ def module_path(name: str) -> str:
     return f"memloc/encoders/{ENCODERS[name].module}.py"
 
 
-def choose_layers(name: str, options: Mapping[str, Any], patterns: Sequence[str]) -> tuple[Layer, ...]:
+def choose_layers(
+    name: str, options: Mapping[str, Any], patterns: Sequence[str], *, sublayers: bool = False
+) -> tuple[Layer, ...]:
     """Layers of an encoder whose names match any of the patterns (``*`` and ``?`` as in file names), by depth.
+
+    Args:
+        sublayers: normalisations, pools and the framework's head, too.
 
     Raises:
         InputError: a pattern matches no layer.
     """
-    layers = ENCODERS[name].layers(options)
+    layers = [layer for layer in ENCODERS[name].layers(options) if sublayers or layer.kind not in SUBLAYERS]
     for pattern in patterns:
         if not any(fnmatchcase(layer.name, pattern) for layer in layers):
             names = ", ".join(layer.name for layer in layers)

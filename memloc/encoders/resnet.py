@@ -9,6 +9,7 @@ import timm.models.resnet
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
+CHANNELS = (64, 128, 256, 512)
 BLOCKS: dict[str, Any] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
@@ -22,10 +23,12 @@ class ResNet(timm.models.resnet.ResNet):
         block: a key of BLOCKS.
         blocks: number of blocks in each of the four stages.
         stem: imagenet is a 7 x 7 convolution of stride 2 and a max pool, cifar a 3 x 3 convolution of stride 1.
+        width: multiplies the stages' channels; the stem has 64.
     """
 
-    def __init__(self, block: str, blocks: Sequence[int], *, stem: str) -> None:
-        super().__init__(BLOCKS[block], tuple(blocks), num_classes=0, zero_init_last=False)
+    def __init__(self, block: str, blocks: Sequence[int], *, stem: str, width: float = 1.0) -> None:
+        channels = tuple(max(1, round(width * c)) for c in CHANNELS)
+        super().__init__(BLOCKS[block], tuple(blocks), num_classes=0, zero_init_last=False, channels=channels)
         if stem == "cifar":
             first = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
             nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
@@ -33,6 +36,6 @@ class ResNet(timm.models.resnet.ResNet):
         self.dim = self.num_features
 
 
-def build(*, image_size: int, block: str, blocks: Sequence[int], stem: str) -> ResNet:
+def build(*, image_size: int, block: str, blocks: Sequence[int], stem: str, width: float) -> ResNet:
     """A ResNet for images of any size."""
-    return ResNet(block, blocks, stem=stem)
+    return ResNet(block, blocks, stem=stem, width=width)

@@ -76,13 +76,15 @@ class ViT(VisionTransformer):
         return out
 
 
-def build(*, image_size: int, patch: int, depth: int, dim: int, heads: int) -> ViT:
-    """A ViT.
+def build(*, image_size: int, patch: int, depth: int, dim: int, heads: int, width: float) -> ViT:
+    """A ViT whose tokens have ``width`` times ``dim`` numbers, as many as heads and position embedding can share.
 
     Raises:
         InputError: image_size is no multiple of patch.
     """
     _check(image_size, patch, "image_size")
+    # A multiple of 4 for each head: position embeddings have two coordinates, a sine and a cosine each.
+    dim = heads * 4 * max(1, round(width * dim / heads / 4))
     return ViT(image_size, patch=patch, dim=dim, depth=depth, heads=heads)
 
 

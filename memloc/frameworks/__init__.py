@@ -27,6 +27,7 @@ class Framework:
         labels: whether it learns from labels.
         tokens: whether it asks for an encoder of patches (ViT).
         private: whether its loss is one of single images, so that it can be trained with differential privacy.
+        head: whether a head maps the encoder's output to the space of the loss.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Framework:
     labels: bool = False
     tokens: bool = False
     private: bool = False
+    head: bool = True
 
 
 def number(default: float, **bounds: float) -> dict[str, Any]:
@@ -109,6 +111,7 @@ FRAMEWORKS: dict[str, Framework] = {
         },
         tokens=True,
         private=True,
+        head=False,
     ),
     "lejepa": Framework(
         "LeJEPA (Balestriero and LeCun, 2025)",

@@ -59,6 +59,11 @@ class DINO(Learner):
         encoder: nn.Module = self.teacher["encoder"]
         return encoder
 
+    def result_head(self) -> nn.Module:
+        """The teacher's head."""
+        head: nn.Module = self.teacher["head"]
+        return head
+
 
 def _head(dim: int, recipe: Mapping[str, Any]) -> DINOProjectionHead:
     with warnings.catch_warnings():

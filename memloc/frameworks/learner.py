@@ -65,6 +65,20 @@ class Learner(nn.Module):
         """The encoder that is kept."""
         return self.encoder
 
+    def result_head(self) -> nn.Module:
+        """What maps the output of ``result()`` to the space of the loss."""
+        head: nn.Module = self.head  # type: ignore[assignment]
+        return head
+
+    def additions(self) -> dict[str, Tensor]:
+        """State of all that the framework adds to the encoder: heads, decoder, centre."""
+        state = self.state_dict()
+        return {k: v for k, v in state.items() if not k.startswith(("encoder.", "teacher.encoder."))}
+
+    def add(self, additions: Mapping[str, Tensor]) -> None:
+        """Load what ``additions`` gave."""
+        self.load_state_dict({**self.state_dict(), **additions})
+
     def encode(self, views: Views) -> Tensor:
         """Representations [count * n, dim] of the views; what is hidden is left out or grey."""
         return represent(self.encoder, views)

@@ -42,13 +42,15 @@ def scored(name, settings, folder, *, size):
         "sha256": {"train": "0"},
     }
     layers, measures = layers_of(settings), {}
-    protocol = {key: value for key, value in settings["measure"].items() if key not in ("layers", "augmentation")}
+    protocol = {
+        key: value for key, value in settings["measure"].items() if key not in ("layers", "sublayers", "augmentation")
+    }
     for role in ("f", "g", "untrained"):
         mine, path = splits.training_points(split, role), folder / f"{role}.safetensors"
-        encoder, _ = train.train(
+        learner, _ = train.train(
             images, labels, mine, settings=settings, description=facts, seed=0, role=role, folder=folder
         )
-        checkpoint.save(encoder.state_dict(), {"seed": 0, "role": role}, path)
+        checkpoint.save(learner.result().state_dict(), {"seed": 0, "role": role}, path)
         opened = network.load(settings["architecture"], settings["network"], path, image_size=size, seed=0, role=role)
         measured = measure.measure(
             opened,
@@ -60,7 +62,7 @@ def scored(name, settings, folder, *, size):
             protocol=measure.Protocol(**protocol),
             seed=1,
         )
-        measures[role] = measure.pack(measured, layers, points=points, groups=groups, labels=labels[points])
+        measures[role] = measure.pack(measured, layers, opened, points=points, groups=groups, labels=labels[points])
     out = {}
     for prefix, role in (("", "f"), ("untrained_", "untrained")):
         units = scores.unit_scores(measures[role], shuffles=1, seed=0)

@@ -24,7 +24,8 @@ def run(tmp_path, toy, settings, description):
         sums = {"train": array_sha256(images, labels)}
         options = {"settings": settings(framework, **(recipe or {})), "description": description | {"sha256": sums}}
         options |= {"role": "f", "seed": 0, "folder": folder or tmp_path / "unfinished", "save_every": 0.0, **changes}
-        return train.train(images, labels, np.arange(len(images)), **options)
+        learner, history = train.train(images, labels, np.arange(len(images)), **options)
+        return learner.result(), history
 
     return go
 
@@ -438,7 +439,7 @@ def test_rows_are_those_of_the_chosen_points(toy, monkeypatch, held):
 def test_points_that_are_not_chosen_change_nothing(tmp_path, toy, settings, description):
     def weights(images, folder):
         options = {"settings": settings("supervised"), "description": description, "seed": 0, "role": "f"}
-        return train.train(images, labels, np.arange(0, 48, 2), folder=tmp_path / folder, **options)[0]
+        return train.train(images, labels, np.arange(0, 48, 2), folder=tmp_path / folder, **options)[0].result()
 
     images, labels = toy(48)
     other = images.copy()
