@@ -41,11 +41,12 @@ def complete(config: dict[str, Any]) -> None:
     encoders = config["encoders"]
     for name, encoder in encoders.items():
         owner = encoders.get(encoder.get("weights"), {})
-        if "weights" in owner or "framework" not in (owner or encoder):
-            continue  # Told by ``check``.
-        if owner:
-            views = copy.deepcopy(owner.get("measure", {})) | encoder.get("measure", {})
-            encoders[name] = encoder = copy.deepcopy(owner) | encoder | {"measure": views}
+        if owner and "weights" not in owner:
+            views = owner.get("measure", {}) | encoder.get("measure", {})
+            encoders[name] = copy.deepcopy(owner | encoder | {"measure": views})
+    for encoder in encoders.values():
+        if "framework" not in encoder:
+            continue  # Its weights are nobody's: told by ``check``.
         entry, framework = ENCODERS[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
         encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
         encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
@@ -106,7 +107,7 @@ def schema() -> dict[str, Any]:
                 "required": list(entry.options),
                 "properties": {
                     **entry.options,
-                    "encoders": {"minItems": entry.encoders or 1, "maxItems": entry.encoders or 1 << 30},
+                    "encoders": {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30},
                 },
             },
         }
@@ -190,15 +191,25 @@ def _across_keys(config: Config) -> Iterable[str]:
                     yield f"config: {key}.{option}: {_none_of(task, datasets)}"
                 elif SOURCES[datasets[task]["source"]].unlabeled:
                     yield f"config: {key}.{option}: {task} has no labels, which a probe is fitted on"
-        if EXPERIMENTS[experiment["kind"]].encoders and all(e in encoders for e in experiment["encoders"]):
-            for option in ("dataset", "architecture", "network", "seeds", "measure"):
-                values = [encoders[encoder][option] for encoder in experiment["encoders"]]
+        if all(e in encoders for e in experiment["encoders"]):
+            for option in EXPERIMENTS[experiment["kind"]].equal:
+                values = [_setting(encoders, encoder, option) for encoder in experiment["encoders"]]
                 if values.count(values[0]) < len(values):
-                    listed = " and ".join(map(str, values))
+                    listed = " and ".join(dict.fromkeys(map(str, values)))
                     yield f"config: {key}.encoders: compares like with like, but {option} is {listed}; make them equal"
         for encoder in experiment["encoders"]:
             if encoder in encoders:
                 yield from _fits(key, experiment, encoders[encoder], config)
+                yield from _donates(key, experiment, encoder, config)
+
+
+def _setting(encoders: Config, name: str, option: str) -> Any:
+    """What an experiment asks to be equal: a key of an encoder, whose weights it has, or its layers proper."""
+    if option == "weights":
+        return encoders[name].get("weights", name)
+    if option == "layers":
+        return [layer.name for layer in layers_of(encoders[name]) if layer.modules]
+    return encoders[name][option]
 
 
 def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[str]:
@@ -275,6 +286,21 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         if 2 * size > split[group]:
             room = f"{split[group]} {group} points"
             yield f"config: {key}.group_size: two groups of {size} don't fit into {room}; lower it"
+    for option, groups in (("size", ("candidate", "external")), ("sizes", ("candidate", "independent", "external"))):
+        room = min(split[group] for group in groups)
+        chosen = experiment.get(option, [])
+        for count in [chosen] if isinstance(chosen, int) else chosen:
+            if count >= room:
+                yield f"config: {key}.{option}: {count} of {room} {' or '.join(groups)} points is no choice; lower it"
+    entry, dataset, framework = EXPERIMENTS[experiment["kind"]], encoder["dataset"], encoder["framework"]
+    if entry.labels and SOURCES[config["datasets"][dataset]["source"]].unlabeled:
+        yield f"config: {key}.encoders: {dataset} has no labels, which are inferred here; take encoders of another"
+    if entry.losses and not FRAMEWORKS[framework].private:
+        able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
+        yield f"config: {key}.encoders: {framework} has no loss of single images; take encoders of {able}"
+    if experiment.get("neighbours", 1) > experiment.get("public", math.inf):
+        few = f"{experiment['neighbours']} asked for among {experiment['public']} public images"
+        yield f"config: {key}.neighbours: {few}; lower it"
     blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
     if len(blocks) < 3:
         few = f"takes in {len(blocks)} layers with parameters of {encoder['architecture']}, three are needed"
@@ -283,6 +309,32 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"
+
+
+def _donates(key: str, experiment: Config, name: str, config: Config) -> Iterable[str]:
+    """What the encoder that gives its layers and the one that takes them must have in common, and what not."""
+    donor, encoders, datasets = experiment.get("donor"), config["encoders"], config["datasets"]
+    if donor is None:
+        return
+    if donor not in encoders:
+        yield f"config: {key}.donor: {_none_of(donor, encoders)}"
+        return
+    base, other = encoders[name], encoders[donor]
+    if other["dataset"] == base["dataset"]:
+        yield f"config: {key}.donor: {donor} is trained on {base['dataset']}, as {name}; name one of another dataset"
+    for option in ("architecture", "network"):
+        if other[option] != base[option]:
+            both = f"{option} of {donor} is {other[option]}, of {name} {base[option]}"
+            yield f"config: {key}.donor: {both}; only equal ones can exchange layers"
+    lacking = sorted(set(base["seeds"]) - set(other["seeds"]))
+    if lacking:
+        yield f"config: {key}.donor: {donor} lacks seeds {lacking} of {name}; add them to encoders.{donor}.seeds"
+    size = datasets[base["dataset"]]["image_size"]
+    if (theirs := datasets[other["dataset"]]["image_size"]) != size:
+        yield f"config: {key}.donor: {donor} takes images of {theirs} pixels, {name} of {size}; make them equal"
+    for task in experiment["tasks"]:
+        if task in datasets and (theirs := datasets[task]["image_size"]) != size:
+            yield f"config: {key}.tasks: {task} has images of {theirs} pixels, {name} takes {size}; make them equal"
 
 
 class _NoDuplicates(yaml.SafeLoader):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ def run(
     *,
     modules: Mapping[str, Sequence[str]],
     counts: list[int],
+    subsets: bool,
     recipe: Mapping[str, Any],
     normalise: Normalise,
     seed: int,
@@ -129,19 +131,24 @@ def run(
 
     Args:
         modules: by layer, the modules to train.
+        subsets: every other choice of k layers, too.
     """
     todo = [{"by": "head", "count": 0, "layers": ""}]
     for count in counts:
         for by in ("increment", "last"):
             chosen = choose(profile, layers, count=count, by=by)
             todo.append({"by": by, "count": count, "layers": " ".join(chosen)})
-    settings, marks = [], []
+        if subsets:
+            todo += [{"by": "subset", "count": count, "layers": " ".join(s)} for s in combinations(layers, count)]
+    # Two arms of the same layers are one: all of a seed start from the same head and see images in the same order.
+    tuned: dict[str, NDArray[np.bool_]] = {}
     for done, arm in enumerate(todo, start=1):
-        names = str(arm["layers"]).split()
-        chosen = [module for name in names for module in modules[name]]
-        marks.append(
-            finetune(encoder, chosen, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device)
+        names = str(arm["layers"])
+        if names in tuned:
+            continue
+        chosen = [module for name in names.split() for module in modules[name]]
+        tuned[names] = finetune(
+            encoder, chosen, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device
         )
-        settings.append(arm)
-        log.info("%d/%d fine-tuned: layers %s + head, accuracy %.3f", done, len(todo), names, marks[-1].mean())
-    return probe.describe(settings, marks)
+        log.info("%d/%d fine-tuned: layers %s + head, accuracy %.3f", done, len(todo), names, tuned[names].mean())
+    return probe.describe(todo, [tuned[str(arm["layers"])] for arm in todo])

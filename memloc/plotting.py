@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ COLOURS = {
     "least, external": _BLUE,
     "candidate": _BLUE,
     "external": "#777777",
+    "independent": _ORANGE,
+    "f": _BLUE,
+    "g": _ORANGE,
     "untrained": _ORANGE,
     "UnitMem": _BLUE,
     "ClassMem": _RED,
@@ -43,6 +46,18 @@ COLOURS = {
     "low": _BLUE,
     "increment": _RED,
     "last": _BLUE,
+    # Kinds of layers (memloc.encoders.KINDS) and what transformer blocks add.
+    "convolution": _BLUE,
+    "attention": _ORANGE,
+    "fully-connected": _BLUE,
+    "sum": _PURPLE,
+    "output": _BROWN,
+    "normalisation": _ORANGE,
+    "pool": _GREEN,
+    "head": _RED,
+    "sum after attention": _PINK,
+    "sum after fully-connected": "#777777",
+    "block": _GREEN,
 }
 plt.rcParams["svg.hashsalt"] = "memloc"
 
@@ -55,9 +70,15 @@ def panels(*, rows: int, columns: int, width: float, height: float = 3.2) -> tup
     return figure, axes
 
 
-def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False) -> None:
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each of several names that have none of their own."""
+    palette = sns.color_palette("colorblind" if len(names) <= 10 else "tab20", len(names)).as_hex()
+    return dict(zip(names, palette, strict=True))
+
+
+def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False, colour: str | None = None) -> None:
     """A line over layers with its interval as a band."""
-    colour = COLOURS[label]
+    colour = colour or COLOURS[label]
     at = np.arange(len(table))
     axis.plot(
         at, table["value"], marker="o", markersize=3.5, color=colour, linestyle="--" if dashed else "-", label=label
@@ -66,12 +87,16 @@ def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False
     layers(axis, list(table["layer"].astype(str)))
 
 
-def layers(axis: Axes, names: Sequence[str]) -> None:
-    """Names of layers along the axis, upright where they would touch, not all of them where they still would."""
+def layers(axis: Axes, names: Sequence[str], *, at: Sequence[int] | NDArray[Any] | None = None) -> None:
+    """Names of layers along the axis, upright where they would touch, not all of them where they still would.
+
+    Args:
+        at: where they stand; by default one beside the other.
+    """
     step = 1 + len(names) // 40
     crowded = sum(len(name) + 1 for name in names) > 40
-    at = range(0, len(names), step)
-    axis.set_xticks(list(at), [list(names)[i] for i in at], rotation=90 if crowded else 0, fontsize=6 if crowded else 8)
+    places = list(range(len(names)) if at is None else at)[::step]
+    axis.set_xticks(places, list(names)[::step], rotation=90 if crowded else 0, fontsize=6 if crowded else 8)
 
 
 def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
@@ -80,10 +105,10 @@ def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
     axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
 
 
-def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str) -> None:
+def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str, size: float = 6) -> None:
     """Values as dots with their intervals."""
     error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=6, capsize=3, label=label)
+    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=size, capsize=size / 2, label=label)
 
 
 def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:
@@ -102,6 +127,52 @@ def zero(axis: Axes) -> None:
 def legend(axis: Axes) -> None:
     """A small legend where it covers least."""
     axis.legend(fontsize=7, frameon=True, framealpha=0.85)
+
+
+def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False) -> None:
+    """A series' line over layers of every encoder, each in a colour of its own."""
+    chosen = table[table["series"] == series]
+    for encoder, colour in colours(list(dict.fromkeys(table["encoder"]))).items():
+        profile(axis, chosen[chosen["encoder"] == encoder], label=encoder, dashed=dashed, colour=colour)
+
+
+def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str]) -> None:
+    """Every encoder's last layer in several series, as dots side by side.
+
+    Args:
+        series: by label, which is a key of COLOURS too.
+    """
+    for number, (label, name) in enumerate(series.items()):
+        last = table[table["series"] == name].groupby("encoder", sort=False).tail(1)
+        at = np.arange(len(last)) + 0.2 * (number - (len(series) - 1) / 2)
+        points(axis, at, last, colour=COLOURS[label], label=label, size=4)
+        layers(axis, list(last["encoder"].astype(str)))
+    legend(axis)
+
+
+def shared_legend(figure: Figure, axis: Axes) -> None:
+    """One legend of an axis's lines below all panels."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), fontsize=7)
+
+
+def matrix(axis: Axes, values: pd.DataFrame, *, low: float, high: float, digits: int = 2) -> None:
+    """Named rows against named columns as a heat map that shows its numbers, where they fit."""
+    size = 8 if len(values) <= 6 else 5
+    sns.heatmap(
+        values,
+        ax=axis,
+        vmin=low,
+        vmax=high,
+        cmap="Blues",
+        cbar=False,
+        annot=len(values) <= 12,
+        fmt=f".{digits}f",
+        annot_kws={"size": size},
+    )
+    axis.tick_params(axis="x", labelrotation=90 if values.shape[1] > 3 else 0, labelsize=7)
+    axis.tick_params(axis="y", labelrotation=0, labelsize=7)
+    axis.set(xlabel="", ylabel="")
 
 
 def thumbnail(axis: Axes, image: NDArray[np.uint8], title: str = "") -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import sys
 from dataclasses import asdict
+from types import SimpleNamespace
 
 from memloc import config as configuration
 from memloc.datasets import SOURCES, fetched, files
@@ -81,6 +82,20 @@ def trained(role=None, file="weights.safetensors"):
         return RESULTS / f"encoders/{owner}/{role or wildcards.role}/seed{wildcards.seed}/{file}"
 
     return path
+
+
+def of_donor(function):
+    """A function of a rule's encoder, asked about the one that the experiment's option donor names."""
+
+    def value(wildcards):
+        return function(SimpleNamespace(encoder=option("donor")(wildcards), seed=wildcards.seed))
+
+    return value
+
+
+def task_files(wildcards):
+    """Descriptions of the datasets that a rule's experiment fits probes on."""
+    return [RESULTS / f"data/{task}/dataset.json" for task in option("tasks")(wildcards)]
 
 
 def encoder_setting(*keys):
@@ -220,12 +235,17 @@ def one_of(kind):
 def trained_encoders():
     """Recipes of the encoders that the active experiments use."""
     used = {encoder for value in configuration.active(config).values() for encoder in value["encoders"]}
-    owners = {config["encoders"][name].get("weights", name): config["encoders"][name] for name in sorted(used)}
+    used |= {value["donor"] for value in configuration.active(config).values() if "donor" in value}
+    made = {
+        (config["encoders"][name].get("weights", name), seed)
+        for name in used
+        for seed in config["encoders"][name]["seeds"]
+    }
     return [
         RESULTS / f"encoders/{name}/f/seed{seed}/recipe.json"
-        for name in config["encoders"]
-        if name in owners
-        for seed in owners[name]["seeds"]
+        for name, encoder in config["encoders"].items()
+        for seed in encoder["seeds"]
+        if (name, seed) in made
     ]
 
 

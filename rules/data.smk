@@ -82,7 +82,8 @@ rule splits:
     """Everything up to the splits."""
     input:
         [
-            RESULTS / f"splits/{encoder['dataset']}/seed{seed if encoder['split_seed'] is None else encoder['split_seed']}/manifest.json"
+            RESULTS
+            / f"splits/{encoder['dataset']}/seed{seed if encoder['split_seed'] is None else encoder['split_seed']}/manifest.json"
             for encoder in config["encoders"].values()
             for seed in encoder["seeds"]
         ],

@@ -8,7 +8,7 @@ rule prune_units:
         units=RESULTS / "scores/{encoder}/f/seed{seed}/units.parquet",
         split=split_of,
         description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
-        tasks=lambda wildcards: [RESULTS / f"data/{task}/dataset.json" for task in option("tasks")(wildcards)],
+        tasks=task_files,
     output:
         outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
     log:
@@ -38,6 +38,46 @@ rule prune_units:
         "prune {wildcards.encoder}, seed {wildcards.seed}"
     script:
         "../scripts/prune_units.py"
+
+
+rule replace_layers:
+    """Replace subsets of layers by another encoder's and fit new probes (paper, Tables 21 to 25, 30, 32 and 33)."""
+    input:
+        weights=trained("f"),
+        donor=of_donor(trained("f")),
+        split=split_of,
+        donor_split=of_donor(split_of),
+        tasks=task_files,
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "replace_layers/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "replace_layers/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("replacement"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        modules=parts_of,
+        dataset=dataset_of,
+        donor_dataset=of_donor(dataset_of),
+        tasks=option("tasks"),
+        images=option("images"),
+        tested=option("tested"),
+        counts=option("counts"),
+        device=config["device"],
+        code=encoder_code("scripts/replace_layers.py"),
+    message:
+        "replace layers of {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/replace_layers.py"
 
 
 rule finetune_layers:
@@ -70,6 +110,7 @@ rule finetune_layers:
         task=option("task"),
         images=option("images"),
         counts=option("counts"),
+        subsets=option("subsets"),
         recipe=option("recipe"),
         device=config["device"],
         code=encoder_code("scripts/finetune_layers.py"),

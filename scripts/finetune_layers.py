@@ -19,6 +19,7 @@ def main(snakemake):
         layers,
         *task,
         counts=params.counts,
+        subsets=params.subsets,
         recipe=params.recipe,
         modules=params.modules,
         normalise=normalise,

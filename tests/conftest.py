@@ -75,7 +75,7 @@ def settings():
             "recipe": {**RECIPE, **TINY[framework], **recipe},
             "hardware": hardware or {},
         }
-        config = {"datasets": {}, "encoders": {"it": entry}, "measure": {}}
+        config = {"datasets": {}, "encoders": {"it": entry}, "measure": {"layers": ["*"], "sublayers": False}}
         complete(config)
         return config["encoders"]["it"]
 

@@ -34,6 +34,10 @@ class Experiment:
         inputs: files below the results folder, by name, with {encoder}, {seed} and {experiment} to fill in.
         options: JSON schema of each option besides ``kind`` and ``encoders``; all are required.
         encoders: how many the experiment compares; None for any number.
+        fewest: how many it needs, where that is any number.
+        equal: what its encoders must have in common, see ``memloc.config``.
+        labels: whether it asks for labelled images.
+        losses: whether it asks for a framework with a loss of single images.
     """
 
     title: str
@@ -42,6 +46,10 @@ class Experiment:
     inputs: Mapping[str, str]
     options: Mapping[str, Any]
     encoders: int | None = None
+    fewest: int = 1
+    equal: tuple[str, ...] = ()
+    labels: bool = False
+    losses: bool = False
 
 
 COUNT = {"type": "integer", "minimum": 1}
@@ -102,6 +110,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         options={},
         encoders=2,
+        equal=("dataset", "architecture", "network", "seeds", "measure"),
     ),
     "atypicality": Experiment(
         title="Which images are memorized",
@@ -133,17 +142,40 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={"fractions": _list(FRACTION), "trials": COUNT, "tasks": _list({"type": "string"}), "images": COUNT},
     ),
+    "replacement": Experiment(
+        title="Replacing layers by those of an encoder trained on other images",
+        paper="Tables 21 to 25, 30, 32 and 33",
+        caption=(
+            "(a, b) Accuracy of a new probe on the base's and on the donor's task after layers of the base are "
+            "replaced by the donor's, normalisation included, against the summed increment of their crossed LayerMem; "
+            "a dot is a subset of layers, without the first, which has no increment. Dashed: the base; dotted: the "
+            "whole donor. (c) Rank correlation of the two over subsets, alone and given the subsets' parameters and "
+            "mean depth; grey: 95 % of what comes out when increments are dealt to the layers at random. (d) Cosine "
+            "of scales and shifts of the normalisations of base and donor; grey: 95 % of those of permuted channels. "
+            "Bars: 95 % intervals over test images (d: channels) and seeds."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz", "points": POINTS},
+        options={
+            "donor": {"type": "string"},
+            "tasks": _list({"type": "string"}) | {"minItems": 2, "maxItems": 2},
+            "counts": _list(COUNT),
+            "images": COUNT,
+            "tested": COUNT,
+        },
+    ),
     "finetuning": Experiment(
         title="Fine-tuning layers by LayerMem increment",
         paper="Table 5",
         caption=(
             "Test accuracy on a task that training never saw, after fine-tuning a new head and k layers: those whose "
             "crossed LayerMem rises most, or the last ones. Bars: 95 % intervals over test images nested in "
-            "seeds. Dashed: the head alone."
+            "seeds. Dashed: the head alone. Below, where every subset was fine-tuned: accuracy against the summed "
+            "increment of the subset's layers, without the first, which has none."
         ),
-        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz", "points": POINTS},
         options={
             "counts": _list(COUNT),
+            "subsets": {"type": "boolean"},
             "task": {"type": "string"},
             "images": COUNT,
             "recipe": {
@@ -157,6 +189,160 @@ EXPERIMENTS: dict[str, Experiment] = {
                 },
             },
         },
+    ),
+    "frameworks": Experiment(
+        title="Memorization by framework",
+        paper="Tables 4, 29 and 31, Figures 12 and 15",
+        caption=(
+            "Top: LayerMem by layer of encoders of one architecture trained by different frameworks on the same "
+            "images, crossed and as published (dashed: external images, which show the offset alone), and the "
+            "distribution over units of UnitMem in the last layer that has units, on candidates. Bottom: for every "
+            "pair the rank correlation of their crossed profiles over layers, the largest difference between these, "
+            "and the Kolmogorov-Smirnov distance of the UnitMem distributions; the diagonals compare one encoder's "
+            "seeds with one another, single seeds, which is what noise and other images do. Bands: 95 % intervals "
+            "over points nested in seeds. How good the encoders are is not held equal."
+        ),
+        inputs={"points": POINTS, "units": UNITS},
+        options={},
+        fewest=2,
+        equal=("dataset", "seeds", "split_seed", "architecture", "network", "layers"),
+    ),
+    "protocols": Experiment(
+        title="Memorization by protocol of measurement",
+        paper="Table 26 and beyond: draws, pairs of views, representation, views",
+        caption=(
+            "(a) Crossed LayerMem by layer of the same weights, measured in different ways; the first is the "
+            "reference. Distances differ in scale, the ratio of Eq. 2 does not, but where a distance is the "
+            "square of another, as cosine is of l2, the ratio is about twice as large. (b) LayerMem of the last "
+            "layer in every estimator. Bands and bars: 95 % intervals over points nested in seeds."
+        ),
+        inputs={"points": POINTS},
+        options={},
+        fewest=2,
+        equal=("weights", "seeds", "layers"),
+    ),
+    "recipes": Experiment(
+        title="Memorization by recipe of training",
+        paper="Table 27 and beyond: residual sums, initialisation",
+        caption=(
+            "(a) Crossed LayerMem by layer of encoders trained on the same images by different recipes. (b) LayerMem "
+            "of the last layer minus the first recipe's, in every estimator. What views a recipe is measured on "
+            "changes the answer: measured on its own training views, it differs by these too. Here every encoder is "
+            "measured on the views that its measure.augmentation names; in the configurations of this project, on "
+            "the first recipe's. Bands and bars: 95 % intervals over points nested in seeds, a point and seed kept "
+            "together in all recipes."
+        ),
+        inputs={"points": POINTS},
+        options={"order": {"enum": ["falling", "same"]}},
+        fewest=2,
+        equal=("dataset", "seeds", "split_seed", "architecture", "layers"),
+    ),
+    "sublayers": Experiment(
+        title="Memorization by place: layers, normalisations, pools and the head",
+        paper="Tables 1 and 15 to 18",
+        caption=(
+            "Left: LayerMem of every place on the way through the encoder as published; dashed, images that neither f "
+            "nor g has seen. Middle: crossed LayerMem by kind of place. Right: what a layer adds to the crossed "
+            "LayerMem of the layer before, against its number of parameters; numbers count layers by depth, layers of "
+            "equal size stand side by side. Bars and bands: 95 % intervals over points nested in seeds."
+        ),
+        inputs={"points": POINTS},
+        options={},
+    ),
+    "attention": Experiment(
+        title="Memorization in transformers: attention against fully-connected layers",
+        paper="Tables 2 and 10",
+        caption=(
+            "Left: LayerMem of what attention and fully-connected layers put out, and of the tokens after each is "
+            "added, by block, as published; dotted, images that neither f nor g has seen. Middle: crossed LayerMem. "
+            "Right: what each part and the whole block add to the crossed LayerMem of the tokens before it. Each "
+            "encoder is measured on the views of its own training. Bars and bands: 95 % intervals over points nested "
+            "in seeds."
+        ),
+        inputs={"points": POINTS},
+        options={},
+    ),
+    "dejavu": Experiment(
+        title="Labels inferred from the periphery",
+        paper="beyond the paper (Meehan et al., 2023)",
+        caption=(
+            "From left to right: share of the nearest public images to an image's four corners that have its label, by "
+            "group, with f and with g; black, the share by chance. f was trained on candidates, g on independent "
+            "images, neither on external ones. Votes of f minus votes of g as published LayerMem is taken (candidates "
+            "alone), corrected by external images and crossed over the roles of f and g. Candidates' advantage of f "
+            "against SSLMem of the output. Their rank correlation in each group; external images are the null, and "
+            "independent ones are candidates with f and g in each other's role. Bars: 95 % intervals over points "
+            "nested in seeds."
+        ),
+        inputs={
+            "points": POINTS,
+            "f": "witnesses/{experiment}/{encoder}/f/seed{seed}.npz",
+            "g": "witnesses/{experiment}/{encoder}/g/seed{seed}.npz",
+        },
+        options={"public": COUNT, "neighbours": COUNT, "crop": FRACTION},
+        labels=True,
+    ),
+    "reconstruction": Experiment(
+        title="Reconstruction of what was trained on",
+        paper="beyond the paper",
+        caption=(
+            "From left to right: loss of the hidden patches under f and under g, by group; f was trained on "
+            "candidates, g on independent images, neither on external ones. Loss of g minus loss of f over the "
+            "external images' mean loss, as published LayerMem is taken (candidates alone), corrected by external "
+            "images and crossed over the roles of f and g. Candidates' advantage of f against SSLMem of the output. "
+            "Their rank correlation in each group; external images are the null, and independent ones are candidates "
+            "with f and g in each other's role. Bars: 95 % intervals over points nested in seeds."
+        ),
+        inputs={
+            "points": POINTS,
+            "f": "witnesses/{experiment}/{encoder}/f/seed{seed}.npz",
+            "g": "witnesses/{experiment}/{encoder}/g/seed{seed}.npz",
+        },
+        options={},
+        losses=True,
+    ),
+    "power": Experiment(
+        title="Candidates and seeds that an effect asks for",
+        paper="beyond the paper",
+        caption=(
+            "Probability that a two-sided t-test over seeds finds an effect on crossed LayerMem, against the number of "
+            "seeds, for several numbers of candidates; in the legend the fewest seeds with a power of .8 (dashed). "
+            "Top: the effects and sizes measured here. Bottom: the paper's last LayerMem (Table 1), its smallest "
+            "difference between augmentations (Table 27), and the same difference as a share of LayerMem. Band: with "
+            "this run's candidates, at the 95 % limits of the variance between its seeds."
+        ),
+        inputs={"points": POINTS},
+        options={
+            "candidates": _list({"type": "integer", "minimum": 2}),
+            "seeds": _list({"type": "integer", "minimum": 2}),
+        },
+    ),
+    "overlap": Experiment(
+        title="Which points layers and encoders memorize in common",
+        paper="Tables 3 and 28, Figure 13",
+        caption=(
+            "Top, a row an encoder: share of the most memorized candidates of one layer that are among those of "
+            "another, chosen on one half of the augmentation draws in the one and on the other half in the other; on "
+            "the diagonal, a layer with itself. The same among external images, which neither f nor g has seen: what "
+            "two encoders have in common without memorizing. Both against how many layers lie between. Bottom: the "
+            "same share between encoders that were trained on one split, layer by layer; the most memorized candidates "
+            "of the first seed. Dotted: chance, shaded the 95 % interval of a single pair of choices. Bands: 95 % "
+            "intervals over points nested in seeds; between encoders over points alone, the encoders taken as they are."
+        ),
+        inputs={"points": POINTS},
+        options={"size": COUNT},
+    ),
+    "set_size": Experiment(
+        title="LayerMem by the number of points",
+        paper="Table 19",
+        caption=(
+            "Left and middle: LayerMem by layer, as published and crossed, of random subsets of the candidates (and of "
+            "as many independent images); dots are means over draws, bars the standard deviation over draws. Right: "
+            "that standard deviation in the last layer against the number of points, with 95 % intervals over points "
+            "nested in seeds; dashed, the closed form of drawing without replacement."
+        ),
+        inputs={"points": POINTS},
+        options={"sizes": _list({"type": "integer", "minimum": 2}), "draws": {"type": "integer", "minimum": 2}},
     ),
 }
 

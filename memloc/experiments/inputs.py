@@ -10,8 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memloc.claims import Finding
+from memloc.errors import InputError
 from memloc.io import load_arrays
-from memloc.metrics.stats import Estimate, rank_correlation
+from memloc.metrics.alignment import ESTIMATORS, increments, layermem
+from memloc.metrics.stats import Estimate, Sample, bootstrap, rank_correlation
+from memloc.scores import own_layers
+from memloc.streams import generator
 from memloc.tables import load_table
 
 
@@ -50,6 +55,97 @@ def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
     return chosen.pivot(index="point", columns="layer", values=score)[layers]
 
 
+LIMITS = {"ratio": 1.0, "none": np.inf, "range": np.inf}
+"""Largest SSLMem by normalisation: a ratio is at most 1; how large a distance can be depends on which one it is."""
+
+GROUPS = ("candidate", "independent", "external")
+EXTERNAL = "external images"
+"""The null's series: mean SSLMem of images that neither encoder has seen."""
+SERIES = (*ESTIMATORS, EXTERNAL)
+
+
+def profiles(seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: str) -> dict[str, Estimate]:
+    """LayerMem [layers] in every estimator (paper, Eq. 3) and, as EXTERNAL, the null of the published one.
+
+    All come from the same resamples of points nested in seeds, so their differences are paired.
+
+    Args:
+        seeds: points of one encoder, one table for each seed.
+    """
+    samples = [{group: wide(points, group, "sslmem").to_numpy() for group in GROUPS} for points in seeds]
+    # Seeds of one split have the same points, which then are resampled alike.
+    shared = all(set(points["point"]) == set(seeds[0]["point"]) for points in seeds)
+    every = bootstrap(samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared)
+    return {name: every[i] for i, name in enumerate(SERIES)}
+
+
+def _every_series(sample: Sample) -> NDArray[np.float64]:
+    groups = [sample[group] for group in GROUPS]
+    forms = [layermem(*groups, estimator=estimator) for estimator in ESTIMATORS]
+    return np.stack([*forms, sample["external"].mean(axis=0)])
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """LayerMem of several encoders over the layers they have in common, all from the same resamples.
+
+    Attributes:
+        encoders: their names.
+        layers: names of the layers proper, by depth.
+        series: by estimator and EXTERNAL, [encoders, layers].
+        seeds: crossed LayerMem of every seed, [seeds, encoders, layers].
+        points: number of candidates in each seed.
+    """
+
+    encoders: Sequence[str]
+    layers: Sequence[str]
+    series: Mapping[str, Estimate]
+    seeds: NDArray[np.float64]
+    points: int
+
+    def rows(self) -> pd.DataFrame:
+        """One row for each encoder, series and layer."""
+        return pd.concat(
+            rows_of(estimate[i], self.layers, encoder=encoder, series=name)
+            for i, encoder in enumerate(self.encoders)
+            for name, estimate in self.series.items()
+        )
+
+
+def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> Profiles:
+    """LayerMem (paper, Eq. 3) of encoders that were measured on the same points in every seed.
+
+    A point's SSLMem under all encoders stays together in a resample, and so does a seed: differences between encoders
+    are paired.
+
+    Raises:
+        InputError: the encoders differ in points or in layers.
+    """
+    encoders = inputs.encoders()
+    seeds = list(zip(*(inputs.tables("points", encoder) for encoder in encoders), strict=True))
+    layers = own_layers(seeds[0][0])
+    samples = []
+    for tables in seeds:
+        sample = {}
+        for group in GROUPS:
+            scores = [wide(points, group, "sslmem") for points in tables]
+            if not all(set(layers) <= set(s.columns) and s.index.equals(scores[0].index) for s in scores):
+                raise InputError(f"{', '.join(encoders)}: measured on other points or layers than one another")
+            sample[group] = np.stack([s[layers].to_numpy() for s in scores], axis=1)
+        samples.append(sample)
+    # Seeds of one split have the same points, which then are resampled alike.
+    shared = all(set(tables[0]["point"]) == set(seeds[0][0]["point"]) for tables in seeds)
+    every = bootstrap(samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared)
+    crossed = [layermem(*(sample[group] for group in GROUPS), estimator="crossed") for sample in samples]
+    return Profiles(
+        encoders=encoders,
+        layers=layers,
+        series={name: every[i] for i, name in enumerate(SERIES)},
+        seeds=np.stack(crossed),
+        points=len(samples[0]["candidate"]),
+    )
+
+
 def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFrame:
     """A profile as a table: one row for each place along the axis, with interval and z."""
     low, high = estimate.interval()
@@ -61,3 +157,54 @@ def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFra
 def depth_correlation(profile: Estimate) -> Estimate:
     """Rank correlation of a profile over layers with depth."""
     return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v), limit=1)
+
+
+def layer_traits(points: pd.DataFrame, *, estimator: str) -> pd.DataFrame:
+    """What may tell layers proper apart: increment (nan in the first), LayerMem, parameters and depth, by layer.
+
+    Args:
+        points: of one encoder and seed.
+    """
+    own = own_layers(points)
+    profile = layermem(*(wide(points, group, "sslmem")[own].to_numpy() for group in GROUPS), estimator=estimator)
+    parameters = points.drop_duplicates("layer").set_index("layer")["parameters"]
+    return pd.DataFrame(
+        {
+            "increment": increments(profile),
+            "layermem": profile,
+            "parameters": parameters[own].to_numpy(),
+            "depth": np.arange(1, len(own) + 1),
+        },
+        index=own,
+    )
+
+
+def membership(subsets: Sequence[str], layers: Sequence[str]) -> NDArray[np.float64]:
+    """Which layers are in which subset (names separated by blanks): 1 or 0, [subsets, layers]."""
+    return np.array([[name in subset.split() for name in layers] for subset in subsets], dtype=np.float64)
+
+
+def random_orders(layers: int, *, permutations: int, fixed: int = 0) -> NDArray[np.int64]:
+    """Random orders of layers, [permutations, layers], in which the first ``fixed`` keep their places."""
+    keys = generator("orders", layers, fixed).random((permutations, layers))
+    keys[:, :fixed] = np.arange(-fixed, 0)
+    return np.argsort(keys, axis=1)
+
+
+def profile_correlations(profile: Estimate) -> Estimate:
+    """Rank correlation over layers of every two encoders' profiles: [encoders, layers] to [encoders, encoders]."""
+    return profile.map(lambda v: rank_correlation(v[..., :, None, :], v[..., None, :, :]), limit=1)
+
+
+def above(estimate: Estimate, threshold: float) -> Estimate:
+    """What an estimate has above a threshold."""
+    return estimate.map(lambda v: v - threshold, limit=estimate.limit + abs(threshold))
+
+
+def equivalent(
+    claim: str, subject: str, difference: Estimate, places: Sequence[str], *, margin: float, n: int
+) -> Finding:
+    """A claim that a difference [places] lies within -margin and margin in every place: two one-sided tests in each."""
+    room = difference.map(lambda v: np.concatenate([margin - v, margin + v], axis=-1), limit=difference.limit + margin)
+    sides = [f"{place} {side}" for side in (f"below {margin}", f"above -{margin}") for place in places]
+    return Finding.of_every(claim, subject, room, sides, n=n)

@@ -174,6 +174,34 @@ def rank_correlation(x: Floats, y: Floats) -> NDArray[np.float64]:
     return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
 
 
+def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats]) -> NDArray[np.float64]:
+    """Correlation along the last axis of what the ranks of ``given`` leave of those of x and y.
+
+    rho(x, y | z) = (rho_xy - rho_xz rho_yz) / sqrt((1 - rho_xz^2) (1 - rho_yz^2))    for one z
+
+    Args:
+        x, y: [..., n], of shapes that broadcast.
+        given: confounders [n] each, regressed out of the ranks together.
+
+    Returns:
+        [...]; 0 where the confounders leave nothing of one side.
+    """
+    design = np.column_stack([np.ones(x.shape[-1]), *(ranks(z) for z in given)])
+    explained = design @ np.linalg.pinv(design)
+    a, b = (rank - rank @ explained for rank in (ranks(x), ranks(y)))
+    product, size = (a * b).sum(axis=-1), x.shape[-1]
+    scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    # Ranks that are wholly explained leave what rounding does to n^3 / 12, the sum of their squares.
+    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-9 * size**3))
+
+
+def ks_distance(x: Floats, y: Floats) -> float:
+    """Kolmogorov-Smirnov distance of two samples [n], [m]: max_t |F_x(t) - F_y(t)| of their distribution functions."""
+    steps = np.concatenate([x, y])
+    f, g = (np.searchsorted(np.sort(sample), steps, side="right") / len(sample) for sample in (x, y))
+    return float(np.abs(f - g).max())
+
+
 def verdict(low: float, high: float) -> str:
     """Supported if the interval lies above 0, refuted if it lies below, else inconclusive."""
     if low > 0:

@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from memloc import checkpoint
-from memloc.encoders import ENCODERS, Layer, build
+from memloc.encoders import ENCODERS, Layer, build, choose_layers
 from memloc.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -166,8 +166,10 @@ def _memloc(path: Path, size: int | None) -> _Source:
         settings = about["settings"]
         recipe = path.parent / "recipe.json"
         seen = about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {}
-        name, options = settings["architecture"], settings["network"]
-        layers = ENCODERS[name].layers(options)
+        name = settings["architecture"]
+        # An encoder may have been trained before its architecture had all of today's options.
+        options = {key: rule["default"] for key, rule in ENCODERS[name].options.items()} | settings["network"]
+        layers = choose_layers(name, options, ["*"])
         side = seen.get("image_size") or size
         if side is None:
             raise InputError(f"{path}: doesn't say how large its input is; give --size")

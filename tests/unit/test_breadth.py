@@ -23,7 +23,8 @@ def entry(settings, *, framework="simclr", architecture=None, options=None):
     made = settings(framework, epochs=1)
     if architecture:
         made = made | {"architecture": architecture, "network": options, "measure": {}}
-    config = {"datasets": {}, "encoders": {"it": made}, "measure": {"layers": ["*"], "draws": 4, "activation": "as-is"}}
+    measure = {"layers": ["*"], "sublayers": False, "draws": 4, "activation": "as-is"}
+    config = {"datasets": {}, "encoders": {"it": made}, "measure": measure}
     complete(config)
     return config["encoders"]["it"]
 
@@ -101,13 +102,13 @@ def test_every_framework_ends_in_a_figure(settings, tmp_path, framework):
 # The smallest of what each takes.
 NETWORKS = {
     "resnet9": {"width": 0.0625, "residual": False},
-    "resnet18": {"stem": "cifar"},
-    "resnet34": {"stem": "imagenet"},
-    "resnet50": {"stem": "imagenet"},
+    "resnet18": {"stem": "cifar", "width": 0.25},
+    "resnet34": {"stem": "imagenet", "width": 0.25},
+    "resnet50": {"stem": "imagenet", "width": 0.25},
     "vgg19": {},
     "vit-tiny": {"patch": 8, "depth": 3},
-    "vit-small": {"patch": 8, "depth": 2},
-    "vit-base": {"patch": 8, "depth": 2},
+    "vit-small": {"patch": 8, "depth": 2, "width": 0.25},
+    "vit-base": {"patch": 8, "depth": 2, "width": 0.125},
 }
 
 

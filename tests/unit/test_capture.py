@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from memloc.capture import capture
 from memloc.errors import InputError
@@ -57,6 +58,47 @@ def test_a_frozen_block_stays_in_its_own_mode(network):
     with capture(encoder, ["block1"]):
         pass
     assert encoder.block2.norm.training and not encoder.block3.norm.training
+
+
+def test_the_empty_name_is_the_encoder_itself(network):
+    encoder = network()
+    with capture(encoder, ["", "block8"]) as outputs:
+        out = encoder(torch.rand(2, 3, 16, 16))
+        assert torch.equal(outputs[""], out) and outputs[""].shape == (2, encoder.dim)
+    assert hooks(encoder) == 0
+
+
+def test_what_a_module_is_given_is_read_beside_what_it_puts_out(network):
+    encoder = network()
+    with capture(encoder, ["block1", "block2.conv@input", "block2.conv", "block2.norm@input", "@input"]) as seen:
+        x = torch.rand(2, 3, 16, 16)
+        encoder(x)
+    assert torch.equal(seen["@input"], x) and torch.equal(seen["block2.conv@input"], seen["block1"])
+    assert torch.equal(seen["block2.norm@input"], seen["block2.conv"])
+    assert not torch.equal(seen["block2.conv@input"].mean(), seen["block2.conv"].mean())
+    assert hooks(encoder) == 0
+
+
+def test_what_a_module_is_given_in_its_second_call_is_counted_apart_from_what_it_puts_out():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.step = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.step(self.step(x) + 1)
+
+    encoder, x = Twice(), torch.rand(3, 2)
+    with capture(encoder, ["step@input", "step@input#2", "step", "step#2"]) as seen:
+        for _ in range(2):  # Calls are counted anew in every pass.
+            out = encoder(x)
+    assert torch.equal(seen["step@input"], x) and torch.equal(seen["step@input#2"], seen["step"] + 1)
+    assert torch.equal(seen["step#2"], out)
+
+
+def test_an_unknown_module_whose_input_is_asked_for_is_named_without_the_mark(network):
+    with pytest.raises(InputError, match=r"layer 'block9': the encoder has no such module"):
+        capture(network(), ["block9@input"]).__enter__()
 
 
 def test_an_unknown_module_is_named_with_what_there_is_and_leaves_no_hook_behind(network):

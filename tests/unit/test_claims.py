@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm, t
 
@@ -33,6 +34,27 @@ def test_a_row_holds_effect_interval_and_verdict():
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
     assert row["z"] == pytest.approx(2.5)
     assert row["verdict"] == "supported"
+    assert np.isnan(row["paper_effect"]) and row["paper_scale"] == ""
+
+
+def test_the_papers_effect_stands_beside_ours_and_says_nothing_to_the_verdict():
+    finding = Finding("a.b", "simclr", estimate_of(-0.5, 0.2), n=7)
+    said = Claim("Table 1", "It rises", 0.308, "ResNet9, SimCLR, CIFAR10")
+    row = tabulate({"a.b": said}, [finding], experiment="e").iloc[0]
+    assert (row["paper_effect"], row["paper_scale"]) == (0.308, "ResNet9, SimCLR, CIFAR10")
+    assert row["verdict"] == "refuted" and row["effect"] == -0.5
+    assert tabulate({"a.b": Claim("Table 1", "It rises", 0.0)}, [finding], experiment="e")["paper_effect"][0] == 0.0
+
+
+def test_a_table_of_claims_with_and_without_a_number_of_the_papers_is_read_back_as_written(tmp_path):
+    claims = CLAIMS | {"a.c": Claim("Table 2", "It falls", 1.5, "ViT")}
+    findings = [Finding(name, "s", estimate_of(0.5, 0.2), n=7) for name in claims]
+    table = tabulate(claims, findings, experiment="e")
+    table.to_csv(tmp_path / "claims.csv", index=False)
+    back = pd.read_csv(tmp_path / "claims.csv")
+    assert list(back.columns) == COLUMNS
+    assert np.isnan(back["paper_effect"][0]) and back["paper_effect"][1] == 1.5
+    assert pd.isna(back["paper_scale"][0]) and back["paper_scale"][1] == "ViT"
 
 
 def test_three_seeds_that_differ_speak_with_two_degrees_of_freedom():

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from memloc.config import active, check, complete, experiment_inputs, layers_of, schema
+from memloc.config import active, check, complete, experiment_inputs, head_measured, layers_of, schema
 from memloc.encoders import ENCODERS
 from memloc.errors import InputError
 from memloc.frameworks import FRAMEWORKS
@@ -238,7 +238,7 @@ TOGETHER = {
     ),
     "an option of another architecture": (
         {"architecture": "vit-tiny", "network": {"residual": True}},
-        ["encoders.mine.network.residual: unknown key; known here: depth, patch"],
+        ["encoders.mine.network.residual: unknown key; known here: depth, patch, width"],
     ),
     "hidden patches on a convolution": (
         {"framework": "mae"},
@@ -298,7 +298,7 @@ TOGETHER = {
     ),
     "a layer of another architecture": (
         {"architecture": "vit-tiny", "measure": {"layers": ["res2"]}},
-        ["'res2' matches no layer of vit-tiny", "1.att, 1.fc"],
+        ["'res2' matches no layer of vit-tiny", "1.att, 1.res-att, 1.fc"],
     ),
     "an unknown key of measure": ({"measure": {"draw": 4}}, ["encoders.mine.measure.draw: unknown key", "draws"]),
     "an odd number of draws": ({"measure": {"draws": 5}}, ["encoders.mine.measure.draws: 5", "multiple of 2"]),
@@ -399,7 +399,7 @@ def test_measuring_of_an_encoder_goes_before_measuring_of_all(mine):
     assert entry["measure"] == common | {"draws": 4, "layers": ["1", "2", "3"], "augmentation": "weak"}
     assert config["encoders"]["simclr"]["measure"] == common | {"augmentation": "mild"}
     assert [layer.name for layer in layers_of(entry)] == ["1", "2", "3"]
-    assert len(layers_of(config["encoders"]["simclr"])) == 10
+    assert len(layers_of(config["encoders"]["simclr"])) == 11
 
 
 @pytest.mark.parametrize(
@@ -421,6 +421,178 @@ def test_transformers_are_measured_by_size_and_pooled_where_patches_are_hidden(m
 def test_convolutions_are_measured_as_the_configuration_says_even_with_hidden_patches(mine):
     entry = completed(mine(recipe={"augmentation": "masking"}))
     assert (entry["measure"]["representation"], entry["measure"]["activation"]) == ("flattened", "as-is")
+
+
+# --- An encoder with another's weights, measured otherwise -----------------------------------------------------------
+
+
+@pytest.fixture
+def alias(config):
+    """Adds an encoder ``other`` with the weights of simclr, behind those of the configuration or before them."""
+
+    def add(*, first=False, **entry):
+        other = {"other": {"weights": "simclr", **entry}}
+        config["encoders"] = other | config["encoders"] if first else config["encoders"] | other
+        return config
+
+    return add
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_an_alias_has_everything_of_its_owner_and_its_own_measuring_on_top(alias, first):
+    config = alias(first=first, measure={"draws": 4, "layers": ["1", "2", "8"]})
+    config["encoders"]["simclr"] |= {"split_seed": 3, "initialisation": "shared", "measure": {"distance": "l1"}}
+    config["encoders"]["supervised"]["measure"] = {"distance": "l1"}
+    check(config)
+    complete(config)
+    owner, other = config["encoders"]["simclr"], config["encoders"]["other"]
+    assert other["weights"] == "simclr" and "weights" not in owner
+    assert {key: value for key, value in other.items() if key not in ("weights", "measure")} == {
+        key: value for key, value in owner.items() if key != "measure"
+    }
+    assert other["measure"] == owner["measure"] | {"draws": 4, "layers": ["1", "2", "8"]}
+    assert (owner["measure"]["distance"], owner["measure"]["draws"]) == ("l1", read("config.yaml")["measure"]["draws"])
+
+
+def test_an_alias_may_have_some_of_its_owners_seeds_and_has_all_unless_told(alias):
+    config = alias(seeds=[2])
+    config["encoders"]["whole"] = {"weights": "simclr"}
+    check(config)
+    complete(config)
+    assert config["encoders"]["other"]["seeds"] == [2]
+    assert config["encoders"]["whole"]["seeds"] == config["encoders"]["simclr"]["seeds"] == [0, 1, 2]
+    config["encoders"]["whole"]["recipe"]["epochs"] = -1
+    assert config["encoders"]["simclr"]["recipe"]["epochs"] > 0 and config["encoders"]["other"]["recipe"]["epochs"] > 0
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(
+    ("trained", "measured", "representation"), [("masking", "normal", "flattened"), ("mild", "masking", "pooled")]
+)
+def test_what_follows_from_an_aliass_views_follows_from_its_own(config, first, trained, measured, representation):
+    recipe = config["encoders"]["simclr"]["recipe"] | {"augmentation": trained}
+    vit = {"framework": "simclr", "architecture": "vit-tiny", "dataset": "fashion", "seeds": [0], "recipe": recipe}
+    other = {"weights": "vit", "measure": {"augmentation": measured}}
+    both = {"other": other, "vit": vit} if first else {"vit": vit, "other": other}
+    config["encoders"] |= both
+    check(config)
+    complete(config)
+    assert config["encoders"]["vit"]["measure"]["augmentation"] == trained
+    assert config["encoders"]["other"]["measure"]["augmentation"] == measured
+    assert config["encoders"]["other"]["measure"]["representation"] == representation
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_completing_an_alias_twice_changes_nothing_more(alias, first):
+    config = alias(first=first, measure={"draws": 4})
+    complete(config)
+    once = copy.deepcopy(config)
+    complete(config)
+    assert config == once
+
+
+ALIASES = {
+    "of nobody": ({"weights": "nobody"}, "encoders.other.weights: 'nobody' is none of simclr, supervised"),
+    "of itself": ({"weights": "other"}, "encoders.other.weights: 'other' is none of simclr, supervised"),
+    "of no name": ({"weights": 3}, "encoders.other.weights: 3 is not of type string"),
+    "with a recipe": ({"recipe": {"epochs": 3}}, "encoders.other: 'recipe' is none of weights, seeds, measure"),
+    "with a dataset": ({"dataset": "fashion"}, "encoders.other: 'dataset' is none of weights, seeds, measure"),
+    "with a start": ({"initialisation": "own"}, "encoders.other: 'initialisation' is none of weights, seeds, measure"),
+    "with an unknown key": ({"colour": 3}, "encoders.other: 'colour' is none of weights, seeds, measure"),
+    "of seeds never trained": (
+        {"seeds": [0, 7]},
+        "encoders.other.seeds: [0, 7] aren't all trained; simclr has [0, 1, 2]",
+    ),
+    "with a bad measure": ({"measure": {"draw": 4}}, "encoders.other.measure.draw: unknown key; did you mean draws?"),
+    "of no layer": ({"measure": {"layers": ["conv1"]}}, "encoders.other.measure.layers: 'conv1' matches no layer of"),
+}
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("name", list(ALIASES))
+def test_a_bad_alias_is_told_in_one_line(alias, name, first):
+    changes, line = ALIASES[name]
+    assert complaint(alias(first=first, **changes)).startswith(f"config: {line}")
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_an_alias_of_an_alias_is_told_in_one_line(alias, first):
+    config = alias(first=first)
+    config["encoders"]["third"] = {"weights": "other"}
+    assert complaint(config) == "config: encoders.third.weights: 'other' is none of simclr, supervised"
+
+
+def test_an_alias_of_an_encoder_that_is_null_is_told(alias):
+    config = alias()
+    config["encoders"]["simclr"] = None
+    assert complaint(config) == "config: encoders.other.weights: 'simclr' is none of supervised"
+
+
+def test_an_experiment_of_an_alias_reads_its_own_scores(alias):
+    config = alias(seeds=[2])
+    config["experiments"]["layermem"]["encoders"] = ["other"]
+    check(config)
+    complete(config)
+    assert experiment_inputs(config, "layermem") == {"points": ["scores/other/seed2/points.parquet"]}
+
+
+# --- Splits, starts and sublayers ------------------------------------------------------------------------------------
+
+
+def test_every_training_has_a_split_and_a_start_of_its_own_unless_told(config):
+    config["encoders"]["supervised"] |= {"split_seed": 5, "initialisation": "shared"}
+    check(config)
+    complete(config)
+    chosen = [(entry["split_seed"], entry["initialisation"]) for entry in config["encoders"].values()]
+    assert chosen == [(None, "own"), (5, "shared")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("split_seed", -1, ["split_seed: -1", "minimum of 0"]),
+        ("split_seed", "own", ["split_seed: 'own'", "integer"]),
+        ("split_seed", 1.0, ["split_seed: 1.0", "integer"]),
+        ("initialisation", "same", ["initialisation: 'same' is none of own, shared"]),
+        ("initialisation", None, ["initialisation: None is none of own, shared"]),
+    ],
+)
+def test_a_bad_split_or_start_is_told_in_one_line(config, key, value, parts):
+    config["encoders"]["simclr"][key] = value
+    message = complaint(config)
+    for part in ("encoders.simclr.", *parts):
+        assert part in message
+
+
+def test_sublayers_and_the_head_are_measured_where_they_are_asked_for(alias):
+    config = alias(measure={"sublayers": True})
+    check(config)
+    complete(config)
+    owner, other = config["encoders"]["simclr"], config["encoders"]["other"]
+    assert not owner["measure"]["sublayers"] and not head_measured(owner) and head_measured(other)
+    added = [layer.name for layer in layers_of(other) if layer not in layers_of(owner)]
+    assert len(layers_of(owner)) + len(added) == len(layers_of(other))
+    pools = {1, 2, 5, 6}
+    expected = [name for i in range(1, 9) for name in (f"{i}.norm", *([f"{i}.pool"] if i in pools else []))]
+    assert added == [*expected, "head"]
+
+
+def test_a_head_is_measured_only_if_it_is_chosen(mine):
+    entry = completed(mine(measure={"sublayers": True, "layers": ["1", "2", "3", "*.norm"]}))
+    assert not head_measured(entry) and "1.norm" in [layer.name for layer in layers_of(entry)]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_head_is_measured_only_if_there_is_one(mine, framework):
+    views = {"augmentation": "masking"} | ({"local_size": 16} if framework in ("dino", "lejepa") else {})
+    entry = completed(mine(framework, "vit-tiny", recipe=views, measure={"sublayers": True}))
+    kinds = {layer.kind for layer in layers_of(entry)}
+    assert head_measured(entry) == ("head" in kinds) == (framework != "mae")
+    assert kinds - {"head"} == {"attention", "sum", "fully-connected", "output"}
+
+
+def test_only_a_framework_without_a_head_on_the_encoders_output_has_none():
+    assert [name for name, framework in FRAMEWORKS.items() if not framework.head] == ["mae"]
 
 
 def options():

@@ -16,9 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from memloc.augment import RECIPES
 from memloc.capture import capture
-from memloc.encoders import ENCODERS, build, choose_layers
+from memloc.encoders import ENCODERS, KINDS, SUBLAYERS, build, choose_layers
 from memloc.errors import InputError
-from memloc.measure import Protocol, measure
+from memloc.measure import Protocol, measure, parameters_of
 
 SMALL = {"width": 0.125, "patch": 8, "depth": 2}
 VITS = ["vit-tiny", "vit-small", "vit-base"]
@@ -51,8 +51,8 @@ def small(name):
     return unlike_new(build(name, options(name, **SMALL), image_size=32))
 
 
-def layers_of(name):
-    return ENCODERS[name].layers(options(name, **SMALL))
+def layers_of(name, **chosen):
+    return choose_layers(name, options(name, **SMALL), ["*"], **chosen)
 
 
 def size(network):
@@ -67,7 +67,8 @@ def on_paper(name, image_size=32, **changed):
 
 def test_planning_imports_no_torch():
     heavy = "{'torch', 'torchvision', 'timm', 'lightly', 'pandas'}"
-    code = "import sys, memloc.encoders as e; [x.layers({'depth': 2, 'residual': 1}) for x in e.ENCODERS.values()]\n"
+    some = "{'depth': 2, 'residual': 1, 'stem': 'imagenet'}"
+    code = f"import sys, memloc.encoders as e; [x.layers({some}) for x in e.ENCODERS.values()]\n"
     subprocess.run([sys.executable, "-c", f"{code}assert not {heavy} & sys.modules.keys()"], check=True)
 
 
@@ -86,18 +87,25 @@ def test_nothing_but_an_entry_is_ever_imported():
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_layer_is_called_once_in_order_of_depth_and_its_modules_count_its_units(name):
-    encoder, layers = small(name), layers_of(name)
+    encoder, layers = small(name), [layer for layer in layers_of(name, sublayers=True) if layer.kind != "head"]
     modules, called, widths = dict(encoder.named_modules()), [], {}
 
-    def hook_of(module, axis):
-        def hook(_, inputs, output):
-            called.append(module)
-            widths[module] = output.shape[axis]
+    def hook_of(place, axis):
+        def given(_, inputs):
+            called.append(place)
+            widths[place] = inputs[0].shape[axis]
 
-        return hook
+        def put_out(_, inputs, output):
+            called.append(place)
+            widths[place] = output.shape[axis]
 
-    axes = {module: layer.axis for layer in layers for module in (layer.representation, layer.units) if module}
-    handles = [modules[module].register_forward_hook(hook_of(module, axis)) for module, axis in axes.items()]
+        module = modules[place.removesuffix("@input")]
+        if place.endswith("@input"):
+            return module.register_forward_pre_hook(given)
+        return module.register_forward_hook(put_out)
+
+    axes = {place: layer.axis for layer in layers for place in (layer.representation, layer.units) if place is not None}
+    handles = [hook_of(place, axis) for place, axis in axes.items()]
     with torch.no_grad():
         encoder(torch.rand(1, 3, 32, 32))
     for handle in handles:
@@ -111,6 +119,7 @@ def test_every_layer_is_called_once_in_order_of_depth_and_its_modules_count_its_
     assert len({layer.name for layer in layers}) == len(layers)
     for layer in layers:
         rows = {len(parameter) for module in layer.modules for parameter in modules[module].parameters()}
+        assert bool(layer.modules) == (layer.kind in ("convolution", "attention", "fully-connected"))
         assert rows == ({widths[layer.units or layer.representation]} if layer.modules else set())
         assert layer.modules or not layer.units
 
@@ -125,6 +134,100 @@ def test_parameters_outside_layers_are_only_those_that_are_no_layer(name):
     no_layer = ("downsample", "cls_token", "pos_embed", "patch_embed", "qkv", "norm", "fc2")
     assert all(any(word in key for word in no_layer) for key in outside)
     assert name in VITS or all("downsample" in key for key in outside)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_parameter_of_a_layer_belongs_to_that_layer_alone(name):
+    """Fine-tuned, replaced and counted: all but what fits in and out of the blocks, once."""
+    layers = layers_of(name, sublayers=True)
+    for layer in layers:
+        inside = tuple(f"{part}." for part in layer.parts)
+        assert all(f"{module}.".startswith(inside) for module in layer.modules)
+        assert bool(layer.parts) == bool(layer.modules)
+    owners = {
+        key: [layer.name for layer in layers if key.startswith(tuple(f"{part}." for part in layer.parts))]
+        for key, _ in small(name).named_parameters()
+    }
+    assert all(len(names) <= 1 for names in owners.values())
+    nobodys = {key for key, names in owners.items() if not names}
+    if name in VITS:
+        around = {key for key in owners if not key.startswith("blocks.")}
+        assert nobodys == around | {key for key in owners if ".norm1." in key or ".norm2." in key}
+        assert owners["blocks.1.attn.qkv.weight"] == ["2.att"] and owners["blocks.0.mlp.fc2.bias"] == ["1.fc"]
+    else:
+        assert nobodys == {key for key in owners if "downsample" in key}
+
+
+def test_layers_of_resnet9_have_the_parameters_of_table_8_and_those_of_their_normalisation():
+    filters = [896, 18496, 36928, 36928, 73856, 295168, 590080, 590080]
+    channels = [32, 64, 64, 64, 128, 256, 256, 256]
+    encoder, layers = on_paper("resnet9"), choose_layers("resnet9", options("resnet9"), ["*"])
+    found = {layer.name: parameters_of(encoder, layer) for layer in layers}
+    assert [found[str(i)] for i in range(1, 9)] == [a + 2 * b for a, b in zip(filters, channels, strict=True)]
+    assert found["res2"] == found["res6"] == found["output"] == 0
+    assert sum(found.values()) == size(encoder)
+
+
+def test_layers_of_a_transformer_have_the_parameters_of_their_linear_maps():
+    encoder, d = on_paper("vit-tiny", depth=1), 192
+    found = {layer.name: parameters_of(encoder, layer) for layer in choose_layers("vit-tiny", {"depth": 1}, ["*"])}
+    attention, perceptron = 4 * d * d + 4 * d, 8 * d * d + 5 * d
+    assert found == {"1.att": attention, "1.res-att": 0, "1.fc": perceptron, "1.res-fc": 0, "output": 0}
+
+
+# Sublayers
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+@pytest.mark.parametrize("name", CNNS)
+def test_normalisations_and_pools_follow_their_convolution(name, stem):
+    """In the order of calls: the next normalisation takes a convolution's output, the next pool what was activated."""
+    chosen = options(name, **SMALL, stem=stem)
+    encoder = build(name, chosen, image_size=32).eval()
+    layers = {layer.name: layer for layer in choose_layers(name, chosen, ["*"], sublayers=True)}
+    calls = []
+
+    def hook_of(place):
+        return lambda _, inputs, output: calls.append((place, inputs[0], output))
+
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)
+    for place, module in encoder.named_modules():
+        if isinstance(module, kinds):
+            module.register_forward_hook(hook_of(place))
+    with torch.no_grad():
+        encoder(torch.rand(1, 3, 32, 32))
+    order = [place for place, _, _ in calls]
+    convolutions = [layer for layer in layers.values() if layer.kind == "convolution"]
+    for layer in convolutions:
+        at = order.index(layer.representation)
+        following, given, _ = calls[at + 1]
+        norm = layers[f"{layer.name}.norm"]
+        assert norm.kind == "normalisation" and norm.representation == following and given is calls[at][2]
+        assert isinstance(encoder.get_submodule(following), nn.BatchNorm2d) and norm.units is None
+        pool = layers.get(f"{layer.name}.pool")
+        pooled = at + 2 < len(order) and isinstance(encoder.get_submodule(order[at + 2]), nn.MaxPool2d)
+        assert (pool is not None) == pooled
+        if pool is not None:
+            assert pool.kind == "pool" and pool.representation == order[at + 2]
+    assert len(convolutions) == sum(kind.endswith(".norm") for kind in layers)
+    pools = [module for module in encoder.modules() if isinstance(module, nn.MaxPool2d)]
+    assert sum(layer.kind == "pool" for layer in layers.values()) == len(pools)
+    assert sum(layer.kind == "pool" for layer in layers.values()) == {"resnet9": 4, "vgg19": 5}.get(
+        name, int(stem == "imagenet")
+    )
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_sublayers_are_chosen_only_where_they_are_asked_for(name):
+    few, all_ = layers_of(name), layers_of(name, sublayers=True)
+    assert {layer.kind for layer in few} <= {*KINDS} - {*SUBLAYERS}
+    assert [layer for layer in all_ if layer.kind not in SUBLAYERS] == list(few)
+    assert [layer.name for layer in all_ if layer.kind == "head"] == ["head"] and all_[-1].name == "head"
+    assert few[-1].name == "output" and few[-1].representation == ""
+    assert not any(layer.units for layer in all_ if layer.kind in SUBLAYERS)
+    with pytest.raises(InputError, match=f"'head' matches no layer of {name}"):
+        choose_layers(name, options(name, **SMALL), ["head"])
+    assert [x.name for x in choose_layers(name, options(name, **SMALL), ["head"], sublayers=True)] == ["head"]
 
 
 @pytest.mark.parametrize("pixels", [32, 64])
@@ -220,7 +323,7 @@ def test_transformers_have_the_published_parameters(name, dim, published):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_with_the_imagenet_stem_a_resnet_is_torchvisions(name):
-    encoder = unlike_new(build(name, {"stem": "imagenet"}, image_size=64))
+    encoder = unlike_new(build(name, options(name, stem="imagenet"), image_size=64))
     reference = getattr(torchvision.models, name)(weights=None).eval()
     reference.fc = nn.Identity()
     reference.load_state_dict(encoder.state_dict())
@@ -229,9 +332,26 @@ def test_with_the_imagenet_stem_a_resnet_is_torchvisions(name):
         torch.testing.assert_close(encoder(x), reference(x), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "width", "channels"),
+    [
+        ("resnet18", 0.25, [64, 16, 32, 64, 128]),
+        ("resnet34", 0.125, [64, 8, 16, 32, 64]),
+        ("resnet18", 2, [64, 128, 256, 512, 1024]),
+        ("resnet50", 0.5, [64, 128, 256, 512, 1024]),
+        ("resnet50", 1, [64, 256, 512, 1024, 2048]),
+    ],
+)
+def test_width_multiplies_the_channels_of_every_stage_but_not_the_stems(name, width, channels):
+    encoder = on_paper(name, width=width)
+    last = {"resnet18": "conv2", "resnet34": "conv2", "resnet50": "conv3"}[name]
+    stages = [getattr(encoder.get_submodule(f"layer{i}")[-1], last).out_channels for i in range(1, 5)]
+    assert [encoder.conv1.out_channels, *stages] == channels and encoder.dim == channels[-1]
+
+
 def test_the_cifar_stem_keeps_the_resolution():
     for stem, sides in (("cifar", [32, 32, 16, 8, 4]), ("imagenet", [16, 8, 4, 2, 1])):
-        encoder = build("resnet18", {"stem": stem}, image_size=32)
+        encoder = build("resnet18", options("resnet18", stem=stem), image_size=32)
         names = ["conv1", "layer1", "layer2", "layer3", "layer4"]
         with capture(encoder, names) as maps:
             encoder(torch.rand(1, 3, 32, 32))
@@ -239,7 +359,7 @@ def test_the_cifar_stem_keeps_the_resolution():
 
 
 def test_untrained_resnets_have_no_silenced_normalisation_and_a_kaiming_stem():
-    encoder = build("resnet18", {"stem": "cifar"}, image_size=32)
+    encoder = build("resnet18", options("resnet18"), image_size=32)
     assert all((module.weight == 1).all() for module in encoder.modules() if isinstance(module, nn.BatchNorm2d))
     # Kaiming with fan-out: variance 2 / (64 channels x 9 positions).
     assert encoder.conv1.weight.var().item() == pytest.approx(2 / (64 * 9), rel=0.1)
@@ -249,15 +369,15 @@ def test_untrained_resnets_have_no_silenced_normalisation_and_a_kaiming_stem():
     ("name", "convolutions", "blocks"), [("resnet18", 17, 8), ("resnet34", 33, 16), ("resnet50", 49, 16)]
 )
 def test_resnets_number_main_path_convolutions_and_blocks(name, convolutions, blocks):
-    layers = ENCODERS[name].layers(options(name))
+    layers = choose_layers(name, options(name), ["*"])
     assert [layer.depth for layer in layers if layer.modules] == list(range(1, convolutions + 1))
-    assert sum(not layer.modules for layer in layers) == blocks + 1
+    assert [layer.kind for layer in layers if not layer.modules] == ["sum"] * blocks + ["output"]
     assert not any("downsample" in layer.representation for layer in layers)
     last = [layer for layer in layers if layer.name == ("layer4.1.conv2" if name == "resnet18" else "layer4.2.conv2")]
     assert last[0].units == last[0].name.replace("conv", "act")
-    assert [x.name for x in choose_layers(name, options(name), ["layer4.0*", "avgpool"])][-2:] == [
+    assert [x.name for x in choose_layers(name, options(name), ["layer4.0*", "output"])][-2:] == [
         "layer4.0",
-        "avgpool",
+        "output",
     ]
 
 
@@ -280,9 +400,9 @@ def test_vgg19_is_torchvisions_up_to_the_mean_over_positions():
     with torch.no_grad():
         torch.testing.assert_close(encoder(x), encoder.features(x).mean(dim=(2, 3)))
     kinds = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
-    layers = ENCODERS["vgg19"].layers({})
-    assert [layer.name for layer in layers] == [f"conv{i}" for i in range(1, 17)]
-    for layer in layers:
+    layers = choose_layers("vgg19", {}, ["*"])
+    assert [layer.name for layer in layers] == [*(f"conv{i}" for i in range(1, 17)), "output"]
+    for layer in layers[:-1]:
         names = [*layer.modules, layer.units]
         assert [type(encoder.get_submodule(name)) for name in names] == kinds and layer.representation == names[0]
         assert [int(name.split(".")[1]) for name in names] == [int(names[0].split(".")[1]) + k for k in range(3)]
@@ -356,7 +476,7 @@ def test_pruned_attention_adds_exactly_nothing():
 
 def vit(**changed):
     torch.manual_seed(0)
-    encoder = build("vit-tiny", {"patch": 8, "depth": 2, **changed}, image_size=32)
+    encoder = build("vit-tiny", {"patch": 8, "depth": 2, "width": 1, **changed}, image_size=32)
     return unlike_new(encoder).double()
 
 
@@ -523,9 +643,9 @@ def test_smaller_views_get_the_positions_interpolated():
 
 def test_sizes_that_patches_don_t_fill_are_refused():
     with pytest.raises(InputError, match=r"image_size: 30 pixels are no multiple of network\.patch, 4"):
-        build("vit-tiny", {"patch": 4, "depth": 1}, image_size=30)
+        build("vit-tiny", {"patch": 4, "depth": 1, "width": 1}, image_size=30)
     with pytest.raises(InputError, match=r"image_size: 32 pixels are no multiple of network\.patch, 64"):
-        build("vit-tiny", {"patch": 64, "depth": 1}, image_size=32)
+        build("vit-tiny", {"patch": 64, "depth": 1, "width": 1}, image_size=32)
     with pytest.raises(InputError, match=r"view size: 20 pixels are no multiple of network\.patch, 8"):
         vit()(torch.rand(1, 3, 32, 20, dtype=torch.double))
 
@@ -536,8 +656,45 @@ def test_transformers_train_without_chance():
         assert torch.equal(encoder(x), encoder(x)) and torch.equal(encoder(x), encoder.eval()(x))
 
 
-def test_transformers_have_two_layers_a_block():
-    layers = ENCODERS["vit-small"].layers({"patch": 4, "depth": 3})
-    assert [layer.name for layer in layers] == ["1.att", "1.fc", "2.att", "2.fc", "3.att", "3.fc"]
-    assert [layer.depth for layer in layers] == [1, 2, 3, 4, 5, 6]
-    assert [bool(layer.units) for layer in layers] == [False, True] * 3
+def test_transformers_have_two_layers_and_two_sums_a_block():
+    layers = choose_layers("vit-small", {"patch": 4, "depth": 3, "width": 1}, ["*"])
+    block = ["att", "res-att", "fc", "res-fc"]
+    assert [layer.name for layer in layers] == [*(f"{i}.{place}" for i in (1, 2, 3) for place in block), "output"]
+    assert [layer.depth for layer in layers] == list(range(1, 14))
+    assert [bool(layer.units) for layer in layers] == [False, False, True, False] * 3 + [False]
+    assert [layer.kind for layer in layers] == ["attention", "sum", "fully-connected", "sum"] * 3 + ["output"]
+
+
+def test_the_sums_of_a_transformer_are_the_tokens_after_each_addition():
+    encoder, x = vit(), torch.rand(2, 3, 32, 32, dtype=torch.double)
+    places = {layer.name: layer.representation for layer in choose_layers("vit-tiny", {"depth": 2}, ["*"])}
+    with capture(encoder, list(places.values())) as seen:
+        out = encoder(x)
+    with torch.no_grad():
+        tokens = encoder._pos_embed(encoder.patch_embed(x))
+        for i, block in enumerate(encoder.blocks, start=1):
+            attention = block.attn(block.norm1(tokens))
+            torch.testing.assert_close(seen[places[f"{i}.att"]], attention)
+            tokens = tokens + attention
+            torch.testing.assert_close(seen[places[f"{i}.res-att"]], tokens)
+            perceptron = block.mlp(block.norm2(tokens))
+            torch.testing.assert_close(seen[places[f"{i}.fc"]], perceptron)
+            tokens = tokens + perceptron
+            torch.testing.assert_close(seen[places[f"{i}.res-fc"]], tokens)
+        assert torch.equal(seen[places["output"]], out)
+        torch.testing.assert_close(out, encoder.norm(tokens)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "dim"),
+    [("vit-tiny", 0.5, 96), ("vit-tiny", 0.125, 24), ("vit-small", 0.4, 144), ("vit-base", 2, 1536)],
+)
+def test_width_multiplies_a_transformers_tokens_to_what_heads_and_positions_can_share(name, width, dim):
+    encoder = on_paper(name, width=width, depth=1)
+    heads = on_paper(name, depth=1).blocks[0].attn.num_heads
+    assert (encoder.dim, encoder.blocks[0].attn.num_heads) == (dim, heads) and dim % (4 * heads) == 0
+    assert encoder.blocks[0].mlp.fc1.out_features == 4 * dim
+
+
+def test_a_transformer_is_never_narrower_than_four_numbers_a_head():
+    assert build("vit-base", {"patch": 8, "depth": 1, "width": 0.01}, image_size=16).dim == 48

@@ -1,7 +1,9 @@
 """Every experiment on score files with a planted effect: what was planted must come out."""
 
 import copy
+import itertools
 import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,6 +100,7 @@ def points_table(profile, *, seed, offset=0.2, trait=0.0, common=0.0, noise=0.02
                         "group": group,
                         "layer": layer,
                         "own": layer.isdigit(),
+                        "parameters": 100 * int(layer) if layer.isdigit() else 0,
                         "sslmem": (choose + score) / 2,
                         "sslmem_choose": choose,
                         "sslmem_score": score,
@@ -656,7 +659,7 @@ def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_t
     np.testing.assert_allclose(b, a)
 
 
-def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2), alike=False, agree=()):
+def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2), alike=False, agree=(), subsets=False):
     """Outcomes of planted rates; in the seeds that ``agree`` the layers chosen are the last ones."""
     for seed in range(seeds):
         rng = np.random.default_rng([11, 0 if alike else seed])
@@ -667,10 +670,13 @@ def finetuning(desk, increment, last, *, seeds=3, counts=(1, 2), alike=False, ag
                 ("increment", k, " ".join(NUMBERED[-k:] if seed in agree else NUMBERED[1 : 1 + k]), increment),
                 ("last", k, " ".join(NUMBERED[-k:]), last),
             ]
+            if subsets:
+                arms += [("subset", k, " ".join(names), last) for names in itertools.combinations(NUMBERED, k)]
         outcomes = {"by": np.array([a[0] for a in arms]), "count": np.array([a[1] for a in arms])}
         outcomes |= {"layers": np.array([a[2] for a in arms])}
         outcomes["correct"] = np.stack([hard + 0.03 * rng.normal(size=300) < a[3] for a in arms])
-        desk.add("simclr", seed, outcomes=outcomes)
+        points = points_table([0.1, 0.2, 0.3, 0.4], seed=0 if alike else seed)
+        desk.add("simclr", seed, outcomes=outcomes, points=points)
     return desk
 
 
@@ -711,7 +717,7 @@ WORLDS = {
     "ssl_vs_supervised": lambda desk, seeds: contrast(desk, SSL, SUPERVISED, seeds=seeds),
     "atypicality": lambda desk, seeds: atypicality(desk, seeds=seeds),
     "pruning": lambda desk, seeds: pruning(desk, {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.9}, seeds=seeds),
-    "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds),
+    "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds, subsets=True),
 }
 
 
@@ -727,7 +733,10 @@ def again(table, folder):
 
 
 def test_every_experiment_is_tried():
-    assert list(WORLDS) == list(EXPERIMENTS)
+    """Here or in tests of its own, which plant an effect and tell every claim that it has."""
+    for kind in EXPERIMENTS.keys() - WORLDS.keys():
+        texts = [path.read_text() for path in Path(__file__).parent.glob("test_*.py") if kind in path.stem]
+        assert any(".analyse(" in text and "CLAIMS" in text and "verdict" in text for text in texts), kind
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

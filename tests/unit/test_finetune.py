@@ -1,4 +1,5 @@
 import copy
+import itertools
 import types
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_a_run_has_the_head_alone_and_two_arms_for_every_count(network, toy, nor
         Part(*toy(6, seed=1)),
         modules=MODULES,
         counts=[1, 2],
+        subsets=False,
         recipe={"epochs": 1, "batch_size": 10, "learning_rate": 1e-3},
         normalise=normalise,
         seed=0,
@@ -107,6 +109,25 @@ def test_a_run_has_the_head_alone_and_two_arms_for_every_count(network, toy, nor
     assert out["count"].tolist() == [0, 1, 1, 2, 2]
     assert out["layers"].tolist() == ["", "6", "8", "4 6", "7 8"]
     assert out["correct"].shape == (5, 6) and out["correct"].dtype == bool
+
+
+def test_every_subset_is_tuned_once_and_arms_of_the_same_layers_are_one(network, toy, normalise, monkeypatch):
+    tuned = []
+
+    def finetune_(encoder, modules, train, test, **kwargs):
+        tuned.append(tuple(modules))
+        return np.random.default_rng(len(tuned)).random(6) < 0.5
+
+    monkeypatch.setattr(finetune, "finetune", finetune_)
+    options = {"modules": MODULES, "recipe": {}, "normalise": normalise, "seed": 0}
+    parts = Part(*toy(20)), Part(*toy(6, seed=1))
+    out = finetune.run(network(), PROFILE, LAYERS, *parts, counts=[1, 2], subsets=True, **options)
+    subsets = out["layers"][out["by"] == "subset"].tolist()
+    assert subsets == LAYERS + [" ".join(pair) for pair in itertools.combinations(LAYERS, 2)]
+    assert len(tuned) == len(set(tuned)) == 1 + 8 + 28
+    marks = {}
+    for layers, right in zip(out["layers"], out["correct"], strict=True):
+        assert np.array_equal(right, marks.setdefault(layers, right)), layers
 
 
 def test_training_a_single_unit_changes_that_unit_and_nothing_else(network):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from memloc import frameworks
+from memloc import checkpoint, frameworks
 from memloc.augment import RECIPES
 from memloc.encoders.resnet9 import ResNet9
 from memloc.engine import synchronised
@@ -140,6 +140,71 @@ def test_a_state_that_is_loaded_gives_the_same_loss(name):
     learner.load_state_dict(state)
     other.load_state_dict(state)
     torch.testing.assert_close(loss_of(other, views), loss_of(learner, views), rtol=0, atol=0)
+
+
+def trained(name, *, seed=0):
+    """A learner after two steps: nothing is at its start, batch norms have statistics, a teacher lags behind."""
+    learner = build(name, seed=seed)
+    views = draw(learner)
+    for step in range(2):
+        learner.zero_grad()
+        loss_of(learner, views, seed=step).backward()
+        with torch.no_grad():
+            for parameter in learner.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.1 * parameter.grad
+        learner.after_update(0.5)
+    return learner
+
+
+@pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_the_encoder_that_is_kept_and_the_additions_give_the_loss_bit_for_bit(name, mode, tmp_path):
+    learner, path = trained(name), tmp_path / "weights.safetensors"
+    kept = {key: tensor.clone() for key, tensor in learner.result().state_dict().items()}
+    checkpoint.save(kept, {}, path)
+    checkpoint.save(learner.additions(), {}, tmp_path / "additions.safetensors")
+    # Of a student and a teacher one encoder is kept, and stands for both.
+    learner.encoder.load_state_dict(kept)
+    if hasattr(learner, "teacher"):
+        learner.teacher["encoder"].load_state_dict(kept)
+
+    def opened(*, add):
+        encoder = build(name, seed=1).encoder
+        checkpoint.restore(encoder, checkpoint.load(path)[0], path)
+        fresh = build(name, seed=2, encoder=encoder)
+        if add:
+            fresh.add(checkpoint.load(tmp_path / "additions.safetensors")[0])
+        assert all(torch.equal(tensor, kept[key]) for key, tensor in fresh.result().state_dict().items())
+        return fresh.train(mode)
+
+    views = draw(learner, seed=3)
+    with torch.no_grad():
+        expected = loss_of(learner.train(mode), views)
+        assert torch.equal(loss_of(opened(add=True), views), expected)
+        assert not torch.equal(loss_of(opened(add=False), views), expected)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_additions_are_all_but_the_encoders(name):
+    learner = trained(name)
+    whole, additions = learner.state_dict(), learner.additions()
+    assert all(torch.equal(whole[key], tensor) for key, tensor in additions.items())
+    encoders = {f"encoder.{key}" for key in learner.encoder.state_dict()}
+    if hasattr(learner, "teacher"):
+        encoders |= {f"teacher.{key}" for key in encoders}
+        assert any(key.startswith("teacher.head.") for key in additions)
+    assert {*whole} - {*additions} == encoders and {*additions} and not {*additions} & encoders
+
+
+@pytest.mark.parametrize("name", [name for name, framework in FRAMEWORKS.items() if framework.head])
+def test_the_head_maps_the_kept_encoders_output_to_the_space_of_the_loss(name):
+    learner = trained(name).eval()
+    width = {"dino": 20, "supervised": 3}.get(name) or SMALL[name]["projection"]
+    out = learner.result_head()(learner.result()(torch.randn(2, 3, SIZE, SIZE)))
+    assert out.shape == (2, width)
+    owners = [module for module in learner.modules() if learner.result_head() in module.children()]
+    assert owners == [learner.teacher if name == "dino" else learner]
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)

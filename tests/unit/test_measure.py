@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from memloc.augment import RECIPES, UNIFORMS, augment
-from memloc.encoders import ENCODERS, choose_layers
+from memloc.encoders import choose_layers
 from memloc.errors import InputError
 from memloc.measure import Protocol, measure, pack
 from memloc.streams import uniforms
 
 OPTIONS = {"width": 0.125, "residual": True}
-LAYERS = ENCODERS["resnet9"].layers(OPTIONS)
+LAYERS = choose_layers("resnet9", OPTIONS, ["*"])
 RECIPE = RECIPES["normal"]
 
 
@@ -29,7 +29,8 @@ def literal_forward(encoder, x):
         if i in (4, 8):
             x = x + entry
             raw["res2" if i == 4 else "res6"] = x
-    return raw, out, x.amax(dim=(2, 3))[0]
+    raw["output"] = x.amax(dim=(2, 3))
+    return raw, out, raw["output"][0]
 
 
 def literal_measures(encoder, images, points, normalise, *, draws, seed):
@@ -92,7 +93,7 @@ def test_measures_equal_a_literal_reference(network, images, normalise):
     encoder = network(seed=2)
     got = run(encoder, images, normalise)
     alignment, views, plain, features = literal_measures(encoder, images, POINTS, normalise, draws=6, seed=5)
-    assert got.alignment.shape == (5, 10, 2) and alignment.min() > 0.001
+    assert got.alignment.shape == (5, 11, 2) and alignment.min() > 0.001
     np.testing.assert_allclose(got.alignment, alignment, rtol=3e-5)
     for name in views:
         assert got.views[name].shape[:2] == (5, 2)
@@ -192,8 +193,13 @@ def test_features_that_are_not_finite_are_an_input_error_too(network, images, no
 
 def test_packed_arrays_have_names_that_scores_read(network, images, normalise):
     layers = choose_layers("resnet9", OPTIONS, ["1", "res2"])
-    got = run(network(), images, normalise, layers=layers)
-    arrays = pack(got, layers, points=POINTS)
-    assert set(arrays) == {"points", "layers", "own", "alignment", "features", "views/1", "plain/1"}
+    encoder = network()
+    got = run(encoder, images, normalise, layers=layers)
+    arrays = pack(got, layers, encoder, points=POINTS)
+    about = {"points", "layers", "own", "kinds", "parameters"}
+    assert set(arrays) == about | {"alignment", "features", "views/1", "plain/1"}
     assert arrays["layers"].tolist() == ["1", "res2"] and arrays["own"].tolist() == [True, False]
+    assert arrays["kinds"].tolist() == ["convolution", "sum"]
+    # Four filters of 3 x 3 pixels of three channels, their biases, and scale and shift of their normalisation.
+    assert arrays["parameters"].tolist() == [4 * (3 * 9 + 1) + 2 * 4, 0]
     assert arrays["views/1"] is got.views["1"] and arrays["plain/1"] is got.plain["1"]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from memloc.augment import RECIPES, UNIFORMS, Recipe, augment, hidden
-from memloc.encoders import ENCODERS, Layer, build
+from memloc.encoders import Layer, build, choose_layers
 from memloc.errors import InputError
 from memloc.measure import (
     ACTIVATIONS,
@@ -273,7 +273,8 @@ def test_representations_of_zeros_are_aligned_and_never_nan(distance):
 MASKING = RECIPES["masking"]
 MASKED = replace(RECIPE, mask=0.5, patch=2)
 DEPTH = 2
-VIT_LAYERS = ENCODERS["vit-tiny"].layers({"patch": 4, "depth": DEPTH})
+VIT = {"patch": 4, "depth": DEPTH, "width": 1}
+VIT_LAYERS = choose_layers("vit-tiny", VIT, ["*"])
 
 
 @pytest.mark.parametrize("pairs", PAIRS)
@@ -311,7 +312,7 @@ def vit():
 
     def make(seed=0):
         torch.manual_seed(seed)
-        encoder = build("vit-tiny", {"patch": 4, "depth": DEPTH}, image_size=16)
+        encoder = build("vit-tiny", VIT, image_size=16)
         with torch.no_grad():
             for parameter in encoder.blocks.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
@@ -321,18 +322,21 @@ def vit():
 
 
 def literal_tokens(encoder, x, keep):
-    """What each attention, activation and perceptron puts out for the visible patches of one image, and the output."""
+    """What each place and activation holds for the visible patches of one image, block by block, and the output."""
     out = {}
-    names = {name for layer in VIT_LAYERS for name in (layer.representation, layer.units) if name}
-    hooks = [
-        encoder.get_submodule(name).register_forward_hook(lambda m, i, o, name=name: out.update({name: o[0]}))
-        for name in names
-    ]
     with torch.no_grad():
-        tokens = encoder.tokens(x, keep=None if keep is None else keep[None])
-    for hook in hooks:
-        hook.remove()
-    return out, tokens[0, 0]
+        x = encoder._pos_embed(encoder.patch_embed(x))
+        if keep is not None:
+            x = x[:, [0, *(int(k) + 1 for k in keep)]]
+        for i, block in enumerate(encoder.blocks):
+            at = f"blocks.{i}"
+            out[f"{at}.attn.proj"] = block.attn(block.norm1(x))
+            x = out[f"{at}.norm2@input"] = x + out[f"{at}.attn.proj"]
+            out[f"{at}.mlp.act"] = block.mlp.act(block.mlp.fc1(block.norm2(x)))
+            out[f"{at}.mlp.fc2"] = block.mlp.fc2(out[f"{at}.mlp.act"])
+            x = out[at] = x + out[f"{at}.mlp.fc2"]
+        output = encoder.norm(x)[:, 0]
+    return {name: values[0] for name, values in out.items()} | {"": output}, output[0]
 
 
 def literal_transformer(encoder, images, normalise, protocol, recipe):
@@ -541,7 +545,7 @@ def test_the_number_of_threads_does_not_matter(network, images, run):
 
 
 def test_permuted_units_are_measured_in_their_new_places(network, images, run):
-    layers = ENCODERS["resnet9"].layers({"width": 0.125, "residual": True})
+    layers = choose_layers("resnet9", {"width": 0.125, "residual": True}, ["*"])
     encoder = network(seed=3).double()
     before = run(encoder, images, layers=layers)
     order = torch.randperm(encoder.block5.conv.out_channels, generator=torch.Generator().manual_seed(0))

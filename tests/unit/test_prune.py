@@ -123,9 +123,9 @@ def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, n
 @pytest.mark.parametrize(
     ("architecture", "options", "layer"),
     [
-        ("resnet18", {"stem": "cifar"}, "layer2.1.conv1"),
+        ("resnet18", {"stem": "cifar", "width": 0.25}, "layer2.1.conv1"),
         ("vgg19", {}, "conv5"),
-        ("vit-tiny", {"patch": 4, "depth": 1}, "1.fc"),
+        ("vit-tiny", {"patch": 4, "depth": 1, "width": 1}, "1.fc"),
     ],
 )
 def test_units_of_every_family_fall_silent_and_the_others_do_not(architecture, options, layer):

@@ -1,3 +1,4 @@
+import math
 import re
 from html.parser import HTMLParser
 
@@ -16,6 +17,7 @@ PNG = b"\x89PNG\r\n\x1a\nnot really"
 def claims(**changes):
     row = dict.fromkeys(COLUMNS, "text")
     row |= {"experiment": "one", "effect": 0.12345, "low": -0.5, "high": 1.0, "level": 0.95, "z": 1.0, "n": 7}
+    row |= {"paper_effect": 0.30812, "paper_scale": "ResNet9 on CIFAR10"}
     row |= {"seeds": 3, "verdict": "supported", **changes}
     return pd.DataFrame([row], columns=COLUMNS)
 
@@ -32,7 +34,7 @@ def page(tmp_path):
         return render(
             ROOT / "docs" / "report" / "page.html",
             [Figure("one", experiment, str(tmp_path / "x.png"))],
-            claims(statement=text, subject=text, paper=text),
+            claims(statement=text, subject=text, paper=text, paper_scale=text),
             [recipe],
             {"encoders": {text: {"dataset": text}}},
         )
@@ -97,6 +99,31 @@ def test_claims_of_another_figure_are_not_shown(tmp_path):
 def test_rows_hold_rounded_numbers():
     (row,) = claim_rows(claims())
     assert (row["effect"], row["interval"], row["n"]) == ("0.123", "−0.5 to 1", 7)
+    assert (row["paper_effect"], row["paper_scale"]) == ("0.308", "ResNet9 on CIFAR10")
+
+
+@pytest.mark.parametrize("scale", ["", math.nan])
+def test_a_claim_for_which_the_paper_has_no_number_shows_none(tmp_path, scale):
+    """claims.csv holds nothing there, which pandas reads back as nan."""
+    empty = claims(paper_effect=math.nan, paper_scale=scale)
+    (row,) = claim_rows(empty)
+    assert (row["paper_effect"], row["paper_scale"]) == ("", "")
+    (tmp_path / "x.png").write_bytes(PNG)
+    experiment = Experiment(title="t", paper="p", caption="c", inputs={}, options={})
+    figures = [Figure("one", experiment, str(tmp_path / "x.png"))]
+    without = render(ROOT / "docs" / "report" / "page.html", figures, empty, [], {})
+    beside = render(ROOT / "docs" / "report" / "page.html", figures, claims(), [], {})
+    assert "nan" not in Reader(without).text and "NaN" not in without and "In the paper" in without
+    shown = [text for text in Reader(beside).text if text.strip() in ("0.308", "ResNet9 on CIFAR10")]
+    assert len(shown) == 2 and not {*map(str.strip, shown)} & {*map(str.strip, Reader(without).text)}
+    # What differs is the content of one cell: rows stay as wide as their head.
+    assert Reader(without).tags.count("td") == Reader(beside).tags.count("td")
+    assert Reader(without).tags.count("td") == Reader(without).tags.count("th") - 6 == 7
+
+
+def test_a_paper_effect_of_zero_is_a_number():
+    (row,) = claim_rows(claims(paper_effect=0.0))
+    assert row["paper_effect"] == "0"
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def test_layers_are_chosen_by_pattern_in_order_of_depth():
     def names(*patterns, residual=True):
         return [layer.name for layer in choose_layers("resnet9", {"width": 1, "residual": residual}, list(patterns))]
 
-    assert names("*") == ["1", "2", "3", "4", "res2", "5", "6", "7", "8", "res6"]
-    assert names("*", residual=False) == ["1", "2", "3", "4", "5", "6", "7", "8"]
+    assert names("*") == ["1", "2", "3", "4", "res2", "5", "6", "7", "8", "res6", "output"]
+    assert names("*", residual=False) == ["1", "2", "3", "4", "5", "6", "7", "8", "output"]
     assert names("res*", "1") == ["1", "res2", "res6"]
     assert names("?", "8") == ["1", "2", "3", "4", "5", "6", "7", "8"]
 
@@ -99,5 +99,5 @@ def test_layers_are_chosen_by_pattern_in_order_of_depth():
 def test_a_pattern_that_matches_no_layer_is_named_with_what_there_is():
     with pytest.raises(InputError, match=r"measure\.layers: 'conv1' matches no layer of resnet9; it has 1, 2, .*res6"):
         choose_layers("resnet9", {"width": 1, "residual": True}, ["1", "conv1"])
-    with pytest.raises(InputError, match=r"'res2' matches no layer of resnet9; it has 1, 2, 3, 4, 5, 6, 7, 8$"):
+    with pytest.raises(InputError, match=r"'res2' matches no layer of resnet9; it has 1, 2, 3, 4, 5, 6, 7, 8, output$"):
         choose_layers("resnet9", {"width": 1, "residual": False}, ["res2"])

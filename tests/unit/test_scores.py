@@ -8,6 +8,8 @@ from memloc.metrics.units import classmem, unitmem
 
 LAYERS = ["1", "res2", "2"]
 OWN = [True, False, True]
+KINDS = ["convolution", "sum", "fully-connected"]
+PARAMETERS = [40, 0, 7]
 
 
 def measures(sizes, *, seed=0, labels=None):
@@ -20,6 +22,8 @@ def measures(sizes, *, seed=0, labels=None):
         "labels": rng.integers(3, size=n) if labels is None else labels,
         "layers": np.array(LAYERS),
         "own": np.array(OWN),
+        "kinds": np.array(KINDS),
+        "parameters": np.array(PARAMETERS),
         "alignment": rng.random((n, 3, 2)).astype(np.float32),
         "features": rng.normal(size=(n, 4)).astype(np.float32),
     }
@@ -42,7 +46,7 @@ def test_every_point_has_its_sslmem_at_every_layer_from_all_draws_and_from_each_
             assert len(row) == 1
             row = row.iloc[0]
             assert (row["group"], row["label"]) == (f["groups"][i], f["labels"][i])
-            assert row["own"] == OWN[k]
+            assert (row["own"], row["kind"], row["parameters"]) == (OWN[k], KINDS[k], PARAMETERS[k])
             a, b = f["alignment"][i, k].astype(float), g["alignment"][i, k].astype(float)
             assert row["alignment_f"] == pytest.approx(a.mean()) and row["alignment_g"] == pytest.approx(b.mean())
             assert row["sslmem"] == pytest.approx((b.mean() - a.mean()) / (b.mean() + a.mean()))

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from memloc import checkpoint
-from memloc.encoders import ENCODERS, build
+from memloc.encoders import build, choose_layers
 from memloc.errors import InputError
 from memloc.scoring.encoders import _pool, open_encoder
 
@@ -533,21 +533,24 @@ def test_an_encoder_of_memloc_opens_without_the_libraries(network, tmp_path, mon
     checkpoint.save(model.state_dict(), {"settings": SETTINGS, "input": INPUT}, tmp_path / "w.safetensors")
     encoder = open_encoder(str(tmp_path / "w.safetensors"))
     assert (encoder.size, encoder.mean, encoder.std) == (16, (0.4,), (1.0,))
-    assert encoder.layers == ENCODERS["resnet9"].layers(NETWORK) and encoder.augmentation == "mild"
+    assert encoder.layers == choose_layers("resnet9", NETWORK, ["*"]) and encoder.augmentation == "mild"
     assert same(encoder.module, model, 16)
     assert same(encoder.untrained(0), encoder.untrained(0), 16) and not same(encoder.untrained(0), model, 16)
 
 
 def test_a_transformer_of_memloc_opens_with_its_layers_and_the_size_it_was_trained_on(tmp_path):
+    # Trained before there was an option width.
     options = {"patch": 8, "depth": 2}
     torch.manual_seed(0)
-    model = build("vit-tiny", options, image_size=32)
+    model = build("vit-tiny", options | {"width": 1}, image_size=32)
     settings = SETTINGS | {"architecture": "vit-tiny", "network": options}
     checkpoint.save(
         model.state_dict(), {"settings": settings, "input": INPUT | {"image_size": 32}}, tmp_path / "w.safetensors"
     )
     encoder = open_encoder(str(tmp_path / "w.safetensors"))
-    assert encoder.size == 32 and [layer.name for layer in encoder.layers] == ["1.att", "1.fc", "2.att", "2.fc"]
+    assert encoder.size == 32
+    places = [f"{i}.{place}" for i in (1, 2) for place in ("att", "res-att", "fc", "res-fc")]
+    assert [layer.name for layer in encoder.layers] == [*places, "output"]
     assert same(encoder.module, model.eval(), 32)
 
 

@@ -144,6 +144,38 @@ def test_untrained_is_fs_start_and_g_starts_elsewhere(run, monkeypatch, settings
     assert same_weights(starts[0], untrained)
 
 
+def test_f_and_g_start_alike_only_where_the_start_is_shared(settings):
+    own, shared = settings(), settings() | {"initialisation": "shared"}
+    assert own["initialisation"] == "own"
+    built = {
+        (start["initialisation"], role): train.build(start, image_size=16, seed=0, role=role)
+        for start in (own, shared)
+        for role in ("f", "g", "untrained")
+    }
+    assert same(built["shared", "g"], built["shared", "f"]) and not same_weights(built["own", "g"], built["own", "f"])
+    for role in ("f", "untrained"):
+        assert same(built["shared", role], built["own", role]) and same(built["own", role], built["own", "f"])
+    assert not same_weights(built["shared", "g"], train.build(shared, image_size=16, seed=1, role="g"))
+
+
+def test_encoders_that_start_alike_see_batches_and_views_of_their_own(settings, toy, description, tmp_path):
+    images, labels = toy(24)
+    shared = settings(epochs=1) | {"initialisation": "shared"}
+    options = {"settings": shared, "description": description, "seed": 0, "folder": tmp_path}
+    f, g = (train.train(images, labels, np.arange(24), role=role, **options)[0].result() for role in ("f", "g"))
+    assert not same_weights(f, g)
+
+
+def test_the_learner_comes_back_with_what_its_framework_added(settings, toy, description, tmp_path):
+    images, labels = toy(24)
+    options = {"settings": settings("dino"), "description": description, "folder": tmp_path}
+    learner, _ = train.train(images, labels, np.arange(24), seed=0, role="f", **options)
+    assert learner.result() is learner.teacher["encoder"] and learner.result_head() is learner.teacher["head"]
+    assert not any(module.training for module in learner.modules())
+    start = train.build(settings("dino"), image_size=16, seed=0, role="f")
+    assert not same_weights(learner.result(), start) and learner.additions()["loss.center"].abs().sum() > 0
+
+
 def normalised(encoder, x):
     """What each batch norm puts out, by name, one row a channel."""
     seen = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from running import ROOT, SMOKE, job_counts, snakemake
 
 RULES = sorted((ROOT / "rules").glob("*.smk"))
@@ -44,6 +46,40 @@ def test_an_experiment_switched_off_takes_its_jobs_with_it(tmp_path: Path) -> No
     assert "prune_units" not in counts
     assert "finetune_layers" not in counts
     assert counts["draw_figure"] == 3
+
+
+ALIASES = """
+encoders:
+  fixed:
+    framework: simclr
+    architecture: resnet9
+    dataset: fashion
+    seeds: [0, 1, 2]
+    split_seed: 7
+    recipe: {epochs: 3, warmup_epochs: 1, batch_size: 12, optimizer: adam, learning_rate: 0.001, weight_decay: 0.0,
+             augmentation: mild}
+  pooled: {weights: fixed, seeds: [1], measure: {representation: pooled}}
+  headed: {weights: fixed, seeds: [0, 1], measure: {sublayers: true}}
+experiments:
+"""
+
+
+def test_an_encoder_measured_otherwise_is_not_trained_and_all_trainings_have_the_split_that_is_named(
+    tmp_path: Path,
+) -> None:
+    experiments = yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"]
+    chosen = dict.fromkeys(experiments) | {"layermem": {"encoders": ["pooled", "headed"]}}
+    (tmp_path / "my.yaml").write_text(ALIASES + "".join(f"  {name}: {json.dumps(e)}\n" for name, e in chosen.items()))
+    configs = (*SMOKE, str(tmp_path / "my.yaml"))
+    done = snakemake(ROOT, "--detailed-summary", "--directory", str(tmp_path), *configs)
+    assert done.returncode == 0, done.stderr
+    planned = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    weights = {path for path in planned if path.endswith("weights.safetensors")}
+    assert weights == {f"results/encoders/fixed/{r}/seed{s}/weights.safetensors" for r in "fg" for s in (0, 1)}
+    measured = {path for path in planned if path.startswith("results/measures/")}
+    seeds = {"pooled": [1], "headed": [0, 1]}
+    assert measured == {f"results/measures/{e}/{r}/seed{s}.npz" for e in seeds for r in "fg" for s in seeds[e]}
+    assert [path for path in planned if path.endswith("indices.npz")] == ["results/splits/fashion/seed7/indices.npz"]
 
 
 def test_lint_is_clean(tmp_path: Path) -> None:

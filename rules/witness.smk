@@ -1,0 +1,75 @@
+"""Witnesses of memorization beside alignment: labels inferred from corners, reconstruction."""
+
+
+rule infer_labels:
+    """Labels of points from their images' corners, by the nearest public images (Meehan et al., 2023)."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=split_of,
+        weights=trained(),
+    output:
+        witness=RESULTS / "witnesses/{experiment}/{encoder}/{role}/seed{seed}.npz",
+    log:
+        LOGS / "infer_labels/{experiment}/{encoder}/{role}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "infer_labels/{experiment}/{encoder}/{role}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("dejavu"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        dataset=dataset_of,
+        public=option("public"),
+        neighbours=option("neighbours"),
+        crop=option("crop"),
+        device=config["device"],
+        code=encoder_code("scripts/infer_labels.py"),
+    message:
+        "infer labels with {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
+    script:
+        "../scripts/infer_labels.py"
+
+
+rule reconstruct:
+    """Reconstruction loss of every point over random masks."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=split_of,
+        weights=trained(),
+        additions=trained(file="additions.safetensors"),
+    output:
+        witness=RESULTS / "witnesses/{experiment}/{encoder}/{role}/seed{seed}.npz",
+    log:
+        LOGS / "reconstruct/{experiment}/{encoder}/{role}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "reconstruct/{experiment}/{encoder}/{role}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("reconstruction"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        framework=encoder_setting("framework"),
+        recipe=encoder_setting("recipe"),
+        draws=encoder_setting("measure", "draws"),
+        device=config["device"],
+        code=encoder_code("scripts/reconstruct.py"),
+    message:
+        "reconstruct with {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
+    script:
+        "../scripts/reconstruct.py"

@@ -1,0 +1,108 @@
+"""Score files with a planted LayerMem profile, for the experiments that compare encoders."""
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from memloc import config
+from memloc.claims import tabulate
+from memloc.experiments import EXPERIMENTS, module
+from memloc.experiments.inputs import Inputs
+from memloc.provenance import ROOT
+from memloc.tables import load_table, save_table
+
+LAYERS = ("1", "2", "3", "4")
+PLACES = ("1", "2", "res2", "3", "4")
+POINTS = 50
+SIGNS = {"candidate": 1, "independent": -1, "external": 0}
+OFFSET = 0.2
+
+
+def points(profile, *, noise=0.0, traits=None, offset=OFFSET, split=0, draw=0):
+    """SSLMem with a crossed profile planted by layer: above an offset on candidates, below it on independent points.
+
+    Args:
+        noise: of every score.
+        traits: what a point has in every layer, [POINTS].
+        split: numbers the points.
+        draw: which noise it is.
+    """
+    profile = np.asarray(profile, dtype=np.float64)
+    true = np.insert(profile, 2, profile[1])
+    rng = np.random.default_rng([13, split, draw])
+    tables = []
+    for g, (group, sign) in enumerate(SIGNS.items()):
+        scores = offset + sign * true + noise * rng.normal(size=(POINTS, len(PLACES)))
+        if traits is not None:
+            scores += np.asarray(traits)[:, None]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "point": np.repeat(1000 * split + 100 * g + np.arange(POINTS), len(PLACES)),
+                    "group": group,
+                    "layer": [*PLACES] * POINTS,
+                    "own": [name.isdigit() for name in PLACES] * POINTS,
+                    "sslmem": scores.ravel(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+class Study:
+    """An experiment's files, written where its entry expects them."""
+
+    def __init__(self, folder, kind):
+        self.folder, self.kind = folder, kind
+        self.runs, self.files = [], {name: [] for name in EXPERIMENTS[kind].inputs}
+
+    def add(self, encoder, seed, **contents):
+        self.runs.append((encoder, seed))
+        for name, table in contents.items():
+            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(encoder=encoder, seed=seed)
+            save_table(table, path)
+            self.files[name].append(str(path))
+        return self
+
+    def analyse(self, **options):
+        options = {"replicates": 150, "normalisation": "ratio", **options}
+        table, findings = module(self.kind).analyse(Inputs(self.runs, self.files), options)
+        return table, tabulate(module(self.kind).CLAIMS, findings, experiment=self.kind)
+
+    def drawn(self, table):
+        """The figure, from the table as a CSV holds it."""
+        save_table(table, self.folder / "table.csv")
+        read = load_table(self.folder / "table.csv")
+        assert list(read.columns) == list(table.columns) and len(read) == len(table)
+        figure = module(self.kind).draw(read, np.zeros((1, 1, 16, 16), dtype=np.uint8))
+        figure.canvas.draw()
+        return figure
+
+
+def of(table, series, encoder, column="value"):
+    """A series of an encoder by layer."""
+    return table[(table["series"] == series) & (table["encoder"] == encoder)].set_index("layer")[column]
+
+
+def by_claim(rows, claim):
+    """Rows of a claim by subject."""
+    return rows[rows["claim"] == claim].set_index("subject")
+
+
+def configured(experiment, encoders):
+    """The committed configuration with one experiment alone, and encoders that differ from simclr as told."""
+    whole = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for name, changes in encoders.items():
+        plain = yaml.safe_load((ROOT / "config.yaml").read_text())["encoders"]["simclr"]
+        whole["encoders"][name] = changes if "weights" in changes else plain | changes
+    whole["experiments"] = {"it": experiment}
+    return whole
+
+
+def complaint(experiment, encoders):
+    """What the check of such a configuration says, None if nothing."""
+    try:
+        config.check(configured(experiment, encoders))
+    except config.InputError as error:
+        return str(error)
+    return None
