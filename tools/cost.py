@@ -54,6 +54,8 @@ def main() -> None:
     total = 0.0
     print(f"{'encoder':28}{'GFLOP an image':>16}{'images':>9}{'epochs':>8}{'trainings':>11}{'PFLOP':>10}{'hours':>9}")
     for name, settings in config["encoders"].items():
+        if "weights" in settings:
+            continue  # Measured otherwise, not trained.
         dataset = config["datasets"][settings["dataset"]]
         images = dataset["split"]["shared"] + dataset["split"]["candidate"]
         flop = step_flop(settings, dataset["image_size"], 10)

@@ -1,4 +1,4 @@
-"""Freeze a finished default run: its claims and figures into docs/results, its table into README.md.
+"""Freeze a finished run of config/layers.yaml: claims, figures and tables into docs/results, headlines into README.md.
 
     python tools/publish_results.py [RESULTS]
 
@@ -10,38 +10,103 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import pandas as pd
+
+from memloc.experiments import EXPERIMENTS
 from memloc.report import claim_rows
 from memloc.tables import load_table
 
 FROZEN = ROOT / "docs" / "results"
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
+HEADLINES = {
+    "layermem.last": "simclr",
+    "layermem.rises": "simclr",
+    "layermem.every-increment": "simclr",
+    "unitmem.everywhere": "simclr",
+    "unitmem.excess": "simclr",
+    "ssl_vs_supervised.ssl-images": "simclr",
+    "ssl_vs_supervised.interaction": "supervised - simclr",
+    "atypicality.correlation": "simclr",
+    "atypicality.correlation-excess": "simclr",
+    "attention.fully-connected-adds-more": "",
+    "overlap.falls": "simclr",
+    "overlap.seeds": "simclr",
+    "frameworks.shape": "",
+    "protocols.profile": "simclr-l1",
+    "recipes.falls": "",
+    "replacement.base-increment": "simclr, k = 3",
+    "replacement.base-increment-partial": "simclr, k = 3",
+    "finetuning.increment": "simclr, k = 3",
+    "pruning.top": "simclr on fashion,",
+    "dejavu.crossed": "simclr",
+    "dejavu.agrees-excess": "simclr",
+    "reconstruction.crossed": "",
+    "power.augmentation": "simclr",
+}
+"""Claims of the README, chosen for what they ask, not for what came out, and how the subjects that it names begin."""
 
 
 def main(results: Path) -> None:
-    """Copy claims.csv, the PNGs and their tables, then rewrite the README between its marks."""
-    FROZEN.mkdir(parents=True, exist_ok=True)
+    """Copy claims.csv, the PNGs and their tables, write the page of all claims, renew the README between its marks."""
+    shutil.rmtree(FROZEN, ignore_errors=True)
+    FROZEN.mkdir(parents=True)
     shutil.copy(results / "claims.csv", FROZEN / "claims.csv")
-    for figure in sorted((results / "figures").glob("*")):
-        if figure.suffix in (".png", ".csv"):
-            shutil.copy(figure, FROZEN / figure.name)
+    claims = load_table(FROZEN / "claims.csv")
+    for name in claims["experiment"].unique():
+        for suffix in (".png", ".csv"):
+            shutil.copy(results / "figures" / f"{name}{suffix}", FROZEN)
+    (FROZEN / "README.md").write_text(page(claims))
     readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(), table(FROZEN / "claims.csv")))
+    readme.write_text(insert(readme.read_text(), table(headlines(claims))))
 
 
-def table(claims: Path) -> str:
-    """The claims as Markdown."""
-    lines = ["| Claim (paper) | Subject | Effect | Interval | Verdict |", "|---|---|---|---|---|"]
-    for row in claim_rows(load_table(claims)):
-        statement, paper = row["statement"], row["paper"]
-        lines.append(
-            f"| {statement} ({paper}) | {row['subject']} | {row['effect']} | {row['interval']} | {row['verdict']} |"
-        )
+def headlines(claims: pd.DataFrame) -> pd.DataFrame:
+    """Rows of HEADLINES; a claim that several experiments test comes from the first of them."""
+    rows = claims[claims["claim"].isin(HEADLINES.keys())]
+    chosen = [
+        subject.startswith(HEADLINES[claim]) for claim, subject in zip(rows["claim"], rows["subject"], strict=True)
+    ]
+    return rows[chosen].drop_duplicates(["claim", "subject"])
+
+
+def page(claims: pd.DataFrame) -> str:
+    """Every experiment's figure, caption and claims, as Markdown."""
+    return "\n".join(_page(claims)) + "\n"
+
+
+def _page(claims: pd.DataFrame) -> Iterator[str]:
+    told = claims["verdict"].value_counts()
+    yield "# Results\n"
+    yield (
+        "What `snakemake --configfile config/layers.yaml` found, the default's experiments included (`overlap` has one "
+        "encoder there, two here). Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
+        f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + "."
+    )
+    for name, rows in claims.groupby("experiment", sort=False):
+        entry = EXPERIMENTS[rows["claim"].iloc[0].partition(".")[0]]
+        yield f"\n## {name}: {entry.title}\n\n{entry.paper}. [Table]({name}.csv)\n\n![{entry.title}]({name}.png)\n"
+        yield f"{entry.caption}\n\n{table(rows)}"
+
+
+def table(claims: pd.DataFrame) -> str:
+    """Claims as Markdown."""
+    lines = ["| Claim (paper) | Subject | In the paper | Effect | Interval | Verdict |", "|---|---|---|---|---|---|"]
+    for row in claim_rows(claims):
+        cells = [f"{row['statement']} ({row['paper']})", row["subject"], _published(row)]
+        cells += [row["effect"], row["interval"], row["verdict"]]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def _published(row: dict[str, str]) -> str:
+    """The paper's effect and what it was measured on."""
+    return ", ".join(part for part in (row["paper_effect"], row["paper_scale"]) if part)
 
 
 def insert(readme: str, text: str) -> str:

@@ -24,8 +24,8 @@ DEFAULT_JOBS = {
     "score_units": 12,
     "prune_units": 3,
     "finetune_layers": 3,
-    "analyse_experiment": 6,
-    "draw_figure": 6,
+    "analyse_experiment": 9,
+    "draw_figure": 9,
     "collect_claims": 1,
     "build_report": 1,
     "all": 1,
@@ -45,7 +45,7 @@ def test_an_experiment_switched_off_takes_its_jobs_with_it(tmp_path: Path) -> No
     assert counts["train_encoder"] == 9
     assert "prune_units" not in counts
     assert "finetune_layers" not in counts
-    assert counts["draw_figure"] == 3
+    assert counts["draw_figure"] == 6
 
 
 ALIASES = """
