@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from running import SMOKE, command, environment, job_counts, snakemake
+import yaml
+from running import ROOT, SMOKE, command, environment, job_counts, snakemake
 
-KINDS = ("layermem", "unitmem", "ssl_vs_supervised", "atypicality", "pruning", "finetuning")
+KINDS = tuple(yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"])
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -32,7 +33,8 @@ def test_results_stand_where_the_readme_says(finished: Path) -> None:
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert len((results / f"figures/{name}.csv").read_text().splitlines()) > 1
     encoder = results / "encoders/simclr/f/seed0"
-    assert {path.name for path in encoder.iterdir()} == {"weights.safetensors", "recipe.json", "training.csv"}
+    kept = {"weights.safetensors", "additions.safetensors", "recipe.json", "training.csv"}
+    assert {path.name for path in encoder.iterdir()} == kept
     assert (results / "scores/simclr/seed0/points.parquet").exists()
     assert (results / "scores/supervised/f/seed1/units.parquet").exists()
     assert len(list((results / "logs").rglob("*.log"))) == len(list((results / "benchmarks").rglob("*.tsv"))) > 40
