@@ -94,7 +94,7 @@ def layers(axis: Axes, names: Sequence[str], *, at: Sequence[int] | NDArray[Any]
         at: where they stand; by default one beside the other.
     """
     step = 1 + len(names) // 40
-    crowded = sum(len(name) + 1 for name in names) > 40
+    crowded = sum(len(name) + 1 for name in names) > 40 or (len(names) > 8 and max(map(len, names)) > 5)
     places = list(range(len(names)) if at is None else at)[::step]
     axis.set_xticks(places, list(names)[::step], rotation=90 if crowded else 0, fontsize=6 if crowded else 8)
 

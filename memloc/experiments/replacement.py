@@ -386,6 +386,7 @@ def _scatter(axis: Axes, mine: pd.DataFrame) -> str:
         value = mine.loc[mine["series"] == f"{by} alone", "value"].iloc[0]
         axis.axhline(value, color="black", linestyle=style, linewidth=0.9, label=f"{by} alone")
     axis.set_xlabel("summed increment of crossed LayerMem")
+    axis.locator_params(axis="x", nbins=6)
     return str(subsets["dataset"].iloc[0])
 
 
