@@ -370,8 +370,9 @@ def check_folder(results: Path) -> None:
 def active(config: Config) -> dict[str, dict[str, Any]]:
     """Experiments that aren't switched off."""
     experiments = {name: value for name, value in config["experiments"].items() if value is not None}
-    # In the registry's order, wherever a user's own file put them.
-    return dict(sorted(experiments.items(), key=lambda item: list(EXPERIMENTS).index(item[1]["kind"])))
+    # In the registry's order and by name, wherever a user's own file put them.
+    kinds = list(EXPERIMENTS)
+    return dict(sorted(experiments.items(), key=lambda item: (kinds.index(item[1]["kind"]), item[0])))
 
 
 def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:

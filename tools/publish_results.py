@@ -45,7 +45,7 @@ HEADLINES = {
     "finetuning.increment": "simclr, k = 3",
     "pruning.top": "simclr on fashion,",
     "dejavu.crossed": "simclr",
-    "dejavu.agrees-excess": "simclr",
+    "dejavu.agrees": "simclr",
     "reconstruction.crossed": "",
     "power.augmentation": "simclr",
 }
@@ -63,14 +63,15 @@ def main(results: Path) -> None:
             shutil.copy(results / "figures" / f"{name}{suffix}", FROZEN)
     (FROZEN / "README.md").write_text(page(claims))
     readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(), table(headlines(claims))))
+    readme.write_text(insert(readme.read_text(), table(headlines(claims), scales=False)))
 
 
 def headlines(claims: pd.DataFrame) -> pd.DataFrame:
     """Rows of HEADLINES; a claim that several experiments test comes from the first of them."""
     rows = claims[claims["claim"].isin(HEADLINES.keys())]
     chosen = [
-        subject.startswith(HEADLINES[claim]) for claim, subject in zip(rows["claim"], rows["subject"], strict=True)
+        subject.startswith(HEADLINES[claim]) and not subject.startswith(f"{HEADLINES[claim]}-")
+        for claim, subject in zip(rows["claim"], rows["subject"], strict=True)
     ]
     return rows[chosen].drop_duplicates(["claim", "subject"])
 
@@ -94,19 +95,15 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
         yield f"{entry.caption}\n\n{table(rows)}"
 
 
-def table(claims: pd.DataFrame) -> str:
-    """Claims as Markdown."""
+def table(claims: pd.DataFrame, *, scales: bool = True) -> str:
+    """Claims as Markdown, with or without what the paper's effects were measured on."""
     lines = ["| Claim (paper) | Subject | In the paper | Effect | Interval | Verdict |", "|---|---|---|---|---|---|"]
     for row in claim_rows(claims):
-        cells = [f"{row['statement']} ({row['paper']})", row["subject"], _published(row)]
+        published = [row["paper_effect"], row["paper_scale"] if scales else ""]
+        cells = [f"{row['statement']} ({row['paper']})", row["subject"], ", ".join(filter(None, published))]
         cells += [row["effect"], row["interval"], row["verdict"]]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
-
-
-def _published(row: dict[str, str]) -> str:
-    """The paper's effect and what it was measured on."""
-    return ", ".join(part for part in (row["paper_effect"], row["paper_scale"]) if part)
 
 
 def insert(readme: str, text: str) -> str:
