@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from memloc.datasets import SOURCES, missing
-from memloc.encoders import ENCODERS, Layer, choose_layers
+from memloc.encoders import ENCODERS, SUBLAYERS, Layer, choose_layers
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.frameworks import FRAMEWORKS
@@ -144,9 +144,11 @@ def _against_schema(config: Config) -> Iterable[str]:
             choices = ", ".join(map(str, error.validator_value))
             yield f"config: {path}: {error.instance!r} is none of {choices}"
         elif error.validator == "type":
-            wanted = {"null": "object (a mapping) or null", "object": "object (a mapping)", "array": "array (a list)"}
+            wanted = {"object": "object (a mapping)", "array": "array (a list)"}
             kind = error.validator_value
-            what = " or ".join(wanted.get(k, k) for k in ([kind] if isinstance(kind, str) else kind))
+            # Null alone is one of two schemas, the other that of a mapping.
+            kinds = ["object", "null"] if kind == "null" else [kind] if isinstance(kind, str) else kind
+            what = " or ".join(wanted.get(k, k) for k in kinds)
             yield f"config: {path}: {error.instance!r} is not of type {what}; see config.yaml"
         else:
             yield f"config: {path}: {error.message}; change it (config.yaml and docs/training.md say what it may be)"
@@ -301,6 +303,12 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if experiment.get("neighbours", 1) > experiment.get("public", math.inf):
         few = f"{experiment['neighbours']} asked for among {experiment['public']} public images"
         yield f"config: {key}.neighbours: {few}; lower it"
+    measured = {layer.kind for layer in layers_of(encoder)}
+    for kind in entry.layers:
+        if kind not in measured:
+            way = "set measure.sublayers: true" if kind in SUBLAYERS else "name them in measure.layers"
+            none = f"no {kind} layer of {encoder['architecture']} is measured"
+            yield f"config: {key}.encoders: {none}; {way}, or take another encoder"
     blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
     if len(blocks) < 3:
         few = f"takes in {len(blocks)} layers with parameters of {encoder['architecture']}, three are needed"

@@ -54,15 +54,17 @@ def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], datase
     """Labelled images for a probe, drawn from the points that are not in ``exclude``.
 
     Raises:
-        InputError: there are too few.
+        InputError: there are too few, or all of one class.
     """
     free = np.setdiff1d(np.arange(len(part.labels)), exclude)
     if images > len(free):
         raise InputError(
             f"{images} labelled images asked for, {len(free)} of {dataset} are in no group; "
-            f"lower the experiment's images or datasets.{dataset}.split"
+            f"ask for fewer in the experiment or lower datasets.{dataset}.split"
         )
     rows = np.sort(generator("probe", dataset, seed).choice(free, size=images, replace=False))
+    if len(np.unique(part.labels[rows])) < 2:
+        raise InputError(f"{images} labelled images of {dataset} have one class; ask for more in the experiment")
     return Part(np.asarray(part.images[rows]), part.labels[rows])
 
 

@@ -15,6 +15,7 @@ def main(snakemake):
     points, groups = splits.measured_points(split)
     rows = groups != "shared"
     points, groups = points[rows], groups[rows]
+    # Public images are labelled ones that neither f nor g was trained on.
     public = probe.draw_training(
         part, images=params.public, exclude=np.concatenate([*split.values()]), dataset=params.dataset, seed=seed
     )

@@ -38,6 +38,7 @@ class Experiment:
         equal: what its encoders must have in common, see ``memloc.config``.
         labels: whether it asks for labelled images.
         losses: whether it asks for a framework with a loss of single images.
+        layers: kinds of layers that each encoder must be measured at.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Experiment:
     equal: tuple[str, ...] = ()
     labels: bool = False
     losses: bool = False
+    layers: tuple[str, ...] = ()
 
 
 COUNT = {"type": "integer", "minimum": 1}
@@ -248,6 +250,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"points": POINTS},
         options={},
+        layers=("normalisation",),
     ),
     "attention": Experiment(
         title="Memorization in transformers: attention against fully-connected layers",
@@ -261,6 +264,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"points": POINTS},
         options={},
+        layers=("attention", "fully-connected", "sum"),
     ),
     "dejavu": Experiment(
         title="Labels inferred from the periphery",
@@ -281,6 +285,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         options={"public": COUNT, "neighbours": COUNT, "crop": FRACTION},
         labels=True,
+        layers=("output",),
     ),
     "reconstruction": Experiment(
         title="Reconstruction of what was trained on",
@@ -300,6 +305,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         options={},
         losses=True,
+        layers=("output",),
     ),
     "power": Experiment(
         title="Candidates and seeds that an effect asks for",

@@ -619,3 +619,19 @@ def test_every_option_has_a_default_and_none_is_a_key_of_all_frameworks():
         for name, entry in registry.items():
             assert all("default" in rule for rule in entry.options.values()), name
             assert not common & set(entry.options), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "way"),
+    [("attention", "attention", "measure.layers"), ("sublayers", "normalisation", "measure.sublayers: true")],
+)
+def test_an_experiment_on_layers_that_are_not_measured_is_told_before_any_job(config, kind, layer, way):
+    config["experiments"] = {"mine": {"kind": kind, "encoders": ["simclr"]}}
+    message = complaint(config)
+    assert message.startswith(f"config: experiments.mine.encoders: no {layer} layer of resnet9 is measured")
+    assert way in message
+
+
+def test_a_type_that_may_be_null_is_said_so(config):
+    config["encoders"]["simclr"]["split_seed"] = "a"
+    assert "'a' is not of type integer or null" in complaint(config)

@@ -68,6 +68,12 @@ def test_too_many_training_images_are_an_input_error():
         probe.draw_training(part, images=41, exclude=np.arange(10), dataset="d", seed=0)
 
 
+def test_training_images_of_one_class_are_an_input_error():
+    part = Part(np.zeros((50, 1, 1, 1), dtype=np.uint8), np.arange(50))
+    with pytest.raises(InputError, match="1 labelled images of d have one class; ask for more"):
+        probe.draw_training(part, images=1, exclude=np.arange(10), dataset="d", seed=0)
+
+
 def test_a_task_is_drawn_outside_the_split_and_tested_on_all_test_images(tmp_path):
     for name, n in (("train", 30), ("test", 7)):
         io.save_array(np.zeros((n, 1, 2, 2), dtype=np.uint8), tmp_path / f"{name}_images.npy")
