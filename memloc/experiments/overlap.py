@@ -46,6 +46,13 @@ CLAIMS = {
         0.66,
         f"{PAPER}; adjacent but 2-3",
     ),
+    "overlap.tau": Claim(
+        "Table 3",
+        "Every two adjacent layers order the candidates alike: the weakest Kendall's tau of their SSLMem, on all draws",
+    ),
+    "overlap.tau-excess": Claim(
+        "beyond the paper", "Adjacent layers order candidates more alike than external images: mean of Kendall's tau"
+    ),
     "overlap.excess": Claim(
         "beyond the paper", "Adjacent layers share more of their top candidates than of their top external images: mean"
     ),
@@ -149,10 +156,12 @@ def _between_layers(
         "overlap.falls": pairs[0].map(lambda v: -rank_correlation(distance + np.zeros_like(v), v), limit=1),
         "overlap.near": near.map(_mean) - pairs[0][far].map(_mean),
         "overlap.excess": excess.map(_mean),
+        "overlap.tau-excess": (tau[0][adjacent] - tau[1][adjacent]).map(_mean),
     }
     findings = [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
     places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
     findings.append(Finding.of_every("overlap.adjacent", encoder, above(near, size / n), places, n=n))
+    findings.append(Finding.of_every("overlap.tau", encoder, tau[0][adjacent], places, n=n))
     return pd.concat(tables, ignore_index=True), findings
 
 

@@ -173,7 +173,7 @@ def verdicts(rows, claims):
     return {claim: by_claim(rows, f"overlap.{claim}")["verdict"].iloc[0] for claim in claims}
 
 
-LAYERED = ("falls", "near", "adjacent", "excess")
+LAYERED = ("falls", "near", "adjacent", "excess", "tau", "tau-excess")
 SEEDED = ("seeds", "seeds-rises", "seeds-excess")
 
 
@@ -224,8 +224,30 @@ WORLDS = {
     "memorized": (drift, nothing, {}, dict.fromkeys(LAYERED, "supported")),
     "nothing": (nothing, nothing, {}, dict.fromkeys(LAYERED, "inconclusive")),
     # Every image has the trait, also one that neither encoder has seen.
-    "images": (drift, drift, {}, {"falls": "supported", "adjacent": "supported", "excess": "inconclusive"}),
-    "external": (nothing, drift, {}, {"falls": "inconclusive", "adjacent": "inconclusive", "excess": "refuted"}),
+    "images": (
+        drift,
+        drift,
+        {},
+        {
+            "falls": "supported",
+            "adjacent": "supported",
+            "excess": "inconclusive",
+            "tau": "supported",
+            "tau-excess": "inconclusive",
+        },
+    ),
+    "external": (
+        nothing,
+        drift,
+        {},
+        {
+            "falls": "inconclusive",
+            "adjacent": "inconclusive",
+            "excess": "refuted",
+            "tau": "inconclusive",
+            "tau-excess": "refuted",
+        },
+    ),
     # What draws have in common is no overlap of layers.
     "draws": (nothing, nothing, {"common": 3.0}, {"near": "inconclusive", "adjacent": "inconclusive"}),
     "rising": (lambda seed: drift(seed)[:, [0, 5, 1, 4, 2, 6, 3]], nothing, {}, {"near": "inconclusive"}),
