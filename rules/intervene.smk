@@ -41,7 +41,7 @@ rule prune_units:
 
 
 rule replace_layers:
-    """Replace subsets of layers by another encoder's and fit new probes (paper, Tables 21 to 25, 30, 32 and 33)."""
+    """Replace subsets of layers by another encoder's and fit new probes (paper, Tables 21 to 23, 25, 30, 32 and 33)."""
     input:
         weights=trained("f"),
         donor=of_donor(trained("f")),

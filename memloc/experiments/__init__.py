@@ -146,7 +146,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "replacement": Experiment(
         title="Replacing layers by those of an encoder trained on other images",
-        paper="Tables 21 to 25, 30, 32 and 33",
+        paper="Tables 21 to 23, 25, 30, 32 and 33",
         caption=(
             "(a, b) Accuracy of a new probe on the base's and on the donor's task after layers of the base are "
             "replaced by the donor's, normalisation included, against the summed increment of their crossed LayerMem; "

@@ -434,6 +434,41 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds, a
     assert dots == 25 and (alike is None or labels == LAYERS)
 
 
+TABLE_33 = """
+1 2 3 49.77 21.95; 1 2 4 48.33 23.28; 1 2 5 49.51 22.18; 1 2 6 45.31 26.41; 1 2 7 48.99 22.54;
+1 2 8 46.29 25.74; 1 3 4 47.66 24.37; 1 3 5 49.04 22.20; 1 3 6 45.19 26.57; 1 3 7 48.19 23.76;
+1 3 8 46.20 25.67; 1 4 5 47.35 24.99; 1 4 6 43.89 29.57; 1 4 7 44.53 27.55; 1 4 8 43.94 29.26;
+1 5 6 44.23 27.89; 1 5 7 48.03 23.30; 1 5 8 44.71 26.99; 1 6 7 43.30 29.81; 1 6 8 41.72 30.71;
+1 7 8 44.59 28.06; 2 3 4 48.89 22.76; 2 3 5 50.48 21.71; 2 3 6 46.98 25.68; 2 3 7 49.81 22.31;
+2 3 8 48.07 23.74; 2 4 5 48.55 23.90; 2 4 6 44.99 27.88; 2 4 7 47.78 24.87; 2 4 8 45.41 26.98;
+2 5 6 45.91 26.47; 2 5 7 48.37 22.90; 2 5 8 47.18 25.57; 2 6 7 45.62 26.78; 2 6 8 42.99 29.41;
+2 7 8 46.89 25.77; 3 4 5 47.90 24.74; 3 4 6 43.32 28.73; 3 4 7 45.80 26.59; 3 4 8 44.49 28.36;
+3 5 6 45.49 26.89; 3 5 7 48.14 23.66; 3 5 8 46.61 25.90; 3 6 7 44.01 28.20; 3 6 8 42.00 29.93;
+3 7 8 45.21 27.26; 4 5 6 41.84 30.20; 4 5 7 44.20 27.64; 4 5 8 42.31 29.81; 4 6 7 40.02 32.55;
+4 6 8 37.66 31.94; 4 7 8 40.96 30.78; 5 6 7 42.77 29.66; 5 6 8 40.55 31.02; 5 7 8 43.79 28.54;
+6 7 8 38.95 31.59
+"""
+TABLE_1 = [0.091, 0.123, 0.154, 0.183, 0.212, 0.246, 0.276, 0.308]
+SIZES = [896, 18496, 36928, 36928, 73856, 295168, 590080, 590080]
+
+
+def test_the_effects_of_the_paper_are_those_of_its_own_tables():
+    rows = [[float(cell) for cell in row.split()] for row in TABLE_33.split(";")]
+    assert len({tuple(row[:3]) for row in rows}) == 56
+    for sum_, values in (("increment", np.append(0, np.diff(TABLE_1))), ("layermem", np.array(TABLE_1))):
+        mine = [row for row in rows if sum_ == "layermem" or row[0] != 1]
+        sums = [round(sum(values[int(layer) - 1] for layer in row[:3]), 6) for row in mine]
+        sizes = [sum(SIZES[int(layer) - 1] for layer in row[:3]) for row in mine]
+        depths = [np.mean(row[:3]) for row in mine]
+        for task, sign, column in (("base", -1, 3), ("donor", 1, 4)):
+            accuracy = [row[column] for row in mine]
+            alone = sign * spearmanr(sums, accuracy)[0]
+            given = sign * literal_partial(sums, accuracy, [sizes, depths])
+            claims = module("replacement").CLAIMS
+            assert claims[f"replacement.{task}-{sum_}"].value == pytest.approx(alone, abs=6e-4)
+            assert claims[f"replacement.{task}-{sum_}-partial"].value == pytest.approx(given, abs=6e-4)
+
+
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
