@@ -1,4 +1,4 @@
-"""Replacing layers of an encoder by those of one trained on another dataset (paper, Tables 21 to 23, 25, 30, 32 and 33)."""
+"""Replacing layers of an encoder by another dataset's encoder's (paper, Tables 21 to 23, 25, 30, 32 and 33)."""
 
 from __future__ import annotations
 
