@@ -37,7 +37,7 @@ HEADLINES = {
     "attention.fully-connected-adds-more": "",
     "overlap.falls": "simclr",
     "overlap.seeds": "simclr",
-    "frameworks.shape": "",
+    "frameworks.shape": "simclr and",
     "protocols.profile": "simclr-l1",
     "recipes.falls": "",
     "replacement.base-increment": "simclr, k = 3",
@@ -86,7 +86,7 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     yield "# Results\n"
     yield (
         "What `snakemake --configfile config/layers.yaml` found, the default's experiments included (`overlap` has one "
-        "encoder there, two here). Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
+        "encoder there, two here; `finetuning` is part of `finetuning-subsets`). Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + "."
     )
     for name, rows in claims.groupby("experiment", sort=False):

@@ -202,7 +202,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "pair the rank correlation of their crossed profiles over layers, the largest difference between these, "
             "and the Kolmogorov-Smirnov distance of the UnitMem distributions; the diagonals compare one encoder's "
             "seeds with one another, single seeds, which is what noise and other images do. Bands: 95 % intervals "
-            "over points nested in seeds. How good the encoders are is not held equal."
+            "over points nested in seeds. How good the encoders are is not held equal, nor are the views that each is "
+            "measured on, where their configuration says otherwise."
         ),
         inputs={"points": POINTS, "units": UNITS},
         options={},

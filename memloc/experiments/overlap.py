@@ -48,10 +48,13 @@ CLAIMS = {
     ),
     "overlap.tau": Claim(
         "Table 3",
-        "Every two adjacent layers order the candidates alike: the weakest Kendall's tau of their SSLMem, on all draws",
+        "Every two adjacent layers order the candidates alike: the weakest Kendall's tau of their SSLMem, on all draws "
+        "(written down after the first results)",
     ),
     "overlap.tau-excess": Claim(
-        "beyond the paper", "Adjacent layers order candidates more alike than external images: mean of Kendall's tau"
+        "beyond the paper",
+        "Adjacent layers order candidates more alike than external images: mean of Kendall's tau "
+        "(written down after the first results)",
     ),
     "overlap.excess": Claim(
         "beyond the paper", "Adjacent layers share more of their top candidates than of their top external images: mean"

@@ -64,30 +64,30 @@ CLAIMS = {
     "replacement.base-random": Claim(
         "Table 21",
         "Replacing the k layers of highest increment costs the base's task more than k random ones: accuracy, mean of "
-        "all subsets minus these",
-        value=0.0663,
-        scale=f"{CIFAR_STL}, k = 3, one random subset",
+        "all subsets without layer 1 minus these",
+        value=0.0198,
+        scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .0663 with one random subset)",
     ),
     "replacement.donor-random": Claim(
         "Table 21",
         "The k layers of highest increment bring more of the donor's task than k random ones: accuracy, these minus "
-        "the mean of all subsets",
-        value=0.0644,
-        scale=f"{CIFAR_STL}, k = 3, one random subset",
+        "the mean of all subsets without layer 1",
+        value=0.0225,
+        scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .0644 with one random subset)",
     ),
     "replacement.base-least": Claim(
         "Table 21",
         "Replacing the k layers of highest increment costs the base's task more than the k of lowest: accuracy, lowest "
         "minus highest",
-        value=0.2255,
-        scale=f"{CIFAR_STL}, k = 3",
+        value=0.0121,
+        scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .2255 with other choices)",
     ),
     "replacement.donor-least": Claim(
         "Table 21",
         "The k layers of highest increment bring more of the donor's task than the k of lowest: accuracy, highest "
         "minus lowest",
-        value=0.0923,
-        scale=f"{CIFAR_STL}, k = 3",
+        value=0.0177,
+        scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .0923 with other choices)",
     ),
     "replacement.scales": Claim(
         "Table 25, with a null",
@@ -208,7 +208,7 @@ def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.Dat
 
 
 def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:
-    """The k layers of highest increment against those of lowest and the mean of all subsets, k as large as there is."""
+    """The k layers of highest increment, those of lowest and the mean of all that have a sum, of the largest k."""
     count = hybrids.counts.max()
     largest = hybrids.counts == count
     allowed = np.flatnonzero(largest & hybrids.summable("increment"))
@@ -218,7 +218,7 @@ def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFr
         summed = sample["sums"][0, ESTIMATORS.index("crossed"), SUMS.index("increment"), allowed]
         accuracy = np.stack([sample[task][:, 0].mean(axis=0) for task in TASKS], axis=1)
         highest, lowest = allowed[summed.argmax()], allowed[summed.argmin()]
-        return np.stack([accuracy[highest], accuracy[largest].mean(axis=0), accuracy[lowest]])
+        return np.stack([accuracy[highest], accuracy[allowed].mean(axis=0), accuracy[lowest]])
 
     estimate = hybrids.estimate(accuracies, replicates)
     tables = [

@@ -44,7 +44,8 @@ CLAIMS = {
     ),
     "sublayers.head": Claim(
         "Tables 15 to 18",
-        "The head memorizes less than the last layer: crossed LayerMem, last layer minus head",
+        "The head memorizes less than the last layer: crossed LayerMem, last layer minus head (SimCLR's of two layers; "
+        "the paper's row FC, of one)",
         # .308 - .192; the paper's head is one linear map. ResNet18, 34 and 50: .071, .072 and .069.
         0.116,
         PAPER,

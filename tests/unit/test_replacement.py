@@ -399,12 +399,26 @@ def test_the_highest_increments_are_chosen_in_every_seed_by_its_own_profile(tmp_
     other = np.array([0.1, 0.3, 0.31, 0.5, 0.52, 0.7])
     save_table(points_of(other), desk.inputs.files["points"][1])
     table, _ = desk.analyse()
-    expected = []
-    for outcome, best in zip(desk.inputs.arrays("outcomes", "simclr"), ("3 5 6", "2 4 6"), strict=True):
-        row = (outcome["layers"] == best) & (outcome["norms"] == "with") & (outcome["dataset"] == "here")
-        expected.append(outcome["correct"][row][0].mean())
-    mine = table[(table["series"] == "highest increment") & (table["task"] == "base")]
-    assert mine["value"].tolist() == [pytest.approx(np.mean(expected))]
+    expected = {"highest increment": [], "lowest increment": [], "random": []}
+    chosen = [("3 5 6", other_three("3 5 6", PROFILE)), ("2 4 6", other_three("2 4 6", other))]
+    threes = [s for s in SUBSETS if len(s.split()) == 3 and "1" not in s.split()]
+    for outcome, (best, worst) in zip(desk.inputs.arrays("outcomes", "simclr"), chosen, strict=True):
+        rows = (outcome["norms"] == "with") & (outcome["dataset"] == "here") & (outcome["by"] == "subset")
+        right = dict(zip(outcome["layers"][rows], outcome["correct"][rows].mean(axis=1), strict=True))
+        expected["highest increment"].append(right[best])
+        expected["lowest increment"].append(right[worst])
+        expected["random"].append(np.mean([right[subset] for subset in threes]))
+    for name, values in expected.items():
+        mine = table[(table["series"] == name) & (table["task"] == "base")]
+        assert mine["value"].tolist() == [pytest.approx(np.mean(values))], name
+
+
+def other_three(best, profile):
+    """Of layers 2 to 6 the three that rise least."""
+    rises = np.diff(profile)
+    three = sorted(int(i) + 2 for i in np.argsort(rises)[:3])
+    assert set(best.split()) == {str(int(i) + 2) for i in np.argsort(rises)[-3:]}
+    return " ".join(map(str, three))
 
 
 def test_more_seeds_of_the_same_outcomes_say_no_more_about_the_test_images(tmp_path):
@@ -465,6 +479,11 @@ def test_the_effects_of_the_paper_are_those_of_its_own_tables():
             alone = sign * spearmanr(sums, accuracy)[0]
             given = sign * literal_partial(sums, accuracy, [sizes, depths])
             claims = module("replacement").CLAIMS
+            if sum_ == "increment":
+                most, least = accuracy[int(np.argmax(sums))], accuracy[int(np.argmin(sums))]
+                gaps = {"random": sign * (most - np.mean(accuracy)) / 100, "least": sign * (most - least) / 100}
+                for name, gap in gaps.items():
+                    assert claims[f"replacement.{task}-{name}"].value == pytest.approx(gap, abs=6e-5)
             assert claims[f"replacement.{task}-{sum_}"].value == pytest.approx(alone, abs=6e-4)
             assert claims[f"replacement.{task}-{sum_}-partial"].value == pytest.approx(given, abs=6e-4)
 
