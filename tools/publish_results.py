@@ -86,7 +86,8 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     yield "# Results\n"
     yield (
         "What `snakemake --configfile config/layers.yaml` found, the default's experiments included (`overlap` has one "
-        "encoder there, two here; `finetuning` is part of `finetuning-subsets`). Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
+        "encoder there, two here; `finetuning` is part of `finetuning-subsets`). "
+        "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + "."
     )
     for name, rows in claims.groupby("experiment", sort=False):
