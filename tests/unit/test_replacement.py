@@ -1,7 +1,10 @@
 """Replacing layers: what is copied, what is probed, and what an analysis makes of planted effects."""
 
 import copy
+import importlib
 import itertools
+import json
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +21,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.inputs import Inputs, layer_traits, membership, random_orders
 from memloc.experiments.replacement import chance, cosine, permuted
-from memloc.io import save_arrays
+from memloc.io import save_array, save_arrays
 from memloc.metrics.stats import partial_rank_correlation, rank_correlation
 from memloc.prepared import Part
 from memloc.provenance import ROOT
@@ -486,6 +489,47 @@ def test_the_effects_of_the_paper_are_those_of_its_own_tables():
                     assert claims[f"replacement.{task}-{name}"].value == pytest.approx(gap, abs=6e-5)
             assert claims[f"replacement.{task}-{sum_}"].value == pytest.approx(alone, abs=6e-4)
             assert claims[f"replacement.{task}-{sum_}-partial"].value == pytest.approx(given, abs=6e-4)
+
+
+# --- the job ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tasks", [["here", "there"], ["here", "labelled"]])
+def test_probes_are_fitted_on_images_that_neither_encoder_was_trained_on(tmp_path, monkeypatch, tasks):
+    script = importlib.import_module("scripts.replace_layers")
+    splits = {"here": {"shared": np.arange(4), "candidate": np.arange(4, 6)}, "there": {"shared": np.arange(3)}}
+    for name, split in splits.items():
+        save_arrays(split, tmp_path / f"{name}.npz")
+    for name in tasks:
+        (tmp_path / name).mkdir()
+        about = {"image_size": 4, "channels": 1, "mean": [0.5], "std": [0.5]}
+        (tmp_path / name / "dataset.json").write_text(json.dumps(about))
+        for part, n in (("train", 20), ("test", 5)):
+            save_array(np.zeros((n, 1, 4, 4), dtype=np.uint8), tmp_path / name / f"{part}_images.npy")
+            save_array(np.arange(n), tmp_path / name / f"{part}_labels.npy")
+    given = {}
+    monkeypatch.setattr(script.job, "start", lambda _: None)
+    monkeypatch.setattr(script.network, "load", lambda *_, **__: None)
+    monkeypatch.setattr(script.network, "device", lambda _: "cpu")
+    monkeypatch.setattr(script.replace, "run", lambda base, donor, tasks, **_: given.update(tasks) or {})
+    monkeypatch.setattr(script.io, "save_arrays", lambda *_: None)
+    # As many images as are left where a split is left out, so that these are the labels of all that is left.
+    params = {"dataset": "here", "donor_dataset": "there", "tasks": tasks, "images": 14, "tested": 5, "counts": [1]}
+    params |= {"architecture": "resnet9", "network": {}, "modules": {}, "device": "cpu"}
+    files = {"split": tmp_path / "here.npz", "donor_split": tmp_path / "there.npz", "weights": "f", "donor": "f"}
+    files |= {"tasks": [tmp_path / name / "dataset.json" for name in tasks]}
+    script.main(
+        SimpleNamespace(
+            params=SimpleNamespace(**params),
+            input=SimpleNamespace(**files),
+            output=SimpleNamespace(outcomes=tmp_path / "out.npz"),
+            wildcards=SimpleNamespace(seed="0"),
+        )
+    )
+    assert list(given) == tasks
+    for name, (train, _) in given.items():
+        trained_on = np.concatenate([*splits.get(name, {"none": np.empty(0)}).values()])
+        assert len(train.labels) == 14 and not set(train.labels.tolist()) & set(trained_on.tolist())
 
 
 # --- configuration ----------------------------------------------------------------------------------------------------
