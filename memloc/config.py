@@ -51,8 +51,8 @@ def complete(config: dict[str, Any]) -> None:
         encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
         encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
         encoder["hardware"] = _defaults(rules["hardware"]["properties"]) | encoder.get("hardware", {})
-        for key in ("split_seed", "initialisation"):
-            encoder.setdefault(key, rules[key]["default"])
+        for key in ("split_seed", "initialisation", "snapshots"):
+            encoder.setdefault(key, copy.deepcopy(rules[key]["default"]))
         views = {"augmentation": encoder["recipe"]["augmentation"]} | encoder.get("measure", {})
         if entry.tokens:
             # Units after GELU go below 0, where UnitMem's ratio has no meaning; and where patches are hidden, the
@@ -64,6 +64,28 @@ def complete(config: dict[str, Any]) -> None:
 
 def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: copy.deepcopy(rule["default"]) for key, rule in options.items() if "default" in rule}
+
+
+TRAINING = ("framework", "architecture", "network", "recipe", "hardware")
+"""Keys of an encoder that every training follows; g's follows ``initialisation``, too."""
+
+
+def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
+    """The encoder under whose name an encoder, complete, is trained: the first that asks for the very same training.
+
+    One with another's ``weights`` does so, and f where only g starts otherwise.
+    """
+
+    def training(encoder: Config) -> list[Any]:
+        keys = (*TRAINING, "dataset", *(["initialisation"] if role == "g" else []))
+        return [*(encoder[key] for key in keys), seed if encoder["split_seed"] is None else encoder["split_seed"]]
+
+    mine = config["encoders"][name]
+    for other, encoder in config["encoders"].items():
+        kept = set(mine["snapshots"]) <= set(encoder["snapshots"])
+        if "weights" not in encoder and seed in encoder["seeds"] and kept and training(encoder) == training(mine):
+            return str(other)
+    raise ValueError(f"no encoder is trained as {name}, seed {seed}")
 
 
 def layers_of(encoder: Config) -> tuple[Layer, ...]:
@@ -269,6 +291,9 @@ def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[st
     epochs, warmup = recipe["epochs"], recipe["warmup_epochs"]
     if warmup > epochs:
         yield f"config: {key}.recipe.warmup_epochs: {warmup} is more than the {epochs} epochs; lower it"
+    late = [snapshot for snapshot in encoder["snapshots"] if snapshot > epochs]
+    if late:
+        yield f"config: {key}.snapshots: {late[0]} is more than the {epochs} epochs; leave it out"
     if recipe["optimizer"] == "lars" and not recipe["weight_decay"]:
         yield f"config: {key}.recipe.weight_decay: 0, but lars adapts its steps only where weights decay; raise it"
 

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from memloc.errors import InputError
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """A package that nobody has loaded can't be found for a while."""
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
+
+
+# Fabric looks at the version of torchmetrics by loading it, and transformers with it: four seconds of every training.
+with _without("torchmetrics"):
+    from lightning_fabric import Fabric
 
 
 def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:

@@ -49,7 +49,7 @@ def train(
     code: str = "",
     device: str = "cpu",
     save_every: float = 10.0,
-) -> tuple[Learner, list[dict[str, float]]]:
+) -> tuple[Learner, list[dict[str, float]], dict[str, Tensor]]:
     """Train an encoder on some points of images [n, c, h, w] uint8 with labels [n].
 
     Everything random is drawn from a stream named after the seed, the role and the epoch, so a run that goes on
@@ -65,8 +65,9 @@ def train(
         save_every: seconds between checkpoints, at least.
 
     Returns:
-        The learner, its ``result()`` in eval mode, and one record an epoch: epoch, loss, learning_rate and, where
-        training is private, the epsilon spent so far. Of several processes only the first returns; the others end.
+        The learner, its ``result()`` in eval mode; one record an epoch: epoch, loss, learning_rate and, where training
+        is private, the epsilon spent so far; the encoder's state after each epoch of ``settings["snapshots"]``,
+        tensors named ``<epoch>.<name>``. Of several processes only the first returns; the others end.
 
     Raises:
         InputError: the loss is no longer finite, or the kept run is damaged or not one of memloc's.
@@ -133,6 +134,8 @@ def train(
         history.append({"epoch": epoch + 1, "loss": mean, "learning_rate": rate})
         if account is not None:
             history[-1]["epsilon"] = account.spent((epoch + 1) * steps)
+        if epoch + 1 in settings["snapshots"] and fabric.is_global_zero:
+            kept.save_snapshot(epoch + 1)
         now = time.monotonic()
         if now - saved >= pause or epoch == first or epoch + 1 == epochs:
             done = epoch + 1 - first
@@ -159,7 +162,7 @@ def train(
         one = Group(1, recipe_of(recipe, result), size)
         _calibrate(result, _Viewer(data, (one,), shown.normalise), seed)
     learner.eval()
-    return learner, history
+    return learner, history, kept.snapshots(settings["snapshots"] if epochs else [])
 
 
 def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> Iterator[Tensor]:
@@ -267,6 +270,18 @@ class _Kept:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
         checkpoint.save(tensors, {"identity": self.identity, "history": history}, self.path)
+
+    def save_snapshot(self, epoch: int) -> None:
+        """The encoder as it is now, in a file that outlives this process, as the run itself does."""
+        checkpoint.save(self.learner.result().state_dict(), {"identity": self.identity}, self._snapshot(epoch))
+
+    def snapshots(self, epochs: list[int]) -> dict[str, Tensor]:
+        """The encoders of ``save_snapshot``, each tensor's name behind its epoch."""
+        states = {epoch: checkpoint.load(self._snapshot(epoch))[0] for epoch in epochs}
+        return {f"{epoch}.{name}": tensor for epoch, state in states.items() for name, tensor in state.items()}
+
+    def _snapshot(self, epoch: int) -> Path:
+        return self.path.with_name(f"{self.path.stem}-epoch{epoch}.safetensors")
 
     def load(self, epochs: int) -> list[dict[str, float]]:
         """Go on from what is there; returns the records so far."""

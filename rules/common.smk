@@ -78,8 +78,9 @@ def trained(role=None, file="weights.safetensors"):
     """A function to a file of the training behind a rule's encoder, its own or another's."""
 
     def path(wildcards):
-        owner = config["encoders"][wildcards.encoder].get("weights", wildcards.encoder)
-        return RESULTS / f"encoders/{owner}/{role or wildcards.role}/seed{wildcards.seed}/{file}"
+        part, seed = role or wildcards.role, wildcards.seed
+        owner = configuration.trained_as(config, wildcards.encoder, role=part, seed=int(seed))
+        return RESULTS / f"encoders/{owner}/{part}/seed{seed}/{file}"
 
     return path
 
@@ -113,7 +114,7 @@ def encoder_setting(*keys):
 def training_settings(wildcards):
     """An encoder's entry as far as it changes the training: adding a seed, or measuring otherwise, re-trains nothing."""
     settings = config["encoders"][wildcards.encoder]
-    return {key: value for key, value in settings.items() if key not in ("seeds", "split_seed", "dataset", "measure")}
+    return {key: settings[key] for key in (*configuration.TRAINING, "initialisation", "snapshots")}
 
 
 def encoder_code(script):
@@ -236,17 +237,14 @@ def trained_encoders():
     """Recipes of the encoders that the active experiments use."""
     used = {encoder for value in configuration.active(config).values() for encoder in value["encoders"]}
     used |= {value["donor"] for value in configuration.active(config).values() if "donor" in value}
+    recipe = trained("f", file="recipe.json")
     made = {
-        (config["encoders"][name].get("weights", name), seed)
-        for name in used
+        recipe(SimpleNamespace(encoder=name, seed=seed)): None
+        for name in config["encoders"]
+        if name in used
         for seed in config["encoders"][name]["seeds"]
     }
-    return [
-        RESULTS / f"encoders/{name}/f/seed{seed}/recipe.json"
-        for name, encoder in config["encoders"].items()
-        for seed in encoder["seeds"]
-        if (name, seed) in made
-    ]
+    return list(made)
 
 
 def active_experiments():

@@ -11,6 +11,7 @@ rule train_encoder:
     output:
         weights=RESULTS / "encoders/{encoder}/{role}/seed{seed}/weights.safetensors",
         additions=RESULTS / "encoders/{encoder}/{role}/seed{seed}/additions.safetensors",
+        snapshots=RESULTS / "encoders/{encoder}/{role}/seed{seed}/snapshots.safetensors",
         recipe=RESULTS / "encoders/{encoder}/{role}/seed{seed}/recipe.json",
         history=RESULTS / "encoders/{encoder}/{role}/seed{seed}/training.csv",
     log:
@@ -37,9 +38,8 @@ rule encoders:
     """Everything up to the trained encoders."""
     input:
         [
-            RESULTS / f"encoders/{name}/{role}/seed{seed}/weights.safetensors"
+            trained(role)(SimpleNamespace(encoder=name, seed=seed))
             for name, encoder in config["encoders"].items()
-            if "weights" not in encoder
             for role in ("f", "g")
             for seed in encoder["seeds"]
         ],

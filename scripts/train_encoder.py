@@ -17,7 +17,7 @@ def main(snakemake):
     about = {"settings": snakemake.params.settings, "seed": seed, "role": role}
     # What the encoder wants to see, so that its file is enough to use it anywhere.
     wanted = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
-    learner, history = train.train(
+    learner, history, snapshots = train.train(
         part.images,
         part.labels,
         points,
@@ -29,6 +29,7 @@ def main(snakemake):
     )
     checkpoint.save(learner.result().state_dict(), {**about, "input": wanted}, snakemake.output.weights)
     checkpoint.save(learner.additions(), about, snakemake.output.additions)
+    checkpoint.save(snapshots, about, snakemake.output.snapshots)
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
     trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
     io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)

@@ -48,7 +48,7 @@ def scored(name, settings, folder, *, size):
     }
     for role in ("f", "g", "untrained"):
         mine, path = splits.training_points(split, role), folder / f"{role}.safetensors"
-        learner, _ = train.train(
+        learner, *_ = train.train(
             images, labels, mine, settings=settings, description=facts, seed=0, role=role, folder=folder
         )
         checkpoint.save(learner.result().state_dict(), {"seed": 0, "role": role}, path)

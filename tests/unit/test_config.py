@@ -4,7 +4,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from memloc.config import active, check, complete, experiment_inputs, head_measured, layers_of, schema
+from memloc.config import active, check, complete, experiment_inputs, head_measured, layers_of, schema, trained_as
 from memloc.encoders import ENCODERS
 from memloc.errors import InputError
 from memloc.frameworks import FRAMEWORKS
@@ -547,9 +547,63 @@ def test_every_training_has_a_split_and_a_start_of_its_own_unless_told(config):
     assert chosen == [(None, "own"), (5, "shared")]
 
 
+def owner(config, name, *, role="f", seed=0):
+    """Under whose name an encoder is trained, by a configuration that is completed first."""
+    whole = copy.deepcopy(config)
+    check(whole)
+    complete(whole)
+    return trained_as(whole, name, role=role, seed=seed)
+
+
+def test_f_is_trained_once_where_only_g_starts_otherwise(config):
+    config["encoders"]["near"] = copy.deepcopy(config["encoders"]["simclr"]) | {"initialisation": "shared"}
+    roles = ("f", "untrained", "g")
+    assert [owner(config, "near", role=role) for role in roles] == ["simclr", "simclr", "near"]
+    assert [owner(config, "simclr", role=role) for role in roles] == ["simclr"] * 3
+
+
+@pytest.mark.parametrize("change", [{"network": {"width": 0.25}}, {"dataset": "other"}, {"split_seed": 1}])
+def test_an_encoder_that_differs_is_trained_itself(config, change):
+    config["datasets"]["other"] = config["datasets"]["fashion"]
+    config["encoders"]["near"] = copy.deepcopy(config["encoders"]["simclr"]) | change
+    assert owner(config, "near") == "near"
+    config["encoders"]["near"] = copy.deepcopy(config["encoders"]["simclr"])
+    assert owner(config, "near") == "simclr"
+    config["encoders"]["near"]["recipe"]["epochs"] += 1
+    assert owner(config, "near") == "near"
+
+
+def test_a_split_of_ones_own_is_the_split_of_that_seed(config):
+    config["encoders"]["near"] = copy.deepcopy(config["encoders"]["simclr"]) | {"split_seed": 1}
+    assert [owner(config, "near", seed=seed) for seed in (0, 1, 2)] == ["near", "simclr", "near"]
+
+
+def test_a_training_is_shared_only_with_one_that_has_the_seed_and_keeps_the_epochs(config):
+    config["encoders"]["near"] = copy.deepcopy(config["encoders"]["simclr"]) | {"seeds": [2, 7], "snapshots": []}
+    assert [owner(config, "near", seed=seed) for seed in (2, 7)] == ["simclr", "near"]
+    config["encoders"]["near"]["snapshots"] = [3]
+    assert owner(config, "near", seed=2) == "near"
+    config["encoders"]["simclr"]["snapshots"] = [1, 3]
+    assert owner(config, "near", seed=2) == "simclr"
+
+
+def test_an_alias_is_trained_as_its_owner(alias):
+    assert owner(alias(first=True), "other") == "simclr"
+
+
+def test_an_epoch_after_the_last_cannot_be_kept(config):
+    config["encoders"]["simclr"]["snapshots"] = [1, 251]
+    told = "config: encoders.simclr.snapshots: 251 is more than the 250 epochs; leave it out"
+    assert complaint(config) == told
+    config["encoders"]["simclr"]["snapshots"] = [250]
+    check(config)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "parts"),
     [
+        ("snapshots", [0], ["snapshots.0: 0", "minimum of 1"]),
+        ("snapshots", 5, ["snapshots: 5 is not of type array"]),
         ("split_seed", -1, ["split_seed: -1", "minimum of 0"]),
         ("split_seed", "own", ["split_seed: 'own'", "integer"]),
         ("split_seed", 1.0, ["split_seed: 1.0", "integer"]),

@@ -24,7 +24,7 @@ def run(tmp_path, toy, settings, description):
         sums = {"train": array_sha256(images, labels)}
         options = {"settings": settings(framework, **(recipe or {})), "description": description | {"sha256": sums}}
         options |= {"role": "f", "seed": 0, "folder": folder or tmp_path / "unfinished", "save_every": 0.0, **changes}
-        learner, history = train.train(images, labels, np.arange(len(images)), **options)
+        learner, history, _ = train.train(images, labels, np.arange(len(images)), **options)
         return learner.result(), history
 
     return go
@@ -114,6 +114,51 @@ def test_a_run_continued_does_only_what_is_left(run, monkeypatch):
     assert len(calls) == 3  # one epoch of three steps
 
 
+def snapshots_of(folder, images, labels, description, *, settings, role="f"):
+    about = description | {"sha256": {"train": array_sha256(images, labels)}}
+    made = {"settings": settings, "description": about, "seed": 0, "role": role, "folder": folder, "save_every": 0.0}
+    return train.train(images, labels, np.arange(24), **made)
+
+
+def test_a_snapshot_is_the_encoder_that_a_shorter_run_of_the_same_steps_ends_with(
+    tmp_path, toy, settings, description, monkeypatch
+):
+    # At a constant rate the first epochs of a long run are those of a short one.
+    monkeypatch.setattr("memloc.optim.schedule", lambda step, *, total, warmup, peak: peak)
+    options = (*toy(24), description)
+    long = settings(epochs=4) | {"snapshots": [1, 3, 4]}
+    learner, _, kept = snapshots_of(tmp_path / "long", *options, settings=long)
+    states = {1: None, 3: None, 4: learner.result().state_dict()}
+    for epochs in (1, 3):
+        short, _, none = snapshots_of(tmp_path / str(epochs), *options, settings=settings(epochs=epochs))
+        states[epochs] = short.result().state_dict()
+        assert none == {}
+    expected = {f"{epoch}.{name}": tensor for epoch, state in states.items() for name, tensor in state.items()}
+    assert kept.keys() == expected.keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in expected.items())
+
+
+def test_snapshots_of_a_run_that_was_killed_are_the_same_and_cleared_at_the_end(
+    tmp_path, toy, settings, description, monkeypatch
+):
+    options, long = (*toy(24), description), settings(epochs=4) | {"snapshots": [1, 3]}
+    _, _, whole = snapshots_of(tmp_path / "a", *options, settings=long)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            snapshots_of(tmp_path / "b", *options, settings=long)
+    _, _, again = snapshots_of(tmp_path / "b", *options, settings=long)
+    assert whole.keys() == again.keys() and all(torch.equal(whole[name], again[name]) for name in whole)
+    assert any(not torch.equal(whole[name], whole[name.replace("1.", "3.", 1)]) for name in whole if name[:2] == "1.")
+    train.clear(tmp_path / "b")
+    assert not list((tmp_path / "b").iterdir())
+
+
+def test_an_untrained_encoder_has_no_snapshots(tmp_path, toy, settings, description):
+    made = settings() | {"snapshots": [1]}
+    assert snapshots_of(tmp_path, *toy(24), description, settings=made, role="untrained")[2] == {}
+
+
 def test_same_seed_same_weights_other_seed_or_role_others(run, tmp_path):
     a, _ = run(folder=tmp_path / "a")
     b, _ = run(folder=tmp_path / "b")
@@ -169,7 +214,7 @@ def test_encoders_that_start_alike_see_batches_and_views_of_their_own(settings, 
 def test_the_learner_comes_back_with_what_its_framework_added(settings, toy, description, tmp_path):
     images, labels = toy(24)
     options = {"settings": settings("dino"), "description": description, "folder": tmp_path}
-    learner, _ = train.train(images, labels, np.arange(24), seed=0, role="f", **options)
+    learner, *_ = train.train(images, labels, np.arange(24), seed=0, role="f", **options)
     assert learner.result() is learner.teacher["encoder"] and learner.result_head() is learner.teacher["head"]
     assert not any(module.training for module in learner.modules())
     start = train.build(settings("dino"), image_size=16, seed=0, role="f")

@@ -33,7 +33,7 @@ def test_results_stand_where_the_readme_says(finished: Path) -> None:
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert len((results / f"figures/{name}.csv").read_text().splitlines()) > 1
     encoder = results / "encoders/simclr/f/seed0"
-    kept = {"weights.safetensors", "additions.safetensors", "recipe.json", "training.csv"}
+    kept = {"weights.safetensors", "additions.safetensors", "snapshots.safetensors", "recipe.json", "training.csv"}
     assert {path.name for path in encoder.iterdir()} == kept
     assert (results / "scores/simclr/seed0/points.parquet").exists()
     assert (results / "scores/supervised/f/seed1/units.parquet").exists()
