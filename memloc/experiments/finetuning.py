@@ -58,6 +58,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         for count in sorted({count for _, count in arms} - {0}):
             chosen, last = arms.index(("increment", count)), arms.index(("last", count))
             differ = sum(str(o["layers"][chosen]) != str(o["layers"][last]) for o in outcomes)
+            if not differ:
+                continue  # One and the same choice says nothing of which is better.
             subject = f"{encoder}, k = {count}, choices differ in {differ} of {len(outcomes)} seeds"
             n = len(samples[0]["test point"])
             findings.append(Finding("finetuning.increment", subject, accuracy[chosen] - accuracy[last], n))

@@ -198,13 +198,15 @@ def profile_correlations(profile: Estimate) -> Estimate:
 
 def above(estimate: Estimate, threshold: float) -> Estimate:
     """What an estimate has above a threshold."""
-    return estimate.map(lambda v: v - threshold, limit=estimate.limit + abs(threshold))
+    return estimate.map(lambda v: v - threshold, limit=estimate.limit, centre=estimate.centre - threshold)
 
 
 def equivalent(
     claim: str, subject: str, difference: Estimate, places: Sequence[str], *, margin: float, n: int
 ) -> Finding:
     """A claim that a difference [places] lies within -margin and margin in every place: two one-sided tests in each."""
-    room = difference.map(lambda v: np.concatenate([margin - v, margin + v], axis=-1), limit=difference.limit + margin)
+    room = difference.map(
+        lambda v: np.concatenate([margin - v, margin + v], axis=-1), limit=difference.limit, centre=margin
+    )
     sides = [f"{place} {side}" for side in (f"below {margin}", f"above -{margin}") for place in places]
     return Finding.of_every(claim, subject, room, sides, n=n)

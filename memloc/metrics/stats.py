@@ -23,7 +23,7 @@ class Estimate:
         nested: [replicates, *value.shape], seeds resampled and, within each, its points.
         fixed: [replicates, *value.shape], points resampled, every seed kept.
         seeds: number of seeds.
-        limit: the statistic lies between -limit and limit.
+        limit, centre: the statistic lies between centre - limit and centre + limit.
     """
 
     value: NDArray[np.float64]
@@ -31,26 +31,33 @@ class Estimate:
     fixed: NDArray[np.float64]
     seeds: int
     limit: float = np.inf
+    centre: float = 0.0
 
-    def map(self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]], *, limit: float = np.inf) -> Estimate:
+    def map(
+        self,
+        function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        *,
+        limit: float = np.inf,
+        centre: float = 0.0,
+    ) -> Estimate:
         """Apply a function along the trailing axes of value and replicates alike."""
         value, nested, fixed = (np.asarray(function(a)) for a in (self.value, self.nested, self.fixed))
-        return Estimate(value, nested, fixed, self.seeds, limit)
+        return Estimate(value, nested, fixed, self.seeds, limit, centre)
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Difference of two estimates made with the same resamples."""
         value, nested, fixed = self.value - other.value, self.nested - other.nested, self.fixed - other.fixed
-        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit)
+        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit, self.centre - other.centre)
 
     def __add__(self, other: Estimate) -> Estimate:
         """Sum of two estimates made with the same resamples."""
         value, nested, fixed = self.value + other.value, self.nested + other.nested, self.fixed + other.fixed
-        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit)
+        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit, self.centre + other.centre)
 
     def __getitem__(self, index: Any) -> Estimate:
         """The estimate of some of the values."""
         rows = (slice(None), *np.index_exp[index])
-        return Estimate(self.value[index], self.nested[rows], self.fixed[rows], self.seeds, self.limit)
+        return Estimate(self.value[index], self.nested[rows], self.fixed[rows], self.seeds, self.limit, self.centre)
 
     def spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Standard error and its degrees of freedom.
@@ -76,12 +83,13 @@ class Estimate:
         return np.sqrt(total), freedom
 
     def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Confidence interval: value -+ t error, cut at the limit."""
+        """Confidence interval: value -+ t error, cut where the statistic ends."""
         from scipy.stats import t
 
         error, freedom = self.spread()
         half = error * t.ppf((1 + level) / 2, np.minimum(freedom, 1e9))
-        return np.clip(self.value - half, -self.limit, None), np.clip(self.value + half, None, self.limit)
+        least, most = self.centre - self.limit, self.centre + self.limit
+        return np.clip(self.value - half, least, None), np.clip(self.value + half, None, most)
 
     def confidence(self) -> NDArray[np.float64]:
         """How sure it is that the effect is above 0: the normal z of the same tail as t's, comparable between places.

@@ -700,6 +700,11 @@ def test_how_many_seeds_chose_other_than_the_last_layers_is_said(desk):
     assert subjects == [f"simclr, k = {k}, choices differ in 1 of 4 seeds" for k in (1, 2)]
 
 
+def test_choices_that_agree_in_every_seed_say_nothing(desk):
+    table, findings = finetuning(desk("finetuning"), 0.8, 0.7, seeds=2, agree=(0, 1)).analyse()
+    assert findings == [] and {"head", "increment", "last"} <= set(table["series"])
+
+
 def test_one_seed_that_fine_tunes_one_layer_is_drawn(desk, tmp_path, images):
     # Its chosen layers are then bare numbers, which a CSV gives back as numbers.
     table, _ = finetuning(desk("finetuning"), 0.8, 0.7, seeds=1, counts=(1,)).analyse()

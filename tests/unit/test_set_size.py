@@ -110,8 +110,9 @@ def test_groups_are_drawn_apart(study):
         np.testing.assert_allclose(column(table, "sd", name, 12), column(table, "expected_sd", name, 12), rtol=0.1)
 
 
-def verdicts(rows):
-    assert rows["claim"].is_unique and set(rows["claim"]) == set(experiment.CLAIMS)
+def verdicts(rows, *, draws=50):
+    told = set(experiment.CLAIMS) - ({"set_size.spread"} if draws < 50 else set())
+    assert rows["claim"].is_unique and set(rows["claim"]) == told
     return rows.set_index("claim")["verdict"].to_dict()
 
 
@@ -150,7 +151,7 @@ def test_the_last_layer_alone_is_judged(study):
 
 def test_few_draws_of_wide_points_leave_the_mean_open(study):
     _, rows = study(world(0, 0.5)).analyse(sizes=[4], draws=2)
-    assert verdicts(rows)["set_size.mean"] in ("inconclusive", "refuted")
+    assert verdicts(rows, draws=2)["set_size.mean"] in ("inconclusive", "refuted")
     row = by_claim(rows, "set_size.mean").iloc[0]
     assert row.name.startswith("simclr, 4 points") and row["high"] - row["low"] > 0.1
 

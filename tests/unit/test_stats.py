@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr, t
 
+from memloc.experiments.inputs import above
 from memloc.metrics.stats import (
     Estimate,
     Subsampled,
@@ -61,6 +62,22 @@ def test_an_estimate_is_sliced_mapped_added_and_subtracted_with_its_replicates()
     np.testing.assert_allclose(doubled.nested, 2 * a.nested.sum(axis=1))
     np.testing.assert_allclose(doubled.fixed, 2 * a.fixed.sum(axis=1))
     assert a.map(np.negative).limit == np.inf
+
+
+def test_an_interval_ends_where_the_statistic_does_on_either_side():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(2, 500))
+    rho = Estimate(np.asarray(0.9), *wide, 1, limit=1)
+    assert rho.interval()[1] == 1 and -1 < rho.interval()[0] < 0
+    over = above(rho, 0.8)
+    assert over.value == pytest.approx(0.1) and over.interval()[1] == pytest.approx(0.2)
+    assert Estimate(np.asarray(-1.7), *wide, 1, limit=1, centre=-0.8).interval()[0] == pytest.approx(-1.8)
+    gap, total = over - rho, over + over
+    assert (gap.limit, gap.centre) == (2, pytest.approx(-0.8)) and (total.limit, total.centre) == (
+        2,
+        pytest.approx(-1.6),
+    )
+    assert over[()].centre == over.centre and over.map(np.negative, limit=1, centre=0.8).centre == 0.8
 
 
 def test_slices_of_a_table_of_estimates():
