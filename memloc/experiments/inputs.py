@@ -202,11 +202,26 @@ def above(estimate: Estimate, threshold: float) -> Estimate:
 
 
 def equivalent(
-    claim: str, subject: str, difference: Estimate, places: Sequence[str], *, margin: float, n: int
+    claim: str, subject: str, difference: Estimate, places: Sequence[str], *, margin: float | Estimate, n: int
 ) -> Finding:
-    """A claim that a difference [places] lies within -margin and margin in every place: two one-sided tests in each."""
-    room = difference.map(
-        lambda v: np.concatenate([margin - v, margin + v], axis=-1), limit=difference.limit, centre=margin
+    """A claim that a difference [places] lies within -margin and margin in every place: two one-sided tests in each.
+
+    Args:
+        margin: a number, or an estimate made with the same resamples, such as a share of what is compared with.
+    """
+    if isinstance(margin, Estimate):
+        room_of = margin.map(lambda v: v[..., None], limit=margin.limit, centre=margin.centre)
+        below, over, name = room_of - difference, room_of + difference, f"{float(margin.value):.2g}"
+    else:
+        below = difference.map(lambda v: margin - v, limit=difference.limit, centre=margin)
+        over, name = difference.map(lambda v: margin + v, limit=difference.limit, centre=margin), f"{margin:g}"
+    room = Estimate(
+        np.concatenate([below.value, over.value], axis=-1),
+        np.concatenate([below.nested, over.nested], axis=-1),
+        np.concatenate([below.fixed, over.fixed], axis=-1),
+        below.seeds,
+        below.limit,
+        below.centre,
     )
-    sides = [f"{place} {side}" for side in (f"below {margin}", f"above -{margin}") for place in places]
+    sides = [f"{place} {side}" for side in (f"below {name}", f"above -{name}") for place in places]
     return Finding.of_every(claim, subject, room, sides, n=n)

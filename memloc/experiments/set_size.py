@@ -24,8 +24,9 @@ CLAIMS = {
     "set_size.mean": Claim(
         "Table 19",
         "LayerMem doesn't depend on the number of points: at every size the last layer's crossed LayerMem, mean over "
-        "draws, is within .01 (own margin) of that of all points: .01 minus the largest difference",
-        0.003,
+        "draws, is within a thirtieth (own margin, .01 in the paper; at first .01, half our effect) of that of all "
+        "points: this minus the largest difference",
+        0.0033,
         PAPER,
     ),
     "set_size.spread": Claim(
@@ -42,7 +43,7 @@ CLAIMS = {
         PAPER,
     ),
 }
-MARGIN, RATIO, LARGEST_SPREAD, FEWEST_DRAWS = 0.01, 0.25, 0.001, 50
+SHARE, RATIO, LARGEST_SPREAD, FEWEST_DRAWS = 1 / 30, 0.25, 0.001, 50
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
@@ -72,7 +73,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         room = spread[0, ESTIMATORS.index("published"), -1].map(lambda v: LARGEST_SPREAD - v)
         places = [f"{size} points" for size in sizes]
         findings += [
-            equivalent("set_size.mean", encoder, shift, places, margin=MARGIN, n=n),
+            equivalent("set_size.mean", encoder, shift, places, margin=last[0, -1].scaled(SHARE), n=n),
             Finding("set_size.published-spread", encoder, room, n),
         ]
         if draws >= FEWEST_DRAWS:

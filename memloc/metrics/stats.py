@@ -44,6 +44,10 @@ class Estimate:
         value, nested, fixed = (np.asarray(function(a)) for a in (self.value, self.nested, self.fixed))
         return Estimate(value, nested, fixed, self.seeds, limit, centre)
 
+    def scaled(self, factor: float) -> Estimate:
+        """The estimate times a factor above 0."""
+        return self.map(lambda v: factor * v, limit=factor * self.limit, centre=factor * self.centre)
+
     def __sub__(self, other: Estimate) -> Estimate:
         """Difference of two estimates made with the same resamples."""
         value, nested, fixed = self.value - other.value, self.nested - other.nested, self.fixed - other.fixed

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, spearmanr, t
 
-from memloc.experiments.inputs import above
+from memloc.experiments.inputs import above, equivalent
 from memloc.metrics.stats import (
     Estimate,
     Subsampled,
@@ -78,6 +78,22 @@ def test_an_interval_ends_where_the_statistic_does_on_either_side():
         pytest.approx(-1.6),
     )
     assert over[()].centre == over.centre and over.map(np.negative, limit=1, centre=0.8).centre == 0.8
+
+
+def test_a_margin_may_be_a_share_of_what_is_compared_with():
+    rng = np.random.default_rng(0)
+    reference = 0.6 + 0.01 * rng.normal(size=(200,))
+    height = Estimate(np.asarray(0.6), reference, reference, 1, limit=2)
+    apart = np.array([0.02, -0.07]) + 0.01 * rng.normal(size=(200, 2))
+    gap = Estimate(np.array([0.02, -0.07]), apart, apart, 1, limit=4)
+    found = equivalent("claim", "a and b", gap, ["first", "second"], margin=height.scaled(0.1), n=9)
+    assert found.subject == "a and b, second above -0.06" and found.estimate.value == pytest.approx(0.06 - 0.07)
+    np.testing.assert_allclose(found.estimate.nested, 0.1 * reference + apart[:, 1])
+    twice = equivalent("claim", "a and b", gap, ["first", "second"], margin=height.scaled(0.2), n=9)
+    assert twice.estimate.value == pytest.approx(0.12 - 0.07) and twice.estimate.limit == pytest.approx(4.4)
+    fixed = equivalent("claim", "a and b", gap, ["first", "second"], margin=0.1, n=9)
+    assert fixed.subject == "a and b, second above -0.1" and fixed.estimate.value == pytest.approx(0.03)
+    assert (fixed.estimate.limit, fixed.estimate.centre) == (4, 0.1)
 
 
 def test_slices_of_a_table_of_estimates():
