@@ -29,7 +29,7 @@ def _without(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
-# Fabric looks at the version of torchmetrics by loading it, and transformers with it: four seconds of every training.
+# Fabric looks at the version of torchmetrics by loading it, and transformers with it: two seconds of every training.
 with _without("torchmetrics"):
     from lightning_fabric import Fabric
 
