@@ -39,7 +39,7 @@ CLAIMS = {
     "frameworks.height": Claim(
         "Tables 4, 29 and 31",
         "Frameworks memorize as much: a sixth of the first one's crossed LayerMem in the last layer (own margin, "
-        ".05 in the paper; at first .05, more than our effects) minus the profiles' difference, in every layer",
+        ".05 of the paper's; at first .05, more than our effects) minus the profiles' difference, in every layer",
         value=0.0447,
         scale=f"{SCALE}; published LayerMem, at least",
     ),

@@ -42,7 +42,7 @@ CLAIMS = {
     "recipes.same-last": Claim(
         "beyond the paper",
         "The recipe makes no difference to the last layer: a thirtieth of the first's crossed LayerMem (own margin, "
-        ".01 in the paper; at first .01, half our effect) minus the difference",
+        ".01 of the paper's; at first .01, half our effect) minus the difference",
     ),
     "recipes.same-shape": Claim(
         "beyond the paper",

@@ -24,7 +24,7 @@ CLAIMS = {
     "set_size.mean": Claim(
         "Table 19",
         "LayerMem doesn't depend on the number of points: at every size the last layer's crossed LayerMem, mean over "
-        "draws, is within a thirtieth (own margin, .01 in the paper; at first .01, half our effect) of that of all "
+        "draws, is within a thirtieth (own margin, .01 of the paper's; at first .01, half our effect) of that of all "
         "points: this minus the largest difference",
         0.0033,
         PAPER,
