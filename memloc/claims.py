@@ -23,6 +23,7 @@ COLUMNS = [
     "high",
     "level",
     "z",
+    "p",
     "n",
     "seeds",
     "verdict",
@@ -36,7 +37,7 @@ class Claim:
     Attributes:
         paper: where the paper makes it.
         statement: what is claimed, and what the effect is.
-        value: the paper's effect, in the same unit; None where it gives none.
+        value: the paper's effect, in the same unit; None where it gives none, or one for each subject.
         scale: what the paper measured it on.
     """
 
@@ -56,6 +57,8 @@ class Finding:
         estimate: of the effect, a scalar.
         n: what was resampled in each seed: points, owners or test images.
         level: of the interval; higher where one of several intervals was picked.
+        p: two-sided, among permutations of what the interval takes as given; nan where there is no such null.
+        value: the paper's effect for this subject, where the claim has none for all.
     """
 
     claim: str
@@ -63,6 +66,8 @@ class Finding:
     estimate: Estimate
     n: int
     level: float = LEVEL
+    p: float = np.nan
+    value: float | None = None
 
     @classmethod
     def of_every(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
@@ -93,11 +98,12 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
     """One row for each finding: effect, interval and verdict.
 
     The verdict is ``supported`` where the interval lies above 0, ``refuted`` where it lies below, else
-    ``inconclusive``.
+    ``inconclusive``; and that, too, where permutations do as much (p above 1 - LEVEL).
     """
     rows = []
     for finding in findings:
         claim = claims[finding.claim]
+        value = claim.value if finding.value is None else finding.value
         low, high = (float(bound) for bound in finding.estimate.interval(finding.level))
         rows.append(
             {
@@ -106,16 +112,17 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
                 "paper": claim.paper,
                 "statement": claim.statement,
                 "subject": finding.subject,
-                "paper_effect": np.nan if claim.value is None else claim.value,
+                "paper_effect": np.nan if value is None else value,
                 "paper_scale": claim.scale,
                 "effect": float(finding.estimate.value),
                 "low": low,
                 "high": high,
                 "level": finding.level,
                 "z": float(finding.estimate.z()),
+                "p": finding.p,
                 "n": finding.n,
                 "seeds": finding.estimate.seeds,
-                "verdict": verdict(low, high),
+                "verdict": verdict(low, high, p=finding.p),
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -54,13 +54,17 @@ HEADLINES = {
 
 def main(results: Path) -> None:
     """Copy claims.csv, the PNGs and their tables, write the page of all claims, renew the README between its marks."""
+    claims = load_table(results / "claims.csv")
+    drawn = [
+        results / "figures" / f"{name}{suffix}" for name in claims["experiment"].unique() for suffix in (".png", ".csv")
+    ]
+    missing = [str(path) for path in drawn if not path.exists()]
+    if missing:
+        sys.exit(f"{missing[0]}: not there; run snakemake over the configuration whose claims these are")
     shutil.rmtree(FROZEN, ignore_errors=True)
     FROZEN.mkdir(parents=True)
-    shutil.copy(results / "claims.csv", FROZEN / "claims.csv")
-    claims = load_table(FROZEN / "claims.csv")
-    for name in claims["experiment"].unique():
-        for suffix in (".png", ".csv"):
-            shutil.copy(results / "figures" / f"{name}{suffix}", FROZEN)
+    for path in (results / "claims.csv", *drawn):
+        shutil.copy(path, FROZEN)
     (FROZEN / "README.md").write_text(page(claims))
     readme = ROOT / "README.md"
     readme.write_text(insert(readme.read_text(), table(headlines(claims), scales=False)))

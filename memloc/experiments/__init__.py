@@ -202,13 +202,12 @@ EXPERIMENTS: dict[str, Experiment] = {
             "pair the rank correlation of their crossed profiles over layers, the largest difference between these, "
             "and the Kolmogorov-Smirnov distance of the UnitMem distributions; the diagonals compare one encoder's "
             "seeds with one another, single seeds, which is what noise and other images do. Bands: 95 % intervals "
-            "over points nested in seeds. How good the encoders are is not held equal, nor are the views that each is "
-            "measured on, where their configuration says otherwise."
+            "over points nested in seeds. How good the encoders are is not held equal; how they are measured is."
         ),
         inputs={"points": POINTS, "units": UNITS},
         options={},
         fewest=2,
-        equal=("dataset", "seeds", "split_seed", "architecture", "network", "layers"),
+        equal=("dataset", "seeds", "split_seed", "architecture", "network", "layers", "measure"),
     ),
     "protocols": Experiment(
         title="Memorization by protocol of measurement",

@@ -214,8 +214,14 @@ def ks_distance(x: Floats, y: Floats) -> float:
     return float(np.abs(f - g).max())
 
 
-def verdict(low: float, high: float) -> str:
-    """Supported if the interval lies above 0, refuted if it lies below, else inconclusive."""
+def verdict(low: float, high: float, *, p: float = np.nan) -> str:
+    """Supported if the interval lies above 0, refuted if it lies below, else inconclusive.
+
+    Args:
+        p: two-sided, of a null that the interval does not hold; above 1 - LEVEL nothing is told. nan: there is none.
+    """
+    if p > 1 - LEVEL:
+        return "inconclusive"
     if low > 0:
         return "supported"
     return "refuted" if high < 0 else "inconclusive"
@@ -244,6 +250,21 @@ def permutation_test(
     # Equal means added up in another order differ in the last bits.
     tied = null >= observed - 1e-12 * np.abs(both).max(initial=0.0)
     return (1 + tied.sum(axis=0)) / (1 + permutations), null
+
+
+def permutation_p(observed: Floats, null: Floats) -> NDArray[np.float64]:
+    """Two-sided p of observed values among permuted ones.
+
+    p = min(1, 2 (1 + min(#{null >= observed}, #{null <= observed})) / (1 + permutations))
+
+    Args:
+        observed: [...].
+        null: [..., permutations].
+    """
+    # Equal sums added up in another order differ in the last bits.
+    value, room = np.asarray(observed)[..., None], 1e-12
+    reached = np.minimum((null >= value - room).sum(axis=-1), (null <= value + room).sum(axis=-1))
+    return np.asarray(np.minimum(1.0, 2 * (1 + reached) / (1 + null.shape[-1])))
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,22 @@ def test_the_papers_effect_stands_beside_ours_and_says_nothing_to_the_verdict():
     assert tabulate({"a.b": Claim("Table 1", "It rises", 0.0)}, [finding], experiment="e")["paper_effect"][0] == 0.0
 
 
+def test_an_interval_that_permutations_reach_as_well_gives_no_verdict():
+    estimate = estimate_of(0.5, 0.1)
+    assert verdicts([Finding("a.b", "s", estimate, n=7, p=p) for p in (0.01, 0.05, 0.051, 0.9, np.nan)]) == [
+        "supported", "supported", "inconclusive", "inconclusive", "supported"
+    ]  # fmt: skip
+    assert tabulate(CLAIMS, [Finding("a.b", "s", estimate, n=7, p=0.01)], experiment="e")["p"].tolist() == [0.01]
+    down = Finding("a.b", "s", estimate_of(-0.5, 0.1), n=7, p=0.2)
+    assert verdicts([down]) == ["inconclusive"]
+
+
+def test_a_subject_may_have_the_papers_effect_of_its_own():
+    claims = {"a.b": Claim("Table 1", "It rises", 0.3, "ResNet9")}
+    findings = [Finding("a.b", "s", estimate_of(0.5, 0.2), n=7, value=value) for value in (None, 0.0, 0.7)]
+    assert tabulate(claims, findings, experiment="e")["paper_effect"].tolist() == [0.3, 0.0, 0.7]
+
+
 def test_a_table_of_claims_with_and_without_a_number_of_the_papers_is_read_back_as_written(tmp_path):
     claims = CLAIMS | {"a.c": Claim("Table 2", "It falls", 1.5, "ViT")}
     findings = [Finding(name, "s", estimate_of(0.5, 0.2), n=7) for name in claims]

@@ -167,7 +167,17 @@ IT = {"kind": "frameworks", "encoders": ["simclr", "mine"]}
 def test_encoders_that_differ_in_framework_and_recipe_pass():
     options = {"augmentation": "normal", "epochs": 7, "projection": 64}
     recipe = {"warmup_epochs": 1, "batch_size": 50, "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0}
-    assert complaint(IT, {"mine": {"framework": "vicreg", "recipe": options | recipe}}) is None
+    assert (
+        complaint(
+            IT, {"mine": {"framework": "vicreg", "recipe": options | recipe, "measure": {"augmentation": "mild"}}}
+        )
+        is None
+    )
+
+
+def test_encoders_that_are_measured_otherwise_are_refused():
+    said = complaint(IT, {"mine": {"measure": {"augmentation": "masking"}}})
+    assert "compares like with like, but measure is" in said and "make them equal" in said
 
 
 BAD = {

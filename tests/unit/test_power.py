@@ -184,33 +184,49 @@ def analyse(inputs, **options):
     return table, tabulate(experiments.module("power").CLAIMS, findings, experiment="power")
 
 
+def power_of(table, effect, n, seeds):
+    mine = table[(table["effect"] == effect) & (table["series"] == "power")]
+    return mine.set_index(["candidates", "seeds"]).loc[(n, seeds)]
+
+
 def test_large_effects_are_found_and_small_ones_are_not(tmp_path):
     table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.5, 0.6], seeds=12, tau=0.01, noise=0.05))
-    assert (rows.loc[rows["claim"] == "power.measured", "verdict"] == "supported").all()
-    said = rows.set_index("claim")["verdict"]
-    assert said["power.layermem"] == "supported" and said["power.augmentation"] == "refuted"
-    assert (rows["low"] <= rows["effect"]).all() and (rows["effect"] <= rows["high"]).all()
-    assert len(rows) == len(MEASURED) + 2 and rows["subject"].str.contains("simclr").all()
+    for effect in MEASURED:
+        assert power_of(table, effect, 40, 12)["low"] > 0.8
+    assert power_of(table, "LayerMem of .308", 5000, 3)["low"] > 0.8
+    assert power_of(table, "difference of .005", 5000, 3)["high"] < 0.8
+    (told,) = rows.itertuples()
+    assert told.subject == "simclr, difference of 1.6 %: 3 seeds, 5000 candidates"
+    assert told.verdict == "refuted" and told.low <= told.effect <= told.high
     for name in ("published", "external-corrected", "crossed"):
         (value,) = table.loc[table["series"] == name, "value"]
         assert value == pytest.approx(0.7 if name == "published" else 0.6, abs=0.03)
 
 
-def test_three_seeds_that_differ_leave_it_open(tmp_path):
-    _, rows = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3], tau=0.1, noise=0.1))
-    last = rows[rows["subject"].str.startswith("simclr, last layer")].iloc[0]
-    assert last["verdict"] == "inconclusive" and last["high"] - last["low"] > 0.4 and np.isnan(last["z"])
-    assert last["subject"] == "simclr, last layer: 3 seeds, 40 candidates"
+def test_the_claim_is_the_power_of_a_share_of_layermem_for_two_encoders(tmp_path):
+    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.5, 0.6], seeds=12, tau=0.002, noise=0.02))
+    mine = table[table["effect"] == "difference of 1.6 %"].set_index("series")["value"]
+    last = table[table["effect"] == "last layer"].set_index("series")["value"]
+    assert mine["size"] == pytest.approx(0.005 / 0.308 * last["size"])
+    assert mine["between seeds"] == pytest.approx(2**0.5 * last["between seeds"])
+    assert rows["effect"].iloc[0] + 0.8 == pytest.approx(power_of(table, "difference of 1.6 %", 5000, 3)["value"])
+
+
+def test_seeds_that_differ_leave_it_open(tmp_path):
+    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3], tau=0.1, noise=0.1))
+    last = power_of(table, "last layer", 40, 3)
+    assert last["low"] < 0.8 < last["high"] and last["high"] - last["low"] > 0.4
+    assert rows["z"].isna().all()
 
 
 def test_effects_of_nothing_are_not_found(tmp_path):
-    _, rows = analyse(world(tmp_path, [0.0] * 4, seeds=8, tau=0.05))
-    measured = rows[rows["subject"].str.contains("last layer|over first")]
-    assert (measured["effect"] < 0).all() and (measured["verdict"] != "supported").all()
+    table, _ = analyse(world(tmp_path, [0.0] * 4, seeds=8, tau=0.05))
+    for effect in ("last layer", "last over first layer"):
+        assert power_of(table, effect, 40, 8)["value"] < 0.8
 
 
 def test_the_table_holds_every_number_of_candidates_and_seeds(tmp_path):
-    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3]))
+    table, _ = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3]))
     for effect in EFFECTS:
         mine = table[(table["effect"] == effect) & (table["series"] == "power")]
         assert {*zip(mine["candidates"], mine["seeds"], strict=True)} == {
@@ -218,9 +234,6 @@ def test_the_table_holds_every_number_of_candidates_and_seeds(tmp_path):
         }
         assert (mine["low"] <= mine["value"]).all() and (mine["value"] <= mine["high"]).all()
         assert (mine.groupby("candidates")["value"].agg(lambda v: v.is_monotonic_increasing)).all()
-    told = rows[rows["claim"] == "power.measured"].iloc[0]
-    mine = table[(table["effect"] == "last layer") & (table["series"] == "power")]
-    assert told["effect"] + 0.8 == pytest.approx(mine.set_index(["candidates", "seeds"]).loc[(40, 3), "value"])
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

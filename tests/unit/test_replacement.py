@@ -317,10 +317,16 @@ def nothing(task, layers, norms):
 def test_planted_costs_of_replacing_come_out(tmp_path):
     table, rows = Desk(tmp_path, rates=by_increment, alike=0.8).analyse()
     held = rows[rows["claim"].str.contains("increment|random|least|scales")]
-    assert (held["verdict"] == "supported").all(), held[held["verdict"] != "supported"]["claim"].tolist()
+    # Five layers can be dealt in 120 ways: given two confounders, chance comes too near.
+    few = held["claim"].str.endswith("partial") & held["subject"].str.contains("k = 1,")
+    assert (held.loc[~few, "verdict"] == "supported").all(), held[held["verdict"] != "supported"]["claim"].tolist()
+    assert (held.loc[few, "low"] > 0).all() and (held.loc[few & (held["p"] > 0.05), "verdict"] == "inconclusive").all()
+    # Table 33 replaces three.
+    by_count = rows["claim"].str.contains("increment|layermem")
+    assert (rows.loc[by_count, "paper_effect"].notna() == rows.loc[by_count, "subject"].str.contains("k = 3,")).all()
     assert (rows[rows["claim"] != "replacement.scales"]["n"] == 200).all() and (rows["seeds"] == 3).all()
     # All 15 pairs but the five with the first layer.
-    subjects = rows.loc[rows["claim"] == "replacement.base-increment", "subject"].str.split(", p").str[0].tolist()
+    subjects = rows.loc[rows["claim"] == "replacement.base-increment", "subject"].tolist()
     assert subjects == [f"simclr, k = {k}, {n} subsets" for k, n in ((1, 5), (2, 10), (3, 10))]
     assert rows.loc[rows["claim"] == "replacement.base-layermem", "subject"].str.contains("20 subsets").sum() == 1
     correlations = table[(table["series"] == "correlation") & (table["sum"] == "increment")]
@@ -481,14 +487,14 @@ def test_the_effects_of_the_paper_are_those_of_its_own_tables():
             accuracy = [row[column] for row in mine]
             alone = sign * spearmanr(sums, accuracy)[0]
             given = sign * literal_partial(sums, accuracy, [sizes, depths])
-            claims = module("replacement").CLAIMS
+            claims, published = module("replacement").CLAIMS, module("replacement").PUBLISHED
             if sum_ == "increment":
                 most, least = accuracy[int(np.argmax(sums))], accuracy[int(np.argmin(sums))]
                 gaps = {"random": sign * (most - np.mean(accuracy)) / 100, "least": sign * (most - least) / 100}
                 for name, gap in gaps.items():
                     assert claims[f"replacement.{task}-{name}"].value == pytest.approx(gap, abs=6e-5)
-            assert claims[f"replacement.{task}-{sum_}"].value == pytest.approx(alone, abs=6e-4)
-            assert claims[f"replacement.{task}-{sum_}-partial"].value == pytest.approx(given, abs=6e-4)
+            assert published[task, sum_, ""] == pytest.approx(alone, abs=6e-4)
+            assert published[task, sum_, "-partial"] == pytest.approx(given, abs=6e-4)
 
 
 # --- the job ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from memloc.metrics.stats import (
     Subsampled,
     bootstrap,
     nest,
+    permutation_p,
     permutation_test,
     rank_correlation,
     ranks,
@@ -495,3 +496,11 @@ def test_a_permutation_test_is_exact_for_exchangeable_rows_and_tells_a_differenc
     low, null = permutation_test(rng.normal(2, 1, (20, 3)), rng.normal(0, 1, (20, 3)), permutations=199, seed=0)
     assert low.shape == (3,) and (low == 1 / 200).all() and null.shape == (199, 3)
     assert permutation_test(np.ones(5), np.ones(4), permutations=50, seed=0)[0] == 1
+
+
+def test_a_permutation_p_counts_both_tails():
+    null = np.arange(1.0, 100.0)  # 99 of them
+    assert permutation_p(np.array([1.0, 99.0, 98.5, 50.0, 200.0]), np.tile(null, (5, 1))) == pytest.approx(
+        [2 * 2 / 100, 2 * 2 / 100, 2 * 2 / 100, 1.0, 2 / 100]
+    )
+    assert permutation_p(np.array(0.0), np.zeros(9)) == 1.0
