@@ -67,10 +67,11 @@ def test_what_permuted_layers_do_as_well_gives_no_verdict(tmp_path):
     table, rows = analyse(inputs_of(tmp_path, lambda s: 0.5 + sum(RISE[layer] for layer in s)))
     given = table[(table["given"] == "parameters") & (table["estimator"] == "crossed")]
     assert rows["p"].to_numpy() == pytest.approx(given["p"].to_numpy()) and (rows["p"] <= 0.05).all()
-    # Two layers that can trade places: every order is as likely, and an interval of no width says nothing of that.
-    _, rows = analyse(inputs_of(tmp_path, lambda s: 0.5 + 0.3 * ("3" in s)))
-    assert (rows["p"] > 0.05).any() and (rows.loc[rows["p"] > 0.05, "verdict"] == "inconclusive").all()
-    assert ((rows["low"] > 0) | (rows["high"] < 0)).any()
+    # One layer decides: an interval that takes the layers as given is sure of it, but any layer might have been that one.
+    _, rows = analyse(inputs_of(tmp_path, lambda s: 0.5 + 0.3 * (max(RISE, key=RISE.get) in s)))
+    open_ = rows["p"] > 0.05
+    assert open_.any() and (rows.loc[open_, "verdict"] == "inconclusive").all()
+    assert (rows.loc[open_, "low"] > 0).all()
 
 
 @pytest.mark.parametrize(("sign", "said"), [(1, "supported"), (-1, "refuted")])
