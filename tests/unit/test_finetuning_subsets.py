@@ -67,7 +67,7 @@ def test_what_permuted_layers_do_as_well_gives_no_verdict(tmp_path):
     table, rows = analyse(inputs_of(tmp_path, lambda s: 0.5 + sum(RISE[layer] for layer in s)))
     given = table[(table["given"] == "parameters") & (table["estimator"] == "crossed")]
     assert rows["p"].to_numpy() == pytest.approx(given["p"].to_numpy()) and (rows["p"] <= 0.05).all()
-    # One layer decides: an interval that takes the layers as given is sure of it, but any layer might have been that one.
+    # One layer decides: an interval that takes layers as given is sure of it, but any might have been that one.
     _, rows = analyse(inputs_of(tmp_path, lambda s: 0.5 + 0.3 * (max(RISE, key=RISE.get) in s)))
     open_ = rows["p"] > 0.05
     assert open_.any() and (rows.loc[open_, "verdict"] == "inconclusive").all()
