@@ -68,12 +68,20 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
         {
             **{str(key): value for key, value in row.items()},
             "effect": number(row["effect"]),
-            "paper_effect": "" if pd.isna(row["paper_effect"]) else number(row["paper_effect"]),
+            "paper_effect": _published(row),
             "paper_scale": "" if pd.isna(row["paper_scale"]) else row["paper_scale"],
             "interval": f"{number(row['low'])} to {number(row['high'])}",
+            "told": row["verdict"] + ("" if pd.isna(row["p"]) else f" (p = {row['p']:.2f})"),
         }
         for row in claims.to_dict("records")
     ]
+
+
+def _published(row: Mapping[Any, Any]) -> str:
+    """The paper's effect; that it gives none where it measured something of the kind."""
+    if not pd.isna(row["paper_effect"]):
+        return number(row["paper_effect"])
+    return "" if pd.isna(row["paper_scale"]) or not row["paper_scale"] else "no number"
 
 
 def number(value: float) -> str:

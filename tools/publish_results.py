@@ -104,9 +104,11 @@ def table(claims: pd.DataFrame, *, scales: bool = True) -> str:
     """Claims as Markdown, with or without what the paper's effects were measured on."""
     lines = ["| Claim (paper) | Subject | In the paper | Effect | Interval | Verdict |", "|---|---|---|---|---|---|"]
     for row in claim_rows(claims):
-        published = [row["paper_effect"], row["paper_scale"] if scales else ""]
+        published = (
+            [row["paper_effect"], row["paper_scale"]] if scales else [row["paper_effect"].replace("no number", "")]
+        )
         cells = [f"{row['statement']} ({row['paper']})", row["subject"], ", ".join(filter(None, published))]
-        cells += [row["effect"], row["interval"], row["verdict"]]
+        cells += [row["effect"], row["interval"], row["told"]]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
 

@@ -154,7 +154,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             "whole donor. (c) Rank correlation of the two over subsets, alone and given the subsets' parameters and "
             "mean depth; grey: 95 % of what comes out when increments are dealt to the layers at random. (d) Cosine "
             "of scales and shifts of the normalisations of base and donor; grey: 95 % of those of permuted channels. "
-            "Bars: 95 % intervals over test images (d: channels) and seeds."
+            "Bars: 95 % intervals over test images (d: channels) and seeds; those of the dots in (a, b) are in the "
+            "table. A correlation counts where its bar leaves out 0 and two-sided p among dealt increments is .05 or "
+            "less."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz", "points": POINTS},
         options={
@@ -172,7 +174,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             "Test accuracy on a task that training never saw, after fine-tuning a new head and k layers: those whose "
             "crossed LayerMem rises most, or the last ones. Bars: 95 % intervals over test images nested in "
             "seeds. Dashed: the head alone. Below, where every subset was fine-tuned: accuracy against the summed "
-            "increment of the subset's layers, without the first, which has none."
+            "increment of the subset's layers, without the first, which has none; their correlations, with 95 % of "
+            "what comes out when increments are dealt to the layers at random (null_low, null_high, p), are in the "
+            "table."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz", "points": POINTS},
         options={

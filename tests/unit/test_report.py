@@ -2,6 +2,7 @@ import math
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,7 +19,7 @@ def claims(**changes):
     row = dict.fromkeys(COLUMNS, "text")
     row |= {"experiment": "one", "effect": 0.12345, "low": -0.5, "high": 1.0, "level": 0.95, "z": 1.0, "n": 7}
     row |= {"paper_effect": 0.30812, "paper_scale": "ResNet9 on CIFAR10"}
-    row |= {"seeds": 3, "verdict": "supported", **changes}
+    row |= {"seeds": 3, "p": np.nan, "verdict": "supported", **changes}
     return pd.DataFrame([row], columns=COLUMNS)
 
 
@@ -140,3 +141,14 @@ def test_numbers_are_never_in_scientific_notation(value):
     text = number(value)
     assert re.fullmatch("−?[0-9]+(\\.[0-9]+)?", text)
     assert float(text.replace("−", "-")) == pytest.approx(value, rel=0.01, abs=1e-6)
+
+
+def test_a_verdict_says_the_p_that_it_asks_for():
+    (row,) = claim_rows(claims(p=0.1639, verdict="inconclusive"))
+    assert row["told"] == "inconclusive (p = 0.16)"
+    assert claim_rows(claims())[0]["told"] == "supported"
+
+
+def test_where_the_paper_gives_no_number_its_scale_says_so():
+    assert claim_rows(claims(paper_effect=np.nan))[0]["paper_effect"] == "no number"
+    assert claim_rows(claims(paper_effect=np.nan, paper_scale=np.nan))[0]["paper_effect"] == ""
