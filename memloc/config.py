@@ -221,6 +221,10 @@ def _across_keys(config: Config) -> Iterable[str]:
                 if values.count(values[0]) < len(values):
                     listed = " and ".join(dict.fromkeys(map(str, values)))
                     yield f"config: {key}.encoders: compares like with like, but {option} is {listed}; make them equal"
+            if EXPERIMENTS[experiment["kind"]].trained_apart:
+                owners = [_setting(encoders, encoder, "weights") for encoder in experiment["encoders"]]
+                for owner in sorted({owner for owner in owners if owners.count(owner) > 1}):
+                    yield f"config: {key}.encoders: compares trainings, several have the weights of {owner}; keep one"
         for encoder in experiment["encoders"]:
             if encoder in encoders:
                 yield from _fits(key, experiment, encoders[encoder], config)
@@ -355,6 +359,9 @@ def _donates(key: str, experiment: Config, name: str, config: Config) -> Iterabl
     base, other = encoders[name], encoders[donor]
     if other["dataset"] == base["dataset"]:
         yield f"config: {key}.donor: {donor} is trained on {base['dataset']}, as {name}; name one of another dataset"
+    elif _same_images(datasets[base["dataset"]], datasets[other["dataset"]]):
+        both = f"{other['dataset']} has images of {base['dataset']}"
+        yield f"config: {key}.donor: {donor} is trained on the same images as {name}: {both}; name one of other classes"
     for option in ("architecture", "network"):
         if other[option] != base[option]:
             both = f"{option} of {donor} is {other[option]}, of {name} {base[option]}"
@@ -362,12 +369,24 @@ def _donates(key: str, experiment: Config, name: str, config: Config) -> Iterabl
     lacking = sorted(set(base["seeds"]) - set(other["seeds"]))
     if lacking:
         yield f"config: {key}.donor: {donor} lacks seeds {lacking} of {name}; add them to encoders.{donor}.seeds"
+    for place, (role, encoder) in enumerate((("base", base), ("donor", other))):
+        if (at := [i for i, task in enumerate(experiment["tasks"]) if task == encoder["dataset"]]) and at != [place]:
+            where = f"{encoder['dataset']} is the {role}'s"
+            yield f"config: {key}.tasks: {where}; write the base's first, then the donor's"
     size = datasets[base["dataset"]]["image_size"]
     if (theirs := datasets[other["dataset"]]["image_size"]) != size:
         yield f"config: {key}.donor: {donor} takes images of {theirs} pixels, {name} of {size}; make them equal"
     for task in experiment["tasks"]:
         if task in datasets and (theirs := datasets[task]["image_size"]) != size:
             yield f"config: {key}.tasks: {task} has images of {theirs} pixels, {name} takes {size}; make them equal"
+
+
+def _same_images(one: Config, other: Config) -> bool:
+    """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
+    if any(one.get(key) != other.get(key) for key in ("source", "path")):
+        return False
+    mine, theirs = one.get("classes"), other.get("classes")
+    return not mine or not theirs or bool(set(mine) & set(theirs))
 
 
 class _NoDuplicates(yaml.SafeLoader):

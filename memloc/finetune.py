@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc import probe
+from memloc.errors import InputError
 from memloc.job import log
 from memloc.metrics.alignment import increments
 from memloc.network import Normalise
@@ -51,6 +52,9 @@ def finetune(
 
     Frozen layers stay in eval mode: their batch-norm statistics don't move either. All arms of a seed share the
     head's first weights and the order of images.
+
+    Raises:
+        InputError: it diverges.
     """
     torch.manual_seed(stream("head", seed))
     tuned = copy.deepcopy(encoder).to(device).eval()
@@ -77,6 +81,8 @@ def finetune(
             optimizer.zero_grad()
             nn.functional.cross_entropy(logits, labels[rows]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+    if not all(bool(torch.isfinite(p).all()) for p in trained):
+        raise InputError(f"recipe.learning_rate: {recipe['learning_rate']} makes fine-tuning diverge; lower it")
     tuned.eval()
     with torch.no_grad():
         tested = probe.batches(test.images, normalise, size=250, device=device)

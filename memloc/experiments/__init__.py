@@ -36,6 +36,7 @@ class Experiment:
         encoders: how many the experiment compares; None for any number.
         fewest: how many it needs, where that is any number.
         equal: what its encoders must have in common, see ``memloc.config``.
+        trained_apart: it compares trainings, so no two of its encoders may have the same weights.
         labels: whether it asks for labelled images.
         losses: whether it asks for a framework with a loss of single images.
         layers: kinds of layers that each encoder must be measured at.
@@ -49,6 +50,7 @@ class Experiment:
     encoders: int | None = None
     fewest: int = 1
     equal: tuple[str, ...] = ()
+    trained_apart: bool = False
     labels: bool = False
     losses: bool = False
     layers: tuple[str, ...] = ()
@@ -212,6 +214,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         options={},
         fewest=2,
         equal=("dataset", "seeds", "split_seed", "architecture", "network", "layers", "measure"),
+        trained_apart=True,
     ),
     "protocols": Experiment(
         title="Memorization by protocol of measurement",
@@ -242,6 +245,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         options={"order": {"enum": ["falling", "same"]}},
         fewest=2,
         equal=("dataset", "seeds", "split_seed", "architecture", "layers"),
+        trained_apart=True,
     ),
     "sublayers": Experiment(
         title="Memorization by place: layers, normalisations, pools and the head",
@@ -287,7 +291,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "f": "witnesses/{experiment}/{encoder}/f/seed{seed}.npz",
             "g": "witnesses/{experiment}/{encoder}/g/seed{seed}.npz",
         },
-        options={"public": COUNT, "neighbours": COUNT, "crop": FRACTION},
+        options={"public": COUNT, "neighbours": COUNT, "crop": FRACTION | {"exclusiveMaximum": 0.5}},
         labels=True,
         layers=("output",),
     ),

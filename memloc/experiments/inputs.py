@@ -41,8 +41,19 @@ class Inputs:
         return [load_table(path) for path in self._paths(name, encoder)]
 
     def arrays(self, name: str, encoder: str) -> list[dict[str, NDArray[Any]]]:
-        """One set of arrays for each seed of an encoder."""
-        return [load_arrays(path) for path in self._paths(name, encoder)]
+        """One set of arrays for each seed of an encoder.
+
+        Raises:
+            InputError: one isn't finite.
+        """
+        found = []
+        for path in self._paths(name, encoder):
+            arrays = load_arrays(path)
+            for key, array in arrays.items():
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    raise InputError(f"{path}: {key} isn't finite; delete it and run snakemake again to make it anew")
+            found.append(arrays)
+        return found
 
     def _paths(self, name: str, encoder: str) -> list[str]:
         return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]

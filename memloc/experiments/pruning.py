@@ -101,7 +101,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     for row, encoder in zip(axes, encoders, strict=True):
         for axis, task in zip(row, tasks, strict=True):
             mine = table[(table["encoder"] == encoder) & (table["task"] == task)].set_index("series")
-            fractions = sorted(mine.loc["top", "fraction"] if "top" in mine.index else [])
+            fractions = sorted(mine.loc[mine.index == "top", "fraction"])
             for shift, by in zip((-0.2, 0, 0.2), ARMS, strict=True):
                 rows = mine.loc[[by]].sort_values("fraction")
                 plotting.points(axis, np.arange(len(rows)) + shift, rows, colour=plotting.COLOURS[by], label=by)

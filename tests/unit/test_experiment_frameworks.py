@@ -180,6 +180,12 @@ def test_encoders_that_are_measured_otherwise_are_refused():
     assert "compares like with like, but measure is" in said and "make them equal" in said
 
 
+@pytest.mark.parametrize("kind", [{"kind": "frameworks"}, {"kind": "recipes", "order": "same"}])
+def test_one_training_is_not_compared_with_itself(kind):
+    said = complaint(IT | kind, {"mine": {"weights": "simclr", "seeds": [0, 1, 2]}})
+    assert "compares trainings, several have the weights of simclr; keep one" in said
+
+
 BAD = {
     "architecture": ({"architecture": "resnet18"}, "architecture is resnet9 and resnet18"),
     "network": ({"network": {"width": 1}}, "network is {'width': 0.5"),

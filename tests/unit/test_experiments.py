@@ -786,3 +786,12 @@ def test_a_kind_that_is_none_is_never_imported():
 
 def test_one_file_comes_as_a_bare_string():
     assert as_list("a.csv") == ["a.csv"] and as_list(("a", "b")) == ["a", "b"]
+
+
+def test_pruning_by_a_single_fraction_is_drawn():
+    arms = ["none", "top", "low", "random", "random trial"]
+    table = pd.DataFrame({"encoder": "simclr", "task": "seen", "series": arms, "fraction": [0.0, 0.5, 0.5, 0.5, 0.5]})
+    table = table.assign(value=0.5, low=0.4, high=0.6)
+    figure = module("pruning").draw(table, np.zeros((1, 1, 2, 2), np.uint8))
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    plt.close(figure)

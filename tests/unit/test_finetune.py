@@ -8,6 +8,7 @@ import torch
 
 from memloc import finetune
 from memloc.capture import capture
+from memloc.errors import InputError
 from memloc.prepared import Part
 
 LAYERS = [str(i) for i in range(1, 9)]
@@ -81,6 +82,13 @@ def test_the_head_learns_the_task_from_frozen_features(network, tune):
     _, after = tune(encoder, [], epochs=60)
     assert after.shape == (15,) and after.dtype == bool
     assert after.mean() >= max(0.8, before.mean())
+
+
+def test_fine_tuning_that_diverges_is_no_outcome(network, toy, normalise):
+    recipe = {"epochs": 3, "batch_size": 10, "learning_rate": 1e30}
+    parts = Part(*toy(30)), Part(*toy(15, seed=1))
+    with pytest.raises(InputError, match=r"recipe\.learning_rate: 1e\+30 makes fine-tuning diverge; lower it"):
+        finetune.finetune(network(), MODULES["8"], *parts, recipe=recipe, normalise=normalise, seed=0)
 
 
 def test_fine_tuning_is_a_function_of_its_seed(network, tune):

@@ -574,7 +574,15 @@ def larger(edited):
     edited["datasets"]["fashion-unseen"]["image_size"] = 48
 
 
+def same_images(edited):
+    edited["datasets"]["fashion-unseen"]["classes"] = [2, *edited["datasets"]["fashion"]["classes"][:1]]
+
+
 UNFIT = {
+    "the base's images by another name": (
+        same_images,
+        ["same images as simclr", "fashion-unseen has images of fashion"],
+    ),
     "none of the encoders": (donor("otter"), ["'otter' is none of simclr"]),
     "the base itself": (donor("simclr"), ["trained on fashion, as simclr"]),
     "the base measured otherwise": (alias, ["again is trained on fashion, as simclr", "another dataset"]),
@@ -612,6 +620,12 @@ def test_tasks_are_two_labelled_datasets_of_the_encoders_image_size(whole):
         experiment["tasks"] = tasks
         with pytest.raises(InputError, match=r"exchange\.tasks: "):
             config.check(whole)
+
+
+def test_tasks_in_the_other_order_would_be_each_others(whole):
+    whole["experiments"]["exchange"]["tasks"] = ["fashion-unseen", "fashion"]
+    with pytest.raises(InputError, match=r"exchange\.tasks: fashion is the base's; write the base's first, then"):
+        config.check(whole)
 
 
 def test_only_the_base_is_measured(whole):
