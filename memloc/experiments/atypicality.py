@@ -13,7 +13,7 @@ from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, rows_of, wide
 from memloc.metrics.alignment import extremes
-from memloc.metrics.stats import Estimate, Sample, bootstrap, nest, rank_correlation, ranks
+from memloc.metrics.stats import Estimate, Sample, bootstrap, bootstrap_means, nest, rank_correlation, ranks
 from memloc.metrics.units import unitmem
 from memloc.scores import TOP
 from memloc.streams import generator
@@ -76,9 +76,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             limit=1,
         )
         top = [_top_owners(u, j) for u, j in zip(units, joined, strict=True)]
-        advantage = bootstrap(
+        advantage = bootstrap_means(
             top,
-            lambda s: np.array([s[f"{g} owner"].mean() - s[f"{g} other"].mean() for g in ("candidate", "external")]),
+            lambda m: np.stack([m[f"{g} owner"] - m[f"{g} other"] for g in ("candidate", "external")], axis=1),
             replicates=replicates,
             seed=0,
         )

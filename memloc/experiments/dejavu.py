@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import GROUPS, Inputs, rows_of
+from memloc.experiments.inputs import GROUPS, Inputs, forms, rows_of
 from memloc.experiments.witnesses import (
     agreement,
+    by_group,
     candidates,
     draw_agreement,
     draw_forms,
     draw_roles,
-    forms,
     samples,
     witnessed,
 )
 from memloc.metrics.alignment import ESTIMATORS
-from memloc.metrics.stats import Sample, bootstrap
+from memloc.metrics.stats import bootstrap, bootstrap_means
 
 PAPER = "beyond the paper (Meehan et al., 2023)"
 CLAIMS = {
@@ -48,8 +48,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         for table in points:
             table["advantage"] = table["votes_f"] - table["votes_g"]
             table["majority"] = table["correct_f"] - table["correct_g"]
-        shares = bootstrap(samples(points, SHARES), _means, **settings)
-        advantage = bootstrap(samples(points, ["advantage", "majority"]), forms, **settings)
+        shares = bootstrap_means(samples(points, SHARES), by_group, **settings)
+        advantage = bootstrap_means(samples(points, ["advantage", "majority"]), forms, **settings)
         rho = bootstrap(samples(points, ["advantage", "sslmem"]), agreement, **settings)
         tables += [
             rows_of(shares[:, column], GROUPS, encoder=encoder, series=series)
@@ -69,10 +69,6 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         }
         findings += [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
-
-
-def _means(sample: Sample) -> NDArray[np.float64]:
-    return np.stack([sample[group].mean(axis=0) for group in GROUPS])
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

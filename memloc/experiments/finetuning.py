@@ -20,7 +20,7 @@ from memloc.metrics.stats import (
     LEVEL,
     Estimate,
     Sample,
-    bootstrap,
+    bootstrap_means,
     partial_rank_correlation,
     permutation_p,
     rank_correlation,
@@ -59,7 +59,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
         arms = list(zip(outcomes[0]["by"].tolist(), outcomes[0]["count"].tolist(), strict=True))
         samples = [{"test point": o["correct"].T.astype(np.float64)} for o in outcomes]
-        accuracy = _over_test_points(samples, lambda s: s["test point"].mean(axis=0), options["replicates"])
+        accuracy = _over_test_points(samples, lambda means: means["test point"], options["replicates"])
         # A row of numbers alone would come back from CSV as a number.
         layers = ["layers " + " | ".join(str(o["layers"][i]) for o in outcomes) for i in range(len(arms))]
         about = {"count": [count for _, count in arms], "layers": layers}
@@ -88,8 +88,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
 def _over_test_points(
     samples: Sequence[Sample], statistic: Callable[[Sample], NDArray[np.float64]], replicates: int
 ) -> Estimate:
-    """A statistic between -1 and 1 over test points, the same in all seeds, nested in seeds."""
-    return bootstrap(samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
+    """A statistic between -1 and 1 of means over test points, the same in all seeds, nested in seeds."""
+    return bootstrap_means(samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
 
 
 def _summed(outcome: Mapping[str, NDArray[Any]], points: pd.DataFrame) -> NDArray[np.float64]:
@@ -122,37 +122,38 @@ def _over_subsets(
         # A single row, which no resample changes.
         samples.append({"test point": marks, "sums": np.array([sums])})
 
-    def correlations(sample: Sample, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums [..., subsets] to [sizes, GIVEN, ...]."""
-        accuracy, out = sample["test point"].mean(axis=0), []
+    def correlations(accuracy: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Accuracies [..., subsets] and sums [..., subsets] to [..., sizes, GIVEN]."""
+        out = []
         for rows in sets.values():
-            x, y = sums[..., rows], accuracy[rows]
+            x, y = sums[..., rows], accuracy[..., rows]
             given = [confounder[rows] for confounder in confounders]
             partial = [partial_rank_correlation(x, y, given[:held]) for held in range(1, len(GIVEN))]
-            out.append(np.stack([rank_correlation(x, y), *partial]))
-        return np.stack(out)
+            out.append(np.stack([rank_correlation(x, y), *partial], axis=-1))
+        return np.stack(out, axis=-2)
 
-    estimate = _over_test_points(samples, lambda sample: correlations(sample, sample["sums"][0]), replicates)
+    estimate = _over_test_points(samples, lambda m: correlations(m["test point"][:, None], m["sums"]), replicates)
     orders = random_orders(len(layers), permutations=PERMUTATIONS, fixed=1)
-    null = np.zeros((len(sets), len(GIVEN), len(ESTIMATORS), PERMUTATIONS))
+    null = np.zeros((len(ESTIMATORS), PERMUTATIONS, len(sets), len(GIVEN)))
     for number, sample in enumerate(samples):
         values = np.stack([traits[form][number]["increment"].fillna(0) for form in ESTIMATORS])
-        null += correlations(sample, values[:, orders] @ member.T) / len(samples)
+        null += correlations(sample["test point"].mean(axis=0), values[:, orders] @ member.T) / len(samples)
+    null = np.moveaxis(null, 1, -1)
     low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
     p = permutation_p(estimate.value, null)
     tables, findings = [], []
     for i, (count, rows) in enumerate(sets.items()):
         for j, k in product(range(len(GIVEN)), range(len(ESTIMATORS))):
             about = {"given": GIVEN[j], "estimator": ESTIMATORS[k], "count": count, "subsets": len(rows)}
-            null_of = {"null_low": low[i, j, k], "null_high": high[i, j, k], "p": p[i, j, k]}
-            named = rows_of(estimate[i, j, [k]], ["correlation"], encoder=encoder, **about, **null_of)
+            null_of = {"null_low": low[k, i, j], "null_high": high[k, i, j], "p": p[k, i, j]}
+            named = rows_of(estimate[[k], i, j], ["correlation"], encoder=encoder, **about, **null_of)
             tables.append(named.rename(columns={"layer": "series"}))
         subject, n = f"{encoder}, k = {count}, {len(rows)} subsets", len(samples[0]["test point"])
         for claim, given in (
             ("finetuning.subsets", "parameters"),
             ("finetuning.subsets-depth", "parameters and depth"),
         ):
-            place = (i, GIVEN.index(given), ESTIMATORS.index("crossed"))
+            place = (ESTIMATORS.index("crossed"), i, GIVEN.index(given))
             findings.append(Finding(claim, subject, estimate[place], n, p=float(p[place])))
     return pd.concat(tables), findings
 

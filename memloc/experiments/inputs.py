@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from memloc.claims import Finding
 from memloc.errors import InputError
 from memloc.io import load_arrays
-from memloc.metrics.alignment import ESTIMATORS, increments, layermem
-from memloc.metrics.stats import Estimate, Sample, bootstrap, rank_correlation
+from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
+from memloc.metrics.stats import Estimate, Sample, bootstrap_means, rank_correlation
 from memloc.scores import own_layers
 from memloc.streams import generator
 from memloc.tables import load_table
@@ -86,14 +86,20 @@ def profiles(seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: s
     samples = [{group: wide(points, group, "sslmem").to_numpy() for group in GROUPS} for points in seeds]
     # Seeds of one split have the same points, which then are resampled alike.
     shared = all(set(points["point"]) == set(seeds[0]["point"]) for points in seeds)
-    every = bootstrap(samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared)
+    every = bootstrap_means(
+        samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared
+    )
     return {name: every[i] for i, name in enumerate(SERIES)}
 
 
-def _every_series(sample: Sample) -> NDArray[np.float64]:
-    groups = [sample[group] for group in GROUPS]
-    forms = [layermem(*groups, estimator=estimator) for estimator in ESTIMATORS]
-    return np.stack([*forms, sample["external"].mean(axis=0)])
+def forms(means: Sample) -> NDArray[np.float64]:
+    """The forms of LayerMem from the means [k, ...] of each group: [k, ESTIMATORS, ...]."""
+    groups = [means[group] for group in GROUPS]
+    return np.stack([control(*groups, estimator=estimator) for estimator in ESTIMATORS], axis=1)
+
+
+def _every_series(means: Sample) -> NDArray[np.float64]:
+    return np.concatenate([forms(means), means["external"][:, None]], axis=1)
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,9 @@ def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> P
         samples.append(sample)
     # Seeds of one split have the same points, which then are resampled alike.
     shared = all(set(tables[0]["point"]) == set(seeds[0][0]["point"]) for tables in seeds)
-    every = bootstrap(samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared)
+    every = bootstrap_means(
+        samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared
+    )
     crossed = [layermem(*(sample[group] for group in GROUPS), estimator="crossed") for sample in samples]
     return Profiles(
         encoders=encoders,

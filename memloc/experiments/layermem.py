@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, depth_correlation, rows_of, wide
-from memloc.metrics.alignment import ESTIMATORS, extremes, increments, layermem
-from memloc.metrics.stats import Sample, bootstrap
+from memloc.experiments.inputs import Inputs, depth_correlation, forms, rows_of, wide
+from memloc.metrics.alignment import ESTIMATORS, extremes, increments
+from memloc.metrics.stats import Sample, bootstrap_means
 from memloc.scores import own_layers
 
 PAPER = "ResNet9, SimCLR, CIFAR10; published estimator"
@@ -59,7 +59,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         samples = [_sample(points, options["group_size"]) for points in seeds]
         # A ratio of distances is at most 1, a distance between unit vectors at most 2.
         limit = {"ratio": 1.0, "none": 2.0, "range": np.inf}[options["normalisation"]]
-        profiles = bootstrap(samples, _profiles, replicates=options["replicates"], seed=0, limit=limit)
+        profiles = bootstrap_means(samples, _profiles, replicates=options["replicates"], seed=0, limit=limit)
         series = dict(zip(SERIES, (profiles[i] for i in range(len(SERIES))), strict=True))
         own = own_layers(seeds[0])
         main = np.array([layers.index(name) for name in own])
@@ -101,14 +101,9 @@ def _sample(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.float64]]:
     return sample
 
 
-def _profiles(sample: Sample) -> NDArray[np.float64]:
-    groups = sample["candidate"], sample["independent"], sample["external"]
-    extreme = ("most candidate", "least candidate", "most external", "least external")
-    return np.stack(
-        [layermem(*groups, estimator=estimator) for estimator in ESTIMATORS]
-        + [sample["external"].mean(axis=0)]
-        + [sample[name].mean(axis=0) for name in extreme]
-    )
+def _profiles(means: Sample) -> NDArray[np.float64]:
+    alone = ("external", "most candidate", "least candidate", "most external", "least external")
+    return np.concatenate([forms(means), np.stack([means[name] for name in alone], axis=1)], axis=1)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

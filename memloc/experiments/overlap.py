@@ -19,7 +19,7 @@ from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, above, depth_correlation, rows_of, wide
 from memloc.metrics.overlap import chance, kendall, overlap, top
-from memloc.metrics.stats import LEVEL, Sample, bootstrap, rank_correlation
+from memloc.metrics.stats import LEVEL, Sample, bootstrap, bootstrap_means, rank_correlation
 from memloc.scores import own_layers
 
 log = logging.getLogger("memloc")
@@ -122,9 +122,9 @@ def _between_layers(
         samples.append(scores | taus)
     n = len(samples[0]["candidate"])
     shared = bootstrap(samples, lambda s: _overlaps(s, size), replicates=replicates, seed=0, limit=1)
-    tau = bootstrap(
+    tau = bootstrap_means(
         samples,
-        lambda s: np.stack([s[f"{group}, tau"].mean(axis=0) for group in GROUPS]),
+        lambda means: np.stack([means[f"{group}, tau"] for group in GROUPS], axis=1),
         replicates=replicates,
         seed=0,
         limit=1,

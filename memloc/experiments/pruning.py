@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs
-from memloc.metrics.stats import Estimate, Sample, bootstrap
+from memloc.metrics.stats import Estimate, bootstrap_means
 
 CLAIMS = {
     "pruning.top": Claim(
@@ -36,7 +36,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             fractions = sorted(set(outcomes[0]["fraction"].tolist()) - {0.0})
             # One row a test point, one column an arm: a bootstrap of rows keeps the arms of a point together.
             samples = [{"test point": _marks(o, task, fractions)} for o in outcomes]
-            accuracy = bootstrap(samples, _accuracy, replicates=options["replicates"], seed=0, limit=1, shared=True)
+            settings = {"replicates": options["replicates"], "seed": 0, "limit": 1, "shared": True}
+            accuracy = bootstrap_means(samples, lambda means: means["test point"], **settings)
             low, high = accuracy.interval()
             arms = [("none", 0.0)] + [(by, fraction) for fraction in fractions for by in ARMS]
             tables.append(
@@ -74,10 +75,6 @@ def _marks(outcome: dict[str, NDArray[Any]], task: str, fractions: list[float]) 
         tested = int(outcome["tested"][rows][0])
         columns.append(outcome["correct"][rows][:, :tested].mean(axis=0))
     return np.stack(columns, axis=1)
-
-
-def _accuracy(sample: Sample) -> NDArray[np.float64]:
-    return np.asarray(sample["test point"].mean(axis=0))
 
 
 def _trials(outcome: dict[str, NDArray[Any]], task: str, *, encoder: str, run: int) -> pd.DataFrame:

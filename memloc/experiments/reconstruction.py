@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import GROUPS, Inputs, rows_of
+from memloc.experiments.inputs import GROUPS, Inputs, forms, rows_of
 from memloc.experiments.witnesses import (
     agreement,
+    by_group,
     candidates,
     draw_agreement,
     draw_forms,
     draw_roles,
-    forms,
     samples,
     witnessed,
 )
 from memloc.metrics.alignment import ESTIMATORS
-from memloc.metrics.stats import Sample, bootstrap
+from memloc.metrics.stats import Sample, bootstrap, bootstrap_means
 
 CLAIMS = {
     "reconstruction.crossed": Claim(
@@ -49,8 +49,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         for table in points:
             table["advantage"] = table["losses_g"] - table["losses_f"]
         losses = samples(points, ["losses_f", "losses_g"])
-        means = bootstrap(losses, _means, **settings)
-        advantage = bootstrap(losses, _advantage, **settings)
+        means = bootstrap_means(losses, by_group, **settings)
+        advantage = bootstrap_means(losses, _advantage, **settings)
         rho = bootstrap(samples(points, ["advantage", "sslmem"]), agreement, limit=1.0, **settings)
         tables += [
             rows_of(means[:, column], GROUPS, encoder=encoder, series=role) for column, role in enumerate(("f", "g"))
@@ -68,14 +68,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     return pd.concat(tables, ignore_index=True), findings
 
 
-def _means(sample: Sample) -> NDArray[np.float64]:
-    return np.stack([sample[group].mean(axis=0) for group in GROUPS])
-
-
-def _advantage(sample: Sample) -> NDArray[np.float64]:
-    """L_g - L_f in every form over the mean loss, of f and g, of images that neither has seen: [ESTIMATORS]."""
-    difference = {group: sample[group][:, 1:] - sample[group][:, :1] for group in GROUPS}
-    return np.asarray(forms(difference)[:, 0] / sample["external"].mean())
+def _advantage(means: Sample) -> NDArray[np.float64]:
+    """L_g - L_f in every form over the mean loss, of f and g, of images that neither has seen: [k, ESTIMATORS]."""
+    difference = {group: means[group][:, 1] - means[group][:, 0] for group in GROUPS}
+    return np.asarray(forms(difference) / means["external"].mean(axis=1)[:, None])
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -22,6 +22,7 @@ from memloc.metrics.stats import (
     Estimate,
     Sample,
     bootstrap,
+    bootstrap_means,
     partial_rank_correlation,
     permutation_p,
     rank_correlation,
@@ -183,8 +184,8 @@ class Hybrids:
         return np.asarray((self.member[:, 0] == 0) | (sum_ != "increment"))
 
     def estimate(self, statistic: Callable[[Sample], NDArray[np.float64]], replicates: int) -> Estimate:
-        """A statistic between -1 and 1 over test points, the same in all seeds, nested in seeds."""
-        return bootstrap(self.samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
+        """A statistic between -1 and 1 of means over test points, the same in all seeds, nested in seeds."""
+        return bootstrap_means(self.samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
 
 
 def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:
@@ -198,10 +199,10 @@ def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.Dat
     # A row of numbers alone would come back from CSV as a number.
     about = about.assign(count=hybrids.counts, layers=["layers " + subset for subset in hybrids.subsets])
 
-    def accuracies(sample: Sample) -> NDArray[np.float64]:
-        """[TASKS, arms]: base and donor alone, then the subsets by the ways of normalisations."""
-        marks = ((sample[f"{task} alone"], sample[task]) for task in TASKS)
-        return np.stack([np.append(alone.mean(axis=0), hybrid.mean(axis=0)) for alone, hybrid in marks])
+    def accuracies(means: Sample) -> NDArray[np.float64]:
+        """[k, TASKS, arms]: base and donor alone, then the subsets by the ways of normalisations."""
+        arms = [[means[f"{task} alone"], means[task].reshape(len(means[task]), -1)] for task in TASKS]
+        return np.stack([np.concatenate(parts, axis=1) for parts in arms], axis=1)
 
     estimate = hybrids.estimate(accuracies, replicates)
     tables = []
@@ -222,12 +223,13 @@ def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFr
     largest = hybrids.counts == count
     allowed = np.flatnonzero(largest & hybrids.summable("increment"))
 
-    def accuracies(sample: Sample) -> NDArray[np.float64]:
-        """[choices, TASKS], of hybrids with the donor's normalisations."""
-        summed = sample["sums"][0, ESTIMATORS.index("crossed"), SUMS.index("increment"), allowed]
-        accuracy = np.stack([sample[task][:, 0].mean(axis=0) for task in TASKS], axis=1)
+    def accuracies(means: Sample) -> NDArray[np.float64]:
+        """[k, choices, TASKS], of hybrids with the donor's normalisations."""
+        # No resample changes the sums.
+        summed = means["sums"][0, ESTIMATORS.index("crossed"), SUMS.index("increment"), allowed]
+        accuracy = np.stack([means[task][:, 0] for task in TASKS], axis=-1)
         highest, lowest = allowed[summed.argmax()], allowed[summed.argmin()]
-        return np.stack([accuracy[highest], accuracy[allowed].mean(axis=0), accuracy[lowest]])
+        return np.stack([accuracy[:, highest], accuracy[:, allowed].mean(axis=1), accuracy[:, lowest]], axis=1)
 
     estimate = hybrids.estimate(accuracies, replicates)
     tables = [
@@ -258,27 +260,32 @@ def _correlations(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.D
     crossed = hybrids.traits["crossed"][0]
     confounders = [hybrids.member @ crossed["parameters"], hybrids.member @ crossed["depth"] / hybrids.counts]
 
-    def over_subsets(sample: Sample, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums [..., SUMS, subsets] to correlations [sets, GIVEN, ..., TASKS, norms]."""
-        accuracy = np.stack([sample[task].mean(axis=0) for task in TASKS])
+    def over_subsets(accuracy: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Accuracies [..., TASKS, norms, subsets], sums [..., SUMS, subsets]: [..., TASKS, norms, sets, GIVEN]."""
         out = []
         for sum_, _, rows in sets:
             x, y = sums[..., SUMS.index(sum_), :][..., None, None, rows], accuracy[..., rows]
             given = [confounder[rows] for confounder in confounders]
-            out.append(np.stack([rank_correlation(x, y), partial_rank_correlation(x, y, given)]))
-        return np.stack(out)
+            out.append(np.stack([rank_correlation(x, y), partial_rank_correlation(x, y, given)], axis=-1))
+        return np.stack(out, axis=-2)
 
-    estimate = hybrids.estimate(lambda sample: over_subsets(sample, sample["sums"][0]), replicates)
+    def resampled(means: Sample) -> NDArray[np.float64]:
+        """[k, sets, GIVEN, ESTIMATORS, TASKS, norms]."""
+        accuracy = np.stack([means[task] for task in TASKS], axis=1)[:, None]
+        return np.moveaxis(over_subsets(accuracy, means["sums"]), (-2, -1), (1, 2))
+
+    estimate = hybrids.estimate(resampled, replicates)
     # The first layer has no increment that could be dealt.
     orders = {
         sum_: random_orders(len(crossed), permutations=PERMUTATIONS, fixed=int(sum_ == "increment")) for sum_ in SUMS
     }
-    null = np.zeros((len(sets), len(GIVEN), len(ESTIMATORS), PERMUTATIONS, len(TASKS), len(hybrids.norms)))
+    null = np.zeros((len(ESTIMATORS), PERMUTATIONS, len(TASKS), len(hybrids.norms), len(sets), len(GIVEN)))
     for number, sample in enumerate(hybrids.samples):
         values = np.stack([hybrids.traits[form][number][list(SUMS)].fillna(0).to_numpy().T for form in ESTIMATORS])
         dealt = [values[:, i, orders[sum_]] @ hybrids.member.T for i, sum_ in enumerate(SUMS)]
-        null += over_subsets(sample, np.stack(dealt, axis=2)) / len(hybrids.samples)
-    null = np.moveaxis(null, 3, -1)
+        accuracy = np.stack([sample[task].mean(axis=0) for task in TASKS])
+        null += over_subsets(accuracy, np.stack(dealt, axis=2)) / len(hybrids.samples)
+    null = np.moveaxis(null, (-2, -1, 1), (0, 1, -1))
     low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
     p = permutation_p(estimate.value, null)
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.errors import InputError
 from memloc.experiments.inputs import GROUPS, Inputs
-from memloc.metrics.alignment import ESTIMATORS, layermem
 from memloc.metrics.stats import Sample, rank_correlation, ranks
 
 
@@ -47,15 +46,9 @@ def samples(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> list[dict
     ]
 
 
-def forms(sample: Sample) -> NDArray[np.float64]:
-    """Mean advantage of f over g in the forms that LayerMem has, [ESTIMATORS, columns].
-
-        published: mean_C d,   external-corrected: mean_C d - mean_E d,   crossed: (mean_C d - mean_I d) / 2
-
-    Args:
-        sample: d of each group's points, [n, columns]: how much better f does than g.
-    """
-    return np.stack([layermem(*(sample[group] for group in GROUPS), estimator=estimator) for estimator in ESTIMATORS])
+def by_group(means: Sample) -> NDArray[np.float64]:
+    """Means [k, columns] of each group to [k, GROUPS, columns]."""
+    return np.stack([means[group] for group in GROUPS], axis=1)
 
 
 def agreement(sample: Sample) -> NDArray[np.float64]:

@@ -56,12 +56,19 @@ def layermem(candidate: Floats, independent: Floats, external: Floats, *, estima
     Returns:
         [layers].
     """
+    # Groups that the form ignores may be empty, and have no mean then.
+    means = (group.mean(axis=0) if len(group) else group for group in (candidate, independent, external))
+    return control(*means, estimator=estimator)
+
+
+def control(candidate: Floats, independent: Floats, external: Floats, *, estimator: str) -> NDArray[np.float64]:
+    """LayerMem in one of its forms (see ``layermem``) from each group's mean SSLMem, [...] each."""
     if estimator == "published":
-        return np.asarray(candidate.mean(axis=0), dtype=np.float64)
+        return np.asarray(candidate, dtype=np.float64)
     if estimator == "external-corrected":
-        return np.asarray(candidate.mean(axis=0) - external.mean(axis=0), dtype=np.float64)
+        return np.asarray(candidate - external, dtype=np.float64)
     if estimator == "crossed":
-        return np.asarray((candidate.mean(axis=0) - independent.mean(axis=0)) / 2, dtype=np.float64)
+        return np.asarray((candidate - independent) / 2, dtype=np.float64)
     raise ValueError(f"estimator {estimator!r} is none of {', '.join(ESTIMATORS)}")
 
 

@@ -140,6 +140,49 @@ def bootstrap(
     return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared)
 
 
+def bootstrap_means(
+    samples: Sequence[Sample],
+    statistic: Callable[[Sample], NDArray[np.float64]],
+    *,
+    replicates: int,
+    seed: int,
+    limit: float = np.inf,
+    shared: bool = False,
+) -> Estimate:
+    """What ``bootstrap`` gives of a statistic of the arrays' means, to rounding, in a fraction of its time.
+
+    The mean of resampled rows is a product of counts, how often each row was drawn, and rows:
+
+        mean_b = sum_i c_bi x_i / n,   sum_i c_bi = n
+
+    Args:
+        samples: one for each seed: arrays by name, each resampled along its first axis on its own.
+        statistic: of the means of k resamples by name, [k, ...] each, to [k, ...].
+        limit, shared: as of ``bootstrap``.
+    """
+    values = [statistic({name: array.mean(axis=0, keepdims=True) for name, array in s.items()}) for s in samples]
+    drawn = []
+    for number, sample in enumerate(samples):
+        rng = np.random.default_rng([seed, 0 if shared else number])
+        chunks = (min(CHUNK, replicates - start) for start in range(0, replicates, CHUNK))
+        drawn.append(np.concatenate([statistic(_resampled_means(sample, rng, chunk)) for chunk in chunks]))
+    return nest(np.concatenate(values), np.stack(drawn), seed=seed, limit=limit, shared=shared)
+
+
+CHUNK = 500
+"""Resamples whose counts and means are in memory at once."""
+
+
+def _resampled_means(sample: Sample, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+    """Means [size, ...] of the resamples that ``resample`` would draw next."""
+    counts = {name: np.empty((size, len(array))) for name, array in sample.items()}
+    for i in range(size):
+        for name, array in sample.items():
+            n = len(array)
+            counts[name][i] = np.bincount(rng.integers(n, size=n), minlength=n)
+    return {name: np.tensordot(counts[name], array, axes=1) / len(array) for name, array in sample.items()}
+
+
 def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Each array's rows drawn with replacement."""
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}

@@ -10,6 +10,7 @@ from memloc.metrics.stats import (
     Estimate,
     Subsampled,
     bootstrap,
+    bootstrap_means,
     nest,
     permutation_p,
     permutation_test,
@@ -504,3 +505,24 @@ def test_a_permutation_p_counts_both_tails():
         [2 * 2 / 100, 2 * 2 / 100, 2 * 2 / 100, 1.0, 2 / 100]
     )
     assert permutation_p(np.array(0.0), np.zeros(9)) == 1.0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_bootstrap_of_means_is_the_bootstrap_of_a_statistic_of_means(shared):
+    rng = np.random.default_rng(0)
+    samples = [{"a": rng.normal(size=(13, 4)), "b": rng.normal(size=(7, 4)), "one": rng.normal(size=(1, 4))}] * 2
+    samples.append({name: rng.normal(size=array.shape) for name, array in samples[0].items()})
+
+    def of_means(means):
+        return np.stack([means["a"] / means["b"], means["one"] + 0 * means["a"]], axis=1)
+
+    def of_sample(sample):
+        return of_means({name: array.mean(axis=0, keepdims=True) for name, array in sample.items()})[0]
+
+    settings = {"replicates": 1203, "seed": 4, "limit": 3.0, "shared": shared}
+    fast, slow = bootstrap_means(samples, of_means, **settings), bootstrap(samples, of_sample, **settings)
+    assert fast.value.shape == (2, 4) and fast.fixed.shape == (1203, 2, 4)
+    np.testing.assert_allclose(fast.value, slow.value, rtol=1e-12)
+    np.testing.assert_allclose(fast.fixed, slow.fixed, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(fast.nested, slow.nested, rtol=1e-9, atol=1e-9)
+    assert (fast.limit, fast.seeds) == (slow.limit, slow.seeds) == (3.0, 3)
