@@ -161,7 +161,11 @@ def _against_schema(config: Config) -> Iterable[str]:
                     yield f"config: {_dot(path, key)}: unknown key{_meant(str(key), known)}"
         elif error.validator == "required":
             key = error.message.split("'")[1]
-            yield f"config: {_dot(path, key)}: missing; add it (config.yaml shows every key)"
+            way = "config.yaml shows every key"
+            if key == "kind":
+                name = path.rpartition(".")[2]
+                way = f"or give the file that defines {name} first: --configfile config/layers.yaml mine.yaml"
+            yield f"config: {_dot(path, key)}: missing; add it ({way})"
         elif error.validator == "enum":
             choices = ", ".join(map(str, error.validator_value))
             yield f"config: {path}: {error.instance!r} is none of {choices}"
@@ -338,6 +342,10 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
             way = "set measure.sublayers: true" if kind in SUBLAYERS else "name them in measure.layers"
             none = f"no {kind} layer of {encoder['architecture']} is measured"
             yield f"config: {key}.encoders: {none}; {way}, or take another encoder"
+    compared = {"attention", "fully-connected", "sum"} <= {*entry.layers} & measured
+    if compared and not _whole_blocks(layer.name for layer in layers_of(encoder)):
+        way = "name every part of each block in measure.layers, or leave it out"
+        yield f"config: {key}.encoders: attention is compared with fully-connected layers in two or more blocks; {way}"
     blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
     if len(blocks) < 3:
         few = f"takes in {len(blocks)} layers with parameters of {encoder['architecture']}, three are needed"
@@ -346,6 +354,15 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"
+
+
+def _whole_blocks(names: Iterable[str]) -> bool:
+    """Whether places such as 3.att and 3.res-att make up two or more blocks with the same parts each."""
+    parts: dict[str, set[str]] = {}
+    for block, dot, part in (name.partition(".") for name in names):
+        if dot:
+            parts.setdefault(block, set()).add(part)
+    return len(parts) > 1 and len({frozenset(found) for found in parts.values()}) == 1
 
 
 def _donates(key: str, experiment: Config, name: str, config: Config) -> Iterable[str]:

@@ -47,12 +47,17 @@ def load(
         InputError: the checkpoint is damaged or belongs to another encoder.
     """
     network = encoders.build(architecture, options, image_size=image_size)
+    checkpoint.restore(network, _tensors(path, seed=seed, role=role), path)
+    network.to(memory_format=torch.channels_last)
+    return network.eval()
+
+
+def _tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint that must be one training's."""
     tensors, about = checkpoint.load(path)
     if (about.get("seed"), about.get("role")) != (seed, role):
         raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
-    checkpoint.restore(network, tensors, path)
-    network.to(memory_format=torch.channels_last)
-    return network.eval()
+    return tensors
 
 
 def of_job(snakemake: Any, *, role: str = "f") -> tuple[nn.Module, Normalise]:
@@ -69,12 +74,12 @@ def of_job(snakemake: Any, *, role: str = "f") -> tuple[nn.Module, Normalise]:
     return encoder, Normalise(description)
 
 
-def learner_of_job(encoder: nn.Module, snakemake: Any) -> Learner:
+def learner_of_job(encoder: nn.Module, snakemake: Any, *, role: str) -> Learner:
     """What a job's encoder was trained as, heads and decoder with the weights they ended with, in eval mode."""
     description, params, path = load_json(snakemake.input.description), snakemake.params, snakemake.input.additions
     classes, size = len(description["classes"]), description["image_size"]
     learner = frameworks.build(params.framework, encoder, classes=classes, recipe=params.recipe, image_size=size)
-    tensors, _ = checkpoint.load(path)
+    tensors = _tensors(path, seed=int(snakemake.wildcards.seed), role=role)
     expected = {name: tensor.shape for name, tensor in learner.additions().items()}
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise InputError(f"{path}: belongs to another training; delete it to train this encoder anew")
@@ -82,9 +87,9 @@ def learner_of_job(encoder: nn.Module, snakemake: Any) -> Learner:
     return learner.eval()
 
 
-def add_head(encoder: nn.Module, snakemake: Any) -> None:
+def add_head(encoder: nn.Module, snakemake: Any, *, role: str) -> None:
     """Let every output of a job's encoder pass through its framework's head, which is measured as module HEAD."""
-    head = learner_of_job(encoder, snakemake).result_head()
+    head = learner_of_job(encoder, snakemake, role=role).result_head()
     encoder.add_module(encoders.HEAD, head)
     # It must be called, and its output is nobody's.
     encoder.register_forward_hook(lambda module, inputs, output: (head(output), None)[1])

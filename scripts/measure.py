@@ -16,7 +16,7 @@ def main(snakemake):
     layers = [Layer(**layer) for layer in params.layers]
     encoder, normalise = network.of_job(snakemake, role=snakemake.wildcards.role)
     if snakemake.input.additions:
-        network.add_head(encoder, snakemake)
+        network.add_head(encoder, snakemake, role=snakemake.wildcards.role)
     measures = measure.measure(
         encoder,
         part.images[points],

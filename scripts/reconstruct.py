@@ -15,7 +15,7 @@ def main(snakemake):
     points, groups = points[rows], groups[rows]
     encoder, normalise = network.of_job(snakemake, role=snakemake.wildcards.role)
     losses = reconstruction.losses(
-        network.learner_of_job(encoder, snakemake),
+        network.learner_of_job(encoder, snakemake, role=snakemake.wildcards.role),
         part.images[points],
         points,
         draws=params.draws,

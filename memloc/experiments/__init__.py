@@ -356,7 +356,10 @@ EXPERIMENTS: dict[str, Experiment] = {
             "nested in seeds; dashed, the closed form of drawing without replacement."
         ),
         inputs={"points": POINTS},
-        options={"sizes": _list({"type": "integer", "minimum": 2}), "draws": {"type": "integer", "minimum": 2}},
+        options={
+            "sizes": _list({"type": "integer", "minimum": 2}),
+            "draws": {"type": "integer", "minimum": 2, "maximum": 10_000},
+        },
     ),
 }
 

@@ -44,11 +44,11 @@ class Inputs:
         """One set of arrays for each seed of an encoder.
 
         Raises:
-            InputError: one isn't finite.
+            InputError: one isn't finite; or, where it is asked for, there is none of that name.
         """
-        found = []
+        found: list[dict[str, NDArray[Any]]] = []
         for path in self._paths(name, encoder):
-            arrays = load_arrays(path)
+            arrays = _Arrays(path, load_arrays(path))
             for key, array in arrays.items():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
                     raise InputError(f"{path}: {key} isn't finite; delete it and run snakemake again to make it anew")
@@ -57,6 +57,17 @@ class Inputs:
 
     def _paths(self, name: str, encoder: str) -> list[str]:
         return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]
+
+
+class _Arrays(dict[str, NDArray[Any]]):
+    """Arrays of one file, which knows its name when one is missing."""
+
+    def __init__(self, path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self.path = path
+
+    def __missing__(self, key: str) -> NDArray[Any]:
+        raise InputError(f"{self.path}: holds no {key}; delete it and run snakemake again to make it anew")
 
 
 def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:

@@ -404,6 +404,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         d.bar(at, cosines["null_high"] - cosines["null_low"], bottom=cosines["null_low"], color=_GREY, width=0.6)
         plotting.points(d, at, cosines, colour=plotting.COLOURS["crossed"], label="cosine", size=4)
         plotting.layers(d, list(cosines["layer"].astype(str)))
+        d.margins(y=0.08)
         d.set(title=f"d  {encoder}: scales and shifts of base and donor", xlabel="layer", ylabel="cosine")
     return figure
 
@@ -439,7 +440,9 @@ def _forest(axis: Axes, correlations: pd.DataFrame) -> None:
     ):
         rows = chosen[chosen["count"] == count].set_index(["task", "given"]).loc[groups]
         at = np.arange(len(groups)) + shift
-        axis.bar(at, rows["null_high"] - rows["null_low"], bottom=rows["null_low"], color=_GREY, width=0.12)
+        label = "increments dealt at random" if count == counts[0] else None
+        height = rows["null_high"] - rows["null_low"]
+        axis.bar(at, height, bottom=rows["null_low"], color=_GREY, width=0.12, label=label)
         plotting.points(axis, at, rows, colour=colour, label=f"{int(count)} replaced", size=4)
     axis.set_xticks(range(len(groups)), [f"{task}\n{_SHORT[given]}" for task, given in groups], fontsize=8)
     axis.set_ylim(-1.05, 1.05)

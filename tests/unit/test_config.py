@@ -686,6 +686,39 @@ def test_an_experiment_on_layers_that_are_not_measured_is_told_before_any_job(co
     assert way in message
 
 
+@pytest.mark.parametrize(
+    ("layers", "whole"),
+    [
+        (None, True),
+        (["1.att", "1.fc", "1.res-att", "1.res-fc"], False),
+        (["1.att", "1.res-att", "1.fc", "2.att", "2.res-att", "2.fc"], True),
+        (["1.att", "1.res-att", "1.fc", "2.att", "2.res-fc", "2.fc"], False),
+        (["1.att", "1.res-att", "1.fc", "2.att"], False),
+    ],
+)
+def test_attention_and_fully_connected_layers_are_compared_in_whole_blocks(config, layers, whole):
+    vit = {"architecture": "vit-tiny", "network": GONE, "recipe.augmentation": "normal"}
+    for key, value in vit.items():
+        put(config, f"encoders.simclr.{key}", value)
+    if layers:
+        put(config, "encoders.simclr.measure", {"layers": layers})
+    config["experiments"] = {"mine": {"kind": "attention", "encoders": ["simclr"]}}
+    if whole:
+        check(config)
+    else:
+        message = complaint(config)
+        assert message.startswith(
+            "config: experiments.mine.encoders: attention is compared with fully-connected layers"
+        )
+        assert "name every part of each block in measure.layers" in message
+
+
+def test_changing_an_experiment_without_the_file_that_defines_it_is_told(config):
+    config["experiments"]["replacement"] = {"counts": [1]}
+    message = complaint(config)
+    assert message.startswith("config: experiments.replacement.kind: missing") and "config/layers.yaml" in message
+
+
 def test_a_type_that_may_be_null_is_said_so(config):
     config["encoders"]["simclr"]["split_seed"] = "a"
     assert "'a' is not of type integer or null" in complaint(config)

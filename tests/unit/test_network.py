@@ -73,13 +73,14 @@ def job(settings, description, tmp_path):
         for key, tensor in learner.state_dict().items():
             if tensor.dim() == 1 and key.endswith(("weight", "running_var")):
                 tensor.uniform_(0.5, 1.5)
-        checkpoint.save(learner.additions(), {}, tmp_path / f"{name}.safetensors")
+        checkpoint.save(learner.additions(), {"seed": 3, "role": "f"}, tmp_path / f"{name}.safetensors")
         (tmp_path / "description.json").write_text(json.dumps(description))
         told = SimpleNamespace(
             input=SimpleNamespace(
                 description=tmp_path / "description.json", additions=tmp_path / f"{name}.safetensors"
             ),
             params=SimpleNamespace(framework=framework, recipe=entry["recipe"]),
+            wildcards=SimpleNamespace(seed="3"),
         )
         return learner.eval(), told, entry
 
@@ -93,7 +94,7 @@ HEADED = [name for name, framework in FRAMEWORKS.items() if framework.head]
 def test_a_learner_is_rebuilt_around_its_encoder(job, framework):
     learner, told, _ = job(framework)
     torch.manual_seed(6)
-    rebuilt = network.learner_of_job(learner.result(), told)
+    rebuilt = network.learner_of_job(learner.result(), told, role="f")
     assert type(rebuilt) is type(learner) and not any(module.training for module in rebuilt.modules())
     found, expected = rebuilt.additions(), learner.additions()
     assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
@@ -113,8 +114,16 @@ def test_additions_of_another_training_are_refused_in_one_line(job, mine, other,
     _, foreign, _ = job(other, name="foreign", **recipe)
     told.input.additions = foreign.input.additions
     with pytest.raises(InputError, match=r"foreign\.safetensors: belongs to another training; delete it") as caught:
-        network.learner_of_job(learner.result(), told)
+        network.learner_of_job(learner.result(), told, role="f")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("seed", "role"), [("4", "f"), ("3", "g")])
+def test_additions_of_another_seed_or_role_are_refused_in_one_line(job, seed, role):
+    learner, told, _ = job("simclr")
+    told.wildcards.seed = seed
+    with pytest.raises(InputError, match=r"additions\.safetensors: belongs to f, seed 3; delete it to train anew"):
+        network.learner_of_job(learner.result(), told, role=role)
 
 
 @pytest.mark.parametrize("framework", HEADED)
@@ -126,7 +135,7 @@ def test_a_head_is_measured_and_changes_nothing_of_what_the_encoder_puts_out(job
     standard = [normalise(torch.from_numpy(image[None]).float() / 255) for image in images]
     with torch.no_grad():
         before = [encoder(x) for x in standard]
-        network.add_head(encoder, told)
+        network.add_head(encoder, told, role="f")
         assert all(torch.equal(encoder(x), y) for x, y in zip(standard, before, strict=True))
 
     learner.double(), encoder.double()
@@ -161,7 +170,7 @@ def test_a_transformers_head_sees_only_what_is_visible(job, normalise):
     images = np.random.default_rng(0).integers(0, 256, size=(3, 1, 16, 16), dtype=np.uint8)
     entry["measure"] |= {"sublayers": True, "layers": ["output", "head"]}
     layers = layers_of(entry)
-    network.add_head(encoder, told)
+    network.add_head(encoder, told, role="f")
     seen = []
     projection = encoder.get_submodule(HEAD)
     projection.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
