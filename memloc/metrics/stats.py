@@ -226,7 +226,7 @@ def rank_correlation(x: Floats, y: Floats) -> NDArray[np.float64]:
     a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
     product = (a * b).sum(axis=-1)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
+    return _correlation(product, scale, scale > 0)
 
 
 def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats]) -> NDArray[np.float64]:
@@ -247,7 +247,12 @@ def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats]) -> N
     product, size = (a * b).sum(axis=-1), x.shape[-1]
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     # Ranks that are wholly explained leave what rounding does to n^3 / 12, the sum of their squares.
-    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-9 * size**3))
+    return _correlation(product, scale, scale > 1e-9 * size**3)
+
+
+def _correlation(product: Floats, scale: Floats, told: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Products over scales where these tell anything, else 0. Rounding, which differs between CPUs, ends at -1 and 1."""
+    return np.clip(np.divide(product, scale, out=np.zeros_like(product), where=told), -1, 1)
 
 
 def ks_distance(x: Floats, y: Floats) -> float:

@@ -153,7 +153,8 @@ def test_one_image_seen_twice_is_no_distance_away_from_itself(images, run, monke
     assert len(layers) == 9
     for protocol in (Protocol(draws=4), Protocol(draws=4, pairs="image-aug"), Protocol(draws=4, distance="l1")):
         got = run(vit, images, layers=layers, protocol=protocol)
-        assert (got.alignment == 0).all()
+        # Where in a batch a view stands may change its last bits, on some CPUs; shuffled patches are about 1 apart.
+        assert got.alignment.max() < 1e-6
 
 
 def test_tokens_are_compared_with_those_of_the_same_place():
