@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 
 from memloc.errors import InputError
 from memloc.metrics import alignment, atypicality, units
+from memloc.metrics.resampled import classmem_of_counts, unitmem_of_counts
 from memloc.metrics.stats import resample
 
 Arrays = Mapping[str, NDArray[Any]]
 UNIT_GROUPS = ("candidate", "independent", "external")
-METRICS = ("unitmem", "unitmem_top", "classmem", "classmem_shuffled")
 TOP = 0.1
 """Share of a layer's units that counts as its most memorizing."""
+THRESHOLDS = (0.3, 0.5, 0.7)
+"""UnitMem above which shares of a layer's units are counted."""
+SHARES = tuple(f"unitmem_above_{threshold}" for threshold in THRESHOLDS)
+UNIT_METRICS = ("unitmem", "unitmem_top", "unitmem_max", *SHARES)
+METRICS = (*UNIT_METRICS, "classmem", "classmem_shuffled")
+"""What is told of a layer: mean, 90th percentile, maximum and shares of its units' UnitMem; their mean ClassMem."""
 
 
 def point_scores(f: Arrays, g: Arrays, *, normalisation: str) -> pd.DataFrame:
@@ -103,42 +109,87 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def unit_replicates(measures: Arrays, *, replicates: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Of each layer mean and 90th percentile of UnitMem, mean ClassMem, shuffled or not, with points resampled.
+def unit_replicates(
+    measures: Arrays, *, replicates: int, seed: int, permutations: int = 1000
+) -> dict[str, NDArray[Any]]:
+    """METRICS of each layer with points resampled, and what chance makes of the excess UnitMem of candidates.
+
+    f was trained on candidates alone, so where units memorize nothing candidates, independent and external images are
+    exchangeable: their groups are dealt anew, at random, and the excess is taken once more.
 
     Returns:
         ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``means``
-        [replicates, layers, groups, METRICS].
+        [replicates, layers, groups, METRICS]; ``dealt`` [permutations, layers] mean UnitMem of the first group minus
+        the mean of the others', groups dealt at random.
     """
     rng = np.random.default_rng(seed)
     layers, groups = _unit_layers(measures), _groups(measures, seed)
     means = np.empty((replicates, len(layers), len(groups), len(METRICS)))
     for g, rows in enumerate(groups.values()):
         labels = measures["labels"][rows]
-        nothing = 0.0 if (labels >= 0).all() else np.nan
-        activations = {
-            name: (
-                measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64),
-                measures[f"plain/{name}"][rows].astype(np.float64),
-            )
-            for name in layers
-        }
-        for i in range(replicates):
-            drawn = resample({"row": np.arange(len(rows))}, rng)["row"]
-            shuffled = rng.permutation(labels[drawn])
-            classes = len(np.unique(shuffled)) > 1
+        present, inverse = np.unique(labels, return_inverse=True)
+        step = max(1, min(replicates, CHUNK // (len(rows) * len(present))))
+        for start in range(0, replicates, step):
+            many = min(step, replicates - start)
+            drawn, shuffled = (np.empty((many, len(rows)), dtype=np.int64) for _ in range(2))
+            for i in range(many):
+                drawn[i] = resample({"row": np.arange(len(rows))}, rng)["row"]
+                shuffled[i] = rng.permutation(inverse[drawn[i]])
+            counts = _counts(drawn, np.zeros_like(drawn), 1, len(rows))[:, 0]
+            by_class = _counts(drawn, inverse[drawn], len(present), len(rows))
+            by_chance = _counts(drawn, shuffled, len(present), len(rows))
             for k, name in enumerate(layers):
-                views, plain = activations[name][0][drawn], activations[name][1][drawn]
-                values = units.unitmem(views)
-                means[i, k, g] = (
-                    values.mean(),
-                    np.quantile(values, 1 - TOP),
-                    # A resample may hold a single class, which excites no unit more than another does.
-                    units.classmem(plain, labels[drawn]).mean() if classes else nothing,
-                    units.classmem(plain, shuffled).mean() if classes else nothing,
-                )
+                views = measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64)
+                plain = measures[f"plain/{name}"][rows].astype(np.float64)
+                told = _of_units(unitmem_of_counts(views, counts))
+                labelled = (classmem_of_counts(plain, of) for of in (by_class, by_chance))
+                named = [*told, *(c.mean(axis=1) if (labels >= 0).all() else np.full(many, np.nan) for c in labelled)]
+                means[start : start + many, k, g] = np.stack(named, axis=-1)
     size = np.array(len(next(iter(groups.values()))))
-    return {"layers": np.array(layers), "groups": np.array(list(groups)), "size": size, "means": means}
+    dealt = _dealt_excess(measures, np.concatenate([*groups.values()]), permutations=permutations, rng=rng)
+    return {"layers": np.array(layers), "groups": np.array(list(groups)), "size": size, "means": means, "dealt": dealt}
+
+
+CHUNK = 1 << 22
+"""Counts in memory at once: of resamples, classes and points."""
+
+
+def _counts(drawn: NDArray[np.int64], label: NDArray[np.int64], labels: int, points: int) -> NDArray[np.float64]:
+    """How often each row of [resamples, draws] has each point with each label: [resamples, labels, points]."""
+    cells = labels * points
+    flat = (np.arange(len(drawn))[:, None] * cells + label * points + drawn).ravel()
+    return np.bincount(flat, minlength=len(drawn) * cells).reshape(-1, labels, points).astype(np.float64)
+
+
+def _of_units(unitmem: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """What METRICS tell of a layer's UnitMem [..., units]: mean, 90th percentile, maximum and shares."""
+    shares = [(unitmem > threshold).mean(axis=-1) for threshold in THRESHOLDS]
+    return [unitmem.mean(axis=-1), np.quantile(unitmem, 1 - TOP, axis=-1), unitmem.max(axis=-1), *shares]
+
+
+def layer_metrics(units_table: pd.DataFrame, metric: str) -> pd.Series:
+    """One of METRICS of every layer, from a table of units of one group."""
+    by_layer = units_table.groupby("layer", sort=False)
+    if metric not in UNIT_METRICS:
+        return by_layer[metric].mean()
+    place = UNIT_METRICS.index(metric)
+    return by_layer["unitmem"].agg(lambda values: float(_of_units(values.to_numpy())[place]))
+
+
+def _dealt_excess(
+    measures: Arrays, rows: NDArray[np.int64], *, permutations: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Excess UnitMem of the first of as many groups as UNIT_GROUPS, all dealt at random: [permutations, layers]."""
+    parts = len(UNIT_GROUPS)
+    group = np.repeat(np.arange(parts), len(rows) // parts)
+    dealt = np.stack([rng.permutation(group) for _ in range(permutations)])
+    member = [(dealt == part).astype(np.float64) for part in range(parts)]
+    out = np.empty((permutations, len(_unit_layers(measures))))
+    for k, name in enumerate(_unit_layers(measures)):
+        views = measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64)
+        first, *others = (unitmem_of_counts(views, counts).mean(axis=1) for counts in member)
+        out[:, k] = first - np.mean(others, axis=0)
+    return out
 
 
 def _groups(measures: Arrays, seed: int) -> dict[str, NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, depth_correlation, rows_of
-from memloc.metrics.stats import Estimate, nest
-from memloc.scores import METRICS, TOP
+from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
+from memloc.scores import METRICS, layer_metrics
 
 CLAIMS = {
     "unitmem.everywhere": Claim(
@@ -23,7 +24,7 @@ CLAIMS = {
     ),
     "unitmem.excess": Claim(
         "beyond the paper",
-        "Units memorize images they were trained on: mean UnitMem on candidates minus external images",
+        "Units memorize images they were trained on: mean UnitMem on candidates minus independent and external images",
     ),
     "unitmem.excess-last": Claim(
         "beyond the paper",
@@ -50,9 +51,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         before = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
         candidate, external = means["candidate", "unitmem"], means["external", "unitmem"]
         initial = before["candidate", "unitmem"]
-        # Neither independent nor external images are f's: twice as many for comparison, half the noise.
-        unseen = (external + means["independent", "unitmem"]).map(lambda v: v / 2)
-        excess, gain = candidate - unseen, candidate - initial
+        excess, dealt = excess_of(means), dealt_excess(inputs, encoder)
+        gain = candidate - initial
         high = means["candidate", "unitmem_top"].map(lambda v: v - threshold)
         series = {
             "candidate": candidate,
@@ -64,17 +64,28 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables += [rows_of(estimate, layers, encoder=encoder, series=name) for name, estimate in series.items()]
         tables.append(_every_unit(trained, encoder))
         n = int(inputs.arrays("replicates", encoder)[0]["size"])
+        depth = np.arange(len(layers))
+        chance = {
+            "unitmem.excess": (excess.map(_mean), _mean(dealt)),
+            "unitmem.excess-last": (excess[-1], dealt[:, -1]),
+            "unitmem.excess-rises": (depth_correlation(excess), rank_correlation(depth + 0 * dealt, dealt)),
+        }
         effects = {
-            "unitmem.excess": excess.map(lambda v: v.mean(axis=-1)),
-            "unitmem.excess-last": excess[-1],
-            "unitmem.trained": gain.map(lambda v: v.mean(axis=-1)),
-            "unitmem.excess-rises": depth_correlation(excess),
+            "unitmem.trained": gain.map(_mean),
             "unitmem.rises": depth_correlation(candidate),
         }
         places = [f"layer {name}" for name in layers]
         findings.append(Finding.of_every("unitmem.everywhere", encoder, high, places, n=n))
+        findings += [
+            Finding(claim, encoder, effect, n, p=float(permutation_p(effect.value, null)))
+            for claim, (effect, null) in chance.items()
+        ]
         findings += [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
+
+
+def _mean(of_layers: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(of_layers.mean(axis=-1))
 
 
 def layer_means(inputs: Inputs, units: str, replicates: str, encoder: str) -> dict[tuple[str, str], Estimate]:
@@ -84,16 +95,22 @@ def layer_means(inputs: Inputs, units: str, replicates: str, encoder: str) -> di
     out = {}
     for g, group in enumerate(groups):
         for m, metric in enumerate(METRICS):
-            values = np.stack([_of_layers(t[t["group"] == group], metric)[layers] for t in tables])
+            values = np.stack([layer_metrics(t[t["group"] == group], metric)[layers] for t in tables])
             # One seed for all: differences between groups and metrics keep their resamples together.
             out[group, metric] = nest(values, np.stack([d["means"][:, :, g, m] for d in drawn]), seed=0, limit=1)
     return out
 
 
-def _of_layers(units: pd.DataFrame, metric: str) -> pd.Series:
-    if metric == "unitmem_top":
-        return units.groupby("layer")["unitmem"].quantile(1 - TOP)
-    return units.groupby("layer")[metric].mean()
+def excess_of(means: Mapping[tuple[str, str], Estimate], metric: str = "unitmem") -> Estimate:
+    """What candidates have above images that f was not trained on, independent and external ones: [layers]."""
+    # Twice as many for comparison, half the noise.
+    unseen = (means["external", metric] + means["independent", metric]).scaled(0.5)
+    return means["candidate", metric] - unseen
+
+
+def dealt_excess(inputs: Inputs, encoder: str, replicates: str = "replicates") -> NDArray[np.float64]:
+    """The null of mean excess UnitMem, averaged over seeds: groups dealt at random, [permutations, layers]."""
+    return np.asarray(np.mean([drawn["dealt"] for drawn in inputs.arrays(replicates, encoder)], axis=0))
 
 
 def _every_unit(seeds: list[pd.DataFrame], encoder: str) -> pd.DataFrame:

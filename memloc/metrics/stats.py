@@ -214,10 +214,14 @@ def nest(values: Floats, replicates: Floats, *, seed: int, limit: float = np.inf
 
 
 def ranks(values: Floats) -> NDArray[np.float64]:
-    """Ranks along the last axis, ties sharing their mean rank."""
+    """Ranks along the last axis, ties sharing their mean rank; equal means added up in another order are ties."""
     from scipy.stats import rankdata
 
-    return np.asarray(rankdata(values, axis=-1), dtype=np.float64)
+    return np.asarray(rankdata(np.round(values, DIGITS), axis=-1), dtype=np.float64)
+
+
+DIGITS = 12
+"""Decimals of values of the size of 1 that addition in another order leaves alone."""
 
 
 def rank_correlation(x: Floats, y: Floats) -> NDArray[np.float64]:
@@ -251,7 +255,7 @@ def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats]) -> N
 
 
 def _correlation(product: Floats, scale: Floats, told: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Products over scales where these tell anything, else 0. Rounding, which differs between CPUs, ends at -1 and 1."""
+    """Products over scales where these tell anything, else 0; cut at -1 and 1, which rounding passes on some CPUs."""
     return np.clip(np.divide(product, scale, out=np.zeros_like(product), where=told), -1, 1)
 
 

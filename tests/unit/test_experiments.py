@@ -20,6 +20,7 @@ from memloc.experiments import EXPERIMENTS, as_list, module
 from memloc.experiments.inputs import Inputs
 from memloc.io import save_arrays
 from memloc.provenance import ROOT
+from memloc.scores import METRICS, layer_metrics
 from memloc.tables import load_table, save_table
 
 GROUPS = ("candidate", "independent", "external")
@@ -270,25 +271,17 @@ def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
     Replicates are biased low, as those of a maximum over resampled points are, and three times as noisy where they
     are of the 90th percentile.
     """
-    means = means | {"unitmem_top": {g: np.array(v) + HIGH for g, v in means["unitmem"].items()}}
     rng = np.random.default_rng([8, seed])
     shape = np.linspace(-1, 1, UNITS) * spread
     tables = []
     for group in GROUPS:
         for k, layer in enumerate(layers):
-            values = {metric: means[metric][group][k] for metric in METRICS if metric != "unitmem_top"}
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "layer": layer,
-                        "unit": np.arange(UNITS),
-                        "group": group,
-                        **{metric: value + rng.permutation(shape) for metric, value in values.items()},
-                        "owner": rng.integers(POINTS, size=UNITS),
-                    }
-                )
-            )
-    true = np.array([[[means[m][g][k] for m in METRICS] for g in GROUPS] for k in range(len(layers))])
+            values = {metric: of[group][k] + rng.permutation(shape) for metric, of in means.items()}
+            about = {"layer": layer, "unit": np.arange(UNITS), "group": group}
+            tables.append(pd.DataFrame({**about, **values, "owner": rng.integers(POINTS, size=UNITS)}))
+    table = pd.concat(tables, ignore_index=True)
+    of_groups = [[layer_metrics(table[table["group"] == g], m)[list(layers)] for m in METRICS] for g in GROUPS]
+    true = np.moveaxis(np.array(of_groups), -1, 0)
     noise = 0.005 * rng.normal(size=(OPTIONS["replicates"], *true.shape))
     noise[..., METRICS.index("unitmem_top")] *= 3
     drawn = {
@@ -296,11 +289,11 @@ def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
         "groups": np.array(GROUPS),
         "size": np.array(UNITS),
         "means": true - 0.1 + noise,
+        "dealt": 0.002 * rng.normal(size=(200, len(layers))),
     }
-    return pd.concat(tables, ignore_index=True), drawn
+    return table, drawn
 
 
-METRICS = ("unitmem", "unitmem_top", "classmem", "classmem_shuffled")
 HIGH = np.quantile(np.linspace(-0.1, 0.1, UNITS), 0.9)
 
 
@@ -329,7 +322,9 @@ def test_planted_unitmem_and_its_excess_come_out(desk):
     # Above the mean of external and independent images.
     np.testing.assert_allclose(series(table, "excess"), [0.1, 0.15, 0.2, 0.25])
     np.testing.assert_allclose(series(table, "90th percentile minus threshold"), np.array(candidate) + HIGH - 0.5)
-    assert set(verdicts("unitmem", findings).values()) == {"supported"}
+    said = verdicts("unitmem", findings)
+    # One order of four layers in 24 rises all the way: too many for a finding.
+    assert said.pop("unitmem.excess-rises") == "inconclusive" and set(said.values()) == {"supported"}
     effects = told("unitmem", findings).set_index("claim")["effect"]
     assert effects["unitmem.excess"] == pytest.approx(0.175) and effects["unitmem.rises"] == 1
     assert effects["unitmem.excess-rises"] == 1
@@ -358,6 +353,16 @@ def test_units_that_answer_to_external_images_alike_show_no_excess(desk):
     said = verdicts("unitmem", findings)
     assert said["unitmem.excess"] == said["unitmem.excess-last"] == said["unitmem.excess-rises"] == "inconclusive"
     assert said["unitmem.trained"] == said["unitmem.rises"] == said["unitmem.everywhere"] == "refuted"
+
+
+def test_an_excess_that_groups_dealt_at_random_have_too_is_none(desk, monkeypatch):
+    kept = unitmem(desk("unitmem"), [0.6, 0.65, 0.7, 0.75], [0.5] * 4, 0.4)
+    assert verdicts("unitmem", kept.analyse(threshold=0.5)[1])["unitmem.excess"] == "supported"
+    wide = np.random.default_rng(0).normal(scale=0.5, size=(500, 4))
+    monkeypatch.setattr("memloc.experiments.unitmem.dealt_excess", lambda inputs, encoder: wide)
+    rows = told("unitmem", kept.analyse(threshold=0.5)[1]).set_index("claim")
+    held = rows.loc[["unitmem.excess", "unitmem.excess-last"]]
+    assert (held["low"] > 0).all() and (held["p"] > 0.05).all() and (held["verdict"] == "inconclusive").all()
 
 
 SSL = {"unitmem": [0.6, 0.6, 0.6, 0.6], "classmem": [0.2, 0.2, 0.2, 0.2], "classmem_shuffled": [0.15] * 4}

@@ -121,7 +121,7 @@ def test_groups_are_compared_at_equal_sizes():
     unit = table[(table["layer"] == "1") & (table["unit"] == 0)].set_index("group")["unitmem"]
     assert unit["independent"] == pytest.approx((1 - 0.5) / (1 + 0.5))
     counted = scores.unit_replicates(m, replicates=3, seed=0)
-    assert counted["means"].shape == (3, 2, 3, 4)
+    assert counted["means"].shape == (3, 2, 3, len(scores.METRICS))
 
 
 def test_a_larger_group_is_cut_without_regard_to_the_order_of_its_points():
@@ -146,15 +146,15 @@ def test_replicates_hold_means_and_90th_percentiles_of_layers_over_resampled_poi
     assert out["layers"].tolist() == ["1", "2"]
     assert out["groups"].tolist() == ["candidate", "independent", "external"]
     means = out["means"]
-    assert scores.METRICS == ("unitmem", "unitmem_top", "classmem", "classmem_shuffled")
-    assert means.shape == (200, 2, 3, 4) and np.isfinite(means).all()
+    assert scores.METRICS[:3] == ("unitmem", "unitmem_top", "unitmem_max") and scores.METRICS[-1] == "classmem_shuffled"
+    assert means.shape == (200, 2, 3, len(scores.METRICS)) and np.isfinite(means).all()
     rows = m["groups"] == "candidate"
     values = unitmem(m["views/2"][rows].mean(axis=1))
     full = values.mean()
     # A maximum over a resample is at most the maximum, so the replicates lie around the value or below.
     assert abs(means[:, 1, 0, 0].mean() - full) < 0.1 and means[:, 1, 0, 0].std() > 0
     assert abs(means[:, 1, 0, 1].mean() - np.quantile(values, 0.9)) < 0.1 and means[:, 1, 0, 1].std() > 0
-    assert (means[:, :, :, 1] > means[:, :, :, 0]).all()
+    assert (means[:, :, :, 1] > means[:, :, :, 0]).all() and (means[:, :, :, 2] >= means[:, :, :, 1]).all()
     again = scores.unit_replicates(m, replicates=200, seed=0)["means"]
     assert np.array_equal(means, again)
 
@@ -167,6 +167,51 @@ def test_the_90th_percentile_of_replicates_is_that_of_the_units():
     means = scores.unit_replicates(m, replicates=30, seed=0)["means"][:, 1]
     np.testing.assert_allclose(means[..., 0], means[..., 1] * 3 / 20)
     assert (means[..., 1] > 0).all()
+
+
+def test_replicates_are_the_metrics_of_the_resampled_rows():
+    m = measures(SIZES, labels=np.arange(43) % 3)
+    got = scores.unit_replicates(m, replicates=4, seed=3)["means"]
+    rng = np.random.default_rng(3)
+    for g, rows in enumerate(scores._groups(m, 3).values()):
+        for i in range(4):
+            drawn = rows[rng.integers(len(rows), size=len(rows))]
+            labels = m["labels"][drawn]
+            shuffled = rng.permutation(labels)
+            for k, layer in enumerate(("1", "2")):
+                values, plain = unitmem(m[f"views/{layer}"][drawn].mean(axis=1, dtype=np.float64)), m[f"plain/{layer}"]
+                shares = [(values > threshold).mean() for threshold in (0.3, 0.5, 0.7)]
+                expected = [values.mean(), np.quantile(values, 0.9), values.max(), *shares]
+                expected += [classmem(plain[drawn], of).mean() for of in (labels, shuffled)]
+                np.testing.assert_allclose(got[i, k, g], expected, atol=1e-6)
+
+
+def test_layer_metrics_of_a_table_are_those_of_its_units():
+    m = measures(SIZES, labels=np.arange(43) % 3)
+    table = scores.unit_scores(m, shuffles=1, seed=0)
+    table = table[table["group"] == "external"]
+    values = table[table["layer"] == "2"]["unitmem"].to_numpy()
+    assert scores.layer_metrics(table, "unitmem")["2"] == pytest.approx(values.mean())
+    assert scores.layer_metrics(table, "unitmem_max")["2"] == values.max()
+    assert scores.layer_metrics(table, "unitmem_above_0.5")["2"] == (values > 0.5).mean()
+    classes = table[table["layer"] == "2"]["classmem"].mean()
+    assert scores.layer_metrics(table, "classmem")["2"] == pytest.approx(classes)
+
+
+def test_excess_is_dealt_to_groups_of_the_same_points_at_random():
+    m = measures(SIZES)
+    dealt = scores.unit_replicates(m, replicates=1, seed=0, permutations=300)["dealt"]
+    assert dealt.shape == (300, 2)
+    # Any third of the points may be the first group, so on average there is no excess; one deal is not like another.
+    assert (np.abs(dealt.mean(axis=0)) < 4 * dealt.std(axis=0) / np.sqrt(300)).all() and (dealt.std(axis=0) > 0).all()
+    # A point in each unit's favour among candidates is an excess that no deal reaches.
+    m["views/2"][:] = 0.5
+    m["views/2"][np.flatnonzero(m["groups"] == "candidate")[:2]] = 50.0
+    m["views/2"][np.flatnonzero(m["groups"] == "candidate")[1]] += 1
+    units = scores.unit_scores(m, shuffles=1, seed=0).query("layer == '2'").groupby("group")["unitmem"].mean()
+    excess = units["candidate"] - (units["independent"] + units["external"]) / 2
+    dealt = scores.unit_replicates(m, replicates=1, seed=0, permutations=300)["dealt"][:, 1]
+    assert excess > 0.5 and (dealt <= excess + 1e-9).all() and (dealt < 0).any()
 
 
 def test_replicates_of_identical_points_are_exact():

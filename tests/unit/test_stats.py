@@ -439,6 +439,13 @@ def test_rank_correlation_is_spearmans_also_with_ties():
     np.testing.assert_allclose(rank_correlation(x, y), expected, rtol=1e-12)
 
 
+def test_sums_in_another_order_are_ties():
+    first, second = np.mean([0.05, 0.1, 0.15]), np.mean([0.15, 0.1, 0.05])
+    assert first != second
+    np.testing.assert_array_equal(ranks(np.array([first, 0.3, second])), [1.5, 3, 1.5])
+    np.testing.assert_array_equal(ranks(np.array([1e-9, 2e-9, np.inf, -np.inf])), [2, 3, 4, 1])
+
+
 def test_rank_correlation_ignores_monotone_transforms_and_knows_its_sign():
     x = np.random.default_rng(10).normal(size=12)
     assert rank_correlation(x, np.exp(x)) == pytest.approx(1)
