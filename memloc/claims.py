@@ -58,7 +58,8 @@ class Finding:
         n: what was resampled in each seed: points, owners or test images.
         level: of the interval; higher where one of several intervals was picked.
         p: two-sided, among permutations of what the interval takes as given; nan where there is no such null.
-        value: the paper's effect for this subject, where the claim has none for all.
+        value, scale: the paper's effect for this subject (nan: none) and what it was measured on, where it isn't the
+            claim's.
     """
 
     claim: str
@@ -68,6 +69,7 @@ class Finding:
     level: float = LEVEL
     p: float = np.nan
     value: float | None = None
+    scale: str | None = None
 
     @classmethod
     def of_every(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
@@ -113,7 +115,7 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
                 "statement": claim.statement,
                 "subject": finding.subject,
                 "paper_effect": np.nan if value is None else value,
-                "paper_scale": claim.scale,
+                "paper_scale": claim.scale if finding.scale is None else finding.scale,
                 "effect": float(finding.estimate.value),
                 "low": low,
                 "high": high,

@@ -201,6 +201,12 @@ def runs(wildcards):
     return [[encoder, seed] for encoder in encoders for seed in config["encoders"][encoder]["seeds"]]
 
 
+def about_encoders(wildcards):
+    """What an experiment may know of each of its encoders besides their files."""
+    encoders = {name: config["encoders"][name] for name in option("encoders")(wildcards)}
+    return {name: {key: encoder[key] for key in ("architecture", "framework", "measure")} for name, encoder in encoders.items()}
+
+
 def experiment_options(wildcards):
     """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]

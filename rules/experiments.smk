@@ -21,6 +21,7 @@ rule analyse_experiment:
     params:
         kind=kind_of,
         runs=runs,
+        about=about_encoders,
         options=experiment_options,
         code=experiment_code("scripts/analyse_experiment.py"),
     message:

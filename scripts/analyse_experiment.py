@@ -8,7 +8,7 @@ def main(snakemake):
     job.start(snakemake)
     experiment = experiments.module(snakemake.params.kind)
     files = {name: experiments.as_list(paths) for name, paths in snakemake.input.items()}
-    inputs = Inputs(runs=[tuple(run) for run in snakemake.params.runs], files=files)
+    inputs = Inputs([tuple(run) for run in snakemake.params.runs], files, snakemake.params.about)
     table, findings = experiment.analyse(inputs, snakemake.params.options)
     tables.save_table(table, snakemake.output.table)
     rows = claims.tabulate(experiment.CLAIMS, findings, experiment=snakemake.wildcards.experiment)

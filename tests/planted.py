@@ -8,6 +8,7 @@ from memloc import config
 from memloc.claims import tabulate
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.inputs import Inputs
+from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 from memloc.tables import load_table, save_table
 
@@ -49,12 +50,22 @@ def points(profile, *, noise=0.0, traits=None, offset=OFFSET, split=0, draw=0):
     return pd.concat(tables, ignore_index=True)
 
 
+class About(dict):
+    """What the configuration says of an encoder: SimCLR on ResNet9, if its name doesn't begin with a framework's."""
+
+    def __missing__(self, name):
+        framework = name.split("-")[0] if name.split("-")[0] in FRAMEWORKS else "simclr"
+        architecture = "vit-tiny" if framework == "mae" else "resnet9"
+        return {"framework": framework, "architecture": architecture, "measure": {"distance": "l2", "pairs": "aug-aug"}}
+
+
 class Study:
     """An experiment's files, written where its entry expects them."""
 
     def __init__(self, folder, kind):
         self.folder, self.kind = folder, kind
         self.runs, self.files = [], {name: [] for name in EXPERIMENTS[kind].inputs}
+        self.about = About()
 
     def add(self, encoder, seed, **contents):
         self.runs.append((encoder, seed))
@@ -66,7 +77,7 @@ class Study:
 
     def analyse(self, **options):
         options = {"replicates": 150, "normalisation": "ratio", **options}
-        table, findings = module(self.kind).analyse(Inputs(self.runs, self.files), options)
+        table, findings = module(self.kind).analyse(Inputs(self.runs, self.files, self.about), options)
         return table, tabulate(module(self.kind).CLAIMS, findings, experiment=self.kind)
 
     def drawn(self, table):

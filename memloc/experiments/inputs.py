@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from memloc.claims import Finding
 from memloc.errors import InputError
 from memloc.io import load_arrays
 from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
-from memloc.metrics.stats import Estimate, Sample, bootstrap_means, rank_correlation
+from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
 from memloc.scores import own_layers
 from memloc.streams import generator
 from memloc.tables import load_table
@@ -27,10 +27,12 @@ class Inputs:
     Attributes:
         runs: (encoder, seed) in the order of the files.
         files: for each input name, one path a run.
+        about: by encoder, what the configuration says of it: architecture, framework and measure.
     """
 
     runs: Sequence[tuple[str, int]]
     files: Mapping[str, Sequence[str]]
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def encoders(self) -> list[str]:
         """Encoders in the order of the configuration."""
@@ -68,6 +70,20 @@ class _Arrays(dict[str, NDArray[Any]]):
 
     def __missing__(self, key: str) -> NDArray[Any]:
         raise InputError(f"{self.path}: holds no {key}; delete it and run snakemake again to make it anew")
+
+
+Published = Mapping[tuple[str, str], tuple[str, Mapping[str, float]]]
+
+
+def quoted(inputs: Inputs, encoder: str, findings: Sequence[Finding], published: Published) -> list[Finding]:
+    """Findings about an encoder with what the paper has for its kind of encoder, and nothing where it has none.
+
+    Args:
+        published: by framework and architecture, what the paper measured it on and its effects by claim.
+    """
+    about = inputs.about[encoder]
+    scale, effects = published.get((about["framework"], about["architecture"]), ("", {}))
+    return [replace(found, value=effects.get(found.claim, np.nan), scale=scale) for found in findings]
 
 
 def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
@@ -187,6 +203,21 @@ def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFra
 def depth_correlation(profile: Estimate) -> Estimate:
     """Rank correlation of a profile over layers with depth."""
     return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v), limit=1)
+
+
+def rises(claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> Finding:
+    """A claim that a profile rises with depth: their rank correlation over layers, with p among orders of the layers.
+
+    The interval takes the layers as given, and a few stand in order by chance: four of them once in 24 times.
+    """
+    estimate = depth_correlation(profile)
+    orders = profile.value[random_orders(len(profile.value), permutations=PERMUTATIONS)]
+    null = rank_correlation(np.arange(orders.shape[-1]) + np.zeros_like(orders), orders)
+    return Finding(claim, subject, estimate, n, p=float(permutation_p(estimate.value, null)), value=value)
+
+
+PERMUTATIONS = 10_000
+"""Random orders of layers behind a p."""
 
 
 def layer_traits(points: pd.DataFrame, *, estimator: str) -> pd.DataFrame:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, above, depth_correlation, rows_of, wide
+from memloc.experiments.inputs import PERMUTATIONS, Inputs, above, random_orders, rises, rows_of, wide
 from memloc.metrics.overlap import chance, kendall, overlap, top
-from memloc.metrics.stats import LEVEL, Sample, bootstrap, bootstrap_means, rank_correlation
+from memloc.metrics.stats import LEVEL, Sample, bootstrap, bootstrap_means, permutation_p, rank_correlation
 from memloc.scores import own_layers
 
 log = logging.getLogger("memloc")
@@ -156,12 +156,17 @@ def _between_layers(
     adjacent, far = distance == 1, distance >= min(FAR, len(layers) - 1)
     near, excess = pairs[0][adjacent], pairs[0][adjacent] - pairs[1][adjacent]
     effects = {
-        "overlap.falls": pairs[0].map(lambda v: -rank_correlation(distance + np.zeros_like(v), v), limit=1),
         "overlap.near": near.map(_mean) - pairs[0][far].map(_mean),
         "overlap.excess": excess.map(_mean),
         "overlap.tau-excess": (tau[0][adjacent] - tau[1][adjacent]).map(_mean),
     }
     findings = [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
+    falls = pairs[0].map(lambda v: -rank_correlation(distance + np.zeros_like(v), v), limit=1)
+    # Pairs share layers, so it is layers that are put into random orders, not pairs.
+    orders = random_orders(len(layers), permutations=PERMUTATIONS)
+    dealt = shared.value[0, 0][orders[:, first], orders[:, second]]
+    null = -rank_correlation(distance + np.zeros_like(dealt), dealt)
+    findings.append(Finding("overlap.falls", encoder, falls, n, p=float(permutation_p(falls.value, null))))
     places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
     findings.append(Finding.of_every("overlap.adjacent", encoder, above(near, size / n), places, n=n))
     findings.append(Finding.of_every("overlap.tau", encoder, tau[0][adjacent], places, n=n))
@@ -199,7 +204,7 @@ def _between_seeds(
     places = [f"layer {name}" for name in layers]
     findings = [
         Finding.of_every("overlap.seeds", subject, above(candidate, size / n), places, n=n),
-        Finding("overlap.seeds-rises", subject, depth_correlation(candidate), n),
+        rises("overlap.seeds-rises", subject, candidate, n=n),
         Finding("overlap.seeds-excess", subject, (candidate - external).map(_mean), n),
     ]
     return pd.concat(tables, ignore_index=True), findings

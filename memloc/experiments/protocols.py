@@ -16,13 +16,13 @@ from memloc.metrics.alignment import ESTIMATORS, increments
 
 CORRELATION = 0.95
 SCALE = "ResNet9, SimCLR, CIFAR10; l2, l1, cosine and angular distance"
+PUBLISHED = 1 - CORRELATION
+"""The paper's profiles by distance are in one order (Table 26); it has no other protocols."""
 CLAIMS = {
     "protocols.profile": Claim(
         "Table 26",
         "LayerMem has the same profile however it is measured: rank correlation of the crossed profile with the "
         "reference's minus .95",
-        value=0.05,
-        scale=SCALE,
     ),
     "protocols.increment": Claim(
         "Table 26",
@@ -42,7 +42,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     """Profiles of every protocol, and how alike each is to the first's."""
     found = paired_profiles(inputs, replicates=options["replicates"], normalisation=options["normalisation"])
     crossed, reference = found.series["crossed"], found.encoders[0]
-    correlation = profile_correlations(crossed)
+    correlation, measure = profile_correlations(crossed), inputs.about[reference]["measure"]
     rises = crossed.map(lambda v: increments(v)[..., 1:])
     later = found.layers[1:]
     # The layer is the reference's choice, made on these very points: how often both choices agree in resamples stands
@@ -64,9 +64,11 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(correlation[0, [i]], ["all"], encoder=encoder, series="rank correlation"),
             pd.DataFrame([{"encoder": encoder, "series": "same strongest layer", **agreement}]),
         ]
+        changed = {key for key, value in inputs.about[encoder]["measure"].items() if value != measure[key]}
+        paper: dict[str, Any] = {"value": PUBLISHED, "scale": SCALE} if changed <= {"distance"} else {}
         layer = f"{subject}, layer {later[strongest]}"
         findings += [
-            Finding("protocols.profile", subject, above(correlation[0, i], CORRELATION), found.points),
+            Finding("protocols.profile", subject, above(correlation[0, i], CORRELATION), found.points, **paper),
             Finding.of_every(
                 "protocols.increment", layer, lead[i], [f"over layer {later[k]}" for k in others], n=found.points
             ),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, depth_correlation, rows_of
+from memloc.experiments.inputs import Inputs, rises, rows_of
 from memloc.experiments.unitmem import layer_means
 from memloc.metrics.stats import Estimate
 
@@ -81,10 +81,6 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     both = f"{supervised} - {ssl}"
     effects = {
         "ssl_vs_supervised.supervised-classes": (supervised, class_over_image[supervised][-1]),
-        "ssl_vs_supervised.classes-rise": (
-            supervised,
-            depth_correlation(mean(supervised, "classmem")),
-        ),
         "ssl_vs_supervised.ssl-training": (ssl, (start[ssl] - class_over_image[ssl])[-1]),
         "ssl_vs_supervised.supervised-training": (supervised, (class_over_image[supervised] - start[supervised])[-1]),
         "ssl_vs_supervised.interaction": (both, gap[-1]),
@@ -94,6 +90,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     images = class_over_image[ssl].map(np.negative)
     places = [f"layer {name}" for name in layers]
     findings = [Finding.of_every("ssl_vs_supervised.ssl-images", ssl, images, places, n=n)]
+    findings.append(rises("ssl_vs_supervised.classes-rise", supervised, mean(supervised, "classmem"), n=n))
     findings += [Finding(claim, who, effect, n) for claim, (who, effect) in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, depth_correlation, rows_of
+from memloc.experiments.inputs import Inputs, depth_correlation, rises, rows_of
 from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
 from memloc.scores import METRICS, layer_metrics
 
@@ -70,17 +70,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "unitmem.excess-last": (excess[-1], dealt[:, -1]),
             "unitmem.excess-rises": (depth_correlation(excess), rank_correlation(depth + 0 * dealt, dealt)),
         }
-        effects = {
-            "unitmem.trained": gain.map(_mean),
-            "unitmem.rises": depth_correlation(candidate),
-        }
         places = [f"layer {name}" for name in layers]
         findings.append(Finding.of_every("unitmem.everywhere", encoder, high, places, n=n))
         findings += [
             Finding(claim, encoder, effect, n, p=float(permutation_p(effect.value, null)))
             for claim, (effect, null) in chance.items()
         ]
-        findings += [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
+        findings.append(Finding("unitmem.trained", encoder, gain.map(_mean), n))
+        findings.append(rises("unitmem.rises", encoder, candidate, n=n))
     return pd.concat(tables, ignore_index=True), findings
 
 

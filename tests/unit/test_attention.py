@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from planted import About
 
 from memloc.claims import tabulate
 from memloc.encoders import ENCODERS
@@ -78,7 +79,7 @@ def analysed(tmp_path):
                 save_table(points, files[-1])
                 runs.append((encoder, seed))
         options = {"replicates": 100, "normalisation": "ratio"}
-        return attention.analyse(Inputs(runs, {"points": files}), options)
+        return attention.analyse(Inputs(runs, {"points": files}, About()), options)
 
     return analyse
 
@@ -173,7 +174,8 @@ def test_offsets_that_differ_from_place_to_place_leave_every_effect_as_it_is(ana
 EQUAL = [0.05] * 4
 WORLDS = {
     "as in the paper": (stacked(EQUAL, [0.15] * 4), {
-        "rises": "supported", "fully-connected-rises": "supported", "fully-connected-adds-more": "supported",
+        # Four blocks rise all the way in one of 24 orders: too many for a finding.
+        "rises": "inconclusive", "fully-connected-rises": "inconclusive", "fully-connected-adds-more": "supported",
         "blocks-add": "supported", "every-block-adds": "supported", "fully-connected-higher": "supported",
         "fully-connected-higher-at-depth": "supported", "per-parameter": "supported"}),
     # Twice the parameters, less than twice the increment.
@@ -184,7 +186,7 @@ WORLDS = {
         "fully-connected-adds-more": "inconclusive", "fully-connected-higher": "supported",
         "fully-connected-higher-at-depth": "inconclusive", "per-parameter": "refuted"}),
     "attention instead": (stacked([0.15] * 4, EQUAL, after_fc=-0.3), {
-        "rises": "refuted", "fully-connected-rises": "refuted", "fully-connected-adds-more": "refuted",
+        "rises": "inconclusive", "fully-connected-rises": "inconclusive", "fully-connected-adds-more": "refuted",
         "blocks-add": "refuted", "every-block-adds": "refuted", "per-parameter": "refuted"}),
     "but for one block": (stacked([0.1, 0.1, -0.2, 0.1, 0.1], [*EQUAL, 0.05]), {
         "blocks-add": "supported", "every-block-adds": "refuted"}),

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from planted import About
 
 from memloc import checkpoint, measure, network, scores, splits, tables, train
 from memloc.augment import RECIPES, for_encoder
@@ -80,7 +81,7 @@ def drawn(files, names):
     figures = []
     for experiment, wanted in ((layermem, ["points"]), (unitmem, ["units", "replicates"])):
         keys = [*wanted, *(f"untrained_{key}" for key in wanted if experiment is unitmem)]
-        inputs = Inputs([(name, 0) for name in names], {key: [str(one[key]) for one in files] for key in keys})
+        inputs = Inputs([(name, 0) for name in names], {key: [str(one[key]) for one in files] for key in keys}, About())
         table, findings = experiment.analyse(inputs, OPTIONS)
         assert set(table["encoder"]) == set(names)
         assert findings and {name for f in findings for name in names if name in f.subject} == set(names)

@@ -89,7 +89,7 @@ def test_every_pair_has_its_correlation_difference_and_distance(study):
 def test_an_encoders_own_seeds_are_the_null(study):
     made = study({"simclr": (RISING, 0.5), "dino": (RISING, 0.5)}, noise=0.3)
     table, _ = made.analyse()
-    inputs = Inputs(made.runs, made.files)
+    inputs = Inputs(made.runs, made.files, made.about)
     for name in ("simclr", "dino"):
         means = [t[t["own"]].groupby(["group", "layer"])["sslmem"].mean() for t in inputs.tables("points", name)]
         single = [(m["candidate"] - m["independent"]) / 2 for m in means]

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from planted import About
 from scipy.stats import spearmanr
 
 from memloc.claims import tabulate
@@ -70,7 +71,7 @@ def analysed(tmp_path):
                 save_table(points, files[-1])
                 runs.append((encoder, seed))
         options = {"replicates": 100, "normalisation": "ratio"}
-        return sublayers.analyse(Inputs(runs, {"points": files}), options)
+        return sublayers.analyse(Inputs(runs, {"points": files}, About()), options)
 
     return analyse
 
@@ -137,7 +138,9 @@ def test_effects_worked_by_hand(analysed):
     assert rows.loc["head", "effect"] == approx(0.15) and rows.loc["rises", "effect"] == approx(1)
     rho = spearmanr([20000, 5000, 5000], [0.1, 0.095, 0.105])[0]
     assert rows.loc["parameters", "effect"] == pytest.approx(0.5 - abs(rho))
-    assert (rows["n"] == POINTS).all() and (rows["verdict"] == "supported").all()
+    assert (rows["n"] == POINTS).all() and (rows.drop("rises")["verdict"] == "supported").all()
+    # Four layers rise all the way in one of 24 orders: too many for a finding.
+    assert rows.loc["rises", "verdict"] == "inconclusive" and rows.loc["rises", "p"] == pytest.approx(1 / 12, abs=0.01)
 
 
 def test_offsets_that_differ_from_place_to_place_leave_every_effect_as_it_is(analysed):
@@ -156,12 +159,12 @@ def changed(**at):
 
 WORLDS = {
     "steady": (STEADY, {"little": "supported", "little-on-average": "supported", "head": "supported",
-                        "rises": "supported"}),
+                        "rises": "inconclusive"}),
     # A pool that adds three times what a layer does, and one that takes as much away (layer 2 makes up for it).
     "pool up": (changed(one_pool=0.4), {"little": "refuted", "little-on-average": "refuted"}),
     "pool down": (changed(one_pool=-0.4), {"little": "refuted", "little-on-average": "refuted"}),
     "head up": (changed(head=0.6), {"head": "refuted"}),
-    "falling": ([-v for v in STEADY], {"rises": "refuted", "little": "refuted", "little-on-average": "refuted"}),
+    "falling": ([-v for v in STEADY], {"rises": "inconclusive", "little": "refuted", "little-on-average": "refuted"}),
     "nothing": ([0.0] * len(PLACES), {"little": "inconclusive", "little-on-average": "inconclusive",
                                       "head": "inconclusive", "rises": "inconclusive", "parameters": "inconclusive"}),
 }  # fmt: skip
@@ -202,7 +205,8 @@ def test_the_papers_effect_on_parameters_is_that_of_its_table():
     layermem = np.array([0.091, 0.123, 0.154, 0.183, 0.212, 0.246, 0.276, 0.308])
     parameters = [18496, 36928, 36928, 73856, 295168, 590080, 590080]
     rho = spearmanr(parameters, np.diff(layermem).round(4))[0]
-    assert sublayers.CLAIMS["sublayers.parameters"].value == pytest.approx(0.5 - abs(rho), abs=0.005)
+    _, effects = sublayers.PUBLISHED["simclr", "resnet9"]
+    assert effects["sublayers.parameters"] == pytest.approx(0.5 - abs(rho), abs=0.005)
 
 
 def test_an_encoder_without_a_head_has_no_claim_about_one(analysed):
