@@ -27,14 +27,12 @@ COLOURS = {
     "crossed": _BLUE,
     "external images": "#777777",
     "most memorized": _RED,
-    "least memorized": _BLUE,
+    "least memorized": _BROWN,
     "most, external": _RED,
-    "least, external": _BLUE,
-    "candidate": _BLUE,
+    "least, external": _BROWN,
+    "candidate": _PURPLE,
     "external": "#777777",
-    "independent": _ORANGE,
-    "f": _BLUE,
-    "g": _ORANGE,
+    "independent": _PINK,
     "untrained": _ORANGE,
     "UnitMem": _BLUE,
     "ClassMem": _RED,
@@ -136,18 +134,61 @@ def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bo
         profile(axis, chosen[chosen["encoder"] == encoder], label=encoder, dashed=dashed, colour=colour)
 
 
+MARKERS = {"published": "s", "external-corrected": "^", "crossed": "o", "f": "o", "g": "s"}
+"""Shapes of what stands beside encoders or groups, whose colours mean something else."""
+
+
+def shapes(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, label: str) -> None:
+    """Values as black shapes with their intervals, the second of a kind hollow."""
+    error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
+    axis.errorbar(
+        at,
+        table["value"],
+        yerr=error,
+        fmt=MARKERS[label],
+        color="black",
+        markerfacecolor="black" if MARKERS[label] == "o" else "white",
+        markersize=4.5,
+        elinewidth=1,
+        capsize=2.5,
+        label=label,
+    )
+
+
 def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str]) -> None:
-    """Every encoder's last layer in several series, as dots side by side.
+    """Every encoder's last layer in several series, side by side.
 
     Args:
-        series: by label, which is a key of COLOURS too.
+        series: by label, which is a key of MARKERS too.
     """
     for number, (label, name) in enumerate(series.items()):
         last = table[table["series"] == name].groupby("encoder", sort=False).tail(1)
         at = np.arange(len(last)) + 0.2 * (number - (len(series) - 1) / 2)
-        points(axis, at, last, colour=COLOURS[label], label=label, size=4)
+        shapes(axis, at, last, label=label)
         layers(axis, list(last["encoder"].astype(str)))
+    zero(axis)
     legend(axis)
+
+
+def encoder_panels(table: pd.DataFrame, *, suffix: str = "", than: str = "") -> Figure:
+    """Crossed profiles of several encoders, and their last layer: crossed, and as the other estimators have it.
+
+    Args:
+        suffix: behind the names of the last layer's series.
+        than: what that is compared with.
+    """
+    figure, axes = panels(rows=1, columns=3, width=13, height=3.9)
+    a, b, c = axes[0]
+    encoder_profiles(a, table, "crossed")
+    last_layers(b, table, {"crossed": f"crossed{suffix}"})
+    last_layers(c, table, {name: name + suffix for name in ("published", "external-corrected")})
+    a.set(title="a  crossed", xlabel="layer", ylabel="LayerMem")
+    what = "difference of LayerMem" if than else "LayerMem"
+    b.set(title=f"b  the last layer{than}: crossed", ylabel=what)
+    c.set(title=f"c  the last layer{than}: other estimators", ylabel=what)
+    zero(a)
+    legend(a)
+    return figure
 
 
 def shared_legend(figure: Figure, axis: Axes) -> None:

@@ -71,7 +71,7 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
             "paper_effect": _published(row),
             "paper_scale": "" if pd.isna(row["paper_scale"]) else row["paper_scale"],
             "interval": f"{number(row['low'])} to {number(row['high'])}",
-            "told": row["verdict"] + ("" if pd.isna(row["p"]) else f" (p = {row['p']:.2f})"),
+            "told": row["verdict"] + ("" if pd.isna(row["p"]) else f" (p = {row['p']:.2g})"),
         }
         for row in claims.to_dict("records")
     ]

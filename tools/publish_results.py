@@ -39,6 +39,8 @@ HEADLINES = {
     "overlap.seeds": "simclr",
     "frameworks.shape": "simclr and",
     "protocols.profile": "simclr-l1",
+    "reconstruction.agrees-excess": "",
+    "sublayers.head": "",
     "recipes.falls": "",
     "replacement.base-increment": "simclr, k = 3",
     "replacement.base-increment-partial": "simclr, k = 3",

@@ -175,7 +175,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         caption=(
             "Test accuracy on a task that training never saw, after fine-tuning a new head and k layers: those whose "
             "crossed LayerMem rises most, or the last ones. Bars: 95 % intervals over test images nested in "
-            "seeds. Dashed: the head alone. Below, where every subset was fine-tuned: accuracy against the summed "
+            "seeds. Dashed: the head alone. Where both choices are the same layers in every seed they are one, and no "
+            "claim. Below, where every subset was fine-tuned: accuracy against the summed "
             "increment of the subset's layers, without the first, which has none; their correlations, with 95 % of "
             "what comes out when increments are dealt to the layers at random (null_low, null_high, p), are in the "
             "table."
@@ -222,8 +223,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         caption=(
             "(a) Crossed LayerMem by layer of the same weights, measured in different ways; the first is the "
             "reference. Distances differ in scale, the ratio of Eq. 2 does not, but where a distance is the "
-            "square of another, as cosine is of l2, the ratio is about twice as large. (b) LayerMem of the last "
-            "layer in every estimator. Bands and bars: 95 % intervals over points nested in seeds."
+            "square of another, as cosine is of l2, the ratio is about twice as large. (b, c) LayerMem of the last "
+            "layer, crossed and in the other estimators; mind the scales. Bands and bars: 95 % intervals over points "
+            "nested in seeds."
         ),
         inputs={"points": POINTS},
         options={},
@@ -234,11 +236,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Memorization by recipe of training",
         paper="Table 27 and beyond: residual sums, initialisation",
         caption=(
-            "(a) Crossed LayerMem by layer of encoders trained on the same images by different recipes. (b) LayerMem "
-            "of the last layer minus the first recipe's, in every estimator. What views a recipe is measured on "
-            "changes the answer: measured on its own training views, it differs by these too. Here every encoder is "
-            "measured on the views that its measure.augmentation names; in the configurations of this project, on "
-            "the first recipe's. Bands and bars: 95 % intervals over points nested in seeds, a point and seed kept "
+            "(a) Crossed LayerMem by layer of encoders trained on the same images by different recipes. (b, c) "
+            "LayerMem of the last layer minus the first recipe's, crossed and in the other estimators; mind the "
+            "scales. What views a recipe is measured on changes the answer: measured on its own training views, it "
+            "differs by these too. Here every encoder is measured on the views that its measure.augmentation names; "
+            "in the configurations of this project, on the first recipe's. Bands and bars: 95 % intervals over points "
+            "nested in seeds, a point and seed kept "
             "together in all recipes."
         ),
         inputs={"points": POINTS},
@@ -338,7 +341,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "Top, a row an encoder: share of the most memorized candidates of one layer that are among those of "
             "another, chosen on one half of the augmentation draws in the one and on the other half in the other; on "
             "the diagonal, a layer with itself. The same among external images, which neither f nor g has seen: what "
-            "two encoders have in common without memorizing. Both against how many layers lie between. Bottom: the "
+            "two encoders have in common without memorizing. Kendall's tau of the order of all candidates, on "
+            "all draws. Overlap against how many layers lie between. Bottom: the "
             "same share between encoders that were trained on one split, layer by layer; the most memorized candidates "
             "of the first seed. Dotted: chance, shaded the 95 % interval of a single pair of choices. Bands: 95 % "
             "intervals over points nested in seeds; between encoders over points alone, the encoders taken as they are."

@@ -277,18 +277,20 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     parts = {str(part): rows for part, rows in table.groupby("part")}
     encoders = list(dict.fromkeys(parts["layers"]["encoder"]))
     subjects = list(dict.fromkeys(parts["seeds"]["encoder"])) if "seeds" in parts else []
-    figure, axes = plotting.panels(rows=1, columns=1, width=13, height=3.6 * len(encoders) + 2.8)
+    figure, axes = plotting.panels(rows=1, columns=1, width=16, height=3.6 * len(encoders) + 2.8)
     axes[0, 0].remove()
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.6 * len(encoders), 2.8]).flat
-    for row, encoder in zip(upper.subplots(len(encoders), 3, squeeze=False), encoders, strict=True):
+    for row, encoder in zip(upper.subplots(len(encoders), 4, squeeze=False), encoders, strict=True):
         mine = parts["layers"][parts["layers"]["encoder"] == encoder].set_index("series")
         for axis, group in zip(row, GROUPS, strict=False):
             _heat(axis, mine.loc[group])
         row[0].set_title(f"{encoder}: overlap of top candidates")
         row[1].set_title(f"{encoder}: of top external images")
         curves = parts["distance"][parts["distance"]["encoder"] == encoder].set_index("series")
-        _curves(row[2], curves, mine.loc["chance"])
-        row[2].set(title=f"{encoder}: overlap by distance", xlabel="layers apart", ylabel="overlap")
+        _heat(row[2], mine.loc["candidate, tau"], low=-1)
+        row[2].set_title(f"{encoder}: Kendall's tau of candidates")
+        _curves(row[3], curves, mine.loc["chance"])
+        row[3].set(title=f"{encoder}: overlap by distance", xlabel="layers apart", ylabel="overlap")
     strips = lower.subfigures(1, len(subjects) + 1, squeeze=False, width_ratios=[1] * len(subjects) + [1.6]).flat
     for strip, subject in zip(strips, subjects, strict=False):
         axis = strip.subplots()
@@ -300,10 +302,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     return figure
 
 
-def _heat(axis: Axes, pairs: pd.DataFrame) -> None:
-    layers = list(dict.fromkeys(pairs["layer"]))
-    half = pairs.pivot(index="layer", columns="other", values="value").loc[layers, layers]
-    plotting.matrix(axis, half.fillna(half.T), low=0, high=1)
+def _heat(axis: Axes, pairs: pd.DataFrame, *, low: float = 0) -> None:
+    """A symmetric matrix from its upper half; a layer's tau with itself is left out."""
+    layers = list(dict.fromkeys([*pairs["layer"], *pairs["other"]]))
+    half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=layers, columns=layers)
+    plotting.matrix(axis, half.fillna(half.T), low=low, high=1)
+    axis.set(xlabel="layer", ylabel="layer")
 
 
 def _curves(axis: Axes, curves: pd.DataFrame, level: pd.Series[Any]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, above, paired_profiles, profile_correlations, rows_of
-from memloc.metrics.alignment import ESTIMATORS, increments
+from memloc.metrics.alignment import increments
 
 CORRELATION = 0.95
 SCALE = "ResNet9, SimCLR, CIFAR10; l2, l1, cosine and angular distance"
@@ -83,13 +83,4 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Crossed profiles, and LayerMem of the last layer in every estimator."""
-    figure, axes = plotting.panels(rows=1, columns=2, width=10, height=3.8)
-    a, b = axes[0]
-    plotting.encoder_profiles(a, table, "crossed")
-    plotting.last_layers(b, table, {name: name for name in ESTIMATORS})
-    a.set(title="a  crossed", xlabel="layer", ylabel="LayerMem")
-    b.set(title="b  the last layer in every estimator", ylabel="LayerMem")
-    for axis in (a, b):
-        plotting.zero(axis)
-    plotting.shared_legend(figure, a)
-    return figure
+    return plotting.encoder_panels(table)

@@ -21,7 +21,6 @@ from memloc.experiments.inputs import (
     profile_correlations,
     rows_of,
 )
-from memloc.metrics.alignment import ESTIMATORS
 
 SHARE, CORRELATION = 1 / 30, 0.9
 DIFFERENCE = ", minus the first's"
@@ -90,13 +89,4 @@ def _same(found: Profiles) -> list[Finding]:
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Crossed profiles, and differences to the first recipe at the last layer in every estimator."""
-    figure, axes = plotting.panels(rows=1, columns=2, width=10, height=3.8)
-    a, b = axes[0]
-    plotting.encoder_profiles(a, table, "crossed")
-    plotting.last_layers(b, table, {name: name + DIFFERENCE for name in ESTIMATORS})
-    a.set(title="a  crossed", xlabel="layer", ylabel="LayerMem")
-    b.set(title=f"b  the last layer, minus {table['encoder'].iloc[0]}'s", ylabel="difference of LayerMem")
-    for axis in (a, b):
-        plotting.zero(axis)
-    plotting.shared_legend(figure, a)
-    return figure
+    return plotting.encoder_panels(table, suffix=DIFFERENCE, than=f", minus {table['encoder'].iloc[0]}'s")

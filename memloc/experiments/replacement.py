@@ -393,7 +393,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for axis, letter, task in ((a, "a", "base"), (b, "b", "donor")):
             dataset = _scatter(axis, mine[mine["task"] == task])
             axis.set(title=f"{letter}  {encoder}: {task}'s task, {dataset}", ylabel="accuracy")
-        plotting.legend(a)
         _forest(c, mine[mine["series"] == "correlation"])
         c.set(title=f"c  {encoder}: summed increment and accuracy", ylabel="rank correlation")
         cosines = mine[mine["series"] == "cosine"]
@@ -404,8 +403,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         d.bar(at, cosines["null_high"] - cosines["null_low"], bottom=cosines["null_low"], color=_GREY, width=0.6)
         plotting.points(d, at, cosines, colour=plotting.COLOURS["crossed"], label="cosine", size=4)
         plotting.layers(d, list(cosines["layer"].astype(str)))
-        d.margins(y=0.08)
+        least = min(cosines["null_low"].min(), cosines["low"].min())
+        d.set_ylim(bottom=least - 0.08 * (cosines["high"].max() - least))
         d.set(title=f"d  {encoder}: scales and shifts of base and donor", xlabel="layer", ylabel="cosine")
+    plotting.shared_legend(figure, axes[0, 0])
     return figure
 
 

@@ -166,7 +166,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         _by_kind(b, mine.loc["crossed"])
         for axis in (a, b):
             _name_layers(axis, mine.loc["crossed"])
-            axis.set(xlabel="place (named: layers)", ylabel="LayerMem")
+            axis.set(xlabel="place (named: layers, output and head)", ylabel="LayerMem")
             plotting.zero(axis)
         _against_parameters(c, mine.loc[OVER_LAYER])
         a.set_title(f"{encoder}: as published")
@@ -185,9 +185,9 @@ def _by_kind(axis: Axes, places: pd.DataFrame) -> None:
 
 
 def _name_layers(axis: Axes, places: pd.DataFrame) -> None:
-    """Names of the layers proper alone: there is no room for all."""
-    own = places["own"].to_numpy(dtype=bool)
-    plotting.layers(axis, list(places["layer"].astype(str)[own]), at=np.flatnonzero(own))
+    """Names of the layers proper and of the last places: there is no room for all."""
+    named = (places["own"].astype(bool) | places["kind"].isin(["output", "head"])).to_numpy()
+    plotting.layers(axis, list(places["layer"].astype(str)[named]), at=np.flatnonzero(named))
 
 
 def _against_parameters(axis: Axes, rising: pd.DataFrame) -> None:
@@ -200,8 +200,13 @@ def _against_parameters(axis: Axes, rising: pd.DataFrame) -> None:
     beside = (equal.cumcount() - (equal.transform("size") - 1) / 2).to_numpy()
     at = 10 ** (size + 0.035 * np.ptp(size) * beside)
     plotting.points(axis, at, rows, colour=plotting.COLOURS["crossed"], label="", size=3.5)
-    for x, high, number in zip(at, rows["high"], rows["number"], strict=True):
-        axis.annotate(str(number), (x, high), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=7)
+    # Neighbours along the axis take turns above and below, where they would touch.
+    turn = np.argsort(np.argsort(at, kind="stable"), kind="stable") % 2
+    ends = np.where(turn == 1, rows["low"], rows["high"])
+    for x, end, number, below in zip(at, ends, rows["number"], turn, strict=True):
+        axis.annotate(
+            str(number), (x, end), xytext=(0, -9 if below else 3), textcoords="offset points", ha="center", fontsize=7
+        )
     axis.set(xscale="log", xlabel="parameters (numbers count layers)", ylabel="increment over the layer before")
-    axis.margins(x=0.06, y=0.08)
+    axis.margins(x=0.06, y=0.12)
     plotting.zero(axis)

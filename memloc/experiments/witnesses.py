@@ -81,7 +81,7 @@ def draw_roles(axis: Axes, mine: pd.DataFrame) -> None:
     """What f and g say of each group, side by side, from one encoder's rows by series."""
     for shift, role in ((-0.12, "f"), (0.12, "g")):
         rows = mine.loc[[role]]
-        plotting.points(axis, np.arange(len(rows)) + shift, rows, colour=plotting.COLOURS[role], label=role)
+        plotting.shapes(axis, np.arange(len(rows)) + shift, rows, label=role)
     plotting.layers(axis, list(GROUPS))
 
 
