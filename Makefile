@@ -28,7 +28,7 @@ figures: ## install, then compute every figure, claim and the report into result
 
 smoke: ## install, then run every rule on next to nothing, in results/smoke/
 	$(BOOTSTRAP)
-	$(IN_VENV) snakemake --cores $(CORES) --configfile config/smoke.yaml --directory results/smoke
+	$(IN_VENV) snakemake --cores $(CORES) --configfile config/smoke.yaml config/smoke-all.yaml --directory results/smoke
 
 test: ## install with the test tools, then check style, types and tests
 	$(BOOTSTRAP) --test

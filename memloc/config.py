@@ -421,10 +421,26 @@ class _NoDuplicates(yaml.SafeLoader):
 MERGE = "tag:yaml.org,2002:merge"
 
 
-def check_file(path: Path) -> None:
-    """Raise an InputError for a key that stands twice in one mapping of a YAML file."""
-    with open(path, encoding="utf-8") as file:
-        yaml.load(file, Loader=_NoDuplicates)
+def check_files(paths: Iterable[Path]) -> None:
+    """Raise an InputError for a key that stands twice in one mapping of a YAML file, or a null that leaves out nothing.
+
+    Once Snakemake has merged the files, neither can be seen any more.
+    """
+    known: dict[str, set[str]] = {part: set() for part in ("datasets", "encoders", "experiments")}
+    nulls = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.load(file, Loader=_NoDuplicates)
+        for part, names in known.items():
+            entries = content.get(part) if isinstance(content, dict) else None
+            for name, value in entries.items() if isinstance(entries, dict) else ():
+                if value is None:
+                    nulls.append((path, part, str(name)))
+                else:
+                    names.add(str(name))
+    for path, part, name in nulls:
+        if name not in known[part]:
+            raise InputError(f"{path}: {part}.{name}: null leaves out nothing{_meant(name, known[part])}")
 
 
 def check_folder(results: Path) -> None:

@@ -24,8 +24,7 @@ ANALYSIS_ENV = "../envs/analysis.yaml"
 announce()
 
 try:
-    for path in workflow.configfiles:
-        configuration.check_file(Path(path))
+    configuration.check_files([Path(path) for path in workflow.configfiles])
     configuration.check(config)
     configuration.complete(config)
     configuration.check_folder(RESULTS)
@@ -36,7 +35,8 @@ except InputError as error:
 wildcard_constraints:
     dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
     encoder="[A-Za-z0-9][A-Za-z0-9_-]*",
-    experiment="[A-Za-z0-9][A-Za-z0-9_-]*",
+    # A figure of an experiment that isn't configured has no rule.
+    experiment="|".join(configuration.active(config)),
     role="f|g|untrained",
     seed="[0-9]+",
 
@@ -204,7 +204,10 @@ def runs(wildcards):
 def about_encoders(wildcards):
     """What an experiment may know of each of its encoders besides their files."""
     encoders = {name: config["encoders"][name] for name in option("encoders")(wildcards)}
-    return {name: {key: encoder[key] for key in ("architecture", "framework", "measure")} for name, encoder in encoders.items()}
+    return {
+        name: {key: encoder[key] for key in ("architecture", "framework", "measure")}
+        for name, encoder in encoders.items()
+    }
 
 
 def experiment_options(wildcards):

@@ -4,7 +4,17 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from memloc.config import active, check, complete, experiment_inputs, head_measured, layers_of, schema, trained_as
+from memloc.config import (
+    active,
+    check,
+    check_files,
+    complete,
+    experiment_inputs,
+    head_measured,
+    layers_of,
+    schema,
+    trained_as,
+)
 from memloc.encoders import ENCODERS
 from memloc.errors import InputError
 from memloc.frameworks import FRAMEWORKS
@@ -722,3 +732,16 @@ def test_changing_an_experiment_without_the_file_that_defines_it_is_told(config)
 def test_a_type_that_may_be_null_is_said_so(config):
     config["encoders"]["simclr"]["split_seed"] = "a"
     assert "'a' is not of type integer or null" in complaint(config)
+
+
+def test_a_null_that_leaves_out_nothing_is_told(tmp_path):
+    base, mine = tmp_path / "config.yaml", tmp_path / "mine.yaml"
+    base.write_text("experiments: {dejavu: {kind: dejavu}, power: {kind: power}}\nencoders: {}\n")
+    mine.write_text("experiments: {dejavu: null}\n")
+    for order in ((base, mine), (mine, base)):
+        check_files(order)
+    mine.write_text("experiments: {djavu: null}\n")
+    with pytest.raises(InputError, match=r"mine.yaml: experiments.djavu: null leaves out nothing; did you mean dejavu"):
+        check_files([mine, base])
+    mine.write_text("- no mapping\n")
+    check_files([mine, base])

@@ -111,10 +111,10 @@ def test_the_figure_has_every_protocol_and_estimator(study, count):
     made = study({f"p{i}": RISING * (1 + 0.1 * i) for i in range(count)}, seeds=1)
     table, _ = made.analyse(replicates=20)
     figure = made.drawn(table)
-    profiles, last = figure.axes
+    profiles, last, others = figure.axes
     assert [line.get_label() for line in profiles.lines[:count]] == [f"p{i}" for i in range(count)]
     assert [tick.get_text() for tick in last.get_xticklabels()] == [f"p{i}" for i in range(count)]
-    dots = {bars.get_label(): bars.lines[0] for bars in last.containers}
+    dots = {bars.get_label(): bars.lines[0] for axis in (last, others) for bars in axis.containers}
     for name, line in dots.items():
         expected = [of(table, name, f"p{i}")["4"] for i in range(count)]
         np.testing.assert_allclose(line.get_ydata().astype(float), expected, rtol=1e-6)

@@ -144,7 +144,7 @@ def test_encoders_of_other_points_are_not_compared(tmp_path):
 def test_the_figure_has_every_recipe(study, order, count):
     made = study(lowered(*(0.01 * i for i in range(count))), seeds=1)
     figure = made.drawn(made.analyse(order=order, replicates=20)[0])
-    profiles, last = figure.axes
+    profiles, last, _ = figure.axes
     assert [line.get_label() for line in profiles.lines[:count]] == [f"r{i}" for i in range(count)]
     assert len({line.get_color() for line in profiles.lines[:count]}) == count
     assert [tick.get_text() for tick in last.get_xticklabels()] == [f"r{i}" for i in range(1, count)]

@@ -242,7 +242,7 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(analysed, tmp_path
     assert len(figure.axes) == 3 * len(names)
     for name, (_, middle, right) in zip(names, np.reshape(figure.axes, (-1, 3)), strict=True):
         own = [place for place, (kind, _) in real_places(name).items() if kind == "convolution"]
-        assert [label.get_text() for label in middle.get_xticklabels()] == own
+        assert [label.get_text() for label in middle.get_xticklabels()] == [*own, "output", "head"]
         assert [text.get_text() for text in right.texts] == [str(i) for i in range(2, len(own) + 1)]
         kinds = {kind for kind, _ in real_places(name).values()}
         assert {text.get_text() for text in middle.get_legend().get_texts()} == kinds
