@@ -134,7 +134,15 @@ def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bo
         profile(axis, chosen[chosen["encoder"] == encoder], label=encoder, dashed=dashed, colour=colour)
 
 
-MARKERS = {"published": "s", "external-corrected": "^", "crossed": "o", "f": "o", "g": "s"}
+MARKERS = {
+    "published": "s",
+    "external-corrected": "^",
+    "crossed": "o",
+    "f": "o",
+    "g": "s",
+    "candidate": "o",
+    "unseen images": "s",
+}
 """Shapes of what stands beside encoders or groups, whose colours mean something else."""
 
 
@@ -155,18 +163,20 @@ def shapes(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, label: str) -> 
     )
 
 
-def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str]) -> None:
+def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str], *, line: bool = True) -> None:
     """Every encoder's last layer in several series, side by side.
 
     Args:
         series: by label, which is a key of MARKERS too.
+        line: draw one at 0.
     """
     for number, (label, name) in enumerate(series.items()):
         last = table[table["series"] == name].groupby("encoder", sort=False).tail(1)
         at = np.arange(len(last)) + 0.2 * (number - (len(series) - 1) / 2)
         shapes(axis, at, last, label=label)
         layers(axis, list(last["encoder"].astype(str)))
-    zero(axis)
+    if line:
+        zero(axis)
     legend(axis)
 
 

@@ -97,6 +97,22 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         options={"threshold": FRACTION},
     ),
+    "unit_recipes": Experiment(
+        title="Memorization by unit and recipe of training",
+        paper="Figures 1, 10 and 11",
+        caption=(
+            "(a) Mean UnitMem by layer on candidates, of encoders that were trained otherwise in one respect. (b) What "
+            "candidates have above the mean of independent and external images, none of which f was trained on. (c) "
+            "Share of the last layer's units with UnitMem above a value; dotted, the values that are claimed about. "
+            "(d) The last layer's mean on candidates and on images that f was not trained on. Bands and bars: 95 % "
+            "intervals over points nested in seeds, a point and seed kept together in all encoders."
+        ),
+        inputs={"units": UNITS, "replicates": REPLICATES},
+        options={"order": {"enum": ["falling", "last-lowest"]}},
+        fewest=2,
+        equal=("seeds", "split_seed", "architecture", "network", "layers", "measure"),
+        trained_apart=True,
+    ),
     "ssl_vs_supervised": Experiment(
         title="Single images or classes: self-supervised against supervised units",
         paper="Figures 2 and 3",
