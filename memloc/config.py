@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from memloc.datasets import SOURCES, missing
-from memloc.encoders import ENCODERS, SUBLAYERS, Layer, choose_layers
+from memloc.encoders import ENCODERS, SUBLAYERS, Layer, block_of, choose_layers
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.frameworks import FRAMEWORKS
@@ -233,6 +233,8 @@ def _across_keys(config: Config) -> Iterable[str]:
             if encoder in encoders:
                 yield from _fits(key, experiment, encoders[encoder], config)
                 yield from _donates(key, experiment, encoder, config)
+                for other in dict.fromkeys((encoder, experiment.get("donor", encoder))):
+                    yield from _asks(key, experiment, other, config)
 
 
 def _setting(encoders: Config, name: str, option: str) -> Any:
@@ -314,6 +316,10 @@ def _shares(key: str, encoder: Config, encoders: Config) -> Iterable[str]:
             yield f"config: {key}.seeds: {encoder['seeds']} aren't all trained; {encoder['weights']} has {there}"
 
 
+CORNER = 4
+"""Pixels that the side of a corner has at least."""
+
+
 def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iterable[str]:
     """What an experiment asks of one of its encoders."""
     split, size = config["datasets"][encoder["dataset"]]["split"], experiment.get("group_size", 0)
@@ -333,9 +339,13 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if entry.losses and not FRAMEWORKS[framework].private:
         able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
         yield f"config: {key}.encoders: {framework} has no loss of single images; take encoders of {able}"
-    if experiment.get("neighbours", 1) > experiment.get("public", math.inf):
-        few = f"{experiment['neighbours']} asked for among {experiment['public']} public images"
+    if experiment.get("neighbours", 1) >= experiment.get("public", math.inf):
+        few = f"{experiment['neighbours']} of {experiment['public']} public images is no choice"
         yield f"config: {key}.neighbours: {few}; lower it"
+    size = config["datasets"][dataset]["image_size"]
+    if "crop" in experiment and experiment["crop"] * size < CORNER:
+        small = f"{experiment['crop']} of {size} pixels is a corner of less than {CORNER}"
+        yield f"config: {key}.crop: {small}; raise it"
     measured = {layer.kind for layer in layers_of(encoder)}
     for kind in entry.layers:
         if kind not in measured:
@@ -347,6 +357,8 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         way = "name every part of each block in measure.layers, or leave it out"
         yield f"config: {key}.encoders: attention is compared with fully-connected layers in two or more blocks; {way}"
     blocks = [layer.name for layer in layers_of(encoder) if layer.modules]
+    if experiment.get("by") == "blocks":
+        blocks = list(dict.fromkeys(map(block_of, blocks)))
     if len(blocks) < 3:
         few = f"takes in {len(blocks)} layers with parameters of {encoder['architecture']}, three are needed"
         named = encoder["measure"]["layers"]
@@ -393,9 +405,23 @@ def _donates(key: str, experiment: Config, name: str, config: Config) -> Iterabl
     size = datasets[base["dataset"]]["image_size"]
     if (theirs := datasets[other["dataset"]]["image_size"]) != size:
         yield f"config: {key}.donor: {donor} takes images of {theirs} pixels, {name} of {size}; make them equal"
-    for task in experiment["tasks"]:
-        if task in datasets and (theirs := datasets[task]["image_size"]) != size:
-            yield f"config: {key}.tasks: {task} has images of {theirs} pixels, {name} takes {size}; make them equal"
+
+
+def _asks(key: str, experiment: Config, name: str, config: Config) -> Iterable[str]:
+    """What the tasks of an experiment must be for one of its encoders."""
+    datasets, trained_on = config["datasets"], config["encoders"][name]["dataset"]
+    size = datasets[trained_on]["image_size"]
+    for option in ("tasks", "task"):
+        tasks = experiment.get(option, [])
+        for task in [tasks] if isinstance(tasks, str) else tasks:
+            if task not in datasets:
+                continue
+            if (theirs := datasets[task]["image_size"]) != size:
+                pixels = f"{task} has images of {theirs} pixels, {name} takes {size}"
+                yield f"config: {key}.{option}: {pixels}; make them equal"
+            if task != trained_on and _same_images(datasets[task], datasets[trained_on]):
+                both = f"{task} has images of {trained_on}, on which {name} is trained"
+                yield f"config: {key}.{option}: {both}; name {trained_on} itself or other classes"
 
 
 def _same_images(one: Config, other: Config) -> bool:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc.errors import InputError
+from memloc.io import load_arrays
 from memloc.network import Normalise
 from memloc.prepared import Part, load
+from memloc.splits import GROUPS
 from memloc.streams import generator
 
 
@@ -66,6 +68,18 @@ def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], datase
     if len(np.unique(part.labels[rows])) < 2:
         raise InputError(f"{images} labelled images of {dataset} have one class; ask for more in the experiment")
     return Part(np.asarray(part.images[rows]), part.labels[rows])
+
+
+def in_split(path: str | Path) -> dict[str, NDArray[np.int64]]:
+    """The groups of a split, whose points no probe may be fitted on.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    split = load_arrays(path)
+    if set(split) != set(GROUPS) or any(points.dtype.kind != "i" for points in split.values()):
+        raise InputError(f"{path}: holds {', '.join(split)}, not a split; delete it and run snakemake again")
+    return split
 
 
 def task(

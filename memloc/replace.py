@@ -92,6 +92,7 @@ def run(
     modules: Mapping[str, Sequence[str]],
     counts: Sequence[int],
     normalise: Mapping[str, Normalise],
+    blocks: bool = False,
     device: str = "cpu",
 ) -> dict[str, NDArray[Any]]:
     """Replace every subset of layers, fit a new probe on each task and note which of its test points it gets right.
@@ -101,12 +102,14 @@ def run(
         modules: by layer, all that belongs to it.
         counts: numbers of layers to replace.
         normalise: by dataset, what standardises its images.
+        blocks: what is called layers here are blocks (paper, Table 24), which are exchanged whole: none leaves its
+            normalisations behind, and these aren't compared.
 
     Returns:
         The arms' settings, ``dataset`` and ``correct`` [arms, test points]; by layer, ``affine/<layer>``
         [channels, 4], scale and shift in the base and in the donor.
     """
-    scales = affine(base, donor, modules)
+    scales = {} if blocks else affine(base, donor, modules)
     # Without normalisations to leave behind the two ways are one.
     todo = arms(list(modules), counts, norms=("with", "without") if scales else ("with",))
     hybrid = copy.deepcopy(base)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from memloc import config as configuration
 from memloc.datasets import SOURCES, fetched, files
 from memloc.datasets import module_path as source_module
+from memloc.encoders import blocks_of
 from memloc.encoders import module_path as encoder_module
 from memloc.errors import InputError
 from memloc.job import announce
@@ -151,6 +152,13 @@ def modules_of(wildcards):
 def parts_of(wildcards):
     """By layer of a rule's encoder, all that belongs to it."""
     return {layer.name: list(layer.parts) for layer in layers_of(wildcards) if layer.parts}
+
+
+def replaced_parts(wildcards):
+    """By layer, or block, of a rule's encoder, all that an experiment replaces with it."""
+    if option("by")(wildcards) == "layers":
+        return parts_of(wildcards)
+    return {block: list(modules) for block, modules in blocks_of(layers_of(wildcards)).items()}
 
 
 def protocol_of(wildcards):

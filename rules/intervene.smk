@@ -65,7 +65,8 @@ rule replace_layers:
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
-        modules=parts_of,
+        modules=replaced_parts,
+        by=option("by"),
         dataset=dataset_of,
         donor_dataset=of_donor(dataset_of),
         tasks=option("tasks"),

@@ -8,7 +8,7 @@ from memloc import finetune, io, job, network, probe, scores, tables
 def main(snakemake):
     job.start(snakemake)
     params, seed = snakemake.params, int(snakemake.wildcards.seed)
-    split = io.load_arrays(snakemake.input.split)
+    split = probe.in_split(snakemake.input.split)
     exclude = split if params.task == params.dataset else {}
     task = probe.task(Path(snakemake.input.task).parent, exclude, images=params.images, dataset=params.task, seed=seed)
     layers, profile = scores.crossed_profile(tables.load_table(snakemake.input.points))

@@ -11,7 +11,7 @@ def main(snakemake):
     job.start(snakemake)
     params, seed = snakemake.params, int(snakemake.wildcards.seed)
     part = prepared.load(Path(snakemake.input.images).parent, "train")
-    split = io.load_arrays(snakemake.input.split)
+    split = probe.in_split(snakemake.input.split)
     points, groups = splits.measured_points(split)
     rows = groups != "shared"
     points, groups = points[rows], groups[rows]

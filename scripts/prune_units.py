@@ -8,7 +8,7 @@ from memloc import io, job, network, probe, prune, scores, tables
 def main(snakemake):
     job.start(snakemake)
     params, seed = snakemake.params, int(snakemake.wildcards.seed)
-    split = io.load_arrays(snakemake.input.split)
+    split = probe.in_split(snakemake.input.split)
     tasks = {
         name: probe.task(
             Path(path).parent, split if name == params.dataset else {}, images=params.images, dataset=name, seed=seed

@@ -13,7 +13,7 @@ def main(snakemake):
     tasks = {}
     for name, path in zip(params.tasks, inputs.tasks, strict=True):
         # A probe is fitted on images that neither encoder was trained on.
-        exclude = io.load_arrays(splits[name]) if name in splits else {}
+        exclude = probe.in_split(splits[name]) if name in splits else {}
         train, test = probe.task(Path(path).parent, exclude, images=params.images, dataset=name, seed=seed)
         tasks[name] = train, replace.draw_tested(test, tested=params.tested, dataset=name)
     base, donor = (
@@ -34,6 +34,7 @@ def main(snakemake):
         modules=params.modules,
         counts=params.counts,
         normalise={name: network.Normalise(about) for name, about in zip(params.tasks, descriptions, strict=True)},
+        blocks=params.by == "blocks",
         device=network.device(params.device),
     )
     io.save_arrays(outcomes, snakemake.output.outcomes)

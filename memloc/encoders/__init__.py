@@ -245,3 +245,23 @@ def choose_layers(
             names = ", ".join(layer.name for layer in layers)
             raise InputError(f"measure.layers: {pattern!r} matches no layer of {name}; it has {names}")
     return tuple(layer for layer in layers if any(fnmatchcase(layer.name, pattern) for pattern in patterns))
+
+
+def block_of(layer: str) -> str:
+    """The block that a layer belongs to, by its name: layer4.1 of layer4.1.conv2; a layer in no block is one alone."""
+    return layer.rpartition(".")[0] or layer
+
+
+def blocks_of(layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+    """By block, the modules that hold all of it, shortcuts too: those above all parts of its layers, or these parts."""
+    parts: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.parts:
+            parts.setdefault(block_of(layer.name), []).extend(layer.parts)
+    return {block: _above(names) for block, names in parts.items()}
+
+
+def _above(names: Sequence[str]) -> tuple[str, ...]:
+    paths = [name.split(".") for name in names]
+    shared = [level[0] for level in zip(*paths, strict=False) if len(set(level)) == 1]
+    return (".".join(shared),) if shared and len(names) > 1 else tuple(names)

@@ -57,6 +57,7 @@ class Experiment:
 
 
 COUNT = {"type": "integer", "minimum": 1}
+SEVERAL = {"type": "integer", "minimum": 2}
 FRACTION = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 
 
@@ -160,16 +161,17 @@ EXPERIMENTS: dict[str, Experiment] = {
             "seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
-        options={"fractions": _list(FRACTION), "trials": COUNT, "tasks": _list({"type": "string"}), "images": COUNT},
+        options={"fractions": _list(FRACTION), "trials": COUNT, "tasks": _list({"type": "string"}), "images": SEVERAL},
     ),
     "replacement": Experiment(
         title="Replacing layers by those of an encoder trained on other images",
-        paper="Tables 21 to 23, 25, 30, 32 and 33",
+        paper="Tables 21 to 25, 30, 32 and 33",
         caption=(
-            "(a, b) Accuracy of a new probe on the base's and on the donor's task after layers of the base are "
-            "replaced by the donor's, normalisation included, against the summed increment of their crossed LayerMem; "
-            "a dot is a subset of layers, without the first, which has no increment. Dashed: the base; dotted: the "
-            "whole donor. (c) Rank correlation of the two over subsets, alone and given the subsets' parameters and "
+            "(a, b) Accuracy of a new probe on the base's and on the donor's task after layers of the base (or whole "
+            "blocks, where these are asked for) are replaced by the donor's, normalisation included, against the "
+            "summed increment of their crossed LayerMem; a dot is a subset of layers, without the first, which has no "
+            "increment. Dashed: the base; dotted: the whole donor. (c) Rank correlation of the two over subsets, alone "
+            "and given the subsets' parameters and "
             "mean depth; grey: 95 % of what comes out when increments are dealt to the layers at random. (d) Cosine "
             "of scales and shifts of the normalisations of base and donor; grey: 95 % of those of permuted channels. "
             "Bars: 95 % intervals over test images (d: channels) and seeds; those of the dots in (a, b) are in the "
@@ -179,10 +181,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz", "points": POINTS},
         options={
             "donor": {"type": "string"},
+            "by": {"enum": ["layers", "blocks"]},
             "tasks": _list({"type": "string"}) | {"minItems": 2, "maxItems": 2},
             "counts": _list(COUNT),
-            "images": COUNT,
-            "tested": COUNT,
+            "images": SEVERAL,
+            "tested": SEVERAL,
         },
     ),
     "finetuning": Experiment(
@@ -202,7 +205,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "counts": _list(COUNT),
             "subsets": {"type": "boolean"},
             "task": {"type": "string"},
-            "images": COUNT,
+            "images": SEVERAL,
             "recipe": {
                 "type": "object",
                 "additionalProperties": False,
@@ -310,7 +313,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "f": "witnesses/{experiment}/{encoder}/f/seed{seed}.npz",
             "g": "witnesses/{experiment}/{encoder}/g/seed{seed}.npz",
         },
-        options={"public": COUNT, "neighbours": COUNT, "crop": FRACTION | {"exclusiveMaximum": 0.5}},
+        options={"public": SEVERAL, "neighbours": COUNT, "crop": FRACTION | {"exclusiveMaximum": 0.5}},
         labels=True,
         layers=("output",),
     ),
@@ -346,8 +349,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"points": POINTS},
         options={
-            "candidates": _list({"type": "integer", "minimum": 2}),
-            "seeds": _list({"type": "integer", "minimum": 2}),
+            "candidates": _list(SEVERAL | {"maximum": 10**9}),
+            "seeds": _list(SEVERAL | {"maximum": 10**6}),
         },
     ),
     "overlap": Experiment(
@@ -377,7 +380,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"points": POINTS},
         options={
-            "sizes": _list({"type": "integer", "minimum": 2}),
+            "sizes": _list(SEVERAL),
             "draws": {"type": "integer", "minimum": 2, "maximum": 10_000},
         },
     ),

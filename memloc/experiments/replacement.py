@@ -1,9 +1,9 @@
-"""Replacing layers by those of an encoder trained on other images (paper, Tables 21 to 23, 25, 30, 32 and 33)."""
+"""Replacing layers by those of an encoder trained on other images (paper, Tables 21 to 25, 30, 32 and 33)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
+from memloc.encoders import block_of
 from memloc.experiments.inputs import Inputs, layer_traits, membership, random_orders, rows_of
-from memloc.metrics.alignment import ESTIMATORS
+from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import (
     LEVEL,
     Estimate,
@@ -113,11 +114,11 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
-        hybrids = Hybrids.of(outcomes, points)
+        hybrids = Hybrids.of(outcomes, points, blocks=options["by"] == "blocks")
         for part in (_accuracies, _choices, _correlations):
             table, found = part(hybrids, encoder, options["replicates"])
             tables.append(table.assign(encoder=encoder))
-            findings += found
+            findings += [of_block(finding) for finding in found] if options["by"] == "blocks" else found
         if any(name.startswith("affine/") for name in outcomes[0]):
             table, finding = _scales(outcomes, encoder, options["replicates"])
             tables.append(table.assign(encoder=encoder))
@@ -150,14 +151,18 @@ class Hybrids:
     samples: list[dict[str, NDArray[np.float64]]]
 
     @classmethod
-    def of(cls, outcomes: Sequence[Mapping[str, NDArray[Any]]], points: Sequence[pd.DataFrame]) -> Hybrids:
-        """From the files of each seed."""
+    def of(
+        cls, outcomes: Sequence[Mapping[str, NDArray[Any]]], points: Sequence[pd.DataFrame], *, blocks: bool = False
+    ) -> Hybrids:
+        """From the files of each seed; of ``blocks`` instead of layers, where these were replaced."""
         first = outcomes[0]
         chosen = first["by"] == "subset"
         subsets = sorted(dict.fromkeys(first["layers"][chosen].tolist()), key=lambda subset: len(subset.split()))
         norms = [kind for kind in NORMS if kind in first["norms"][chosen]]
         datasets = list(dict.fromkeys(first["dataset"].tolist()))
         traits = {form: [layer_traits(table, estimator=form) for table in points] for form in ESTIMATORS}
+        if blocks:
+            traits = {form: [of_blocks(table) for table in tables] for form, tables in traits.items()}
         member = membership(subsets, list(traits["crossed"][0].index))
         samples = []
         for number, outcome in enumerate(outcomes):
@@ -186,6 +191,24 @@ class Hybrids:
     def estimate(self, statistic: Callable[[Sample], NDArray[np.float64]], replicates: int) -> Estimate:
         """A statistic between -1 and 1 of means over test points, the same in all seeds, nested in seeds."""
         return bootstrap_means(self.samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
+
+
+def of_block(finding: Finding) -> Finding:
+    """A finding about blocks with the paper's effect on blocks, where it has one."""
+    value = BLOCKS.get(finding.claim, np.nan) if finding.subject.endswith("k = 3") else np.nan
+    return replace(finding, value=value, scale="" if np.isnan(value) else "ResNet50, SimCLR, three blocks (Table 24)")
+
+
+BLOCKS = {"replacement.base-random": 0.5109 - 0.4366, "replacement.base-least": 0.5741 - 0.4366}
+"""The paper's differences of accuracy after three blocks are replaced (Table 24)."""
+
+
+def of_blocks(layers: pd.DataFrame) -> pd.DataFrame:
+    """Traits of blocks from those of their layers: LayerMem of the last, and what that has over the block before."""
+    grouped = layers.groupby([block_of(name) for name in layers.index], sort=False)
+    blocks = grouped.agg({"layermem": "last", "parameters": "sum"})
+    blocks["increment"] = increments(blocks["layermem"].to_numpy())
+    return blocks.assign(depth=np.arange(1, len(blocks) + 1))[layers.columns]
 
 
 def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:

@@ -745,3 +745,31 @@ def test_a_null_that_leaves_out_nothing_is_told(tmp_path):
         check_files([mine, base])
     mine.write_text("- no mapping\n")
     check_files([mine, base])
+
+
+ASKS = {
+    "another size": ({"image_size": 16, "classes": [2, 4]}, "task has images of 16 pixels, simclr takes 32"),
+    "training images": ({"image_size": 32}, "task has images of fashion, on which simclr is trained"),
+}
+
+
+@pytest.mark.parametrize("kind", ["finetuning", "pruning"])
+@pytest.mark.parametrize("name", list(ASKS))
+def test_tasks_that_are_no_new_images_of_one_size_are_told(config, kind, name):
+    entry, line = ASKS[name]
+    config["datasets"]["task"] = {"source": "fashion-mnist-12k", **entry}
+    asked = {"finetuning": {"task": "task"}, "pruning": {"tasks": ["fashion", "task"]}}[kind]
+    config["experiments"][kind].update(asked)
+    with pytest.raises(InputError, match=line):
+        check(config)
+
+
+def test_corners_are_seen_and_neighbours_chosen(config):
+    config["experiments"]["dejavu"] = mine = {
+        "kind": "dejavu", "encoders": ["simclr"], "public": 60, "neighbours": 60, "crop": 0.35
+    }  # fmt: skip
+    with pytest.raises(InputError, match="neighbours: 60 of 60 public images is no choice"):
+        check(config)
+    mine |= {"neighbours": 5, "crop": 0.1}
+    with pytest.raises(InputError, match=r"crop: 0.1 of 32 pixels is a corner of less than 4; raise it"):
+        check(config)

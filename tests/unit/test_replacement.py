@@ -17,10 +17,11 @@ from torch import nn
 
 from memloc import config, replace
 from memloc.claims import tabulate
+from memloc.encoders import blocks_of, build, choose_layers
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.inputs import Inputs, layer_traits, membership, random_orders
-from memloc.experiments.replacement import chance, cosine, permuted
+from memloc.experiments.replacement import chance, cosine, of_blocks, permuted
 from memloc.io import save_array, save_arrays
 from memloc.metrics.stats import partial_rank_correlation, rank_correlation
 from memloc.prepared import Part
@@ -187,7 +188,7 @@ def test_what_confounders_explain_wholly_leaves_nothing():
 PROFILE = np.array([0.10, 0.12, 0.20, 0.17, 0.31, 0.36])
 LAYERS = [str(i) for i in range(1, len(PROFILE) + 1)]
 PARAMETERS = [10, 40, 20, 60, 30, 50]
-OPTIONS = {"replicates": 40, "normalisation": "ratio"}
+OPTIONS = {"by": "layers", "replicates": 40, "normalisation": "ratio"}
 
 
 def points_of(profile, *, offset=0.3, parameters=PARAMETERS):
@@ -503,7 +504,11 @@ def test_the_effects_of_the_paper_are_those_of_its_own_tables():
 @pytest.mark.parametrize("tasks", [["here", "there"], ["here", "labelled"]])
 def test_probes_are_fitted_on_images_that_neither_encoder_was_trained_on(tmp_path, monkeypatch, tasks):
     script = importlib.import_module("scripts.replace_layers")
-    splits = {"here": {"shared": np.arange(4), "candidate": np.arange(4, 6)}, "there": {"shared": np.arange(3)}}
+    none = dict.fromkeys(("shared", "candidate", "independent", "external"), np.arange(0))
+    splits = {
+        "here": none | {"shared": np.arange(4), "candidate": np.arange(4, 6)},
+        "there": none | {"shared": np.arange(3)},
+    }
     for name, split in splits.items():
         save_arrays(split, tmp_path / f"{name}.npz")
     for name in tasks:
@@ -520,7 +525,15 @@ def test_probes_are_fitted_on_images_that_neither_encoder_was_trained_on(tmp_pat
     monkeypatch.setattr(script.replace, "run", lambda base, donor, tasks, **_: given.update(tasks) or {})
     monkeypatch.setattr(script.io, "save_arrays", lambda *_: None)
     # As many images as are left where a split is left out, so that these are the labels of all that is left.
-    params = {"dataset": "here", "donor_dataset": "there", "tasks": tasks, "images": 14, "tested": 5, "counts": [1]}
+    params = {
+        "dataset": "here",
+        "donor_dataset": "there",
+        "tasks": tasks,
+        "images": 14,
+        "tested": 5,
+        "counts": [1],
+        "by": "layers",
+    }
     params |= {"architecture": "resnet9", "network": {}, "modules": {}, "device": "cpu"}
     files = {"split": tmp_path / "here.npz", "donor_split": tmp_path / "there.npz", "weights": "f", "donor": "f"}
     files |= {"tasks": [tmp_path / name / "dataset.json" for name in tasks]}
@@ -538,6 +551,46 @@ def test_probes_are_fitted_on_images_that_neither_encoder_was_trained_on(tmp_pat
         assert len(train.labels) == 14 and not set(train.labels.tolist()) & set(trained_on.tolist())
 
 
+# --- blocks ----------------------------------------------------------------------------------------------------------
+
+
+def test_blocks_hold_all_of_their_layers_and_their_shortcuts():
+    chosen = choose_layers("resnet18", {"stem": "imagenet", "width": 0.25}, ["*"])
+    blocks = blocks_of(chosen)
+    assert list(blocks) == ["conv1", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1))]
+    assert blocks["conv1"] == ("conv1", "bn1") and blocks["layer2.0"] == ("layer2.0",)
+    base, donor = (build("resnet18", {"stem": "imagenet", "width": 0.25}, image_size=32) for _ in range(2))
+    state = replace.replaced(base, donor, blocks["layer2.0"], norms=True)
+    theirs, mine = donor.state_dict(), base.state_dict()
+    taken = {key for key in state if key.startswith("layer2.0.")}
+    assert any("downsample" in key for key in taken) and all(torch.equal(state[key], theirs[key]) for key in taken)
+    assert all(torch.equal(state[key], mine[key]) for key in state.keys() - taken)
+    options = {"patch": 8, "depth": 2, "width": 0.334}
+    transformer = blocks_of(choose_layers("vit-tiny", options, ["*"]))
+    assert transformer == {"1": ("blocks.0",), "2": ("blocks.1",)}
+    # ResNet9 has no blocks of several layers.
+    assert list(blocks_of(choose_layers("resnet9", {"width": 0.125, "residual": True}, ["*"]))) == list("12345678")
+
+
+def test_traits_of_blocks_are_those_of_their_layers():
+    traits = {"increment": [np.nan, 0.1, 0.2, -0.1, 0.3], "layermem": [0.0, 0.1, 0.3, 0.2, 0.5]}
+    about = {"parameters": [1, 2, 3, 4, 5], "depth": [1, 2, 3, 4, 5]}
+    layers = pd.DataFrame(traits | about, index=["conv1", "a.0.conv1", "a.0.conv2", "a.1.conv1", "a.1.conv2"])
+    blocks = of_blocks(layers)
+    assert list(blocks.index) == ["conv1", "a.0", "a.1"] and list(blocks["depth"]) == [1, 2, 3]
+    assert list(blocks["layermem"]) == [0.0, 0.3, 0.5] and list(blocks["parameters"]) == [1, 5, 9]
+    np.testing.assert_allclose(blocks["increment"], [np.nan, 0.3, 0.2])
+
+
+def test_blocks_have_the_papers_effects_on_blocks(tmp_path):
+    desk = Desk(tmp_path, rates=by_increment)
+    _, findings = module("replacement").analyse(desk.inputs, {**OPTIONS, "by": "blocks"})
+    rows = tabulate(module("replacement").CLAIMS, findings, experiment="blocks")
+    known = rows[rows["paper_effect"].notna()]
+    assert set(known["claim"]) == {"replacement.base-random", "replacement.base-least"}
+    assert known["paper_scale"].str.contains("Table 24").all()
+
+
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
@@ -547,7 +600,7 @@ def whole():
     edited["datasets"]["fashion-unseen"]["split"] = dict(edited["datasets"]["fashion"]["split"])
     edited["encoders"]["other"] = copy.deepcopy(edited["encoders"]["simclr"]) | {"dataset": "fashion-unseen"}
     edited["experiments"] = {
-        "exchange": {"kind": "replacement", "encoders": ["simclr"], "donor": "other",
+        "exchange": {"kind": "replacement", "encoders": ["simclr"], "donor": "other", "by": "layers",
                      "tasks": ["fashion", "fashion-unseen"], "counts": [1, 2], "images": 50, "tested": 50}
     }  # fmt: skip
     return edited
@@ -610,7 +663,8 @@ def test_a_donor_that_does_not_fit_is_told_in_one_line(whole, name):
 def test_tasks_are_two_labelled_datasets_of_the_encoders_image_size(whole):
     experiment = whole["experiments"]["exchange"]
     # The donor may be trained on images without labels: its task is another dataset.
-    whole["datasets"]["third"] = copy.deepcopy(whole["datasets"]["fashion-unseen"])
+    whole["datasets"]["third"] = whole["datasets"]["fashion-unseen"] | {"classes": [6, 9]}
+    whole["datasets"]["fashion-unseen"]["classes"] = [2, 4]
     experiment["tasks"] = ["fashion", "third"]
     config.check(whole)
     whole["datasets"]["third"]["image_size"] = 48
