@@ -73,11 +73,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
                     rows_of(_one(e), [layer], encoder=encoder, series=f"{name}, {k}") for k, e in summary.items()
                 ]
         losses = np.mean([trace["loss"] for trace in traces], axis=0)
+        whole = {"encoder": encoder, "layer": "all"}
         tables += [
-            pd.DataFrame(
-                {"encoder": encoder, "series": "loss", "epoch": np.arange(1, len(losses) + 1), "value": losses}
-            ),
-            pd.DataFrame([{"encoder": encoder, "series": "end of warm-up", "epoch": warmup}]),
+            pd.DataFrame({**whole, "series": "loss", "epoch": np.arange(1, len(losses) + 1), "value": losses}),
+            pd.DataFrame([{**whole, "series": "end of warm-up", "epoch": warmup}]),
         ]
         last, held, excess = (series[name][:, -1] for name in SERIES)
         gain = last[-1] - last[0]
@@ -115,12 +114,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
     for row, encoder in zip(axes, encoders, strict=True):
         mine = table[table["encoder"] == encoder]
-        names = list(dict.fromkeys(mine["layer"].dropna().astype(str)))
+        names = list(dict.fromkeys(mine.loc[mine["series"] == "candidate", "layer"]))
         names = list(dict.fromkeys([names[0], names[len(names) // 2], names[-1]]))
         for layer, colour in plotting.colours(names).items():
-            at = mine[mine["layer"].astype(str) == layer]
+            at = mine[mine["layer"] == layer]
             for name in SERIES:
-                axis, dashed = row[name == "excess"], name == "unseen images"
+                axis, dashed = row[int(name == "excess")], name == "unseen images"
                 label = f"layer {layer}" + (f", {name}" if dashed else "")
                 _curve(axis, at[at["series"] == name], colour=colour, label=label, dashed=dashed)
         loss = mine[mine["series"] == "loss"]

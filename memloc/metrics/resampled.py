@@ -47,7 +47,7 @@ def highest_of_counts(values: Floats, counts: Floats) -> NDArray[np.float64]:
     """The highest value of each unit among the points that a resample holds: [resamples, units]."""
     order = np.argsort(-values, axis=0, kind="stable")
     ordered = np.take_along_axis(values, order, axis=0).T
-    # Rows are units. A resample lacks the k highest points of a unit with a chance of about exp(-k): soon all are found.
+    # Rows are units. A resample lacks a unit's k highest points with a chance of about exp(-k): soon all are found.
     lacking = np.ascontiguousarray(counts.T == 0)
     place = np.zeros((values.shape[1], len(counts)), dtype=np.int32)
     missing = np.ones(place.shape, dtype=bool)

@@ -10,10 +10,12 @@ import numpy as np
 import yaml
 from running import SMOKE, snakemake
 
+from memloc.metrics.units import unitmem
+
 RECIPE = {"epochs": 3, "warmup_epochs": 1, "batch_size": 12, "optimizer": "adam", "learning_rate": 0.001}
 VIT = {"patch": 8, "depth": 3, "width": 0.334}
 ENCODERS = {
-    "simclr": {"seeds": [0]},
+    "simclr": {"seeds": [0], "snapshots": [1, 2]},
     "unseen": {
         "framework": "simclr",
         "architecture": "resnet9",
@@ -31,6 +33,7 @@ ENCODERS = {
         "recipe": RECIPE | {"weight_decay": 0.0, "augmentation": "masking", "decoder_dim": 24},
     },
     "headed": {"weights": "simclr", "seeds": [0], "measure": {"sublayers": True}},
+    "bare": {"weights": "simclr", "seeds": [0], "measure": {"augmentation": "none", "others": "median"}},
     "city": {"weights": "simclr", "seeds": [0], "measure": {"distance": "l1"}},
 }
 EXPERIMENTS = {
@@ -38,6 +41,8 @@ EXPERIMENTS = {
     "attention": {"encoders": ["mae"]},
     "reconstruction": {"encoders": ["mae"]},
     "protocols": {"encoders": ["simclr", "city"]},
+    "unit_epochs": {"encoders": ["simclr"]},
+    "unit_protocols": {"encoders": ["simclr", "bare"], "first": "highest"},
     "replacement": {
         "encoders": ["simclr"],
         "donor": "unseen",
@@ -77,7 +82,15 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     # What is measured otherwise was not trained; the donor was not measured.
     assert {path.name for path in (results / "encoders").iterdir()} == {"simclr", "unseen", "mae"}
-    assert {path.name for path in (results / "measures").iterdir()} == {"simclr", "mae", "headed", "city"}
+    assert {path.name for path in (results / "measures").iterdir()} == {"simclr", "mae", "headed", "bare", "city"}
+
+    # After the last epoch f is the encoder that is measured, on the same views.
+    with np.load(results / "traces/unit_epochs/simclr/seed0.npz") as trace:
+        assert trace["epochs"].tolist() == [0, 1, 2, 3] and trace["warmup"] == 1 and len(trace["loss"]) == 3
+        last = trace["values"][-1, -1, 0]
+    with np.load(results / "measures/simclr/f/seed0.npz") as measures:
+        views = measures["views/8"][measures["groups"] == "candidate"].mean(axis=1)
+    np.testing.assert_allclose(last, unitmem(views).mean(), rtol=1e-4)
 
     # The base's task is asked of images that the base was not trained on, the donor's of the donor's.
     with np.load(results / "interventions/replacement/simclr/seed0.npz") as outcomes:
