@@ -15,7 +15,7 @@ import yaml
 from memloc.datasets import SOURCES, missing
 from memloc.encoders import ENCODERS, SUBLAYERS, Layer, block_of, choose_layers
 from memloc.errors import InputError
-from memloc.experiments import EXPERIMENTS
+from memloc.experiments import EXPERIMENTS, POINTS
 from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
@@ -232,6 +232,7 @@ def _across_keys(config: Config) -> Iterable[str]:
         for encoder in experiment["encoders"]:
             if encoder in encoders:
                 yield from _fits(key, experiment, encoders[encoder], config)
+                yield from _traces(key, experiment, encoder, encoders[encoder])
                 yield from _donates(key, experiment, encoder, config)
                 for other in dict.fromkeys((encoder, experiment.get("donor", encoder))):
                     yield from _asks(key, experiment, other, config)
@@ -366,6 +367,25 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if max(experiment.get("counts", [0])) >= len(blocks):
         count = max(experiment["counts"])
         yield f"config: {key}.counts: {count} layers by increment among {len(blocks)}, the first has none; lower it"
+
+
+def _traces(key: str, experiment: Config, name: str, encoder: Config) -> Iterable[str]:
+    """What an experiment on views, or on the course of a training, asks of one of its encoders."""
+    entry, recipe = EXPERIMENTS[experiment["kind"]], encoder["recipe"]
+    if encoder["measure"]["augmentation"] == "none" and POINTS in entry.inputs.values():
+        same = f"views of {name} are all the image itself (measure.augmentation: none), so SSLMem is 0"
+        yield f"config: {key}.encoders: {same}; take another encoder"
+    if not entry.snapshots:
+        return
+    kept, where, warmup = encoder["snapshots"], f"encoders.{encoder.get('weights', name)}", recipe["warmup_epochs"]
+    if sum(epoch < recipe["epochs"] for epoch in kept) < 2:
+        few = f"{kept} keep fewer than two epochs before the last, {recipe['epochs']}, for {key}"
+        yield f"config: {where}.snapshots: {few}; name more, such as [1, 10]"
+    if not 0 < warmup < recipe["epochs"]:
+        none = f"{warmup} of {recipe['epochs']} epochs leave nothing before or after it for {key} to compare"
+        yield f"config: {where}.recipe.warmup_epochs: {none}; choose one between"
+    elif warmup not in kept:
+        yield f"config: {where}.snapshots: {kept} lack epoch {warmup}, where warm-up ends, for {key}; add it"
 
 
 def _whole_blocks(names: Iterable[str]) -> bool:

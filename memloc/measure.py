@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc.augment import UNIFORMS, Recipe, augment, hidden, hide
+from memloc.augment import RECIPES, UNIFORMS, Recipe, augment, hidden, hide
 from memloc.capture import reading
 from memloc.encoders import Layer
 from memloc.errors import InputError
@@ -29,6 +29,11 @@ PAIRS = ("aug-aug", "image-aug")
 DISTANCES = ("l2", "l1", "cosine", "angular")
 REPRESENTATIONS = ("flattened", "pooled")
 ACTIVATIONS = ("as-is", "abs", "relu")
+
+
+VIEWS = RECIPES | {"none": Recipe(crop=False)}
+"""Recipes of views to measure on: those of trainings, and none, whose every view is the image itself. It stands here
+because no training may ask for it, and so none has to be done again on its account."""
 
 
 @dataclass(frozen=True)

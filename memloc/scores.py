@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from memloc.errors import InputError
 from memloc.metrics import alignment, atypicality, units
 from memloc.metrics.resampled import classmem_of_counts, unitmem_of_counts
 from memloc.metrics.stats import resample
+from memloc.streams import generator
 
 Arrays = Mapping[str, NDArray[Any]]
 UNIT_GROUPS = ("candidate", "independent", "external")
@@ -74,11 +75,14 @@ def atypicality_scores(g: Arrays, *, neighbours: int) -> pd.DataFrame:
     )
 
 
-def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
+def unit_scores(measures: Arrays, *, shuffles: int, seed: int, others: str = "mean") -> pd.DataFrame:
     """UnitMem and ClassMem of every unit, in each group of images of equal size: one row for each.
 
     ``classmem_shuffled`` is ClassMem after the labels are permuted, averaged over ``shuffles`` permutations: what
     the metric shows where there is nothing to show. ``owner`` is the point that excites the unit most.
+
+    Args:
+        others: what ``unitmem`` compares the highest activation with, the others' mean or median.
     """
     rng = np.random.default_rng(seed)
     tables = []
@@ -95,7 +99,7 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
                         "layer": layer,
                         "unit": np.arange(views.shape[1]),
                         "group": group,
-                        "unitmem": units.unitmem(views),
+                        "unitmem": units.unitmem(views, others=others),
                         "unitmem_median": units.unitmem(views, others="median"),
                         "classmem": units.classmem(plain, labels) if labelled else np.nan,
                         "classmem_shuffled": np.mean([units.classmem(plain, p) for p in permuted], axis=0)
@@ -110,7 +114,7 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int) -> pd.DataFrame:
 
 
 def unit_replicates(
-    measures: Arrays, *, replicates: int, seed: int, permutations: int = 1000
+    measures: Arrays, *, replicates: int, seed: int, permutations: int = 1000, others: str = "mean"
 ) -> dict[str, NDArray[Any]]:
     """METRICS of each layer with points resampled, and what chance makes of the excess UnitMem of candidates.
 
@@ -141,12 +145,13 @@ def unit_replicates(
             for k, name in enumerate(layers):
                 views = measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64)
                 plain = measures[f"plain/{name}"][rows].astype(np.float64)
-                told = _of_units(unitmem_of_counts(views, counts))
+                told = _of_units(unitmem_of_counts(views, counts, others=others))
                 labelled = (classmem_of_counts(plain, of) for of in (by_class, by_chance))
                 named = [*told, *(c.mean(axis=1) if (labels >= 0).all() else np.full(many, np.nan) for c in labelled)]
                 means[start : start + many, k, g] = np.stack(named, axis=-1)
     size = np.array(len(next(iter(groups.values()))))
-    dealt = _dealt_excess(measures, np.concatenate([*groups.values()]), permutations=permutations, rng=rng)
+    rows = np.concatenate([*groups.values()])
+    dealt = _dealt_excess(measures, rows, permutations=permutations, rng=rng, others=others)
     return {"layers": np.array(layers), "groups": np.array(list(groups)), "size": size, "means": means, "dealt": dealt}
 
 
@@ -177,7 +182,7 @@ def layer_metrics(units_table: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _dealt_excess(
-    measures: Arrays, rows: NDArray[np.int64], *, permutations: int, rng: np.random.Generator
+    measures: Arrays, rows: NDArray[np.int64], *, permutations: int, rng: np.random.Generator, others: str
 ) -> NDArray[np.float64]:
     """Excess UnitMem of the first of as many groups as UNIT_GROUPS, all dealt at random: [permutations, layers]."""
     parts = len(UNIT_GROUPS)
@@ -187,16 +192,58 @@ def _dealt_excess(
     out = np.empty((permutations, len(_unit_layers(measures))))
     for k, name in enumerate(_unit_layers(measures)):
         views = measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64)
-        first, *others = (unitmem_of_counts(views, counts).mean(axis=1) for counts in member)
-        out[:, k] = first - np.mean(others, axis=0)
+        first, *rest = (unitmem_of_counts(views, counts, others=others).mean(axis=1) for counts in member)
+        out[:, k] = first - np.mean(rest, axis=0)
     return out
+
+
+def resampled_units(
+    measures: Arrays, *, replicates: int, seed: int, others: str
+) -> Iterator[tuple[str, str, NDArray[np.float64]]]:
+    """UnitMem of every unit and of the same over resampled points, layer by layer in each group of equal size.
+
+    Points are drawn alike in every call with groups of the same sizes and the same ``seed``, so that what several
+    measures of one split say is paired.
+
+    Yields:
+        Group, layer, and [1 + replicates, units]: UnitMem on the points themselves, then on resamples of them.
+    """
+    for group, rows in _groups(measures, seed).items():
+        n, rng = len(rows), generator("resampled_units", seed, group)
+        counts = np.ones((1 + replicates, n))
+        counts[1:] = rng.multinomial(n, np.full(n, 1 / n), size=replicates)
+        for layer in _unit_layers(measures):
+            views = measures[f"views/{layer}"][rows].mean(axis=1, dtype=np.float64)
+            # Some hundreds at a time: what happens to them on the way stays in the cache.
+            parts = np.array_split(counts, 1 + replicates // 500)
+            yield group, layer, np.concatenate([unitmem_of_counts(views, part, others=others) for part in parts])
+
+
+def unit_means(measures: Arrays, *, replicates: int, seed: int, others: str) -> dict[str, NDArray[Any]]:
+    """Mean UnitMem of every layer and group.
+
+    Returns:
+        ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``values`` [layers, groups] and, with points
+        resampled, ``means`` [replicates, layers, groups].
+    """
+    layers = _unit_layers(measures)
+    means = np.empty((1 + replicates, len(layers), len(UNIT_GROUPS)))
+    for group, layer, values in resampled_units(measures, replicates=replicates, seed=seed, others=others):
+        means[:, layers.index(layer), UNIT_GROUPS.index(group)] = values.mean(axis=1)
+    about = {"layers": np.array(layers), "groups": np.array(UNIT_GROUPS), "size": np.array(group_size(measures))}
+    return {**about, "values": means[0], "means": means[1:]}
+
+
+def group_size(measures: Arrays) -> int:
+    """How many images of each group UnitMem is taken on: as many as the smallest group has."""
+    return min(int((measures["groups"] == group).sum()) for group in UNIT_GROUPS)
 
 
 def _groups(measures: Arrays, seed: int) -> dict[str, NDArray[np.int64]]:
     """Rows of each group, drawn down to the smallest one's size: a maximum over more points is larger by itself."""
     rng = np.random.default_rng(seed)
     rows = {group: np.flatnonzero(measures["groups"] == group) for group in UNIT_GROUPS}
-    size = min(len(r) for r in rows.values())
+    size = group_size(measures)
     drawn = {group: np.sort(rng.choice(r, size, replace=False)) for group, r in rows.items()}
     for group, chosen in drawn.items():
         labels = measures["labels"][chosen]

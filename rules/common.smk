@@ -164,7 +164,7 @@ def replaced_parts(wildcards):
 def protocol_of(wildcards):
     """How a rule's encoder is measured."""
     settings = config["encoders"][wildcards.encoder]["measure"]
-    return {key: value for key, value in settings.items() if key not in ("layers", "sublayers", "augmentation")}
+    return {key: value for key, value in settings.items() if key not in ("others", "layers", "sublayers", "augmentation")}
 
 
 def option(key):
@@ -222,6 +222,8 @@ def experiment_options(wildcards):
     """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]
     options = {key: value for key, value in experiment.items() if key not in ("kind", "encoders")}
+    for key in EXPERIMENTS[experiment["kind"]].told:
+        options[key] = {name: config["encoders"][name]["measure"][key] for name in experiment["encoders"]}
     return options | {key: config["score"][key] for key in ("replicates", "normalisation")}
 
 

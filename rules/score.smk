@@ -49,6 +49,7 @@ rule score_units:
     params:
         shuffles=config["score"]["shuffles"],
         replicates=config["score"]["replicates"],
+        others=encoder_setting("measure", "others"),
         code=digest("scripts/score_units.py"),
     message:
         "score units of {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from memloc import io, job, measure, network, prepared, splits
-from memloc.augment import RECIPES, for_encoder
+from memloc.augment import for_encoder
 from memloc.encoders import Layer
 from memloc.streams import stream
 
@@ -22,7 +22,7 @@ def main(snakemake):
         part.images[points],
         points,
         layers=layers,
-        recipe=for_encoder(RECIPES[params.augmentation], encoder),
+        recipe=for_encoder(measure.VIEWS[params.augmentation], encoder),
         normalise=normalise,
         protocol=measure.Protocol(**params.protocol),
         seed=stream("measure", seed),

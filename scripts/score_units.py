@@ -8,9 +8,10 @@ def main(snakemake):
     job.start(snakemake)
     measures = io.load_arrays(snakemake.input.measures)
     seed = stream("score_units", int(snakemake.wildcards.seed))
-    table = scores.unit_scores(measures, shuffles=snakemake.params.shuffles, seed=seed)
+    options = {"seed": seed, "others": snakemake.params.others}
+    table = scores.unit_scores(measures, shuffles=snakemake.params.shuffles, **options)
     tables.save_table(table, snakemake.output.units)
-    replicates = scores.unit_replicates(measures, replicates=snakemake.params.replicates, seed=seed)
+    replicates = scores.unit_replicates(measures, replicates=snakemake.params.replicates, **options)
     io.save_arrays(replicates, snakemake.output.replicates)
 
 

@@ -40,6 +40,8 @@ class Experiment:
         labels: whether it asks for labelled images.
         losses: whether it asks for a framework with a loss of single images.
         layers: kinds of layers that each encoder must be measured at.
+        snapshots: whether it asks for encoders as they were after several epochs.
+        told: keys of an encoder's ``measure`` that the analysis is told, as options {key: {encoder: value}}.
     """
 
     title: str
@@ -54,6 +56,8 @@ class Experiment:
     labels: bool = False
     losses: bool = False
     layers: tuple[str, ...] = ()
+    snapshots: bool = False
+    told: tuple[str, ...] = ()
 
 
 COUNT = {"type": "integer", "minimum": 1}
@@ -352,6 +356,42 @@ EXPERIMENTS: dict[str, Experiment] = {
             "candidates": _list(SEVERAL | {"maximum": 10**9}),
             "seeds": _list(SEVERAL | {"maximum": 10**6}),
         },
+    ),
+    "unit_epochs": Experiment(
+        title="Memorization by unit in the course of training",
+        paper="Figure 4",
+        caption=(
+            "Left: mean UnitMem of the first, a middle and the last layer with units, from the untrained encoder "
+            "(epoch 0, batch-norm statistics estimated on its views) to the trained one, on candidates (in training) and, "
+            "dashed, on images that f has never seen (mean of independent and external). Middle: excess, candidates "
+            "minus these. Right: training loss. Grey line: the end of the learning rate's warm-up. The axis of epochs "
+            "is that of their square roots. Bands: 95 % intervals over points nested in seeds; images, views and "
+            "resamples are the same in every epoch."
+        ),
+        inputs={"traces": "traces/{experiment}/{encoder}/seed{seed}.npz"},
+        options={},
+        snapshots=True,
+    ),
+    "unit_protocols": Experiment(
+        title="Memorization by unit and protocol of measurement",
+        paper="Figures 5, 8 and 9",
+        caption=(
+            "(a) Mean UnitMem by layer of the same weights, measured in different ways, on candidates (in training) "
+            "and, dashed, on images that f has never seen (mean of independent and external). (b) UnitMem of the first "
+            "way minus each other's, on candidates; dashed, the same difference in the encoder before training, which "
+            "is what the arithmetic of the measurement does by itself. (c) Excess: candidates minus unseen images. (d) "
+            "Rank correlation over all units of the last layer of UnitMem with the first way's, on candidates, on "
+            "external images and, in the encoder before training, on candidates; dotted, .9. Bands and bars: 95 % "
+            "intervals over points nested in seeds, a point kept together in all ways."
+        ),
+        inputs={
+            "measures": "measures/{encoder}/f/seed{seed}.npz",
+            "untrained_measures": "measures/{encoder}/untrained/seed{seed}.npz",
+        },
+        options={"first": {"enum": ["highest", "any"]}},
+        fewest=2,
+        equal=("weights", "seeds", "layers"),
+        told=("others",),
     ),
     "overlap": Experiment(
         title="Which points layers and encoders memorize in common",

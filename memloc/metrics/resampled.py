@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.metrics.units import contrast
+from memloc.metrics.units import OTHERS, contrast
 
 Floats = NDArray[np.floating]
 
 
-def unitmem_of_counts(mu: Floats, counts: Floats) -> NDArray[np.float64]:
+def unitmem_of_counts(mu: Floats, counts: Floats, *, others: str = "mean") -> NDArray[np.float64]:
     """What ``unitmem`` gives of resamples of the points, to rounding, in a fraction of its time (paper, Eqs. 5 to 8).
 
     The maximum of a resample is the highest of the points that it holds; all points but one of those make the mean of
@@ -18,34 +18,66 @@ def unitmem_of_counts(mu: Floats, counts: Floats) -> NDArray[np.float64]:
 
         mu_-max = (sum_i c_i mu_i - mu_max) / (sum_i c_i - 1)
 
+    Their median is the point at which the counts, summed up in order, come to half.
+
     Args:
         mu: [points, units] mean activations over augmented views, not negative.
         counts: [resamples, points] how often a resample holds each point; two draws or more each.
+        others: mean or median.
 
     Returns:
         [resamples, units].
+
+    Raises:
+        ValueError: unknown ``others``.
     """
+    if others not in OTHERS:
+        raise ValueError(f"others {others!r} is neither mean nor median")
     values = mu.astype(np.float64)
     top = highest_of_counts(values, counts)
+    if others == "median":
+        return contrast(top, median_of_counts(values, counts))
     total = counts.sum(axis=1, keepdims=True)
     # A unit that only its own top excites leaves the others what rounding does.
-    others = np.clip(counts @ values - top, 0, None) / (total - 1)
-    return contrast(top, others)
+    rest = np.clip(counts @ values - top, 0, None) / (total - 1)
+    return contrast(top, rest)
 
 
 def highest_of_counts(values: Floats, counts: Floats) -> NDArray[np.float64]:
     """The highest value of each unit among the points that a resample holds: [resamples, units]."""
     order = np.argsort(-values, axis=0, kind="stable")
-    ordered = np.take_along_axis(values, order, axis=0)
-    top = np.empty((len(counts), values.shape[1]))
-    # A resample lacks the k highest points of a unit with a chance of about exp(-k), so few look far.
-    row, unit = (index.ravel() for index in np.indices(top.shape))
-    place = 0
-    while len(row):
-        held = counts[row, order[place, unit]] > 0
-        top[row[held], unit[held]] = ordered[place, unit[held]]
-        row, unit, place = row[~held], unit[~held], place + 1
-    return top
+    ordered = np.take_along_axis(values, order, axis=0).T
+    # Rows are units. A resample lacks a unit's k highest points with a chance of about exp(-k): soon all are found.
+    lacking = np.ascontiguousarray(counts.T == 0)
+    place = np.zeros((values.shape[1], len(counts)), dtype=np.int32)
+    missing = np.ones(place.shape, dtype=bool)
+    for points in order:
+        missing &= lacking[points]
+        if not missing.any():
+            break
+        place += missing
+    return np.asarray(ordered[np.arange(len(ordered))[:, None], place].T)
+
+
+def median_of_counts(values: Floats, counts: Floats) -> NDArray[np.float64]:
+    """Each unit's median over all draws of a resample but one of the highest: [resamples, units]."""
+    order = np.argsort(values, axis=0, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=0).T
+    # Rows are units: a point's counts lie side by side, and small numbers are less memory to go through.
+    held = np.ascontiguousarray(counts.T, dtype=np.int16 if counts.sum(axis=1).max() < 2**15 else np.int32)
+    total = held.sum(axis=0)
+    # Of the total - 1 others in order, the one or two in the middle.
+    lower, upper = ((total - 2) // 2).astype(held.dtype), ((total - 1) // 2).astype(held.dtype)
+    seen, low, high = (np.zeros((values.shape[1], len(counts)), dtype=held.dtype) for _ in range(3))
+    for points in order:
+        seen += held[points]
+        before = seen <= upper
+        if not before.any():
+            break
+        high += before
+        low += seen <= lower
+    unit = np.arange(values.shape[1])[:, None]
+    return np.asarray((ranked[unit, low] + ranked[unit, high]).T / 2)
 
 
 def classmem_of_counts(activations: Floats, counts: Floats) -> NDArray[np.float64]:

@@ -103,7 +103,7 @@ def configured(framework, settings, **options):
         "datasets": {"toy": {"source": "fashion-mnist-12k", "image_size": 32, "split": split}},
         "encoders": {"it": {key: entry[key] for key in keys} | {"dataset": "toy", "seeds": [0]}},
         "measure": {"draws": 4, "pairs": "aug-aug", "distance": "l2", "representation": "flattened",
-                    "activation": "as-is", "layers": ["*"], "sublayers": False},
+                    "activation": "as-is", "others": "mean", "layers": ["*"], "sublayers": False},
         "score": {"normalisation": "ratio", "shuffles": 2, "neighbours": 3, "replicates": 50},
         "experiments": {"asked": {"encoders": ["it"], **options}},
     }  # fmt: skip

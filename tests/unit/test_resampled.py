@@ -42,6 +42,20 @@ def test_sets_smaller_than_all_points_are_counted_too(rng, mu):
     np.testing.assert_allclose(got, [unitmem(mu[rows]) for rows in chosen], atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 16, 17, 40])
+def test_the_median_of_the_others_is_that_of_the_resampled_rows(rng, mu, size):
+    mu[:, 3] = np.round(mu[:, 3])  # Ties.
+    drawn = rng.integers(POINTS, size=(60, size))
+    got = unitmem_of_counts(mu, counted(drawn), others="median")
+    np.testing.assert_allclose(got, [unitmem(mu[rows], others="median") for rows in drawn], atol=1e-12)
+    assert (got != unitmem_of_counts(mu, counted(drawn))).any() or size == 2
+
+
+def test_an_average_of_the_others_that_is_neither_is_refused(mu):
+    with pytest.raises(ValueError, match="'mode' is neither mean nor median"):
+        unitmem_of_counts(mu, np.ones((1, POINTS)), others="mode")
+
+
 def test_the_highest_value_is_found_however_low_it_stands(mu):
     alone = np.eye(POINTS)
     np.testing.assert_array_equal(highest_of_counts(mu, alone), mu)

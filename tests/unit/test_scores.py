@@ -245,3 +245,60 @@ def test_pruning_and_fine_tuning_read_candidates_and_crossed_increments_from_the
     )
     layers, profile = scores.crossed_profile(points)
     assert layers == ["1", "2"] and profile.tolist() == [(0.375 + 0.25) / 2, (0.5 + 0.5) / 2]
+
+
+@pytest.mark.parametrize("others", ["mean", "median"])
+def test_unitmem_compares_with_the_average_of_the_others_that_is_asked_for(others):
+    m = measures(SIZES, labels=np.arange(43) % 3)
+    options = {"seed": 0, "others": others}
+    table = scores.unit_scores(m, shuffles=1, **options)
+    mine = table[(table["group"] == "external") & (table["layer"] == "2")]
+    views = m["views/2"][m["groups"] == "external"].mean(axis=1)
+    np.testing.assert_allclose(mine["unitmem"], unitmem(views, others=others))
+    assert (mine["unitmem"].to_numpy() == mine["unitmem_median"].to_numpy()).all() == (others == "median")
+    # The points that are drawn, and all that isn't UnitMem, stay as they are.
+    drawn = scores.unit_replicates(m, replicates=40, **options)
+    plain = scores.unit_replicates(m, replicates=40, seed=0)
+    at = scores.METRICS.index("classmem")
+    np.testing.assert_array_equal(drawn["means"][..., at:], plain["means"][..., at:])
+    assert np.array_equal(drawn["means"], plain["means"]) == (others == "mean")
+    assert np.array_equal(drawn["dealt"], plain["dealt"]) == (others == "mean")
+
+
+@pytest.mark.parametrize("others", ["mean", "median"])
+def test_every_unit_is_told_on_the_points_themselves_and_on_resamples_of_them(others):
+    m = measures(SIZES)
+    found = {key: values for *key, values in scores.resampled_units(m, replicates=1200, seed=3, others=others)
+             for key in [tuple(key)]}  # fmt: skip
+    assert list(found) == [(g, layer) for g in scores.UNIT_GROUPS for layer in ("1", "2")]
+    views = m["views/2"][m["groups"] == "independent"].mean(axis=1, dtype=np.float64)
+    values = found["independent", "2"]
+    assert values.shape == (1201, 5)
+    np.testing.assert_allclose(values[0], unitmem(views, others=others))
+    rng = np.random.default_rng(0)
+    literal = np.array([unitmem(views[rng.integers(12, size=12)], others=others) for _ in range(4000)])
+    np.testing.assert_allclose(values[1:].mean(axis=0), literal.mean(axis=0), atol=0.015)
+    np.testing.assert_allclose(values[1:].std(axis=0), literal.std(axis=0), atol=0.015)
+
+
+def test_resamples_are_those_of_every_measure_of_the_same_groups():
+    m, louder = measures(SIZES), measures(SIZES)
+    for name in ("1", "2"):
+        louder[f"views/{name}"] = 2 * m[f"views/{name}"]
+    options = {"replicates": 30, "others": "mean"}
+    one, two = (scores.unit_means(x, seed=3, **options) for x in (m, louder))
+    # UnitMem is a ratio: twice the activation changes nothing, resample by resample.
+    np.testing.assert_allclose(one["means"], two["means"], rtol=1e-6)
+    assert not np.allclose(one["means"], scores.unit_means(m, seed=4, **options)["means"])
+    assert one["size"] == 12 and one["values"].shape == (2, 3) and one["means"].shape == (30, 2, 3)
+    views = m["views/1"][m["groups"] == "candidate"].mean(axis=1)
+    assert one["values"][0, 0] == pytest.approx(unitmem(views).mean())
+
+
+def test_unitmem_means_are_taken_at_equal_sizes():
+    m = measures({"candidate": 30, "independent": 12, "external": 30})
+    assert scores.unit_means(m, replicates=2, seed=0, others="mean")["size"] == 12
+    m["views/1"][:] = 0.5
+    m["views/1"][[0, 30, 42], :, 0] = 1.0
+    values = scores.unit_means(m, replicates=2, seed=0, others="mean")["values"]
+    assert values[0, 1] == pytest.approx((1 - 0.5) / (1 + 0.5) / 3)

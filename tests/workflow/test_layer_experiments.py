@@ -10,6 +10,8 @@ import numpy as np
 import yaml
 from running import SMOKE, snakemake
 
+from memloc.metrics.units import unitmem
+
 SMOKE_ALL = (*SMOKE, "config/smoke-all.yaml")
 
 
@@ -18,7 +20,9 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     mine = yaml.safe_load((folder / "config/smoke-all.yaml").read_text())["experiments"]
     default = yaml.safe_load((folder / "config.yaml").read_text())["experiments"]
     # One seed, and nothing that the default run has: that is run elsewhere.
-    encoders = {name: {"seeds": [0]} for name in ("simclr", "unseen", "again", "mae", "sublayers", "l1")}
+    encoders = {
+        name: {"seeds": [0]} for name in ("simclr", "unseen", "again", "mae", "mae-unseen", "sublayers", "bare", "l1")
+    }
     overlay = {"encoders": encoders, "experiments": dict.fromkeys(default.keys() - mine.keys())}
     (folder / "one-seed.yaml").write_text(yaml.safe_dump(overlay))
     done = snakemake(folder, *SMOKE_ALL, "one-seed.yaml")
@@ -37,8 +41,29 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     for name in mine:
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     # What is measured otherwise was not trained; the donor was not measured.
-    assert {path.name for path in (results / "encoders").iterdir()} == {"simclr", "unseen", "again", "mae"}
-    assert {path.name for path in (results / "measures").iterdir()} == {"simclr", "again", "mae", "sublayers", "l1"}
+    assert {path.name for path in (results / "encoders").iterdir()} == {
+        "simclr",
+        "unseen",
+        "again",
+        "mae",
+        "mae-unseen",
+    }
+    assert {path.name for path in (results / "measures").iterdir()} == {
+        "simclr",
+        "again",
+        "mae",
+        "sublayers",
+        "bare",
+        "l1",
+    }
+
+    # After the last epoch f is the encoder that is measured, on the same views.
+    with np.load(results / "traces/unit_epochs/simclr/seed0.npz") as trace:
+        assert trace["epochs"].tolist() == [0, 1, 2, 3] and trace["warmup"] == 1 and len(trace["loss"]) == 3
+        last = trace["values"][-1, -1, 0]
+    with np.load(results / "measures/simclr/f/seed0.npz") as measures:
+        views = measures["views/8"][measures["groups"] == "candidate"].mean(axis=1)
+    np.testing.assert_allclose(last, unitmem(views).mean(), rtol=1e-4)
 
     # The base's task is asked of images that the base was not trained on, the donor's of the donor's.
     with np.load(results / "interventions/replacement/simclr/seed0.npz") as outcomes:
