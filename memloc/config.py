@@ -336,6 +336,9 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if experiment.get("neighbours", 1) > experiment.get("public", math.inf):
         few = f"{experiment['neighbours']} asked for among {experiment['public']} public images"
         yield f"config: {key}.neighbours: {few}; lower it"
+    if "matched" in experiment.get("baselines", []) and min(experiment["fractions"]) > 1 / 3:
+        few = f"matched units are drawn for a third at most, not for {min(experiment['fractions'])}"
+        yield f"config: {key}.fractions: {few}; add a smaller one or leave matched out of baselines"
     measured = {layer.kind for layer in layers_of(encoder)}
     for kind in entry.layers:
         if kind not in measured:
