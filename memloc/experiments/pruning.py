@@ -224,8 +224,16 @@ def _curves(axis: Axes, mine: pd.DataFrame) -> None:
     for by in (arm for arm in ARMS if (mine["series"] == arm).any()):
         rows = mine[mine["series"] == by].sort_values("fraction")
         colour, plain = plotting.COLOURS[by], by in ("top", "random", "low")
-        style = {"linewidth": 1.6 if plain else 1.0, "linestyle": "-" if plain else "-."}
-        axis.plot(rows["fraction"], rows["value"], marker="o", markersize=3, color=colour, label=by, **style)
+        axis.plot(
+            rows["fraction"],
+            rows["value"],
+            marker="o",
+            markersize=3,
+            color=colour,
+            label=by,
+            linewidth=1.6 if plain else 1.0,
+            linestyle="-" if plain else "-.",
+        )
         axis.fill_between(
             rows["fraction"], rows["low"], rows["high"], color=colour, alpha=0.15 if plain else 0.07, linewidth=0
         )
