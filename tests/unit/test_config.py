@@ -136,7 +136,7 @@ BAD = [
     ("experiments.layermem.threshold", 0.5, ["experiments.layermem.threshold: unknown key", "group_size"]),
     ("experiments.unitmem.group_size", 5, ["experiments.unitmem.group_size: unknown key", "threshold"]),
     ("experiments.ssl_vs_supervised.group_size", 5, ["experiments.ssl_vs_supervised.group_size: unknown key"]),
-    ("experiments.pruning.counts", [1], ["experiments.pruning.counts: unknown key", "fractions, images, kind, scopes, tasks"]),
+    ("experiments.pruning.counts", [1], ["experiments.pruning.counts: unknown key", "images, kind, scopes, tasks"]),
     ("experiments.finetuning.fractions", [0.1], ["experiments.finetuning.fractions: unknown key", "counts", "task"]),
     ("experiments.unitmem.kind", "pruning", ["experiments.unitmem.threshold: unknown key", "fractions", "trials"]),
     ("experiments.pruning.kind", "prunning", ["experiments.pruning.kind: 'prunning'", "layermem, unitmem"]),
