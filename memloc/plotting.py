@@ -42,6 +42,11 @@ COLOURS = {
     "top": _RED,
     "random": "#777777",
     "low": _BLUE,
+    "matched": _GREEN,
+    "excess": _PURPLE,
+    "activation-low": "#56b4e9",
+    "activation-high": _PINK,
+    "magnitude-low": _BROWN,
     "increment": _RED,
     "last": _BLUE,
     # Kinds of layers (memloc.encoders.KINDS) and what transformer blocks add.

@@ -13,31 +13,111 @@ from torch import nn
 
 from memloc import probe
 from memloc.job import log
+from memloc.metrics.stats import ranks
 from memloc.network import Normalise
 from memloc.prepared import Part
 from memloc.streams import generator
 
+MATCHABLE = 1 / 3
+"""Most of a layer that can be matched: with more, there are not two other units to choose from for each one."""
+NEAREST = 3
+"""Units of about the same activation that a matched one is drawn from: few, so that they are about the same."""
+RANKED = {
+    "top": ("unitmem", "top"),
+    "low": ("unitmem", "low"),
+    "random": ("unitmem", "random"),
+    "excess": ("excess", "top"),
+    "activation-low": ("activation", "low"),
+    "activation-high": ("activation", "top"),
+    "magnitude-low": ("magnitude", "low"),
+}
+"""Arms by what their units are ranked by, and which end is pruned."""
 
-def choose(
-    scores: Mapping[str, NDArray[np.float64]], *, fraction: float, by: str, seed: int
-) -> dict[str, NDArray[np.int64]]:
-    """Units to prune in each layer: a fraction of its units with the highest or lowest scores, or at random.
+Units = Mapping[str, NDArray[np.float64]]
+
+
+def choose(values: Units, *, fraction: float, by: str, seed: int, scope: str = "layer") -> dict[str, NDArray[np.int64]]:
+    """Units to prune in each layer: those of highest or lowest values, or at random.
 
     Args:
-        scores: UnitMem by layer, [units].
-        by: top, low or random. Ties go to the lower unit.
+        values: of each unit (UnitMem), by layer, [units].
+        by: top, low or random. Ties go to the lower unit, of the earlier layer.
+        scope: layer, the fraction of each layer's units; or total, of all units by one ranking.
     """
+    if scope not in ("layer", "total"):
+        raise ValueError(f"scope {scope!r} is none of layer, total")
+    pools = values if scope == "layer" else {"all units": np.concatenate([*values.values()])}
     chosen = {}
-    for layer, values in scores.items():
-        count = round(fraction * len(values))
+    for name, pool in pools.items():
         if by == "random":
-            order = generator("prune", seed, layer).permutation(len(values))
+            order = generator("prune", seed, name).permutation(len(pool))
         elif by in ("top", "low"):
-            order = np.argsort(-values if by == "top" else values, kind="stable")
+            order = np.argsort(-pool if by == "top" else pool, kind="stable")
         else:
             raise ValueError(f"by {by!r} is none of top, low, random")
-        chosen[layer] = np.sort(order[:count])
-    return chosen
+        chosen[name] = np.sort(order[: round(fraction * len(pool))])
+    return chosen if scope == "layer" else _by_layer(chosen["all units"], values)
+
+
+def choose_matched(
+    scores: Units, activation: Units, *, fraction: float, seed: int, scope: str = "layer"
+) -> dict[str, NDArray[np.int64]]:
+    """Random units that are as active as the top ones, none of which is among them.
+
+    For every top unit, in random order, one is drawn of the NEAREST others of its layer that no other unit has drawn:
+    nearest in rank of mean activation. A layer that has none left (scope total) borrows from the others.
+
+    Args:
+        scores, activation: by layer, [units].
+        fraction: at most MATCHABLE.
+    """
+    if fraction > MATCHABLE:
+        raise ValueError(f"fraction {fraction} leaves less than two units for each to choose from")
+    top = choose(scores, fraction=fraction, by="top", seed=seed, scope=scope)
+    sizes = [len(values) for values in scores.values()]
+    layer = np.repeat(np.arange(len(sizes)), sizes)
+    rank = np.concatenate([*activity(activation).values()])
+    pruned = np.concatenate([np.isin(np.arange(size), top[name]) for name, size in zip(scores, sizes, strict=True)])
+    rng, free = generator("prune-matched", seed, scope), ~pruned
+    for unit in rng.permutation(np.flatnonzero(pruned)):
+        others = np.flatnonzero(free & (layer == layer[unit]))
+        if not len(others):
+            others = np.flatnonzero(free)
+        nearest = others[np.argsort(np.abs(rank[others] - rank[unit]), kind="stable")[:NEAREST]]
+        free[rng.choice(nearest)] = False
+    return _by_layer(np.flatnonzero(~pruned & ~free), scores)
+
+
+def activity(activation: Units) -> dict[str, NDArray[np.float64]]:
+    """Rank of every unit's mean activation within its layer, from 0, the least active, to 1; ties share their mean."""
+    return {name: (ranks(values) - 0.5) / len(values) for name, values in activation.items()}
+
+
+def magnitudes(encoder: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float64]]:
+    """L2 norm of every unit's own weights, its filter's, over the mean of its layer.
+
+    Filters of a few weights and of thousands are ranked together by what they are among their like. Scale and shift of
+    a normalisation are no weights of the filter.
+    """
+    out = {}
+    for layer, names in modules.items():
+        weights = [p.detach().cpu().double() for name in names for p in encoder.get_submodule(name).parameters()]
+        filters = [weight.flatten(1) for weight in weights if weight.dim() > 1]
+        out[layer] = _over_mean(torch.cat(filters, dim=1).norm(dim=1).numpy())
+    return out
+
+
+def _over_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values / (values.mean() or 1.0)
+
+
+def _by_layer(rows: NDArray[np.int64], like: Units) -> dict[str, NDArray[np.int64]]:
+    """Numbers of units counted through all layers, to numbers within each."""
+    start, out = 0, {}
+    for layer, values in like.items():
+        out[layer] = rows[(rows >= start) & (rows < start + len(values))] - start
+        start += len(values)
+    return out
 
 
 def prune(
@@ -61,23 +141,35 @@ def prune(
     return pruned
 
 
-def arms(fractions: list[float], trials: int) -> list[dict[str, Any]]:
-    """Settings of every pruned encoder of the experiment, the unpruned one first."""
-    out = [{"by": "none", "fraction": 0.0, "trial": 0}]
-    for fraction in fractions:
-        out += [{"by": by, "fraction": fraction, "trial": 0} for by in ("top", "low")]
-        out += [{"by": "random", "fraction": fraction, "trial": trial} for trial in range(trials)]
+def arms(
+    fractions: Sequence[float], trials: int, scopes: Sequence[str] = ("layer",), baselines: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Settings of every pruned encoder of the experiment, the unpruned one first.
+
+    Args:
+        baselines: arms besides top, low and random; matched ones only for fractions up to MATCHABLE.
+    """
+    out = [{"by": "none", "scope": "none", "fraction": 0.0, "trial": 0}]
+    for scope in scopes:
+        for fraction in fractions:
+            for by in ("top", "low", "random", *baselines):
+                if by == "matched" and fraction > MATCHABLE:
+                    continue
+                drawn = trials if by in ("random", "matched") else 1
+                out += [{"by": by, "scope": scope, "fraction": fraction, "trial": trial} for trial in range(drawn)]
     return out
 
 
 def run(
     encoder: nn.Module,
-    scores: Mapping[str, NDArray[np.float64]],
+    traits: Mapping[str, Units],
     tasks: Mapping[str, tuple[Part, Part]],
     *,
     modules: Mapping[str, Sequence[str]],
     fractions: list[float],
     trials: int,
+    scopes: Sequence[str],
+    baselines: Sequence[str],
     normalise: Normalise,
     seed: int,
     device: str = "cpu",
@@ -85,22 +177,26 @@ def run(
     """Prune, fit a new probe on each task and note which of its test points it gets right.
 
     Args:
+        traits: unitmem, excess and activation of the units, each by layer, [units].
         modules: by layer, the modules that make it.
         tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
 
     Returns:
         The arms' settings, ``dataset`` and ``correct`` [arms, test points], padded with False where a task has fewer
-        test points; ``tested`` counts them.
+        test points; ``tested`` counts them. ``active`` is the mean rank of the pruned units' activation (``activity``),
+        0 where none is pruned.
     """
     settings, marks = [], []
     width = max(len(test.labels) for _, test in tasks.values())
-    todo = arms(fractions, trials)
+    # Activations of layers are of different sizes: ranked together by what they are in their layer.
+    known = {**traits, "magnitude": magnitudes(encoder, modules)}
+    known["activation"] = {name: _over_mean(values) for name, values in traits["activation"].items()}
+    active = activity(traits["activation"])
+    todo = arms(fractions, trials, scopes, baselines)
     for done, arm in enumerate(todo, start=1):
-        units = (
-            {}
-            if arm["by"] == "none"
-            else choose(scores, fraction=arm["fraction"], by=arm["by"], seed=_trial(seed, arm))
-        )
+        units = _chosen(known, arm, seed=seed)
+        ranked = np.concatenate([[], *(active[name][rows] for name, rows in units.items())])
+        about = {**arm, "active": ranked.mean() if len(ranked) else 0.0}
         pruned = prune(encoder, units, modules)
         for dataset, (train, test) in tasks.items():
             right = probe.correct(
@@ -109,11 +205,22 @@ def run(
                 probe.features(pruned, test.images, normalise, device=device),
                 test.labels,
             )
-            settings.append({**arm, "dataset": dataset, "tested": len(right)})
+            settings.append({**about, "dataset": dataset, "tested": len(right)})
             marks.append(np.pad(right, (0, width - len(right))))
         if done == len(todo) or done % 8 == 1:
             log.info("%d/%d pruned encoders probed", done, len(todo))
     return probe.describe(settings, marks)
+
+
+def _chosen(traits: Mapping[str, Units], arm: Mapping[str, Any], *, seed: int) -> dict[str, NDArray[np.int64]]:
+    """The units that an arm prunes."""
+    if arm["by"] == "none":
+        return {}
+    settings = {"fraction": arm["fraction"], "seed": _trial(seed, arm), "scope": arm["scope"]}
+    if arm["by"] == "matched":
+        return choose_matched(traits["unitmem"], traits["activation"], **settings)
+    trait, by = RANKED[arm["by"]]
+    return choose(traits[trait], by=by, **settings)
 
 
 def _trial(seed: int, arm: Mapping[str, Any]) -> int:

@@ -258,8 +258,27 @@ def _unit_layers(measures: Arrays) -> list[str]:
 
 def by_layer(units_table: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """UnitMem on candidates by layer, [units]."""
-    mine = units_table[units_table["group"] == "candidate"]
-    return {str(layer): rows["unitmem"].to_numpy() for layer, rows in mine.groupby("layer", sort=False)}
+    return _column(units_table, "candidate", "unitmem")
+
+
+def unit_traits(units_table: pd.DataFrame) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """What units can be pruned by, each by layer, [units]: unitmem and activation on candidates, and excess.
+
+    excess(u) = UnitMem on candidates - 1/2 (UnitMem on independent + UnitMem on external images)
+    """
+    unitmem = {group: _column(units_table, group, "unitmem") for group in UNIT_GROUPS}
+    unseen = {name: (unitmem["independent"][name] + unitmem["external"][name]) / 2 for name in unitmem["candidate"]}
+    return {
+        "unitmem": unitmem["candidate"],
+        "excess": {name: values - unseen[name] for name, values in unitmem["candidate"].items()},
+        "activation": _column(units_table, "candidate", "activation"),
+    }
+
+
+def _column(units_table: pd.DataFrame, group: str, column: str) -> dict[str, NDArray[np.float64]]:
+    """One column of a group by layer, [units]."""
+    mine = units_table[units_table["group"] == group]
+    return {str(layer): rows[column].to_numpy() for layer, rows in mine.groupby("layer", sort=False)}
 
 
 def own_layers(points: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 
 rule prune_units:
-    """Zero units by UnitMem and fit a new probe (paper, Table 6)."""
+    """Zero units by UnitMem, or by what it may be mistaken for, and fit a new probe (paper, Table 6)."""
     input:
         weights=trained("f"),
         units=RESULTS / "scores/{encoder}/f/seed{seed}/units.parquet",
@@ -32,6 +32,8 @@ rule prune_units:
         images=option("images"),
         fractions=option("fractions"),
         trials=option("trials"),
+        scopes=option("scopes"),
+        baselines=option("baselines"),
         device=config["device"],
         code=encoder_code("scripts/prune_units.py"),
     message:

@@ -18,10 +18,12 @@ def main(snakemake):
     encoder, normalise = network.of_job(snakemake)
     outcomes = prune.run(
         encoder,
-        scores.by_layer(tables.load_table(snakemake.input.units)),
+        scores.unit_traits(tables.load_table(snakemake.input.units)),
         tasks,
         fractions=params.fractions,
         trials=params.trials,
+        scopes=params.scopes,
+        baselines=params.baselines,
         modules=params.modules,
         normalise=normalise,
         seed=seed,

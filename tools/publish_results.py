@@ -45,7 +45,7 @@ HEADLINES = {
     "replacement.base-increment": "simclr, k = 3",
     "replacement.base-increment-partial": "simclr, k = 3",
     "finetuning.increment": "simclr, k = 3",
-    "pruning.top": "simclr on fashion,",
+    "pruning.top": "simclr on fashion, mean",
     "dejavu.crossed": "simclr",
     "dejavu.agrees": "simclr",
     "reconstruction.crossed": "",

@@ -160,12 +160,23 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Pruning units by UnitMem",
         paper="Table 6",
         caption=(
-            "Accuracy of a new linear probe after the units of highest and of lowest UnitMem, or random ones, are made "
-            "to put out exactly zero, the given fraction in every layer. Bars: 95 % intervals over test images and "
-            "seeds; random is the mean over its trials, the dots are trials. Dashed: nothing pruned."
+            "Accuracy of a new linear probe after a fraction of the units is made to put out exactly zero: those of "
+            "highest (top) and of lowest UnitMem, random ones, and, where asked for, random ones as active as the top "
+            "ones (matched, up to a third), those of highest excess UnitMem over unseen images, the most and the least "
+            "active ones, and those of smallest weights. The fraction is one of each layer's units, or of all units by "
+            "one ranking. With 95 % intervals over test images and seeds; random and matched are means over their "
+            "trials, the dots are random trials. Dashed: nothing pruned."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
-        options={"fractions": _list(FRACTION), "trials": COUNT, "tasks": _list({"type": "string"}), "images": SEVERAL},
+        options={
+            "fractions": _list(FRACTION),
+            "scopes": _list({"enum": ["layer", "total"]}),
+            "trials": COUNT,
+            "baselines": _list({"enum": ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]})
+            | {"minItems": 0},
+            "tasks": _list({"type": "string"}),
+            "images": SEVERAL,
+        },
     ),
     "replacement": Experiment(
         title="Replacing layers by those of an encoder trained on other images",

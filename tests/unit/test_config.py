@@ -146,7 +146,7 @@ BAD = [
     ("experiments.layermem.threshold", 0.5, ["experiments.layermem.threshold: unknown key", "group_size"]),
     ("experiments.unitmem.group_size", 5, ["experiments.unitmem.group_size: unknown key", "threshold"]),
     ("experiments.ssl_vs_supervised.group_size", 5, ["experiments.ssl_vs_supervised.group_size: unknown key"]),
-    ("experiments.pruning.counts", [1], ["experiments.pruning.counts: unknown key", "fractions, images, kind, tasks"]),
+    ("experiments.pruning.counts", [1], ["experiments.pruning.counts: unknown key", "images, kind, scopes, tasks"]),
     ("experiments.finetuning.fractions", [0.1], ["experiments.finetuning.fractions: unknown key", "counts", "task"]),
     ("experiments.unitmem.kind", "pruning", ["experiments.unitmem.threshold: unknown key", "fractions", "trials"]),
     ("experiments.pruning.kind", "prunning", ["experiments.pruning.kind: 'prunning'", "layermem, unitmem"]),
@@ -155,6 +155,9 @@ BAD = [
     ("experiments.unitmem.threshold", 1.5, ["experiments.unitmem.threshold: 1.5", "maximum of 1"]),
     ("experiments.ssl_vs_supervised.encoders", ["simclr"], ["experiments.ssl_vs_supervised.encoders", "too short"]),
     ("experiments.pruning.fractions", [0.1, 1.0], ["experiments.pruning.fractions.1: 1.0", "maximum"]),
+    ("experiments.pruning.scopes", ["block"], ["experiments.pruning.scopes.0: 'block'", "layer, total"]),
+    ("experiments.pruning.scopes", [], ["experiments.pruning.scopes", "[]", "non-empty"]),
+    ("experiments.pruning.baselines", ["active"], ["experiments.pruning.baselines.0: 'active'", "matched, excess"]),
     ("experiments.pruning.tasks", ["mnist"], ["experiments.pruning.tasks: 'mnist'", "fashion, fashion-unseen"]),
     ("experiments.finetuning.task", "mnist", ["experiments.finetuning.task: 'mnist'", "fashion, fashion-unseen"]),
     ("experiments.finetuning.counts", [1, 8], ["experiments.finetuning.counts", "8 layers", "among 8", "lower it"]),
@@ -176,6 +179,15 @@ def test_a_bad_edit_is_told_in_one_line_with_key_value_and_remedy(config, path, 
     message = complaint(config)
     for part in parts:
         assert part in message
+
+
+def test_matched_units_need_a_fraction_that_leaves_a_choice(config):
+    put(config, "experiments.pruning.baselines", ["matched"])
+    put(config, "experiments.pruning.fractions", [0.5, 0.3])
+    check(config)
+    put(config, "experiments.pruning.fractions", [0.7, 0.5])
+    message = complaint(config)
+    assert "experiments.pruning.fractions" in message and "not for 0.5" in message and "leave matched out" in message
 
 
 def test_a_batch_must_fit_into_the_smaller_of_the_two_training_sets(config):

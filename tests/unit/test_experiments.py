@@ -585,29 +585,37 @@ def test_the_most_and_least_memorized_candidates_are_named_in_order(desk):
 # --- interventions ----------------------------------------------------------------------------------------------------
 
 
-def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4, alike=False):
+def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4, alike=False, scopes=("layer",), fractions=(0.1, 0.2)):
     """Outcomes whose arms get points right at planted rates; a task with fewer test points is padded with False.
 
     Args:
+        accuracy: by arm, or by (arm, scope) where that differs.
         alike: all seeds have the same outcomes.
     """
     tests = tests or {"seen": 300, "unseen": 200}
-    fractions = (0.1, 0.2)
+    kinds = [by for by in accuracy if by != "none"]
     for seed in range(seeds):
         rng = np.random.default_rng([10, 0 if alike else seed])
         rows = []
         for task, n in tests.items():
             hard = rng.random(n)
-            arms = [("none", 0.0, 0)] + [(by, f, 0) for f in fractions for by in ("top", "low")]
-            arms += [("random", f, trial) for f in fractions for trial in range(trials)]
-            for by, fraction, trial in arms:
+            arms = [("none", "none", 0.0, 0)]
+            for scope, fraction, by in itertools.product(scopes, fractions, kinds):
+                if by != "matched" or fraction <= 1 / 3:
+                    drawn = trials if by in ("random", "matched") else 1
+                    arms += [(by, scope, fraction, trial) for trial in range(drawn)]
+            for by, scope, fraction, trial in arms:
+                rate = accuracy[by][scope] if isinstance(accuracy[by], dict) else accuracy[by]
                 right = np.zeros(max(tests.values()), dtype=bool)
-                right[:n] = hard + 0.03 * rng.normal(size=n) < accuracy[by]
-                about = {"by": by, "fraction": fraction, "trial": trial, "dataset": task, "tested": n}
-                rows.append({**about, "correct": right})
+                right[:n] = hard + 0.03 * rng.normal(size=n) < rate
+                about = {"by": by, "scope": scope, "fraction": fraction, "trial": trial, "dataset": task, "tested": n}
+                rows.append({**about, "active": fraction, "correct": right})
         order = rng.permutation(len(rows))
         desk.add("simclr", seed, outcomes={key: np.array([rows[i][key] for i in order]) for key in rows[0]})
     return desk
+
+
+PRUNED = {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88, "matched": 0.78, "excess": 0.72, "activation-low": 0.86}
 
 
 def test_planted_costs_of_pruning_come_out(desk):
@@ -639,19 +647,91 @@ def test_planted_costs_of_pruning_come_out(desk):
 
 
 def test_pruning_that_costs_the_other_way_round_refutes(desk):
-    _, findings = pruning(desk("pruning"), {"none": 0.9, "top": 0.88, "random": 0.8, "low": 0.7}).analyse()
-    assert (told("pruning", findings)["verdict"] == "refuted").all()
+    planted = {"none": 0.9, "top": 0.88, "random": 0.8, "low": 0.7, "matched": 0.75, "excess": 0.86}
+    _, findings = pruning(desk("pruning"), planted).analyse()
+    rows = told("pruning", findings)
+    assert (rows["verdict"] == "refuted").all() and len(rows) == 8
 
 
 def test_pruning_that_is_all_one_gives_no_verdict(desk):
-    _, findings = pruning(desk("pruning"), dict.fromkeys(("none", "top", "random", "low"), 0.8)).analyse()
+    arms = ("none", "top", "random", "low", "matched", "excess")
+    _, findings = pruning(desk("pruning"), dict.fromkeys(arms, 0.8)).analyse()
     assert (told("pruning", findings)["verdict"] == "inconclusive").all()
 
 
+def test_pruning_is_told_for_each_scope_at_the_fractions_of_the_paper(desk):
+    # One ranking over all units does nothing here; half of the units would turn every verdict round.
+    planted = {by: {"layer": rate, "total": 0.8} for by, rate in PRUNED.items() if by != "none"} | {"none": 0.9}
+    kept = pruning(desk("pruning"), planted, scopes=("total", "layer"))
+    table, findings = kept.analyse()
+    assert set(table.loc[table["series"] == "matched", "scope"]) == {"layer", "total"}
+    rows = told("pruning", findings).set_index(["claim", "subject"])["verdict"]
+    assert len(rows) == 4 * 2 * 2
+    for (_, subject), verdict in rows.items():
+        assert verdict == ("inconclusive" if "of all units" in subject else "supported")
+
+
+def test_fractions_that_the_paper_lacks_and_arms_that_end_are_left_out_of_verdicts(desk):
+    kept = pruning(
+        desk("pruning"), PRUNED, fractions=(0.05, 0.1, 0.5), tests={"fashion": 300}, scopes=("total", "layer")
+    )
+    table, findings = kept.analyse()
+    assert table.loc[table["series"] == "matched", "fraction"].max() == 0.1
+    assert len(findings) == 4 * 2
+    rows = told("pruning", findings).set_index(["claim", "subject"])
+    at = table[(table["fraction"] == 0.1) & (table["scope"] == "total")].set_index("series")["value"]
+    gap = at["random"] - at["top"]
+    assert rows["effect"]["pruning.top", "simclr on fashion, of all units, mean over fractions"] == pytest.approx(gap)
+    assert rows["paper_effect"]["pruning.top", "simclr on fashion, of all units, mean over fractions"] == (
+        pytest.approx(0.5677 - 0.4916)
+    )
+
+
+def test_the_papers_accuracies_stand_beside_the_setting_that_they_belong_to(desk):
+    kept = pruning(
+        desk("pruning"), PRUNED, tests={"fashion": 200, "digits": 100, "mine": 100}, scopes=("layer", "total")
+    )
+    table, findings = kept.analyse()
+    paper = table.dropna(subset=["paper"]).set_index(["task", "scope", "fraction", "series"])["paper"]
+    assert len(paper) == 3 * (3 + 1)
+    assert paper["fashion", "layer", 0.1, "top"] == 0.5304 and paper["digits", "layer", 0.1, "low"] == 0.7226
+    assert paper["fashion", "total", 0.1, "random"] == 0.5677 and paper["fashion", "layer", 0.2, "low"] == 0.5484
+    effects = told("pruning", findings).set_index(["claim", "subject"])["paper_effect"].dropna().round(6).to_dict()
+    assert effects == {
+        ("pruning.top", "simclr on fashion, mean over fractions"): 0.04045,
+        ("pruning.top", "simclr on fashion, 10 % of each layer"): 0.0505,
+        ("pruning.top", "simclr on fashion, 20 % of each layer"): 0.0304,
+        ("pruning.top", "simclr on fashion, 10 % of all units"): 0.0761,
+        ("pruning.top", "simclr on digits, 10 % of each layer"): 0.032,
+        ("pruning.low", "simclr on fashion, mean over fractions"): 0.03995,
+        ("pruning.low", "simclr on fashion, 10 % of each layer"): 0.0449,
+        ("pruning.low", "simclr on fashion, 20 % of each layer"): 0.035,
+        ("pruning.low", "simclr on fashion, 10 % of all units"): 0.0585,
+        ("pruning.low", "simclr on digits, 10 % of each layer"): 0.0522,
+    }
+
+
+def test_where_an_arm_lies_among_the_random_trials_is_counted_over_seeds(desk):
+    kept = desk("pruning")
+    # Trials of seed 0: 0.5, 0.6, 0.7 right; of seed 1: all 0.6.
+    for seed, trials in enumerate(([5, 6, 7], [6, 6, 6])):
+        arms = [("none", "none", 0.0, 10), ("top", "layer", 0.1, 5), ("low", "layer", 0.1, (8, 5)[seed])]
+        arms += [("random", "layer", 0.1, right) for right in trials]
+        about = {"by": [a[0] for a in arms], "scope": [a[1] for a in arms], "fraction": [a[2] for a in arms]}
+        marks = np.stack([np.arange(10) < a[3] for a in arms])
+        about |= {"dataset": ["fashion"] * 6, "tested": [10] * 6, "active": [0.5] * 6, "trial": [0, 0, 0, 0, 1, 2]}
+        kept.add("simclr", seed, outcomes={key: np.array(value) for key, value in about.items()} | {"correct": marks})
+    table, _ = kept.analyse()
+    rows = table.set_index("series")[["below", "above", "spread", "value"]]
+    # The 2.5 % quantile of 0.5, 0.6, 0.7 is 0.505.
+    assert rows.loc["top", ["below", "above", "value"]].tolist() == [1.0, 0.0, 0.5]
+    assert rows.loc["low", ["below", "above", "value"]].tolist() == [0.5, 0.5, 0.65]
+    assert rows.loc["random", "spread"] == pytest.approx(0.05) and np.isnan(rows.loc["top", "spread"])
+    assert rows.loc["none"][["below", "above", "spread"]].isna().all()
+
+
 INTERVENTIONS = {
-    "pruning": lambda desk, seeds: pruning(
-        desk, {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88}, seeds=seeds, alike=True
-    ),
+    "pruning": lambda desk, seeds: pruning(desk, PRUNED, seeds=seeds, alike=True),
     "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds, alike=True),
 }
 
@@ -729,7 +809,7 @@ WORLDS = {
     "unitmem": lambda desk, seeds: unitmem(desk, [0.6, 0.65, 0.7, 0.75], [0.5] * 4, 0.4, seeds=seeds),
     "ssl_vs_supervised": lambda desk, seeds: contrast(desk, SSL, SUPERVISED, seeds=seeds),
     "atypicality": lambda desk, seeds: atypicality(desk, seeds=seeds),
-    "pruning": lambda desk, seeds: pruning(desk, {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.9}, seeds=seeds),
+    "pruning": lambda desk, seeds: pruning(desk, PRUNED, seeds=seeds, scopes=("layer", "total")),
     "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds, subsets=True),
 }
 
@@ -799,7 +879,7 @@ def test_one_file_comes_as_a_bare_string():
 def test_pruning_by_a_single_fraction_is_drawn():
     arms = ["none", "top", "low", "random", "random trial"]
     table = pd.DataFrame({"encoder": "simclr", "task": "seen", "series": arms, "fraction": [0.0, 0.5, 0.5, 0.5, 0.5]})
-    table = table.assign(value=0.5, low=0.4, high=0.6)
+    table = table.assign(scope=["none"] + ["layer"] * 4, value=0.5, low=0.4, high=0.6)
     figure = module("pruning").draw(table, np.zeros((1, 1, 2, 2), np.uint8))
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()]
     plt.close(figure)

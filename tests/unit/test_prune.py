@@ -4,8 +4,18 @@ import torch
 
 from memloc import encoders
 from memloc.capture import capture
+from memloc.metrics.stats import ranks
 from memloc.prepared import Part
-from memloc.prune import arms, choose, prune, run
+from memloc.prune import (
+    NEAREST,
+    activity,
+    arms,
+    choose,
+    choose_matched,
+    magnitudes,
+    prune,
+    run,
+)
 
 BLOCKS = [f"block{i}" for i in range(1, 9)]
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
@@ -54,6 +64,95 @@ def test_random_choices_reach_every_unit_equally():
 def test_an_unknown_choice_is_refused():
     with pytest.raises(ValueError, match="'best' is none of"):
         choose({"1": np.zeros(4)}, fraction=0.5, by="best", seed=0)
+    with pytest.raises(ValueError, match="'block' is none of"):
+        choose({"1": np.zeros(4)}, fraction=0.5, by="top", seed=0, scope="block")
+
+
+def test_random_units_of_a_seed_are_those_of_the_runs_before():
+    """Published results were made with them: the same seed must go on choosing the same units."""
+    values = {"1": np.zeros(16), "5": np.zeros(32)}
+    chosen = choose(values, fraction=0.2, by="random", seed=1_000_003 + 1_009 + 200)
+    assert {name: rows.tolist() for name, rows in chosen.items()} == {"1": [5, 6, 8], "5": [9, 16, 17, 20, 30, 31]}
+
+
+def test_one_ranking_over_all_units_takes_the_highest_wherever_they_are():
+    values = {"1": np.array([0.3, 0.9]), "2": np.array([0.1, 0.9, 0.5]), "3": np.array([0.2])}
+    top, low = (choose(values, fraction=0.5, by=by, seed=0, scope="total") for by in ("top", "low"))
+    assert {k: v.tolist() for k, v in top.items()} == {"1": [1], "2": [1, 2], "3": []}
+    assert {k: v.tolist() for k, v in low.items()} == {"1": [0], "2": [0], "3": [0]}
+
+
+def test_random_units_of_all_layers_are_as_many_as_asked_for_and_equally_likely():
+    values, counts = {"1": np.zeros(4), "2": np.zeros(16)}, np.zeros(20)
+    for seed in range(400):
+        chosen = choose(values, fraction=0.25, by="random", seed=seed, scope="total")
+        assert sum(map(len, chosen.values())) == 5
+        counts[np.concatenate([chosen["1"], chosen["2"] + 4])] += 1
+    assert np.abs(counts - 100).max() < 4.5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+@pytest.mark.parametrize("scope", ["layer", "total"])
+def test_matched_units_are_others_of_the_same_layers_and_about_as_active(scope):
+    rng = np.random.default_rng(2)
+    # Top units are the weakly active ones, as in an encoder: random units are far more active.
+    activation = {name: rng.random(60) for name in "123"}
+    scores = {name: 1 - a + 0.3 * rng.random(60) for name, a in activation.items()}
+    rank = activity(activation)
+    top = choose(scores, fraction=0.1, by="top", seed=0, scope=scope)
+    gaps, seen = {"matched": [], "random": []}, {name: set() for name in scores}
+    for seed in range(30):
+        matched = choose_matched(scores, activation, fraction=0.1, seed=seed, scope=scope)
+        for name, rows in matched.items():
+            assert len(set(rows)) == len(top[name]) and not set(rows) & set(top[name])
+            seen[name] |= set(rows)
+        random = choose(scores, fraction=0.1, by="random", seed=seed, scope=scope)
+        mean = {kind: np.concatenate([rank[n][r] for n, r in units.items()]).mean()
+                for kind, units in (("top", top), ("matched", matched), ("random", random))}  # fmt: skip
+        for kind in gaps:
+            gaps[kind].append(mean[kind] - mean["top"])
+    assert abs(np.mean(gaps["matched"])) < 0.12 < 0.25 < np.mean(gaps["random"])
+    assert all(len(units) > len(top[name]) for name, units in seen.items())  # they are drawn, not fixed
+
+
+def test_a_matched_unit_is_one_of_the_nearest_in_rank():
+    activation = {"1": np.array([9.0, 1, 2, 3, 10, 20, 30, 40, 50, 60])}
+    scores = {"1": np.array([1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0])}
+    drawn = {int(choose_matched(scores, activation, fraction=0.1, seed=s)["1"][0]) for s in range(60)}
+    # In order of activation: 1, 2, 3, 9 (the top one), 10, 20, ...: one rank away 3 and 10, two away 2 (before 20).
+    assert drawn == {2, 3, 4} and NEAREST == 3
+
+
+def test_a_layer_without_others_borrows_from_the_rest():
+    scores = {"1": np.array([0.9, 0.8]), "2": np.zeros(6)}
+    matched = choose_matched(
+        scores, {"1": np.array([1.0, 2.0]), "2": np.arange(6.0)}, fraction=0.25, seed=0, scope="total"
+    )
+    assert len(matched["1"]) == 0 and len(matched["2"]) == 2
+
+
+def test_more_than_a_third_can_not_be_matched():
+    with pytest.raises(ValueError, match=r"0\.4 leaves less than two"):
+        choose_matched({"1": np.zeros(9)}, {"1": np.zeros(9)}, fraction=0.4, seed=0)
+    assert {a["fraction"] for a in arms([0.1, 1 / 3, 0.4], 1, baselines=["matched"]) if a["by"] == "matched"} == {
+        0.1,
+        1 / 3,
+    }
+
+
+def test_activity_is_a_rank_within_the_layer():
+    got = activity({"1": np.array([5.0, 0.0, 0.0, 7.0]), "2": np.array([100.0])})
+    assert got["1"].tolist() == [0.625, 0.25, 0.25, 0.875] and got["2"].tolist() == [0.5]
+
+
+def test_magnitudes_are_norms_of_filters_over_the_mean_of_their_layer(network):
+    encoder = network()
+    with torch.no_grad():
+        encoder.block5.norm.weight[0] = 1000  # no weight of a filter
+        encoder.block5.conv.bias[0] = 1000
+    found = magnitudes(encoder, MODULES)
+    norms = [float((w**2).sum() ** 0.5) for w in encoder.block5.conv.weight.detach().double()]
+    np.testing.assert_allclose(found["5"], np.array(norms) / np.mean(norms))
+    assert all(values.mean() == pytest.approx(1) for values in found.values())
 
 
 def test_pruned_units_put_out_exactly_zero_in_every_block(network):
@@ -108,16 +207,63 @@ def test_the_arms_are_one_unpruned_and_for_each_fraction_top_low_and_every_trial
     )
 
 
+def traits(encoder):
+    return {name: scores(encoder, seed) for seed, name in enumerate(("unitmem", "excess", "activation"))}
+
+
 def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, normalise):
     tasks = {"a": (Part(*toy(30)), Part(*toy(9, seed=1))), "b": (Part(*toy(30, seed=2)), Part(*toy(6, seed=3)))}
     encoder = network()
     options = {"modules": MODULES, "fractions": [0.5], "trials": 2, "normalise": normalise, "seed": 0}
-    out = run(encoder, scores(encoder), tasks, **options)
+    out = run(encoder, traits(encoder), tasks, scopes=["layer"], baselines=[], **options)
     assert out["by"].tolist() == ["none"] * 2 + ["top"] * 2 + ["low"] * 2 + ["random"] * 4
     assert out["dataset"].tolist() == ["a", "b"] * 5 and out["tested"].tolist() == [9, 6] * 5
     assert out["trial"].tolist() == [0] * 8 + [1, 1] and out["correct"].shape == (10, 9)
+    assert out["scope"].tolist() == ["none"] * 2 + ["layer"] * 8
     assert not out["correct"][out["dataset"] == "b"][:, 6:].any()
     assert out["correct"][0].mean() > 0.6  # classes of the toy images are easy to tell apart
+
+
+def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch):
+    encoder, pruned = network(), []
+    known = traits(encoder)
+    # A layer ten times as active must not win a ranking over all units.
+    known["activation"]["1"] = 10 * known["activation"]["1"]
+    known["unitmem"] = {name: known["unitmem"][name] for name in MODULES}
+
+    def noted(encoder, units, modules):
+        pruned.append(units)
+        return prune(encoder, units, modules)
+
+    monkeypatch.setattr("memloc.prune.prune", noted)
+    tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    baselines = ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]
+    options = {"modules": MODULES, "trials": 2, "normalise": normalise, "seed": 3, "baselines": baselines}
+    out = run(encoder, known, tasks, fractions=[0.2], scopes=["layer", "total"], **options)
+    assert out["by"].tolist() == ["none"] + 2 * ["top", "low", *["random"] * 2, *["matched"] * 2, *baselines[1:]]
+    relative = {name: values / values.mean() for name, values in known["activation"].items()}
+    ranked = {
+        "top": (known["unitmem"], "top"),
+        "low": (known["unitmem"], "low"),
+        "excess": (known["excess"], "top"),
+        "activation-low": (relative, "low"),
+        "activation-high": (relative, "top"),
+        "magnitude-low": (magnitudes(encoder, MODULES), "low"),
+    }
+    rank = {name: (ranks(values) - 0.5) / len(values) for name, values in known["activation"].items()}
+    for by, scope, active, units in zip(out["by"], out["scope"], out["active"], pruned, strict=True):
+        if by in ranked:
+            values, end = ranked[by]
+            expected = choose(values, fraction=0.2, by=end, seed=0, scope=scope)
+            assert all(np.array_equal(units[name], expected[name]) for name in MODULES), by
+        if by != "none":
+            assert active == pytest.approx(np.mean([rank[n][u] for n, rows in units.items() for u in rows]))
+    # The draws of every trial, of every kind, are other ones.
+    drawn = [units for by, units in zip(out["by"], pruned, strict=True) if by in ("random", "matched")]
+    assert len({str({name: rows.tolist() for name, rows in units.items()}) for units in drawn}) == len(drawn) == 8
+    # In the arms' own words: random units of trial 1 are those that this seed has always drawn.
+    first = choose(known["unitmem"], fraction=0.2, by="random", seed=3 * 1_000_003 + 1_009 + 200)
+    assert all(np.array_equal(pruned[4][name], first[name]) for name in MODULES)
 
 
 @pytest.mark.parametrize(

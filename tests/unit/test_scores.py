@@ -228,6 +228,17 @@ def test_a_resample_that_holds_a_single_class_does_not_end_the_run():
     assert np.isfinite(means).all()
 
 
+def test_units_are_pruned_by_candidates_and_by_what_these_have_over_unseen_images():
+    m = measures(SIZES)
+    traits = scores.unit_traits(scores.unit_scores(m, shuffles=1, seed=0))
+    groups = {name: m["views/2"][m["groups"] == name].mean(axis=1) for name in scores.UNIT_GROUPS}
+    unseen = (unitmem(groups["independent"]) + unitmem(groups["external"])) / 2
+    np.testing.assert_allclose(traits["excess"]["2"], unitmem(groups["candidate"]) - unseen, atol=1e-6)
+    np.testing.assert_allclose(traits["unitmem"]["2"], unitmem(groups["candidate"]))
+    np.testing.assert_allclose(traits["activation"]["2"], groups["candidate"].mean(axis=0), rtol=1e-5)
+    assert all(list(trait) == ["1", "2"] for trait in traits.values())
+
+
 def test_pruning_and_fine_tuning_read_candidates_and_crossed_increments_from_the_tables():
     m = measures(SIZES)
     units = scores.unit_scores(m, shuffles=1, seed=0)
