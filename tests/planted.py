@@ -9,7 +9,9 @@ from memloc.claims import tabulate
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.inputs import Inputs
 from memloc.frameworks import FRAMEWORKS
+from memloc.io import save_arrays
 from memloc.provenance import ROOT
+from memloc.scores import METRICS, layer_metrics
 from memloc.tables import load_table, save_table
 
 LAYERS = ("1", "2", "3", "4")
@@ -50,6 +52,40 @@ def points(profile, *, noise=0.0, traits=None, offset=OFFSET, split=0, draw=0):
     return pd.concat(tables, ignore_index=True)
 
 
+UNITS = 40
+RESAMPLES = 120
+"""As many as an analysis of these files must ask for."""
+
+
+def unit_files(means, *, seed, layers=LAYERS, spread=0.1):
+    """Table and replicates of units whose layer means are planted: {metric: {group: [layers]}}.
+
+    Replicates are biased low, as those of a maximum over resampled points are, and three times as noisy where they
+    are of the 90th percentile.
+    """
+    rng = np.random.default_rng([8, seed])
+    shape = np.linspace(-1, 1, UNITS) * spread
+    tables = []
+    for group in SIGNS:
+        for k, layer in enumerate(layers):
+            values = {metric: of[group][k] + rng.permutation(shape) for metric, of in means.items()}
+            about = {"layer": layer, "unit": np.arange(UNITS), "group": group}
+            tables.append(pd.DataFrame({**about, **values, "owner": rng.integers(POINTS, size=UNITS)}))
+    table = pd.concat(tables, ignore_index=True)
+    of_groups = [[layer_metrics(table[table["group"] == g], m)[list(layers)] for m in METRICS] for g in SIGNS]
+    true = np.moveaxis(np.array(of_groups), -1, 0)
+    noise = 0.005 * rng.normal(size=(RESAMPLES, *true.shape))
+    noise[..., METRICS.index("unitmem_top")] *= 3
+    drawn = {
+        "layers": np.array(layers),
+        "groups": np.array(list(SIGNS)),
+        "size": np.array(UNITS),
+        "means": true - 0.1 + noise,
+        "dealt": 0.002 * rng.normal(size=(200, len(layers))),
+    }
+    return table, drawn
+
+
 class About(dict):
     """What the configuration says of an encoder: SimCLR on ResNet9, if its name doesn't begin with a framework's."""
 
@@ -71,7 +107,7 @@ class Study:
         self.runs.append((encoder, seed))
         for name, table in contents.items():
             path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(encoder=encoder, seed=seed)
-            save_table(table, path)
+            (save_table if isinstance(table, pd.DataFrame) else save_arrays)(table, path)
             self.files[name].append(str(path))
         return self
 

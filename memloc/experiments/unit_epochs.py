@@ -123,7 +123,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
                 label = f"layer {layer}" + (f", {name}" if dashed else "")
                 _curve(axis, at[at["series"] == name], colour=colour, label=label, dashed=dashed)
         loss = mine[mine["series"] == "loss"]
-        row[2].plot(loss["epoch"], loss["value"], color=plotting.COLOURS["f"], label="training loss, mean over seeds")
+        row[2].plot(loss["epoch"], loss["value"], color="black", label="training loss, mean over seeds")
         end = float(mine.loc[mine["series"] == "end of warm-up", "epoch"].iloc[0])
         for axis in row:
             _epochs(axis, loss["epoch"].max(), end)

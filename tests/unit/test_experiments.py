@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
-from planted import About
+from planted import UNITS, About, unit_files
 from scipy.stats import spearmanr
 
 from memloc import config
@@ -21,7 +21,6 @@ from memloc.experiments import EXPERIMENTS, as_list, module
 from memloc.experiments.inputs import Inputs
 from memloc.io import save_arrays
 from memloc.provenance import ROOT
-from memloc.scores import METRICS, layer_metrics
 from memloc.tables import load_table, save_table
 
 GROUPS = ("candidate", "independent", "external")
@@ -264,38 +263,6 @@ def test_bars_and_whiskers_of_increments_stand_at_the_same_places(desk, tmp_path
 
 
 # --- units ------------------------------------------------------------------------------------------------------------
-
-UNITS = 40
-
-
-def unit_files(means, *, seed, layers=NUMBERED, spread=0.1):
-    """Table and replicates of units whose layer means are planted: {metric: {group: [layers]}}.
-
-    Replicates are biased low, as those of a maximum over resampled points are, and three times as noisy where they
-    are of the 90th percentile.
-    """
-    rng = np.random.default_rng([8, seed])
-    shape = np.linspace(-1, 1, UNITS) * spread
-    tables = []
-    for group in GROUPS:
-        for k, layer in enumerate(layers):
-            values = {metric: of[group][k] + rng.permutation(shape) for metric, of in means.items()}
-            about = {"layer": layer, "unit": np.arange(UNITS), "group": group}
-            tables.append(pd.DataFrame({**about, **values, "owner": rng.integers(POINTS, size=UNITS)}))
-    table = pd.concat(tables, ignore_index=True)
-    of_groups = [[layer_metrics(table[table["group"] == g], m)[list(layers)] for m in METRICS] for g in GROUPS]
-    true = np.moveaxis(np.array(of_groups), -1, 0)
-    noise = 0.005 * rng.normal(size=(OPTIONS["replicates"], *true.shape))
-    noise[..., METRICS.index("unitmem_top")] *= 3
-    drawn = {
-        "layers": np.array(layers),
-        "groups": np.array(GROUPS),
-        "size": np.array(UNITS),
-        "means": true - 0.1 + noise,
-        "dealt": 0.002 * rng.normal(size=(200, len(layers))),
-    }
-    return table, drawn
-
 
 HIGH = np.quantile(np.linspace(-0.1, 0.1, UNITS), 0.9)
 
