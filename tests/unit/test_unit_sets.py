@@ -14,7 +14,7 @@ from memloc.tables import load_table, save_table
 from tests.planted import complaint
 
 LAYERS, UNITS, CLASSES, EACH = ("1", "2", "3"), 24, 4, 12
-OPTIONS = {"size": 8, "draws": 4, "classes": 2, "replicates": 60}
+OPTIONS = {"size": 8, "draws": 4, "classes": 2, "replicates": 40}
 
 
 def measures(views, *, each=EACH):
