@@ -26,8 +26,8 @@ ARMS = ("top", "random")
 def choose(units: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
     """Units to zero in each layer, with the image of a group that owns each: one row for each group, arm and unit.
 
-    The units of highest UnitMem are each group's own: units that were chosen for what candidates excite would have owners
-    that stand out among candidates by the choice alone. Random ones are the same in both groups.
+    The units of highest UnitMem are each group's own: units that were chosen for what candidates excite would have
+    owners that stand out among candidates by the choice alone. Random ones are the same in both groups.
 
     Args:
         units: the table of ``scores.unit_scores``.
@@ -43,10 +43,11 @@ def choose(units: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
         numbers = np.sort(alive["unit"].unique())
         random = generator("ablate", seed, str(layer)).permutation(numbers)[:count]
         for group in GROUPS:
-            here = alive[alive["group"] == group].set_index("unit").sort_index()
-            top = here.sort_values("unitmem", ascending=False, kind="stable").index[:count]
-            for by, picked in zip(ARMS, (top, random), strict=True):
-                rows.append(here.loc[picked, ["layer", "group", "unitmem", "owner"]].reset_index().assign(by=by))
+            here = alive.loc[alive["group"] == group, ["group", "layer", "unit", "unitmem", "owner"]].set_index("unit")
+            top = here.sort_index().sort_values("unitmem", ascending=False, kind="stable").index[:count].to_numpy()
+            rows += [
+                here.loc[picked].reset_index().assign(by=by) for by, picked in zip(ARMS, (top, random), strict=True)
+            ]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -109,7 +110,9 @@ def run(
         batches = ((part.images[points[some]], points[some]) for some in np.split(rows, range(25, len(rows), 25)))
         settings = {"layers": output, "protocol": protocol, "recipe": recipe, "normalise": normalise, "seed": views}
         found = measured(network, batches, **settings, activations=False, plain=False, device=device)  # type: ignore[arg-type]
-        return np.concatenate([b.alignment[:, 0].mean(axis=1, dtype=np.float64) for b in found if b.alignment is not None])
+        return np.concatenate(
+            [b.alignment[:, 0].mean(axis=1, dtype=np.float64) for b in found if b.alignment is not None]
+        )
 
     labels, before = part.labels[points], aligned(encoder, np.arange(len(points)))
     chosen = choose(units, count=count, seed=seed)
@@ -118,7 +121,7 @@ def run(
     like = np.stack([matches(owner, before, groups, labels, count=matched) for owner in owners])
     everyone = np.column_stack([owners, like])
     after = np.empty(everyone.shape)
-    zeroed = chosen.groupby(["layer", "unit"], sort=False).indices
+    zeroed: dict[Any, NDArray[np.int64]] = chosen.groupby(["layer", "unit"], sort=False).indices  # type: ignore[assignment]
     for done, ((layer, unit), arms) in enumerate(zeroed.items(), start=1):
         seen, place = np.unique(everyone[arms], return_inverse=True)
         pruned = prune(encoder, {layer: np.array([unit])}, modules)

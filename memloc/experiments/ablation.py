@@ -1,4 +1,4 @@
-"""Whose views drift apart when one unit is zeroed: its owner's, more than those of images like it (beyond the paper)."""
+"""Whose views drift apart when a unit is zeroed: its owner's, more than those of images like it (beyond the paper)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes = inputs.arrays("outcomes", encoder)
-        layers = [name for name in dict.fromkeys(outcomes[0]["layer"].tolist()) if all(name in o["layer"] for o in outcomes)]
+        layers = [
+            name for name in dict.fromkeys(outcomes[0]["layer"].tolist()) if all(name in o["layer"] for o in outcomes)
+        ]
         places = [*layers, ALL]
         samples = [{group: _by_owner(o, group, layers) for group in GROUPS} for o in outcomes]
         harm = bootstrap_means(
@@ -94,7 +96,7 @@ def _held(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> ND
     arm = (outcome["group"] == group)[:, None] & (outcome["by"][:, None] == np.array(ARMS))
     layer = outcome["layer"][:, None] == np.array(layers)
     place = np.column_stack([layer, layer.any(axis=1)])
-    return (arm[:, :, None] & place[:, None]).astype(np.float64)
+    return np.asarray(arm[:, :, None] & place[:, None], dtype=np.float64)
 
 
 def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
@@ -122,7 +124,9 @@ def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -
 def _owners(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.int64]:
     """How many images own the units of each arm and layer, [arms, layers + 1]."""
     held = _held(outcome, group, layers) > 0
-    return np.array([[len(set(outcome["owner"][held[:, b, k]])) for k in range(held.shape[2])] for b in range(len(ARMS))])
+    return np.array(
+        [[len(set(outcome["owner"][held[:, b, k]])) for k in range(held.shape[2])] for b in range(len(ARMS))]
+    )
 
 
 def _rows(harm: Estimate, places: list[str], owners: NDArray[np.int64], **about: str) -> pd.DataFrame:

@@ -41,8 +41,8 @@ CLAIMS = {
     ),
     "atypicality.owned": Claim(
         "Table 12",
-        "Images that own more of the last layer's top 10 % of units are more memorized: rank correlation over their owners "
-        "of the number owned and SSLMem",
+        "Images that own more of the last layer's top 10 % of units are more memorized: rank correlation over their "
+        "owners of the number owned and SSLMem",
     ),
     "atypicality.owned-excess": Claim(
         "beyond the paper", "That correlation with the number owned is higher on candidates than on external images"
@@ -115,7 +115,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             for kind in ("most", "least")
         ]
         for group in ("candidate", "external"):
-            tables.append(_table_12([counts[group] for counts in owned_counts], replicates, encoder=encoder, group=group))
+            tables.append(
+                _table_12([counts[group] for counts in owned_counts], replicates, encoder=encoder, group=group)
+            )
         tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
         n = len(_pair(joined[0], "candidate"))
         effects = {

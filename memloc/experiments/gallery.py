@@ -21,15 +21,16 @@ from memloc.streams import generator
 CLAIMS = {
     "gallery.few-owners": Claim(
         "Table 12",
-        "A few images own the most memorizing units: distinct owners of the last layer's top 10 % of units, as a share of "
-        "these, that independent choices among all images would give, minus the share found",
+        "A few images own the most memorizing units: distinct owners of the last layer's top 10 % of units, as a share "
+        "of these, that independent choices among all images would give, minus the share found",
         # 10, 2, 1, 1 and 1 points own 1, 2, 3, 4 and 5: 15 owners of 26; among 5,000 points chance makes 25.9.
         0.42,
         "ResNet9, SimCLR, CIFAR10; 15 owners of 26 units, 5,000 candidates",
     ),
     "gallery.few-owners-excess": Claim(
         "beyond the paper",
-        "Images trained on own more units each than images never seen: that difference, candidates minus external images",
+        "Images trained on own more units each than images never seen: that difference, candidates minus external "
+        "images",
     ),
 }
 GROUPS = ("candidate", "external")
@@ -128,7 +129,9 @@ def _top_units(
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """The units' images, a row a layer; below, how few owners the top units have."""
-    shown = table[table["series"] == "unit"].astype({"layer": str, "point": int, "unit": int, "rank": int, "place": int})
+    shown = table[table["series"] == "unit"].astype(
+        {"layer": str, "point": int, "unit": int, "rank": int, "place": int}
+    )
     layers = list(dict.fromkeys(shown["layer"]))
     top = 0.5 + 0.56 * len(layers)
     figure, axes = plotting.panels(rows=1, columns=1, width=11, height=top + 2.4)
@@ -151,6 +154,7 @@ def _mosaic(axis: Axes, shown: pd.DataFrame, layers: list[str], images: NDArray[
     step, gap, band = side + side // 16 + 1, side // 4, int(0.45 * side)
     width, height = (PLACES + 1) * step + 2 * gap, side + band
     canvas = np.full((height * len(layers), width * (1 + shown["rank"].max()), 3), 255, dtype=np.uint8)
+    row: Any
     for row in shown.itertuples():
         y = height * layers.index(row.layer) + band
         x = width * row.rank + (row.place * step if row.group == "candidate" else PLACES * step + gap)

@@ -192,7 +192,9 @@ def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> P
     )
 
 
-def unit_activations(measures: Sample, rows: NDArray[np.int64]) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
+def unit_activations(
+    measures: Sample, rows: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
     """Mean activations over views (paper, Eq. 5) of some points, the units of all layers side by side.
 
     Args:

@@ -1,4 +1,4 @@
-"""UnitMem by the make-up of the images it is evaluated on: how many, and of which classes (paper, Figure 6, Table 34)."""
+"""UnitMem by the make-up of the evaluated images: how many, and of which classes (paper, Figure 6, Table 34)."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ TABLE_34 = "STL10; 1,000 images of all classes, and the cars among them; layer 8
 CLAIMS = {
     "unit_sets.make-up": Claim(
         "Figure 6",
-        "UnitMem doesn't depend on which images it is evaluated on: on few images, evenly from the classes or at random, "
-        "a layer's mean is within .04 (own margin) of that on all, in every layer: this minus the largest difference "
-        "(at risk, docs/claims.md)",
+        "UnitMem doesn't depend on which images it is evaluated on: on few images, evenly from the classes or at "
+        "random, a layer's mean is within .04 (own margin) of that on all, in every layer: this minus the largest "
+        "difference (at risk, docs/claims.md)",
         None,
         "CIFAR100; 100 images, one of each class or at random, and 10,000",
     ),
     "unit_sets.evenly": Claim(
         "beyond the paper",
-        "At equal size it doesn't depend on the make-up: evenly from the classes and at random, as many images, a layer's "
-        "mean UnitMem is within .04 in every layer: this minus the largest difference",
+        "At equal size it doesn't depend on the make-up: evenly from the classes and at random, as many images, a "
+        "layer's mean UnitMem is within .04 in every layer: this minus the largest difference",
     ),
     "unit_sets.size": Claim(
         "beyond the paper",
-        "UnitMem grows with the number of images by itself: mean on all external images, never seen, minus few of them at "
-        "random, the weakest layer",
+        "UnitMem grows with the number of images by itself: mean on all external images, never seen, minus few of "
+        "them at random, the weakest layer",
     ),
     "unit_sets.one-class-max": Claim(
         "Table 34",
@@ -52,8 +52,8 @@ CLAIMS = {
     ),
     "unit_sets.drop": Claim(
         "Table 34",
-        "UnitMem hardly falls on one class: .04 (own margin) minus the last layer's mean on all images plus that on one "
-        "class (at risk, docs/claims.md)",
+        "UnitMem hardly falls on one class: .04 (own margin) minus the last layer's mean on all images plus that on "
+        "one class (at risk, docs/claims.md)",
         # .409 on all, .397 on cars.
         0.028,
         TABLE_34,
@@ -63,11 +63,13 @@ CLAIMS = {
     ),
     "unit_sets.order": Claim(
         "Table 34, own threshold",
-        "The same units memorize on one class as on all: rank correlation of UnitMem over the last layer's units minus .5",
+        "The same units memorize on one class as on all: rank correlation of UnitMem over the last layer's units "
+        "minus .5",
     ),
     "unit_sets.excess": Claim(
         "beyond the paper",
-        "UnitMem on one class is higher on images trained on: last layer, candidates minus external images of the class",
+        "UnitMem on one class is higher on images trained on: last layer, candidates minus external images of the "
+        "class",
     ),
 }
 GROUPS = ("candidate", "external")
@@ -83,7 +85,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         measures = inputs.arrays("measures", encoder)
         layers, _, begins = unit_activations(measures[0], np.arange(1))
         samples = [_by_class(m, seed, options) for seed, m in enumerate(measures)]
-        sets = _Sets(begins, generator("unit sets", encoder), **{key: options[key] for key in ("size", "draws", "classes")})
+        sets = _Sets(
+            begins, generator("unit sets", encoder), **{key: options[key] for key in ("size", "draws", "classes")}
+        )
         replicates = min(RESAMPLES, options["replicates"])
         found = bootstrap(samples, sets, replicates=replicates, seed=0, limit=1)
         n = sum(len(array) for name, array in samples[0].items() if name.startswith("candidate"))
@@ -108,7 +112,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             Finding.of_every("unit_sets.size", encoder, grown, places, n=n),
             Finding("unit_sets.one-class-max", encoder, above(found[0, which, 1, -1], HIGH), n),
             Finding("unit_sets.drop", encoder, fall.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
-            Finding("unit_sets.drop-cut", encoder, fall_cut.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
+            Finding(
+                "unit_sets.drop-cut", encoder, fall_cut.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n
+            ),
             Finding("unit_sets.order", encoder, above(found[0, which, 2, -1], ORDER), n),
             Finding("unit_sets.excess", encoder, one - found[1, which, 0, -1], n),
         ]
@@ -194,7 +200,7 @@ class _Sets:
         largest = np.maximum.reduceat(scores, self.begins, axis=1)
         order = np.zeros_like(mean)
         order[:, -1] = rank_correlation(scores[:, self.begins[-1] :], whole[self.begins[-1] :])
-        return np.stack([mean, largest, order]).mean(axis=1)
+        return np.asarray(np.stack([mean, largest, order]).mean(axis=1))
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -175,7 +175,13 @@ def test_planted_harm_comes_out(tmp_path):
     worlds = [outcomes(HARM, seed) for seed in range(3)]
     table, rows = study(tmp_path, worlds)
     assert set(rows["verdict"]) == {"supported"} and set(rows.index) == set(experiment.CLAIMS)
-    for claim, effect in {"owners": 0.5, "owners-last": 0.5, "excess": 0.3, "excess-last": 0.3, "selective": 0.4}.items():
+    for claim, effect in {
+        "owners": 0.5,
+        "owners-last": 0.5,
+        "excess": 0.3,
+        "excess-last": 0.3,
+        "selective": 0.4,
+    }.items():
         assert rows.loc[f"ablation.{claim}", "effect"] == pytest.approx(effect, abs=0.04), claim
     assert rows.loc["ablation.selective-excess", "effect"] == pytest.approx(0.3, abs=0.04)
     units = table[table["series"] == "unit"]

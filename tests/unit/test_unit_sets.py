@@ -1,4 +1,4 @@
-"""UnitMem by the make-up of the evaluated images: what was planted must come out, and the sets must be what they say."""
+"""UnitMem by the make-up of the evaluated images: what was planted comes out, and sets are what they say."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -184,7 +184,9 @@ def test_an_excess_on_one_class_is_that_of_candidates(tmp_path):
     table, rows = study(tmp_path, made)
     assert rows.loc["unit_sets.excess", "verdict"] == "supported"
     gap = value(table, "one class")["3"] - value(table, "one class", "external")["3"]
-    assert rows.loc["unit_sets.excess", "effect"] == pytest.approx(gap) and gap == pytest.approx(5 / 7 - 1 / 3, abs=0.02)
+    assert rows.loc["unit_sets.excess", "effect"] == pytest.approx(gap) and gap == pytest.approx(
+        5 / 7 - 1 / 3, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
