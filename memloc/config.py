@@ -328,7 +328,11 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         if 2 * size > split[group]:
             room = f"{split[group]} {group} points"
             yield f"config: {key}.group_size: two groups of {size} don't fit into {room}; lower it"
-    for option, groups in (("size", ("candidate", "external")), ("sizes", ("candidate", "independent", "external"))):
+    for option, groups in (
+        ("size", ("candidate", "external")),
+        ("matched", ("candidate", "external")),
+        ("sizes", ("candidate", "independent", "external")),
+    ):
         room = min(split[group] for group in groups)
         chosen = experiment.get(option, [])
         for count in [chosen] if isinstance(chosen, int) else chosen:
@@ -336,7 +340,7 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
                 yield f"config: {key}.{option}: {count} of {room} {' or '.join(groups)} points is no choice; lower it"
     entry, dataset, framework = EXPERIMENTS[experiment["kind"]], encoder["dataset"], encoder["framework"]
     if entry.labels and SOURCES[config["datasets"][dataset]["source"]].unlabeled:
-        yield f"config: {key}.encoders: {dataset} has no labels, which are inferred here; take encoders of another"
+        yield f"config: {key}.encoders: {dataset} has no labels, which it asks for; take encoders of another"
     if entry.losses and not FRAMEWORKS[framework].private:
         able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
         yield f"config: {key}.encoders: {framework} has no loss of single images; take encoders of {able}"

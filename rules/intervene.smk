@@ -121,3 +121,42 @@ rule finetune_layers:
         "fine-tune {wildcards.encoder}, seed {wildcards.seed}"
     script:
         "../scripts/finetune_layers.py"
+
+
+rule ablate_units:
+    """Zero single units and measure the alignment of their owners and of images like these, before and after."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=split_of,
+        weights=trained("f"),
+        units=RESULTS / "scores/{encoder}/f/seed{seed}/units.parquet",
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "ablate_units/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "ablate_units/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("ablation"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        modules=modules_of,
+        augmentation=encoder_setting("measure", "augmentation"),
+        protocol=protocol_of,
+        units=option("units"),
+        matched=option("matched"),
+        device=config["device"],
+        code=encoder_code("scripts/ablate_units.py"),
+    message:
+        "ablate units of {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/ablate_units.py"

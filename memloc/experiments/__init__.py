@@ -146,7 +146,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "which never saw them), both as ranks, for candidates. Bottom middle: rank correlation for candidates "
             "and, as a null, for external images. Bottom right: mean UnitMem within each layer of the top 10 % of "
             "units on the most, and on the least, memorized candidates; dashed, the same choice among external "
-            "images. Bars: 95 % intervals over points nested in seeds."
+            "images. Bars: 95 % intervals over points nested in seeds. The table also has SSLMem by the number of top "
+            "units that a point owns (Table 12)."
         ),
         inputs={
             "points": POINTS,
@@ -177,6 +178,56 @@ EXPERIMENTS: dict[str, Experiment] = {
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },
+    ),
+    "ablation": Experiment(
+        title="Zeroing single units: do their owners suffer?",
+        paper="beyond the paper",
+        caption=(
+            "Harm of zeroing one unit to the image that excites it most, its owner: how much the distance between the "
+            "owner's views at the encoder's output grows, minus that of images like it (same group and class, nearest "
+            "in that distance before). Left: each layer's units of highest UnitMem on candidates, which f was trained "
+            "on, and of highest UnitMem on external images, which it never saw; the owner excites its unit most in "
+            "both, so what training on it adds is the difference. Middle: candidates, units of highest UnitMem and "
+            "random ones. Right: harm of every zeroed unit against its UnitMem. Bands: 95 % intervals over owners "
+            "nested in seeds, none where a seed has fewer than three."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        options={"units": COUNT, "matched": COUNT},
+    ),
+    "gallery": Experiment(
+        title="The most memorizing units and the images that own them",
+        paper="beyond the paper; Table 12",
+        caption=(
+            "Top, a row a layer, first seed: its units of highest UnitMem on candidates, each with the three "
+            "candidates that excite it most and, behind the gap, the external image that does. Numbers: the unit and "
+            "its UnitMem on candidates; above the external image, on as many external images, which f never saw. "
+            "Units were chosen for the first number, so the second is lower by the choice alone. Bottom: by how much "
+            "the top 10 % of a layer's units have fewer distinct owners than images drawn at random would make, as a "
+            "share of the units, each group with its own top units. Bands: 95 % intervals over points nested in "
+            "seeds."
+        ),
+        inputs={"measures": "measures/{encoder}/f/seed{seed}.npz"},
+        options={"units": COUNT},
+        encoders=1,
+    ),
+    "unit_sets": Experiment(
+        title="UnitMem by the make-up of the evaluated images",
+        paper="Figure 6, Table 34",
+        caption=(
+            "Left: mean UnitMem by layer on all images of a group, on few drawn evenly from the classes and on as "
+            "many drawn at random. Middle: on all classes, some classes and one class; dotted, each cut at random to "
+            "as many images as the smallest class has. Right: the last layer in each set, on candidates and on "
+            "external images, which f never saw. UnitMem holds a maximum over images, so it grows with their number "
+            "by itself: sets of unequal size differ for that alone. Bands and bars: 95 % intervals over points nested "
+            "in seeds."
+        ),
+        inputs={"measures": "measures/{encoder}/f/seed{seed}.npz"},
+        options={
+            "size": {"type": "integer", "minimum": 2},
+            "draws": COUNT,
+            "classes": {"type": "integer", "minimum": 2},
+        },
+        labels=True,
     ),
     "replacement": Experiment(
         title="Replacing layers by those of an encoder trained on other images",

@@ -39,6 +39,14 @@ CLAIMS = {
     "atypicality.top-owners-excess": Claim(
         "beyond the paper", "That lead of the owners of top units is larger among candidates than among external images"
     ),
+    "atypicality.owned": Claim(
+        "Table 12",
+        "Images that own more of the last layer's top 10 % of units are more memorized: rank correlation over their "
+        "owners of the number owned and SSLMem",
+    ),
+    "atypicality.owned-excess": Claim(
+        "beyond the paper", "That correlation with the number owned is higher on candidates than on external images"
+    ),
     "atypicality.units": Claim(
         "Figure 7, Table 11",
         "UnitMem is higher on the most than on the least memorized points in every layer: the weakest difference",
@@ -82,6 +90,17 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             replicates=replicates,
             seed=0,
         )
+        owned_counts = [
+            {group: _owned_counts(u, j, group) for group in ("candidate", "external")}
+            for u, j in zip(units, joined, strict=True)
+        ]
+        numbers = bootstrap(
+            owned_counts,
+            lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
+            replicates=replicates,
+            seed=0,
+            limit=1,
+        )
         chosen = [_extremes(p, size) for p in points]
         layers, extreme = _extreme_units(inputs.arrays("measures", encoder), chosen, replicates)
         gap = {group: extreme[group, "most"] - extreme[group, "least"] for group in ("candidate", "external")}
@@ -95,6 +114,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(extreme["external", kind], layers, encoder=encoder, series=f"{kind}, external")
             for kind in ("most", "least")
         ]
+        for group in ("candidate", "external"):
+            tables.append(
+                _table_12([counts[group] for counts in owned_counts], replicates, encoder=encoder, group=group)
+            )
         tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
         n = len(_pair(joined[0], "candidate"))
         effects = {
@@ -104,6 +127,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "atypicality.owners-excess": (owners[0] - owners[1], len(owned["candidate"][0])),
             "atypicality.top-owners": (advantage[0], len(top[0]["candidate owner"])),
             "atypicality.top-owners-excess": (advantage[0] - advantage[1], len(top[0]["candidate owner"])),
+            "atypicality.owned": (numbers[0], len(owned_counts[0]["candidate"])),
+            "atypicality.owned-excess": (numbers[0] - numbers[1], len(owned_counts[0]["candidate"])),
             "atypicality.units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
         }
         findings += [Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()]
@@ -143,12 +168,39 @@ def _last(units: pd.DataFrame, group: str) -> pd.DataFrame:
     return last
 
 
+def _top(units: pd.DataFrame, group: str) -> pd.Series:
+    """Owners of the last layer's top units, one for each unit."""
+    last = _last(units, group).sort_values("unitmem", ascending=False, kind="stable")
+    top: pd.Series = last["owner"].head(max(1, round(TOP * len(last))))
+    return top
+
+
+def _owned_counts(units: pd.DataFrame, joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
+    """Owners of the last layer's top units: SSLMem and how many of these are theirs, [owners, 2]."""
+    counts = _top(units, group).value_counts(sort=False).rename("count")
+    merged = joined.merge(counts, left_on="point", right_index=True, validate="one_to_one")
+    return np.asarray(merged[["sslmem", "count"]].to_numpy(dtype=np.float64))
+
+
+def _table_12(seeds: list[NDArray[np.float64]], replicates: int, *, encoder: str, group: str) -> pd.DataFrame:
+    """Mean SSLMem of the points that own k of the top units, and how many do, for every k (paper, Table 12).
+
+    Points of all seeds together: few own more than one. One point alone has no interval.
+    """
+    owners, rows = np.concatenate(seeds), []
+    for k in np.unique(owners[:, 1]):
+        mine = owners[owners[:, 1] == k, 0]
+        mean = bootstrap_means([{"owner": mine}], lambda m: m["owner"], replicates=replicates, seed=0)
+        low, high = mean.interval() if len(mine) > 1 else (np.nan, np.nan)
+        rows.append({"owns": int(k), "points": len(mine), "value": float(mean.value), "low": low, "high": high})
+    return pd.DataFrame(rows).assign(encoder=encoder, series=f"owners, {group}")
+
+
 def _top_owners(units: pd.DataFrame, joined: pd.DataFrame) -> Sample:
     """SSLMem of the distinct points that own the top units, and of all others, in each group."""
     sample = {}
     for group in ("candidate", "external"):
-        last = _last(units, group).sort_values("unitmem", ascending=False, kind="stable")
-        top = last["owner"].head(max(1, round(TOP * len(last))))
+        top = _top(units, group)
         mine = joined[joined["group"] == group]
         owner = mine["point"].isin(top)
         sample[f"{group} owner"] = mine.loc[owner, "sslmem"].to_numpy()

@@ -192,6 +192,24 @@ def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> P
     )
 
 
+def unit_activations(
+    measures: Sample, rows: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean activations over views (paper, Eq. 5) of some points, the units of all layers side by side.
+
+    Args:
+        measures: of one encoder.
+        rows: of the points.
+
+    Returns:
+        Names of the layers that have units, activations [rows, units], and the column each layer begins at [layers].
+    """
+    layers = [str(name) for name in measures["layers"] if f"views/{name}" in measures]
+    parts = [measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64) for name in layers]
+    begins = np.cumsum([0, *(part.shape[1] for part in parts[:-1])])
+    return layers, np.concatenate(parts, axis=1), begins
+
+
 def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFrame:
     """A profile as a table: one row for each place along the axis, with interval and z."""
     low, high = estimate.interval()

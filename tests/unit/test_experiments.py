@@ -473,7 +473,10 @@ def test_planted_rank_correlations_come_out(desk):
     rho = series(table, "correlation")
     assert rho["candidate"] == pytest.approx(np.mean(expected["candidate"])) and rho["candidate"] > 0.6
     assert rho["external"] == pytest.approx(np.mean(expected["external"])) and abs(rho["external"]) < 0.2
-    assert set(verdicts("atypicality", findings).values()) == {"supported"}
+    said = verdicts("atypicality", findings)
+    # Four top units have too few owners to tell them by how many they own.
+    assert said.pop("atypicality.owned") == said.pop("atypicality.owned-excess") == "inconclusive"
+    assert set(said.values()) == {"supported"}
     rows = told("atypicality", findings).set_index("claim")
     effects = rows["effect"]
     assert effects["atypicality.owners"] > 0.95 and effects["atypicality.top-owners"] > 0.1
@@ -523,6 +526,56 @@ def test_owners_among_external_images_alone_refute_an_excess(desk):
     said = verdicts("atypicality", findings)
     assert said["atypicality.owners"] == said["atypicality.top-owners"] == "inconclusive"
     assert said["atypicality.owners-excess"] == said["atypicality.top-owners-excess"] == "refuted"
+
+
+def counted(kept, *, follows):
+    """Give the last layer of each seed 200 units whose 20 top ones have owners with one to four of them.
+
+    Args:
+        follows: by group, 1 where those that own more are more memorized, -1 where less.
+
+    Returns:
+        Of each seed, {group: {owner: number owned}}.
+    """
+    inputs, planted = Inputs(kept.runs, kept.files), []
+    for points, path in zip(inputs.tables("points", "simclr"), kept.files["units"], strict=True):
+        tables, counts = [], {}
+        for group, sign in follows.items():
+            last = points[(points["layer"] == "4") & (points["group"] == group)]
+            order = last.sort_values("sslmem")["point"].to_numpy()[::sign]
+            counts[group] = dict(zip(order[[5, 15, 25, 30, 45, 50, 55, 58]], (1, 1, 2, 2, 3, 3, 4, 4), strict=True))
+            top = np.repeat(list(counts[group]), list(counts[group].values()))
+            owner = np.concatenate([top, np.repeat(order[:6], 30)])
+            about = {"layer": "4", "unit": np.arange(200), "group": group, "unitmem": np.linspace(1, 0, 200)}
+            tables.append(pd.DataFrame({**about, "owner": owner}))
+        save_table(pd.concat(tables, ignore_index=True), path)
+        planted.append(counts)
+    return planted
+
+
+@pytest.mark.parametrize(("candidate", "external", "said"), [(1, -1, ("supported", "supported")),
+                                                             (-1, 1, ("refuted", "refuted")),
+                                                             (1, 1, ("supported", "inconclusive"))])  # fmt: skip
+def test_owners_of_more_top_units_are_told(desk, candidate, external, said):
+    kept = atypicality(desk("atypicality"))
+    planted = counted(kept, follows={"candidate": candidate, "external": external})
+    table, findings = kept.analyse()
+    found = verdicts("atypicality", findings)
+    assert (found["atypicality.owned"], found["atypicality.owned-excess"]) == said
+    row = told("atypicality", findings).set_index("claim").loc["atypicality.owned"]
+    assert row["n"] == 8 and np.sign(row["effect"]) == candidate and abs(row["effect"]) > 0.9
+    # Table 12: how many points own k of the top units, and their mean SSLMem, in all seeds.
+    points = Inputs(kept.runs, kept.files).tables("points", "simclr")
+    for group in ("candidate", "external"):
+        rows = table[table["series"] == f"owners, {group}"].set_index("owns")
+        assert rows["points"].to_dict() == dict.fromkeys((1, 2, 3, 4), 2 * 3)
+        for k in (1, 2, 3, 4):
+            scores = [
+                p[p["layer"] == "4"].set_index("point")["sslmem"][[o for o, count in c[group].items() if count == k]]
+                for p, c in zip(points, planted, strict=True)
+            ]
+            assert rows.loc[k, "value"] == pytest.approx(np.mean(scores))
+            assert rows.loc[k, "low"] < rows.loc[k, "value"] < rows.loc[k, "high"]
 
 
 def test_rank_correlations_have_intervals_between_minus_one_and_one(desk):

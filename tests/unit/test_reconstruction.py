@@ -124,7 +124,7 @@ def test_labels_that_are_not_there_cannot_be_inferred(settings):
     with pytest.raises(InputError, match=r"asked\.neighbours: 51 asked for among 50 public images; lower it"):
         check(configured("simclr", settings, **options | {"neighbours": 51}))
     config["datasets"]["toy"]["source"] = "stl10-unlabeled"
-    with pytest.raises(InputError, match=r"asked\.encoders: toy has no labels, which are inferred here"):
+    with pytest.raises(InputError, match=r"asked\.encoders: toy has no labels, which it asks for"):
         check(config)
 
 

@@ -40,7 +40,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert row["verdict"] == (side if told else "inconclusive"), row
     for name in mine:
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    # What is measured otherwise was not trained; the donor was not measured.
+    # What is measured otherwise was not trained; the donor of blocks was not measured.
     assert {path.name for path in (results / "encoders").iterdir()} == {
         "simclr",
         "unseen",
@@ -50,6 +50,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     }
     assert {path.name for path in (results / "measures").iterdir()} == {
         "simclr",
+        "unseen",
         "again",
         "mae",
         "sublayers",
@@ -69,6 +70,11 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     with np.load(results / "interventions/replacement/simclr/seed0.npz") as outcomes:
         assert outcomes["correct"].shape == (2 * (2 + 8 * 2), 40)
         assert outcomes["dataset"].tolist()[:2] == ["fashion", "fashion-unseen"]
+    with np.load(results / "interventions/ablation/simclr/seed0.npz") as outcomes:
+        # Two units of each arm and group in every layer where so many are excited.
+        assert set(outcomes["layer"]) <= set("12345678") and len(outcomes["after"]) > 16
+        assert outcomes["matched_after"].shape == (len(outcomes["after"]), 3)
+        assert (outcomes["after"] != outcomes["before"]).any()
     with np.load(results / "witnesses/dejavu/simclr/f/seed0.npz") as votes:
         assert set(votes["groups"]) == {"candidate", "independent", "external"}
         assert ((votes["votes"] >= 0) & (votes["votes"] <= 1)).all()

@@ -1,0 +1,39 @@
+"""Zero single units of one encoder and see whose views drift apart."""
+
+from pathlib import Path
+
+import numpy as np
+
+from memloc import ablation, encoders, io, job, measure, network, prepared, splits, tables
+from memloc.augment import RECIPES, for_encoder
+from memloc.streams import stream
+
+
+def main(snakemake):
+    job.start(snakemake)
+    params, seed = snakemake.params, int(snakemake.wildcards.seed)
+    points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
+    rows = np.isin(groups, ablation.GROUPS)
+    encoder, normalise = network.of_job(snakemake)
+    outcomes = ablation.run(
+        encoder,
+        tables.load_table(snakemake.input.units),
+        prepared.load(Path(snakemake.input.images).parent, "train"),
+        points[rows],
+        groups[rows],
+        modules=params.modules,
+        output=encoders.choose_layers(params.architecture, params.network, ["output"]),
+        count=params.units,
+        matched=params.matched,
+        recipe=for_encoder(RECIPES[params.augmentation], encoder),
+        protocol=measure.Protocol(**params.protocol),
+        normalise=normalise,
+        seed=seed,
+        views=stream("ablate", seed),
+        device=network.device(params.device),
+    )
+    io.save_arrays(outcomes, snakemake.output.outcomes)
+
+
+if "snakemake" in globals():
+    main(snakemake)
