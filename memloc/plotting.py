@@ -44,6 +44,10 @@ COLOURS = {
     "top": _RED,
     "random": "#777777",
     "low": _BLUE,
+    # What a single unit is trained on (memloc.injection.ARMS).
+    "repeated": _RED,
+    "natural": _BLUE,
+    "another": "#777777",
     "increment": _RED,
     "last": _BLUE,
     # Kinds of layers (memloc.encoders.KINDS) and what transformer blocks add.

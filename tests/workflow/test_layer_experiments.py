@@ -47,6 +47,8 @@ EXPERIMENTS = {
         "tested": 40,
     },
     "dejavu": {"encoders": ["simclr"], "public": 60, "neighbours": 5, "crop": 0.35},
+    "injection": {"encoders": ["simclr"], "layer": "8", "steps": [2, 4], "batch_size": 4, "learning_rate": 0.001},
+    "transfer": {"encoders": ["simclr", "mae"], "tasks": ["fashion", "digits"], "images": 60, "order": "falling"},
 }
 
 
@@ -55,7 +57,10 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     default = yaml.safe_load((folder / "config.yaml").read_text())["experiments"]
     mine = {name: {"kind": name} | options for name, options in EXPERIMENTS.items()}
     overlay = {
-        "datasets": {"fashion-unseen": {"split": {"shared": 24, "candidate": 24, "independent": 24, "external": 24}}},
+        "datasets": {
+            "fashion-unseen": {"split": {"shared": 24, "candidate": 24, "independent": 24, "external": 24}},
+            "digits": {"source": "digits", "image_size": 32},
+        },
         "encoders": ENCODERS,
         "experiments": dict.fromkeys(default) | mine,
     }
@@ -82,6 +87,12 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     with np.load(results / "interventions/replacement/simclr/seed0.npz") as outcomes:
         assert outcomes["correct"].shape == (2 * (2 + 8 * 2), 40)
         assert outcomes["dataset"].tolist()[:2] == ["fashion", "fashion-unseen"]
+    # One unit alone was trained, and looked at before and after.
+    with np.load(results / "interventions/injection/simclr/seed0.npz") as looks:
+        assert looks["activations"].shape == (48, 5, 3) and looks["steps"].tolist() == [0, 2, 4]
+        assert (looks["activations"][:, :, 0] != looks["activations"][:, :, -1]).any()
+    with np.load(results / "interventions/transfer/mae/seed0.npz") as probes:
+        assert probes["dataset"].tolist() == ["fashion", "digits"] and probes["tested"].tolist()[1] == 450
     with np.load(results / "witnesses/dejavu/simclr/f/seed0.npz") as votes:
         assert set(votes["groups"]) == {"candidate", "independent", "external"}
         assert ((votes["votes"] >= 0) & (votes["votes"] <= 1)).all()
