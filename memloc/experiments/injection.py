@@ -159,9 +159,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             for arm in dict.fromkeys(unit["arm"]):
                 for name in (WITH, WITHOUT):
                     rows = unit[(unit["arm"] == arm) & (unit["series"] == name)]
-                    label = LABELS[arm] + (", UnitMem among other images" if name == WITHOUT else "")
+                    # A label that begins so stands in no legend.
+                    label = LABELS[arm] if name == WITH else f"_{arm}"
                     plotting.profile(axis, rows, label=label, dashed=name == WITHOUT, colour=plotting.COLOURS[arm])
-            axis.set(title=f"{encoder}: {kind} unit", xlabel="steps", ylabel="UnitMem")
+            axis.set(title=f"{encoder}: {kind} unit", xlabel="steps", ylabel="UnitMem (dashed: images without it)")
         _draw_owners(row[2], mine)
     plotting.shared_legend(figure, axes[0][0])
     return figure
