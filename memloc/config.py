@@ -229,6 +229,8 @@ def _across_keys(config: Config) -> Iterable[str]:
                 owners = [_setting(encoders, encoder, "weights") for encoder in experiment["encoders"]]
                 for owner in sorted({owner for owner in owners if owners.count(owner) > 1}):
                     yield f"config: {key}.encoders: compares trainings, several have the weights of {owner}; keep one"
+        if experiment.get("order") == "own-task" and all(e in encoders for e in experiment["encoders"]):
+            yield from _contrasts(key, experiment, encoders)
         for encoder in experiment["encoders"]:
             if encoder in encoders:
                 yield from _fits(key, experiment, encoders[encoder], config)
@@ -338,6 +340,10 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         for count in [chosen] if isinstance(chosen, int) else chosen:
             if count >= room:
                 yield f"config: {key}.{option}: {count} of {room} {' or '.join(groups)} points is no choice; lower it"
+    if "layer" in experiment:
+        units = [layer.name for layer in layers_of(encoder) if layer.units]
+        if experiment["layer"] not in units:
+            yield f"config: {key}.layer: {experiment['layer']!r} has no units; take one of {', '.join(units)}"
     entry, dataset, framework = EXPERIMENTS[experiment["kind"]], encoder["dataset"], encoder["framework"]
     if entry.labels and SOURCES[config["datasets"][dataset]["source"]].unlabeled:
         yield f"config: {key}.encoders: {dataset} has no labels, which it asks for; take encoders of another"
@@ -393,6 +399,16 @@ def _traces(key: str, experiment: Config, name: str, encoder: Config) -> Iterabl
         yield f"config: {where}.recipe.warmup_epochs: {none}; choose one between"
     elif warmup not in kept:
         yield f"config: {where}.snapshots: {kept} lack epoch {warmup}, where warm-up ends, for {key}; add it"
+
+
+def _contrasts(key: str, experiment: Config, encoders: Config) -> Iterable[str]:
+    """What a supervised encoder and a self-supervised one must be to be compared on their own task and on others."""
+    names, own = experiment["encoders"], encoders[experiment["encoders"][0]]["dataset"]
+    labels = [FRAMEWORKS[encoders[name]["framework"]].labels for name in names]
+    if labels != [True, False]:
+        yield f"config: {key}.encoders: own-task compares two: write a supervised one, then a self-supervised one"
+    if experiment["tasks"][0] != own or len(experiment["tasks"]) < 2:
+        yield f"config: {key}.tasks: write the encoders' own, {own}, first and at least one other after it"
 
 
 def _whole_blocks(names: Iterable[str]) -> bool:

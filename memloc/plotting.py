@@ -47,6 +47,10 @@ COLOURS = {
     "activation-low": "#56b4e9",
     "activation-high": _PINK,
     "magnitude-low": _BROWN,
+    # What a single unit is trained on (memloc.injection.ARMS).
+    "repeated": _RED,
+    "natural": _BLUE,
+    "another": "#777777",
     "increment": _RED,
     "last": _BLUE,
     # Kinds of layers (memloc.encoders.KINDS) and what transformer blocks add.

@@ -127,10 +127,14 @@ def encoder_code(script):
     return code
 
 
-def training_code(wildcards):
-    """The hash of a training's code: the loop's, and that of its own encoder and framework alone."""
-    framework = config["encoders"][wildcards.encoder]["framework"]
-    return encoder_code("scripts/train_encoder.py")(wildcards) + digest(framework_module(framework))
+def learner_code(script):
+    """A function that hashes a script together with the modules of a rule's encoder and its framework."""
+
+    def code(wildcards):
+        framework = config["encoders"][wildcards.encoder]["framework"]
+        return encoder_code(script)(wildcards) + digest(framework_module(framework))
+
+    return code
 
 
 def layers_of(wildcards):
@@ -142,6 +146,11 @@ def additions_measured(wildcards):
     """The framework's head, where it is measured."""
     headed = configuration.head_measured(config["encoders"][wildcards.encoder])
     return trained(file="additions.safetensors")(wildcards) if headed else []
+
+
+def chosen_layer(wildcards):
+    """The layer of a rule's encoder that the experiment's option layer names."""
+    return next(asdict(layer) for layer in layers_of(wildcards) if layer.name == option("layer")(wildcards))
 
 
 def modules_of(wildcards):
@@ -164,7 +173,9 @@ def replaced_parts(wildcards):
 def protocol_of(wildcards):
     """How a rule's encoder is measured."""
     settings = config["encoders"][wildcards.encoder]["measure"]
-    return {key: value for key, value in settings.items() if key not in ("others", "layers", "sublayers", "augmentation")}
+    return {
+        key: value for key, value in settings.items() if key not in ("others", "layers", "sublayers", "augmentation")
+    }
 
 
 def option(key):

@@ -160,3 +160,80 @@ rule ablate_units:
         "ablate units of {wildcards.encoder}, seed {wildcards.seed}"
     script:
         "../scripts/ablate_units.py"
+
+
+rule inject_units:
+    """Train single units on single images that the encoder has not seen (paper, Tables 13 and 14)."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=split_of,
+        weights=trained("f"),
+        additions=trained("f", file="additions.safetensors"),
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "inject_units/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "inject_units/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("injection"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        framework=encoder_setting("framework"),
+        recipe=encoder_setting("recipe"),
+        augmentation=encoder_setting("measure", "augmentation"),
+        protocol=protocol_of,
+        layer=chosen_layer,
+        steps=option("steps"),
+        batch_size=option("batch_size"),
+        learning_rate=option("learning_rate"),
+        device=config["device"],
+        code=learner_code("scripts/inject_units.py"),
+    message:
+        "train single units of {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/inject_units.py"
+
+
+rule probe_tasks:
+    """Fit linear probes on an encoder as it is, one for each task (paper, Table 20 and Figure 11)."""
+    input:
+        weights=trained("f"),
+        split=split_of,
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        tasks=task_files,
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "probe_tasks/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "probe_tasks/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("transfer"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        dataset=dataset_of,
+        tasks=option("tasks"),
+        images=option("images"),
+        device=config["device"],
+        code=encoder_code("scripts/probe_tasks.py"),
+    message:
+        "probe {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/probe_tasks.py"

@@ -27,7 +27,7 @@ rule train_encoder:
     params:
         settings=training_settings,
         device=config["device"],
-        code=training_code,
+        code=learner_code("scripts/train_encoder.py"),
     message:
         "train {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
     script:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import importlib
+import importlib.util
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,13 @@ _STL10: dict[str, Any] = {
     "unpacked": "stl10_binary",
 }
 
+
+def _bundled(package: str, folder: str) -> Path | None:
+    """A folder inside an installed package, which isn't imported for it."""
+    found = importlib.util.find_spec(package)
+    return Path(found.origin).parent / folder if found and found.origin else None
+
+
 SOURCES: dict[str, Source] = {
     "fashion-mnist-12k": Source(
         "Fashion-MNIST, 12,000 images of it",
@@ -123,6 +131,16 @@ SOURCES: dict[str, Source] = {
         hint=_FETCHED,
         terms="MIT",
         size="31 MB",
+    ),
+    "digits": Source(
+        "handwritten digits",
+        module="digits",
+        files=(File("digits.csv.gz"),),
+        # A planning environment may lack scikit-learn; the job's has it.
+        folder=_bundled("sklearn", "datasets/data") or _DATA / "digits",
+        hint="it comes with scikit-learn: install that again",
+        terms="CC BY 4.0",
+        size="57 kB, in scikit-learn",
     ),
     "cifar10": Source(
         "CIFAR-10",

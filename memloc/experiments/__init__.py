@@ -229,6 +229,44 @@ EXPERIMENTS: dict[str, Experiment] = {
         },
         labels=True,
     ),
+    "injection": Experiment(
+        title="Memorization put into single units",
+        paper="Tables 13 and 14",
+        caption=(
+            "UnitMem of a unit that is all that is trained, its filter and its normalisation, by steps on an external "
+            "image: the unit of highest UnitMem (left) and the least active other one (middle). Solid: among the "
+            "external images, the trained one among them; dashed: among as many independent images, none of which was "
+            "ever trained on, so that a line that rises dashed too is no memory of the image. Trained on the image "
+            "alone, on all external images alike, or on another image alone, a null. Right: how much more the image "
+            "excites the unit than the other images do on average, as a ratio. No other unit, parameter or statistic "
+            "changed at all, or the job would have failed. Bands: 95 % intervals over images nested in seeds."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        options={
+            "layer": {"type": "string"},
+            "steps": _list(COUNT),
+            "batch_size": {"type": "integer", "minimum": 2},
+            "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+        },
+    ),
+    "transfer": Experiment(
+        title="Linear probes on several tasks",
+        paper="Table 20, Figure 11",
+        caption=(
+            "Left: test accuracy of linear probes on frozen encoders, a new probe for each task; dashed, the share of "
+            "the largest class. Right: minus the first encoder's. Bars: 95 % intervals over test images, which all "
+            "encoders share, nested in seeds."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        options={
+            "tasks": _list({"type": "string"}),
+            "images": COUNT,
+            "order": {"enum": ["own-task", "falling"]},
+        },
+        fewest=2,
+        equal=("dataset", "seeds", "split_seed"),
+        trained_apart=True,
+    ),
     "replacement": Experiment(
         title="Replacing layers by those of an encoder trained on other images",
         paper="Tables 21 to 25, 30, 32 and 33",

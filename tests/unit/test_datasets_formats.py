@@ -1,6 +1,7 @@
 """Each downloadable set in its real format on disk, with a few images and torchvision's MD5 lists made to fit."""
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import os
@@ -362,6 +363,51 @@ def test_names_of_classes_that_are_not_ten_are_refused(packed):
         tar.extractall(made.folder)
     (made.folder / made.inner / "class_names.txt").write_text("airplane\n")
     assert "class_names.txt" in complaint("stl10", made.folder)
+
+
+# --- Digits ----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_scikit_learns_three_quarters_for_training():
+    from sklearn.datasets import load_digits
+
+    published = load_digits()
+    parts, description = datasets.prepare("digits", path=None, classes=None, image_size=8)
+    images = np.concatenate([parts["train"].images, parts["test"].images])
+    assert np.array_equal(images[:, 0], np.rint(published.images * 255 / 16))
+    assert [*parts["train"].labels, *parts["test"].labels] == published.target.tolist()
+    assert description["classes"] == list("0123456789") and description["channels"] == 1
+    assert description["sizes"] == {"train": 1347, "test": 450}
+    # Every class is in both parts, about as often.
+    for part, n in description["sizes"].items():
+        assert np.abs(np.bincount(parts[part].labels) / n - 0.1).max() < 0.02
+
+
+def test_digits_are_resized_bilinearly():
+    small, large = (
+        datasets.prepare("digits", path=None, classes=[3, 5], image_size=size)[0]["train"] for size in (8, 32)
+    )
+    assert large.images.shape == (len(large.labels), 1, 32, 32) and set(large.labels) == {0, 1}
+    # At four times the side the weights about the border between two pixels are 1/8, 3/8, 5/8 and 7/8.
+    at = small.images[:, 0, 3:5, 4:6].astype(float)
+    for i, row in enumerate((0.125, 0.375, 0.625, 0.875)):
+        for j, column in enumerate((0.125, 0.375, 0.625, 0.875)):
+            expected = np.einsum("nij,i,j->n", at, [1 - row, row], [1 - column, column])
+            assert np.abs(large.images[:, 0, 14 + i, 18 + j] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("change", ["truncated", "words", "columns", "values", "short", "missing"])
+def test_a_file_that_is_not_the_digits_is_refused(tmp_path, change):
+    row = [0.0] * 64 + [3]
+    lines = {"values": [[17.0] * 64 + [3]] * 1797, "columns": [row[1:]] * 1797, "short": [row] * 1000}.get(
+        change, [row]
+    )
+    text = "hello,you" if change == "words" else "\n".join(",".join(map(str, line)) for line in lines)
+    content = gzip.compress(text.encode())
+    if change != "missing":
+        (tmp_path / "digits.csv.gz").write_bytes(content[:-9] if change == "truncated" else content)
+    message = complaint("digits", tmp_path)
+    assert message.startswith(str(tmp_path / "digits.csv.gz")) and "install" in message
 
 
 # --- ImageNet --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     encoders = {
         name: {"seeds": [0]} for name in ("simclr", "unseen", "again", "mae", "mae-unseen", "sublayers", "bare", "l1")
     }
-    overlay = {"encoders": encoders, "experiments": dict.fromkeys(default.keys() - mine.keys())}
+    left_out = dict.fromkeys(default.keys() - mine.keys())
+    overlay = {"encoders": encoders, "experiments": left_out}
     (folder / "one-seed.yaml").write_text(yaml.safe_dump(overlay))
     done = snakemake(folder, *SMOKE_ALL, "one-seed.yaml")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -75,6 +76,12 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert set(outcomes["layer"]) <= set("12345678") and len(outcomes["after"]) > 16
         assert outcomes["matched_after"].shape == (len(outcomes["after"]), 3)
         assert (outcomes["after"] != outcomes["before"]).any()
+    # One unit alone was trained, and looked at before and after.
+    with np.load(results / "interventions/injection/simclr/seed0.npz") as looks:
+        assert looks["activations"].shape == (48, 5, 3) and looks["steps"].tolist() == [0, 2, 4]
+        assert (looks["activations"][:, :, 0] != looks["activations"][:, :, -1]).any()
+    with np.load(results / "interventions/transfer/mae/seed0.npz") as probes:
+        assert probes["dataset"].tolist() == ["fashion", "digits"] and probes["tested"].tolist()[1] == 450
     with np.load(results / "witnesses/dejavu/simclr/f/seed0.npz") as votes:
         assert set(votes["groups"]) == {"candidate", "independent", "external"}
         assert ((votes["votes"] >= 0) & (votes["votes"] <= 1)).all()
