@@ -156,7 +156,9 @@ def parts_of(wildcards):
 def protocol_of(wildcards):
     """How a rule's encoder is measured."""
     settings = config["encoders"][wildcards.encoder]["measure"]
-    return {key: value for key, value in settings.items() if key not in ("others", "layers", "sublayers", "augmentation")}
+    return {
+        key: value for key, value in settings.items() if key not in ("others", "layers", "sublayers", "augmentation")
+    }
 
 
 def option(key):

@@ -20,7 +20,7 @@ def overlaid(name):
     return config
 
 
-@pytest.mark.parametrize("name", ["paper", "smoke", "study"])
+@pytest.mark.parametrize("name", ["paper", "smoke", "study", "units"])
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
 
