@@ -341,10 +341,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         caption=(
             "Left: mean UnitMem of the first, a middle and the last layer with units, from the untrained encoder "
             "(epoch 0, batch-norm statistics estimated on its views) to the trained one, on candidates (in training) "
-            "and, dashed, on images that f has never seen (mean of independent and external). Middle: excess, candidates "
-            "minus these. Right: training loss. Grey line: the end of the learning rate's warm-up. The axis of epochs "
-            "is that of their square roots. Bands: 95 % intervals over points nested in seeds; images, views and "
-            "resamples are the same in every epoch."
+            "and, dashed, on images that f has never seen (mean of independent and external). Middle: excess, "
+            "candidates minus these. Right: training loss. Grey line: the end of the learning rate's warm-up. The axis "
+            "of epochs is that of their square roots. Bands: 95 % intervals over points nested in seeds; images, views "
+            "and resamples are the same in every epoch."
         ),
         inputs={"traces": "traces/{experiment}/{encoder}/seed{seed}.npz"},
         options={},
