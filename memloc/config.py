@@ -73,19 +73,22 @@ TRAINING = ("framework", "architecture", "network", "recipe", "hardware")
 def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
     """The encoder under whose name an encoder, complete, is trained: the first that asks for the very same training.
 
-    One with another's ``weights`` does so, and f where only g starts otherwise.
+    One with another's ``weights`` does so, and f where only g starts otherwise. One that keeps no snapshots goes before
+    those that do: an encoder that asks for some, in a user's own file, doesn't take over what is trained already.
     """
 
     def training(encoder: Config) -> list[Any]:
         keys = (*TRAINING, "dataset", *(["initialisation"] if role == "g" else []))
         return [*(encoder[key] for key in keys), seed if encoder["split_seed"] is None else encoder["split_seed"]]
 
-    mine = config["encoders"][name]
+    mine, able = config["encoders"][name], {}
     for other, encoder in config["encoders"].items():
         kept = set(mine["snapshots"]) <= set(encoder["snapshots"])
         if "weights" not in encoder and seed in encoder["seeds"] and kept and training(encoder) == training(mine):
-            return str(other)
-    raise ValueError(f"no encoder is trained as {name}, seed {seed}")
+            able[str(other)] = bool(encoder["snapshots"])
+    if not able:
+        raise ValueError(f"no encoder is trained as {name}, seed {seed}")
+    return min(able, key=lambda other: able[other])
 
 
 def layers_of(encoder: Config) -> tuple[Layer, ...]:

@@ -123,16 +123,17 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
                 label = f"layer {layer}" + (f", {name}" if dashed else "")
                 _curve(axis, at[at["series"] == name], colour=colour, label=label, dashed=dashed)
         loss = mine[mine["series"] == "loss"]
-        row[2].plot(loss["epoch"], loss["value"], color="black", label="training loss, mean over seeds")
+        row[2].plot(loss["epoch"], loss["value"], color="black")
         end = float(mine.loc[mine["series"] == "end of warm-up", "epoch"].iloc[0])
         for axis in row:
             _epochs(axis, loss["epoch"].max(), end)
         plotting.zero(row[1])
         row[0].set(title=f"{encoder}: mean UnitMem", ylabel="UnitMem")
         row[1].set(title="excess: candidates minus unseen images", ylabel="UnitMem")
-        row[2].set(title="training", ylabel="loss")
-        for axis in row:
-            plotting.legend(axis)
+        row[2].set(title="training loss, mean over seeds", ylabel="loss")
+        # Where a falling loss leaves most room.
+        handles, labels = row[0].get_legend_handles_labels()
+        row[2].legend(handles, labels, fontsize=7, loc="upper right", framealpha=0.85)
     return figure
 
 

@@ -609,6 +609,13 @@ def test_a_training_is_shared_only_with_one_that_has_the_seed_and_keeps_the_epoc
     assert owner(config, "near", seed=2) == "simclr"
 
 
+def test_an_encoder_that_keeps_snapshots_does_not_take_a_training_over(config):
+    # Snakemake puts the keys of a user's own file first.
+    plain = config["encoders"]["simclr"]
+    config["encoders"] = {"kept": copy.deepcopy(plain) | {"snapshots": [1, 10]}} | config["encoders"]
+    assert owner(config, "simclr") == "simclr" and owner(config, "kept") == "kept"
+
+
 def test_an_alias_is_trained_as_its_owner(alias):
     assert owner(alias(first=True), "other") == "simclr"
 
