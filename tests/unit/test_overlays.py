@@ -20,9 +20,20 @@ def overlaid(name):
     return config
 
 
-@pytest.mark.parametrize("name", ["paper", "smoke", "study", "units"])
+@pytest.mark.parametrize("name", ["paper", "smoke", "study", "layers", "units"])
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
+
+
+def test_layers_and_units_share_what_both_train():
+    """Both can be run on one results folder, so an encoder or dataset of both is the same in both."""
+    layers, units = (yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) for name in ("layers", "units"))
+    for part in ("datasets", "encoders"):
+        both = layers[part].keys() & units[part].keys()
+        assert both
+        for name in both:
+            mine, theirs = (overlaid(config)[part][name] for config in ("layers", "units"))
+            assert mine == theirs, name
 
 
 # Epochs, warm-up, batch, optimizer, learning rate: on small images and on ImageNet.
