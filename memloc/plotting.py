@@ -184,6 +184,7 @@ def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str], *, l
         at = np.arange(len(last)) + 0.2 * (number - (len(series) - 1) / 2)
         shapes(axis, at, last, label=label)
         layers(axis, list(last["encoder"].astype(str)))
+        axis.set_xlim(-0.5, len(last) - 0.5)
     if line:
         zero(axis)
     legend(axis)
