@@ -58,6 +58,11 @@ def planted_views(rng, *, each=EACH, peaks=1.0, selective=0.0, heavy=0.0):
     return out
 
 
+@pytest.fixture(autouse=True)
+def _few_permutations(monkeypatch):
+    monkeypatch.setattr(experiment, "PERMUTATIONS", 60)
+
+
 def study(folder, worlds, **options):
     paths = []
     for seed, views in enumerate(worlds):
@@ -183,10 +188,19 @@ def test_an_excess_on_one_class_is_that_of_candidates(tmp_path):
         views["candidate"] = planted_views(np.random.default_rng(5), peaks=5.0)
     table, rows = study(tmp_path, made)
     assert rows.loc["unit_sets.excess", "verdict"] == "supported"
+    # No deal is as extreme: 2 (1 + 0) / (1 + 60).
+    assert rows.loc["unit_sets.excess", "p"] == pytest.approx(2 / 61)
     gap = value(table, "one class")["3"] - value(table, "one class", "external")["3"]
     assert rows.loc["unit_sets.excess", "effect"] == pytest.approx(gap) and gap == pytest.approx(
         5 / 7 - 1 / 3, abs=0.02
     )
+
+
+def test_an_excess_of_chance_is_rarely_taken_for_one(tmp_path):
+    samples = [[experiment._by_class(measures(w), 0, OPTIONS)] for w in worlds(40, peaks=0.0, heavy=0.5)]
+    p = np.array([experiment._p_of_excess(sample, 2 * UNITS) for sample in samples])
+    # Uniform where there is nothing: half of them above one half.
+    assert 0.25 < (p < 0.5).mean() < 0.75 and (p <= 0.05).mean() < 0.2
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
