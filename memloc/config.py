@@ -360,9 +360,10 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if "crop" in experiment and experiment["crop"] * size < CORNER:
         small = f"{experiment['crop']} of {size} pixels is a corner of less than {CORNER}"
         yield f"config: {key}.crop: {small}; raise it"
-    if "matched" in experiment.get("baselines", []) and min(experiment["fractions"]) > 1 / 3:
+    matched = [arm for arm in experiment.get("baselines", []) if arm.startswith("matched")]
+    if matched and min(experiment["fractions"]) > 1 / 3:
         few = f"matched units are drawn for a third at most, not for {min(experiment['fractions'])}"
-        yield f"config: {key}.fractions: {few}; add a smaller one or leave matched out of baselines"
+        yield f"config: {key}.fractions: {few}; add a smaller one or leave {matched[0]} out of baselines"
     measured = {layer.kind for layer in layers_of(encoder)}
     for kind in entry.layers:
         if kind not in measured:

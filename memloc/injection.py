@@ -29,6 +29,7 @@ ARMS = (
     ("top", "another"),
     ("inactive", "repeated"),
     ("inactive", "natural"),
+    ("inactive", "another"),
 )
 """Which unit is trained, and on what: the chosen image alone (Table 14b, and 13), all images of its group alike (14a),
 or another image alone, a null."""

@@ -43,6 +43,9 @@ COLOURS = {
     "random": "#777777",
     "low": _BLUE,
     "matched": _GREEN,
+    "matched-magnitude": "#66c2a5",
+    "top-unseen": _ORANGE,
+    "excess-unseen": "#8da0cb",
     "excess": _PURPLE,
     "activation-low": "#56b4e9",
     "activation-high": _PINK,
@@ -136,11 +139,13 @@ def legend(axis: Axes) -> None:
     axis.legend(fontsize=7, frameon=True, framealpha=0.85)
 
 
-def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False) -> None:
-    """A series' line over layers of every encoder, each in a colour of its own."""
+def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False, named: bool = True) -> None:
+    """A series' line over layers of every encoder, each in a colour of its own; named ones are in the legend."""
     chosen = table[table["series"] == series]
     for encoder, colour in colours(list(dict.fromkeys(table["encoder"]))).items():
-        profile(axis, chosen[chosen["encoder"] == encoder], label=encoder, dashed=dashed, colour=colour)
+        # A label that begins with an underscore is in no legend.
+        label = encoder if named else f"_{encoder}"
+        profile(axis, chosen[chosen["encoder"] == encoder], label=label, dashed=dashed, colour=colour)
 
 
 MARKERS = {

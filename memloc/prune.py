@@ -26,12 +26,17 @@ RANKED = {
     "top": ("unitmem", "top"),
     "low": ("unitmem", "low"),
     "random": ("unitmem", "random"),
+    "top-unseen": ("unitmem-unseen", "top"),
     "excess": ("excess", "top"),
+    "excess-unseen": ("excess-unseen", "top"),
     "activation-low": ("activation", "low"),
     "activation-high": ("activation", "top"),
     "magnitude-low": ("magnitude", "low"),
 }
 """Arms by what their units are ranked by, and which end is pruned."""
+
+MATCHED = {"matched": "activation", "matched-magnitude": "magnitude"}
+"""Arms of random units that have about as much of this as the top ones."""
 
 Units = Mapping[str, NDArray[np.float64]]
 
@@ -60,15 +65,15 @@ def choose(values: Units, *, fraction: float, by: str, seed: int, scope: str = "
 
 
 def choose_matched(
-    scores: Units, activation: Units, *, fraction: float, seed: int, scope: str = "layer"
+    scores: Units, trait: Units, *, fraction: float, seed: int, scope: str = "layer"
 ) -> dict[str, NDArray[np.int64]]:
-    """Random units that are as active as the top ones, none of which is among them.
+    """Random units that are as active, or as large, as the top ones, none of which is among them.
 
     For every top unit, in random order, one is drawn of the NEAREST others of its layer that no other unit has drawn:
-    nearest in rank of mean activation. A layer that has none left (scope total) borrows from the others.
+    nearest in rank of the trait within the layer. A layer that has none left (scope total) borrows from the others.
 
     Args:
-        scores, activation: by layer, [units].
+        scores, trait: by layer, [units].
         fraction: at most MATCHABLE.
     """
     if fraction > MATCHABLE:
@@ -76,7 +81,7 @@ def choose_matched(
     top = choose(scores, fraction=fraction, by="top", seed=seed, scope=scope)
     sizes = [len(values) for values in scores.values()]
     layer = np.repeat(np.arange(len(sizes)), sizes)
-    rank = np.concatenate([*activity(activation).values()])
+    rank = np.concatenate([*activity(trait).values()])
     pruned = np.concatenate([np.isin(np.arange(size), top[name]) for name, size in zip(scores, sizes, strict=True)])
     rng, free = generator("prune-matched", seed, scope), ~pruned
     for unit in rng.permutation(np.flatnonzero(pruned)):
@@ -153,9 +158,9 @@ def arms(
     for scope in scopes:
         for fraction in fractions:
             for by in ("top", "low", "random", *baselines):
-                if by == "matched" and fraction > MATCHABLE:
+                if by in MATCHED and fraction > MATCHABLE:
                     continue
-                drawn = trials if by in ("random", "matched") else 1
+                drawn = trials if by in ("random", *MATCHED) else 1
                 out += [{"by": by, "scope": scope, "fraction": fraction, "trial": trial} for trial in range(drawn)]
     return out
 
@@ -177,7 +182,7 @@ def run(
     """Prune, fit a new probe on each task and note which of its test points it gets right.
 
     Args:
-        traits: unitmem, excess and activation of the units, each by layer, [units].
+        traits: ``scores.unit_traits`` of the units, each by layer, [units].
         modules: by layer, the modules that make it.
         tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
 
@@ -217,8 +222,8 @@ def _chosen(traits: Mapping[str, Units], arm: Mapping[str, Any], *, seed: int) -
     if arm["by"] == "none":
         return {}
     settings = {"fraction": arm["fraction"], "seed": _trial(seed, arm), "scope": arm["scope"]}
-    if arm["by"] == "matched":
-        return choose_matched(traits["unitmem"], traits["activation"], **settings)
+    if arm["by"] in MATCHED:
+        return choose_matched(traits["unitmem"], traits[MATCHED[arm["by"]]], **settings)
     trait, by = RANKED[arm["by"]]
     return choose(traits[trait], by=by, **settings)
 

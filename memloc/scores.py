@@ -113,8 +113,12 @@ def unit_scores(measures: Arrays, *, shuffles: int, seed: int, others: str = "me
     return pd.concat(tables, ignore_index=True)
 
 
+PERMUTATIONS = 1000
+"""Deals of the groups behind a p of excess UnitMem."""
+
+
 def unit_replicates(
-    measures: Arrays, *, replicates: int, seed: int, permutations: int = 1000, others: str = "mean"
+    measures: Arrays, *, replicates: int, seed: int, permutations: int = PERMUTATIONS, others: str = "mean"
 ) -> dict[str, NDArray[Any]]:
     """METRICS of each layer with points resampled, and what chance makes of the excess UnitMem of candidates.
 
@@ -224,14 +228,17 @@ def unit_means(measures: Arrays, *, replicates: int, seed: int, others: str) -> 
 
     Returns:
         ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``values`` [layers, groups] and, with points
-        resampled, ``means`` [replicates, layers, groups].
+        resampled, ``means`` [replicates, layers, groups]; ``dealt`` as of ``unit_replicates``, the same deals in every
+        call with groups of the same sizes and the same ``seed``.
     """
-    layers = _unit_layers(measures)
+    layers, rows = _unit_layers(measures), np.concatenate([*_groups(measures, seed).values()])
+    rng = generator("dealt", seed)
+    dealt = _dealt_excess(measures, rows, permutations=PERMUTATIONS, rng=rng, others=others)
     means = np.empty((1 + replicates, len(layers), len(UNIT_GROUPS)))
     for group, layer, values in resampled_units(measures, replicates=replicates, seed=seed, others=others):
         means[:, layers.index(layer), UNIT_GROUPS.index(group)] = values.mean(axis=1)
     about = {"layers": np.array(layers), "groups": np.array(UNIT_GROUPS), "size": np.array(group_size(measures))}
-    return {**about, "values": means[0], "means": means[1:]}
+    return {**about, "values": means[0], "means": means[1:], "dealt": dealt}
 
 
 def group_size(measures: Arrays) -> int:
@@ -265,12 +272,21 @@ def unit_traits(units_table: pd.DataFrame) -> dict[str, dict[str, NDArray[np.flo
     """What units can be pruned by, each by layer, [units]: unitmem and activation on candidates, and excess.
 
     excess(u) = UnitMem on candidates - 1/2 (UnitMem on independent + UnitMem on external images)
+
+    ``unitmem-unseen`` and ``excess-unseen`` are the same with candidates and external images in each other's place:
+    what such choices do without any memorization.
     """
     unitmem = {group: _column(units_table, group, "unitmem") for group in UNIT_GROUPS}
-    unseen = {name: (unitmem["independent"][name] + unitmem["external"][name]) / 2 for name in unitmem["candidate"]}
+
+    def excess(of: str, other: str) -> dict[str, NDArray[np.float64]]:
+        pairs = {name: (unitmem["independent"][name] + unitmem[other][name]) / 2 for name in unitmem[of]}
+        return {name: values - pairs[name] for name, values in unitmem[of].items()}
+
     return {
         "unitmem": unitmem["candidate"],
-        "excess": {name: values - unseen[name] for name, values in unitmem["candidate"].items()},
+        "unitmem-unseen": unitmem["external"],
+        "excess": excess("candidate", "external"),
+        "excess-unseen": excess("external", "candidate"),
         "activation": _column(units_table, "candidate", "activation"),
     }
 

@@ -80,7 +80,8 @@ def units(
 
     Returns:
         ``epochs`` [epochs], ``layers`` [layers], ``groups`` [groups], ``size`` of a group, ``values``
-        [epochs, layers, groups] and ``means`` [epochs, replicates, layers, groups], points resampled.
+        [epochs, layers, groups] and ``means`` [epochs, replicates, layers, groups], points resampled; ``dealt``
+        [epochs, permutations, layers], excess UnitMem where groups are dealt at random, alike in every epoch.
 
     Raises:
         InputError: a state is another encoder's, or an output isn't finite.
@@ -109,5 +110,5 @@ def units(
         drawn = stream("score_units", seed)
         found.append(scores.unit_means({**about, **joined}, replicates=replicates, seed=drawn, others=others))
     once = {key: found[0][key] for key in ("layers", "groups", "size")}
-    each = {key: np.stack([means[key] for means in found]) for key in ("values", "means")}
+    each = {key: np.stack([means[key] for means in found]) for key in ("values", "means", "dealt")}
     return {"epochs": np.array(list(states)), **once, **each}

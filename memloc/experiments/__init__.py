@@ -65,6 +65,13 @@ SEVERAL = {"type": "integer", "minimum": 2}
 FRACTION = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 
 
+BASELINES = [
+    *("matched", "matched-magnitude", "top-unseen", "excess", "excess-unseen"),
+    *("activation-low", "activation-high", "magnitude-low"),
+]
+"""What pruning by UnitMem is compared with, besides random units."""
+
+
 def _list(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
 
@@ -106,13 +113,19 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Memorization by unit and recipe of training",
         paper="Figures 1, 10 and 11",
         caption=(
-            "(a) Mean UnitMem by layer on candidates, of encoders that were trained otherwise in one respect. (b) What "
+            "(a) Mean UnitMem by layer on candidates, of encoders that were trained otherwise in one respect; "
+            "dashed, before training. (b) What "
             "candidates have above the mean of independent and external images, none of which f was trained on. (c) "
             "Share of the last layer's units with UnitMem above a value; dotted, the values that are claimed about. "
             "(d) The last layer's mean on candidates and on images that f was not trained on. Bands and bars: 95 % "
-            "intervals over points nested in seeds, a point and seed kept together in all encoders."
+            "intervals over points nested in seeds, a point and seed kept together in all encoders of one split."
         ),
-        inputs={"units": UNITS, "replicates": REPLICATES},
+        inputs={
+            "units": UNITS,
+            "replicates": REPLICATES,
+            "untrained_units": UNTRAINED_UNITS,
+            "untrained_replicates": UNTRAINED_REPLICATES,
+        },
         options={"order": {"enum": ["falling", "last-lowest"]}},
         fewest=2,
         equal=("seeds", "split_seed", "architecture", "network", "layers", "measure"),
@@ -173,8 +186,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "fractions": _list(FRACTION),
             "scopes": _list({"enum": ["layer", "total"]}),
             "trials": COUNT,
-            "baselines": _list({"enum": ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]})
-            | {"minItems": 0},
+            "baselines": _list({"enum": BASELINES}) | {"minItems": 0},
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },

@@ -85,8 +85,6 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         n = len(samples[0]["external"]) + 1
         for kind in ("top", "inactive"):
             findings += _findings(encoder, kind, of, steps, n)
-        own = _rise(of["top", "repeated"][2]) - _rise(of["top", "another"][2])
-        findings.append(Finding("injection.own-image", f"{encoder}, top unit", own, n))
     return pd.concat(tables, ignore_index=True), findings
 
 
@@ -100,6 +98,7 @@ def _findings(
         "follows-steps": repeated[0].map(lambda v: rank_correlation(steps + np.zeros_like(v), v), limit=1),
         "repeated": repeated[0, -1] - natural[0, -1],
         "excess": _rise(repeated[0]) - _rise(repeated[1]),
+        "own-image": _rise(repeated[2]) - _rise(of[kind, "another"][2]),
     }
     subject = f"{encoder}, {kind} unit"
     return [

@@ -30,20 +30,38 @@ CLAIMS = {
     ),
     "pruning.matched": Claim(
         "beyond the paper",
-        "Pruning the most memorizing units costs more than pruning random ones that are as active: accuracy, matched "
-        "minus top",
+        "Pruning the most memorizing units costs more than pruning random ones that are as active (mean activation, as "
+        "nearly as can be found): accuracy, matched minus top",
+    ),
+    "pruning.matched-magnitude": Claim(
+        "beyond the paper",
+        "Pruning the most memorizing units costs more than pruning random ones whose weights are as large (as nearly "
+        "as can be found): accuracy, matched minus top",
+    ),
+    "pruning.top-unseen": Claim(
+        "beyond the paper",
+        "It is memorization that costs: pruning the units of highest UnitMem costs more than pruning those of highest "
+        "UnitMem on external images, which f never saw: accuracy, of these minus of those",
     ),
     "pruning.excess": Claim(
         "beyond the paper",
         "Pruning the units of highest excess UnitMem over unseen images costs more than pruning random ones: accuracy, "
         "random minus excess",
     ),
+    "pruning.excess-unseen": Claim(
+        "beyond the paper",
+        "It is memorization that costs: pruning the units of highest excess UnitMem costs more than pruning those of "
+        "highest excess with candidates and external images exchanged: accuracy, of these minus of those",
+    ),
 }
 CONTRASTS = {
     "pruning.top": ("random", "top"),
     "pruning.low": ("low", "random"),
     "pruning.matched": ("matched", "top"),
+    "pruning.matched-magnitude": ("matched-magnitude", "top"),
+    "pruning.top-unseen": ("top-unseen", "top"),
     "pruning.excess": ("random", "excess"),
+    "pruning.excess-unseen": ("excess-unseen", "excess"),
 }
 """By claim, the arm that should keep more and the one that should keep less."""
 JUDGED = (0.1, 0.2)
@@ -58,7 +76,11 @@ PUBLISHED = {
 """The paper's accuracies by scope, fraction and probed dataset (Table 6)."""
 LIKE = {"fashion": "CIFAR10", "digits": "SVHN", "fashion-unseen": "STL10"}
 """Which of the paper's datasets a task of the small configurations stands for: its own, digits, other things."""
-ARMS = ("top", "random", "low", "matched", "excess", "activation-low", "activation-high", "magnitude-low")
+ARMS = (
+    *("top", "random", "low", "matched", "matched-magnitude", "top-unseen", "excess", "excess-unseen"),
+    *("activation-low", "activation-high", "magnitude-low"),
+)
+MATCHED = ("matched", "matched-magnitude")
 SHARES = {"layer": "of each layer", "total": "of all units"}
 Arm = tuple[str, str, float]
 """What chose the units, scope and fraction."""
@@ -159,7 +181,7 @@ def _trials(
                 "run": run,
             }
             for (by, scope, fraction), trials in zip(arms, marks, strict=True)
-            if by in ("random", "matched")
+            if by in ("random", *MATCHED)
             for value in trials.mean(axis=1)
         ]
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, rises, rows_of
-from memloc.experiments.unitmem import layer_means
+from memloc.experiments.unitmem import excess_of, layer_means
 from memloc.metrics.stats import Estimate
 
 CLAIMS = {
@@ -47,8 +47,20 @@ CLAIMS |= {
         "Last layer: supervised training lowers UnitMem minus ClassMem below the untrained encoder's",
     ),
 }
+CLAIMS |= {
+    "ssl_vs_supervised.supervised-excess": Claim(
+        "beyond the paper",
+        "Supervised units of the last layer memorize classes of the images they were trained on: ClassMem on "
+        "candidates minus independent and external images",
+    ),
+    "ssl_vs_supervised.excess-interaction": Claim(
+        "beyond the paper",
+        "Last layer: that excess of ClassMem minus the excess of UnitMem is higher under supervision than under SSL",
+    ),
+}
 METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}
 
+EXCESS = {"UnitMem, excess": "unitmem", "ClassMem, excess": "classmem"}
 UNTRAINED = {"UnitMem, untrained": "unitmem", "ClassMem, untrained": "classmem"}
 
 
@@ -62,6 +74,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         means[encoder] = layer_means(inputs, "units", "replicates", encoder)
         for label, metric in METRICS.items():
             tables.append(rows_of(means[encoder]["candidate", metric], layers, encoder=encoder, series=label))
+        for label, metric in EXCESS.items():
+            tables.append(rows_of(excess_of(means[encoder], metric), layers, encoder=encoder, series=label))
         before[encoder] = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
         for label, metric in UNTRAINED.items():
             tables.append(rows_of(before[encoder]["candidate", metric], layers, encoder=encoder, series=label))
@@ -79,10 +93,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     gap = class_over_image[supervised] - class_over_image[ssl]
     start = {e: before[e]["candidate", "classmem"] - before[e]["candidate", "unitmem"] for e in (ssl, supervised)}
     both = f"{supervised} - {ssl}"
+    excess = {e: (excess_of(means[e], "classmem"), excess_of(means[e])) for e in (ssl, supervised)}
+    apart = {e: classes - images for e, (classes, images) in excess.items()}
     effects = {
         "ssl_vs_supervised.supervised-classes": (supervised, class_over_image[supervised][-1]),
         "ssl_vs_supervised.ssl-training": (ssl, (start[ssl] - class_over_image[ssl])[-1]),
         "ssl_vs_supervised.supervised-training": (supervised, (class_over_image[supervised] - start[supervised])[-1]),
+        "ssl_vs_supervised.supervised-excess": (supervised, excess[supervised][0][-1]),
+        "ssl_vs_supervised.excess-interaction": (both, (apart[supervised] - apart[ssl])[-1]),
         "ssl_vs_supervised.interaction": (both, gap[-1]),
         "ssl_vs_supervised.interaction-depth": (both, gap[-1] - gap[0]),
         "ssl_vs_supervised.beyond-sampling": (both, (beyond[supervised] - beyond[ssl])[-1]),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, depth_correlation, rows_of
-from memloc.metrics.stats import Estimate, nest
+from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
 
 SCALE = "layer 8 every 5 of 800 epochs, 120 of them warm-up"
 CLAIMS = {
@@ -39,7 +39,7 @@ CLAIMS = {
     "unit_epochs.excess-rises": Claim(
         "beyond the paper",
         "Excess UnitMem of the last layer, candidates minus independent and external images, rises over epochs: rank "
-        "correlation of epoch and excess",
+        "correlation of epoch and excess (p among groups dealt at random)",
     ),
 }
 SERIES = ("candidate", "unseen images", "excess")
@@ -80,6 +80,12 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         ]
         last, held, excess = (series[name][:, -1] for name in SERIES)
         gain = last[-1] - last[0]
+        # Epochs of one training are one path: what its excess does by chance, the same path of dealt groups tells.
+        dealt = np.mean([trace["dealt"][..., -1] for trace in traces], axis=0).T
+        chance = {
+            "unit_epochs.gain-excess": dealt[:, -1] - dealt[:, 0],
+            "unit_epochs.excess-rises": rank_correlation(epochs + np.zeros_like(dealt), dealt),
+        }
         effects = {
             "unit_epochs.rises": depth_correlation(last),
             "unit_epochs.warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
@@ -88,7 +94,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "unit_epochs.excess-rises": depth_correlation(excess),
         }
         subject = f"{encoder}, layer {layers[-1]}"
-        findings += [Finding(claim, subject, effect, n) for claim, effect in effects.items()]
+        for claim, effect in effects.items():
+            p = float(permutation_p(effect.value, chance[claim])) if claim in chance else np.nan
+            findings.append(Finding(claim, subject, effect, n, p=p))
     return pd.concat(tables, ignore_index=True), findings
 
 

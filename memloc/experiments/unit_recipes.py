@@ -48,6 +48,15 @@ CLAIMS = {
         f"The last of these encoders still has units that memorize highly: highest UnitMem of its last layer minus "
         f"{STILL} (own threshold)",
     ),
+    "unit_recipes.still-excess": Claim(
+        "beyond the paper",
+        "Its highest UnitMem is higher on candidates than on external images: last layer",
+    ),
+    "unit_recipes.trained": Claim(
+        "beyond the paper",
+        "Training raised UnitMem of every one of these encoders above that of its untrained state (else it had hardly "
+        "been trained): last layer, the least difference",
+    ),
 }
 
 
@@ -62,11 +71,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         layers = list(by_layer(units[0]))
         means = layer_means(inputs, "units", "replicates", encoder)
         seen, excess = means["candidate", "unitmem"], excess_of(means)
+        before = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)["candidate", "unitmem"]
         held[encoder] = {
             "candidate": seen,
             "unseen images": seen - excess,
             "excess": excess,
+            "untrained": before,
             "highest": means["candidate", "unitmem_max"],
+            "highest, external": means["external", "unitmem_max"],
             **{f"share above {t}": means["candidate", name] for t, name in zip(THRESHOLDS, SHARES, strict=True)},
         }
         tables += [rows_of(estimate, layers, encoder=encoder, series=name) for name, estimate in held[encoder].items()]
@@ -100,6 +112,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         Finding.of_every("unit_recipes.excess", subject, over("excess")[:, -1], steps, n=n),
         Finding.of_every("unit_recipes.unseen", subject, over("unseen images")[:, -1], steps, n=n),
         Finding("unit_recipes.still", last, above(held[last]["highest"][-1], STILL), n),
+        Finding("unit_recipes.still-excess", last, (held[last]["highest"] - held[last]["highest, external"])[-1], n),
+        Finding.of_every(
+            "unit_recipes.trained",
+            subject,
+            _stacked([(held[e]["candidate"] - held[e]["untrained"])[-1] for e in encoders]),
+            encoders,
+            n=n,
+        ),
     ]
     return pd.concat(tables, ignore_index=True), findings
 
@@ -119,6 +139,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     figure, axes = plotting.panels(rows=1, columns=4, width=16, height=3.9)
     a, b, c, d = axes[0]
     plotting.encoder_profiles(a, table, "candidate")
+    plotting.encoder_profiles(a, table, "untrained", dashed=True, named=False)
     plotting.encoder_profiles(b, table, "excess")
     plotting.zero(b)
     units = table[table["series"] == "unit"]
@@ -129,7 +150,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         c.axvline(threshold, color="black", linewidth=0.7, linestyle=":")
     plotting.last_layers(d, table, {"candidate": "candidate", "unseen images": "unseen images"}, line=False)
     last = units["layer"].iloc[0]
-    a.set(title="a  mean UnitMem on candidates", xlabel="layer", ylabel="UnitMem")
+    a.set(title="a  mean UnitMem on candidates; dashed: untrained", xlabel="layer", ylabel="UnitMem")
     b.set(title="b  excess: candidates minus unseen images", xlabel="layer", ylabel="UnitMem")
     c.set(title=f"c  units of layer {last}, all seeds", xlabel="UnitMem", ylabel="share of units above")
     d.set(title=f"d  mean UnitMem of layer {last}", ylabel="UnitMem")

@@ -157,7 +157,11 @@ BAD = [
     ("experiments.pruning.fractions", [0.1, 1.0], ["experiments.pruning.fractions.1: 1.0", "maximum"]),
     ("experiments.pruning.scopes", ["block"], ["experiments.pruning.scopes.0: 'block'", "layer, total"]),
     ("experiments.pruning.scopes", [], ["experiments.pruning.scopes", "[]", "non-empty"]),
-    ("experiments.pruning.baselines", ["active"], ["experiments.pruning.baselines.0: 'active'", "matched, excess"]),
+    (
+        "experiments.pruning.baselines",
+        ["active"],
+        ["experiments.pruning.baselines.0: 'active'", "matched, matched-magnitude, top-unseen, excess"],
+    ),
     ("experiments.pruning.tasks", ["mnist"], ["experiments.pruning.tasks: 'mnist'", "fashion, fashion-unseen"]),
     ("experiments.finetuning.task", "mnist", ["experiments.finetuning.task: 'mnist'", "fashion, fashion-unseen"]),
     ("experiments.finetuning.counts", [1, 8], ["experiments.finetuning.counts", "8 layers", "among 8", "lower it"]),

@@ -347,11 +347,12 @@ def contrast(desk, first, second, *, seeds=3):
         for seed in range(seeds):
             files = {}
             for prefix, about, start in (("", means, 0), ("untrained_", UNTRAINED[name], 50)):
-                # Other groups have other values, which this experiment must not read.
-                planted = {
-                    metric: {"candidate": values, "independent": [0.9] * 4, "external": [0.9] * 4}
-                    for metric, values in about.items()
-                }
+                # Classes of the images trained on stand out more than those of others: under supervision, not else.
+                extra = {"classmem": 0.1 if about is SUPERVISED else -0.1}
+                planted = {}
+                for metric, values in about.items():
+                    unseen = [value - extra.get(metric, 0) for value in values]
+                    planted[metric] = {"candidate": values, "independent": unseen, "external": unseen}
                 units, replicates = unit_files(planted, seed=start + seed + 10 * (name == "simclr"))
                 files |= {f"{prefix}units": units, f"{prefix}replicates": replicates}
             desk.add(name, seed, **files)
@@ -374,6 +375,7 @@ def test_planted_images_and_classes_come_out(desk):
     effects = told("ssl_vs_supervised", findings).set_index("claim")["effect"]
     expected = {"ssl-images": 0.4, "supervised-classes": 0.3, "classes-rise": 1, "interaction": 0.7}
     expected |= {"interaction-depth": 0.6, "beyond-sampling": 0.5}
+    expected |= {"supervised-excess": 0.1, "excess-interaction": 0.2}
     expected |= {"ssl-training": 0.2, "supervised-training": 0.45}
     for claim, value in expected.items():
         assert effects[f"ssl_vs_supervised.{claim}"] == pytest.approx(value)
@@ -621,8 +623,8 @@ def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4, alike=False, scope
             hard = rng.random(n)
             arms = [("none", "none", 0.0, 0)]
             for scope, fraction, by in itertools.product(scopes, fractions, kinds):
-                if by != "matched" or fraction <= 1 / 3:
-                    drawn = trials if by in ("random", "matched") else 1
+                if not by.startswith("matched") or fraction <= 1 / 3:
+                    drawn = trials if by in ("random", "matched", "matched-magnitude") else 1
                     arms += [(by, scope, fraction, trial) for trial in range(drawn)]
             for by, scope, fraction, trial in arms:
                 rate = accuracy[by][scope] if isinstance(accuracy[by], dict) else accuracy[by]
@@ -636,6 +638,7 @@ def pruning(desk, accuracy, *, seeds=3, tests=None, trials=4, alike=False, scope
 
 
 PRUNED = {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88, "matched": 0.78, "excess": 0.72, "activation-low": 0.86}
+NULLS = {"matched-magnitude": 0.79, "top-unseen": 0.77, "excess-unseen": 0.8}
 
 
 def test_planted_costs_of_pruning_come_out(desk):
@@ -829,7 +832,7 @@ WORLDS = {
     "unitmem": lambda desk, seeds: unitmem(desk, [0.6, 0.65, 0.7, 0.75], [0.5] * 4, 0.4, seeds=seeds),
     "ssl_vs_supervised": lambda desk, seeds: contrast(desk, SSL, SUPERVISED, seeds=seeds),
     "atypicality": lambda desk, seeds: atypicality(desk, seeds=seeds),
-    "pruning": lambda desk, seeds: pruning(desk, PRUNED, seeds=seeds, scopes=("layer", "total")),
+    "pruning": lambda desk, seeds: pruning(desk, PRUNED | NULLS, seeds=seeds, scopes=("layer", "total")),
     "finetuning": lambda desk, seeds: finetuning(desk, 0.8, 0.7, seeds=seeds, subsets=True),
 }
 
@@ -903,3 +906,11 @@ def test_pruning_by_a_single_fraction_is_drawn():
     figure = module("pruning").draw(table, np.zeros((1, 1, 2, 2), np.uint8))
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()]
     plt.close(figure)
+
+
+def test_planted_nulls_of_pruning_come_out(desk):
+    _, findings = pruning(desk("pruning"), PRUNED | NULLS).analyse()
+    rows = told("pruning", findings).set_index(["claim", "subject"])["effect"]
+    gaps = {"matched-magnitude": 0.09, "top-unseen": 0.07, "excess-unseen": 0.08}
+    for claim, gap in gaps.items():
+        assert rows[f"pruning.{claim}", "simclr on seen, mean over fractions"] == pytest.approx(gap, abs=0.03)

@@ -231,7 +231,7 @@ def by_unit(rows):
 def test_claims_follow_what_was_planted(study, curves, said):
     _, rows = study(curves).analyse()
     assert set(rows["claim"]) == set(module("injection").CLAIMS)
-    assert set(rows["subject"]) == {"it, top unit", "it, inactive unit"} and len(rows) == 9
+    assert set(rows["subject"]) == {"it, top unit", "it, inactive unit"} and len(rows) == 10
     assert set(rows["verdict"]) == {said}, rows[["claim", "subject", "effect", "low", "high"]]
     assert (rows["n"] == N).all() and (rows["seeds"] == 3).all()
 

@@ -88,6 +88,7 @@ def test_every_epoch_has_what_measuring_that_encoder_gives():
         expected = scores.unit_means(arrays, **drawn, seed=stream("score_units", 3))
         np.testing.assert_allclose(found["values"][place], expected["values"], atol=1e-5)
         np.testing.assert_allclose(found["means"][place], expected["means"], atol=1e-5)
+        np.testing.assert_allclose(found["dealt"][place], expected["dealt"], atol=1e-5)
     assert not np.allclose(found["values"][0], found["values"][1], atol=1e-3)
 
 

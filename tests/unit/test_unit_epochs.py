@@ -26,7 +26,7 @@ FAST = np.minimum(EPOCHS, 10) * 0.02 + np.maximum(EPOCHS - 10, 0) * 0.001
 def study(tmp_path):
     """The analysis of curves [epochs] of the last layer; other layers have the opposite."""
 
-    def analysed(candidate, independent, external, *, seeds=3, noise=0.004, encoder="simclr"):
+    def analysed(candidate, independent, external, *, seeds=3, noise=0.004, chance=0.002, encoder="simclr"):
         paths = []
         for seed in range(seeds):
             rng = np.random.default_rng([5, seed])
@@ -37,6 +37,7 @@ def study(tmp_path):
             means = values[:, None] + common + noise * rng.normal(size=(len(EPOCHS), 150, 3, 3))
             arrays = {"epochs": EPOCHS, "layers": np.array(LAYERS), "groups": np.array(GROUPS), "values": values}
             arrays |= {"size": np.array(SIZE), "warmup": np.array(WARMUP), "means": means}
+            arrays["dealt"] = chance * np.random.default_rng([6, seed]).normal(size=(len(EPOCHS), 300, 3))
             paths.append(tmp_path / f"{encoder}{seed}.npz")
             save_arrays(arrays | {"loss": np.linspace(4 + seed, 1 + seed, 100)}, paths[-1])
         runs = [(encoder, seed) for seed in range(seeds)]
@@ -181,3 +182,12 @@ def test_the_experiment_reads_its_own_traces():
     config.complete(whole)
     expected = [f"traces/it/simclr/seed{seed}.npz" for seed in (0, 1, 2)]
     assert config.experiment_inputs(whole, "it") == {"traces": expected}
+
+
+def test_an_excess_that_dealt_groups_gain_as_well_is_no_finding(study):
+    _, rows = study(FAST + 0.1, 0.5 * FAST, 0.3 * FAST)
+    assert rows.loc["gain-excess", "verdict"] == "supported" and rows.loc["gain-excess", "p"] < 0.05
+    _, rows = study(FAST + 0.1, 0.5 * FAST, 0.3 * FAST, chance=2.0)
+    assert rows.loc["gain-excess", "low"] > 0 and rows.loc["gain-excess", "p"] > 0.05
+    assert rows.loc["gain-excess", "verdict"] == "inconclusive"
+    assert rows["p"].notna().sum() == 2

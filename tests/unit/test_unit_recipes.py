@@ -19,10 +19,12 @@ def study(tmp_path):
                 means = {group: [value / 2] * 3 + [value] for group, value in
                          (("candidate", seen), ("independent", unseen), ("external", unseen))}  # fmt: skip
                 rest = {group: [0.2] * 4 for group in means}
-                files = unit_files(
-                    {"unitmem": means, "classmem": rest, "classmem_shuffled": rest}, seed=10 * number + seed
-                )
-                made.add(name, seed, units=files[0], replicates=files[1])
+                start = dict.fromkeys(means, [0.4] * 4)
+                files = []
+                for unitmem, draw in ((means, 10 * number + seed), (start, 500 + 10 * number + seed)):
+                    files += unit_files({"unitmem": unitmem, "classmem": rest, "classmem_shuffled": rest}, seed=draw)
+                names = ("units", "replicates", "untrained_units", "untrained_replicates")
+                made.add(name, seed, **dict(zip(names, files, strict=True)))
         return made
 
     return make
@@ -42,13 +44,18 @@ def test_planted_steps_come_out(study):
     assert effects["unit_recipes.all-layers"] == pytest.approx((3 * 0.05 + 0.1) / 4)
     # The last encoder's highest unit: .1 above its mean.
     assert effects["unit_recipes.still"] == pytest.approx(0.5 + 0.1 - 0.5)
+    # Above the untrained .4: plain .3, some .2, much .1; told by whichever is least sure. Unseen images excite much's
+    # units as candidates do.
+    assert 0.1 - 1e-6 <= effects["unit_recipes.trained"] <= 0.3 + 1e-6
+    assert abs(effects["unit_recipes.still-excess"]) < 1e-6
     assert by_claim(rows, "unit_recipes.falls").index[0].startswith("plain to much, ")
     np.testing.assert_allclose(of(table, "excess", "plain"), [0.05, 0.05, 0.05, 0.1])
     np.testing.assert_allclose(of(table, "unseen images", "some")["4"], 0.55)
     assert (table["series"] == "unit").sum() == 3 * 3 * UNITS
     told = rows.set_index("claim")["verdict"]
     # Every unit of all encoders is above .3: no share of them falls there.
-    assert told.pop("unit_recipes.shares") == "inconclusive" and set(told) == {"supported"}
+    assert told.pop("unit_recipes.shares") == told.pop("unit_recipes.still-excess") == "inconclusive"
+    assert set(told) == {"supported"}
 
 
 def test_shares_fall_where_units_cross_every_threshold(study):
@@ -87,7 +94,7 @@ def test_the_figure_has_every_encoder(study):
     made = study(FALLING, seeds=1)
     figure = made.drawn(made.analyse(order="falling", replicates=RESAMPLES)[0])
     profiles, _, units, last = figure.axes
-    assert [line.get_label() for line in profiles.lines] == list(FALLING)
+    assert [line.get_label() for line in profiles.lines] == [*FALLING, *(f"_{name}" for name in FALLING)]
     assert [tick.get_text() for tick in last.get_xticklabels()] == list(FALLING)
     # Of plain's units, at .6 to .8, half are above .7.
     x, y = next(iter(units.lines)).get_data()
@@ -102,3 +109,9 @@ def test_encoders_that_differ_in_how_they_are_measured_are_told():
     assert complaint(it, {"mine": recipe}) is None
     assert "measure is" in complaint(it, {"mine": recipe | {"measure": {"augmentation": "weak"}}})
     assert "several have the weights of simclr" in complaint(it, {"mine": {"weights": "simclr"}})
+
+
+def test_encoders_that_hardly_trained_are_told(study):
+    _, rows = study({"a": (0.6, 0.5), "b": (0.35, 0.35)}).analyse(order="falling", replicates=RESAMPLES)
+    row = by_claim(rows, "unit_recipes.trained")
+    assert row["verdict"].tolist() == ["refuted"] and row.index[0].endswith(", b")
