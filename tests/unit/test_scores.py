@@ -236,6 +236,10 @@ def test_units_are_pruned_by_candidates_and_by_what_these_have_over_unseen_image
     np.testing.assert_allclose(traits["excess"]["2"], unitmem(groups["candidate"]) - unseen, atol=1e-6)
     np.testing.assert_allclose(traits["unitmem"]["2"], unitmem(groups["candidate"]))
     np.testing.assert_allclose(traits["activation"]["2"], groups["candidate"].mean(axis=0), rtol=1e-5)
+    # Candidates and external images in each other's place.
+    np.testing.assert_allclose(traits["unitmem-unseen"]["2"], unitmem(groups["external"]))
+    unseen = (unitmem(groups["independent"]) + unitmem(groups["candidate"])) / 2
+    np.testing.assert_allclose(traits["excess-unseen"]["2"], unitmem(groups["external"]) - unseen, atol=1e-6)
     assert all(list(trait) == ["1", "2"] for trait in traits.values())
 
 
