@@ -1,4 +1,4 @@
-"""Freeze a finished run of config/layers.yaml: claims, figures and tables into docs/results, headlines into README.md.
+"""Freeze a finished run of config/layers.yaml and config/units.yaml: claims, figures, tables and headlines.
 
     python tools/publish_results.py [RESULTS]
 
@@ -12,11 +12,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import pandas as pd
+import yaml
 
 from memloc.experiments import EXPERIMENTS
 from memloc.report import claim_rows
@@ -24,6 +26,7 @@ from memloc.tables import load_table
 
 FROZEN = ROOT / "docs" / "results"
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
+CONFIGS = ("layers", "units")
 HEADLINES = {
     "layermem.last": "simclr",
     "layermem.rises": "simclr",
@@ -50,6 +53,16 @@ HEADLINES = {
     "dejavu.agrees": "simclr",
     "reconstruction.crossed": "",
     "power.augmentation": "simclr",
+    "unit_recipes.falls": "",
+    "unit_epochs.gain": "",
+    "unit_epochs.gain-excess": "",
+    "unit_protocols.first-highest": "simclr-no-views",
+    "unit_sets.make-up": "simclr",
+    "unit_sets.evenly": "simclr",
+    "pruning.top-unseen": "simclr on fashion, mean",
+    "injection.own-image": "",
+    "transfer.elsewhere": "",
+    "ablation.excess": "simclr",
 }
 """Claims of the README, chosen for what they ask, not for what came out, and how the subjects that it names begin."""
 
@@ -91,15 +104,25 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     told = claims["verdict"].value_counts()
     yield "# Results\n"
     yield (
-        "What `snakemake --configfile config/layers.yaml` found, the default's experiments included (`overlap` has one "
-        "encoder there, two here; `finetuning` is part of `finetuning-subsets`). "
-        "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
+        "What `snakemake --configfile config/layers.yaml config/units.yaml` found, the default's experiments included "
+        "(`overlap` has one encoder there, two here; `pruning` fewer arms; `finetuning` is part of "
+        "`finetuning-subsets`). Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + "."
     )
+    ran = set(claims["experiment"])
+    missing = [name for config in CONFIGS for name, value in experiments(config).items() if value and name not in ran]
+    if missing:
+        yield f"\nConfigured there, but not run at this scale yet: {', '.join(missing)}."
     for name, rows in claims.groupby("experiment", sort=False):
         entry = EXPERIMENTS[rows["claim"].iloc[0].partition(".")[0]]
         yield f"\n## {name}: {entry.title}\n\n{entry.paper}. [Table]({name}.csv)\n\n![{entry.title}]({name}.png)\n"
         yield f"{entry.caption}\n\n{table(rows)}"
+
+
+def experiments(config: str) -> dict[str, Any]:
+    """The experiments of one of CONFIGS by name, null where one is left out."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "config" / f"{config}.yaml").read_text())["experiments"]
+    return found
 
 
 def table(claims: pd.DataFrame, *, scales: bool = True) -> str:
