@@ -120,7 +120,7 @@ def train(
         draws = torch.Generator().manual_seed(stream("inject", seed, step))
         rows = torch.randint(len(images), (batch_size,), generator=draws)
         clean = images[rows].to(device).float().div_(255)
-        views = [_views(clean, group, normalise, draws) for group in learner.groups]
+        views = [views_of(clean, group, normalise, draws) for group in learner.groups]
         loss = learner(views, labels[rows.to(device)], step / steps[-1])
         optimizer.zero_grad()
         loss.backward()
@@ -131,7 +131,7 @@ def train(
             yield step + 1
 
 
-def _views(images: torch.Tensor, group: Group, normalise: Normalise, draws: torch.Generator) -> Views:
+def views_of(images: torch.Tensor, group: Group, normalise: Normalise, draws: torch.Generator) -> Views:
     """Views of one kind, as the training shows them."""
     u = torch.rand(group.count * len(images), UNIFORMS, generator=draws).to(images.device)
     seen = augment(images.repeat(group.count, 1, 1, 1), u, group.recipe, size=group.size)

@@ -42,6 +42,55 @@ rule prune_units:
         "../scripts/prune_units.py"
 
 
+rule prune_rounds:
+    """Prune a few units a round, retrain the rest in between, and fit new probes (the paper's follow-up, SparseMem)."""
+    input:
+        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
+        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+        split=split_of,
+        weights=trained("f"),
+        additions=trained("f", file="additions.safetensors"),
+        tasks=task_files,
+    output:
+        outcomes=RESULTS / "interventions/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "prune_rounds/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "prune_rounds/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("iterative_pruning"),
+    conda:
+        TRAINING_ENV
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        architecture=encoder_setting("architecture"),
+        network=encoder_setting("network"),
+        framework=encoder_setting("framework"),
+        recipe=encoder_setting("recipe"),
+        augmentation=encoder_setting("measure", "augmentation"),
+        protocol=protocol_of,
+        others=encoder_setting("measure", "others"),
+        layers=lambda wildcards: [asdict(layer) for layer in layers_of(wildcards) if layer.units],
+        dataset=dataset_of,
+        tasks=option("tasks"),
+        images=option("images"),
+        fraction=option("fraction"),
+        rounds=option("rounds"),
+        epochs=option("epochs"),
+        learning_rate=option("learning_rate"),
+        replicates=config["score"]["replicates"],
+        device=config["device"],
+        code=learner_code("scripts/prune_rounds.py"),
+    message:
+        "prune {wildcards.encoder} in rounds, seed {wildcards.seed}"
+    script:
+        "../scripts/prune_rounds.py"
+
+
 rule replace_layers:
     """Replace subsets of layers by another encoder's and fit new probes (paper, Tables 21 to 23, 25, 30, 32 and 33)."""
     input:

@@ -191,6 +191,29 @@ EXPERIMENTS: dict[str, Experiment] = {
             "images": SEVERAL,
         },
     ),
+    "iterative_pruning": Experiment(
+        title="Pruning units in rounds, with retraining in between",
+        paper="beyond the paper (its follow-up, SparseMem)",
+        caption=(
+            "In every round a fraction of each layer's remaining units is made to put out exactly zero for good, those "
+            "of highest (top) or lowest UnitMem, scored anew, or random ones, and the rest is retrained with the "
+            "framework's own loss. Against the share of all units that is pruned: accuracy of a new linear probe, one "
+            "panel a task; mean UnitMem of the remaining units, averaged over layers, on candidates (in training) and, "
+            "dashed, on images that f has never seen (mean of independent and external); excess, candidates minus "
+            "these. Crosses: the same units before the others are zeroed and they are retrained, which is what the "
+            "choice does by itself. Bands: 95 % intervals over test images, or points, nested in seeds; views and "
+            "order of the retraining are the same in all three."
+        ),
+        inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
+        options={
+            "fraction": FRACTION,
+            "rounds": COUNT,
+            "epochs": COUNT,
+            "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+            "tasks": _list({"type": "string"}),
+            "images": SEVERAL,
+        },
+    ),
     "ablation": Experiment(
         title="Zeroing single units: do their owners suffer?",
         paper="beyond the paper",

@@ -127,7 +127,7 @@ def test_training_lowers_the_loss_of_the_image(settings, network, eye, toy, norm
         draws = torch.Generator().manual_seed(99)
         image = torch.from_numpy(part.images).float().div(255).repeat(64, 1, 1, 1)
         with torch.no_grad():
-            views = [injection._views(image, group, normalise, draws) for group in of.groups]
+            views = [injection.views_of(image, group, normalise, draws) for group in of.groups]
             return float(of(views, torch.zeros(64), 0.0).double())
 
     before, options = loss(learner), {"steps": [40], "batch_size": 16, "learning_rate": 1e-2, "seed": 0}
