@@ -121,7 +121,7 @@ def test_labels_that_are_not_there_cannot_be_inferred(settings):
     options = {"kind": "dejavu", "public": 50, "neighbours": 5, "crop": 0.3}
     config = configured("simclr", settings, **options)
     check(config)
-    with pytest.raises(InputError, match=r"asked\.neighbours: 51 asked for among 50 public images; lower it"):
+    with pytest.raises(InputError, match=r"asked\.neighbours: 51 of 50 public images is no choice; lower it"):
         check(configured("simclr", settings, **options | {"neighbours": 51}))
     config["datasets"]["toy"]["source"] = "stl10-unlabeled"
     with pytest.raises(InputError, match=r"asked\.encoders: toy has no labels, which it asks for"):
