@@ -179,8 +179,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for axis, name in ((unitmem, CANDIDATE), (excess, EXCESS)):
             _crosses(axis, mine[mine["series"] == name + BEFORE])
         plotting.zero(excess)
-        unitmem.set(title="UnitMem of the remaining units", ylabel="UnitMem (dashed: unseen images)")
-        excess.set(title="their excess UnitMem", ylabel="candidates minus unseen images")
+        unitmem.set(title="UnitMem of the remaining units", ylabel="UnitMem (dashed: unseen)")
+        excess.set(title="their excess UnitMem", ylabel="candidates minus unseen")
         for axis in row:
             axis.set_xlabel("pruned, % of all units")
     plotting.shared_legend(figure, axes[0][-2])

@@ -76,6 +76,12 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert set(outcomes["layer"]) <= set("12345678") and len(outcomes["after"]) > 16
         assert outcomes["matched_after"].shape == (len(outcomes["after"]), 3)
         assert (outcomes["after"] != outcomes["before"]).any()
+    # Two rounds of three arms, each after retraining, and two probes of each.
+    with np.load(results / "interventions/iterative_pruning/simclr/seed0.npz") as rounds:
+        assert rounds["by"].tolist() == ["none"] * 2 + ["top"] * 4 + ["random"] * 4 + ["low"] * 4
+        assert (np.diff(rounds["pruned"]) > 0).all() and rounds["after"].shape == (3, 3, 3)
+        assert (rounds["after"][:, 0] == rounds["after"][0, 0]).all()
+        assert (rounds["after"][:, 1] != rounds["after"][:, 0]).all()
     # One unit alone was trained, and looked at before and after.
     with np.load(results / "interventions/injection/simclr/seed0.npz") as looks:
         assert looks["activations"].shape == (48, 5, 3) and looks["steps"].tolist() == [0, 2, 4]
