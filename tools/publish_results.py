@@ -105,15 +105,15 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     yield "# Results\n"
     yield (
         "What `snakemake --configfile config/layers.yaml config/units.yaml` found, the default's experiments included "
-        "(`overlap` has one encoder there, two here; `finetuning` is part of `finetuning-subsets`). Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
+        "(`overlap` has one encoder there, two here; `finetuning` is part of `finetuning-subsets`). "
+        "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + "."
     )
     ran = set(claims["experiment"])
     missing = [name for config in CONFIGS for name, value in experiments(config).items() if value and name not in ran]
     if missing:
-        yield (
-            f"\nConfigured there, but not run at this scale yet: {', '.join(missing)}; `pruning` is as config.yaml has it."
-        )
+        names = ", ".join(missing)
+        yield f"\nConfigured there, but not run at this scale yet: {names}; `pruning` is as config.yaml has it."
     for name, rows in claims.groupby("experiment", sort=False):
         entry = EXPERIMENTS[rows["claim"].iloc[0].partition(".")[0]]
         yield f"\n## {name}: {entry.title}\n\n{entry.paper}. [Table]({name}.csv)\n\n![{entry.title}]({name}.png)\n"
