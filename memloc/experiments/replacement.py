@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.encoders import block_of
 from memloc.experiments.inputs import Inputs, layer_traits, membership, random_orders, rows_of
 from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import (
@@ -162,7 +161,9 @@ class Hybrids:
         datasets = list(dict.fromkeys(first["dataset"].tolist()))
         traits = {form: [layer_traits(table, estimator=form) for table in points] for form in ESTIMATORS}
         if blocks:
-            traits = {form: [of_blocks(table) for table in tables] for form, tables in traits.items()}
+            # The whole donor names them all.
+            names = first["layers"][first["by"] == "donor"][0].split()
+            traits = {form: [of_blocks(table, names) for table in tables] for form, tables in traits.items()}
         member = membership(subsets, list(traits["crossed"][0].index))
         samples = []
         for number, outcome in enumerate(outcomes):
@@ -203,12 +204,18 @@ BLOCKS = {"replacement.base-random": 0.5109 - 0.4366, "replacement.base-least": 
 """The paper's differences of accuracy after three blocks are replaced (Table 24)."""
 
 
-def of_blocks(layers: pd.DataFrame) -> pd.DataFrame:
-    """Traits of blocks from those of their layers: LayerMem of the last, and what that has over the block before."""
-    grouped = layers.groupby([block_of(name) for name in layers.index], sort=False)
-    blocks = grouped.agg({"layermem": "last", "parameters": "sum"})
-    blocks["increment"] = increments(blocks["layermem"].to_numpy())
-    return blocks.assign(depth=np.arange(1, len(blocks) + 1))[layers.columns]
+def of_blocks(layers: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
+    """Traits of blocks from those of their layers: LayerMem of the last, and what that has over the block before.
+
+    Args:
+        layers: by name, which begins with the block's (``layer4.1`` of ``layer4.1.conv2``) or is it.
+        blocks: names of all, by depth.
+    """
+    block = {name: next(b for b in blocks if f"{name}.".startswith(f"{b}.")) for name in layers.index}
+    grouped = layers.groupby([block[name] for name in layers.index], sort=False)
+    out = grouped.agg({"layermem": "last", "parameters": "sum"})
+    out["increment"] = increments(out["layermem"].to_numpy())
+    return out.assign(depth=np.arange(1, len(out) + 1))[layers.columns]
 
 
 def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:

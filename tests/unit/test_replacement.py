@@ -576,7 +576,7 @@ def test_traits_of_blocks_are_those_of_their_layers():
     traits = {"increment": [np.nan, 0.1, 0.2, -0.1, 0.3], "layermem": [0.0, 0.1, 0.3, 0.2, 0.5]}
     about = {"parameters": [1, 2, 3, 4, 5], "depth": [1, 2, 3, 4, 5]}
     layers = pd.DataFrame(traits | about, index=["conv1", "a.0.conv1", "a.0.conv2", "a.1.conv1", "a.1.conv2"])
-    blocks = of_blocks(layers)
+    blocks = of_blocks(layers, ["conv1", "a.0", "a.1"])
     assert list(blocks.index) == ["conv1", "a.0", "a.1"] and list(blocks["depth"]) == [1, 2, 3]
     assert list(blocks["layermem"]) == [0.0, 0.3, 0.5] and list(blocks["parameters"]) == [1, 5, 9]
     np.testing.assert_allclose(blocks["increment"], [np.nan, 0.3, 0.2])
