@@ -84,7 +84,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert (rounds["after"][:, 1] != rounds["after"][:, 0]).all()
     # One unit alone was trained, and looked at before and after.
     with np.load(results / "interventions/injection/simclr/seed0.npz") as looks:
-        assert looks["activations"].shape == (48, 5, 3) and looks["steps"].tolist() == [0, 2, 4]
+        assert looks["activations"].shape == (48, 6, 3) and looks["steps"].tolist() == [0, 2, 4]
         assert (looks["activations"][:, :, 0] != looks["activations"][:, :, -1]).any()
     with np.load(results / "interventions/transfer/mae/seed0.npz") as probes:
         assert probes["dataset"].tolist() == ["fashion", "digits"] and probes["tested"].tolist()[1] == 450
