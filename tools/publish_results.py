@@ -59,7 +59,6 @@ HEADLINES = {
     "unit_protocols.first-highest": "simclr-no-views",
     "unit_sets.make-up": "simclr",
     "unit_sets.evenly": "simclr",
-    "pruning.top-unseen": "simclr on fashion, mean",
     "injection.own-image": "",
     "transfer.elsewhere": "",
     "ablation.excess": "simclr",
