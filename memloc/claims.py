@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from memloc.metrics.stats import LEVEL, Estimate, verdict
+from memloc.metrics.stats import LEVEL, Estimate, permutation_p, verdict
 
 COLUMNS = [
     "claim",
@@ -72,17 +73,30 @@ class Finding:
     scale: str | None = None
 
     @classmethod
-    def of_every(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
+    def of_every(
+        cls,
+        claim: str,
+        subject: str,
+        estimate: Estimate,
+        places: Sequence[str],
+        *,
+        n: int,
+        null: NDArray[np.floating] | None = None,
+    ) -> Finding:
         """A claim that an effect is there in every place: told by the place that is least sure of it.
 
         It is supported if every place alone supports it. To refute it any one place will do, so there the interval is
         widened for the choice (Bonferroni). A bootstrap of the smallest effect would refute by itself: the smallest of
         several noisy effects is negative even where there is nothing.
+
+        Args:
+            null: [places, permutations] effects of permutations, for that place's p.
         """
         pick = int(np.argmin(estimate.confidence()))
         low, _ = estimate[pick].interval()
         level = LEVEL if low > 0 else 1 - (1 - LEVEL) / len(places)
-        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
+        p = np.nan if null is None else float(permutation_p(estimate[pick].value, null[pick]))
+        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level, p)
 
     @classmethod
     def of_any(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:

@@ -353,6 +353,9 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     if entry.losses and not FRAMEWORKS[framework].private:
         able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
         yield f"config: {key}.encoders: {framework} has no loss of single images; take encoders of {able}"
+    if "rounds" in experiment and encoder["recipe"]["privacy"]:
+        kept = "is trained under differential privacy (recipe.privacy), which the retraining would not keep"
+        yield f"config: {key}.encoders: one of them {kept}; take another"
     if experiment.get("neighbours", 1) >= experiment.get("public", math.inf):
         few = f"{experiment['neighbours']} of {experiment['public']} public images is no choice"
         yield f"config: {key}.neighbours: {few}; lower it"

@@ -23,8 +23,10 @@ THRESHOLDS = (0.3, 0.5, 0.7)
 """UnitMem above which shares of a layer's units are counted."""
 SHARES = tuple(f"unitmem_above_{threshold}" for threshold in THRESHOLDS)
 UNIT_METRICS = ("unitmem", "unitmem_top", "unitmem_max", *SHARES)
-METRICS = (*UNIT_METRICS, "classmem", "classmem_shuffled")
-"""What is told of a layer: mean, 90th percentile, maximum and shares of its units' UnitMem; their mean ClassMem."""
+CLASS_METRICS = ("classmem", "classmem_shuffled", "over_classmem")
+METRICS = (*UNIT_METRICS, *CLASS_METRICS)
+"""What is told of a layer: mean, 90th percentile, maximum and shares of its units' UnitMem; their mean ClassMem, with
+shuffled labels, too, and the share of units with UnitMem above ClassMem."""
 
 
 def point_scores(f: Arrays, g: Arrays, *, normalisation: str) -> pd.DataFrame:
@@ -149,10 +151,12 @@ def unit_replicates(
             for k, name in enumerate(layers):
                 views = measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64)
                 plain = measures[f"plain/{name}"][rows].astype(np.float64)
-                told = _of_units(unitmem_of_counts(views, counts, others=others))
-                labelled = (classmem_of_counts(plain, of) for of in (by_class, by_chance))
-                named = [*told, *(c.mean(axis=1) if (labels >= 0).all() else np.full(many, np.nan) for c in labelled)]
-                means[start : start + many, k, g] = np.stack(named, axis=-1)
+                single = unitmem_of_counts(views, counts, others=others)
+                classes, chance = (classmem_of_counts(plain, of) for of in (by_class, by_chance))
+                labelled = np.stack([classes, chance, single > classes]).mean(axis=-1)
+                if (labels < 0).any():
+                    labelled = np.full_like(labelled, np.nan)
+                means[start : start + many, k, g] = np.stack([*_of_units(single), *labelled], axis=-1)
     size = np.array(len(next(iter(groups.values()))))
     rows = np.concatenate([*groups.values()])
     dealt = _dealt_excess(measures, rows, permutations=permutations, rng=rng, others=others)
@@ -179,6 +183,9 @@ def _of_units(unitmem: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 def layer_metrics(units_table: pd.DataFrame, metric: str) -> pd.Series:
     """One of METRICS of every layer, from a table of units of one group."""
     by_layer = units_table.groupby("layer", sort=False)
+    if metric == "over_classmem":
+        above = (units_table["unitmem"] > units_table["classmem"]).where(units_table["classmem"].notna())
+        return above.groupby(units_table["layer"], sort=False).mean()
     if metric not in UNIT_METRICS:
         return by_layer[metric].mean()
     place = UNIT_METRICS.index(metric)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.experiments.inputs import Inputs, rises, rows_of
+from memloc.experiments.inputs import Inputs, above, rises, rows_of
 from memloc.experiments.unitmem import excess_of, layer_means
 from memloc.metrics.stats import Estimate
 
@@ -58,6 +58,19 @@ CLAIMS |= {
         "Last layer: that excess of ClassMem minus the excess of UnitMem is higher under supervision than under SSL",
     ),
 }
+CLAIMS |= {
+    "ssl_vs_supervised.ssl-share": Claim(
+        "Figure 2",
+        "SSL: more than half of the units of every layer have UnitMem above ClassMem: the least share minus .5 "
+        "(positive by sampling alone)",
+    ),
+    "ssl_vs_supervised.supervised-share": Claim(
+        "Figure 3",
+        "Last layer: most supervised units have ClassMem above UnitMem: .5 minus the share that doesn't",
+    ),
+}
+HALF = 0.5
+SHARE = "share of units with UnitMem above ClassMem"
 METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}
 
 EXCESS = {"UnitMem, excess": "unitmem", "ClassMem, excess": "classmem"}
@@ -74,6 +87,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         means[encoder] = layer_means(inputs, "units", "replicates", encoder)
         for label, metric in METRICS.items():
             tables.append(rows_of(means[encoder]["candidate", metric], layers, encoder=encoder, series=label))
+        tables.append(rows_of(means[encoder]["candidate", "over_classmem"], layers, encoder=encoder, series=SHARE))
         for label, metric in EXCESS.items():
             tables.append(rows_of(excess_of(means[encoder], metric), layers, encoder=encoder, series=label))
         before[encoder] = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
@@ -109,6 +123,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     places = [f"layer {name}" for name in layers]
     findings = [Finding.of_every("ssl_vs_supervised.ssl-images", ssl, images, places, n=n)]
     findings.append(rises("ssl_vs_supervised.classes-rise", supervised, mean(supervised, "classmem"), n=n))
+    share = {e: above(mean(e, "over_classmem"), HALF) for e in (ssl, supervised)}
+    findings.append(Finding.of_every("ssl_vs_supervised.ssl-share", ssl, share[ssl], places, n=n))
+    fewer = share[supervised][-1].map(np.negative)
+    findings.append(Finding("ssl_vs_supervised.supervised-share", supervised, fewer, n))
     findings += [Finding(claim, who, effect, n) for claim, (who, effect) in effects.items()]
     return pd.concat(tables, ignore_index=True), findings
 
@@ -119,7 +137,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     figure, axes = plotting.panels(rows=2, columns=4, width=11, height=2.9)
     for column, encoder in enumerate(encoders):
         mine = table[table["encoder"] == encoder].set_index("series")
-        units = mine.loc["unit"]
+        units, shares = mine.loc["unit"], mine.loc[[SHARE]]
         for side, layer in enumerate(dict.fromkeys(units["layer"])):
             axis = axes[0, 2 * column + side]
             some = units[units["layer"] == layer]
@@ -127,8 +145,13 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
                 some["classmem"], some["unitmem"], s=6, alpha=0.5, color=plotting.COLOURS["UnitMem"], linewidths=0
             )
             axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
-            share = (some["unitmem"] > some["classmem"]).mean()
-            axis.set(title=f"{encoder}, layer {layer}: {share:.0%} above", xlabel="ClassMem", ylabel="UnitMem")
+            share = shares[shares["layer"].astype(str) == str(layer)].iloc[0]
+            interval = f"{100 * share['low']:.0f} to {share['high']:.0%}"
+            axis.set(
+                title=f"{encoder}, layer {layer}:\n{share['value']:.0%} above ({interval})",
+                xlabel="ClassMem",
+                ylabel="UnitMem",
+            )
             axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axis = figure.add_subplot(axes[1, 2 * column].get_gridspec()[1, 2 * column : 2 * column + 2])
         axes[1, 2 * column].remove()

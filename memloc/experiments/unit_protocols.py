@@ -79,6 +79,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(lead, layers, encoder=encoder, series="first minus this"),
             rows_of(untrained, layers, encoder=encoder, series="first minus this, untrained"),
             pd.DataFrame([{**largest, "value": abs(lead.value[most])}]),
+            pd.DataFrame([{"encoder": encoder, "series": "largest difference of a unit", **found.furthest[i]}]),
             *(rows_of(e[[i]], layers[-1:], encoder=encoder, series=f"order, {group}") for group, e in order.items()),
         ]
         units = f"{subject}, {found.units} units of {last}"
@@ -104,6 +105,8 @@ class _Measured:
         units: of the last layer.
         means: mean UnitMem, [encoders, layers, groups].
         orders: rank correlation over the last layer's units with the first encoder, [encoders, HELD].
+        furthest: of each encoder, the layer of the unit whose UnitMem on candidates differs most from the first
+            encoder's in any seed, and that difference.
     """
 
     layers: list[str]
@@ -111,6 +114,7 @@ class _Measured:
     units: int
     means: Estimate
     orders: Estimate
+    furthest: list[dict[str, Any]]
 
     def group(self, name: str) -> Estimate:
         """Mean UnitMem on one group, [encoders, layers]."""
@@ -129,7 +133,10 @@ def _measured(inputs: Inputs, name: str, options: Mapping[str, Any]) -> _Measure
     encoders, means, orders = inputs.encoders(), [], []
     layers: list[str] = []
     reference: dict[int, dict[str, NDArray[np.float64]]] = {}
+    units: dict[tuple[int, str], NDArray[np.float64]] = {}
+    furthest: list[dict[str, Any]] = []
     for encoder in encoders:
+        furthest.append({"layer": "", "value": 0.0})
         seeds = inputs.arrays(name, encoder)
         # Seeds of one split have the same points, which then are resampled alike.
         shared = all(set(arrays["points"]) == set(seeds[0]["points"]) for arrays in seeds)
@@ -146,14 +153,19 @@ def _measured(inputs: Inputs, name: str, options: Mapping[str, Any]) -> _Measure
             each = [[found[group, layer].mean(axis=1) for group in UNIT_GROUPS] for layer in layers]
             last = {group: found[group, layers[-1]] for group in HELD}
             own = reference.setdefault(number, last)
+            for layer in layers:
+                itself = found["candidate", layer][0]
+                apart = float(np.abs(itself - units.setdefault((number, layer), itself)).max())
+                if apart > furthest[-1]["value"]:
+                    furthest[-1] = {"layer": layer, "value": apart}
             means.append(np.moveaxis(np.array(each), -1, 0))
             orders.append(np.stack([rank_correlation(own[group], last[group]) for group in HELD], axis=-1))
     estimates = []
     for values in (np.stack(means), np.stack(orders)):
         # [encoders * seeds, 1 + replicates, ...] to [seeds, 1 + replicates, encoders, ...].
-        apart = np.moveaxis(values.reshape(len(encoders), -1, *values.shape[1:]), 0, 2)
-        estimates.append(nest(apart[:, 0], apart[:, 1:], seed=0, limit=1, shared=shared))
-    return _Measured(layers, group_size(arrays), last["candidate"].shape[1], *estimates)
+        runs = np.moveaxis(values.reshape(len(encoders), -1, *values.shape[1:]), 0, 2)
+        estimates.append(nest(runs[:, 0], runs[:, 1:], seed=0, limit=1, shared=shared))
+    return _Measured(layers, group_size(arrays), last["candidate"].shape[1], estimates[0], estimates[1], furthest)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

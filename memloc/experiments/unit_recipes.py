@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, above, rows_of
-from memloc.experiments.unitmem import excess_of, layer_means
+from memloc.experiments.unitmem import dealt_excess, excess_of, layer_means
 from memloc.metrics.stats import Estimate
 from memloc.scores import SHARES, THRESHOLDS, by_layer
 
@@ -37,7 +37,7 @@ CLAIMS = {
     "unit_recipes.excess": Claim(
         "beyond the paper",
         "So is its excess, what candidates have above independent and external images, in the last layer: the least "
-        "difference",
+        "difference (p among groups of images dealt at random)",
     ),
     "unit_recipes.unseen": Claim(
         "beyond the paper",
@@ -65,12 +65,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
 
     Encoders of one seed that were trained on the same points have them resampled alike, so differences are paired.
     """
-    encoders, tables, held = inputs.encoders(), [], {}
+    encoders, tables, held, null = inputs.encoders(), [], {}, {}
     for encoder in encoders:
         units = inputs.tables("units", encoder)
         layers = list(by_layer(units[0]))
         means = layer_means(inputs, "units", "replicates", encoder)
         seen, excess = means["candidate", "unitmem"], excess_of(means)
+        null[encoder] = dealt_excess(inputs, encoder)
         before = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)["candidate", "unitmem"]
         held[encoder] = {
             "candidate": seen,
@@ -97,6 +98,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         return _stacked([held[a][name] - held[b][name] for a, b in pairs])
 
     shares = [f"share above {t}" for t in THRESHOLDS]
+    dealt = np.stack([(null[a] - null[b])[:, -1] for a, b in pairs])
     findings = [
         Finding.of_every("unit_recipes.falls", subject, over("candidate")[:, -1], steps, n=n),
         Finding.of_every(
@@ -109,7 +111,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         Finding.of_every(
             "unit_recipes.all-layers", subject, over("candidate").map(lambda v: v.mean(axis=-1)), steps, n=n
         ),
-        Finding.of_every("unit_recipes.excess", subject, over("excess")[:, -1], steps, n=n),
+        Finding.of_every("unit_recipes.excess", subject, over("excess")[:, -1], steps, n=n, null=dealt),
         Finding.of_every("unit_recipes.unseen", subject, over("unseen images")[:, -1], steps, n=n),
         Finding("unit_recipes.still", last, above(held[last]["highest"][-1], STILL), n),
         Finding("unit_recipes.still-excess", last, (held[last]["highest"] - held[last]["highest, external"])[-1], n),

@@ -365,6 +365,15 @@ def test_what_goes_together_passes(mine, name):
     check(mine(**SOUND[name]))
 
 
+def test_retraining_that_would_not_keep_privacy_is_told(mine):
+    config = mine(**SOUND["privacy of single images"])
+    rounds = {"fraction": 0.1, "rounds": 2, "epochs": 1, "learning_rate": 1e-3, "tasks": ["own"], "images": 60}
+    config["experiments"]["pruned"] = {"kind": "iterative_pruning", "encoders": ["mine"], **rounds}
+    assert "experiments.pruned.encoders: one of them is trained under differential privacy" in complaint(config)
+    config["encoders"]["mine"]["recipe"]["privacy"] = None
+    check(config)
+
+
 def test_an_unlabelled_source_trains_what_learns_without_labels(mine):
     config = mine(dataset={"source": "stl10-unlabeled"})
     del config["datasets"]["own"]["classes"]

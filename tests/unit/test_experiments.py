@@ -377,6 +377,9 @@ def test_planted_images_and_classes_come_out(desk):
     expected |= {"interaction-depth": 0.6, "beyond-sampling": 0.5}
     expected |= {"supervised-excess": 0.1, "excess-interaction": 0.2}
     expected |= {"ssl-training": 0.2, "supervised-training": 0.45}
+    # All units of one lie above the diagonal, none of the other's last layer.
+    expected |= {"ssl-share": 0.5, "supervised-share": 0.5}
+    np.testing.assert_allclose(series(table[table["encoder"] == "simclr"], module("ssl_vs_supervised").SHARE), 1)
     for claim, value in expected.items():
         assert effects[f"ssl_vs_supervised.{claim}"] == pytest.approx(value)
 

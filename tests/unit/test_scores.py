@@ -146,7 +146,7 @@ def test_replicates_hold_means_and_90th_percentiles_of_layers_over_resampled_poi
     assert out["layers"].tolist() == ["1", "2"]
     assert out["groups"].tolist() == ["candidate", "independent", "external"]
     means = out["means"]
-    assert scores.METRICS[:3] == ("unitmem", "unitmem_top", "unitmem_max") and scores.METRICS[-1] == "classmem_shuffled"
+    assert scores.METRICS[:3] == ("unitmem", "unitmem_top", "unitmem_max")
     assert means.shape == (200, 2, 3, len(scores.METRICS)) and np.isfinite(means).all()
     rows = m["groups"] == "candidate"
     values = unitmem(m["views/2"][rows].mean(axis=1))
@@ -164,6 +164,7 @@ def test_the_90th_percentile_of_replicates_is_that_of_the_units():
     # Three units of twenty answer, all alike: so the 90th percentile is their value, and the mean 3 / 20 of it.
     m["views/2"] = np.zeros((43, 2, 20), dtype=np.float32)
     m["views/2"][:, :, :3] = (np.arange(43) % 2)[:, None, None]
+    m["plain/2"] = np.zeros((43, 20), dtype=np.float32)
     means = scores.unit_replicates(m, replicates=30, seed=0)["means"][:, 1]
     np.testing.assert_allclose(means[..., 0], means[..., 1] * 3 / 20)
     assert (means[..., 1] > 0).all()
@@ -182,7 +183,8 @@ def test_replicates_are_the_metrics_of_the_resampled_rows():
                 values, plain = unitmem(m[f"views/{layer}"][drawn].mean(axis=1, dtype=np.float64)), m[f"plain/{layer}"]
                 shares = [(values > threshold).mean() for threshold in (0.3, 0.5, 0.7)]
                 expected = [values.mean(), np.quantile(values, 0.9), values.max(), *shares]
-                expected += [classmem(plain[drawn], of).mean() for of in (labels, shuffled)]
+                classes, chance = (classmem(plain[drawn], of) for of in (labels, shuffled))
+                expected += [classes.mean(), chance.mean(), (values > classes).mean()]
                 np.testing.assert_allclose(got[i, k, g], expected, atol=1e-6)
 
 
@@ -274,10 +276,33 @@ def test_unitmem_compares_with_the_average_of_the_others_that_is_asked_for(other
     # The points that are drawn, and all that isn't UnitMem, stay as they are.
     drawn = scores.unit_replicates(m, replicates=40, **options)
     plain = scores.unit_replicates(m, replicates=40, seed=0)
-    at = scores.METRICS.index("classmem")
-    np.testing.assert_array_equal(drawn["means"][..., at:], plain["means"][..., at:])
+    at = [scores.METRICS.index(name) for name in ("classmem", "classmem_shuffled")]
+    np.testing.assert_array_equal(drawn["means"][..., at], plain["means"][..., at])
     assert np.array_equal(drawn["means"], plain["means"]) == (others == "mean")
     assert np.array_equal(drawn["dealt"], plain["dealt"]) == (others == "mean")
+
+
+def test_the_share_of_units_above_the_diagonal_is_counted_unit_by_unit():
+    m = measures(SIZES, labels=np.arange(43) % 3)
+    rows = m["groups"] == "candidate"
+    single = unitmem(m["views/2"][rows].mean(axis=1))
+    # One unit more to each side than the views decide, and one that nothing excites: it is not above.
+    m["plain/2"][rows, 0], m["plain/2"][rows, 1] = m["labels"][rows] == 1, 1.0
+    m["views/2"][rows, :, 2] = m["plain/2"][rows, 2:3] = 0
+    table = scores.unit_scores(m, shuffles=1, seed=0)
+    share = scores.layer_metrics(table[table["group"] == "candidate"], "over_classmem")
+    classes = classmem(m["plain/2"][rows], m["labels"][rows])
+    assert classes[0] == 1 and classes[1] == 0 and single[0] < 1
+    expected = [False, True, False, *(single[3:] > classes[3:])]
+    assert share["2"] == np.mean(expected)
+    drawn = scores.unit_replicates(m, replicates=300, seed=0)["means"][:, 1, 0, scores.METRICS.index("over_classmem")]
+    assert (
+        set(np.round(5 * drawn).astype(int)) <= {0, 1, 2, 3, 4}
+        and (np.abs(5 * drawn - np.round(5 * drawn)) < 1e-9).all()
+    )
+    assert (drawn >= 0.2).all(), "the unit of no class is above in every resample"
+    unlabelled = scores.unit_replicates(measures(SIZES, labels=np.full(43, -1)), replicates=3, seed=0)
+    assert np.isnan(unlabelled["means"][..., scores.METRICS.index("over_classmem")]).all()
 
 
 @pytest.mark.parametrize("others", ["mean", "median"])

@@ -90,6 +90,17 @@ def test_means_leads_excess_and_order_are_those_of_the_measures(study):
     np.testing.assert_allclose(of(table, "first minus this, untrained", "other"), untrained, rtol=1e-5)
     largest = table[table["series"] == "largest difference"].iloc[0]
     assert largest["layer"] == LAYERS[lead.argmax()] and largest["value"] == pytest.approx(lead.max(), rel=1e-5)
+    unit = table[table["series"] == "largest difference of a unit"].set_index("encoder").loc["other"]
+    apart = {
+        layer: max(
+            np.abs(
+                np.subtract(*(unitmem(m[f"views/{layer}"][m["groups"] == "candidate"].mean(axis=1)) for m in pair))
+            ).max()
+            for pair in ((measured(seed=s, **SHARP, seen=0.5), measured(seed=s, draw=1, **PLAIN)) for s in range(3))
+        )
+        for layer in LAYERS
+    }
+    assert unit["layer"] == max(apart, key=apart.get) and unit["value"] == pytest.approx(max(apart.values()), rel=1e-6)
     pairs = [(measured(seed=s, **SHARP, seen=0.5), measured(seed=s, draw=1, **PLAIN)) for s in range(3)]
     for group in ("candidate", "external"):
         rho = [

@@ -115,3 +115,15 @@ def test_encoders_that_hardly_trained_are_told(study):
     _, rows = study({"a": (0.6, 0.5), "b": (0.35, 0.35)}).analyse(order="falling", replicates=RESAMPLES)
     row = by_claim(rows, "unit_recipes.trained")
     assert row["verdict"].tolist() == ["refuted"] and row.index[0].endswith(", b")
+
+
+def test_an_excess_that_dealt_groups_have_too_is_inconclusive(study, monkeypatch):
+    wide = np.random.default_rng(0).normal(scale=0.5, size=(500, 4))
+    dealt = iter([wide, -wide, wide])
+    monkeypatch.setattr("memloc.experiments.unit_recipes.dealt_excess", lambda inputs, encoder: next(dealt))
+    _, rows = study(FALLING).analyse(order="falling", replicates=RESAMPLES)
+    told = rows.set_index("claim").loc["unit_recipes.excess"]
+    assert told["low"] > 0 and told["verdict"] == "inconclusive"
+    # Differences of what was dealt to the two, twice as wide here.
+    reached = (np.abs(2 * wide[:, -1]) >= 0.05).mean()
+    assert told["p"] == pytest.approx(reached, abs=0.1)
