@@ -50,7 +50,7 @@ COLOURS = {
     "activation-low": "#56b4e9",
     "activation-high": _PINK,
     "magnitude-low": _BROWN,
-    # What a single unit is trained on (memloc.injection.ARMS).
+    # What a single unit is trained on (memloc.interventions.injection.ARMS).
     "repeated": _RED,
     "natural": _BLUE,
     "another": "#777777",

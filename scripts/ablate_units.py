@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import ablation, encoders, io, job, measure, network, prepared, splits, tables
+from memloc import encoders, io, job, measure, network, prepared, splits, tables
 from memloc.augment import RECIPES, for_encoder
+from memloc.interventions import ablation
 from memloc.streams import stream
 
 

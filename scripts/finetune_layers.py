@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from memloc import finetune, io, job, network, probe, scores, tables
+from memloc import io, job, network, probe, scores, tables
+from memloc.interventions import finetune
 
 
 def main(snakemake):

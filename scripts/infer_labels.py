@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import dejavu, io, job, network, prepared, probe, splits
+from memloc import io, job, network, prepared, probe, splits
+from memloc.witnesses import dejavu
 
 
 def main(snakemake):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from memloc import injection, io, job, measure, network, prepared, splits
+from memloc import io, job, measure, network, prepared, splits
 from memloc.augment import RECIPES, for_encoder
 from memloc.encoders import Layer
+from memloc.interventions import injection
 from memloc.streams import stream
 
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from memloc import io, iterative, job, measure, network, prepared, probe
+from memloc import io, job, measure, network, prepared, probe
 from memloc.augment import for_encoder
 from memloc.encoders import Layer
+from memloc.interventions import iterative
 
 
 def main(snakemake):

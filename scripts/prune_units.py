@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, probe, prune, scores, tables
+from memloc import io, job, network, probe, scores, tables
+from memloc.interventions import prune
 
 
 def main(snakemake):

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, prepared, reconstruction, splits
+from memloc import io, job, network, prepared, splits
 from memloc.streams import stream
+from memloc.witnesses import reconstruction
 
 
 def main(snakemake):

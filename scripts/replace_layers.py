@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, probe, replace
+from memloc import io, job, network, probe
+from memloc.interventions import replace
 
 
 def main(snakemake):

@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 
 from memloc import encoders, measure
-from memloc.ablation import choose, matches, run
 from memloc.augment import RECIPES
 from memloc.claims import tabulate
 from memloc.experiments import ablation as experiment
 from memloc.experiments.inputs import Inputs
+from memloc.interventions.ablation import choose, matches, run
+from memloc.interventions.prune import prune
 from memloc.io import save_arrays
 from memloc.prepared import Part
-from memloc.prune import prune
 from memloc.tables import load_table, save_table
 from tests.planted import complaint
 

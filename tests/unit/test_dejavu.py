@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from memloc import dejavu, experiments
+from memloc import experiments
 from memloc.claims import tabulate
 from memloc.errors import InputError
 from memloc.experiments.inputs import GROUPS, Inputs
 from memloc.io import save_arrays
 from memloc.prepared import Part
 from memloc.tables import load_table, save_table
+from memloc.witnesses import dejavu
 
 # --- Corners and votes ------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from memloc import finetune
 from memloc.capture import capture
 from memloc.errors import InputError
+from memloc.interventions import finetune
 from memloc.prepared import Part
 
 LAYERS = [str(i) for i in range(1, 9)]

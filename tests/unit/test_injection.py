@@ -8,14 +8,15 @@ import pytest
 import torch
 from planted import Study
 
-from memloc import encoders, frameworks, injection
+from memloc import encoders, frameworks
 from memloc.augment import RECIPES
 from memloc.claims import tabulate
 from memloc.config import check
 from memloc.errors import InputError
 from memloc.experiments import module
 from memloc.experiments.inputs import Inputs
-from memloc.injection import ARMS, Eye
+from memloc.interventions import injection
+from memloc.interventions.injection import ARMS, Eye
 from memloc.io import save_arrays
 from memloc.measure import Protocol, measure
 from memloc.metrics.units import unitmem

@@ -11,15 +11,16 @@ import pytest
 import torch
 from planted import Study
 
-from memloc import checkpoint, encoders, frameworks, iterative
+from memloc import checkpoint, encoders, frameworks
 from memloc.augment import RECIPES
 from memloc.capture import capture
 from memloc.claims import tabulate
 from memloc.errors import InputError
 from memloc.experiments import iterative_pruning as experiment
 from memloc.experiments.inputs import Inputs
+from memloc.interventions import iterative
+from memloc.interventions.iterative import ARMS
 from memloc.io import load_arrays, save_array, save_arrays
-from memloc.iterative import ARMS
 from memloc.measure import Protocol, measure
 from memloc.metrics.units import unitmem
 from memloc.prepared import Part

@@ -51,7 +51,7 @@ def test_public_images_of_label_inference_are_in_no_group(start, tmp_path, monke
         given.append(public)
         return np.zeros((len(labels), N)), np.zeros(len(labels), dtype=bool)
 
-    monkeypatch.setattr("memloc.dejavu.infer", infer)
+    monkeypatch.setattr("memloc.witnesses.dejavu.infer", infer)
     files = {"images": tmp_path / "here" / "train_images.npy"}
     out = tmp_path / "witness.npz"
     # As many as there are in no group: all of them, and nothing else.
@@ -68,7 +68,8 @@ def test_public_images_of_label_inference_are_in_no_group(start, tmp_path, monke
 def test_fine_tuning_on_the_encoders_own_dataset_leaves_its_groups_out(start, tmp_path, monkeypatch, task, expected):
     given = []
     monkeypatch.setattr(
-        "memloc.finetune.run", lambda encoder, profile, layers, train, test, **_: given.append(train) or {}
+        "memloc.interventions.finetune.run",
+        lambda encoder, profile, layers, train, test, **_: given.append(train) or {},
     )
     monkeypatch.setattr("memloc.scores.crossed_profile", lambda _: (["1"], np.zeros(1)))
     monkeypatch.setattr("memloc.tables.load_table", lambda _: None)

@@ -4,9 +4,7 @@ import torch
 
 from memloc import encoders
 from memloc.capture import capture
-from memloc.metrics.stats import ranks
-from memloc.prepared import Part
-from memloc.prune import (
+from memloc.interventions.prune import (
     NEAREST,
     activity,
     arms,
@@ -16,6 +14,8 @@ from memloc.prune import (
     prune,
     run,
 )
+from memloc.metrics.stats import ranks
+from memloc.prepared import Part
 
 BLOCKS = [f"block{i}" for i in range(1, 9)]
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
@@ -235,7 +235,7 @@ def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch)
         pruned.append(units)
         return prune(encoder, units, modules)
 
-    monkeypatch.setattr("memloc.prune.prune", noted)
+    monkeypatch.setattr("memloc.interventions.prune.prune", noted)
     tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
     baselines = ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]
     options = {"modules": MODULES, "trials": 2, "normalise": normalise, "seed": 3, "baselines": baselines}

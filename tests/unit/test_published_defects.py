@@ -8,16 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from memloc import finetune, probe
+from memloc import probe
 from memloc.augment import RECIPES
 from memloc.capture import discover
 from memloc.encoders import Layer
 from memloc.encoders.resnet9 import ResNet9
+from memloc.interventions import finetune
+from memloc.interventions.prune import choose, prune
 from memloc.measure import HALVES, Protocol, alignments, measure, measured
 from memloc.metrics.tally import ClassTally, Tally
 from memloc.metrics.units import classmem, unitmem
 from memloc.prepared import Part
-from memloc.prune import choose, prune
 
 SUM = (Layer("res2", "res2", "res2", 1.0), Layer("res6", "res6", "res6", 2.0))
 BLOCKS = tuple(Layer(str(i), f"block{i}.conv", f"block{i}", float(i)) for i in range(1, 9))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from memloc import encoders, experiments, frameworks, reconstruction
+from memloc import encoders, experiments, frameworks
 from memloc.augment import UNIFORMS, hidden, hide
 from memloc.claims import tabulate
 from memloc.config import check
@@ -17,6 +17,7 @@ from memloc.experiments.inputs import GROUPS, Inputs
 from memloc.io import load_arrays, save_arrays
 from memloc.streams import uniforms
 from memloc.tables import load_table, save_table
+from memloc.witnesses import reconstruction
 
 # --- Losses -----------------------------------------------------------------------------------------------------------
 

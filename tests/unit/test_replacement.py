@@ -15,13 +15,14 @@ import yaml
 from scipy.stats import pearsonr, rankdata, spearmanr
 from torch import nn
 
-from memloc import config, replace
+from memloc import config
 from memloc.claims import tabulate
 from memloc.encoders import blocks_of, build, choose_layers
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.inputs import Inputs, layer_traits, membership, random_orders
 from memloc.experiments.replacement import chance, cosine, of_blocks, permuted
+from memloc.interventions import replace
 from memloc.io import save_array, save_arrays
 from memloc.metrics.stats import partial_rank_correlation, rank_correlation
 from memloc.prepared import Part

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from planted import Study, configured
 
-from memloc import probe, transfer
+from memloc import probe
 from memloc.config import check
 from memloc.errors import InputError
 from memloc.experiments import module
+from memloc.interventions import transfer
 from memloc.io import save_arrays
 from memloc.prepared import Part
 

@@ -16,13 +16,13 @@ from memloc.augment import Recipe
 from memloc.encoders import Layer
 from memloc.errors import InputError
 from memloc.frameworks.learner import Learner
-from memloc.injection import views_of
+from memloc.interventions.injection import views_of
+from memloc.interventions.prune import Units, choose
 from memloc.job import log
 from memloc.measure import Protocol, measured
 from memloc.network import Normalise
 from memloc.optim import optimizer_of, set_rates
 from memloc.prepared import Part
-from memloc.prune import Units, choose
 from memloc.scores import UNIT_GROUPS, group_size, resampled_units
 from memloc.splits import measured_points, training_points
 from memloc.streams import stream

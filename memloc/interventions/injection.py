@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from memloc.augment import UNIFORMS, Recipe, augment, hidden
 from memloc.encoders import Layer
 from memloc.errors import InputError
-from memloc.finetune import isolate
 from memloc.frameworks.learner import Group, Learner, Views
+from memloc.interventions.finetune import isolate
 from memloc.job import log
 from memloc.measure import Protocol, measured
 from memloc.metrics.units import unitmem

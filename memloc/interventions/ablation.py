@@ -12,11 +12,11 @@ from torch import nn
 
 from memloc.augment import Recipe
 from memloc.encoders import Layer
+from memloc.interventions.prune import prune
 from memloc.job import log
 from memloc.measure import Protocol, measured
 from memloc.network import Normalise
 from memloc.prepared import Part
-from memloc.prune import prune
 from memloc.streams import generator
 
 GROUPS = ("candidate", "external")

@@ -1,0 +1,1 @@
+"""Signs of memorization that do not look at alignment."""
