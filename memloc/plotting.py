@@ -93,8 +93,19 @@ def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False
     axis.plot(
         at, table["value"], marker="o", markersize=3.5, color=colour, linestyle="--" if dashed else "-", label=label
     )
-    axis.fill_between(at, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
+    band(axis, at, table, colour=colour)
     layers(axis, list(table["layer"].astype(str)))
+
+
+def band(
+    axis: Axes, at: Iterable[float], table: pd.DataFrame, *, colour: str, alpha: float = 0.15, label: str = ""
+) -> None:
+    """Intervals as a band along ``at``. One polygon, which a legend sees and keeps clear of."""
+    low, high = (table[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
+    known = np.isfinite(low) & np.isfinite(high)
+    x = np.array(list(at), dtype=np.float64)[known]
+    across, along = np.concatenate([x, x[::-1]]), np.concatenate([low[known], high[known][::-1]])
+    axis.fill(across, along, color=colour, alpha=alpha, linewidth=0, label=label or None)
 
 
 def layers(axis: Axes, names: Sequence[str], *, at: Sequence[int] | NDArray[Any] | None = None) -> None:
@@ -134,8 +145,14 @@ def zero(axis: Axes) -> None:
     axis.axhline(0, color="black", linewidth=0.8, zorder=1)
 
 
-def legend(axis: Axes) -> None:
-    """A small legend where it covers least."""
+def legend(axis: Axes, *, room: float = 0.0) -> None:
+    """A small legend where it covers least.
+
+    Args:
+        room: what the axis grows by upwards for it, as a share of its height, where no corner is free.
+    """
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + room * (high - low))
     axis.legend(fontsize=7, frameon=True, framealpha=0.85)
 
 

@@ -81,7 +81,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         chance, at = mine.loc["chance"], np.arange(len(GROUPS))
         votes.hlines(chance["value"], at - 0.25, at + 0.25, color="black", label="chance")
         votes.set(title=f"{encoder}: labels from corners", ylabel="votes for the own label")
-        plotting.legend(votes)
+        plotting.legend(votes, room=0.25)
         draw_forms(advantage, mine)
         advantage.set(title="votes of f minus votes of g", ylabel="difference of shares")
         draw_agreement(scatter, correlation, mine, advantage="votes of f - g")

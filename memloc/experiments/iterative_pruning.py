@@ -192,7 +192,7 @@ def _curves(axis: Axes, rows: pd.DataFrame, *, label: str = "", style: str = "-"
     for by, curve in rows.groupby("arm", sort=False):
         colour, at = plotting.COLOURS[str(by)], 100 * curve["pruned"]
         axis.plot(at, curve["value"], style, marker="o", markersize=3, color=colour, label=label or by)
-        axis.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0)
+        plotting.band(axis, at, curve, colour=colour)
 
 
 def _crosses(axis: Axes, rows: pd.DataFrame) -> None:

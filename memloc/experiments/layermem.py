@@ -130,7 +130,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for axis, names in zip((a, b, d), PANELS, strict=True):
             for name in names:
                 plotting.profile(axis, mine.loc[name], label=name, dashed="external" in name and name not in ESTIMATORS)
-            plotting.legend(axis)
+            plotting.legend(axis, room=0.3 if axis is d else 0.0)
         plotting.bars(c, rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
         a.set(title=f"a  {encoder}: as published", ylabel="LayerMem")
         b.set(title=f"b  {encoder}: without the offset", ylabel="LayerMem")

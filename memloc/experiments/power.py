@@ -250,15 +250,7 @@ def _draw_effect(axis: Axes, rows: pd.DataFrame) -> None:
         count = f"{needed:.0f} seeds" if np.isfinite(needed) else f"more than {MOST_SEEDS}"
         axis.plot(at, line["value"], marker="o", markersize=3, color=colour, label=f"{n:,} candidates: {count}")
         if n == run:
-            axis.fill_between(
-                at,
-                line["low"],
-                line["high"],
-                color=colour,
-                alpha=0.12,
-                linewidth=0,
-                label="at the limits of the variance",
-            )
+            plotting.band(axis, at, line, colour=colour, label="at the limits of the variance")
             plotting.layers(axis, [f"{s:.0f}" for s in line["seeds"]])
     axis.axhline(ENOUGH, color="black", linestyle="--", linewidth=0.9)
     # Room for the legend above.

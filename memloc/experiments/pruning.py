@@ -256,9 +256,7 @@ def _curves(axis: Axes, mine: pd.DataFrame) -> None:
             linewidth=1.6 if plain else 1.0,
             linestyle="-" if plain else "-.",
         )
-        axis.fill_between(
-            rows["fraction"], rows["low"], rows["high"], color=colour, alpha=0.15 if plain else 0.07, linewidth=0
-        )
+        plotting.band(axis, rows["fraction"], rows, colour=colour, alpha=0.15 if plain else 0.07)
     trials = mine[mine["series"] == "random trial"]
     axis.plot(trials["fraction"], trials["value"], ".", markersize=2.5, color=plotting.COLOURS["random"], alpha=0.6)
     fractions = sorted(trials["fraction"].unique())

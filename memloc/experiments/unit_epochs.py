@@ -148,7 +148,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 def _curve(axis: Axes, rows: pd.DataFrame, *, colour: str, label: str, dashed: bool) -> None:
     style = "--" if dashed else "-"
     axis.plot(rows["epoch"], rows["value"], style, color=colour, label=label, marker="o", markersize=3)
-    axis.fill_between(rows["epoch"], rows["low"], rows["high"], color=colour, alpha=0.12, linewidth=0)
+    plotting.band(axis, rows["epoch"], rows, colour=colour)
 
 
 def _epochs(axis: Axes, last: float, warmup: float) -> None:

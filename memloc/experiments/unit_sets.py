@@ -250,5 +250,5 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         row[1].set(title="classes", xlabel="layer", ylabel="mean UnitMem, candidates")
         row[2].set(title="last layer", ylabel="mean UnitMem")
         for axis in row:
-            plotting.legend(axis)
+            plotting.legend(axis, room=0.4 if axis is row[1] else 0.0)
     return figure

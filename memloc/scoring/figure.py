@@ -119,7 +119,7 @@ def _draw(axis: Axes, panel: str, table: pd.DataFrame, n: int) -> None:
         style = "--" if label in _DASHED else "-"
         size = 3.5 if n <= 20 else 2.2
         axis.plot(at, rows["value"], marker="o", markersize=size, color=colour, linestyle=style, lw=1.3, label=label)
-        axis.fill_between(at, rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        plotting.band(axis, at, rows, colour=colour)
     if panel in ("nulls", "LayerMem"):
         plotting.zero(axis)
     else:
