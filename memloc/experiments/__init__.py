@@ -154,13 +154,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Which images are memorized",
         paper="Figures 1 and 7, Tables 11 and 12",
         caption=(
-            "Top: the most and the least memorized candidates of the first seed. Bottom left: SSLMem of the "
+            "Top: the most and the least memorized candidates of the first seed. Middle: SSLMem of the "
             "encoder's output against atypicality (distance to the nearest shared images in the features of g, "
-            "which never saw them), both as ranks, for candidates. Bottom middle: rank correlation for candidates "
-            "and, as a null, for external images. Bottom right: mean UnitMem within each layer of the top 10 % of "
-            "units on the most, and on the least, memorized candidates; dashed, the same choice among external "
-            "images. Bars: 95 % intervals over points nested in seeds. The table also has SSLMem by the number of top "
-            "units that a point owns (Table 12)."
+            "which never saw them), both as ranks, for candidates; rank correlation for candidates "
+            "and, as a null, for external images; mean UnitMem within each layer of the top 10 % of "
+            "units on the most, and on the least, memorized candidates, dashed the same choice among external "
+            "images. Bottom: SSLMem of points that own units of the last layer (excite them most) against the "
+            "highest UnitMem of these, its rank correlation, and mean SSLMem by how many of the top units a point owns "
+            "(Table 12; single points have no interval). Bars: 95 % intervals over points nested in seeds."
         ),
         inputs={
             "points": POINTS,

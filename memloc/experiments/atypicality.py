@@ -107,7 +107,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         layers, extreme = _extreme_units(inputs.arrays("measures", encoder), chosen, replicates)
         gap = {group: extreme[group, "most"] - extreme[group, "least"] for group in ("candidate", "external")}
 
-        tables.append(rows_of(correlation, ["candidate", "external"], encoder=encoder, series="correlation"))
+        groups = ["candidate", "external"]
+        tables.append(rows_of(correlation, groups, encoder=encoder, series="correlation"))
+        tables.append(rows_of(owners, groups, encoder=encoder, series="correlation of owners"))
         tables += [
             rows_of(extreme["candidate", kind], layers, encoder=encoder, series=f"{kind} memorized")
             for kind in ("most", "least")
@@ -116,7 +118,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(extreme["external", kind], layers, encoder=encoder, series=f"{kind}, external")
             for kind in ("most", "least")
         ]
-        for group in ("candidate", "external"):
+        for group in groups:
+            every = pd.DataFrame(np.concatenate(owned[group]), columns=["sslmem", "unitmem"])
+            tables.append(every.assign(encoder=encoder, series=f"owner, {group}"))
             tables.append(
                 _table_12([counts[group] for counts in owned_counts], replicates, encoder=encoder, group=group)
             )
@@ -258,13 +262,13 @@ def _every_point(
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """The images themselves above; scatter, correlations and UnitMem of the extremes below."""
+    """The images themselves above; SSLMem against atypicality and UnitMem of the extremes; owners of units below."""
     encoder = table["encoder"].iloc[0]
     mine = table[table["encoder"] == encoder].set_index("series")
     points = mine.loc["point"]
-    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=6)
+    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=8.6)
     axes[0, 0].remove()
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.35]).flat
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.4]).flat
     strips = above.subfigures(1, 2, squeeze=False).flat
     first = points[points["run"] == 0]
     for strip, kind in zip(strips, ("most", "least"), strict=True):
@@ -276,17 +280,31 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
                 plotting.thumbnail(axis, images[int(row["point"].iloc[0])])
             else:
                 axis.axis("off")
-    scatter, correlation, extreme = below.subplots(1, 3)
+    (scatter, correlation, extreme), (owner, of_owners, numbers) = below.subplots(2, 3)
     for _, run in points.groupby("run"):
         x, y = (ranks(run[name].to_numpy()) / len(run) for name in ("atypicality", "sslmem"))
         scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
     scatter.set(title=f"{encoder}: candidates of all seeds", xlabel="atypicality (rank)", ylabel="SSLMem (rank)")
-    rho = mine.loc["correlation"]
-    plotting.bars(correlation, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
-    plotting.zero(correlation)
-    correlation.set(title="SSLMem against atypicality", ylabel="rank correlation")
+    for axis, series, against in (
+        (correlation, "correlation", "atypicality"),
+        (of_owners, "correlation of owners", "the highest UnitMem"),
+    ):
+        rho = mine.loc[series]
+        plotting.bars(axis, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
+        plotting.zero(axis)
+        axis.set(title=f"SSLMem against {against}", ylabel="rank correlation")
     for name in ("most memorized", "least memorized", "most, external", "least, external"):
         plotting.profile(extreme, mine.loc[name], label=name, dashed="external" in name)
     extreme.set(title="top 10 % of units on each group", xlabel="layer", ylabel="mean UnitMem")
-    plotting.legend(extreme)
+    for shift, group in ((0.12, "external"), (-0.12, "candidate")):
+        each, colour = mine.loc[f"owner, {group}"], plotting.COLOURS[group]
+        owner.scatter(each["unitmem"], each["sslmem"], s=7, alpha=0.5, color=colour, linewidths=0, label=group)
+        counted = mine.loc[[f"owners, {group}"]]
+        plotting.points(numbers, counted["owns"].to_numpy() + shift, counted, colour=colour, label=group, size=4)
+    owner.set(title="owners of units of the last layer", xlabel="highest UnitMem of theirs", ylabel="SSLMem")
+    numbers.set(title="by number of the top 10 % of units", xlabel="units that a point owns", ylabel="mean SSLMem")
+    numbers.xaxis.get_major_locator().set_params(integer=True)
+    plotting.zero(numbers)
+    for axis in (extreme, owner, numbers):
+        plotting.legend(axis)
     return figure
