@@ -151,7 +151,10 @@ def _against_schema(config: Config) -> Iterable[str]:
     strict = extend(Draft, type_checker=types)  # type: ignore[no-untyped-call]
     validator = strict(schema())
     # A name that is none of those known first: what else is wrong may follow from it.
-    errors = sorted(validator.iter_errors(config), key=lambda e: (e.validator != "enum", *map(str, e.absolute_path)))
+    # What an experiment without a kind lacks besides, or has too much, can't be told.
+    nameless = {e.absolute_path[1] for e in validator.iter_errors(config) if _lacks_kind(e)}
+    found = [e for e in validator.iter_errors(config) if _lacks_kind(e) or not nameless & {*list(e.absolute_path)[1:2]}]
+    errors = sorted(found, key=lambda e: (not _lacks_kind(e), e.validator != "enum", *map(str, e.absolute_path)))
     for error in errors:
         # An error of a combined schema is best told by what failed inside it.
         while error.context:
@@ -164,10 +167,10 @@ def _against_schema(config: Config) -> Iterable[str]:
                     yield f"config: {_dot(path, key)}: unknown key{_meant(str(key), known)}"
         elif error.validator == "required":
             key = error.message.split("'")[1]
-            way = "config.yaml shows every key"
+            way = f"{_documents(path)} shows every key"
             if key == "kind":
                 name = path.rpartition(".")[2]
-                way = f"or give the file that defines {name} first: --configfile config/layers.yaml mine.yaml"
+                way = f"or give the file that defines {name} first: --configfile {_defines(name)} mine.yaml"
             yield f"config: {_dot(path, key)}: missing; add it ({way})"
         elif error.validator == "enum":
             choices = ", ".join(map(str, error.validator_value))
@@ -178,9 +181,27 @@ def _against_schema(config: Config) -> Iterable[str]:
             # Null alone is one of two schemas, the other that of a mapping.
             kinds = ["object", "null"] if kind == "null" else [kind] if isinstance(kind, str) else kind
             what = " or ".join(wanted.get(k, k) for k in kinds)
-            yield f"config: {path}: {error.instance!r} is not of type {what}; see config.yaml"
+            way = f"quote it: '{error.instance}'" if kinds == ["string"] else f"see {_documents(path)}"
+            yield f"config: {path}: {error.instance!r} is not of type {what}; {way}"
         else:
-            yield f"config: {path}: {error.message}; change it (config.yaml and docs/training.md say what it may be)"
+            yield f"config: {path}: {error.message}; change it ({_documents(path)} says what it may be)"
+
+
+def _lacks_kind(error: Any) -> bool:
+    return bool(error.validator == "required" and "'kind'" in error.message)
+
+
+def _documents(path: str) -> str:
+    """Where the keys at a place are told."""
+    return {"experiments": "docs/experiments.md", "encoders": "docs/training.md"}.get(path.split(".")[0], "config.yaml")
+
+
+def _defines(name: str) -> str:
+    """The file of the repository that has an experiment of that name."""
+    for path in sorted((ROOT / "config").glob("*.yaml")):
+        if (yaml.safe_load(path.read_text(encoding="utf-8")).get("experiments") or {}).get(name, {}).get("kind"):
+            return f"config/{path.name}"
+    return "config/layers.yaml"
 
 
 def _across_keys(config: Config) -> Iterable[str]:

@@ -86,13 +86,20 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, palette, strict=True))
 
 
-def profile(axis: Axes, table: pd.DataFrame, *, label: str, dashed: bool = False, colour: str | None = None) -> None:
+def profile(
+    axis: Axes,
+    table: pd.DataFrame,
+    *,
+    label: str,
+    dashed: bool = False,
+    colour: str | None = None,
+    width: float | None = None,
+) -> None:
     """A line over layers with its interval as a band."""
     colour = colour or COLOURS[label]
-    at = np.arange(len(table))
-    axis.plot(
-        at, table["value"], marker="o", markersize=3.5, color=colour, linestyle="--" if dashed else "-", label=label
-    )
+    at, style = np.arange(len(table)), "--" if dashed else "-"
+    size = 3.5 + 1.2 * ((width or 1.4) - 1.4)
+    axis.plot(at, table["value"], style, marker="o", markersize=size, linewidth=width, color=colour, label=label)
     band(axis, at, table, colour=colour)
     layers(axis, list(table["layer"].astype(str)))
 
@@ -159,10 +166,12 @@ def legend(axis: Axes, *, room: float = 0.0) -> None:
 def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False, named: bool = True) -> None:
     """A series' line over layers of every encoder, each in a colour of its own; named ones are in the legend."""
     chosen = table[table["series"] == series]
-    for encoder, colour in colours(list(dict.fromkeys(table["encoder"]))).items():
-        # A label that begins with an underscore is in no legend.
-        label = encoder if named else f"_{encoder}"
-        profile(axis, chosen[chosen["encoder"] == encoder], label=label, dashed=dashed, colour=colour)
+    names = colours(list(dict.fromkeys(table["encoder"])))
+    for place, (encoder, colour) in enumerate(names.items()):
+        # A label that begins with an underscore is in no legend. The first are broader, or equal ones would hide them.
+        label, width = encoder if named else f"_{encoder}", 1.4 + 0.9 * (len(names) - 1 - place)
+        mine = chosen[chosen["encoder"] == encoder]
+        profile(axis, mine, label=label, dashed=dashed, colour=colour, width=width)
 
 
 MARKERS = {

@@ -86,4 +86,6 @@ def _published(row: Mapping[Any, Any]) -> str:
 
 def number(value: float) -> str:
     """Three significant digits, never in scientific notation, a true minus sign."""
+    # What rounding leaves of nothing is nothing.
+    value = 0.0 if abs(value) < 1e-12 else value
     return f"{Decimal(f'{value:.3g}'):f}".replace("-", "\N{MINUS SIGN}")

@@ -118,6 +118,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             rows_of(extreme["external", kind], layers, encoder=encoder, series=f"{kind}, external")
             for kind in ("most", "least")
         ]
+        tables += [rows_of(gap[g], layers, encoder=encoder, series=f"most minus least, {g}") for g in groups]
         for group in groups:
             every = pd.DataFrame(np.concatenate(owned[group]), columns=["sslmem", "unitmem"])
             tables.append(every.assign(encoder=encoder, series=f"owner, {group}"))
@@ -240,7 +241,7 @@ def _extreme_units(
             values.append([_top_mean(v) for v in views])
             resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(replicates))
             drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
-        estimates[key] = nest(np.array(values), np.array(drawn), seed=0, limit=1)
+        estimates[key] = nest(np.array(values), np.array(drawn), seed=0).between(0, 1)
     return layers, estimates
 
 

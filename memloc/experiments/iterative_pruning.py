@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.errors import InputError
-from memloc.experiments.inputs import Inputs, depth_correlation, rows_of
+from memloc.experiments.inputs import Inputs, rises, rows_of
 from memloc.metrics.stats import Estimate, bootstrap_means, nest
 
 CLAIMS = {
@@ -31,7 +31,7 @@ CLAIMS = {
     "iterative_pruning.falls": Claim(
         "beyond the paper",
         "UnitMem of the remaining units falls from round to round where the most memorizing ones are pruned: rank "
-        "correlation of round and UnitMem on candidates, averaged over layers, times -1",
+        "correlation of round and UnitMem on candidates, averaged over layers, times -1 (p among orders of the rounds)",
     ),
     "iterative_pruning.falls-more": Claim(
         "beyond the paper",
@@ -88,13 +88,14 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         change = (before[CANDIDATE] - after[CANDIDATE][:, 1:]).map(lambda v: v.mean(axis=-1), limit=2)
         top, random = ARMS.index("top"), ARMS.index("random")
         effects = {
-            "falls": _falls(after[CANDIDATE][top]),
             "falls-more": _fall(after[CANDIDATE][top]) - _fall(after[CANDIDATE][random]),
-            "excess-falls": _falls(after[EXCESS][top]),
             "excess-falls-more": _fall(after[EXCESS][top]) - _fall(after[EXCESS][random]),
             "beyond-choice": change[top] - change[random],
         }
         size = int(outcomes[0]["size"])
+        for claim, profile in (("falls", after[CANDIDATE][top]), ("excess-falls", after[EXCESS][top])):
+            # p among orders of the rounds: few stand in order by chance.
+            findings.append(rises(f"iterative_pruning.{claim}", f"{encoder}, {place}", _negative(profile), n=size))
         findings += [
             Finding(f"iterative_pruning.{claim}", f"{encoder}, {place}", effect, size)
             for claim, effect in effects.items()
@@ -106,9 +107,8 @@ def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, repl
     """Accuracy [arms, rounds + 1] on a task, the unpruned encoder first in every arm."""
     # One row a test point: a bootstrap of rows keeps the arms and rounds of a point together.
     samples = [{"test point": np.moveaxis(_marks(outcome, task), 2, 0)} for outcome in outcomes]
-    return bootstrap_means(
-        samples, lambda means: means["test point"], replicates=replicates, seed=0, limit=1, shared=True
-    )
+    marks = bootstrap_means(samples, lambda means: means["test point"], replicates=replicates, seed=0, shared=True)
+    return marks.between(0, 1)
 
 
 def _tested(outcome: Mapping[str, NDArray[Any]], task: str) -> int:
@@ -132,7 +132,7 @@ def _unitmem(outcomes: Sequence[Mapping[str, NDArray[Any]]], name: str) -> dict[
     """SERIES of the remaining units, each [arms, rounds]; the same seeds are resampled whatever the name."""
     groups = outcomes[0]["groups"].tolist()
     values, drawn = (np.stack([outcome[key] for outcome in outcomes]) for key in (name, f"{name}_drawn"))
-    every = nest(values, drawn, seed=0, limit=1)
+    every = nest(values, drawn, seed=0).between(0, 1)
     candidate, independent, external = (
         every[..., groups.index(group)] for group in ("candidate", "independent", "external")
     )
@@ -145,9 +145,8 @@ def _fall(profile: Estimate) -> Estimate:
     return profile[0] - profile[-1]
 
 
-def _falls(profile: Estimate) -> Estimate:
-    """Rank correlation with the rounds, times -1."""
-    return depth_correlation(profile.map(np.negative, limit=profile.limit))
+def _negative(profile: Estimate) -> Estimate:
+    return profile.map(np.negative, limit=profile.limit, centre=-profile.centre)
 
 
 def _rows(profiles: Estimate, pruned: NDArray[np.float64], **about: Any) -> pd.DataFrame:

@@ -81,6 +81,8 @@ ARMS = (
     *("activation-low", "activation-high", "magnitude-low"),
 )
 MATCHED = ("matched", "matched-magnitude")
+ROOM = 2.5
+"""How far down a panel reaches, in units of what the worst random choice costs: an arm that collapses leaves it."""
 SHARES = {"layer": "of each layer", "total": "of all units"}
 Arm = tuple[str, str, float]
 """What chose the units, scope and fraction."""
@@ -198,7 +200,8 @@ def _findings(subject: str, task: str, arms: Sequence[Arm], accuracy: Estimate, 
                 continue
             over = [_effect(accuracy, arms, scope, judged, arm) for arm in (better, worse)]
             of = "" if scope == "layer" else f", {SHARES[scope]}"
-            place = f"{subject}{of}, mean over fractions"
+            which = " and ".join(f"{100 * fraction:g}" for fraction in judged)
+            place = f"{subject}{of}, {'mean over ' if len(judged) > 1 else ''}{which} %"
             findings.append(Finding(claim, place, over[0] - over[1], n, value=_gap(task, scope, judged, better, worse)))
             for fraction in judged:
                 gap = _gap(task, scope, [fraction], better, worse)
@@ -235,6 +238,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             _curves(axis, mine[mine["scope"] == scope])
             unpruned = mine.loc[mine["series"] == "none", "value"].iloc[0]
             axis.axhline(unpruned, color="black", linestyle="--", linewidth=0.9, label="nothing pruned")
+            shown = mine[(mine["scope"] == scope) & mine["series"].isin(["random trial", "random"])]
+            lowest = unpruned - ROOM * (unpruned - shown["value"].min())
+            if axis.get_ylim()[0] < lowest < unpruned:
+                axis.set_ylim(bottom=lowest)
             title = f"{encoder}, probe on {task}"
             axis.set(title=title, xlabel=f"pruned, % {SHARES[scope]}", ylabel="accuracy")
     plotting.shared_legend(figure, axes[0, 0])

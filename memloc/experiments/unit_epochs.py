@@ -54,7 +54,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         epochs, layers, groups = first["epochs"], [str(name) for name in first["layers"]], list(first["groups"])
         # Replicates before epochs, [seeds, replicates, epochs, layers, groups]: those of one number are one resample.
         drawn = np.stack([trace["means"].swapaxes(0, 1) for trace in traces])
-        every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0, limit=1)
+        every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0).between(0, 1)
         candidate, independent, external = (
             every[..., groups.index(group)] for group in ("candidate", "independent", "external")
         )

@@ -70,7 +70,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     findings = [Finding.of_any("unit_protocols.excess", f"{first}, {last}", excess[:, -1], [*encoders], n=n)]
     order = {**{group: found.order(group) for group in HELD}, "untrained": before.order("candidate")}
     for i, encoder in enumerate(encoders[1:], start=1):
-        subject, initial = f"{encoder} against {first}", before.group("candidate")
+        subject, over, initial = f"{encoder} against {first}", f"{first} over {encoder}", before.group("candidate")
         lead, untrained = candidate[0] - candidate[i], initial[0] - initial[i]
         # The largest of several differences is above 0 by noise alone: no interval of its own.
         most = int(np.argmax(np.abs(lead.value)))
@@ -87,10 +87,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         if options["first"] == "highest":
             gain = (lead - untrained).map(lambda v: v.mean(axis=-1), limit=4)
             findings += [
-                Finding.of_every(
-                    "unit_protocols.first-highest", subject, lead, [f"layer {name}" for name in layers], n=n
-                ),
-                Finding("unit_protocols.first-highest-trained", subject, gain, n),
+                Finding.of_every("unit_protocols.first-highest", over, lead, [f"layer {name}" for name in layers], n=n),
+                Finding("unit_protocols.first-highest-trained", over, gain, n),
             ]
     return pd.concat(tables, ignore_index=True), findings
 
@@ -164,8 +162,9 @@ def _measured(inputs: Inputs, name: str, options: Mapping[str, Any]) -> _Measure
     for values in (np.stack(means), np.stack(orders)):
         # [encoders * seeds, 1 + replicates, ...] to [seeds, 1 + replicates, encoders, ...].
         runs = np.moveaxis(values.reshape(len(encoders), -1, *values.shape[1:]), 0, 2)
-        estimates.append(nest(runs[:, 0], runs[:, 1:], seed=0, limit=1, shared=shared))
-    return _Measured(layers, group_size(arrays), last["candidate"].shape[1], estimates[0], estimates[1], furthest)
+        estimates.append(nest(runs[:, 0], runs[:, 1:], seed=0, shared=shared))
+    mean, order = estimates[0].between(0, 1), estimates[1].between(-1, 1)
+    return _Measured(layers, group_size(arrays), last["candidate"].shape[1], mean, order, furthest)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -25,10 +25,14 @@ CLAIMS = {
         "UnitMem of the last layer's units is lower in each of these encoders than in the one it is compared with: the "
         "least difference of its mean on candidates",
     ),
+    "unit_recipes.step": Claim(
+        "Figures 1, 10 and 11",
+        "Each of these differences by itself: mean UnitMem of the last layer's units on candidates",
+    ),
     "unit_recipes.shares": Claim(
         "Figures 1, 10 and 11",
         f"So is the share of the last layer's units with UnitMem above each of {', '.join(map(str, THRESHOLDS))} (own "
-        "thresholds): the least difference",
+        "thresholds, those that a unit of either reaches): the least difference",
     ),
     "unit_recipes.all-layers": Claim(
         "Figures 1, 10 and 11",
@@ -98,14 +102,20 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         return _stacked([held[a][name] - held[b][name] for a, b in pairs])
 
     shares = [f"share above {t}" for t in THRESHOLDS]
+    reached = [(s, i) for s in shares for i, pair in enumerate(pairs) if any(held[e][s].value[-1] > 0 for e in pair)]
+    for name in ("candidate", "unseen images", "excess"):
+        tables += [
+            rows_of(over(name)[i], layers, encoder=a, series=f"{name}, minus {b}'s") for i, (a, b) in enumerate(pairs)
+        ]
     dealt = np.stack([(null[a] - null[b])[:, -1] for a, b in pairs])
     findings = [
         Finding.of_every("unit_recipes.falls", subject, over("candidate")[:, -1], steps, n=n),
+        *(Finding("unit_recipes.step", step, over("candidate")[i, -1], n) for i, step in enumerate(steps)),
         Finding.of_every(
             "unit_recipes.shares",
             subject,
-            _stacked([over(name)[i, -1] for name in shares for i in range(len(pairs))]),
-            [f"{step}, {name}" for name in shares for step in steps],
+            _stacked([over(name)[i, -1] for name, i in reached]),
+            [f"{steps[i]}, {name}" for name, i in reached],
             n=n,
         ),
         Finding.of_every(

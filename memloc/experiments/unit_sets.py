@@ -66,6 +66,11 @@ CLAIMS = {
         "The same units memorize on one class as on all: rank correlation of UnitMem over the last layer's units "
         "minus .5",
     ),
+    "unit_sets.one-class-max-excess": Claim(
+        "beyond the paper",
+        "The highest UnitMem on one class is higher on images trained on: last layer, candidates minus external images "
+        "of the class",
+    ),
     "unit_sets.excess": Claim(
         "beyond the paper",
         "UnitMem on one class is higher on images trained on: last layer, candidates minus external images of the "
@@ -90,14 +95,15 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             begins, generator("unit sets", encoder), **{key: options[key] for key in ("size", "draws", "classes")}
         )
         replicates = min(RESAMPLES, options["replicates"])
-        found = bootstrap(samples, sets, replicates=replicates, seed=0, limit=1)
+        every = bootstrap(samples, sets, replicates=replicates, seed=0)
+        found, order = every[:, :, :2].between(0, 1), every[:, :, 2].between(-1, 1)
         n = sum(len(array) for name, array in samples[0].items() if name.startswith("candidate"))
         for g, group in enumerate(GROUPS):
             for s, name in enumerate(SETS):
                 about = {"encoder": encoder, "series": name, "group": group}
                 tables.append(rows_of(found[g, s, 0], layers, what="mean", **about))
                 tables.append(rows_of(found[g, s, 1], layers, what="largest", **about))
-                tables.append(rows_of(found[g, s, 2, -1:], layers[-1:], what="order", **about))
+                tables.append(rows_of(order[g, s, -1:], layers[-1:], what="order", **about))
         mean = {name: found[0, s, 0] for s, name in enumerate(SETS)}
         places = [f"layer {name}" for name in layers]
         few = found[0, 1:3, 0] - found[0, :1, 0]
@@ -112,11 +118,12 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             equivalent("unit_sets.evenly", encoder, mean["evenly"] - mean["random"], places, margin=MARGIN, n=n),
             Finding.of_every("unit_sets.size", encoder, grown, places, n=n),
             Finding("unit_sets.one-class-max", encoder, above(found[0, which, 1, -1], HIGH), n),
+            Finding("unit_sets.one-class-max-excess", encoder, found[0, which, 1, -1] - found[1, which, 1, -1], n),
             Finding("unit_sets.drop", encoder, fall.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
             Finding(
                 "unit_sets.drop-cut", encoder, fall_cut.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n
             ),
-            Finding("unit_sets.order", encoder, above(found[0, which, 2, -1], ORDER), n),
+            Finding("unit_sets.order", encoder, above(order[0, which, -1], ORDER), n),
             Finding("unit_sets.excess", encoder, one - found[1, which, 0, -1], n, p=_p_of_excess(samples, begins[-1])),
         ]
     return pd.concat(tables, ignore_index=True), findings

@@ -94,7 +94,8 @@ def layer_means(inputs: Inputs, units: str, replicates: str, encoder: str) -> di
         for m, metric in enumerate(METRICS):
             values = np.stack([layer_metrics(t[t["group"] == group], metric)[layers] for t in tables])
             # One seed for all: differences between groups and metrics keep their resamples together.
-            out[group, metric] = nest(values, np.stack([d["means"][:, :, g, m] for d in drawn]), seed=0, limit=1)
+            resampled = np.stack([d["means"][:, :, g, m] for d in drawn])
+            out[group, metric] = nest(values, resampled, seed=0).between(0, 1)
     return out
 
 

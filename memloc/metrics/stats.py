@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class Estimate:
         """Apply a function along the trailing axes of value and replicates alike."""
         value, nested, fixed = (np.asarray(function(a)) for a in (self.value, self.nested, self.fixed))
         return Estimate(value, nested, fixed, self.seeds, limit, centre)
+
+    def between(self, low: float, high: float) -> Estimate:
+        """The estimate of a statistic that lies between ``low`` and ``high``."""
+        return replace(self, limit=(high - low) / 2, centre=(high + low) / 2)
 
     def scaled(self, factor: float) -> Estimate:
         """The estimate times a factor above 0."""

@@ -664,10 +664,10 @@ def test_planted_costs_of_pruning_come_out(desk):
         trials = mine.loc[["random trial"], "value"]
         assert len(trials) == 3 * 4 and trials.mean() == pytest.approx(mine.loc["random", "value"])
     rows = told("pruning", findings)
-    assert set(rows["subject"]) == {f"simclr on {task}, mean over fractions" for task in ("seen", "unseen")}
+    assert set(rows["subject"]) == {f"simclr on {task}, mean over 10 and 20 %" for task in ("seen", "unseen")}
     assert len(rows) == 4
     assert (rows["verdict"] == "supported").all()
-    assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen, mean over fractions"] == 200
+    assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen, mean over 10 and 20 %"] == 200
     for claim, effect in (("pruning.top", 0.1), ("pruning.low", 0.08)):
         np.testing.assert_allclose(rows.loc[rows["claim"] == claim, "effect"], effect, atol=0.03)
 
@@ -707,8 +707,8 @@ def test_fractions_that_the_paper_lacks_and_arms_that_end_are_left_out_of_verdic
     rows = told("pruning", findings).set_index(["claim", "subject"])
     at = table[(table["fraction"] == 0.1) & (table["scope"] == "total")].set_index("series")["value"]
     gap = at["random"] - at["top"]
-    assert rows["effect"]["pruning.top", "simclr on fashion, of all units, mean over fractions"] == pytest.approx(gap)
-    assert rows["paper_effect"]["pruning.top", "simclr on fashion, of all units, mean over fractions"] == (
+    assert rows["effect"]["pruning.top", "simclr on fashion, of all units, 10 %"] == pytest.approx(gap)
+    assert rows["paper_effect"]["pruning.top", "simclr on fashion, of all units, 10 %"] == (
         pytest.approx(0.5677 - 0.4916)
     )
 
@@ -724,12 +724,12 @@ def test_the_papers_accuracies_stand_beside_the_setting_that_they_belong_to(desk
     assert paper["fashion", "total", 0.1, "random"] == 0.5677 and paper["fashion", "layer", 0.2, "low"] == 0.5484
     effects = told("pruning", findings).set_index(["claim", "subject"])["paper_effect"].dropna().round(6).to_dict()
     assert effects == {
-        ("pruning.top", "simclr on fashion, mean over fractions"): 0.04045,
+        ("pruning.top", "simclr on fashion, mean over 10 and 20 %"): 0.04045,
         ("pruning.top", "simclr on fashion, 10 % of each layer"): 0.0505,
         ("pruning.top", "simclr on fashion, 20 % of each layer"): 0.0304,
         ("pruning.top", "simclr on fashion, 10 % of all units"): 0.0761,
         ("pruning.top", "simclr on digits, 10 % of each layer"): 0.032,
-        ("pruning.low", "simclr on fashion, mean over fractions"): 0.03995,
+        ("pruning.low", "simclr on fashion, mean over 10 and 20 %"): 0.03995,
         ("pruning.low", "simclr on fashion, 10 % of each layer"): 0.0449,
         ("pruning.low", "simclr on fashion, 20 % of each layer"): 0.035,
         ("pruning.low", "simclr on fashion, 10 % of all units"): 0.0585,
@@ -916,4 +916,4 @@ def test_planted_nulls_of_pruning_come_out(desk):
     rows = told("pruning", findings).set_index(["claim", "subject"])["effect"]
     gaps = {"matched-magnitude": 0.09, "top-unseen": 0.07, "excess-unseen": 0.08}
     for claim, gap in gaps.items():
-        assert rows[f"pruning.{claim}", "simclr on seen, mean over fractions"] == pytest.approx(gap, abs=0.03)
+        assert rows[f"pruning.{claim}", "simclr on seen, mean over 10 and 20 %"] == pytest.approx(gap, abs=0.03)

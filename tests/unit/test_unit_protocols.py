@@ -127,12 +127,12 @@ def test_the_first_is_highest_in_every_layer_or_one_of_them_refutes(study):
     told = by_claim(rows, "unit_protocols.first-highest")["verdict"]
     subjects = [subject.split(", layer ") for subject in told.index]
     assert dict(zip([s for s, _ in subjects], told, strict=True)) == {
-        "lower against simclr": "supported",
-        "higher against simclr": "refuted",
-        "once against simclr": "refuted",
-        "same against simclr": "inconclusive",
+        "simclr over lower": "supported",
+        "simclr over higher": "refuted",
+        "simclr over once": "refuted",
+        "simclr over same": "inconclusive",
     }
-    assert ["once against simclr", "3"] in subjects
+    assert ["simclr over once", "3"] in subjects
     order = by_claim(rows, "unit_protocols.order")["verdict"]
     assert (order == "supported").sum() >= 2
 
@@ -141,12 +141,12 @@ def test_a_lead_that_the_untrained_encoder_has_too_is_the_measurements(study):
     ways = {"simclr": (PLAIN, FLAT), "artefact": (SHARP, PLAIN), "trained": (FLAT, FLAT), "less": (SHARP, FLAT)}
     _, rows = study(ways)
     beyond = by_claim(rows, "unit_protocols.first-highest-trained")
-    assert beyond["verdict"]["trained against simclr"] == "supported"
-    assert beyond["verdict"]["less against simclr"] == "refuted"
+    assert beyond["verdict"]["simclr over trained"] == "supported"
+    assert beyond["verdict"]["simclr over less"] == "refuted"
     # The first is lower by what the same two ways make of the untrained encoder, or so.
     planted = literal("candidate", **PLAIN) - literal("candidate", draw=1, **SHARP)
     artefact = literal("candidate", **FLAT) - literal("candidate", draw=1, **PLAIN)
-    effect = beyond["effect"]["artefact against simclr"]
+    effect = beyond["effect"]["simclr over artefact"]
     assert effect == pytest.approx((planted - artefact).mean(), rel=1e-4)
 
 
