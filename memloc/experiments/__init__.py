@@ -177,12 +177,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         caption=(
             "Accuracy of a new linear probe after a fraction of the units is made to put out exactly zero: those of "
             "highest (top) and of lowest UnitMem, random ones, and, where asked for, random ones as active as the top "
-            "ones (matched, up to a third) or of as large weights (matched-magnitude), those of highest excess UnitMem "
-            "over unseen images, those that unseen images would have chosen (top-unseen, excess-unseen), the most and "
-            "the least active ones, and those of smallest weights. The fraction is one of each layer's units, or of all "
-            "by one ranking; as UnitMem differs between layers, the lowest of all are mostly those of a few layers, and a "
-            "curve that leaves a panel below has lost one of these. With 95 % intervals over test images and seeds; "
-            "random and matched are means over their trials, the dots are random trials. Dashed: nothing pruned."
+            "ones (matched, up to a third) or of as large weights (matched-magnitude), those of highest excess "
+            "UnitMem over unseen images, those that unseen images would have chosen (top-unseen, excess-unseen), the "
+            "most and the least active ones, and those of smallest weights. The fraction is one of each layer's "
+            "units, or of all by one ranking; as UnitMem differs between layers, the lowest of all are mostly those "
+            "of a few layers, and a curve that leaves a panel below has lost one of these. With 95 % intervals over "
+            "test images and seeds; random and matched are means over their trials, the dots are random trials. "
+            "Dashed: nothing pruned."
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={
