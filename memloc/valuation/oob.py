@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
@@ -28,7 +29,8 @@ Rows = NDArray[np.int64]
 T = TypeVar("T")
 
 CHUNK = 16
-"""Learners whose scores are summed at once: sums depend on it in their last bits, so it is no option."""
+BLOCK = 1024
+"""Learners and rows whose scores are summed at once: sums depend on it in their last bits, so these are no options."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ def value(
     ratio: float = 0.5,
     seed: int = 0,
     workers: int = 1,
+    progress: Callable[[int], object] = lambda learners: None,
 ) -> Values:
     """2D-OOB of every cell and Data-OOB of every row (2D-OOB, Section 3).
 
@@ -110,6 +113,7 @@ def value(
         ratio: share of cells that a learner sees, in (0, 1].
         seed: of the plan.
         workers: threads; results don't depend on it.
+        progress: is told of so many more learners done.
 
     Raises:
         InputError: one of these doesn't fit.
@@ -118,31 +122,34 @@ def value(
     n, cells = len(classes), int(cell_of.max()) + 1
     order = np.argsort(classes, kind="stable")
     features, classes = table.T.take(order, axis=1), classes[order]
-    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells))
+    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells), dtype=np.int64)
     rows, row_counts = np.zeros((2, n)), np.zeros(n, dtype=np.int64)
+    blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
 
     def chunk(first: int) -> tuple[Plan, Floats]:
         size = min(CHUNK, learners - first)
         plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
         scores = np.empty((2, size, n))
-        for i in range(size):
-            mine = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
-            scores[:, i, order] = _scores(mine, classes, plan.counts[i, order], int(plan.seeds[i]))
+        with config_context(skip_parameter_validation=True):  # It takes as long as a tenth of a small table's tree.
+            for i in range(size):
+                mine = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
+                scores[:, i, order] = _scores(mine, classes, plan.counts[i, order], int(plan.seeds[i]))
         scores *= plan.counts == 0
         return plan, scores
 
     # One thread a product: the order of its sums would depend on their number.
     with threadpool_limits(1, user_api="blas"):
         for plan, scores in _ahead(chunk, range(0, learners, CHUNK), workers):
-            out, chosen = plan.counts == 0, plan.chosen.astype(np.float64)
-            for w in range(2):
-                sums[w] += scores[w].T @ chosen
-                rows[w] += scores[w].sum(axis=0)
-            counts += out.T.astype(np.float64) @ chosen
-            row_counts += out.sum(axis=0)
-    sums /= np.maximum(counts, 1)
-    rows /= np.maximum(row_counts, 1)
-    return Values(sums, counts.astype(np.int64), rows, row_counts)
+            out, chosen = (plan.counts == 0).astype(np.float64), plan.chosen.astype(np.float64)
+            for block in blocks:
+                sums[:, block] += scores[:, :, block].swapaxes(1, 2) @ chosen
+                counts[block] += (out[:, block].T @ chosen).astype(np.int64)
+            rows += scores.sum(axis=1)
+            row_counts += out.sum(axis=0).astype(np.int64)
+            progress(len(out))
+    for values, learned in ((sums, counts), (rows, row_counts)):
+        np.divide(values, learned, out=values, where=learned > 0)
+    return Values(sums, counts, rows, row_counts)
 
 
 def data_oob(
@@ -151,6 +158,16 @@ def data_oob(
     """Data-OOB of every row, w = 0 and w = 1 [2, n]: all features, one cell."""
     groups = np.zeros(np.shape(x)[1], dtype=np.int64)
     return value(x, y, groups=groups, learners=learners, ratio=1.0, seed=seed, workers=workers).rows
+
+
+def squares(channels: int, size: int, patch: int) -> Rows:
+    """The cell of each pixel of an image [channels, size, size] laid flat: squares of ``patch`` pixels, row by row.
+
+    Those at the right and at the bottom are smaller where the size is no multiple.
+    """
+    at = np.arange(size) // patch
+    cells = at[:, None] * (at[-1] + 1) + at
+    return np.asarray(np.broadcast_to(cells, (channels, size, size)).ravel())
 
 
 def _ahead(function: Callable[[int], T], arguments: Iterable[int], workers: int) -> Iterator[T]:
