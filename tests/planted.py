@@ -122,7 +122,7 @@ class Study:
         save_table(table, self.folder / "table.csv")
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
-        images = [np.zeros((1, 1, 16, 16), dtype=np.uint8)] if EXPERIMENTS[self.kind].over == "encoders" else []
+        images = [np.zeros((1, 1, 16, 16), dtype=np.uint8)] if "encoders" in EXPERIMENTS[self.kind].over else []
         figure = module(self.kind).draw(read, *images)
         figure.canvas.draw()
         return figure
