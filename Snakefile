@@ -21,6 +21,7 @@ include: "rules/score.smk"
 include: "rules/trace.smk"
 include: "rules/witness.smk"
 include: "rules/intervene.smk"
+include: "rules/valuation.smk"
 include: "rules/experiments.smk"
 include: "rules/report.smk"
 
@@ -32,6 +33,7 @@ localrules:
     encoders,
     scores,
     figures,
+    valuation,
 
 
 rule all:

@@ -15,9 +15,10 @@ import yaml
 from memloc.datasets import SOURCES, missing
 from memloc.encoders import ENCODERS, SUBLAYERS, Layer, block_of, choose_layers
 from memloc.errors import InputError
-from memloc.experiments import EXPERIMENTS, POINTS
+from memloc.experiments import EXPERIMENTS, POINTS, Experiment
 from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
+from memloc.valuation.tables import TABLES
 
 Config = Mapping[str, Any]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
@@ -123,22 +124,26 @@ def schema() -> dict[str, Any]:
         )
         for name, entry in entries.items()
     ]
-    experiment = joined["$defs"]["experiment"]
+    experiment, over = joined["$defs"]["experiment"], joined["$defs"]["over"]
     experiment["properties"]["kind"]["enum"] = list(EXPERIMENTS)
     experiment["allOf"] = [
         {
             "if": {"properties": {"kind": {"const": kind}}},
             "then": {
-                "required": list(entry.options),
+                "required": [*entry.over, *entry.options],
                 "properties": {
                     **entry.options,
-                    "encoders": {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30},
+                    **{key: over[key] | (_how_many(entry) if key == "encoders" else {}) for key in entry.over},
                 },
             },
         }
         for kind, entry in EXPERIMENTS.items()
     ]
     return joined
+
+
+def _how_many(entry: Experiment) -> dict[str, int]:
+    return {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30}
 
 
 def _against_schema(config: Config) -> Iterable[str]:
@@ -233,6 +238,9 @@ def _across_keys(config: Config) -> Iterable[str]:
         yield "config: experiments: none is active; leave at least one that isn't null"
     for name, experiment in active(config).items():
         key = f"experiments.{name}"
+        if "tables" in EXPERIMENTS[experiment["kind"]].over:
+            yield from _values(key, experiment, datasets)
+            continue
         for encoder in experiment["encoders"]:
             if encoder not in encoders:
                 yield f"config: {key}.encoders: {_none_of(encoder, encoders)}"
@@ -495,6 +503,31 @@ def _asks(key: str, experiment: Config, name: str, config: Config) -> Iterable[s
                 yield f"config: {key}.{option}: {both}; name {trained_on} itself or other classes"
 
 
+def _values(key: str, experiment: Config, datasets: Config) -> Iterable[str]:
+    """What an experiment on valuation asks of its tables; a dataset goes before a table of the same name."""
+    for name in experiment["tables"]:
+        if name in datasets:
+            side, classes = datasets[name]["image_size"], len(datasets[name].get("classes", [])) or math.inf
+            if SOURCES[datasets[name]["source"]].unlabeled:
+                yield f"config: {key}.tables: {name} has no labels, which values are of; take another"
+        elif name in TABLES:
+            side, classes = TABLES[name].side, TABLES[name].classes
+        else:
+            yield f"config: {key}.tables: {_none_of(name, [*TABLES, *datasets])}"
+            continue
+        if "grids" in experiment and not side:
+            images = ", ".join([*(known for known, entry in TABLES.items() if entry.side), *datasets])
+            yield f"config: {key}.tables: {name} has no images, which a trigger is put into; take of {images}"
+        for grid in experiment.get("grids", []):
+            if side % grid:
+                yield f"config: {key}.grids: {grid} patches don't divide the {side} pixels of {name}; change one"
+        if experiment.get("side", 0) >= side > 0:
+            yield f"config: {key}.side: a trigger of {experiment['side']} of the {side} pixels of {name}; lower it"
+        for label in experiment.get("classes", []):
+            if label >= classes:
+                yield f"config: {key}.classes: {label}, but {name} has 0 to {classes - 1}; change it"
+
+
 def _same_images(one: Config, other: Config) -> bool:
     """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
     if any(one.get(key) != other.get(key) for key in ("source", "path")):
@@ -557,17 +590,19 @@ def active(config: Config) -> dict[str, dict[str, Any]]:
     return dict(sorted(experiments.items(), key=lambda item: (kinds.index(item[1]["kind"]), item[0])))
 
 
-def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
-    """By input name, the files (below the results folder) that an experiment reads, one for each encoder and seed."""
+def runs(config: Config, name: str) -> list[tuple[str, int]]:
+    """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
     experiment = config["experiments"][name]
-    inputs = EXPERIMENTS[experiment["kind"]].inputs
+    names, *seeds = (experiment[key] for key in EXPERIMENTS[experiment["kind"]].over)
+    return [(name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"])]
+
+
+def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
+    """By input name, the files (below the results folder) that an experiment reads, one for each of its ``runs``."""
+    entry = EXPERIMENTS[config["experiments"][name]["kind"]]
     return {
-        key: [
-            pattern.format(experiment=name, encoder=encoder, seed=seed)
-            for encoder in experiment["encoders"]
-            for seed in config["encoders"][encoder]["seeds"]
-        ]
-        for key, pattern in inputs.items()
+        key: [pattern.format(experiment=name, encoder=it, table=it, seed=seed) for it, seed in runs(config, name)]
+        for key, pattern in entry.inputs.items()
     }
 
 

@@ -24,8 +24,11 @@ DEFAULT_JOBS = {
     "score_units": 12,
     "prune_units": 3,
     "finetune_layers": 3,
-    "analyse_experiment": 9,
-    "draw_figure": 9,
+    # Two tables and one of images, three seeds each.
+    "make_table": 3,
+    "run_trial": 9,
+    "analyse_experiment": 11,
+    "draw_figure": 11,
     "collect_claims": 1,
     "build_report": 1,
     "all": 1,
@@ -45,7 +48,25 @@ def test_an_experiment_switched_off_takes_its_jobs_with_it(tmp_path: Path) -> No
     assert counts["train_encoder"] == 9
     assert "prune_units" not in counts
     assert "finetune_layers" not in counts
-    assert counts["draw_figure"] == 6
+    assert counts["draw_figure"] == 8
+
+
+def test_valuation_runs_alone_and_trains_nothing(tmp_path: Path) -> None:
+    done = snakemake(ROOT, "--dry-run", "--directory", str(tmp_path), "valuation")
+    assert done.returncode == 0, done.stderr
+    tabled = {"make_table": 3, "run_trial": 9, "analyse_experiment": 2, "draw_figure": 2, "valuation": 1}
+    assert job_counts(done.stdout + done.stderr) == tabled
+
+
+def test_a_dataset_is_a_table_too(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(
+        "experiments: {backdoor: {tables: [fashion], classes: [0, 5]}, cell_outliers: null}\n"
+    )
+    done = snakemake(
+        ROOT, "--dry-run", "--directory", str(tmp_path), "--configfile", str(tmp_path / "my.yaml"), "--", "valuation"
+    )
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["prepare_dataset"] == 1 and counts["make_table"] == 1 and counts["run_trial"] == 3
 
 
 ALIASES = """

@@ -1,0 +1,243 @@
+"""2D-OOB and Data-OOB: the value of every cell and row of a labelled table by learners that never saw the row.
+
+Sun, Shen and Kwon (2D-OOB, NeurIPS 2024) value a cell by the weak learners that were fitted without its row but with
+its feature; Kwon and Zou (Data-OOB, ICML 2023) value a row by those fitted without it. Low values mark outliers.
+
+Who sees what is drawn first, learner by learner, from streams of their own; nothing depends on how many work at once,
+and 300 learners are the first 300 of 1000. Sums are added up in chunks of fixed size, in the plan's order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import config_context
+from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
+
+from memloc.errors import InputError
+from memloc.streams import generator
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+T = TypeVar("T")
+
+CHUNK = 16
+BLOCK = 1024
+"""Learners and rows whose scores are summed at once: sums depend on it in their last bits, so these are no options."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who sees what.
+
+    Attributes:
+        counts: [learners, n] how often each row stands in a learner's bootstrap sample.
+        chosen: [learners, cells] which cells (groups of features) it sees.
+        seeds: [learners] of the weak learners.
+    """
+
+    counts: NDArray[np.uint16]
+    chosen: NDArray[np.bool_]
+    seeds: Rows
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values with w = 0 (accuracy) and w = 1 (accuracy and closeness to the class) first.
+
+    Attributes:
+        cells: [2, n, cells] 2D-OOB; 0 where no learner saw the cell without its row.
+        counts: [n, cells] learners behind each cell.
+        rows: [2, n] Data-OOB of the same learners, the mean of a row's cells weighted by ``counts``.
+        row_counts: [n] learners behind each row.
+    """
+
+    cells: Floats
+    counts: Rows
+    rows: Floats
+    row_counts: Rows
+
+
+def draw_plan(n: int, cells: int, *, learners: int, ratio: float, seed: int, first: int = 0) -> Plan:
+    """Plan for learners ``first``, ``first`` + 1, ...; each one's part is a function of ``seed`` and its number.
+
+    It gets n rows, drawn with replacement, and max(round(ratio cells), 1) cells, without.
+    """
+    counts = np.empty((learners, n), dtype=np.uint16)
+    chosen = np.zeros((learners, cells), dtype=np.bool_)
+    seeds = np.empty(learners, dtype=np.int64)
+    for i in range(learners):
+        rng = generator("valuation", seed, first + i)
+        counts[i] = np.bincount(rng.integers(n, size=n), minlength=n)
+        chosen[i, rng.choice(cells, max(round(ratio * cells), 1), replace=False)] = True
+        seeds[i] = rng.integers(2**31)
+    return Plan(counts, chosen, seeds)
+
+
+def value(
+    x: NDArray[np.floating],
+    y: NDArray[np.integer],
+    *,
+    groups: NDArray[np.integer] | None = None,
+    learners: int = 1000,
+    ratio: float = 0.5,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Callable[[int], object] = lambda learners: None,
+) -> Values:
+    """2D-OOB of every cell and Data-OOB of every row (2D-OOB, Section 3).
+
+        psi_ij = sum_b out_bi chosen_bj T_bi / sum_b out_bi chosen_bj
+        T_bi = 1(y_i = f_b(x_i)) + w (t_bi - min t_b) / (max t_b - min t_b),  t_bi = -|x_i - mean_b of class y_i|
+
+    where out_bi says that row i isn't in learner b's bootstrap sample. f_b is a tree of unlimited depth on the sample
+    (rows weighted by how often they were drawn, which is the tree of repeated rows) and on the features of its cells,
+    of which it tries the square root of their number at each split. Distance and class means, of the sample, are over
+    the same features; minimum and maximum are over the sample, so the term lies in [0, 1] there and may leave it
+    elsewhere: a row further from its class than every row of the sample counts below 0. It is 0 where the class isn't
+    in the sample, or all its distances are equal. The authors' code has it for two classes; here there may be more.
+    Distances take features as they are, so bring them to one scale first.
+
+    Args:
+        x: [n, d] finite.
+        y: [n] classes.
+        groups: [d] the cell that each feature belongs to, 0 to the number of cells - 1; None makes each its own.
+        learners: how many.
+        ratio: share of cells that a learner sees, in (0, 1].
+        seed: of the plan.
+        workers: threads; results don't depend on it.
+        progress: is told of so many more learners done.
+
+    Raises:
+        InputError: one of these doesn't fit.
+    """
+    table, classes, cell_of = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
+    n, cells = len(classes), int(cell_of.max()) + 1
+    order = np.argsort(classes, kind="stable")
+    features, classes = table.T.take(order, axis=1), classes[order]
+    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells), dtype=np.int64)
+    rows, row_counts = np.zeros((2, n)), np.zeros(n, dtype=np.int64)
+    blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+
+    def chunk(first: int) -> tuple[Plan, Floats]:
+        size = min(CHUNK, learners - first)
+        plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
+        scores = np.empty((2, size, n))
+        with config_context(skip_parameter_validation=True):  # It takes as long as a tenth of a small table's tree.
+            for i in range(size):
+                mine = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
+                scores[:, i, order] = _scores(mine, classes, plan.counts[i, order], int(plan.seeds[i]))
+        scores *= plan.counts == 0
+        return plan, scores
+
+    # One thread a product: the order of its sums would depend on their number.
+    with threadpool_limits(1, user_api="blas"):
+        for plan, scores in _ahead(chunk, range(0, learners, CHUNK), workers):
+            out, chosen = (plan.counts == 0).astype(np.float64), plan.chosen.astype(np.float64)
+            for block in blocks:
+                sums[:, block] += scores[:, :, block].swapaxes(1, 2) @ chosen
+                counts[block] += (out[:, block].T @ chosen).astype(np.int64)
+            rows += scores.sum(axis=1)
+            row_counts += out.sum(axis=0).astype(np.int64)
+            progress(len(out))
+    for values, learned in ((sums, counts), (rows, row_counts)):
+        np.divide(values, learned, out=values, where=learned > 0)
+    return Values(sums, counts, rows, row_counts)
+
+
+def data_oob(
+    x: NDArray[np.floating], y: NDArray[np.integer], *, learners: int = 1000, seed: int = 0, workers: int = 1
+) -> Floats:
+    """Data-OOB of every row, w = 0 and w = 1 [2, n]: all features, one cell."""
+    groups = np.zeros(np.shape(x)[1], dtype=np.int64)
+    return value(x, y, groups=groups, learners=learners, ratio=1.0, seed=seed, workers=workers).rows
+
+
+def squares(channels: int, size: int, patch: int) -> Rows:
+    """The cell of each pixel of an image [channels, size, size] laid flat: squares of ``patch`` pixels, row by row.
+
+    Those at the right and at the bottom are smaller where the size is no multiple.
+    """
+    at = np.arange(size) // patch
+    cells = at[:, None] * (at[-1] + 1) + at
+    return np.asarray(np.broadcast_to(cells, (channels, size, size)).ravel())
+
+
+def _ahead(function: Callable[[int], T], arguments: Iterable[int], workers: int) -> Iterator[T]:
+    """Results in order, computed by threads that keep no more than one each ahead."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for argument in arguments:
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, argument))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats:
+    """T of every row, w = 0 and w = 1 [2, n], by one learner on the features [s, n] that it sees and overwrites.
+
+    Rows are in the order of their classes.
+    """
+    weights = counts.astype(np.float64)
+    narrow = x.astype(np.float32).T  # As trees have it.
+    tree = DecisionTreeClassifier(max_features="sqrt", random_state=seed)
+    tree.fit(narrow, y, sample_weight=weights, check_input=False)  # Rows of weight 0 are left out.
+    hits = (tree.predict(narrow, check_input=False) == y).astype(np.float64)
+    sizes, drawn = np.bincount(y), np.bincount(y, weights)
+    ends = np.cumsum(sizes)
+    for start, end, total in zip(ends - sizes, ends, drawn, strict=True):
+        x[:, start:end] -= (x[:, start:end] @ weights[start:end] / max(total, 1))[:, None]
+    near = -np.sqrt(np.einsum("ij,ij->j", x, x))
+    low, high = near[counts > 0].min(), near[counts > 0].max()
+    known = (drawn[y] > 0) & (high > low)
+    return np.stack([hits, hits + np.divide(near - low, high - low, out=np.zeros(len(y)), where=known)])
+
+
+def _checked(
+    x: NDArray[np.floating],
+    y: NDArray[np.integer],
+    groups: NDArray[np.integer] | None,
+    *,
+    learners: int,
+    ratio: float,
+    workers: int,
+) -> tuple[Floats, Rows, Rows]:
+    """Features, classes as 0, 1, ... and groups."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or not x.size or x.dtype.kind not in "biuf":
+        raise InputError(f"x: shape {x.shape}, type {x.dtype}; give numbers [rows, features]")
+    if y.shape != (len(x),) or y.dtype.kind not in "biu":
+        raise InputError(f"y: shape {y.shape}, type {y.dtype}; give a class, an integer, for each of {len(x)} rows")
+    table: Floats = np.asarray(x, dtype=np.float64)
+    largest = np.maximum(table.max(axis=0), -table.min(axis=0))
+    bad = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
+    if len(bad):
+        raise InputError(
+            f"x: {len(bad)} features, the first of them {bad[0]}, hold NaN or what 32-bit floats can't; fill or leave"
+            " them out"
+        )
+    present, classes = np.unique(y, return_inverse=True)
+    if len(present) < 2:
+        raise InputError(f"y: {len(present)} class only; two or more are needed")
+    d = table.shape[1]
+    groups = np.arange(d) if groups is None else np.asarray(groups)
+    if groups.shape != (d,) or groups.dtype.kind not in "iu":
+        raise InputError(f"groups: shape {groups.shape}, type {groups.dtype}; give a cell for each of {d} features")
+    cells = np.unique(groups)
+    if cells[0] != 0 or cells[-1] != len(cells) - 1:
+        raise InputError(f"groups: {len(cells)} cells from {cells[0]} to {cells[-1]}; number them from 0, without gaps")
+    if not 0 < ratio <= 1:
+        raise InputError(f"ratio: {ratio}; give a share of the cells above 0, up to 1")
+    for name, number in (("learners", learners), ("workers", workers)):
+        if number < 1:
+            raise InputError(f"{name}: {number}; give 1 or more")
+    return table, classes.astype(np.int64), groups.astype(np.int64)
