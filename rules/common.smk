@@ -204,6 +204,26 @@ def dataset_code(wildcards):
     return digest("scripts/prepare_dataset.py") + digest(source_module(config["datasets"][wildcards.dataset]["source"]))
 
 
+def datasets_that(*, swapped):
+    """A pattern that matches the names of the datasets with, or without, swapped patches."""
+    return "|".join(name for name, value in config["datasets"].items() if ("swapped" in value) == swapped) or "(?!)"
+
+
+def before_swaps(file):
+    """A function to a file of the dataset whose images a rule's dataset has."""
+
+    def path(wildcards):
+        return RESULTS / f"data/{config['datasets'][wildcards.dataset]['swapped']['of']}/{file}"
+
+    return path
+
+
+def swaps_of(wildcards):
+    """What is swapped into the dataset of a rule's encoder, where something is."""
+    dataset = dataset_of(wildcards)
+    return RESULTS / f"data/{dataset}/swaps.npz" if "swapped" in config["datasets"][dataset] else []
+
+
 def relative(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -257,9 +277,9 @@ def labels_of(wildcards):
     return {"experiment": wildcards.experiment, "kind": kind_of(wildcards)}
 
 
-def one_of(kind):
-    """A pattern that matches the names of the experiments of a kind."""
-    names = [name for name, value in configuration.active(config).items() if value["kind"] == kind]
+def one_of(*kinds):
+    """A pattern that matches the names of the experiments of some kinds."""
+    names = [name for name, value in configuration.active(config).items() if value["kind"] in kinds]
     return "|".join(names) or "(?!)"
 
 
@@ -281,5 +301,8 @@ def active_experiments():
     return list(configuration.active(config))
 
 
-def figure_files():
-    return [RESULTS / f"figures/{name}.{kind}" for name in active_experiments() for kind in ("pdf", "png", "csv")]
+def figure_files(*kinds):
+    """All figures with their tables, or those of the experiments of some kinds."""
+    active = configuration.active(config).items()
+    names = [name for name, value in active if not kinds or value["kind"] in kinds]
+    return [RESULTS / f"figures/{name}.{kind}" for name in names for kind in ("pdf", "png", "csv")]
