@@ -20,6 +20,7 @@ include: "rules/measure.smk"
 include: "rules/score.smk"
 include: "rules/trace.smk"
 include: "rules/witness.smk"
+include: "rules/value.smk"
 include: "rules/intervene.smk"
 include: "rules/experiments.smk"
 include: "rules/report.smk"
@@ -32,6 +33,7 @@ localrules:
     encoders,
     scores,
     figures,
+    atypicality,
 
 
 rule all:

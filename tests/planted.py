@@ -106,7 +106,9 @@ class Study:
     def add(self, encoder, seed, **contents):
         self.runs.append((encoder, seed))
         for name, table in contents.items():
-            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(encoder=encoder, seed=seed)
+            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(
+                experiment=self.kind, encoder=encoder, seed=seed
+            )
             (save_table if isinstance(table, pd.DataFrame) else save_arrays)(table, path)
             self.files[name].append(str(path))
         return self
@@ -116,12 +118,13 @@ class Study:
         table, findings = module(self.kind).analyse(Inputs(self.runs, self.files, self.about), options)
         return table, tabulate(module(self.kind).CLAIMS, findings, experiment=self.kind)
 
-    def drawn(self, table):
+    def drawn(self, table, images=None):
         """The figure, from the table as a CSV holds it."""
         save_table(table, self.folder / "table.csv")
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
-        figure = module(self.kind).draw(read, np.zeros((1, 1, 16, 16), dtype=np.uint8))
+        shown = np.zeros((1, 1, 16, 16), dtype=np.uint8) if images is None else images
+        figure = module(self.kind).draw(read, shown)
         figure.canvas.draw()
         return figure
 

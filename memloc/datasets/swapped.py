@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,8 @@ def swap(
         dataset: names the stream.
 
     Returns:
-        Images, and of each planted one ``points``, ``donors``, and ``rows`` and ``columns`` of the patch's first pixel.
+        Images, and by name: of each planted one ``points``, ``donors``, and ``rows`` and ``columns`` of the patch's
+        first pixel; ``side``.
 
     Raises:
         InputError: the share is of none.
@@ -49,7 +52,8 @@ def swap(
         row, column = corners[number] = side * np.array(divmod(int(squares.argmax()), cut))
         patch = np.s_[:, row : row + side, column : column + side]
         swapped[point][patch] = images[donor][patch]
-    return swapped, {"points": planted, "donors": donors, "rows": corners[:, 0], "columns": corners[:, 1]}
+    places = {"rows": corners[:, 0], "columns": corners[:, 1], "side": np.array(side)}
+    return swapped, {"points": planted, "donors": donors, **places}
 
 
 def _other(labels: Rows, point: int, u: float) -> int:
@@ -58,9 +62,15 @@ def _other(labels: Rows, point: int, u: float) -> int:
     return int(others[int(u * len(others))])
 
 
-def covered(swaps: dict[str, NDArray[np.int64]], points: Rows, *, side: int, size: int, patch: int) -> NDArray[np.bool_]:
-    """Which cells, squares of ``patch`` pixels numbered row by row, a planted patch reaches into: [points, cells]."""
-    cells = -(-size // patch)
+def covered(swaps: Mapping[str, NDArray[np.int64]], points: Rows, *, size: int, patch: int) -> NDArray[np.bool_]:
+    """Which cells, squares of ``patch`` pixels numbered row by row, a planted patch reaches into: [points, cells].
+
+    Args:
+        swaps: of ``swap``.
+        points: to tell it of, planted or not.
+        size: of the images.
+    """
+    cells, side = -(-size // patch), int(swaps["side"])
     out = np.zeros((len(points), cells, cells), dtype=np.bool_)
     place = {int(point): number for number, point in enumerate(points)}
     for point, row, column in zip(swaps["points"], swaps["rows"], swaps["columns"], strict=True):

@@ -22,26 +22,27 @@ def within_ranks(values: Floats, labels: Labels, counts: Floats) -> NDArray[np.f
     Args:
         values: [k, n].
         labels: [n] classes.
-        counts: [r, n] how often each of r resamples holds each point; ones for the points themselves.
+        counts: [n, r] how often each of r resamples holds each point; ones for the points themselves.
 
     Returns:
-        [r, k, n].
+        [k, n, r].
     """
-    out = np.zeros((len(counts), *values.shape))
-    total = counts.sum(axis=1)
+    out = np.zeros((*values.shape, counts.shape[1]))
+    total = counts.sum(axis=0)
     for label in np.unique(labels):
         mine = np.flatnonzero(labels == label)
-        held = counts[:, mine].astype(np.float64)
-        size = held.sum(axis=1)
-        for k, row in enumerate(values[:, mine]):
-            tied, place = np.unique(np.round(row, DIGITS), return_inverse=True)
-            together = held @ (place[:, None] == np.arange(len(tied)))
-            # The mean of the ranks that equal values take up.
-            ranks = np.cumsum(together, axis=1) - (together - 1) / 2
-            centred = (ranks - (size[:, None] + 1) / 2)[:, place]
-            spread = (held * centred**2).sum(axis=1)
+        held = counts[mine].astype(np.float64)
+        size = held.sum(axis=0)
+        for k, row in enumerate(np.round(values[:, mine], DIGITS)):
+            order = np.argsort(row, kind="stable")
+            # How many a resample holds up to each place: equal values share the ranks from the first to the last.
+            upto = np.zeros((len(mine) + 1, counts.shape[1]))
+            np.cumsum(held[order], axis=0, out=upto[1:])
+            first, last = (np.searchsorted(row[order], row, side=side) for side in ("left", "right"))
+            centred = (upto[first] + upto[last] - size) / 2
+            spread = (held * centred**2).sum(axis=0)
             scale = np.divide(size, total * spread, out=np.zeros_like(spread), where=spread > 1e-9)
-            out[:, k, mine] = centred * np.sqrt(scale)[:, None]
+            out[k, mine] = centred * np.sqrt(scale)
     return out
 
 
@@ -90,7 +91,8 @@ def lowest_within(values: Floats, labels: Labels, share: float) -> NDArray[np.bo
 def reached(cells: Floats, marked: NDArray[np.bool_], lowest: int) -> NDArray[np.float64]:
     """Whether a marked cell is among the lowest of its row, [n]; where ties decide, the chance that they deal it so.
 
-    With b cells below the last of the lowest values, m tied with it and k of these marked, lowest - b of the m are drawn:
+    With b cells below the last of the lowest values, m tied with it and k of these marked, lowest - b of the m are
+    drawn:
 
         P = 1 - C(m - k, lowest - b) / C(m, lowest - b)
 

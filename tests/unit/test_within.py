@@ -8,7 +8,7 @@ from memloc.metrics.within import lowest_within, reached, within_auroc, within_o
 
 
 def once(values, labels):
-    return within_ranks(np.atleast_2d(np.asarray(values, float)), np.asarray(labels), np.ones((1, len(labels))))[0]
+    return within_ranks(np.atleast_2d(np.asarray(values, float)), np.asarray(labels), np.ones((len(labels), 1)))[..., 0]
 
 
 def correlation(x, y, labels):
@@ -55,8 +55,8 @@ def test_resamples_are_the_points_written_out_as_often_as_they_are_drawn():
     n = 30
     values, labels = np.round(rng.normal(size=(3, n)), 1), rng.integers(4, size=n)
     counts = rng.multinomial(n, np.full(n, 1 / n), size=20)
-    z = within_ranks(values, labels, counts)
-    got = np.einsum("rn,rkn,rln->rkl", counts, z, z)
+    z = within_ranks(values, labels, counts.T)
+    got = np.einsum("rn,knr,lnr->rkl", counts, z, z)
     for r, held in enumerate(counts):
         x, of = np.repeat(values, held, axis=1), np.repeat(labels, held)
         for k in range(3):
