@@ -109,9 +109,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             [_values(table) for table, _ in seeds], _lower, replicates=replicates, seed=0, shared=shared
         )
         tables.append(rows_of(medians, NAMES, series="clean median minus planted", encoder=encoder))
-        where = bootstrap_means([_reached(*seed) for seed in seeds], _found, replicates=replicates, seed=0, limit=1)
-        for number, series in enumerate(SERIES):
-            tables.append(rows_of(where[number], NAMES[: where.value.shape[1]], series=series, encoder=encoder))
+        where = bootstrap_means([_reached(*seed) for seed in seeds], _found, replicates=replicates, seed=0, limit=0.5)
+        own, clean = where[0], where[1]
+        for series, estimate in zip(SERIES, (above(own, -0.5), above(clean, -0.5), own - clean), strict=True):
+            tables.append(rows_of(estimate, NAMES[: len(estimate.value)], series=series, encoder=encoder))
 
         first = seeds[0][0]
         n = int((first["planted"] & (first["group"] == "candidate")).sum())
@@ -129,8 +130,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             findings.append(told("planted.value", encoder, by_value, at, n=every))
             findings.append(told("planted.median", encoder, medians, at, n=every))
             if space == "pixels":
-                findings.append(told("planted.cells", encoder, above(where[0], SHARE), at, n=every))
-                findings.append(told("planted.cells-excess", encoder, where[2], at, n=every))
+                findings.append(told("planted.cells", encoder, above(own, SHARE - 0.5), at, n=every))
+                findings.append(told("planted.cells-excess", encoder, own - clean, at, n=every))
         tables += [table.assign(encoder=encoder, series="point", run=run) for run, (table, _) in enumerate(seeds)]
         if encoder == inputs.encoders()[0]:
             tables.append(cell_rows(seeds[0][1], _shown(first, size), patch=patch, encoder=encoder))
@@ -204,8 +205,7 @@ def _reached(table: pd.DataFrame, values: Mapping[str, NDArray[Any]]) -> Sample:
 
 
 def _found(means: Sample) -> NDArray[np.float64]:
-    own, clean = means["planted"][:, 0], means["planted"][:, 1]
-    return np.stack([own, clean, own - clean], axis=1)
+    return np.asarray(means["planted"] - 0.5)
 
 
 def _shown(table: pd.DataFrame, size: int) -> list[tuple[str, int]]:
@@ -228,7 +228,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     kinds = {group: plotting.COLOURS[group] for group in GROUPS}
     dots(aurocs, mine.loc[["auroc"]].rename(columns={"group": "kind"}), ALL, kinds, null=0.5)
     aurocs.set(title="planted images told from clean ones", xlabel="AUROC in classes")
-    plotting.legend(aurocs)
     gap = {"candidate minus external": "black"}
     dots(differences, mine.loc[["difference"]].assign(kind=next(iter(gap))), ALL, gap, null=0)
     differences.set(title="what training adds", xlabel="difference of AUROC")
@@ -237,5 +236,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     names = [name for name in NAMES if name.startswith("pixels")]
     dots(cells, mine.reset_index().assign(kind=lambda t: t["series"]), names, shares, null=SHARE)
     cells.set(title=f"among an image's {LOWEST} lowest cells", xlabel="share of planted images")
-    plotting.legend(cells)
+    for axis, place in ((aurocs, "outside lower left"), (cells, "outside lower right")):
+        handles, labels = axis.get_legend_handles_labels()
+        below.legend(handles, labels, loc=place, ncols=2, fontsize=8)
     return figure

@@ -190,5 +190,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         panel.set(title=f"−value and\n{said}", xlabel="rank correlation in classes")
     dots(panels[-1], mine.loc[["lift"]].rename(columns={"group": "kind"}), NAMES, kinds, null=0)
     panels[-1].set(title="lowest tenth among the\nmost memorized tenth", xlabel="share over chance, minus 1")
-    plotting.legend(panels[-1])
+    handles, labels = panels[-1].get_legend_handles_labels()
+    below.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
     return figure
