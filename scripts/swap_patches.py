@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from memloc import io, job, prepared
-from memloc.datasets.swapped import swap
+from memloc.swapped import swap
 
 
 def main(snakemake):

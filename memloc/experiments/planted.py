@@ -14,7 +14,7 @@ from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.errors import InputError
 from memloc.experiments.inputs import Inputs, above, rows_of
-from memloc.experiments.valued import (
+from memloc.experiments.valued_points import (
     LOWEST,
     MEASURES,
     NAMES,
@@ -168,7 +168,7 @@ def _aurocs(
         return within_auroc(scores, counts * flags, counts * ~flags, labels) - 0.5
 
     rng = generator("planted", seed, group)
-    drawn = [of(counts) for counts in resamples(planted, replicates, rng, columns=len(scores))]
+    drawn = [of(counts) for counts in resamples(planted, replicates, rng, columns=1)]
     chance = of(np.ones((1, 1)), planted[within_orders(labels, PERMUTATIONS, rng)])
     return of(np.ones((1, len(mine))))[0], np.concatenate(drawn), chance
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memloc import plotting
 from memloc.claims import Claim, Finding
 from memloc.experiments.inputs import Inputs, rows_of
-from memloc.experiments.valued import (
+from memloc.experiments.valued_points import (
     MEASURES,
     NAMES,
     VARIANTS,

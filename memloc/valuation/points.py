@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.datasets.swapped import covered
+from memloc.swapped import covered
 from memloc.errors import InputError
 from memloc.valuation.oob import value
 

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import Study, complaint
-from valued import N, world
+from valued_points import N, world
 
 from memloc.errors import InputError
 from memloc.experiments.planted import ALL, CLAIMS, SERIES
-from memloc.experiments.valued import MEASURES, NAMES
+from memloc.experiments.valued_points import MEASURES, NAMES
 
 PLANTED = 18
 

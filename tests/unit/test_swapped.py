@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from memloc import config, io
-from memloc.datasets.swapped import covered, swap
+from memloc.swapped import covered, swap
 from memloc.errors import InputError
 from memloc.prepared import array_sha256
 from memloc.provenance import ROOT

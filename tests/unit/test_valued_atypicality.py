@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from planted import Study, complaint
 from scipy.stats import spearmanr
-from valued import GROUPS, N, world
+from valued_points import GROUPS, N, world
 
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
-from memloc.experiments.valued import NAMES, VARIANTS, draw_cells, resamples
+from memloc.experiments.valued_points import NAMES, VARIANTS, draw_cells, resamples
 from memloc.experiments.valued_atypicality import CLAIMS
 from memloc.valuation.points import LABELS
 
