@@ -20,8 +20,8 @@ include: "rules/measure.smk"
 include: "rules/score.smk"
 include: "rules/trace.smk"
 include: "rules/witness.smk"
-include: "rules/value.smk"
 include: "rules/intervene.smk"
+include: "rules/valuation.smk"
 include: "rules/experiments.smk"
 include: "rules/report.smk"
 
@@ -34,6 +34,7 @@ localrules:
     scores,
     figures,
     atypicality,
+    valuation,
 
 
 rule all:

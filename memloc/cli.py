@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ examples:
     memloc score hf:my-vit --images photos/ --layers '*.mlp.fc1' --out scores/
 """
 
+VALUE_EXAMPLES = """
+examples:
+  Which rows of a table may be mislabelled, and which of their cells are odd?
+    memloc value patients.csv --label diagnosis --id patient --out values/
+
+  Which images of a folder (photos/cat/, photos/dog/) are unlike their class, and where?
+    memloc value photos/ --size 28 --patch 4 --out values/
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for bad input or a failure, 2 for a usage error, 130 if interrupted."""
@@ -52,19 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("memloc: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print(f"memloc: interrupted; {options.again}", file=sys.stderr)
         return 130
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return _fail("the disk is full; free some space and run the same command again, what is finished is kept")
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError:
-        return _fail("memory isn't enough; lower --replicates, --shuffles or --size, or use a machine with more")
+        return _fail(f"memory isn't enough; {options.less}, or use a machine with more")
     except Exception as error:
         if options.traceback:
             raise
         reason = (str(error).splitlines() or [""])[0]
-        return _fail(f"{type(error).__name__}: {reason} (the encoder's or memloc's; --traceback shows where)")
+        return _fail(f"{type(error).__name__}: {reason} ({options.whose}; --traceback shows where)")
     finally:
         # What a broken terminal didn't take would fail again, and with it the command, when Python ends.
         try:
@@ -82,13 +92,13 @@ def _fail(message: str) -> int:
 class _Bar:
     """A progress bar on a terminal that may go away."""
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    def __init__(self, total: int, *, quiet: bool, unit: str = "images") -> None:
         from tqdm import tqdm
 
         # In a log file, a line now and then is enough.
         every = 0.5 if sys.stderr.isatty() else 30.0
         with contextlib.suppress(OSError):
-            self.bar = tqdm(total=total, unit=" images", disable=quiet, smoothing=0.05, mininterval=every)
+            self.bar = tqdm(total=total, unit=f" {unit}", disable=quiet, smoothing=0.05, mininterval=every)
 
     def update(self, n: float | None = 1) -> None:
         with contextlib.suppress(OSError, AttributeError):
@@ -128,7 +138,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    score.set_defaults(run=_score)
+    score.set_defaults(
+        run=_score,
+        again="the same command goes on where it stopped",
+        less="lower --replicates, --shuffles or --size",
+        whose="the encoder's or memloc's",
+    )
     score.add_argument(
         "encoder",
         metavar="ENCODER",
@@ -214,7 +229,107 @@ def _parser() -> argparse.ArgumentParser:
     )
     running.add_argument("--quiet", action="store_true", help="no progress bar")
     running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")
+    _add_value(commands.add_parser(
+        "value",
+        help="which rows and cells of a table, or images and patches, are unlike the others of their class",
+        description="Values of the rows and cells of a labelled table, or of images and their patches, by learners that"
+        " never saw the row (2D-OOB and Data-OOB). Low values mark what is wrong or unusual.",
+        epilog=VALUE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ))  # fmt: skip
     return parser
+
+
+def _add_value(value: argparse.ArgumentParser) -> None:
+    value.set_defaults(
+        run=_value, again="the same command starts anew", less="lower --size, or value fewer rows", whose="memloc's"
+    )
+    value.add_argument(
+        "source", metavar="SOURCE", help="table (.csv, .parquet), folder of images in class subfolders, or a dataset"
+    )
+    where = value.add_argument_group("what is valued")
+    where.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the values go")
+    where.add_argument("--label", metavar="COLUMN", help="a table's classes")
+    where.add_argument("--id", metavar="COLUMN", help="names of a table's rows (default: their numbers, from 0)")
+    where.add_argument(
+        "--ignore", nargs="+", default=[], metavar="GLOB", help="columns to leave out: other names, dates, free text"
+    )
+    where.add_argument("--size", type=int, default=28, metavar="PIXELS", help="side of images (default: 28)")
+    where.add_argument("--patch", type=int, default=4, metavar="PIXELS", help="side of their cells (default: 4)")
+    where.add_argument("--part", default="train", choices=["train", "test"], help="part of a dataset (default: train)")
+    where.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="where datasets are named"
+    )
+    where.add_argument(
+        "--strict", action="store_true", help="stop at an image that can't be read instead of skipping it"
+    )
+    how = value.add_argument_group("how")
+    how.add_argument("--learners", type=int, default=1000, metavar="N", help="decision trees (default: 1000)")
+    how.add_argument(
+        "--ratio", type=float, default=0.5, metavar="R", help="share of the cells that each sees (default: 0.5)"
+    )
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of who sees what (default: 0)")
+    running = value.add_argument_group("running")
+    running.add_argument("--workers", type=int, metavar="N", help="CPU threads (default: all)")
+    running.add_argument("--quiet", action="store_true", help="no progress bar")
+    running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")
+
+
+def _value(options: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from memloc.scoring.images import show
+    from memloc.valuation import files, sources
+    from memloc.valuation.oob import value
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    cores = os.cpu_count() or 1
+    _check_ranges(
+        options,
+        ("size", 1, 1024),
+        ("patch", 1, options.size),
+        ("learners", 1, 1_000_000),
+        ("seed", 0, 2**63 - 1),
+        ("workers", 1, cores),
+    )
+    if not 0 < options.ratio <= 1:
+        raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
+    log = logging.getLogger("memloc")
+    settings: dict[str, Any] = {"learners": options.learners, "ratio": options.ratio, "seed": options.seed}
+    table = Path(options.source).suffix.lower() in sources.TABLES
+    if table or Path(options.source).is_file():
+        about = {"label": options.label, "id": options.id, "ignore": options.ignore}
+        read = sources.read_table
+    else:
+        if options.label or options.id or options.ignore:
+            raise InputError(f"source: {show(options.source)}: no table; --label, --id and --ignore need one")
+        about = {"size": options.size, "patch": options.patch, "part": options.part, "strict": options.strict}
+        read = partial(sources.read_images, config=options.config)
+    source = read(options.source, **about)
+    meta = files.about(source, {"source": options.source, **about, **settings})
+    if files.finished(options.out, meta):
+        log.info("%s: finished already, nothing to do; remove it to value anew", options.out / files.ABOUT)
+        return 0
+    for line in source.remarks:
+        log.info("%s", line)
+    bar = _Bar(options.learners, quiet=options.quiet, unit="learners")
+    try:
+        values = value(
+            source.x, source.y, groups=source.groups, **settings, workers=options.workers or cores, progress=bar.update
+        )
+    finally:
+        bar.close()
+    files.write(source, values, meta, options.out)
+    try:
+        print(files.lowest(source, values), flush=True)
+    except (OSError, UnicodeError):  # Nobody reads it, or can; what Python ends with would fail again.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    few = int((values.counts < files.FEW).sum())
+    if few:
+        log.info("%d of %d cells have fewer than %d learners behind them; raise --learners or --ratio",
+                 few, values.counts.size, files.FEW)  # fmt: skip
+    log.info("%s: %s and %s have all of them", options.out, *files.FILES[:2])
+    return 0
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -235,16 +350,14 @@ def _score(options: argparse.Namespace) -> int:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     shard = _shard(options.shard)
     cores = os.cpu_count() or 1
-    for option, least, most in (
+    _check_ranges(
+        options,
         ("replicates", 2, 1000),
         ("shuffles", 0, 1000),
         ("seed", 0, 2**63 - 1),
         ("threads", 1, cores),
         ("draws", 0, 1000),
-    ):
-        value = getattr(options, option)
-        if value is not None and not least <= value <= most:
-            raise InputError(f"{option}: {value}; give {least} to {most}")
+    )
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.out.exists() and not options.out.is_dir():
@@ -335,6 +448,13 @@ def _score(options: argparse.Namespace) -> int:
     scoring.clear(work)
     log.info("%s: open it in a browser; tables lie beside it", options.out / "index.html")
     return 0
+
+
+def _check_ranges(options: argparse.Namespace, *ranges: tuple[str, int, int]) -> None:
+    for option, least, most in ranges:
+        value = getattr(options, option)
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{option}: {value}; give {least} to {most}")
 
 
 def _told(settings: Mapping[str, Any]) -> dict[str, Any]:

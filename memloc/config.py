@@ -18,6 +18,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, POINTS
 from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
+from memloc.valuation.tables import TABLES
 
 Config = Mapping[str, Any]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
@@ -133,10 +134,11 @@ def schema() -> dict[str, Any]:
         {
             "if": {"properties": {"kind": {"const": kind}}},
             "then": {
-                "required": list(entry.options),
+                "required": [entry.over, *entry.options],
                 "properties": {
                     **entry.options,
-                    "encoders": {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30},
+                    entry.over: joined["$defs"]["over"]
+                    | {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30},
                 },
             },
         }
@@ -217,6 +219,9 @@ def _across_keys(config: Config) -> Iterable[str]:
         yield "config: experiments: none is active; leave at least one that isn't null"
     for name, experiment in active(config).items():
         key = f"experiments.{name}"
+        if EXPERIMENTS[experiment["kind"]].over == "tables":
+            yield from _values(key, experiment, datasets)
+            continue
         for encoder in experiment["encoders"]:
             if encoder not in encoders:
                 yield f"config: {key}.encoders: {_none_of(encoder, encoders)}"
@@ -499,6 +504,29 @@ def _asks(key: str, experiment: Config, name: str, config: Config) -> Iterable[s
                 yield f"config: {key}.{option}: {both}; name {trained_on} itself or other classes"
 
 
+def _values(key: str, experiment: Config, datasets: Config) -> Iterable[str]:
+    """What an experiment on valuation asks of its tables."""
+    for name in experiment["tables"]:
+        dataset, table = datasets.get(name), TABLES.get(name)
+        if dataset is None and table is None:
+            yield f"config: {key}.tables: {_none_of(name, [*TABLES, *datasets])}"
+        if dataset is not None and SOURCES[dataset["source"]].unlabeled:
+            yield f"config: {key}.tables: {name} has no labels, which values are of; take another"
+        side = dataset["image_size"] if dataset is not None else table.side if table is not None else 0
+        if "grids" in experiment and not side:
+            images = ", ".join([*(known for known, entry in TABLES.items() if entry.side), *datasets])
+            yield f"config: {key}.tables: {name} has no images, which a trigger is put into; take of {images}"
+        for grid in experiment.get("grids", []):
+            if side % grid:
+                yield f"config: {key}.grids: {grid} patches don't divide the {side} pixels of {name}; change one"
+        if experiment.get("side", 1) >= side > 0:
+            yield f"config: {key}.side: a trigger of {experiment['side']} of the {side} pixels of {name}; lower it"
+        classes = len(dataset.get("classes", [])) if dataset is not None else table.classes if table is not None else 0
+        for label in experiment.get("classes", []):
+            if classes and label >= classes:
+                yield f"config: {key}.classes: {label}, but {name} has 0 to {classes - 1}; change it"
+
+
 def _same_images(one: Config, other: Config) -> bool:
     """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
     if any(one.get(key) != other.get(key) for key in ("source", "path")):
@@ -561,17 +589,19 @@ def active(config: Config) -> dict[str, dict[str, Any]]:
     return dict(sorted(experiments.items(), key=lambda item: (kinds.index(item[1]["kind"]), item[0])))
 
 
-def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
-    """By input name, the files (below the results folder) that an experiment reads, one for each encoder and seed."""
+def runs(config: Config, name: str) -> list[tuple[str, int]]:
+    """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
     experiment = config["experiments"][name]
-    inputs = EXPERIMENTS[experiment["kind"]].inputs
+    subjects = experiment[EXPERIMENTS[experiment["kind"]].over]
+    return [(it, seed) for it in subjects for seed in (experiment.get("seeds") or config["encoders"][it]["seeds"])]
+
+
+def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
+    """By input name, the files (below the results folder) that an experiment reads, one for each of its ``runs``."""
+    entry = EXPERIMENTS[config["experiments"][name]["kind"]]
     return {
-        key: [
-            pattern.format(experiment=name, encoder=encoder, seed=seed)
-            for encoder in experiment["encoders"]
-            for seed in config["encoders"][encoder]["seeds"]
-        ]
-        for key, pattern in inputs.items()
+        key: [pattern.format(experiment=name, encoder=it, table=it, seed=seed) for it, seed in runs(config, name)]
+        for key, pattern in entry.inputs.items()
     }
 
 

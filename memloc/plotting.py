@@ -68,6 +68,14 @@ COLOURS = {
     "sum after attention": _PINK,
     "sum after fully-connected": "#777777",
     "block": _GREEN,
+    # Methods that value cells and rows.
+    "2D-OOB, w = 0": _ORANGE,
+    "2D-OOB, w = 1": _BLUE,
+    "2D-KNN": _GREEN,
+    "KNN-Shapley": _GREEN,
+    "two-stage": _PURPLE,
+    "Data-OOB": _BROWN,
+    "z-score": _RED,
 }
 plt.rcParams["svg.hashsalt"] = "memloc"
 

@@ -40,6 +40,7 @@ wildcard_constraints:
     experiment="|".join(configuration.active(config)),
     role="f|g|untrained",
     seed="[0-9]+",
+    table="[A-Za-z0-9][A-Za-z0-9_-]*",
 
 
 def lock_results():
@@ -235,14 +236,24 @@ def experiment_files(wildcards):
 
 
 def runs(wildcards):
-    """(encoder, seed) in the order of an experiment's files."""
-    encoders = config["experiments"][wildcards.experiment]["encoders"]
-    return [[encoder, seed] for encoder in encoders for seed in config["encoders"][encoder]["seeds"]]
+    """(encoder, seed), or (table, seed), in the order of an experiment's files."""
+    return [list(run) for run in configuration.runs(config, wildcards.experiment)]
+
+
+def encoders_of(experiment):
+    """Names of an experiment's encoders; one over tables has none."""
+    return experiment.get("encoders", [])
+
+
+def images_of(wildcards):
+    """The images of an experiment's first encoder, which its figure may show; none where it has no encoders."""
+    first = encoders_of(config["experiments"][wildcards.experiment])[:1]
+    return [RESULTS / f"data/{config['encoders'][encoder]['dataset']}/train_images.npy" for encoder in first]
 
 
 def about_encoders(wildcards):
     """What an experiment may know of each of its encoders besides their files."""
-    encoders = {name: config["encoders"][name] for name in option("encoders")(wildcards)}
+    encoders = {name: config["encoders"][name] for name in encoders_of(config["experiments"][wildcards.experiment])}
     return {
         name: {key: encoder[key] for key in ("architecture", "framework", "measure")}
         for name, encoder in encoders.items()
@@ -252,10 +263,17 @@ def about_encoders(wildcards):
 def experiment_options(wildcards):
     """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]
-    options = {key: value for key, value in experiment.items() if key not in ("kind", "encoders")}
+    options = own_options(wildcards)
     for key in EXPERIMENTS[experiment["kind"]].told:
         options[key] = {name: config["encoders"][name]["measure"][key] for name in experiment["encoders"]}
     return options | {key: config["score"][key] for key in ("replicates", "normalisation")}
+
+
+def own_options(wildcards):
+    """What an experiment was told besides its kind and its runs."""
+    experiment = config["experiments"][wildcards.experiment]
+    runs = ("kind", "seeds", EXPERIMENTS[experiment["kind"]].over)
+    return {key: value for key, value in experiment.items() if key not in runs}
 
 
 def experiment_code(script):
@@ -279,13 +297,12 @@ def labels_of(wildcards):
 
 def one_of(*kinds):
     """A pattern that matches the names of the experiments of some kinds."""
-    names = [name for name, value in configuration.active(config).items() if value["kind"] in kinds]
-    return "|".join(names) or "(?!)"
+    return "|".join(experiments_of(*kinds)) or "(?!)"
 
 
 def trained_encoders():
     """Recipes of the encoders that the active experiments use."""
-    used = {encoder for value in configuration.active(config).values() for encoder in value["encoders"]}
+    used = {encoder for value in configuration.active(config).values() for encoder in encoders_of(value)}
     used |= {value["donor"] for value in configuration.active(config).values() if "donor" in value}
     recipe = trained("f", file="recipe.json")
     made = {
@@ -301,8 +318,26 @@ def active_experiments():
     return list(configuration.active(config))
 
 
-def figure_files(*kinds):
-    """All figures with their tables, or those of the experiments of some kinds."""
-    active = configuration.active(config).items()
-    names = [name for name, value in active if not kinds or value["kind"] in kinds]
-    return [RESULTS / f"figures/{name}.{kind}" for name in names for kind in ("pdf", "png", "csv")]
+def experiments_of(*kinds):
+    """Names of the active experiments of some kinds."""
+    return [name for name, value in configuration.active(config).items() if value["kind"] in kinds]
+
+
+def experiments_over(what):
+    """Names of the active experiments over encoders, or over tables."""
+    return [name for name, value in configuration.active(config).items() if EXPERIMENTS[value["kind"]].over == what]
+
+
+def images_in(wildcards):
+    """Images and labels of a dataset that is taken as a table; nothing for a table that has a name of its own."""
+    if wildcards.table not in config["datasets"]:
+        return []
+    return [RESULTS / f"data/{wildcards.table}/train_{what}.npy" for what in ("images", "labels")]
+
+
+def figures_of(experiments):
+    return [RESULTS / f"figures/{name}.{kind}" for name in experiments for kind in ("pdf", "png", "csv")]
+
+
+def figure_files():
+    return figures_of(active_experiments())

@@ -34,8 +34,7 @@ rule draw_figure:
     """One figure as PDF and PNG."""
     input:
         table=rules.analyse_experiment.output.table,
-        images=lambda wildcards: RESULTS
-        / f"data/{config['encoders'][option('encoders')(wildcards)[0]]['dataset']}/train_images.npy",
+        images=images_of,
     output:
         pdf=RESULTS / "figures/{experiment}.pdf",
         png=report(
@@ -73,4 +72,4 @@ rule figures:
 rule atypicality:
     """Everything up to the figures of which images are memorized, and how they are told from outside the encoder."""
     input:
-        figure_files("atypicality", "valued_atypicality", "planted"),
+        figures_of(experiments_of("atypicality", "valued_atypicality", "planted")),

@@ -6,7 +6,8 @@ from memloc import experiments, io, job, plotting, tables
 def main(snakemake):
     job.start(snakemake)
     table = tables.load_table(snakemake.input.table)
-    figure = experiments.module(snakemake.params.kind).draw(table, io.load_array(snakemake.input.images))
+    images = [io.load_array(path) for path in experiments.as_list(snakemake.input.images)]
+    figure = experiments.module(snakemake.params.kind).draw(table, *images)
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
 
 

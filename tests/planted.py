@@ -106,9 +106,8 @@ class Study:
     def add(self, encoder, seed, **contents):
         self.runs.append((encoder, seed))
         for name, table in contents.items():
-            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(
-                experiment=self.kind, encoder=encoder, seed=seed
-            )
+            names = {"encoder": encoder, "table": encoder, "experiment": self.kind, "seed": seed}
+            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(**names)
             (save_table if isinstance(table, pd.DataFrame) else save_arrays)(table, path)
             self.files[name].append(str(path))
         return self
@@ -123,10 +122,23 @@ class Study:
         save_table(table, self.folder / "table.csv")
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
-        shown = np.zeros((1, 1, 16, 16), dtype=np.uint8) if images is None else images
-        figure = module(self.kind).draw(read, shown)
+        if images is None:
+            images = np.zeros((1, 1, 16, 16), dtype=np.uint8)
+        shown = [images] if EXPERIMENTS[self.kind].over == "encoders" else []
+        figure = module(self.kind).draw(read, *shown)
         figure.canvas.draw()
         return figure
+
+
+TRIED = [(f"2D-OOB, w = {w}", ratio) for ratio in (0.25, 0.5) for w in (0, 1)]
+"""Methods and ratios with which every trial of valuation begins."""
+
+
+def trial(baselines, **arrays):
+    """Outcomes of a trial: those of 2D-OOB come first, then the named baselines'."""
+    methods = [*TRIED, *((name, 0.0) for name in baselines)]
+    names = {"methods": np.array([m for m, _ in methods]), "ratios": np.array([r for _, r in methods], dtype=float)}
+    return names | {key: np.asarray(value, dtype=np.float64) for key, value in arrays.items()} | {"rows": np.array(99)}
 
 
 def of(table, series, encoder, column="value"):

@@ -22,6 +22,7 @@ REPLICATES = "scores/{encoder}/f/seed{seed}/replicates.npz"
 VALUES = "witnesses/{experiment}/{encoder}/seed{seed}.npz"
 UNTRAINED_UNITS = "scores/{encoder}/untrained/seed{seed}/units.parquet"
 UNTRAINED_REPLICATES = "scores/{encoder}/untrained/seed{seed}/replicates.npz"
+TRIAL = "valuation/{experiment}/{table}/seed{seed}.npz"
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ class Experiment:
         title: of the figure.
         paper: the tables and figures of the paper it answers.
         caption: what the figure shows, for a reader who sees nothing else.
-        inputs: files below the results folder, by name, with {encoder}, {seed} and {experiment} to fill in.
-        options: JSON schema of each option besides ``kind`` and ``encoders``; all are required.
+        inputs: files below the results folder, by name, with {encoder} or {table}, {seed} and {experiment} to fill in.
+        options: JSON schema of each option besides ``kind`` and ``over``; all are required.
+        over: the key that names what it runs over: ``encoders``, whose seeds are theirs, or ``tables``, which are
+            names of ``memloc.valuation.tables.TABLES`` or of datasets, with ``seeds`` of its own.
         encoders: how many the experiment compares; None for any number.
         fewest: how many it needs, where that is any number.
         equal: what its encoders must have in common, see ``memloc.config``.
@@ -51,6 +54,7 @@ class Experiment:
     caption: str
     inputs: Mapping[str, str]
     options: Mapping[str, Any]
+    over: str = "encoders"
     encoders: int | None = None
     fewest: int = 1
     equal: tuple[str, ...] = ()
@@ -82,6 +86,16 @@ _VALUING: dict[str, Any] = {"learners": COUNT, "ratio": FRACTION, "patch": COUNT
 def _list(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
 
+
+# Intervals of valuation are over seeds alone, so there must be two.
+_TRIED = {"seeds": _list({"type": "integer", "minimum": 0, "maximum": 2**32 - 1}) | {"minItems": 2}}
+_VALUED = _TRIED | {
+    "rows": {"type": "integer", "minimum": 50},
+    "learners": {"type": "integer", "minimum": 10},
+    "ratios": _list({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+}
+_DIRTY = {"dirty_rows": FRACTION, "dirty_columns": FRACTION}
+_INJECTOR = {"enum": ["tail", "swap"]}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "layermem": Experiment(
@@ -602,6 +616,89 @@ EXPERIMENTS: dict[str, Experiment] = {
             "sizes": _list(SEVERAL),
             "draws": {"type": "integer", "minimum": 2, "maximum": 10_000},
         },
+    ),
+    "cell_outliers": Experiment(
+        title="Outlier cells found by their values",
+        paper="2D-OOB (Sun et al., 2024)",
+        caption=(
+            "Top to bottom, one way of planting outliers each: cells drawn from the tail of their class's normal, and "
+            "cells swapped for those of another class. Left: area under the detection curve, by table. Right: that "
+            "curve in one table, the share of the planted cells found when cells are inspected from the lowest value "
+            "on. 2D-OOB counts accuracy alone (w = 0) or closeness to the class, too (w = 1), and shows a learner a "
+            "share of the columns (ratio). A tail outlier is what a z-score is made for; where the classes depend on "
+            "sums of columns (fried), accuracy alone does not see it. Medians over seeds with 95 % intervals; grey "
+            "line, chance."
+        ),
+        inputs={"outcomes": TRIAL},
+        options={**_VALUED, **_DIRTY, "injectors": _list(_INJECTOR), "permutations": COUNT},
+        over="tables",
+    ),
+    "cell_fixation": Experiment(
+        title="Cells repaired in the order of their values",
+        paper="2D-OOB (Sun et al., 2024)",
+        caption=(
+            "Test accuracy of a logistic regression fitted to a table with planted outlier cells, after a share of all "
+            "cells is put right, from the lowest value on, a panel a table. Dashed: fitted to the clean table. Medians "
+            "over seeds; bands: 95 % intervals, of two methods alone to keep the others readable."
+        ),
+        inputs={"outcomes": TRIAL},
+        options={**_VALUED, **_DIRTY, "injector": _INJECTOR, "permutations": COUNT},
+        over="tables",
+    ),
+    "point_removal": Experiment(
+        title="Flipped labels found, and rows removed, by the values of rows",
+        paper="2D-OOB (Sun et al., 2024)",
+        caption=(
+            "A share of the labels is flipped. Top: area under precision against recall of the flipped rows, lowest "
+            "values first, by table; line, chance. A row's value under 2D-OOB is the mean over its cells. Bottom: test "
+            "accuracy of a logistic regression after a share of all rows is removed, from the lowest value on, in the "
+            "first tables. Medians over seeds; bars: 95 % intervals."
+        ),
+        inputs={"outcomes": TRIAL},
+        options={**_VALUED, "flipped": FRACTION},
+        over="tables",
+    ),
+    "backdoor": Experiment(
+        title="A backdoor's trigger among the cells of poisoned images",
+        paper="2D-OOB (Sun et al., 2024)",
+        caption=(
+            "Images of one class get a bright square in a corner and another class's label. Rows: tables, and cells of "
+            "an image, pixels or patches. Maps of 2D-OOB with w = 0 and the first ratio, first seed: a poisoned image; "
+            "its values; the mean of all poisoned images; the mean of the other images of that label. The trigger is "
+            "what speaks for a poisoned image's label, so its cells are the HIGH ones. Right: AUROC of the trigger's "
+            "cells within a poisoned image, the share of as many highest cells as the trigger has that are its own, "
+            "and the share of images whose highest cell is. The z-score takes the most outlying cells. Medians over "
+            "seeds; bars: 95 % intervals."
+        ),
+        inputs={"outcomes": TRIAL},
+        options={
+            **_VALUED,
+            "classes": _list({"type": "integer", "minimum": 0}) | {"minItems": 2, "maxItems": 2},
+            "side": COUNT,
+            "poisoned": FRACTION | {"exclusiveMaximum": 0.5},
+            "grids": _list(SEVERAL),
+        },
+        over="tables",
+    ),
+    "valuation_cost": Experiment(
+        title="What values of cells cost",
+        paper="2D-OOB (Sun et al., 2024)",
+        caption=(
+            "A row a table. Left: area under the detection curve of tail outliers against CPU time, at the largest "
+            "number of rows; along a line, 2D-OOB has more learners and 2D-KNN more permutations. Middle and right: "
+            "CPU time against learners and against rows; dotted, in proportion. CPU seconds of one thread, medians "
+            "over seeds with 95 % intervals: they depend on the machine and on what else it does, so alone of all "
+            "numbers here they are not the same from run to run."
+        ),
+        inputs={"outcomes": TRIAL},
+        options={
+            **_TRIED,
+            **_DIRTY,
+            "row_counts": _list({"type": "integer", "minimum": 50}) | {"minItems": 2},
+            "learner_counts": _list({"type": "integer", "minimum": 10}) | {"minItems": 2},
+            "permutation_counts": _list(COUNT),
+        },
+        over="tables",
     ),
 }
 

@@ -25,7 +25,7 @@ class Inputs:
     """Files of an experiment.
 
     Attributes:
-        runs: (encoder, seed) in the order of the files.
+        runs: (encoder, seed), or (table, seed), in the order of the files.
         files: for each input name, one path a run.
         about: by encoder, what the configuration says of it: architecture, framework and measure.
     """
@@ -35,7 +35,7 @@ class Inputs:
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def encoders(self) -> list[str]:
-        """Encoders in the order of the configuration."""
+        """Encoders, or whatever the experiment is over, in the order of the configuration."""
         return list(dict.fromkeys(encoder for encoder, _ in self.runs))
 
     def tables(self, name: str, encoder: str) -> list[pd.DataFrame]:

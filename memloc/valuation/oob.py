@@ -9,12 +9,15 @@ and 300 learners are the first 300 of 1000. Sums are added up in chunks of fixed
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from sklearn import config_context
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
@@ -23,9 +26,11 @@ from memloc.streams import generator
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+T = TypeVar("T")
 
 CHUNK = 16
-"""Learners whose scores are summed at once: sums depend on it in their last bits, so it is no option."""
+BLOCK = 1024
+"""Learners and rows whose scores are summed at once: sums depend on it in their last bits, so these are no options."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ def value(
     ratio: float = 0.5,
     seed: int = 0,
     workers: int = 1,
+    progress: Callable[[int], object] = lambda learners: None,
 ) -> Values:
     """2D-OOB of every cell and Data-OOB of every row (2D-OOB, Section 3).
 
@@ -107,37 +113,43 @@ def value(
         ratio: share of cells that a learner sees, in (0, 1].
         seed: of the plan.
         workers: threads; results don't depend on it.
+        progress: is told of so many more learners done.
 
     Raises:
         InputError: one of these doesn't fit.
     """
-    x, y, groups = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
-    n, cells = len(x), int(groups.max()) + 1
-    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells))
+    table, classes, cell_of = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
+    n, cells = len(classes), int(cell_of.max()) + 1
+    order = np.argsort(classes, kind="stable")
+    features, classes = table.T.take(order, axis=1), classes[order]
+    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells), dtype=np.int64)
     rows, row_counts = np.zeros((2, n)), np.zeros(n, dtype=np.int64)
+    blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
 
     def chunk(first: int) -> tuple[Plan, Floats]:
         size = min(CHUNK, learners - first)
         plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
-        scores = np.zeros((2, size, n))
-        for i in range(size):
-            out = plan.counts[i] == 0
-            features = np.flatnonzero(plan.chosen[i][groups])
-            scores[:, i, out] = _scores(x[:, features], y, plan.counts[i], int(plan.seeds[i]))
+        scores = np.empty((2, size, n))
+        with config_context(skip_parameter_validation=True):  # It takes as long as a tenth of a small table's tree.
+            for i in range(size):
+                mine = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
+                scores[:, i, order] = _scores(mine, classes, plan.counts[i, order], int(plan.seeds[i]))
+        scores *= plan.counts == 0
         return plan, scores
 
     # One thread a product: the order of its sums would depend on their number.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        for plan, scores in pool.map(chunk, range(0, learners, CHUNK)):
-            out, chosen = plan.counts == 0, plan.chosen.astype(np.float64)
-            for w in range(2):
-                sums[w] += scores[w].T @ chosen
-                rows[w] += scores[w].sum(axis=0)
-            counts += out.T.astype(np.float64) @ chosen
-            row_counts += out.sum(axis=0)
-    sums /= np.maximum(counts, 1)
-    rows /= np.maximum(row_counts, 1)
-    return Values(sums, counts.astype(np.int64), rows, row_counts)
+    with threadpool_limits(1, user_api="blas"):
+        for plan, scores in _ahead(chunk, range(0, learners, CHUNK), workers):
+            out, chosen = (plan.counts == 0).astype(np.float64), plan.chosen.astype(np.float64)
+            for block in blocks:
+                sums[:, block] += scores[:, :, block].swapaxes(1, 2) @ chosen
+                counts[block] += (out[:, block].T @ chosen).astype(np.int64)
+            rows += scores.sum(axis=1)
+            row_counts += out.sum(axis=0).astype(np.int64)
+            progress(len(out))
+    for values, learned in ((sums, counts), (rows, row_counts)):
+        np.divide(values, learned, out=values, where=learned > 0)
+    return Values(sums, counts, rows, row_counts)
 
 
 def data_oob(
@@ -148,25 +160,46 @@ def data_oob(
     return value(x, y, groups=groups, learners=learners, ratio=1.0, seed=seed, workers=workers).rows
 
 
-def _scores(x: NDArray[np.floating], y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats:
-    """T of the rows out of bag, w = 0 and w = 1 [2, rows], by one learner on the features [n, s] that it sees."""
-    drawn, out = np.flatnonzero(counts), np.flatnonzero(counts == 0)
-    if not len(out):
-        return np.zeros((2, 0))
-    weights = counts[drawn].astype(np.float64)
+def squares(channels: int, size: int, patch: int) -> Rows:
+    """The cell of each pixel of an image [channels, size, size] laid flat: squares of ``patch`` pixels, row by row.
+
+    Those at the right and at the bottom are smaller where the size is no multiple.
+    """
+    at = np.arange(size) // patch
+    cells = at[:, None] * (at[-1] + 1) + at
+    return np.asarray(np.broadcast_to(cells, (channels, size, size)).ravel())
+
+
+def _ahead(function: Callable[[int], T], arguments: Iterable[int], workers: int) -> Iterator[T]:
+    """Results in order, computed by threads that keep no more than one each ahead."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for argument in arguments:
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, argument))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats:
+    """T of every row, w = 0 and w = 1 [2, n], by one learner on the features [s, n] that it sees and overwrites.
+
+    Rows are in the order of their classes.
+    """
+    weights = counts.astype(np.float64)
+    narrow = x.astype(np.float32).T  # As trees have it.
     tree = DecisionTreeClassifier(max_features="sqrt", random_state=seed)
-    narrow = x.astype(np.float32)  # As trees have it.
-    tree.fit(narrow[drawn], y[drawn], sample_weight=weights, check_input=False)
-    hits = (tree.predict(narrow[out], check_input=False) == y[out]).astype(np.float64)
-    members = csr_array((weights, (y[drawn], np.arange(len(drawn)))), shape=(int(y.max()) + 1, len(drawn)))
-    total = np.bincount(y[drawn], weights, minlength=members.shape[0])
-    means = (members @ x[drawn]) / np.maximum(total, 1)[:, None]
-    difference = x - means[y]
-    near = -np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    low, high = near[drawn].min(), near[drawn].max()
-    known = (total[y[out]] > 0) & (high > low)
-    close = np.divide(near[out] - low, high - low, out=np.zeros(len(out)), where=known)
-    return np.stack([hits, hits + close])
+    tree.fit(narrow, y, sample_weight=weights, check_input=False)  # Rows of weight 0 are left out.
+    hits = (tree.predict(narrow, check_input=False) == y).astype(np.float64)
+    sizes, drawn = np.bincount(y), np.bincount(y, weights)
+    ends = np.cumsum(sizes)
+    for start, end, total in zip(ends - sizes, ends, drawn, strict=True):
+        x[:, start:end] -= (x[:, start:end] @ weights[start:end] / max(total, 1))[:, None]
+    near = -np.sqrt(np.einsum("ij,ij->j", x, x))
+    low, high = near[counts > 0].min(), near[counts > 0].max()
+    known = (drawn[y] > 0) & (high > low)
+    return np.stack([hits, hits + np.divide(near - low, high - low, out=np.zeros(len(y)), where=known)])
 
 
 def _checked(
@@ -177,30 +210,34 @@ def _checked(
     learners: int,
     ratio: float,
     workers: int,
-) -> tuple[NDArray[np.floating], Rows, Rows]:
+) -> tuple[Floats, Rows, Rows]:
     """Features, classes as 0, 1, ... and groups."""
     x, y = np.asarray(x), np.asarray(y)
-    if x.ndim != 2 or not x.size or not np.issubdtype(x.dtype, np.number):
+    if x.ndim != 2 or not x.size or x.dtype.kind not in "biuf":
         raise InputError(f"x: shape {x.shape}, type {x.dtype}; give numbers [rows, features]")
-    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+    if y.shape != (len(x),) or y.dtype.kind not in "biu":
         raise InputError(f"y: shape {y.shape}, type {y.dtype}; give a class, an integer, for each of {len(x)} rows")
-    x = np.asarray(x, dtype=np.float64)
-    bad = ~(np.abs(x) <= np.finfo(np.float32).max).all(axis=0)
-    if bad.any():
-        raise InputError(f"x: features {np.flatnonzero(bad).tolist()} hold NaN or infinity; fill or leave them out")
-    classes, y = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(f"y: {len(classes)} class only; two or more are needed")
-    groups = np.arange(x.shape[1]) if groups is None else np.asarray(groups)
-    if groups.shape != (x.shape[1],) or not np.issubdtype(groups.dtype, np.integer):
+    table: Floats = np.asarray(x, dtype=np.float64)
+    largest = np.maximum(table.max(axis=0), -table.min(axis=0))
+    bad = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
+    if len(bad):
         raise InputError(
-            f"groups: shape {groups.shape}, type {groups.dtype}; give a cell for each of {x.shape[1]} features"
+            f"x: {len(bad)} features, the first of them {bad[0]}, hold NaN or what 32-bit floats can't; fill or leave"
+            " them out"
         )
-    if not np.array_equal(np.unique(groups), np.arange(groups.max() + 1)):
-        raise InputError(f"groups: {np.unique(groups).tolist()}; number cells from 0 on, without gaps")
+    present, classes = np.unique(y, return_inverse=True)
+    if len(present) < 2:
+        raise InputError(f"y: {len(present)} class only; two or more are needed")
+    d = table.shape[1]
+    groups = np.arange(d) if groups is None else np.asarray(groups)
+    if groups.shape != (d,) or groups.dtype.kind not in "iu":
+        raise InputError(f"groups: shape {groups.shape}, type {groups.dtype}; give a cell for each of {d} features")
+    cells = np.unique(groups)
+    if cells[0] != 0 or cells[-1] != len(cells) - 1:
+        raise InputError(f"groups: {len(cells)} cells from {cells[0]} to {cells[-1]}; number them from 0, without gaps")
     if not 0 < ratio <= 1:
         raise InputError(f"ratio: {ratio}; give a share of the cells above 0, up to 1")
     for name, number in (("learners", learners), ("workers", workers)):
         if number < 1:
             raise InputError(f"{name}: {number}; give 1 or more")
-    return x, y.astype(np.int64), groups.astype(np.int64)
+    return table, classes.astype(np.int64), groups.astype(np.int64)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.swapped import covered
 from memloc.errors import InputError
+from memloc.swapped import covered
 from memloc.valuation.oob import value
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from memloc import config, io
-from memloc.swapped import covered, swap
 from memloc.errors import InputError
 from memloc.prepared import array_sha256
 from memloc.provenance import ROOT
+from memloc.swapped import covered, swap
 from scripts import swap_patches
 
 

@@ -10,8 +10,8 @@ from valued_points import GROUPS, N, world
 
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
-from memloc.experiments.valued_points import NAMES, VARIANTS, draw_cells, resamples
 from memloc.experiments.valued_atypicality import CLAIMS
+from memloc.experiments.valued_points import NAMES, VARIANTS, draw_cells, resamples
 from memloc.valuation.points import LABELS
 
 KIND = "valued_atypicality"

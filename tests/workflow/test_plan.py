@@ -25,8 +25,11 @@ DEFAULT_JOBS = {
     "value_points": 3,
     "prune_units": 3,
     "finetune_layers": 3,
-    "analyse_experiment": 10,
-    "draw_figure": 10,
+    # Two tables and one of images, three seeds each.
+    "make_table": 3,
+    "run_trial": 9,
+    "analyse_experiment": 12,
+    "draw_figure": 12,
     "collect_claims": 1,
     "build_report": 1,
     "all": 1,
@@ -46,7 +49,7 @@ def test_an_experiment_switched_off_takes_its_jobs_with_it(tmp_path: Path) -> No
     assert counts["train_encoder"] == 9
     assert "prune_units" not in counts
     assert "finetune_layers" not in counts
-    assert counts["draw_figure"] == 7
+    assert counts["draw_figure"] == 9
 
 
 def test_a_target_for_what_is_told_of_images(tmp_path: Path) -> None:
@@ -59,6 +62,24 @@ def test_a_target_for_what_is_told_of_images(tmp_path: Path) -> None:
     # f and g of simclr and of its twin on swapped images.
     assert (counts["train_encoder"], counts["value_points"], counts["draw_figure"]) == (12, 6, 3)
     assert "collect_claims" not in counts
+
+
+def test_valuation_runs_alone_and_trains_nothing(tmp_path: Path) -> None:
+    done = snakemake(ROOT, "--dry-run", "--directory", str(tmp_path), "valuation")
+    assert done.returncode == 0, done.stderr
+    tabled = {"make_table": 3, "run_trial": 9, "analyse_experiment": 2, "draw_figure": 2, "valuation": 1}
+    assert job_counts(done.stdout + done.stderr) == tabled
+
+
+def test_a_dataset_is_a_table_too(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(
+        "experiments: {backdoor: {tables: [fashion], classes: [0, 5]}, cell_outliers: null}\n"
+    )
+    done = snakemake(
+        ROOT, "--dry-run", "--directory", str(tmp_path), "--configfile", str(tmp_path / "my.yaml"), "--", "valuation"
+    )
+    counts = job_counts(done.stdout + done.stderr)
+    assert counts["prepare_dataset"] == 1 and counts["make_table"] == 1 and counts["run_trial"] == 3
 
 
 ALIASES = """

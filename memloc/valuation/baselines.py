@@ -1,0 +1,148 @@
+"""What 2D-OOB is compared with: 2D-KNN, Data-OOB explained by trees, z-scores, chance. Low values are outlying."""
+
+from __future__ import annotations
+
+from itertools import chain, combinations
+from math import factorial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloc.streams import generator, stream
+from memloc.valuation.inject import class_moments
+from memloc.valuation.oob import data_oob
+
+Floats = NDArray[np.float64]
+Classes = NDArray[np.int64]
+NEIGHBOURS = 10
+
+
+def knn_rows(distances: NDArray[np.floating], y: Classes, held: Classes, *, neighbours: int) -> NDArray[np.float64]:
+    """Shapley values of rows for a K nearest neighbours classifier (Jia et al., 2019, Theorem 1).
+
+    With rows a_1 ... a_N by distance to a held-out point of class t and K <= N:
+
+        s(a_N) = 1[y = t] / N,   s(a_i) = s(a_i+1) + (1[y_i = t] - 1[y_i+1 = t]) / K min(K, i) / i
+
+    Args:
+        distances: from held-out points to rows, [m, n]; equal ones are taken in any order.
+        y, held: classes of rows [n] and of held-out points [m].
+
+    Returns:
+        [n], means over held-out points.
+    """
+    n = len(y)
+    order = np.argsort(distances, axis=1)
+    right = (y[order] == held[:, None]).astype(np.float64)
+    places = np.arange(1, n)
+    steps = np.empty_like(right)
+    steps[:, -1] = right[:, -1] / n
+    steps[:, :-1] = (right[:, :-1] - right[:, 1:]) * (np.minimum(neighbours, places) / (neighbours * places))
+    values = np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
+    return np.bincount(order.ravel(), weights=values.ravel(), minlength=n) / len(held)
+
+
+def knn(
+    x: Floats,
+    y: Classes,
+    held_x: Floats,
+    held_y: Classes,
+    *,
+    neighbours: int = NEIGHBOURS,
+    permutations: int,
+    seed: int,
+) -> Floats:
+    """2D-KNN (Liu et al., 2023): what a column adds to a row's KNN-Shapley value, over random orders of the columns.
+
+        psi_ij = mean over orders of s_i(columns up to j) - s_i(columns before j),   s_i(no column) = 0
+
+    Args:
+        x, y: rows [n, d] and their classes [n].
+        held_x, held_y: held-out points [m, d] and their classes [m].
+
+    Returns:
+        [n, d].
+    """
+    rng, values = generator("2D-KNN", seed), np.zeros(x.shape)
+    for _ in range(permutations):
+        distances, before = np.zeros((len(held_x), len(x))), np.zeros(len(x))
+        for column in rng.permutation(x.shape[1]):
+            distances += (held_x[:, column, None] - x[:, column]) ** 2
+            after = knn_rows(distances, y, held_y, neighbours=neighbours)
+            values[:, column] += after - before
+            before = after
+    return values / permutations
+
+
+def two_stage(x: Floats, y: Classes, *, learners: int, seed: int) -> Floats:
+    """Data-OOB of rows, predicted by boosted trees from features and class, explained by TreeSHAP: [n, d]."""
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    rows = data_oob(x, y, learners=learners, seed=seed)[0]
+    # Trees split single-precision features.
+    both = np.column_stack([x, y[:, None] == np.unique(y)]).astype(np.float32)
+    boosted = GradientBoostingRegressor(max_depth=3, random_state=stream("two-stage", seed) % 2**32).fit(both, rows)
+    explained = sum(tree_shap(tree.tree_, both) for tree in boosted.estimators_.ravel())
+    return np.asarray(explained, dtype=np.float64)[:, : x.shape[1]] * float(boosted.learning_rate)
+
+
+def tree_shap(tree: Any, x: NDArray[np.float32]) -> Floats:
+    """Shapley values of the features for one tree's prediction (Lundberg et al., 2020, the path-dependent game).
+
+    What is unknown is averaged over: a row goes both ways at a node, by the shares of the training rows that did. The
+    game is a sum over leaves of products, one factor a feature on the leaf's path: whether the row satisfies its
+    conditions where the feature is known, the share of the training rows where it isn't. So each leaf is played on its
+    own, over the few features of its path.
+
+    Args:
+        tree: scikit-learn's, shallow: the cost of a leaf is exponential in the features of its path.
+        x: [n, d].
+
+    Returns:
+        [n, d]; a row's sum is its prediction minus the training rows' mean.
+    """
+    values = np.zeros(x.shape)
+
+    def descend(node: int, known: dict[int, NDArray[np.bool_]], unknown: dict[int, float]) -> None:
+        left, right, feature = tree.children_left[node], tree.children_right[node], tree.feature[node]
+        if left < 0:
+            _play(values, float(tree.value[node].item()), known, unknown)
+            return
+        goes_left = x[:, feature] <= tree.threshold[node]
+        for child, goes in ((left, goes_left), (right, ~goes_left)):
+            share = tree.weighted_n_node_samples[child] / tree.weighted_n_node_samples[node]
+            descend(
+                child,
+                known | {feature: known.get(feature, True) & goes},
+                unknown | {feature: unknown.get(feature, 1.0) * share},
+            )
+
+    descend(0, {}, {})
+    return values
+
+
+def _play(values: Floats, height: float, known: dict[int, NDArray[np.bool_]], unknown: dict[int, float]) -> None:
+    """Add the Shapley values of one leaf's game: height times the product of ``known`` over a coalition and
+    ``unknown`` over the rest.
+    """
+    size = len(known)
+    for player in known:
+        others = [feature for feature in known if feature != player]
+        total = np.zeros(len(values))
+        for coalition in chain.from_iterable(combinations(others, k) for k in range(size)):
+            weight = factorial(len(coalition)) * factorial(size - 1 - len(coalition)) / factorial(size)
+            rest = np.prod([unknown[feature] for feature in others if feature not in coalition])
+            total += weight * rest * np.prod([known[feature] for feature in coalition], axis=0)
+        values[:, player] += height * (known[player] - unknown[player]) * total
+
+
+def z_score(x: Floats, y: Classes) -> Floats:
+    """Minus the distance to the mean of the class in standard deviations of the class, column by column: [n, d]."""
+    mean, deviation = class_moments(x, y)
+    return -np.divide(np.abs(x - mean), deviation, out=np.zeros_like(x), where=deviation > 0)
+
+
+def random(shape: tuple[int, ...], *, seed: int) -> Floats:
+    """Chance."""
+    return generator("random values", seed).random(shape)

@@ -1,0 +1,110 @@
+"""What `memloc value` writes and prints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from memloc import io, provenance
+from memloc.errors import InputError
+from memloc.scoring.images import show
+from memloc.tables import save_table
+from memloc.valuation.oob import Values
+from memloc.valuation.sources import Source
+
+ABOUT = "value.json"
+FILES = ("rows.parquet", "cells.npz", ABOUT)
+COMMAND = "memloc value"
+FEW = 10
+SHOWN = 10
+
+
+def about(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written about values before they are computed; its identity is a hash of all that they depend on."""
+    code = provenance.digest("memloc/valuation/sources.py")
+    versions = provenance.versions("memloc", "numpy", "scikit-learn", "pandas")
+    told = {"sha256": source.sha256, "settings": dict(settings), "code": code, "versions": versions}
+    return {
+        "command": COMMAND,
+        "identity": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16],
+        "rows": len(source.rows),
+        "cells": len(source.cells),
+        "classes": list(source.classes),
+        **source.about,
+        **told,
+    }
+
+
+def finished(folder: Path, meta: Mapping[str, Any]) -> bool:
+    """Whether a folder has all that ``write`` puts there for ``meta``.
+
+    Raises:
+        InputError: it is no folder, or has files of these names that aren't memloc's.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"out: {folder} is a file; name a folder")
+    there = [name for name in FILES if (folder / name).exists()]
+    try:
+        found = io.load_json(folder / ABOUT)
+    except InputError:
+        found = None
+    if there and not (isinstance(found, dict) and found.get("command") == COMMAND):
+        raise InputError(f"out: {folder} has a {there[0]} that isn't memloc's; choose another folder")
+    return len(there) == len(FILES) and found.get("identity") == meta["identity"] and "unfinished" not in found
+
+
+def write(source: Source, values: Values, meta: Mapping[str, Any], folder: Path) -> None:
+    """Rows as Parquet, cells as .npz, and what all this is."""
+    # Files are the command's own from now on, and not finished until all are written.
+    io.save_json({**meta, "unfinished": True}, folder / ABOUT)
+    save_table(_rows(source, values), folder / "rows.parquet")
+    arrays = {"values": values.cells, "counts": values.counts, "names": np.array(source.cells, dtype=np.str_)}
+    io.save_arrays(arrays, folder / "cells.npz")
+    io.save_json(meta, folder / ABOUT)
+
+
+def lowest(source: Source, values: Values) -> str:
+    """The rows and cells of lowest value with w = 1, as two short tables."""
+    rows = _rows(source, values)[values.row_counts > 0].nsmallest(SHOWN, "value_w1")
+    low = np.argsort(np.where(values.counts > 0, values.cells[1], np.inf), axis=None, kind="stable")
+    at = [(int(i), int(j)) for i, j in zip(*np.unravel_index(low[:SHOWN], values.counts.shape), strict=True)]
+    cells = pd.DataFrame(
+        {
+            "row": [source.rows[i] for i, _ in at],
+            "label": [source.classes[source.y[i]] for i, _ in at],
+            "cell": [source.cells[j] for _, j in at],
+            "holds": [source.holds(i, j) for i, j in at],
+            "value_w0": [values.cells[0, i, j] for i, j in at],
+            "value_w1": [values.cells[1, i, j] for i, j in at],
+            "learners": [values.counts[i, j] for i, j in at],
+        }
+    )
+    return f"rows of lowest value\n{_text(rows)}\n\ncells of lowest value\n{_text(cells)}"
+
+
+def _rows(source: Source, values: Values) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "row": list(source.rows),
+            "label": [source.classes[c] for c in source.y],
+            "value_w0": values.rows[0],
+            "value_w1": values.rows[1],
+            "learners": values.row_counts,
+        }
+    )
+
+
+def _text(table: pd.DataFrame) -> str:
+    texts = [str(name) for name in table.select_dtypes(["object", "string"])]
+    return table.to_string(index=False, float_format="{:.3f}".format, formatters=dict.fromkeys(texts, _short))
+
+
+def _short(text: str) -> str:
+    printable = show(text)
+    return printable if len(printable) <= 40 else f"{printable[:18]}...{printable[-19:]}"

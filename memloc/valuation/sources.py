@@ -1,0 +1,211 @@
+"""What a user wants valued: a table or images, as numbers on one scale, with cells and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.errors import InputError
+from memloc.provenance import file_sha256
+from memloc.scoring.images import open_images, show, stream
+from memloc.valuation.oob import squares
+
+Floats = NDArray[np.float64]
+
+TABLES = (".csv", ".parquet")
+CATEGORIES = 100
+"""Different texts of a column beyond which it is no category."""
+WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to value.
+
+    Attributes:
+        x: [n, d].
+        y: [n] classes, into ``classes``.
+        groups: [d] the cell of each feature, into ``cells``.
+        rows: names of the rows [n].
+        sha256: of what was read.
+        holds: what a cell of a row holds, as text.
+        remarks: what a user should know, a line each.
+        about: the same for a file.
+    """
+
+    x: Floats
+    y: NDArray[np.int64]
+    classes: Sequence[str]
+    groups: NDArray[np.int64]
+    cells: Sequence[str]
+    rows: Sequence[str]
+    sha256: str
+    holds: Callable[[int, int], str]
+    remarks: Sequence[str] = ()
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def read_table(path: str, *, label: str | None, id: str | None = None, ignore: Sequence[str] = ()) -> Source:
+    """A CSV or Parquet table, one cell a column, each of variance 1.
+
+    Numbers and truth values are standardised. Text becomes a feature for each of its different values, all of them one
+    cell. A missing number counts as the column's mean and is marked by a feature more in its cell; a missing text is a
+    value of its own.
+
+    Args:
+        path: .csv or .parquet.
+        label: column of the classes.
+        id: column of the rows' names.
+        ignore: patterns of columns to leave out.
+
+    Raises:
+        InputError: it can't be read, or a column can't be used.
+    """
+    table = _load(path)
+    columns = [str(column) for column in table]
+    for option, column in (("label", label), ("id", id)):
+        if column is not None and column not in columns:
+            names = ", ".join(map(show, columns[:10])) + (", ..." if len(columns) > 10 else "")
+            raise InputError(f"{option}: {show(path)} has no column {show(column)}; it has {names}")
+    if label is None:
+        raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
+    if label == id:
+        raise InputError(f"id: {show(label)} is the label; name another column or leave --id out")
+    for pattern in ignore:
+        if not any(fnmatchcase(column, pattern) for column in columns):
+            raise InputError(f"ignore: no column of {show(path)} fits {show(pattern)}; check its spelling")
+    features = [c for c in columns if c not in (label, id) and not any(fnmatchcase(c, p) for p in ignore)]
+    if not features:
+        raise InputError(f"{show(path)}: no columns besides the label; values need some")
+    y, classes = _classes(table[label])
+    parts = [_cell(table[column]) for column in features]
+    missing = {column: int(table[column].isna().sum()) for column in features if table[column].isna().any()}
+    remarks = []
+    if missing:
+        told = ", ".join(f"{show(column)} {count}" for column, count in list(missing.items())[:10])
+        remarks.append(f"missing values in {len(missing)} columns, counted as their means and marked: {told}")
+    shown = table[features]
+    return Source(
+        x=np.concatenate(parts, axis=1),
+        y=y,
+        classes=classes,
+        groups=np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts]),
+        cells=features,
+        rows=[str(name) for name in (table.index if id is None else table[id])],
+        sha256=file_sha256(path),
+        holds=lambda row, cell: str(shown.iat[row, cell]),
+        remarks=remarks,
+        about={"missing": missing},
+    )
+
+
+def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, config: Path) -> Source:
+    """Images in class subfolders or a dataset, pixels from 0 to 1, one cell a square of ``patch`` pixels.
+
+    Where all are grey, one channel is kept. Cells are named by row and column of the square.
+
+    Raises:
+        InputError: there are none, they have no classes, or one can't be read and ``strict`` is set.
+    """
+    images = open_images(text, size=size, part=part, config=config, strict=strict)
+    if images.labels is None:
+        raise InputError(
+            f"images: {show(text)}: no classes; put images into subfolders named by class, two or more of them"
+        )
+    windows = list(stream(images, np.arange(len(images)), batch=WINDOW))
+    pixels, kept = (np.concatenate(parts) for parts in zip(*windows, strict=True))
+    if not len(kept):
+        raise InputError(f"images: {show(text)}: none of {len(images)} can be read ({images.skipped[0]})")
+    if (pixels == pixels[:, :1]).all():
+        pixels = pixels[:, :1]
+    across = -(-size // patch)
+    remarks = [f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:10]]
+    if len(images.skipped) > 10:
+        remarks.append(f"skipped {len(images.skipped) - 10} images more, all listed in value.json")
+    return Source(
+        x=pixels.reshape(len(kept), -1) / 255,
+        y=images.labels[kept],
+        classes=images.classes,
+        groups=squares(pixels.shape[1], size, patch),
+        cells=[f"{row},{column}" for row in range(across) for column in range(across)],
+        rows=[images.names[row] for row in kept],
+        sha256=images.sha256,
+        holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
+        remarks=remarks,
+        about={"skipped": {images.names[row]: why for row, why in images.skipped.items()}},
+    )
+
+
+def _load(path: str) -> pd.DataFrame:
+    ending = Path(path).suffix.lower()
+    if ending not in TABLES:
+        raise InputError(f"{show(path)}: no {' or '.join(TABLES)}; save the table as one of them")
+    if not Path(path).is_file():
+        raise InputError(f"{show(path)}: no such file; check its name")
+    try:
+        with open(path, "rb") as file:
+            table = pd.read_csv(file, low_memory=False) if ending == ".csv" else pd.read_parquet(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # What readers raise for damaged files is no closed list.
+        reason = show(" ".join(str(error).split())) or type(error).__name__
+        raise InputError(f"{show(path)}: can't be read ({reason}); repair it") from error
+    if ending == ".csv" and not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{show(path)}: rows have more fields than the first line has names; repair it")
+    if not len(table):
+        raise InputError(f"{show(path)}: no rows; values need some")
+    table.columns = table.columns.map(str)
+    return table.reset_index(drop=True)
+
+
+def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    name, missing = show(str(column.name)), int(column.isna().sum())
+    if missing:
+        raise InputError(f"label: {missing} rows have no {name}; fill it in or remove them")
+    if pd.api.types.is_float_dtype(column):
+        if not (column % 1 == 0).all():
+            raise InputError(f"label: {name} holds fractions; values need classes: cut it into some, or name another")
+        column = column.astype("int64")
+    y, classes = pd.factorize(column, sort=True)
+    if not 2 <= len(classes) <= len(column) / 2:
+        raise InputError(
+            f"label: {name} has {len(classes)} classes in {len(column)} rows; values need two or more, of two rows or"
+            " more on average"
+        )
+    return y.astype(np.int64), [str(c) for c in classes]
+
+
+def _cell(column: pd.Series[Any]) -> Floats:
+    """The features of a column [n, k]."""
+    name = show(str(column.name))
+    if pd.api.types.is_bool_dtype(column) or (
+        pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
+    ):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        known = ~np.isnan(numbers)
+        if not known.any():
+            raise InputError(f"{name}: no value in any row; leave it out (--ignore)")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = numbers[known].mean(), numbers[known].std()
+        if not np.isfinite(deviation):
+            raise InputError(f"{name}: holds infinity or numbers too large to square; replace them or --ignore it")
+        filled = (np.where(known, numbers, mean) - mean) / (deviation or 1)
+        return filled[:, None] if known.all() else np.stack([filled, ~known], axis=1)
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind not in ("string", "categorical", "boolean"):
+        raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
+    codes, different = pd.factorize(column.astype("string").fillna(""), sort=True)
+    if len(different) > CATEGORIES:
+        raise InputError(
+            f"{name}: {len(different)} different texts, too many for a category; leave it out (--ignore), or name the"
+            " rows by it (--id)"
+        )
+    one_hot = np.eye(len(different))[codes]
+    return np.asarray(one_hot / (np.sqrt(one_hot.var(axis=0).sum()) or 1))

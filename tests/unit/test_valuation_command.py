@@ -1,0 +1,340 @@
+"""`memloc value` as users call it: tables, images, bad input."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from memloc import cli, io
+from memloc.errors import InputError
+from memloc.valuation import oob
+from memloc.valuation.sources import _cell, read_images, read_table
+
+MEMLOC = [sys.executable, "-m", "memloc.cli"]
+FILES = {"rows.parquet", "cells.npz", "value.json"}
+
+
+def people(n=80, seed=0):
+    """Grown-ups and children by height, and what says nothing of it; the last row is out of place."""
+    rng = np.random.default_rng(seed)
+    grown = np.arange(n) % 2 == 0
+    table = pd.DataFrame(
+        {
+            "name": [f"p{i:02}" for i in range(n)],
+            "height": np.where(grown, 175.0, 120.0) + rng.normal(scale=5, size=n),
+            "weight": np.where(grown, 75.0, 25.0) + rng.normal(scale=4, size=n),
+            "school": np.where(grown, "none", rng.choice(["a", "b"], size=n)),
+            "left": rng.random(n) < 0.2,
+            "who": np.where(grown, "grown-up", "child"),
+        }
+    )
+    table.loc[n - 1, "height"] = 260.0
+    return table
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    people().to_csv("people.csv", index=False)
+    people().to_parquet("people.parquet", index=False)
+    for i in range(24):
+        kind = ("cat", "dog")[i % 2]
+        Path("photos", kind).mkdir(parents=True, exist_ok=True)
+        grey = np.full((8, 8), (40, 200)[i % 2], dtype=np.uint8)
+        grey[:4, 4:] += np.uint8(i)
+        Image.fromarray(grey).save(f"photos/{kind}/{i:02}.png")
+    # One cat whose upper right quarter is a dog's.
+    odd = np.full((8, 8), 40, dtype=np.uint8)
+    odd[:4, 4:] = 215
+    Image.fromarray(odd).save("photos/cat/04.png")
+    return tmp_path
+
+
+@pytest.fixture
+def run(place, capsys):
+    log = logging.getLogger("memloc")
+    handlers, level = log.handlers, log.level
+
+    def call(*arguments):
+        capsys.readouterr()
+        status = cli.main(["value", *map(str, arguments), "--quiet"])
+        out, err = capsys.readouterr()
+        return status, out, err.splitlines()
+
+    yield call
+    log.handlers = handlers
+    log.setLevel(level)
+
+
+TABLE = ("people.csv", "--label", "who", "--id", "name", "--learners", "100")
+IMAGES = ("photos", "--size", "8", "--patch", "4", "--learners", "100")
+
+
+# --- What comes out --------------------------------------------------------------------------------------------------
+
+
+def test_a_table_has_values_of_rows_and_cells_and_tells_the_lowest(run, place):
+    status, out, lines = run(*TABLE, "--out", "values")
+    assert status == 0, lines
+    assert {path.name for path in (place / "values").iterdir()} == FILES
+    rows = pd.read_parquet("values/rows.parquet")
+    assert list(rows) == ["row", "label", "value_w0", "value_w1", "learners"] and len(rows) == 80
+    assert rows["row"][7] == "p07" and rows["label"][7] == "child"
+    arrays = io.load_arrays("values/cells.npz")
+    assert arrays["values"].shape == (2, 80, 4) and arrays["names"].tolist() == ["height", "weight", "school", "left"]
+    # What the library says of the same numbers.
+    source = read_table("people.csv", label="who", id="name")
+    values = oob.value(source.x, source.y, groups=source.groups, learners=100)
+    np.testing.assert_array_equal(arrays["values"], values.cells)
+    np.testing.assert_array_equal(arrays["counts"], values.counts)
+    np.testing.assert_array_equal(rows["value_w1"], values.rows[1])
+    # The giant child comes first, and it is for the height.
+    first, second = out.split("\n\n")
+    assert first.splitlines()[0] == "rows of lowest value" and first.splitlines()[2].split()[:2] == ["p79", "child"]
+    assert second.splitlines()[2].split()[:4] == ["p79", "child", "height", "260.0"]
+    assert len(first.splitlines()) == len(second.splitlines()) == 12
+    meta = json.loads(Path("values/value.json").read_text())
+    assert meta["classes"] == ["child", "grown-up"] and meta["settings"]["ratio"] == 0.5 and meta["missing"] == {}
+
+
+def test_csv_parquet_and_any_number_of_workers_give_the_same_bytes(run):
+    for number, (table, workers) in enumerate([("people.csv", 1), ("people.parquet", 1), ("people.csv", 2)]):
+        if workers <= (os.cpu_count() or 1):
+            assert run(table, *TABLE[1:], "--workers", workers, "--out", f"out{number}")[0] == 0
+    for other in ("out1", "out2"):
+        for name in ("rows.parquet", "cells.npz"):
+            assert not Path(other).exists() or Path(other, name).read_bytes() == Path("out0", name).read_bytes()
+    assert Path("out0/value.json").read_bytes() != Path("out1/value.json").read_bytes()  # Another source.
+
+
+def test_images_have_patches_for_cells(run, place):
+    Path("photos/cat/bad.png").write_bytes(b"no image")
+    status, out, lines = run(*IMAGES, "--out", "values")
+    assert status == 0 and lines[0] == "memloc: skipped cat/bad.png: not an image, or not of a known type"
+    rows = pd.read_parquet("values/rows.parquet")
+    assert rows["row"][0] == "cat/00.png" and len(rows) == 24
+    arrays = io.load_arrays("values/cells.npz")
+    assert arrays["names"].tolist() == ["0,0", "0,1", "1,0", "1,1"] and arrays["values"].shape == (2, 24, 4)
+    assert out.split("\n\n")[1].splitlines()[2].split()[:4] == ["cat/04.png", "cat", "0,1", "215"]
+    assert json.loads(Path("values/value.json").read_text())["skipped"] == {
+        "cat/bad.png": "not an image, or not of a known type"
+    }
+    assert run(*IMAGES, "--out", "values", "--strict")[0] == 1
+
+
+def test_a_second_call_has_nothing_to_do_and_another_question_is_answered(run):
+    assert run(*TABLE, "--out", "values")[0] == 0
+    before = {name: Path("values", name).stat().st_mtime_ns for name in FILES}
+    status, out, lines = run(*TABLE, "--out", "values")
+    assert status == 0 and out == "" and "nothing to do" in lines[-1]
+    assert {name: Path("values", name).stat().st_mtime_ns for name in FILES} == before
+    Path("values/cells.npz").unlink()
+    assert "nothing to do" not in run(*TABLE, "--out", "values")[2][-1] and Path("values/cells.npz").exists()
+    table = people()
+    table.loc[0, "weight"] = 20
+    table.to_csv("people.csv", index=False)
+    assert "nothing to do" not in run(*TABLE, "--out", "values")[2][-1]
+
+
+def test_a_run_that_broke_off_while_it_wrote_is_done_anew(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "save_arrays", lambda *a: 1 / 0)
+        status, _, lines = run(*TABLE, "--out", "values")
+    assert status == 1 and "--traceback" in lines[-1] and Path("values/rows.parquet").exists()
+    assert run(*TABLE, "--out", "values")[0] == 0
+    assert "unfinished" not in Path("values/value.json").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_files_of_others_are_left_alone(run, name):
+    Path("values").mkdir()
+    Path("values", name).write_text('{"mine": 1}')
+    status, _, lines = run(*TABLE, "--out", "values")
+    assert status == 1 and lines == [
+        f"memloc: error: out: values has a {name} that isn't memloc's; choose another folder"
+    ]
+    assert Path("values", name).read_text() == '{"mine": 1}' and len(list(Path("values").iterdir())) == 1
+
+
+def test_too_few_learners_are_said(run):
+    status, _, lines = run(*TABLE[:-1], "6", "--out", "values")
+    assert status == 0 and any("have fewer than 10 learners behind them; raise --learners" in line for line in lines)
+
+
+def test_help_waits_for_no_library_and_a_closed_pipe_is_no_failure(place):
+    code = "import sys\nfrom memloc import cli\ntry:\n    cli.main(['value', '--help'])\nexcept SystemExit:\n    pass\n"
+    code += "assert not {'torch', 'numpy', 'pandas', 'PIL', 'sklearn'} & {*sys.modules}"
+    root = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).resolve().parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=root)
+    assert "memloc value patients.csv" in done.stdout and "--patch" in done.stdout
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [*MEMLOC, "value", *TABLE, "--out", "values", "--quiet"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env=root,
+        text=True,
+    )
+    os.close(write)
+    assert process.returncode == 0 and "Error" not in process.stderr, process.stderr
+    assert {path.name for path in Path("values").iterdir()} == FILES
+
+
+# --- How columns are read --------------------------------------------------------------------------------------------
+
+
+def table(**columns):
+    path = Path("table.parquet")
+    pd.DataFrame({"y": ["a", "b"] * 4, **columns}).to_parquet(path, index=False)
+    return read_table(str(path), label="y")
+
+
+def test_every_column_is_a_cell_of_variance_one(place):
+    found = table(
+        number=[1, 2, 3, 4, 5, 6, 7, 8],
+        truth=[True, False] * 4,
+        text=["x", "x", "y", "z"] * 2,
+        constant=[5.0] * 8,
+        one=["only"] * 8,
+        kind=pd.Categorical(["u", "v"] * 4, categories=["v", "u", "unused"]),
+    )
+    assert found.cells == ["number", "truth", "text", "constant", "one", "kind"]
+    assert found.groups.tolist() == [0, 1, 2, 2, 2, 3, 4, 5, 5]
+    variance = np.bincount(found.groups, found.x.var(axis=0))
+    np.testing.assert_allclose(variance, [1, 1, 1, 0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(found.x[:, 0], (np.arange(8) - 3.5) / np.arange(8).std())
+    # x, y, z make up .5, .25, .25: variances .25, .1875, .1875.
+    np.testing.assert_allclose(found.x[:4, 2:5], np.eye(3)[[0, 0, 1, 2]] / np.sqrt(0.625))
+
+
+def test_what_is_missing_is_marked_in_its_own_cell(place):
+    found = table(
+        number=[1.0, np.nan, 3, 1, 3, 1, 3, 2], whole=pd.array([1, None] + [2] * 6, dtype="Int64"), text=["x", None] * 4
+    )
+    assert found.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert (
+        found.x[1, 0] == 0 and found.x[:, 1].tolist() == [0, 1] + [0] * 6 and found.x[:, 3].tolist() == [0, 1] + [0] * 6
+    )
+    np.testing.assert_allclose(found.x[:2, 4:], [[0, np.sqrt(2)], [np.sqrt(2), 0]])
+    assert found.about == {"missing": {"number": 1, "whole": 1, "text": 4}}
+    assert found.remarks == [
+        "missing values in 3 columns, counted as their means and marked: number 1, whole 1, text 4"
+    ]
+    assert np.isfinite(oob.value(found.x, found.y, groups=found.groups, learners=20).cells).all()
+
+
+def test_labels_may_be_texts_truth_values_or_whole_numbers(place):
+    for labels, classes, y in (
+        ([True, False], ["False", "True"], [1, 0]),
+        ([10, 2], ["2", "10"], [1, 0]),
+        ([2.0, 10.0], ["2", "10"], [0, 1]),
+        (pd.Categorical(["u", "v"]), ["u", "v"], [0, 1]),
+    ):
+        found = table(y=list(labels) * 4, x=np.arange(8.0))
+        assert found.classes == classes and found.y.tolist() == y * 4
+    assert found.rows == list("01234567")
+
+
+def test_columns_are_left_out_by_pattern(place):
+    found = read_table("people.csv", label="who", id="name", ignore=["*eight", "left"])
+    assert found.cells == ["school"] and found.rows[3] == "p03"
+
+
+def test_grey_images_keep_one_channel_and_colours_three(place):
+    options = {"part": "train", "strict": False, "config": Path("config.yaml")}
+    grey = read_images("photos", size=8, patch=3, **options)
+    assert grey.x.shape == (24, 64) and grey.groups.max() == 8 and grey.cells[-1] == "2,2"
+    assert grey.groups.reshape(8, 8)[[0, 2, 3, 7], [0, 3, 3, 7]].tolist() == [0, 1, 4, 8]
+    assert grey.x.min() >= 0 and grey.x.max() <= 1 and grey.x[0, 0] == 40 / 255
+    Image.new("RGB", (8, 8), (200, 10, 10)).save("photos/dog/red.png")
+    colour = read_images("photos", size=8, patch=4, **options)
+    assert colour.x.shape == (25, 192) and colour.groups[:64].tolist() == colour.groups[128:].tolist()
+
+
+# --- Bad input -------------------------------------------------------------------------------------------------------
+
+
+def written(path, text):
+    Path(path).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["people.csv"], "label: not given; name the column of people.csv that holds the classes (--label)"),
+        (["people.csv", "--label", "age"], "label: people.csv has no column age; it has name, height, weight"),
+        (["people.csv", "--label", "who", "--id", "x"], "id: people.csv has no column x"),
+        (["people.csv", "--label", "who", "--id", "who"], "id: who is the label"),
+        (["people.csv", "--label", "who", "--ignore", "nam"], "ignore: no column of people.csv fits nam"),
+        (["people.csv", "--label", "who", "--ignore", "*"], "people.csv: no columns besides the label"),
+        (["people.csv", "--label", "height"], "label: height holds fractions; values need classes"),
+        (["people.csv", "--label", "name"], "label: name has 80 classes in 80 rows"),
+        ([*TABLE[:3], "--learners", "0"], "learners: 0; give 1 to 1000000"),
+        ([*TABLE[:3], "--ratio", "0"], "ratio: 0.0; give a share"),
+        ([*TABLE[:3], "--ratio", "nan"], "ratio: nan; give a share"),
+        ([*TABLE[:3], "--seed", "-1"], "seed: -1"),
+        ([*TABLE[:3], "--workers", "0"], "workers: 0; give 1 to"),
+        (["nothing.csv", "--label", "y"], "nothing.csv: no such file"),
+        (["photos/cat/00.png", "--label", "y"], "photos/cat/00.png: no .csv or .parquet"),
+        (["photos", "--label", "y"], "source: photos: no table; --label, --id and --ignore need one"),
+        (["photos", "--patch", "9", "--size", "8"], "patch: 9; give 1 to 8"),
+        (["photos/cat"], "images: photos/cat: no classes; put images into subfolders named by class"),
+        (["absent"], "images: 'absent': no such folder"),
+    ],
+)
+def test_what_can_not_be_valued_is_said_in_one_line(run, arguments, message):
+    status, out, lines = run(*arguments, "--out", "values")
+    assert status == 1 and out == "" and len(lines) == 1
+    assert lines[0].startswith(f"memloc: error: {message}")
+    assert not Path("values").exists()
+
+
+def test_out_may_be_no_file(run):
+    status, _, lines = run(*TABLE, "--out", "people.csv")
+    assert status == 1 and lines == ["memloc: error: out: people.csv is a file; name a folder"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "can't be read"),
+        ("y,a\n", "no rows"),
+        ("y,a\n0,1,2\n1,2,3\n0,1,2\n1,2,3\n", "rows have more fields than the first line has names"),
+        ("y,a\n0,1\n1,2\n0,3\n,4\n", "label: 1 rows have no y"),
+        ("y,a\n0,1\n0,2\n0,3\n0,4\n", "label: y has 1 classes in 4 rows"),
+        ("y,a\n0,inf\n1,2\n0,3\n1,4\n", "a: holds infinity"),
+        ("y,a\n0,1e300\n1,-1e300\n0,3\n1,4\n", "a: holds infinity or numbers too large"),
+        ("y,a,b\n0,,1\n1,,2\n0,,3\n1,,4\n", "a: no value in any row"),
+        ("y,a\n" + "".join(f"{i % 2},t{i}\n" for i in range(202)), "a: 202 different texts"),
+    ],
+)
+def test_damaged_tables_are_named(place, text, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(")) as error:
+        read_table(written("t.csv", text), label="y")
+    assert "\n" not in str(error.value)
+
+
+def test_other_damage(place):
+    Path("t.parquet").write_bytes(b"PAR1 but not really")
+    Path("t.csv").write_bytes(b"y,a\n\xff\xfe,1\n")
+    for name in ("t.parquet", "t.csv"):
+        with pytest.raises(InputError, match="can't be read"):
+            read_table(name, label="y")
+    dates = pd.date_range("2020-01-01", periods=8)
+    for column, kind in (
+        ([[1], [2]] * 4, "mixed"),
+        (dates, "datetime64"),
+        ([None] * 8, "empty"),
+        ([1j] * 8, "complex"),
+    ):
+        with pytest.raises(InputError, match=f"x: holds {kind}; make it numbers or text, or leave it out"):
+            _cell(pd.Series(column, name="x"))
