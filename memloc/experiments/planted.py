@@ -87,7 +87,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     replicates, size, patch = options["replicates"], options["shown"], options["patch"]
     for encoder in inputs.encoders():
         seeds = joined(inputs, encoder)
-        _check(encoder, [table for table, _ in seeds])
+        numbers = [seed for owner, seed in inputs.runs if owner == encoder]
+        for seed, (table, _) in zip(numbers, seeds, strict=True):
+            _check(table, f"{encoder}, seed {seed}")
         # Seeds of one split have the same points, which then are resampled alike.
         shared = all(set(table["point"]) == set(seeds[0][0]["point"]) for table, _ in seeds)
         found = [
@@ -109,7 +111,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             [_values(table) for table, _ in seeds], _lower, replicates=replicates, seed=0, shared=shared
         )
         tables.append(rows_of(medians, NAMES, series="clean median minus planted", encoder=encoder))
-        where = bootstrap_means([_reached(*seed) for seed in seeds], _found, replicates=replicates, seed=0, limit=0.5)
+        patches = [_reached(*seed) for seed in seeds]
+        where = bootstrap_means(patches, _found, replicates=replicates, seed=0, limit=0.5, shared=shared)
         own, clean = where[0], where[1]
         for series, estimate in zip(SERIES, (above(own, -0.5), above(clean, -0.5), own - clean), strict=True):
             tables.append(rows_of(estimate, NAMES[: len(estimate.value)], series=series, encoder=encoder))
@@ -142,13 +145,12 @@ SERIES = ("patch among the lowest", "same cells in clean images", "patch minus c
 """Of low cells by pixels: share of planted images, of clean ones of their class, and the difference."""
 
 
-def _check(encoder: str, tables: list[pd.DataFrame]) -> None:
-    for run, table in enumerate(tables):
-        for group, planted in table.groupby("group")["planted"]:
-            if planted.all() or not planted.any():
-                few = f"{planted.sum()} of {len(planted)} {group} images of run {run} have a swapped patch"
-                way = "change datasets.*.swapped.share or datasets.*.split"
-                raise InputError(f"{encoder}: {few}, so there is nothing to compare; {way}")
+def _check(table: pd.DataFrame, whose: str) -> None:
+    """Raise an InputError where a group has no planted images, or no others."""
+    for group, planted in table.groupby("group")["planted"]:
+        if planted.all() or not planted.any():
+            few = f"{planted.sum()} of {len(planted)} {group} images have a swapped patch, so nothing to compare with"
+            raise InputError(f"{whose}: {few}; change datasets.*.swapped.share or datasets.*.split")
 
 
 def _aurocs(

@@ -154,7 +154,7 @@ def test_an_analysis_is_the_same_every_time(tmp_path):
 
 @pytest.mark.parametrize("planted", [0, N])
 def test_nothing_or_all_planted_is_an_error(tmp_path, planted):
-    with pytest.raises(InputError, match=rf"simclr: {planted} of 60 candidate images of run 0 .*swapped.share"):
+    with pytest.raises(InputError, match=rf"simclr, seed 0: {planted} of 60 candidate images have .*swapped.share"):
         analyse(tmp_path, seeds=1, planted=planted)
 
 
