@@ -15,7 +15,7 @@ import yaml
 from memloc.datasets import SOURCES, missing
 from memloc.encoders import ENCODERS, SUBLAYERS, Layer, block_of, choose_layers
 from memloc.errors import InputError
-from memloc.experiments import EXPERIMENTS, POINTS
+from memloc.experiments import EXPERIMENTS, POINTS, Experiment
 from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 from memloc.valuation.tables import TABLES
@@ -128,23 +128,26 @@ def schema() -> dict[str, Any]:
         )
         for name, entry in entries.items()
     ]
-    experiment = joined["$defs"]["experiment"]
+    experiment, over = joined["$defs"]["experiment"], joined["$defs"]["over"]
     experiment["properties"]["kind"]["enum"] = list(EXPERIMENTS)
     experiment["allOf"] = [
         {
             "if": {"properties": {"kind": {"const": kind}}},
             "then": {
-                "required": [entry.over, *entry.options],
+                "required": [*entry.over, *entry.options],
                 "properties": {
                     **entry.options,
-                    entry.over: joined["$defs"]["over"]
-                    | {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30},
+                    **{key: over[key] | (_how_many(entry) if key == "encoders" else {}) for key in entry.over},
                 },
             },
         }
         for kind, entry in EXPERIMENTS.items()
     ]
     return joined
+
+
+def _how_many(entry: Experiment) -> dict[str, int]:
+    return {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30}
 
 
 def _against_schema(config: Config) -> Iterable[str]:
@@ -219,7 +222,7 @@ def _across_keys(config: Config) -> Iterable[str]:
         yield "config: experiments: none is active; leave at least one that isn't null"
     for name, experiment in active(config).items():
         key = f"experiments.{name}"
-        if EXPERIMENTS[experiment["kind"]].over == "tables":
+        if "tables" in EXPERIMENTS[experiment["kind"]].over:
             yield from _values(key, experiment, datasets)
             continue
         for encoder in experiment["encoders"]:
@@ -505,25 +508,27 @@ def _asks(key: str, experiment: Config, name: str, config: Config) -> Iterable[s
 
 
 def _values(key: str, experiment: Config, datasets: Config) -> Iterable[str]:
-    """What an experiment on valuation asks of its tables."""
+    """What an experiment on valuation asks of its tables; a dataset goes before a table of the same name."""
     for name in experiment["tables"]:
-        dataset, table = datasets.get(name), TABLES.get(name)
-        if dataset is None and table is None:
+        if name in datasets:
+            side, classes = datasets[name]["image_size"], len(datasets[name].get("classes", [])) or math.inf
+            if SOURCES[datasets[name]["source"]].unlabeled:
+                yield f"config: {key}.tables: {name} has no labels, which values are of; take another"
+        elif name in TABLES:
+            side, classes = TABLES[name].side, TABLES[name].classes
+        else:
             yield f"config: {key}.tables: {_none_of(name, [*TABLES, *datasets])}"
-        if dataset is not None and SOURCES[dataset["source"]].unlabeled:
-            yield f"config: {key}.tables: {name} has no labels, which values are of; take another"
-        side = dataset["image_size"] if dataset is not None else table.side if table is not None else 0
+            continue
         if "grids" in experiment and not side:
             images = ", ".join([*(known for known, entry in TABLES.items() if entry.side), *datasets])
             yield f"config: {key}.tables: {name} has no images, which a trigger is put into; take of {images}"
         for grid in experiment.get("grids", []):
             if side % grid:
                 yield f"config: {key}.grids: {grid} patches don't divide the {side} pixels of {name}; change one"
-        if experiment.get("side", 1) >= side > 0:
+        if experiment.get("side", 0) >= side > 0:
             yield f"config: {key}.side: a trigger of {experiment['side']} of the {side} pixels of {name}; lower it"
-        classes = len(dataset.get("classes", [])) if dataset is not None else table.classes if table is not None else 0
         for label in experiment.get("classes", []):
-            if classes and label >= classes:
+            if label >= classes:
                 yield f"config: {key}.classes: {label}, but {name} has 0 to {classes - 1}; change it"
 
 
@@ -592,8 +597,8 @@ def active(config: Config) -> dict[str, dict[str, Any]]:
 def runs(config: Config, name: str) -> list[tuple[str, int]]:
     """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
     experiment = config["experiments"][name]
-    subjects = experiment[EXPERIMENTS[experiment["kind"]].over]
-    return [(it, seed) for it in subjects for seed in (experiment.get("seeds") or config["encoders"][it]["seeds"])]
+    names, *seeds = (experiment[key] for key in EXPERIMENTS[experiment["kind"]].over)
+    return [(name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"])]
 
 
 def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:

@@ -272,8 +272,8 @@ def experiment_options(wildcards):
 def own_options(wildcards):
     """What an experiment was told besides its kind and its runs."""
     experiment = config["experiments"][wildcards.experiment]
-    runs = ("kind", "seeds", EXPERIMENTS[experiment["kind"]].over)
-    return {key: value for key, value in experiment.items() if key not in runs}
+    runs = EXPERIMENTS[experiment["kind"]].over
+    return {key: value for key, value in experiment.items() if key not in ("kind", *runs)}
 
 
 def experiment_code(script):
@@ -325,7 +325,7 @@ def experiments_of(*kinds):
 
 def experiments_over(what):
     """Names of the active experiments over encoders, or over tables."""
-    return [name for name, value in configuration.active(config).items() if EXPERIMENTS[value["kind"]].over == what]
+    return [name for name, value in configuration.active(config).items() if what in EXPERIMENTS[value["kind"]].over]
 
 
 def images_in(wildcards):

@@ -25,6 +25,10 @@ UNTRAINED_REPLICATES = "scores/{encoder}/untrained/seed{seed}/replicates.npz"
 TRIAL = "valuation/{experiment}/{table}/seed{seed}.npz"
 
 
+ENCODERS = ("encoders",)
+TABLES = ("tables", "seeds")
+
+
 @dataclass(frozen=True)
 class Experiment:
     """An entry of EXPERIMENTS.
@@ -34,9 +38,9 @@ class Experiment:
         paper: the tables and figures of the paper it answers.
         caption: what the figure shows, for a reader who sees nothing else.
         inputs: files below the results folder, by name, with {encoder} or {table}, {seed} and {experiment} to fill in.
-        options: JSON schema of each option besides ``kind`` and ``over``; all are required.
-        over: the key that names what it runs over: ``encoders``, whose seeds are theirs, or ``tables``, which are
-            names of ``memloc.valuation.tables.TABLES`` or of datasets, with ``seeds`` of its own.
+        options: JSON schema of each option besides ``kind`` and those of ``over``; all are required.
+        over: the keys that say what it runs over: ENCODERS, whose seeds are theirs, or TABLES, which are names of
+            ``memloc.valuation.tables.TABLES`` or of datasets, with seeds of its own.
         encoders: how many the experiment compares; None for any number.
         fewest: how many it needs, where that is any number.
         equal: what its encoders must have in common, see ``memloc.config``.
@@ -54,7 +58,7 @@ class Experiment:
     caption: str
     inputs: Mapping[str, str]
     options: Mapping[str, Any]
-    over: str = "encoders"
+    over: tuple[str, ...] = ENCODERS
     encoders: int | None = None
     fewest: int = 1
     equal: tuple[str, ...] = ()
@@ -87,9 +91,7 @@ def _list(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
 
 
-# Intervals of valuation are over seeds alone, so there must be two.
-_TRIED = {"seeds": _list({"type": "integer", "minimum": 0, "maximum": 2**32 - 1}) | {"minItems": 2}}
-_VALUED = _TRIED | {
+_VALUED = {
     "rows": {"type": "integer", "minimum": 50},
     "learners": {"type": "integer", "minimum": 10},
     "ratios": _list({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
@@ -631,7 +633,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"outcomes": TRIAL},
         options={**_VALUED, **_DIRTY, "injectors": _list(_INJECTOR), "permutations": COUNT},
-        over="tables",
+        over=TABLES,
     ),
     "cell_fixation": Experiment(
         title="Cells repaired in the order of their values",
@@ -643,7 +645,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"outcomes": TRIAL},
         options={**_VALUED, **_DIRTY, "injector": _INJECTOR, "permutations": COUNT},
-        over="tables",
+        over=TABLES,
     ),
     "point_removal": Experiment(
         title="Flipped labels found, and rows removed, by the values of rows",
@@ -656,7 +658,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"outcomes": TRIAL},
         options={**_VALUED, "flipped": FRACTION},
-        over="tables",
+        over=TABLES,
     ),
     "backdoor": Experiment(
         title="A backdoor's trigger among the cells of poisoned images",
@@ -678,7 +680,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "poisoned": FRACTION | {"exclusiveMaximum": 0.5},
             "grids": _list(SEVERAL),
         },
-        over="tables",
+        over=TABLES,
     ),
     "valuation_cost": Experiment(
         title="What values of cells cost",
@@ -692,13 +694,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"outcomes": TRIAL},
         options={
-            **_TRIED,
             **_DIRTY,
             "row_counts": _list({"type": "integer", "minimum": 50}) | {"minItems": 2},
             "learner_counts": _list({"type": "integer", "minimum": 10}) | {"minItems": 2},
             "permutation_counts": _list(COUNT),
         },
-        over="tables",
+        over=TABLES,
     ),
 }
 

@@ -10,7 +10,7 @@ from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued import label, over_seeds, share
 from memloc.valuation.trials import TRIALS
 
-OVER_TABLES = [kind for kind, entry in EXPERIMENTS.items() if entry.over == "tables"]
+OVER_TABLES = [kind for kind, entry in EXPERIMENTS.items() if "tables" in entry.over]
 IT = {
     "kind": "backdoor",
     "tables": ["digits-8x8"],
