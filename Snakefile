@@ -33,6 +33,7 @@ localrules:
     encoders,
     scores,
     figures,
+    atypicality,
     valuation,
 
 

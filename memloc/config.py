@@ -38,6 +38,10 @@ def complete(config: dict[str, Any]) -> None:
     """Fill in, in place, what a checked configuration leaves to defaults; drop datasets and encoders that are null."""
     for part in ("datasets", "encoders"):
         config[part] = {name: value for name, value in config[part].items() if value is not None}
+    for name, dataset in config["datasets"].items():
+        owner = config["datasets"].get(dataset["swapped"]["of"], {}) if "swapped" in dataset else {}
+        if "swapped" not in owner:
+            config["datasets"][name] = copy.deepcopy(owner | dataset)
     rules = schema()["$defs"]["encoder"]["properties"]
     encoders = config["encoders"]
     for name, encoder in encoders.items():
@@ -213,6 +217,7 @@ def _across_keys(config: Config) -> Iterable[str]:
     datasets, encoders = config["datasets"], config["encoders"]
     for name, dataset in datasets.items():
         key = f"datasets.{name}"
+        yield from _swaps(key, dataset, datasets)
         if dataset["source"] not in SOURCES:
             yield f"config: {key}.source: {_none_of(dataset['source'], SOURCES)}"
             continue
@@ -270,6 +275,23 @@ def _across_keys(config: Config) -> Iterable[str]:
                 yield from _donates(key, experiment, encoder, config)
                 for other in dict.fromkeys((encoder, experiment.get("donor", encoder))):
                     yield from _asks(key, experiment, other, config)
+
+
+def _swaps(key: str, dataset: Config, datasets: Config) -> Iterable[str]:
+    """What swapped patches ask of the dataset whose images they are put into."""
+    if "swapped" not in dataset:
+        return
+    owner, side = dataset["swapped"]["of"], dataset["swapped"]["side"]
+    plain = [name for name, entry in datasets.items() if "swapped" not in entry]
+    if owner not in plain:
+        yield f"config: {key}.swapped.of: {_none_of(owner, plain)}"
+        return
+    source, size = dataset["source"], dataset["image_size"]
+    if source in SOURCES and SOURCES[source].unlabeled:
+        yield f"config: {key}.swapped.of: {owner} has no labels, so no other class to take patches of; name another"
+    if side >= size or size % side:
+        squares = f"images of {size} pixels can't be cut into squares of {side}"
+        yield f"config: {key}.swapped.side: {squares}; take a divisor below {size}"
 
 
 def _setting(encoders: Config, name: str, option: str) -> Any:
@@ -365,6 +387,7 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     for option, groups in (
         ("size", ("candidate", "external")),
         ("matched", ("candidate", "external")),
+        ("shown", ("candidate",)),
         ("sizes", ("candidate", "independent", "external")),
     ):
         room = min(split[group] for group in groups)
@@ -379,6 +402,8 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
     entry, dataset, framework = EXPERIMENTS[experiment["kind"]], encoder["dataset"], encoder["framework"]
     if entry.labels and SOURCES[config["datasets"][dataset]["source"]].unlabeled:
         yield f"config: {key}.encoders: {dataset} has no labels, which it asks for; take encoders of another"
+    if entry.swapped and "swapped" not in config["datasets"][dataset]:
+        yield f"config: {key}.encoders: nothing is swapped into {dataset}; take encoders of a dataset with swapped"
     if entry.losses and not FRAMEWORKS[framework].private:
         able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
         yield f"config: {key}.encoders: {framework} has no loss of single images; take encoders of {able}"
@@ -389,6 +414,9 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         few = f"{experiment['neighbours']} of {experiment['public']} public images is no choice"
         yield f"config: {key}.neighbours: {few}; lower it"
     size = config["datasets"][dataset]["image_size"]
+    if 3 * experiment.get("patch", 0) > size:
+        few = f"images of {size} pixels have fewer than three by three cells of {experiment['patch']}"
+        yield f"config: {key}.patch: {few}; lower it"
     if "crop" in experiment and experiment["crop"] * size < CORNER:
         small = f"{experiment['crop']} of {size} pixels is a corner of less than {CORNER}"
         yield f"config: {key}.crop: {small}; raise it"

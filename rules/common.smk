@@ -205,6 +205,26 @@ def dataset_code(wildcards):
     return digest("scripts/prepare_dataset.py") + digest(source_module(config["datasets"][wildcards.dataset]["source"]))
 
 
+def datasets_that(*, swapped):
+    """A pattern that matches the names of the datasets with, or without, swapped patches."""
+    return "|".join(name for name, value in config["datasets"].items() if ("swapped" in value) == swapped) or "(?!)"
+
+
+def before_swaps(file):
+    """A function to a file of the dataset whose images a rule's dataset has."""
+
+    def path(wildcards):
+        return RESULTS / f"data/{config['datasets'][wildcards.dataset]['swapped']['of']}/{file}"
+
+    return path
+
+
+def swaps_of(wildcards):
+    """What is swapped into the dataset of a rule's encoder, where something is."""
+    dataset = dataset_of(wildcards)
+    return RESULTS / f"data/{dataset}/swaps.npz" if "swapped" in config["datasets"][dataset] else []
+
+
 def relative(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -275,10 +295,9 @@ def labels_of(wildcards):
     return {"experiment": wildcards.experiment, "kind": kind_of(wildcards)}
 
 
-def one_of(kind):
-    """A pattern that matches the names of the experiments of a kind."""
-    names = [name for name, value in configuration.active(config).items() if value["kind"] == kind]
-    return "|".join(names) or "(?!)"
+def one_of(*kinds):
+    """A pattern that matches the names of the experiments of some kinds."""
+    return "|".join(experiments_of(*kinds)) or "(?!)"
 
 
 def trained_encoders():
@@ -297,6 +316,11 @@ def trained_encoders():
 
 def active_experiments():
     return list(configuration.active(config))
+
+
+def experiments_of(*kinds):
+    """Names of the active experiments of some kinds."""
+    return [name for name, value in configuration.active(config).items() if value["kind"] in kinds]
 
 
 def experiments_over(what):

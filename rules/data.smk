@@ -37,6 +37,8 @@ rule prepare_dataset:
         LOGS / "prepare_dataset/{dataset}.log",
     benchmark:
         BENCHMARKS / "prepare_dataset/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=datasets_that(swapped=False),
     conda:
         TRAINING_ENV
     threads: 1
@@ -50,6 +52,42 @@ rule prepare_dataset:
         "prepare {wildcards.dataset}"
     script:
         "../scripts/prepare_dataset.py"
+
+
+rule swap_patches:
+    """Another dataset's images, into some of which a patch of another class's image is swapped."""
+    input:
+        train_images=before_swaps("train_images.npy"),
+        train_labels=before_swaps("train_labels.npy"),
+        test_images=before_swaps("test_images.npy"),
+        test_labels=before_swaps("test_labels.npy"),
+        description=before_swaps("dataset.json"),
+    output:
+        train_images=RESULTS / "data/{dataset}/train_images.npy",
+        train_labels=RESULTS / "data/{dataset}/train_labels.npy",
+        test_images=RESULTS / "data/{dataset}/test_images.npy",
+        test_labels=RESULTS / "data/{dataset}/test_labels.npy",
+        description=RESULTS / "data/{dataset}/dataset.json",
+        swaps=RESULTS / "data/{dataset}/swaps.npz",
+    log:
+        LOGS / "swap_patches/{dataset}.log",
+    benchmark:
+        BENCHMARKS / "swap_patches/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=datasets_that(swapped=True),
+    conda:
+        ANALYSIS_ENV
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        swapped=lambda wildcards: dict(config["datasets"][wildcards.dataset]["swapped"]),
+        code=digest("scripts/swap_patches.py"),
+    message:
+        "swap patches into {wildcards.dataset}"
+    script:
+        "../scripts/swap_patches.py"
 
 
 rule make_splits:

@@ -67,3 +67,9 @@ rule figures:
     """Everything up to the figures."""
     input:
         figure_files(),
+
+
+rule atypicality:
+    """Everything up to the figures of which images are memorized, and how they are told from outside the encoder."""
+    input:
+        figures_of(experiments_of("atypicality", "valued_atypicality", "planted")),

@@ -117,13 +117,15 @@ class Study:
         table, findings = module(self.kind).analyse(Inputs(self.runs, self.files, self.about), options)
         return table, tabulate(module(self.kind).CLAIMS, findings, experiment=self.kind)
 
-    def drawn(self, table):
+    def drawn(self, table, images=None):
         """The figure, from the table as a CSV holds it."""
         save_table(table, self.folder / "table.csv")
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
-        images = [np.zeros((1, 1, 16, 16), dtype=np.uint8)] if "encoders" in EXPERIMENTS[self.kind].over else []
-        figure = module(self.kind).draw(read, *images)
+        if images is None:
+            images = np.zeros((1, 1, 16, 16), dtype=np.uint8)
+        shown = [images] if "encoders" in EXPERIMENTS[self.kind].over else []
+        figure = module(self.kind).draw(read, *shown)
         figure.canvas.draw()
         return figure
 

@@ -19,6 +19,7 @@ POINTS = "scores/{encoder}/seed{seed}/points.parquet"
 ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
 UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
 REPLICATES = "scores/{encoder}/f/seed{seed}/replicates.npz"
+VALUES = "witnesses/{experiment}/{encoder}/seed{seed}.npz"
 UNTRAINED_UNITS = "scores/{encoder}/untrained/seed{seed}/units.parquet"
 UNTRAINED_REPLICATES = "scores/{encoder}/untrained/seed{seed}/replicates.npz"
 TRIAL = "valuation/{experiment}/{table}/seed{seed}.npz"
@@ -45,6 +46,7 @@ class Experiment:
         equal: what its encoders must have in common, see ``memloc.config``.
         trained_apart: it compares trainings, so no two of its encoders may have the same weights.
         labels: whether it asks for labelled images.
+        swapped: whether it asks for images into some of which patches are swapped.
         losses: whether it asks for a framework with a loss of single images.
         layers: kinds of layers that each encoder must be measured at.
         snapshots: whether it asks for encoders as they were after several epochs.
@@ -62,6 +64,7 @@ class Experiment:
     equal: tuple[str, ...] = ()
     trained_apart: bool = False
     labels: bool = False
+    swapped: bool = False
     losses: bool = False
     layers: tuple[str, ...] = ()
     snapshots: bool = False
@@ -78,6 +81,10 @@ BASELINES = [
     *("activation-low", "activation-high", "magnitude-low"),
 ]
 """What pruning by UnitMem is compared with, besides random units."""
+
+
+_VALUING: dict[str, Any] = {"learners": COUNT, "ratio": FRACTION, "patch": COUNT, "shown": COUNT}
+"""Options of experiments on valued points."""
 
 
 def _list(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,6 +193,43 @@ EXPERIMENTS: dict[str, Experiment] = {
             "measures": "measures/{encoder}/f/seed{seed}.npz",
         },
         options={"group_size": COUNT},
+    ),
+    "valued_atypicality": Experiment(
+        title="Which images are memorized, told from outside the encoder",
+        paper="Section 4.1 and beyond (2D-OOB: Sun et al., 2024)",
+        caption=(
+            "Top, first seed: the most memorized candidates, those of lowest value in their class and those in its "
+            "middle; below each image, where its cells have lower values than its mean (by pixels and classes), "
+            "accuracy of learners alone (w = 0) and with closeness to the class (w = 1), one scale for each. Bottom: "
+            "within classes, rank correlation of minus the value with SSLMem of the encoder's output, with how many of "
+            "the last layer's top 10 % of units an image owns and with its distance to the nearest shared images in "
+            "the features of g, and by how much the lowest-valued tenth is among the most memorized tenth more often "
+            "than by chance. Values by pixels and by features of g, which saw neither candidates nor external images, "
+            "with true classes or clusters of these features; those by features of f itself, which is measured, are a "
+            "contrast and no evidence. External images, which f never saw, are the null. Bars: 95 % intervals over "
+            "points nested in seeds."
+        ),
+        inputs={"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES},
+        options=_VALUING,
+        labels=True,
+    ),
+    "planted": Experiment(
+        title="Planted atypicality: images with a patch of another class",
+        paper="beyond the paper",
+        caption=(
+            "A control. Some images had a patch of another class's image swapped in before training. Top, first seed: "
+            "some of them, the patch outlined, and where their cells have lower values than the image's mean (by "
+            "pixels and classes), with w = 0 and w = 1. Bottom left: AUROC within classes of planted among clean "
+            "images, by SSLMem of the encoder's output, by units owned, by distance in the features of g and by minus "
+            "the value in every way; candidates, which f was trained on, and external images, which it never saw. "
+            "Middle: the difference, which is what training adds. Right: share of planted images with a cell of the "
+            "patch among their five lowest (line: what is claimed), and share of clean images of their class in which "
+            "the same cells are. Bars: 95 % intervals over points nested in seeds."
+        ),
+        inputs={"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES},
+        options=_VALUING,
+        labels=True,
+        swapped=True,
     ),
     "pruning": Experiment(
         title="Pruning units by UnitMem",

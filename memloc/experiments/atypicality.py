@@ -175,7 +175,7 @@ def _last(units: pd.DataFrame, group: str) -> pd.DataFrame:
     return last
 
 
-def _top(units: pd.DataFrame, group: str) -> pd.Series:
+def owners_of_top(units: pd.DataFrame, group: str) -> pd.Series:
     """Owners of the last layer's top units, one for each unit."""
     last = _last(units, group).sort_values("unitmem", ascending=False, kind="stable")
     top: pd.Series = last["owner"].head(max(1, round(TOP * len(last))))
@@ -184,7 +184,7 @@ def _top(units: pd.DataFrame, group: str) -> pd.Series:
 
 def _owned_counts(units: pd.DataFrame, joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
     """Owners of the last layer's top units: SSLMem and how many of these are theirs, [owners, 2]."""
-    counts = _top(units, group).value_counts(sort=False).rename("count")
+    counts = owners_of_top(units, group).value_counts(sort=False).rename("count")
     merged = joined.merge(counts, left_on="point", right_index=True, validate="one_to_one")
     return np.asarray(merged[["sslmem", "count"]].to_numpy(dtype=np.float64))
 
@@ -207,7 +207,7 @@ def _top_owners(units: pd.DataFrame, joined: pd.DataFrame) -> Sample:
     """SSLMem of the distinct points that own the top units, and of all others, in each group."""
     sample = {}
     for group in ("candidate", "external"):
-        top = _top(units, group)
+        top = owners_of_top(units, group)
         mine = joined[joined["group"] == group]
         owner = mine["point"].isin(top)
         sample[f"{group} owner"] = mine.loc[owner, "sslmem"].to_numpy()

@@ -20,7 +20,7 @@ def overlaid(name):
     return config
 
 
-@pytest.mark.parametrize("name", ["paper", "smoke", "study", "layers", "units", "valuation"])
+@pytest.mark.parametrize("name", ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality"])
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
 
@@ -34,6 +34,14 @@ def test_layers_and_units_share_what_both_train():
         for name in both:
             mine, theirs = (overlaid(config)[part][name] for config in ("layers", "units"))
             assert mine == theirs, name
+
+
+def test_the_planted_control_differs_from_the_default_in_images_alone():
+    control = overlaid("atypicality")
+    swapped, plain = (control["encoders"][name] for name in ("simclr-swapped", "simclr"))
+    assert swapped == plain | {"dataset": "fashion-swapped"}
+    images = control["datasets"]["fashion-swapped"]
+    assert images == control["datasets"]["fashion"] | {"swapped": {"of": "fashion", "share": 0.05, "side": 8}}
 
 
 # Epochs, warm-up, batch, optimizer, learning rate: on small images and on ImageNet.

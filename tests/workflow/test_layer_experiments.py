@@ -20,9 +20,8 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     mine = yaml.safe_load((folder / "config/smoke-all.yaml").read_text())["experiments"]
     default = yaml.safe_load((folder / "config.yaml").read_text())["experiments"]
     # One seed, and nothing that the default run has: that is run elsewhere.
-    encoders = {
-        name: {"seeds": [0]} for name in ("simclr", "unseen", "again", "mae", "mae-unseen", "sublayers", "bare", "l1")
-    }
+    names = ("simclr", "unseen", "again", "mae", "mae-unseen", "swapped", "sublayers", "bare", "l1")
+    encoders = {name: {"seeds": [0]} for name in names}
     left_out = dict.fromkeys(default.keys() - mine.keys())
     overlay = {"encoders": encoders, "experiments": left_out}
     (folder / "one-seed.yaml").write_text(yaml.safe_dump(overlay))
@@ -48,12 +47,14 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "again",
         "mae",
         "mae-unseen",
+        "swapped",
     }
     assert {path.name for path in (results / "measures").iterdir()} == {
         "simclr",
         "unseen",
         "again",
         "mae",
+        "swapped",
         "sublayers",
         "bare",
         "l1",
@@ -88,6 +89,15 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert (looks["activations"][:, :, 0] != looks["activations"][:, :, -1]).any()
     with np.load(results / "interventions/transfer/mae/seed0.npz") as probes:
         assert probes["dataset"].tolist() == ["fashion", "digits"] and probes["tested"].tolist()[1] == 450
+    # Who is planted was known before training; the images of the other dataset are what they were.
+    with np.load(results / "witnesses/planted/swapped/seed0.npz") as values:
+        with np.load(results / "data/fashion-swapped/swaps.npz") as swaps:
+            assert (values["planted"] == np.isin(values["points"], swaps["points"])).all()
+        assert 0 < values["planted"].sum() < 48 and (values["patched"].sum(axis=1) == 4 * values["planted"]).all()
+        assert values["pixels/classes/cells"].shape == (2, 48, 64) and values["pixels/classes/counts"].min() >= 0
+        points, planted = values["points"], values["planted"]
+    plain, swapped = (np.load(results / f"data/{name}/train_images.npy") for name in ("fashion", "fashion-swapped"))
+    assert ((plain[points] != swapped[points]).any(axis=(1, 2, 3)) == planted).all()
     with np.load(results / "witnesses/dejavu/simclr/f/seed0.npz") as votes:
         assert set(votes["groups"]) == {"candidate", "independent", "external"}
         assert ((votes["votes"] >= 0) & (votes["votes"] <= 1)).all()

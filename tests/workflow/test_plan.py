@@ -22,13 +22,14 @@ DEFAULT_JOBS = {
     "score_points": 3,
     # f and untrained of both.
     "score_units": 12,
+    "value_points": 3,
     "prune_units": 3,
     "finetune_layers": 3,
     # Two tables and one of images, three seeds each.
     "make_table": 3,
     "run_trial": 9,
-    "analyse_experiment": 11,
-    "draw_figure": 11,
+    "analyse_experiment": 12,
+    "draw_figure": 12,
     "collect_claims": 1,
     "build_report": 1,
     "all": 1,
@@ -48,7 +49,19 @@ def test_an_experiment_switched_off_takes_its_jobs_with_it(tmp_path: Path) -> No
     assert counts["train_encoder"] == 9
     assert "prune_units" not in counts
     assert "finetune_layers" not in counts
-    assert counts["draw_figure"] == 8
+    assert counts["draw_figure"] == 9
+
+
+def test_a_target_for_what_is_told_of_images(tmp_path: Path) -> None:
+    """The control's images are swapped from those that are prepared, and nothing is trained that it has no use for."""
+    configs = ("--configfile", "config/atypicality.yaml", "--directory", str(tmp_path))
+    done = snakemake(ROOT, "--dry-run", *configs, "--", "atypicality")
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    assert (counts["prepare_dataset"], counts["swap_patches"], counts["make_splits"]) == (1, 1, 6)
+    # f and g of simclr and of its twin on swapped images.
+    assert (counts["train_encoder"], counts["value_points"], counts["draw_figure"]) == (12, 6, 3)
+    assert "collect_claims" not in counts
 
 
 def test_valuation_runs_alone_and_trains_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""What the experiments on valued points have in common: values beside scores, and maps of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from memloc.claims import Finding
+from memloc.errors import InputError
+from memloc.experiments.atypicality import owners_of_top
+from memloc.experiments.inputs import Inputs
+from memloc.metrics.stats import Estimate
+from memloc.valuation.points import GROUPS, LABELS, SPACES
+
+VARIANTS = [(space, labels, w) for space in SPACES for labels in LABELS for w in (0, 1)]
+"""Ways to value a point: by what, learners of what, w = 0 (accuracy) or 1 (accuracy and closeness to the class)."""
+NAMES = [f"{'f, a contrast' if space == 'f' else space}, {labels}, w = {w}" for space, labels, w in VARIANTS]
+WITNESSES = [(space, labels) for space in SPACES if space != "f" for labels in LABELS]
+"""Values that claims are told by: f's own features are no witness."""
+MEASURES = {"sslmem": "SSLMem", "owned": "top units owned", "distance": "distance to neighbours"}
+LOWEST = 5
+"""Cells of an image that count as its lowest."""
+
+
+def joined(inputs: Inputs, encoder: str) -> list[tuple[pd.DataFrame, dict[str, NDArray[Any]]]]:
+    """By seed, each valued point with its scores and its values (columns NAMES), in the order of the values' arrays.
+
+    ``sslmem`` is that of the encoder's output on the half of the draws that chose nothing, ``chosen`` on the other;
+    ``owned`` how many of the last layer's top 10 % of units are the point's among its group; ``distance`` atypicality.
+
+    Raises:
+        InputError: scores and values are of other points.
+    """
+    seeds = []
+    names = ("points", "atypicality", "units")
+    tables = [inputs.tables(name, encoder) for name in names]
+    for points, atypicality, units, values in zip(*tables, inputs.arrays("values", encoder), strict=True):
+        last = points[points["layer"] == points["layer"].iloc[-1]].set_index("point")
+        distance = atypicality.set_index("point")["atypicality"]
+        valued = values["points"]
+        if not (np.isin(valued, last.index).all() and set(valued) == set(distance.index)):
+            raise InputError(f"{encoder}: values and scores are of other points; delete both and run snakemake again")
+        owners = pd.concat([owners_of_top(units, group) for group in GROUPS]).value_counts()
+        about = {
+            "point": valued,
+            "group": values["groups"],
+            "label": values["classes"],
+            "planted": values["planted"],
+            "sslmem": last["sslmem_score"][valued].to_numpy(),
+            "chosen": last["sslmem_choose"][valued].to_numpy(),
+            "owned": owners.reindex(valued, fill_value=0).to_numpy(),
+            "distance": distance[valued].to_numpy(),
+        }
+        by = {n: values[f"{space}/{told}/rows"][w] for n, (space, told, w) in zip(NAMES, VARIANTS, strict=True)}
+        seeds.append((pd.DataFrame(about | by), values))
+    return seeds
+
+
+def places(space: str, labels: str) -> list[int]:
+    """Where the values of a space and labels stand in VARIANTS: with w = 0 and w = 1."""
+    return [k for k, (mine, told, _) in enumerate(VARIANTS) if (mine, told) == (space, labels)]
+
+
+def told(
+    claim: str, encoder: str, estimate: Estimate, at: Sequence[int], *, n: int, p: NDArray[np.float64] | None = None
+) -> Finding:
+    """A claim that holds with either w: the one that is less sure of it speaks.
+
+    Args:
+        estimate: [VARIANTS].
+        at: of the two.
+        p: [VARIANTS] of permutations.
+    """
+    found = Finding.of_every(claim, encoder, estimate[at], [NAMES[k] for k in at], n=n)
+    (pick,) = (k for k in at if found.subject.endswith(NAMES[k]))
+    return found if p is None else replace(found, p=float(p[pick]))
+
+
+def cell_rows(
+    values: Mapping[str, NDArray[Any]], chosen: Sequence[tuple[str, int]], *, patch: int, encoder: str
+) -> pd.DataFrame:
+    """Cells by pixels and classes of some points, a row a cell and w.
+
+    Args:
+        values: of one seed.
+        chosen: strip of the figure that it stands in, and row in the arrays.
+        patch: side of a cell.
+    """
+    cells = values["pixels/classes/cells"]
+    count = cells.shape[2]
+    number: dict[str, int] = {}
+    tables = []
+    for strip, row in chosen:
+        number[strip] = number.get(strip, -1) + 1
+        about = {"strip": strip, "place": number[strip], "point": values["points"][row], "patch": patch}
+        for w in (0, 1):
+            of = {"w": w, "cell": np.arange(count), "value": cells[w, row], "patched": values["patched"][row]}
+            tables.append(pd.DataFrame({**about, **of}))
+    return pd.concat(tables, ignore_index=True).assign(encoder=encoder, series="cell")
+
+
+def draw_cells(axis: Axes, cells: pd.DataFrame, images: NDArray[np.uint8]) -> None:
+    """Strips of images, below each two maps of its cells (w = 0, w = 1): redder is further below the image's mean.
+
+    One scale for all images of one w. All in one picture: hundreds of axes would take a minute to lay out.
+    """
+    cells = cells.astype({"place": int, "point": int, "w": int, "cell": int, "patch": int})
+    depth = cells["value"] - cells.groupby(["strip", "place", "w"])["value"].transform("mean")
+    most = (-depth).groupby(cells["w"]).max().clip(lower=1e-12)
+    cells = cells.assign(depth=(-depth).clip(lower=0) / cells["w"].map(most))
+    strips, side = list(dict.fromkeys(cells["strip"])), images.shape[-1]
+    step, gap = side + max(1, side // 16), side // 3
+    columns = int(cells["place"].max()) + 1
+    canvas = np.ones((len(strips) * (3 * step + gap), columns * step, 3))
+    marks = []
+    key: Any
+    for key, mine in cells.groupby(["strip", "place", "w"], sort=False):
+        strip, place, w = key
+        mine = mine.sort_values("cell")
+        y, x = strips.index(strip) * (3 * step + gap), place * step
+        image = images[mine["point"].iloc[0]].transpose(1, 2, 0) / 255.0
+        image = np.broadcast_to(image, (side, side, 3)) if image.shape[2] == 1 else image
+        patch, across = int(mine["patch"].iloc[0]), round(len(mine) ** 0.5)
+        shade = 0.85 * np.kron(mine["depth"].to_numpy().reshape(across, across), np.ones((patch, patch)))
+        shade = shade[:side, :side, None]
+        for number, picture in ((0, image), (1 + w, (1 - shade) * image + shade * np.array([0.9, 0.1, 0.1]))):
+            canvas[y + number * step : y + number * step + side, x : x + side] = picture
+            marks += [(number, y, x, mine["cell"].to_numpy()[mine["patched"].astype(bool)], patch, across)]
+    axis.imshow(canvas, interpolation="nearest")
+    for number, y, x, inside, patch, across in marks:
+        if len(inside):
+            row, column = inside.min() // across * patch, (inside % across).min() * patch
+            height, width = (inside.max() // across + 1) * patch - row, ((inside % across).max() + 1) * patch - column
+            corner = (x + column - 0.5, y + number * step + row - 0.5)
+            axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#00c8ff", linewidth=0.9))
+    ticks = [
+        (s * (3 * step + gap) + k * step + side / 2, said)
+        for s, strip in enumerate(strips)
+        for k, said in enumerate((strip, "w = 0", "w = 1"))
+    ]
+    axis.set_yticks([at for at, _ in ticks], [said for _, said in ticks], fontsize=8)
+    axis.set_xticks([])
+    axis.grid(visible=False)
+    axis.tick_params(length=0)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def resamples(
+    strata: NDArray[Any], replicates: int, rng: np.random.Generator, *, columns: int
+) -> Iterator[NDArray[Any]]:
+    """How often each of so many resamples holds each point, some resamples at a time; each stratum on its own.
+
+    Args:
+        strata: [n].
+        columns: what is to be made of a count at once.
+
+    Yields:
+        [some, n].
+    """
+    step = max(1, CHUNK // (len(strata) * columns))
+    for start in range(0, replicates, step):
+        counts = np.empty((min(step, replicates - start), len(strata)), dtype=np.int64)
+        for stratum in np.unique(strata):
+            mine = np.flatnonzero(strata == stratum)
+            counts[:, mine] = rng.multinomial(len(mine), np.full(len(mine), 1 / len(mine)), size=len(counts))
+        yield counts
+
+
+CHUNK = 1 << 20
+"""Numbers made of counts that are in memory at once."""
+
+
+def dots(axis: Axes, table: pd.DataFrame, names: Sequence[str], kinds: Mapping[str, str], *, null: float) -> None:
+    """A row for each name with a dot and its interval for each kind.
+
+    Args:
+        table: with name, kind, value, low and high.
+        kinds: to colours.
+        null: what chance gives, a line.
+    """
+    rows = {name: len(names) - 1 - number for number, name in enumerate(names)}
+    for number, (kind, colour) in enumerate(kinds.items()):
+        mine = table[table["kind"] == kind]
+        error = np.abs(mine[["low", "high"]].to_numpy().T - mine["value"].to_numpy())
+        y = mine["name"].map(rows).to_numpy(dtype=float) - 0.3 * (number - (len(kinds) - 1) / 2)
+        axis.errorbar(
+            mine["value"], y, xerr=error, fmt="s" if number else "o", color=colour, markersize=4, capsize=2, label=kind
+        )
+    axis.axvline(null, color="black", linewidth=0.8, zorder=1)
+    axis.set_yticks(list(rows.values()), list(rows), fontsize=7)
+    axis.set_ylim(-0.6, len(names) - 0.4)
+    axis.tick_params(axis="x", labelsize=7)
