@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memloc.errors import InputError
 from memloc.swapped import covered
-from memloc.valuation.oob import value
+from memloc.valuation.oob import squares, value
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
@@ -78,16 +78,6 @@ def value_points(
             if space == "pixels":
                 out[f"{space}/{name}/cells"], out[f"{space}/{name}/counts"] = found.cells, found.counts
     return out
-
-
-def squares(channels: int, size: int, patch: int) -> NDArray[np.int64]:
-    """The cell of each pixel of an image [channels, size, size] laid flat: squares of ``patch`` pixels, row by row.
-
-    Those at the right and at the bottom are smaller where the size is no multiple.
-    """
-    at = np.arange(size) // patch
-    cells = at[:, None] * (at[-1] + 1) + at
-    return np.asarray(np.broadcast_to(cells, (channels, size, size)).ravel())
 
 
 def _unit(features: NDArray[np.floating]) -> Floats:

@@ -5,8 +5,8 @@ import pytest
 
 from memloc.errors import InputError
 from memloc.metrics.within import within_auroc
-from memloc.valuation.oob import value
-from memloc.valuation.points import GROUPS, LABELS, SPACES, squares, value_points
+from memloc.valuation.oob import squares, value
+from memloc.valuation.points import GROUPS, LABELS, SPACES, value_points
 
 N, SIZE, PATCH, SETTINGS = 40, 16, 4, {"learners": 40, "ratio": 0.5, "patch": 4, "seed": 3}
 
