@@ -1,4 +1,4 @@
-"""Freeze a finished run of config/layers.yaml and config/units.yaml: claims, figures, tables and headlines.
+"""Freeze a finished run of all of CONFIGS together: claims, figures, tables and headlines.
 
     python tools/publish_results.py [RESULTS]
 
@@ -26,7 +26,7 @@ from memloc.tables import load_table
 
 FROZEN = ROOT / "docs" / "results"
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
-CONFIGS = ("layers", "units")
+CONFIGS = ("layers", "units", "atypicality", "valuation")
 HEADLINES = {
     "layermem.last": "simclr",
     "layermem.rises": "simclr",
@@ -63,6 +63,14 @@ HEADLINES = {
     "injection.own-image": "",
     "transfer.elsewhere": "",
     "ablation.excess": "simclr",
+    "valued_atypicality.memorized": "simclr, pixels, classes",
+    "valued_atypicality.memorized-excess": "simclr, pixels, classes",
+    "planted.sslmem": "",
+    "planted.sslmem-excess": "",
+    "planted.value": "",
+    "cell_outliers.finds": "",
+    "cell_outliers.over-knn": "",
+    "cell_outliers.over-z-score": "",
 }
 """Claims of the README, chosen for what they ask, not for what came out, and how the subjects that it names begin."""
 
@@ -104,7 +112,8 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     told = claims["verdict"].value_counts()
     yield "# Results\n"
     yield (
-        "What `snakemake --configfile config/layers.yaml config/units.yaml` found, the default's experiments included "
+        f"What `snakemake --configfile {' '.join(f'config/{name}.yaml' for name in CONFIGS)}` found, the default's "
+        "experiments included "
         "(`overlap` has one encoder there, two here; `finetuning` is part of `finetuning-subsets`). "
         "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + ". "
