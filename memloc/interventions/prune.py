@@ -75,7 +75,12 @@ def choose_matched(
     Args:
         scores, trait: by layer, [units].
         fraction: at most MATCHABLE.
+
+    Raises:
+        ValueError: the fraction is too large, or the two are of other layers than one another.
     """
+    if list(scores) != list(trait):
+        raise ValueError(f"units of layers {', '.join(trait)} can't be matched with those of {', '.join(scores)}")
     if fraction > MATCHABLE:
         raise ValueError(f"fraction {fraction} leaves less than two units for each to choose from")
     top = choose(scores, fraction=fraction, by="top", seed=seed, scope=scope)

@@ -139,6 +139,29 @@ def test_more_than_a_third_can_not_be_matched():
     }
 
 
+def test_units_of_other_layers_are_not_matched():
+    scores, trait = {"1": np.zeros(9), "2": np.zeros(9)}, {"2": np.zeros(9), "1": np.zeros(9)}
+    for other in (trait, scores | {"1.att": np.zeros(9)}):
+        with pytest.raises(ValueError, match=r"can't be matched with those of 1, 2"):
+            choose_matched(scores, other, fraction=0.2, seed=0)
+
+
+def test_a_transformer_is_pruned_by_magnitude_in_its_layers_that_have_units(toy, normalise):
+    options = {"patch": 4, "depth": 2, "width": 0.125}
+    torch.manual_seed(0)
+    encoder = encoders.build("vit-tiny", options, image_size=16).eval()
+    modules = encoders.unit_modules(encoders.choose_layers("vit-tiny", options, ["*"]))
+    assert modules == {"1.fc": ["blocks.0.mlp.fc1"], "2.fc": ["blocks.1.mlp.fc1"]}
+    sizes = {name: encoder.get_submodule(names[0]).out_features for name, names in modules.items()}
+    rng = np.random.default_rng(0)
+    known = {trait: {name: rng.random(size) for name, size in sizes.items()} for trait in ("unitmem", "activation")}
+    baselines = ["matched-magnitude", "magnitude-low"]
+    tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    given = {"modules": modules, "fractions": [0.2], "scopes": ["layer"], "baselines": baselines, "trials": 1}
+    out = run(encoder, known, tasks, **given, normalise=normalise, seed=0)
+    assert out["by"].tolist() == ["none", "top", "low", "random", *baselines]
+
+
 def test_activity_is_a_rank_within_the_layer():
     got = activity({"1": np.array([5.0, 0.0, 0.0, 7.0]), "2": np.array([100.0])})
     assert got["1"].tolist() == [0.625, 0.25, 0.25, 0.875] and got["2"].tolist() == [0.5]
