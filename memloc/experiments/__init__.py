@@ -40,6 +40,7 @@ class Experiment:
         labels: whether it asks for labelled images.
         losses: whether it asks for a framework with a loss of single images.
         layers: kinds of layers that each encoder must be measured at.
+        units: whether it asks for layers that have units.
         snapshots: whether it asks for encoders as they were after several epochs.
         told: keys of an encoder's ``measure`` that the analysis is told, as options {key: {encoder: value}}.
     """
@@ -56,6 +57,7 @@ class Experiment:
     labels: bool = False
     losses: bool = False
     layers: tuple[str, ...] = ()
+    units: bool = False
     snapshots: bool = False
     told: tuple[str, ...] = ()
 
@@ -108,6 +110,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "untrained_replicates": UNTRAINED_REPLICATES,
         },
         options={"threshold": FRACTION},
+        units=True,
     ),
     "unit_recipes": Experiment(
         title="Memorization by unit and recipe of training",
@@ -130,6 +133,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         fewest=2,
         equal=("seeds", "split_seed", "architecture", "network", "layers", "measure"),
         trained_apart=True,
+        units=True,
     ),
     "ssl_vs_supervised": Experiment(
         title="Single images or classes: self-supervised against supervised units",
@@ -149,6 +153,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         options={},
         encoders=2,
         equal=("dataset", "architecture", "network", "seeds", "measure"),
+        units=True,
     ),
     "atypicality": Experiment(
         title="Which images are memorized",
@@ -170,6 +175,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "measures": "measures/{encoder}/f/seed{seed}.npz",
         },
         options={"group_size": COUNT},
+        units=True,
     ),
     "pruning": Experiment(
         title="Pruning units by UnitMem",
@@ -191,6 +197,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },
+        units=True,
     ),
     "iterative_pruning": Experiment(
         title="Pruning units in rounds, with retraining in between",
@@ -214,6 +221,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },
+        units=True,
     ),
     "ablation": Experiment(
         title="Zeroing single units: do their owners suffer?",
@@ -229,6 +237,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={"units": COUNT, "matched": COUNT},
+        units=True,
     ),
     "gallery": Experiment(
         title="The most memorizing units and the images that own them",
@@ -245,6 +254,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"measures": "measures/{encoder}/f/seed{seed}.npz"},
         options={"units": COUNT},
         encoders=1,
+        units=True,
     ),
     "unit_sets": Experiment(
         title="UnitMem by the make-up of the evaluated images",
@@ -264,6 +274,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "classes": {"type": "integer", "minimum": 2},
         },
         labels=True,
+        units=True,
     ),
     "injection": Experiment(
         title="Memorization put into single units",
@@ -284,6 +295,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "batch_size": {"type": "integer", "minimum": 2},
             "learning_rate": {"type": "number", "exclusiveMinimum": 0},
         },
+        units=True,
     ),
     "transfer": Experiment(
         title="Linear probes on several tasks",
@@ -375,6 +387,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         fewest=2,
         equal=("dataset", "seeds", "split_seed", "architecture", "network", "layers", "measure"),
         trained_apart=True,
+        units=True,
     ),
     "protocols": Experiment(
         title="Memorization by protocol of measurement",
@@ -507,6 +520,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"traces": "traces/{experiment}/{encoder}/seed{seed}.npz"},
         options={},
         snapshots=True,
+        units=True,
     ),
     "unit_protocols": Experiment(
         title="Memorization by unit and protocol of measurement",
@@ -528,6 +542,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         fewest=2,
         equal=("weights", "seeds", "layers"),
         told=("others",),
+        units=True,
     ),
     "overlap": Experiment(
         title="Which points layers and encoders memorize in common",
