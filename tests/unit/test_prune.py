@@ -4,10 +4,12 @@ import torch
 
 from memloc import encoders
 from memloc.capture import capture
+from memloc.errors import InputError
 from memloc.interventions.prune import (
     NEAREST,
     activity,
     arms,
+    check_fractions,
     choose,
     choose_matched,
     magnitudes,
@@ -245,6 +247,30 @@ def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, n
     assert out["scope"].tolist() == ["none"] * 2 + ["layer"] * 8
     assert not out["correct"][out["dataset"] == "b"][:, 6:].any()
     assert out["correct"][0].mean() > 0.6  # classes of the toy images are easy to tell apart
+
+
+@pytest.mark.parametrize(
+    ("fraction", "scope", "line"),
+    [
+        (1e-9, "layer", r"fractions: 1e-09 of at most \d+ units \(scope layer\) is none; raise it"),
+        (1e-9, "total", r"fractions: 1e-09 of at most \d+ units \(scope total\) is none; raise it"),
+        (0.99, "layer", r"fractions: 0\.99 \(scope layer\) leaves layer 1 no unit; lower it"),
+    ],
+)
+def test_fractions_that_prune_nothing_or_a_whole_layer_are_told_before_any_probe(
+    network, toy, normalise, monkeypatch, fraction, scope, line
+):
+    monkeypatch.setattr("memloc.interventions.prune.probe.features", None)
+    encoder, tasks = network(), {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    options = {"modules": MODULES, "trials": 1, "normalise": normalise, "seed": 0, "baselines": []}
+    with pytest.raises(InputError, match=line):
+        run(encoder, traits(encoder), tasks, fractions=[0.5, fraction], scopes=[scope], **options)
+
+
+def test_one_ranking_of_all_units_may_empty_a_layer():
+    check_fractions([0.9], ["total"], {"1": 4, "2": 40})
+    with pytest.raises(InputError, match="leaves layer 1 no unit"):
+        check_fractions([0.9], ["layer"], {"1": 4, "2": 40})
 
 
 def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch):
