@@ -508,7 +508,9 @@ def test_seeds_that_pruned_other_shares_are_refused(study, tmp_path):
     made = study(2, **WORLDS["supported"])
     arrays = outcome(1, **WORLDS["supported"]) | {"pruned": np.array([0, 0.1, 0.2, 0.3])}
     save_arrays(arrays, made.files["outcomes"][1])
-    with pytest.raises(InputError, match="it: seeds differ in rounds; delete its outcomes and run snakemake again"):
+    with pytest.raises(
+        InputError, match=r"npz: differs from the other seeds in pruned; delete it and run snakemake again"
+    ):
         made.analyse()
 
 
