@@ -364,6 +364,10 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         for count in [chosen] if isinstance(chosen, int) else chosen:
             if count >= room:
                 yield f"config: {key}.{option}: {count} of {room} {' or '.join(groups)} points is no choice; lower it"
+    listed = config["datasets"][encoder["dataset"]].get("classes")
+    if listed and experiment.get("classes", 0) >= len(listed):
+        few = f"{experiment['classes']} of the {len(listed)} classes of {encoder['dataset']} is no choice"
+        yield f"config: {key}.classes: {few}; lower it"
     if "layer" in experiment:
         units = [layer.name for layer in layers_of(encoder) if layer.units]
         if experiment["layer"] not in units:

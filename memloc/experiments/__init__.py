@@ -64,6 +64,7 @@ class Experiment:
 
 COUNT = {"type": "integer", "minimum": 1}
 SEVERAL = {"type": "integer", "minimum": 2}
+RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}
 FRACTION = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 
 
@@ -217,7 +218,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "fraction": FRACTION,
             "rounds": COUNT,
             "epochs": COUNT,
-            "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+            "learning_rate": RATE,
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },
@@ -293,7 +294,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "layer": {"type": "string"},
             "steps": _list(COUNT),
             "batch_size": {"type": "integer", "minimum": 2},
-            "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+            "learning_rate": RATE,
         },
         units=True,
     ),
@@ -308,7 +309,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={
             "tasks": _list({"type": "string"}),
-            "images": COUNT,
+            "images": SEVERAL,
             "order": {"enum": ["own-task", "falling"]},
         },
         fewest=2,

@@ -774,6 +774,23 @@ def test_an_experiment_on_units_of_layers_without_any_is_told_before_any_job(min
     check(config)
 
 
+@pytest.mark.parametrize(
+    ("experiment", "line"),
+    [
+        ({"kind": "transfer", "tasks": ["fashion"], "images": 1, "order": "falling"}, "experiments.it.images: 1 "),
+        ({"kind": "unit_sets", "size": 20, "draws": 2, "classes": 3}, "experiments.it.classes: 3 of the 3 classes of"),
+        (
+            {"kind": "injection", **ON_UNITS["injection"], "learning_rate": 1e200},
+            "experiments.it.learning_rate: 1e+200",
+        ),
+    ],
+)
+def test_a_number_that_can_not_work_is_told_before_any_job(config, experiment, line):
+    config["datasets"]["fashion"]["classes"] = [0, 1, 2]
+    config["experiments"] = {"it": {"encoders": ["simclr", "supervised"], **experiment}}
+    assert line in complaint(config)
+
+
 def test_every_experiment_that_reads_what_is_made_of_units_asks_for_them():
     made = ("/units.parquet", "measures/", "traces/")
     reads = {
