@@ -263,13 +263,12 @@ def _across_keys(config: Config) -> Iterable[str]:
                     listed = " and ".join(dict.fromkeys(map(str, values)))
                     yield f"config: {key}.encoders: compares like with like, but {option} is {listed}; make them equal"
             if EXPERIMENTS[experiment["kind"]].trained_apart:
-                owners = [_setting(encoders, encoder, "weights") for encoder in experiment["encoders"]]
-                for owner in sorted({owner for owner in owners if owners.count(owner) > 1}):
-                    yield f"config: {key}.encoders: compares trainings, several have the weights of {owner}; keep one"
+                yield from _trained_alike(key, experiment, encoders)
         if experiment.get("order") == "own-task" and all(e in encoders for e in experiment["encoders"]):
             yield from _contrasts(key, experiment, encoders)
         for encoder in experiment["encoders"]:
             if encoder in encoders:
+                yield from _has_units(key, experiment, encoder, encoders[encoder])
                 yield from _fits(key, experiment, encoders[encoder], config)
                 yield from _traces(key, experiment, encoder, encoders[encoder])
                 yield from _donates(key, experiment, encoder, config)
@@ -292,6 +291,19 @@ def _swaps(key: str, dataset: Config, datasets: Config) -> Iterable[str]:
     if side >= size or size % side:
         squares = f"images of {size} pixels can't be cut into squares of {side}"
         yield f"config: {key}.swapped.side: {squares}; take a divisor below {size}"
+
+
+def _trained_alike(key: str, experiment: Config, encoders: Config) -> Iterable[str]:
+    """Encoders of an experiment on trainings that are one and the same, whatever they are called or keep."""
+    # Of f alone how g starts says nothing.
+    starts = ["initialisation"] if POINTS in EXPERIMENTS[experiment["kind"]].inputs.values() else []
+    known: list[tuple[str, list[Any]]] = []
+    for name in experiment["encoders"]:
+        training = [encoders[name][option] for option in (*TRAINING, "dataset", "split_seed", *starts)]
+        for other, theirs in known:
+            if training == theirs:
+                yield f"config: {key}.encoders: compares trainings, {other} and {name} are one and the same; keep one"
+        known.append((name, training))
 
 
 def _setting(encoders: Config, name: str, option: str) -> Any:
@@ -373,6 +385,15 @@ def _shares(key: str, encoder: Config, encoders: Config) -> Iterable[str]:
             yield f"config: {key}.seeds: {encoder['seeds']} aren't all trained; {encoder['weights']} has {there}"
 
 
+def _has_units(key: str, experiment: Config, name: str, encoder: Config) -> Iterable[str]:
+    """What an experiment on units asks of the layers that are measured."""
+    if EXPERIMENTS[experiment["kind"]].units and not any(layer.units for layer in layers_of(encoder)):
+        every = ENCODERS[encoder["architecture"]].layers(encoder["network"])
+        able = next(layer.name for layer in every if layer.units)
+        none = f"no layer of {name} has units (measure.layers: {encoder['measure']['layers']})"
+        yield f"config: {key}.encoders: {none}; name some, such as {able}"
+
+
 CORNER = 4
 """Pixels that the side of a corner has at least."""
 
@@ -395,6 +416,10 @@ def _fits(key: str, experiment: Config, encoder: Config, config: Config) -> Iter
         for count in [chosen] if isinstance(chosen, int) else chosen:
             if count >= room:
                 yield f"config: {key}.{option}: {count} of {room} {' or '.join(groups)} points is no choice; lower it"
+    listed = config["datasets"][encoder["dataset"]].get("classes")
+    if listed and experiment.get("classes", 0) >= len(listed):
+        few = f"{experiment['classes']} of the {len(listed)} classes of {encoder['dataset']} is no choice"
+        yield f"config: {key}.classes: {few}; lower it"
     if "layer" in experiment:
         units = [layer.name for layer in layers_of(encoder) if layer.units]
         if experiment["layer"] not in units:

@@ -37,6 +37,7 @@ def start(snakemake: Any) -> None:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
     log.propagate = False  # Some libraries have the root logger repeat every line.
+    logging.raiseExceptions = False  # On a full disk the log's own tracebacks would bury the line that says so.
     sys.excepthook = _excepthook
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     keep_memory()

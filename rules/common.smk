@@ -10,6 +10,7 @@ from memloc.datasets import SOURCES, fetched, files
 from memloc.datasets import module_path as source_module
 from memloc.encoders import blocks_of
 from memloc.encoders import module_path as encoder_module
+from memloc.encoders import unit_modules
 from memloc.errors import InputError
 from memloc.job import announce
 from memloc.experiments import EXPERIMENTS
@@ -156,7 +157,7 @@ def chosen_layer(wildcards):
 
 def modules_of(wildcards):
     """By layer of a rule's encoder, the modules that make its units."""
-    return {layer.name: list(layer.modules) for layer in layers_of(wildcards) if layer.modules}
+    return unit_modules(layers_of(wildcards))
 
 
 def parts_of(wildcards):

@@ -247,6 +247,11 @@ def choose_layers(
     return tuple(layer for layer in layers if any(fnmatchcase(layer.name, pattern) for pattern in patterns))
 
 
+def unit_modules(layers: Sequence[Layer]) -> dict[str, list[str]]:
+    """By layer that has units, the modules that make them; attention has modules and no units."""
+    return {layer.name: list(layer.modules) for layer in layers if layer.units}
+
+
 def block_of(layer: str) -> str:
     """The block that a layer belongs to, by its name: layer4.1 of layer4.1.conv2; a layer in no block is one alone."""
     return layer.rpartition(".")[0] or layer

@@ -49,6 +49,7 @@ class Experiment:
         swapped: whether it asks for images into some of which patches are swapped.
         losses: whether it asks for a framework with a loss of single images.
         layers: kinds of layers that each encoder must be measured at.
+        units: whether it asks for layers that have units.
         snapshots: whether it asks for encoders as they were after several epochs.
         told: keys of an encoder's ``measure`` that the analysis is told, as options {key: {encoder: value}}.
     """
@@ -67,12 +68,14 @@ class Experiment:
     swapped: bool = False
     losses: bool = False
     layers: tuple[str, ...] = ()
+    units: bool = False
     snapshots: bool = False
     told: tuple[str, ...] = ()
 
 
 COUNT = {"type": "integer", "minimum": 1}
 SEVERAL = {"type": "integer", "minimum": 2}
+RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}
 FRACTION = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
 
 
@@ -131,6 +134,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "untrained_replicates": UNTRAINED_REPLICATES,
         },
         options={"threshold": FRACTION},
+        units=True,
     ),
     "unit_recipes": Experiment(
         title="Memorization by unit and recipe of training",
@@ -153,6 +157,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         fewest=2,
         equal=("seeds", "split_seed", "architecture", "network", "layers", "measure"),
         trained_apart=True,
+        units=True,
     ),
     "ssl_vs_supervised": Experiment(
         title="Single images or classes: self-supervised against supervised units",
@@ -172,6 +177,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         options={},
         encoders=2,
         equal=("dataset", "architecture", "network", "seeds", "measure"),
+        units=True,
     ),
     "atypicality": Experiment(
         title="Which images are memorized",
@@ -193,6 +199,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "measures": "measures/{encoder}/f/seed{seed}.npz",
         },
         options={"group_size": COUNT},
+        units=True,
     ),
     "valued_atypicality": Experiment(
         title="Which images are memorized, told from outside the encoder",
@@ -254,6 +261,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },
+        units=True,
     ),
     "iterative_pruning": Experiment(
         title="Pruning units in rounds, with retraining in between",
@@ -273,10 +281,11 @@ EXPERIMENTS: dict[str, Experiment] = {
             "fraction": FRACTION,
             "rounds": COUNT,
             "epochs": COUNT,
-            "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+            "learning_rate": RATE,
             "tasks": _list({"type": "string"}),
             "images": SEVERAL,
         },
+        units=True,
     ),
     "ablation": Experiment(
         title="Zeroing single units: do their owners suffer?",
@@ -292,6 +301,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={"units": COUNT, "matched": COUNT},
+        units=True,
     ),
     "gallery": Experiment(
         title="The most memorizing units and the images that own them",
@@ -308,6 +318,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"measures": "measures/{encoder}/f/seed{seed}.npz"},
         options={"units": {"type": "integer", "minimum": 1, "maximum": 12}},
         encoders=1,
+        units=True,
     ),
     "unit_sets": Experiment(
         title="UnitMem by the make-up of the evaluated images",
@@ -327,6 +338,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             "classes": {"type": "integer", "minimum": 2},
         },
         labels=True,
+        units=True,
     ),
     "injection": Experiment(
         title="Memorization put into single units",
@@ -345,8 +357,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             "layer": {"type": "string"},
             "steps": _list(COUNT),
             "batch_size": {"type": "integer", "minimum": 2},
-            "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+            "learning_rate": RATE,
         },
+        units=True,
     ),
     "transfer": Experiment(
         title="Linear probes on several tasks",
@@ -359,7 +372,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"outcomes": "interventions/{experiment}/{encoder}/seed{seed}.npz"},
         options={
             "tasks": _list({"type": "string"}),
-            "images": COUNT,
+            "images": SEVERAL,
             "order": {"enum": ["own-task", "falling"]},
         },
         fewest=2,
@@ -438,6 +451,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         fewest=2,
         equal=("dataset", "seeds", "split_seed", "architecture", "network", "layers", "measure"),
         trained_apart=True,
+        units=True,
     ),
     "protocols": Experiment(
         title="Memorization by protocol of measurement",
@@ -570,6 +584,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"traces": "traces/{experiment}/{encoder}/seed{seed}.npz"},
         options={},
         snapshots=True,
+        units=True,
     ),
     "unit_protocols": Experiment(
         title="Memorization by unit and protocol of measurement",
@@ -591,6 +606,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         fewest=2,
         equal=("weights", "seeds", "layers"),
         told=("others",),
+        units=True,
     ),
     "overlap": Experiment(
         title="Which points layers and encoders memorize in common",

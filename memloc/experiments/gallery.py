@@ -38,12 +38,14 @@ PLACES = 3
 """Images shown of each unit: the owner and the runners-up."""
 RESAMPLES = 500
 """Each finds the owners of all units anew; the intervals are of shares, which more resamples change little."""
+SETTINGS = ("layers",)
+"""Arrays that are the same in all seeds."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """The top units of the first seed with their images, and how few owners the top units of all seeds have."""
     (encoder,) = inputs.encoders()
-    seeds = [_groups(measures, seed) for seed, measures in enumerate(inputs.arrays("measures", encoder))]
+    seeds = [_groups(measures, seed) for seed, measures in enumerate(inputs.arrays("measures", encoder, same=SETTINGS))]
     layers, begins = seeds[0][1], seeds[0][2]
     samples = [sample for sample, *_ in seeds]
     fewer = bootstrap(

@@ -54,21 +54,21 @@ PAPER = {
 WITH, WITHOUT, IMAGE = "with the image", "without it", "the image's own"
 """Series: UnitMem among external images, among as many independent ones, and the image's contrast with the others."""
 SERIES = (WITH, WITHOUT, IMAGE)
+SETTINGS = ("steps", "kinds", "arms")
+"""Arrays that are the same in all seeds."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """UnitMem of the trained unit by arm and number of steps, and what else changed: nothing.
 
     Raises:
-        InputError: seeds differ in their steps, or something else changed.
+        InputError: a seed's file differs from the others in its settings, or something else changed.
     """
     tables, findings = [], []
     for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder)
+        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
         steps, arms = outcomes[0]["steps"], list(zip(outcomes[0]["kinds"], outcomes[0]["arms"], strict=True))
         for outcome in outcomes:
-            if not np.array_equal(outcome["steps"], steps):
-                raise InputError(f"{encoder}: seeds differ in steps; delete its outcomes and run snakemake again")
             if outcome["others"].any() or outcome["parameters"].any():
                 raise InputError(f"{encoder}: training one unit changed others, so it wasn't trained alone")
         samples = [_sample(outcome) for outcome in outcomes]

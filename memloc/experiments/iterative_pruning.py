@@ -57,20 +57,20 @@ CANDIDATE, UNSEEN, EXCESS = "candidate", "unseen images", "excess"
 SERIES = (CANDIDATE, UNSEEN, EXCESS)
 BEFORE = ", before"
 """Behind the name of a series: of the units that a round leaves, before others are zeroed and they are retrained."""
+SETTINGS = ("by", "round", "dataset", "tested", "arms", "groups", "pruned")
+"""Arrays that are the same in all seeds."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """Accuracy by task, UnitMem and excess of the remaining units, by arm and round.
 
     Raises:
-        InputError: seeds differ in what they pruned.
+        InputError: a seed's file differs from the others in its settings.
     """
     tables, findings = [], []
     for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder)
+        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
         pruned = outcomes[0]["pruned"]
-        if any(not np.array_equal(outcome["pruned"], pruned) for outcome in outcomes):
-            raise InputError(f"{encoder}: seeds differ in rounds; delete its outcomes and run snakemake again")
         place = f"{100 * pruned[-1]:.0f} % of the units pruned"
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
             accuracy = _accuracy(outcomes, task, replicates=options["replicates"])

@@ -43,13 +43,15 @@ CLAIMS = {
     ),
 }
 SERIES = ("candidate", "unseen images", "excess")
+SETTINGS = ("epochs", "layers", "groups", "warmup")
+"""Arrays that are the same in all seeds."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """Mean UnitMem of every layer by epoch on candidates and unseen images, slopes and gains, and the loss."""
     tables, findings = [], []
     for encoder in inputs.encoders():
-        traces = inputs.arrays("traces", encoder)
+        traces = inputs.arrays("traces", encoder, same=SETTINGS)
         first = traces[0]
         epochs, layers, groups = first["epochs"], [str(name) for name in first["layers"]], list(first["groups"])
         # Replicates before epochs, [seeds, replicates, epochs, layers, groups]: those of one number are one resample.

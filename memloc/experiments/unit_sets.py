@@ -82,13 +82,15 @@ SETS = ("all", "evenly", "random", "some classes", "one class", "all, cut", "som
 RESAMPLES = 400
 """Each measures UnitMem on dozens of sets anew."""
 PERMUTATIONS = 1000
+SETTINGS = ("layers",)
+"""Arrays that are the same in all seeds."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """Mean and largest UnitMem by set, group and layer; rank correlation of the last layer's units with all images."""
     tables, findings = [], []
     for encoder in inputs.encoders():
-        measures = inputs.arrays("measures", encoder)
+        measures = inputs.arrays("measures", encoder, same=SETTINGS)
         layers, _, begins = unit_activations(measures[0], np.arange(1))
         samples = [_by_class(m, seed, options) for seed, m in enumerate(measures)]
         sets = _Sets(

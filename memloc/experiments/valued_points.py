@@ -76,11 +76,10 @@ def told(
     Args:
         estimate: [VARIANTS].
         at: of the two.
-        p: [VARIANTS] of permutations.
+        p: [VARIANTS] of permutations; the larger one is asked for.
     """
     found = Finding.of_every(claim, encoder, estimate[at], [NAMES[k] for k in at], n=n)
-    (pick,) = (k for k in at if found.subject.endswith(NAMES[k]))
-    return found if p is None else replace(found, p=float(p[pick]))
+    return found if p is None else replace(found, p=float(p[list(at)].max()))
 
 
 def cell_rows(

@@ -127,8 +127,12 @@ def train(
         optimizer.step()
         if step + 1 in steps:
             if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
-                raise InputError(f"learning_rate: {learning_rate} makes the unit's training diverge; lower it")
+                raise _diverged(learning_rate)
             yield step + 1
+
+
+def _diverged(learning_rate: float) -> InputError:
+    return InputError(f"learning_rate: {learning_rate} makes the unit's training diverge; lower it")
 
 
 def views_of(images: torch.Tensor, group: Group, normalise: Normalise, draws: torch.Generator) -> Views:
@@ -191,7 +195,10 @@ def run(
             seed=seed,
             device=eye.device,
         ):
-            after = eye.activations(tuned, part.images, points)
+            try:
+                after = eye.activations(tuned, part.images, points)
+            except InputError as error:  # Before the training they were finite.
+                raise _diverged(learning_rate) from error
             curve.append(after[:, unit])
             moved.append(float(np.abs(np.delete(after - start, unit, axis=1)).max(initial=0.0)))
             elsewhere.append(other_parameters(learner, tuned, unit, eye.layer))

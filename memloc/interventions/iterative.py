@@ -117,19 +117,30 @@ def leave(scores: Units, remaining: Rows, *, fraction: float, by: str, seed: int
     Args:
         scores: UnitMem of the remaining units by layer, in the order of ``remaining``.
         remaining: by layer, numbers of the units that are left so far.
-
-    Raises:
-        InputError: it prunes none at all, or all of a layer.
     """
     chosen = choose(scores, fraction=fraction, by=by, seed=seed)
-    if not any(map(len, chosen.values())):
-        most = max(map(len, remaining.values()))
-        raise InputError(f"fraction: {fraction} of layers of at most {most} units is none; raise it")
-    kept = {name: np.delete(rows, chosen[name]) for name, rows in remaining.items()}
-    for name, rows in kept.items():
-        if not len(rows):
-            raise InputError(f"fraction: {fraction} leaves layer {name} no unit; lower it, or rounds")
-    return kept
+    return {name: np.delete(rows, chosen[name]) for name, rows in remaining.items()}
+
+
+def check_rounds(sizes: Mapping[str, int], *, fraction: float, rounds: int) -> None:
+    """Raise an InputError for a round that prunes no unit at all, or all that are left of a layer.
+
+    Args:
+        sizes: units of each layer.
+    """
+    left = dict(sizes)
+    for number in range(1, rounds + 1):
+        pruned = {name: round(fraction * size) for name, size in left.items()}
+        if not any(pruned.values()):
+            if number == 1:
+                most = max(left.values())
+                raise InputError(f"fraction: {fraction} of layers of at most {most} units is none; raise it")
+            none = f"{rounds} of fraction {fraction} leave nothing to prune from round {number} on"
+            raise InputError(f"rounds: {none}; lower rounds")
+        left = {name: size - pruned[name] for name, size in left.items()}
+        for name, size in left.items():
+            if not size:
+                raise InputError(f"fraction: {fraction} leaves layer {name} no unit in round {number}; lower it")
 
 
 def run(
@@ -171,6 +182,9 @@ def run(
         the remaining units: ``after`` [arms, rounds + 1, groups], after every round's retraining, the trained encoder
         first; ``before`` [arms, rounds, groups], of the units that a round leaves, before anything is zeroed. Both with
         points resampled: ``after_drawn``, ``before_drawn`` [replicates, ...].
+
+    Raises:
+        InputError: a round would prune nothing, or a whole layer; or retraining diverges.
     """
     points, groups = measured_points(split)
     held = np.isin(groups, UNIT_GROUPS)
@@ -213,6 +227,7 @@ def run(
 
     start = look(learner)
     units = {layer.name: start[f"views/{layer.name}"].shape[-1] for layer in layers}
+    check_rounds(units, fraction=fraction, rounds=rounds)
     test(learner, "none", 0)
     before = np.empty((1 + replicates, len(ARMS), rounds, len(UNIT_GROUPS)))
     after = np.empty((1 + replicates, len(ARMS), rounds + 1, len(UNIT_GROUPS)))

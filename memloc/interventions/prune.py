@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc import probe
+from memloc.errors import InputError
 from memloc.job import log
 from memloc.metrics.stats import ranks
 from memloc.network import Normalise
@@ -75,7 +76,12 @@ def choose_matched(
     Args:
         scores, trait: by layer, [units].
         fraction: at most MATCHABLE.
+
+    Raises:
+        ValueError: the fraction is too large, or the two are of other layers than one another.
     """
+    if list(scores) != list(trait):
+        raise ValueError(f"units of layers {', '.join(trait)} can't be matched with those of {', '.join(scores)}")
     if fraction > MATCHABLE:
         raise ValueError(f"fraction {fraction} leaves less than two units for each to choose from")
     top = choose(scores, fraction=fraction, by="top", seed=seed, scope=scope)
@@ -165,6 +171,26 @@ def arms(
     return out
 
 
+def check_fractions(fractions: Sequence[float], scopes: Sequence[str], sizes: Mapping[str, int]) -> None:
+    """Raise an InputError for a fraction that prunes no unit at all, or all of a layer.
+
+    One ranking of all units (scope total) may empty a layer: where the units of highest scores are is what it tells.
+
+    Args:
+        sizes: units of each layer.
+    """
+    for scope in scopes:
+        pools = sizes if scope == "layer" else {"all": sum(sizes.values())}
+        for fraction in fractions:
+            pruned = {name: round(fraction * size) for name, size in pools.items()}
+            if not any(pruned.values()):
+                most = max(pools.values())
+                raise InputError(f"fractions: {fraction} of at most {most} units (scope {scope}) is none; raise it")
+            for name, count in pruned.items():
+                if count == pools[name]:
+                    raise InputError(f"fractions: {fraction} (scope {scope}) leaves layer {name} no unit; lower it")
+
+
 def run(
     encoder: nn.Module,
     traits: Mapping[str, Units],
@@ -190,7 +216,11 @@ def run(
         The arms' settings, ``dataset`` and ``correct`` [arms, test points], padded with False where a task has fewer
         test points; ``tested`` counts them. ``active`` is the mean rank of the pruned units' activation (``activity``),
         0 where none is pruned.
+
+    Raises:
+        InputError: a fraction prunes nothing, or a whole layer.
     """
+    check_fractions(fractions, scopes, {name: len(values) for name, values in traits["unitmem"].items()})
     settings, marks = [], []
     width = max(len(test.labels) for _, test in tasks.values())
     # Activations of layers are of different sizes: ranked together by what they are in their layer.

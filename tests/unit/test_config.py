@@ -17,6 +17,7 @@ from memloc.config import (
 )
 from memloc.encoders import ENCODERS
 from memloc.errors import InputError
+from memloc.experiments import EXPERIMENTS
 from memloc.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
@@ -753,6 +754,50 @@ def test_attention_and_fully_connected_layers_are_compared_in_whole_blocks(confi
             "config: experiments.mine.encoders: attention is compared with fully-connected layers"
         )
         assert "name every part of each block in measure.layers" in message
+
+
+ON_UNITS = {
+    "unitmem": {"threshold": 0.1},
+    "gallery": {"units": 2},
+    "ablation": {"units": 2, "matched": 5},
+    "injection": {"layer": "1.fc", "steps": [2], "batch_size": 4, "learning_rate": 0.1},
+}
+
+
+@pytest.mark.parametrize("kind", list(ON_UNITS))
+def test_an_experiment_on_units_of_layers_without_any_is_told_before_any_job(mine, kind):
+    config = mine("mae", "vit-tiny", recipe={"augmentation": "masking"}, measure={"layers": ["*.att"]})
+    config["experiments"] = {"it": {"kind": kind, "encoders": ["mine"], **ON_UNITS[kind]}}
+    none = "no layer of mine has units (measure.layers: ['*.att']); name some, such as 1.fc"
+    assert complaint(config) == f"config: experiments.it.encoders: {none}"
+    config["experiments"] = {"it": {"kind": "layermem", "encoders": ["mine"], "group_size": 5}}
+    check(config)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "line"),
+    [
+        ({"kind": "transfer", "tasks": ["fashion"], "images": 1, "order": "falling"}, "experiments.it.images: 1 "),
+        ({"kind": "unit_sets", "size": 20, "draws": 2, "classes": 3}, "experiments.it.classes: 3 of the 3 classes of"),
+        (
+            {"kind": "injection", **ON_UNITS["injection"], "learning_rate": 1e200},
+            "experiments.it.learning_rate: 1e+200",
+        ),
+    ],
+)
+def test_a_number_that_can_not_work_is_told_before_any_job(config, experiment, line):
+    config["datasets"]["fashion"]["classes"] = [0, 1, 2]
+    config["experiments"] = {"it": {"encoders": ["simclr", "supervised"], **experiment}}
+    assert line in complaint(config)
+
+
+def test_every_experiment_that_reads_what_is_made_of_units_asks_for_them():
+    made = ("/units.parquet", "measures/", "traces/")
+    reads = {
+        kind for kind, entry in EXPERIMENTS.items() if any(m in path for path in entry.inputs.values() for m in made)
+    }
+    changes = {"pruning", "iterative_pruning", "ablation", "injection"}
+    assert {kind for kind, entry in EXPERIMENTS.items() if entry.units} == reads | changes
 
 
 def test_changing_an_experiment_without_the_file_that_defines_it_is_told(config):

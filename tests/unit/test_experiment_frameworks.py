@@ -183,7 +183,23 @@ def test_encoders_that_are_measured_otherwise_are_refused():
 @pytest.mark.parametrize("kind", [{"kind": "frameworks"}, {"kind": "recipes", "order": "same"}])
 def test_one_training_is_not_compared_with_itself(kind):
     said = complaint(IT | kind, {"mine": {"weights": "simclr", "seeds": [0, 1, 2]}})
-    assert "compares trainings, several have the weights of simclr; keep one" in said
+    assert "compares trainings, simclr and mine are one and the same; keep one" in said
+
+
+@pytest.mark.parametrize("change", [{}, {"snapshots": [1]}])
+def test_one_training_that_is_spelt_out_twice_is_not_compared_with_itself(change):
+    said = complaint(IT, {"mine": change})
+    assert "compares trainings, simclr and mine are one and the same; keep one" in said
+
+
+def test_encoders_that_start_otherwise_in_g_alone_differ_where_g_is_read():
+    other = {"mine": {"initialisation": "shared"}}
+    assert complaint(IT, other) is None
+    said = complaint(
+        {"kind": "transfer", "tasks": ["fashion"], "images": 100, "order": "falling"} | {"encoders": IT["encoders"]},
+        other,
+    )
+    assert "simclr and mine are one and the same" in said
 
 
 BAD = {

@@ -79,6 +79,20 @@ def test_units_choice_and_looks_are_told(job, eye, learner, toy):
         assert np.array_equal(out["activations"][:, i, 0], start[:, units[kind]])
 
 
+def test_readings_that_are_no_longer_finite_are_the_learning_rates(job, monkeypatch):
+    read, seen = Eye.activations, []
+
+    def activations(*args):
+        if seen:
+            raise InputError("layer 8: output isn't finite; the encoder is damaged, train it again")
+        seen.append(1)
+        return read(*args)
+
+    monkeypatch.setattr(Eye, "activations", activations)
+    with pytest.raises(InputError, match=r"learning_rate: 0\.0001 makes the unit's training diverge; lower it"):
+        job()
+
+
 def test_nothing_but_the_unit_changes_and_the_learner_handed_in_stays(job, learner):
     before = copy.deepcopy(learner.state_dict())
     out = job()

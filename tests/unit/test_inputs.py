@@ -29,6 +29,16 @@ def test_an_array_that_is_missing_is_told_by_file_and_name(tmp_path):
         held["losses"]
 
 
+def test_a_seed_that_was_made_with_other_settings_is_told_by_file_and_name(tmp_path):
+    paths = [str(tmp_path / f"seed{seed}.npz") for seed in range(3)]
+    inputs = Inputs([("simclr", seed) for seed in range(3)], {"f": paths})
+    for path, steps in zip(paths, ([2, 4], [1, 2], [1, 2]), strict=True):
+        save_arrays({"steps": np.array(steps), "dataset": np.array(["a" * len(path)])}, path)
+    assert len(inputs.arrays("f", "simclr", same=["dataset"])) == 3
+    with pytest.raises(InputError, match=r"seed0\.npz: differs from the other seeds in steps; delete it and run snake"):
+        inputs.arrays("f", "simclr", same=["steps"])
+
+
 def profile_of(values, *, spread=0.01, seeds=3):
     values = np.asarray(values, dtype=np.float64)
     drawn = values + spread * np.random.default_rng(0).normal(size=(400, len(values)))

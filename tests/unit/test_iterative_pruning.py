@@ -187,12 +187,21 @@ def test_what_a_round_leaves_is_told_by_the_scores_of_the_remaining_units():
 
 
 def test_rounds_that_prune_nothing_or_a_whole_layer_are_refused():
-    remaining = {"1": np.arange(4), "2": np.arange(1)}
-    scores = {name: np.zeros(len(rows)) for name, rows in remaining.items()}
+    sizes = {"1": 4, "2": 1}
     with pytest.raises(InputError, match=r"fraction: 0\.05 of layers of at most 4 units is none; raise it"):
-        iterative.leave(scores, remaining, fraction=0.05, by="top", seed=0)
-    with pytest.raises(InputError, match=r"fraction: 0\.7 leaves layer 2 no unit; lower it, or rounds"):
-        iterative.leave(scores, remaining, fraction=0.7, by="top", seed=0)
+        iterative.check_rounds(sizes, fraction=0.05, rounds=1)
+    with pytest.raises(InputError, match=r"fraction: 0\.7 leaves layer 2 no unit in round 1; lower it"):
+        iterative.check_rounds(sizes, fraction=0.7, rounds=1)
+    # 8, 6, 4, 3, 2 and then round(.6) = 1, 1, round(.3) = 0.
+    iterative.check_rounds({"1": 8}, fraction=0.3, rounds=5)
+    with pytest.raises(InputError, match=r"rounds: 9 of fraction 0\.3 leave nothing to prune from round 6 on; lower"):
+        iterative.check_rounds({"1": 8}, fraction=0.3, rounds=9)
+
+
+def test_too_many_rounds_are_refused_before_any_retraining(job, monkeypatch):
+    monkeypatch.setattr(iterative, "retrain", None)
+    with pytest.raises(InputError, match=r"rounds: 99 of fraction 0\.25 leave nothing to prune from round \d+ on"):
+        job[0](rounds=99)
 
 
 @pytest.fixture
@@ -505,7 +514,9 @@ def test_seeds_that_pruned_other_shares_are_refused(study, tmp_path):
     made = study(2, **WORLDS["supported"])
     arrays = outcome(1, **WORLDS["supported"]) | {"pruned": np.array([0, 0.1, 0.2, 0.3, 0.4])}
     save_arrays(arrays, made.files["outcomes"][1])
-    with pytest.raises(InputError, match="it: seeds differ in rounds; delete its outcomes and run snakemake again"):
+    with pytest.raises(
+        InputError, match=r"npz: differs from the other seeds in pruned; delete it and run snakemake again"
+    ):
         made.analyse()
 
 

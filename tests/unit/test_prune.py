@@ -4,10 +4,12 @@ import torch
 
 from memloc import encoders
 from memloc.capture import capture
+from memloc.errors import InputError
 from memloc.interventions.prune import (
     NEAREST,
     activity,
     arms,
+    check_fractions,
     choose,
     choose_matched,
     magnitudes,
@@ -139,6 +141,29 @@ def test_more_than_a_third_can_not_be_matched():
     }
 
 
+def test_units_of_other_layers_are_not_matched():
+    scores, trait = {"1": np.zeros(9), "2": np.zeros(9)}, {"2": np.zeros(9), "1": np.zeros(9)}
+    for other in (trait, scores | {"1.att": np.zeros(9)}):
+        with pytest.raises(ValueError, match=r"can't be matched with those of 1, 2"):
+            choose_matched(scores, other, fraction=0.2, seed=0)
+
+
+def test_a_transformer_is_pruned_by_magnitude_in_its_layers_that_have_units(toy, normalise):
+    options = {"patch": 4, "depth": 2, "width": 0.125}
+    torch.manual_seed(0)
+    encoder = encoders.build("vit-tiny", options, image_size=16).eval()
+    modules = encoders.unit_modules(encoders.choose_layers("vit-tiny", options, ["*"]))
+    assert modules == {"1.fc": ["blocks.0.mlp.fc1"], "2.fc": ["blocks.1.mlp.fc1"]}
+    sizes = {name: encoder.get_submodule(names[0]).out_features for name, names in modules.items()}
+    rng = np.random.default_rng(0)
+    known = {trait: {name: rng.random(size) for name, size in sizes.items()} for trait in ("unitmem", "activation")}
+    baselines = ["matched-magnitude", "magnitude-low"]
+    tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    given = {"modules": modules, "fractions": [0.2], "scopes": ["layer"], "baselines": baselines, "trials": 1}
+    out = run(encoder, known, tasks, **given, normalise=normalise, seed=0)
+    assert out["by"].tolist() == ["none", "top", "low", "random", *baselines]
+
+
 def test_activity_is_a_rank_within_the_layer():
     got = activity({"1": np.array([5.0, 0.0, 0.0, 7.0]), "2": np.array([100.0])})
     assert got["1"].tolist() == [0.625, 0.25, 0.25, 0.875] and got["2"].tolist() == [0.5]
@@ -222,6 +247,30 @@ def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, n
     assert out["scope"].tolist() == ["none"] * 2 + ["layer"] * 8
     assert not out["correct"][out["dataset"] == "b"][:, 6:].any()
     assert out["correct"][0].mean() > 0.6  # classes of the toy images are easy to tell apart
+
+
+@pytest.mark.parametrize(
+    ("fraction", "scope", "line"),
+    [
+        (1e-9, "layer", r"fractions: 1e-09 of at most \d+ units \(scope layer\) is none; raise it"),
+        (1e-9, "total", r"fractions: 1e-09 of at most \d+ units \(scope total\) is none; raise it"),
+        (0.99, "layer", r"fractions: 0\.99 \(scope layer\) leaves layer 1 no unit; lower it"),
+    ],
+)
+def test_fractions_that_prune_nothing_or_a_whole_layer_are_told_before_any_probe(
+    network, toy, normalise, monkeypatch, fraction, scope, line
+):
+    monkeypatch.setattr("memloc.interventions.prune.probe.features", None)
+    encoder, tasks = network(), {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    options = {"modules": MODULES, "trials": 1, "normalise": normalise, "seed": 0, "baselines": []}
+    with pytest.raises(InputError, match=line):
+        run(encoder, traits(encoder), tasks, fractions=[0.5, fraction], scopes=[scope], **options)
+
+
+def test_one_ranking_of_all_units_may_empty_a_layer():
+    check_fractions([0.9], ["total"], {"1": 4, "2": 40})
+    with pytest.raises(InputError, match="leaves layer 1 no unit"):
+        check_fractions([0.9], ["layer"], {"1": 4, "2": 40})
 
 
 def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch):

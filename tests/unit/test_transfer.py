@@ -172,11 +172,11 @@ ASKED = {
         ({"tasks": ["fashion-unseen", "fashion"]}, "it.tasks: write the encoders' own, fashion, first and"),
         ({"tasks": ["fashion"]}, "it.tasks: write the encoders' own, fashion, first and at least one other"),
         ({"tasks": ["fashion", "nowhere"]}, "it.tasks: 'nowhere' is none of"),
-        ({"encoders": ["supervised", "same"]}, "several have the weights of supervised"),
+        ({"encoders": ["supervised", "same"]}, "supervised and same are one and the same; keep one"),
     ],
 )
 def test_what_cannot_be_compared_is_told_before_any_job(changes, words):
-    encoders = {"again": {"split_seed": None}, "same": {"weights": "supervised"}}
+    encoders = {"again": {"network": {"width": 0.25}}, "same": {"weights": "supervised"}}
     check(configured(ASKED, encoders))
     check(configured(ASKED | {"encoders": ["simclr", "supervised"], "order": "falling"}, encoders))
     with pytest.raises(InputError) as caught:

@@ -108,7 +108,7 @@ def test_encoders_that_differ_in_how_they_are_measured_are_told():
                          "weight_decay": 0.0, "augmentation": "mild"}}  # fmt: skip
     assert complaint(it, {"mine": recipe}) is None
     assert "measure is" in complaint(it, {"mine": recipe | {"measure": {"augmentation": "weak"}}})
-    assert "several have the weights of simclr" in complaint(it, {"mine": {"weights": "simclr"}})
+    assert "simclr and mine are one and the same; keep one" in complaint(it, {"mine": {"weights": "simclr"}})
 
 
 def test_encoders_that_hardly_trained_are_told(study):
