@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from memloc import plotting
 from memloc.claims import Claim, Finding
-from memloc.errors import InputError
 from memloc.experiments.inputs import Inputs, rises, rows_of
 from memloc.metrics.stats import Estimate, bootstrap_means, nest
 
