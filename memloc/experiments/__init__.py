@@ -219,6 +219,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES},
         options=_VALUING,
         labels=True,
+        units=True,
     ),
     "planted": Experiment(
         title="Planted atypicality: images with a patch of another class",
@@ -236,6 +237,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         inputs={"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES},
         options=_VALUING,
         labels=True,
+        units=True,
         swapped=True,
     ),
     "pruning": Experiment(
