@@ -42,11 +42,14 @@ class Inputs:
         """One table for each seed of an encoder."""
         return [load_table(path) for path in self._paths(name, encoder)]
 
-    def arrays(self, name: str, encoder: str, *, same: Sequence[str] = ()) -> list[dict[str, NDArray[Any]]]:
+    def arrays(
+        self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()
+    ) -> list[dict[str, NDArray[Any]]]:
         """One set of arrays for each seed of an encoder.
 
         Args:
             same: names of the arrays that all seeds must have in common: settings that the files were made with.
+            rows: the same of arrays that say what each row is, in whatever order.
 
         Raises:
             InputError: one isn't finite, or not as in the other seeds; or, where it is asked for, there is none of that
@@ -59,8 +62,8 @@ class Inputs:
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
                     raise InputError(f"{path}: {key} isn't finite; delete it and run snakemake again to make it anew")
             found.append(arrays)
-        for key in same:
-            values = [repr(arrays[key].tolist()) for arrays in found]
+        for key in (*same, *rows):
+            values = [repr((np.sort(arrays[key]) if key in rows else arrays[key]).tolist()) for arrays in found]
             usual = max(values, key=values.count)
             for path, value in zip(self._paths(name, encoder), values, strict=True):
                 if value != usual:

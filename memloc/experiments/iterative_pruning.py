@@ -56,8 +56,8 @@ CANDIDATE, UNSEEN, EXCESS = "candidate", "unseen images", "excess"
 SERIES = (CANDIDATE, UNSEEN, EXCESS)
 BEFORE = ", before"
 """Behind the name of a series: of the units that a round leaves, before others are zeroed and they are retrained."""
-SETTINGS = ("by", "round", "dataset", "tested", "arms", "groups", "pruned")
-"""Arrays that are the same in all seeds."""
+ROWS, SETTINGS = ("by", "round", "dataset", "tested"), ("arms", "groups", "pruned")
+"""Arrays that are the same in all seeds: those that say what each row is, and others."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
@@ -68,7 +68,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     """
     tables, findings = [], []
     for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
+        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS, rows=ROWS)
         pruned = outcomes[0]["pruned"]
         place = f"{100 * pruned[-1]:.0f} % of the units pruned"
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):

@@ -87,14 +87,14 @@ SHARES = {"layer": "of each layer", "total": "of all units"}
 Arm = tuple[str, str, float]
 """What chose the units, scope and fraction."""
 SETTINGS = ("by", "scope", "fraction", "trial", "dataset", "tested")
-"""Arrays that are the same in all seeds."""
+"""Arrays that say what each row is, the same in all seeds."""
 
 
 def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
     """Accuracy of every arm by task, scope and fraction, and of every trial of those that are drawn."""
     tables, findings = [], []
     for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
+        outcomes = inputs.arrays("outcomes", encoder, rows=SETTINGS)
         arms = _arms(outcomes[0])
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
             # One row a test point, one column an arm: a bootstrap of rows keeps the arms of a point together.

@@ -37,6 +37,10 @@ def test_a_seed_that_was_made_with_other_settings_is_told_by_file_and_name(tmp_p
     assert len(inputs.arrays("f", "simclr", same=["dataset"])) == 3
     with pytest.raises(InputError, match=r"seed0\.npz: differs from the other seeds in steps; delete it and run snake"):
         inputs.arrays("f", "simclr", same=["steps"])
+    save_arrays({"steps": np.array([2, 1])}, paths[0])
+    assert len(inputs.arrays("f", "simclr", rows=["steps"])) == 3
+    with pytest.raises(InputError, match="differs from the other seeds in steps"):
+        inputs.arrays("f", "simclr", same=["steps"])
 
 
 def profile_of(values, *, spread=0.01, seeds=3):
