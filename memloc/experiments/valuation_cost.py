@@ -29,7 +29,9 @@ CLAIMS = {
         "beyond the paper",
         "However few permutations 2D-KNN makes, 2D-OOB is as good in less time: log10 of that ratio, the smallest",
     ),
-    "valuation_cost.learners": Claim(OWN, "Cost grows at most nearly in proportion to learners: 1.25 minus the exponent"),
+    "valuation_cost.learners": Claim(
+        OWN, "Cost grows at most nearly in proportion to learners: 1.25 minus the exponent"
+    ),
     "valuation_cost.rows": Claim(OWN, "Cost grows at most nearly in proportion to rows: 1.25 minus the exponent"),
 }
 """Where no number of learners is as good as 2D-KNN, the largest one's time counts and the claim's subject says so."""
