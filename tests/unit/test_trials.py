@@ -81,7 +81,7 @@ def test_outlier_cells_are_found_in_the_order_of_their_values(wine):
 
 
 def test_known_areas_come_out_on_real_tables():
-    """Thresholds that trials on other seeds left room to: closeness finds tail outliers, accuracy alone fails on sums."""
+    """Closeness finds tail outliers, accuracy alone fails on sums: thresholds that earlier trials left room to."""
     few = CELLS | {"rows": 1000, "learners": 300, "permutations": 1, "injectors": ["tail"]}
     found = {}
     for name, ratio in (("breast-cancer", 0.25), ("fried", 0.5)):
