@@ -13,13 +13,14 @@ import sys
 
 import bench_scoring
 import bench_training
+import bench_valuation
 from bench_common import ROOT
 
 from memloc.io import save_rows
 from memloc.job import keep_memory
 
 OUT = ROOT / "results" / "benchmarks" / "bench.csv"
-BENCHMARKS = bench_scoring.BENCHMARKS | bench_training.BENCHMARKS
+BENCHMARKS = bench_scoring.BENCHMARKS | bench_training.BENCHMARKS | bench_valuation.BENCHMARKS
 
 
 def main(words: list[str]) -> None:

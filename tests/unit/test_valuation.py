@@ -69,6 +69,22 @@ def test_workers_change_no_byte(workers):
     assert all(getattr(one, name).tobytes() == getattr(more, name).tobytes() for name in FIELDS)
 
 
+def test_chunks_and_blocks_change_no_more_than_the_last_digits(monkeypatch):
+    x, y = clouds()
+    whole = value(x, y, learners=30)
+    monkeypatch.setattr(oob, "CHUNK", 7)
+    monkeypatch.setattr(oob, "BLOCK", 9)
+    parts = value(x, y, learners=30)
+    for name in FIELDS:
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-12)
+
+
+def test_progress_is_told_of_every_learner():
+    told = []
+    value(*clouds(), learners=37, progress=told.append)
+    assert sum(told) == 37
+
+
 def test_fewer_learners_are_the_first_of_more():
     few, many = (draw_plan(20, 5, learners=n, ratio=0.4, seed=1) for n in (8, 20))
     late = draw_plan(20, 5, learners=4, ratio=0.4, seed=1, first=16)
