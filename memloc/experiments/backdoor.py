@@ -90,7 +90,8 @@ def draw(table: pd.DataFrame) -> Figure:
         mine = table[(table["table"] == name) & (table["grid"] == grid)]
         image = table[(table["table"] == name) & (table["series"] == "image")]
         _map(row[0], image, "gray")
-        row[0].set_title(f"{name}: a poisoned image", fontsize=8)
+        row[0].set_title("a poisoned image", fontsize=8)
+        row[0].set_ylabel(name, fontsize=8)
         for axis, series in zip(row[1:4], MAPS, strict=True):
             drawn = _map(axis, mine[mine["series"] == series], "viridis")
             axis.set_title(series, fontsize=8)
