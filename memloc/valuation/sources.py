@@ -68,7 +68,7 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
     Raises:
         InputError: it can't be read, or a column can't be used.
     """
-    table = _load(path)
+    table = _load(path, id)
     columns = [str(column) for column in table]
     for option, column in (("label", label), ("id", id)):
         if column is not None and column not in columns:
@@ -98,7 +98,7 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
         classes=classes,
         groups=np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts]),
         cells=features,
-        rows=[str(name) for name in (table.index if id is None else table[id])],
+        rows=_names(table.index.to_series() if id is None else table[id]),
         sha256=file_sha256(path),
         holds=lambda row, cell: str(shown.iat[row, cell]),
         remarks=remarks,
@@ -143,7 +143,7 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     )
 
 
-def _load(path: str) -> pd.DataFrame:
+def _load(path: str, id: str | None) -> pd.DataFrame:
     ending = Path(path).suffix.lower()
     if ending not in TABLES:
         raise InputError(f"{show(path)}: no {' or '.join(TABLES)}; save the table as one of them")
@@ -151,7 +151,12 @@ def _load(path: str) -> pd.DataFrame:
         raise InputError(f"{show(path)}: no such file; check its name")
     try:
         with open(path, "rb") as file:
-            table = pd.read_csv(file, low_memory=False) if ending == ".csv" else pd.read_parquet(file)
+            if ending == ".csv":
+                # Names stay as they are written, and only what is empty is missing: None may be a class.
+                texts = {} if id is None else {id: str}
+                table = pd.read_csv(file, low_memory=False, dtype=texts, keep_default_na=False, na_values=[""])
+            else:
+                table = pd.read_parquet(file)
     except MemoryError:
         raise
     except Exception as error:  # What readers raise for damaged files is no closed list.
@@ -163,6 +168,23 @@ def _load(path: str) -> pd.DataFrame:
         raise InputError(f"{show(path)}: no rows; values need some")
     table.columns = table.columns.map(str)
     return table.reset_index(drop=True)
+
+
+def _names(column: pd.Series[Any]) -> list[str]:
+    missing, name = int(column.isna().sum()), show(str(column.name))
+    if missing:
+        raise InputError(
+            f"id: {missing} rows have no {name}, row {int(column.isna().argmax())} (from 0) first; fill it in or leave"
+            " --id out"
+        )
+    names = column.map(str)
+    twice = names[names.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"id: {len(twice)} rows have the {name} of one before, {show(twice.iloc[0])} first; name a column whose"
+            " texts all differ or leave --id out"
+        )
+    return names.tolist()
 
 
 def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:

@@ -243,6 +243,43 @@ def test_labels_may_be_texts_truth_values_or_whole_numbers(place):
     assert found.rows == list("01234567")
 
 
+def test_ids_stay_as_they_are_written(place):
+    long = "123456789012345678"
+    written("t.csv", f"i,y,a\n000,u,1\n001,v,2\nNA,u,3\n{long},v,4\n")
+    assert read_table("t.csv", label="y", id="i").rows == ["000", "001", "NA", long]
+    whole = [int(long), int(long) + 1, 3, 4]
+    pd.DataFrame({"i": whole, "y": list("uvuv"), "a": whole}).to_parquet("t.parquet")
+    assert read_table("t.parquet", label="y", id="i").rows == [str(i) for i in whole]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["1", None, None, "2"], "id: 2 rows have no i, row 1 (from 0) first; fill it in or leave --id out"),
+        (["1", "2", "2", "1"], "id: 2 rows have the i of one before, 2 first; name a column whose texts all differ"),
+    ],
+)
+def test_ids_must_be_there_and_differ(place, ids, message):
+    made = pd.DataFrame({"i": ids, "y": list("uvuv"), "a": [1, 2, 3, 4]})
+    made.to_csv("t.csv", index=False)
+    made.to_parquet("t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(InputError) as error:
+            read_table(name, label="y", id="i")
+        assert str(error.value).startswith(message)
+
+
+def test_words_for_nothing_are_texts_of_csv_as_of_parquet(place):
+    words = ["None", "NA", "null", "nan", "", "x"]
+    made = pd.DataFrame({"y": ["None", "some"] * 3, "a": [w or None for w in words], "n": [1.0, None, 3, 4, 5, 6]})
+    made.to_csv("t.csv", index=False)
+    made.to_parquet("t.parquet")
+    one, other = (read_table(name, label="y") for name in ("t.csv", "t.parquet"))
+    assert one.classes == other.classes == ["None", "some"] and one.about == {"missing": {"a": 1, "n": 1}}
+    np.testing.assert_array_equal(one.x, other.x)
+    assert one.x.shape == (6, 8)
+
+
 def test_columns_are_left_out_by_pattern(place):
     found = read_table("people.csv", label="who", id="name", ignore=["*eight", "left"])
     assert found.cells == ["school"] and found.rows[3] == "p03"
