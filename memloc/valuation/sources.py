@@ -191,7 +191,15 @@ def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     name, missing = show(str(column.name)), int(column.isna().sum())
     if missing:
         raise InputError(f"label: {missing} rows have no {name}; fill it in or remove them")
-    if pd.api.types.is_float_dtype(column):
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    kind = pd.api.types.infer_dtype(column)
+    if kind not in ("string", "boolean", "integer", "floating"):
+        raise InputError(f"label: {name} holds {kind}; make it text, true and false or whole numbers, or name another")
+    if kind == "floating":
+        column = column.astype("float64")
+        if not (column.abs() < 2.0**63).all():
+            raise InputError(f"label: {name} holds infinity or numbers from 2^63 on; make it text or name another")
         if not (column % 1 == 0).all():
             raise InputError(f"label: {name} holds fractions; values need classes: cut it into some, or name another")
         column = column.astype("int64")

@@ -15,7 +15,7 @@ from PIL import Image
 from memloc import cli, io
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.sources import _cell, read_images, read_table
+from memloc.valuation.sources import _cell, _classes, read_images, read_table
 
 MEMLOC = [sys.executable, "-m", "memloc.cli"]
 FILES = {"rows.parquet", "cells.npz", "value.json"}
@@ -358,6 +358,27 @@ def test_damaged_tables_are_named(place, text, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(")) as error:
         read_table(written("t.csv", text), label="y")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[1], [2]], "y holds mixed; make it text, true and false or whole numbers, or name another"),
+        ([b"a", b"b"], "y holds bytes; "),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "y holds datetime64; "),
+        (pd.Categorical(pd.to_datetime(["2020-01-01", "2020-01-02"])), "y holds datetime64; "),
+        (["a", 1], "y holds mixed-integer; "),
+        ([1j, 2j], "y holds complex; "),
+        ([1.0, np.inf], "y holds infinity or numbers from 2^63 on; make it text or name another"),
+        ([2.0**63, 2.0**64], "y holds infinity or numbers from 2^63 on; "),
+        ([1.0, -1e300], "y holds infinity or numbers from 2^63 on; "),
+        ([1.0, 1.5], "y holds fractions; "),
+    ],
+)
+def test_labels_that_are_no_classes_are_named(labels, message):
+    with pytest.raises(InputError) as error:
+        _classes(pd.Series([*labels] * 4 if not isinstance(labels, pd.Categorical) else labels, name="y"))
+    assert str(error.value).startswith(f"label: {message}")
 
 
 def test_other_damage(place):
