@@ -1,5 +1,6 @@
 """`memloc value` as users call it: tables, images, bad input."""
 
+import errno
 import json
 import logging
 import os
@@ -338,6 +339,33 @@ def test_what_can_not_be_valued_is_said_in_one_line(run, arguments, message):
 def test_out_may_be_no_file(run):
     status, _, lines = run(*TABLE, "--out", "people.csv")
     assert status == 1 and lines == ["memloc: error: out: people.csv is a file; name a folder"]
+
+
+@pytest.mark.parametrize("out", ["people.csv/values", "v" * 300, "/proc/values"])
+def test_out_is_tried_before_anything_is_computed(run, monkeypatch, out):
+    monkeypatch.setattr(oob, "value", lambda *a, **k: pytest.fail("computed"))
+    status, _, lines = run(*TABLE, "--out", out)
+    assert status == 1 and len(lines) == 1 and lines[0].startswith(f"memloc: error: out: {out}: can't be written to (")
+
+
+def test_a_full_disk_promises_no_more_than_is_so(run, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(io, "save_arrays", full)
+    status, _, lines = run(*TABLE, "--out", "values")
+    assert status == 1
+    told = "the disk is full; free some space and run the same command again, it starts anew"
+    assert lines[-1] == f"memloc: error: {told}"
+
+
+def test_what_a_killed_run_left_is_removed(run, place):
+    Path("values").mkdir()
+    mine = [".value.notes.json", ".other.abcdefgh.json"]
+    for name in (".value.abcdefgh.json", ".rows.a_cd3fgh.parquet", ".cells.abcdefgh.npz", *mine):
+        Path("values", name).touch()
+    assert run(*TABLE, "--out", "values")[0] == 0
+    assert {path.name for path in Path("values").iterdir()} == {*FILES, *mine}
 
 
 @pytest.mark.parametrize(
