@@ -301,7 +301,7 @@ def _value(options: argparse.Namespace) -> int:
         raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
     log = logging.getLogger("memloc")
     settings: dict[str, Any] = {"learners": options.learners, "ratio": options.ratio, "seed": options.seed}
-    table = Path(options.source).suffix.lower() in sources.TABLES
+    table = Path(options.source).suffix.lower() in sources.TABLES and not Path(options.source).is_dir()
     if table or Path(options.source).is_file():
         about = {"label": options.label, "id": options.id, "ignore": options.ignore}
         read = sources.read_table

@@ -123,6 +123,12 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     pixels, kept = (np.concatenate(parts) for parts in zip(*windows, strict=True))
     if not len(kept):
         raise InputError(f"images: {show(text)}: none of {len(images)} can be read ({images.skipped[0]})")
+    empty = sorted(set(images.labels.tolist()) - set(images.labels[kept].tolist()))
+    if empty and images.skipped:
+        raise InputError(
+            f"images: {show(text)}: none of class {show(images.classes[empty[0]])} can be read; repair or remove them"
+        )
+    _enough(f"images: {show(text)}", len(np.unique(images.labels[kept])), len(kept))
     if (pixels == pixels[:, :1]).all():
         pixels = pixels[:, :1]
     across = -(-size // patch)
@@ -204,12 +210,15 @@ def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
             raise InputError(f"label: {name} holds fractions; values need classes: cut it into some, or name another")
         column = column.astype("int64")
     y, classes = pd.factorize(column, sort=True)
-    if not 2 <= len(classes) <= len(column) / 2:
-        raise InputError(
-            f"label: {name} has {len(classes)} classes in {len(column)} rows; values need two or more, of two rows or"
-            " more on average"
-        )
+    _enough(f"label: {name}", len(classes), len(column))
     return y.astype(np.int64), [str(c) for c in classes]
+
+
+def _enough(what: str, classes: int, rows: int) -> None:
+    if not 2 <= classes <= rows / 2:
+        raise InputError(
+            f"{what} has {classes} classes in {rows} rows; values need two or more, of two rows or more on average"
+        )
 
 
 def _cell(column: pd.Series[Any]) -> Floats:

@@ -300,6 +300,23 @@ def test_grey_images_keep_one_channel_and_colours_three(place):
 # --- Bad input -------------------------------------------------------------------------------------------------------
 
 
+def test_a_folder_named_like_a_table_is_a_folder(run, place):
+    Path("photos").rename("photos.csv")
+    assert run("photos.csv", *IMAGES[1:], "--out", "values")[0] == 0
+
+
+def test_images_need_two_a_class_and_every_class_some_that_can_be_read(run, place):
+    for kind in ("cat", "dog", "eel"):
+        Path("few", kind).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(f"few/{kind}/0.png")
+    told = "images: few has 3 classes in 3 rows; values need two or more, of two rows or more on average"
+    assert run("few", "--out", "values")[::2] == (1, [f"memloc: error: {told}"])
+    for path in Path("photos/dog").iterdir():
+        path.write_bytes(b"no image")
+    told = "images: photos: none of class dog can be read; repair or remove them"
+    assert run(*IMAGES, "--out", "values")[::2] == (1, [f"memloc: error: {told}"])
+
+
 def written(path, text):
     Path(path).write_text(text)
     return path
