@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            return _fail("the disk is full; free some space and run the same command again, what is finished is kept")
+            return _fail(f"the disk is full; free some space and {options.full}")
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except MemoryError:
         return _fail(f"memory isn't enough; {options.less}, or use a machine with more")
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(
         run=_score,
         again="the same command goes on where it stopped",
+        full="run the same command again, what is finished is kept",
         less="lower --replicates, --shuffles or --size",
         whose="the encoder's or memloc's",
     )
@@ -242,7 +243,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_value(value: argparse.ArgumentParser) -> None:
     value.set_defaults(
-        run=_value, again="the same command starts anew", less="lower --size, or value fewer rows", whose="memloc's"
+        run=_value,
+        again="the same command starts anew",
+        full="run the same command again, it starts anew",
+        less="lower --size, or value fewer rows",
+        whose="memloc's",
     )
     value.add_argument(
         "source", metavar="SOURCE", help="table (.csv, .parquet), folder of images in class subfolders, or a dataset"
@@ -296,7 +301,7 @@ def _value(options: argparse.Namespace) -> int:
         raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
     log = logging.getLogger("memloc")
     settings: dict[str, Any] = {"learners": options.learners, "ratio": options.ratio, "seed": options.seed}
-    table = Path(options.source).suffix.lower() in sources.TABLES
+    table = Path(options.source).suffix.lower() in sources.TABLES and not Path(options.source).is_dir()
     if table or Path(options.source).is_file():
         about = {"label": options.label, "id": options.id, "ignore": options.ignore}
         read = sources.read_table
@@ -310,6 +315,7 @@ def _value(options: argparse.Namespace) -> int:
     if files.finished(options.out, meta):
         log.info("%s: finished already, nothing to do; remove it to value anew", options.out / files.ABOUT)
         return 0
+    files.prepare(options.out)
     for line in source.remarks:
         log.info("%s", line)
     bar = _Bar(options.learners, quiet=options.quiet, unit="learners")

@@ -557,8 +557,10 @@ def _asks(key: str, experiment: Config, name: str, config: Config) -> Iterable[s
 
 
 def _values(key: str, experiment: Config, datasets: Config) -> Iterable[str]:
-    """What an experiment on valuation asks of its tables; a dataset goes before a table of the same name."""
+    """What an experiment on valuation asks of its tables."""
     for name in experiment["tables"]:
+        if name in datasets and name in TABLES:
+            yield f"config: datasets.{name}: {key} asks for a table of this name; call the dataset something else"
         if name in datasets:
             side, classes = datasets[name]["image_size"], len(datasets[name].get("classes", [])) or math.inf
             if SOURCES[datasets[name]["source"]].unlabeled:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,9 +49,12 @@ def finished(folder: Path, meta: Mapping[str, Any]) -> bool:
     Raises:
         InputError: it is no folder, or has files of these names that aren't memloc's.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"out: {folder} is a file; name a folder")
-    there = [name for name in FILES if (folder / name).exists()]
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"out: {folder} is a file; name a folder")
+        there = [name for name in FILES if (folder / name).exists()]
+    except OSError as error:
+        raise _refused(folder, error) from error
     try:
         found = io.load_json(folder / ABOUT)
     except InputError:
@@ -57,6 +62,29 @@ def finished(folder: Path, meta: Mapping[str, Any]) -> bool:
     if there and not (isinstance(found, dict) and found.get("command") == COMMAND):
         raise InputError(f"out: {folder} has a {there[0]} that isn't memloc's; choose another folder")
     return len(there) == len(FILES) and found.get("identity") == meta["identity"] and "unfinished" not in found
+
+
+def prepare(folder: Path) -> None:
+    """Make a folder that can be written to, without what a killed run left half written.
+
+    Raises:
+        InputError: it can't be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in map(Path, FILES):
+            for left in folder.glob(f".{name.stem}.????????{name.suffix}"):  # See io.atomic.
+                left.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise _refused(folder, error) from error
+
+
+def _refused(folder: Path, error: OSError) -> InputError:
+    return InputError(f"out: {folder}: can't be written to ({error.strerror}); choose another folder")
 
 
 def write(source: Source, values: Values, meta: Mapping[str, Any], folder: Path) -> None:

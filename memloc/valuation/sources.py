@@ -68,7 +68,7 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
     Raises:
         InputError: it can't be read, or a column can't be used.
     """
-    table = _load(path)
+    table = _load(path, id)
     columns = [str(column) for column in table]
     for option, column in (("label", label), ("id", id)):
         if column is not None and column not in columns:
@@ -98,7 +98,7 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
         classes=classes,
         groups=np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts]),
         cells=features,
-        rows=[str(name) for name in (table.index if id is None else table[id])],
+        rows=_names(table.index.to_series() if id is None else table[id]),
         sha256=file_sha256(path),
         holds=lambda row, cell: str(shown.iat[row, cell]),
         remarks=remarks,
@@ -123,6 +123,12 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     pixels, kept = (np.concatenate(parts) for parts in zip(*windows, strict=True))
     if not len(kept):
         raise InputError(f"images: {show(text)}: none of {len(images)} can be read ({images.skipped[0]})")
+    empty = sorted(set(images.labels.tolist()) - set(images.labels[kept].tolist()))
+    if empty and images.skipped:
+        raise InputError(
+            f"images: {show(text)}: none of class {show(images.classes[empty[0]])} can be read; repair or remove them"
+        )
+    _enough(f"images: {show(text)}", len(np.unique(images.labels[kept])), len(kept))
     if (pixels == pixels[:, :1]).all():
         pixels = pixels[:, :1]
     across = -(-size // patch)
@@ -143,7 +149,7 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     )
 
 
-def _load(path: str) -> pd.DataFrame:
+def _load(path: str, id: str | None) -> pd.DataFrame:
     ending = Path(path).suffix.lower()
     if ending not in TABLES:
         raise InputError(f"{show(path)}: no {' or '.join(TABLES)}; save the table as one of them")
@@ -151,7 +157,12 @@ def _load(path: str) -> pd.DataFrame:
         raise InputError(f"{show(path)}: no such file; check its name")
     try:
         with open(path, "rb") as file:
-            table = pd.read_csv(file, low_memory=False) if ending == ".csv" else pd.read_parquet(file)
+            if ending == ".csv":
+                # Names stay as they are written, and only what is empty is missing: None may be a class.
+                texts = {} if id is None else {id: str}
+                table = pd.read_csv(file, low_memory=False, dtype=texts, keep_default_na=False, na_values=[""])
+            else:
+                table = pd.read_parquet(file)
     except MemoryError:
         raise
     except Exception as error:  # What readers raise for damaged files is no closed list.
@@ -165,21 +176,49 @@ def _load(path: str) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def _names(column: pd.Series[Any]) -> list[str]:
+    missing, name = int(column.isna().sum()), show(str(column.name))
+    if missing:
+        raise InputError(
+            f"id: {missing} rows have no {name}, row {int(column.isna().argmax())} (from 0) first; fill it in or leave"
+            " --id out"
+        )
+    names = column.map(str)
+    twice = names[names.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"id: {len(twice)} rows have the {name} of one before, {show(twice.iloc[0])} first; name a column whose"
+            " texts all differ or leave --id out"
+        )
+    return names.tolist()
+
+
 def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     name, missing = show(str(column.name)), int(column.isna().sum())
     if missing:
         raise InputError(f"label: {missing} rows have no {name}; fill it in or remove them")
-    if pd.api.types.is_float_dtype(column):
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    kind = pd.api.types.infer_dtype(column)
+    if kind not in ("string", "boolean", "integer", "floating"):
+        raise InputError(f"label: {name} holds {kind}; make it text, true and false or whole numbers, or name another")
+    if kind == "floating":
+        column = column.astype("float64")
+        if not (column.abs() < 2.0**63).all():
+            raise InputError(f"label: {name} holds infinity or numbers from 2^63 on; make it text or name another")
         if not (column % 1 == 0).all():
             raise InputError(f"label: {name} holds fractions; values need classes: cut it into some, or name another")
         column = column.astype("int64")
     y, classes = pd.factorize(column, sort=True)
-    if not 2 <= len(classes) <= len(column) / 2:
-        raise InputError(
-            f"label: {name} has {len(classes)} classes in {len(column)} rows; values need two or more, of two rows or"
-            " more on average"
-        )
+    _enough(f"label: {name}", len(classes), len(column))
     return y.astype(np.int64), [str(c) for c in classes]
+
+
+def _enough(what: str, classes: int, rows: int) -> None:
+    if not 2 <= classes <= rows / 2:
+        raise InputError(
+            f"{what} has {classes} classes in {rows} rows; values need two or more, of two rows or more on average"
+        )
 
 
 def _cell(column: pd.Series[Any]) -> Floats:

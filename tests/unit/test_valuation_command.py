@@ -1,5 +1,6 @@
 """`memloc value` as users call it: tables, images, bad input."""
 
+import errno
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from PIL import Image
 from memloc import cli, io
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.sources import _cell, read_images, read_table
+from memloc.valuation.sources import _cell, _classes, read_images, read_table
 
 MEMLOC = [sys.executable, "-m", "memloc.cli"]
 FILES = {"rows.parquet", "cells.npz", "value.json"}
@@ -243,6 +244,43 @@ def test_labels_may_be_texts_truth_values_or_whole_numbers(place):
     assert found.rows == list("01234567")
 
 
+def test_ids_stay_as_they_are_written(place):
+    long = "123456789012345678"
+    written("t.csv", f"i,y,a\n000,u,1\n001,v,2\nNA,u,3\n{long},v,4\n")
+    assert read_table("t.csv", label="y", id="i").rows == ["000", "001", "NA", long]
+    whole = [int(long), int(long) + 1, 3, 4]
+    pd.DataFrame({"i": whole, "y": list("uvuv"), "a": whole}).to_parquet("t.parquet")
+    assert read_table("t.parquet", label="y", id="i").rows == [str(i) for i in whole]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["1", None, None, "2"], "id: 2 rows have no i, row 1 (from 0) first; fill it in or leave --id out"),
+        (["1", "2", "2", "1"], "id: 2 rows have the i of one before, 2 first; name a column whose texts all differ"),
+    ],
+)
+def test_ids_must_be_there_and_differ(place, ids, message):
+    made = pd.DataFrame({"i": ids, "y": list("uvuv"), "a": [1, 2, 3, 4]})
+    made.to_csv("t.csv", index=False)
+    made.to_parquet("t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(InputError) as error:
+            read_table(name, label="y", id="i")
+        assert str(error.value).startswith(message)
+
+
+def test_words_for_nothing_are_texts_of_csv_as_of_parquet(place):
+    words = ["None", "NA", "null", "nan", "", "x"]
+    made = pd.DataFrame({"y": ["None", "some"] * 3, "a": [w or None for w in words], "n": [1.0, None, 3, 4, 5, 6]})
+    made.to_csv("t.csv", index=False)
+    made.to_parquet("t.parquet")
+    one, other = (read_table(name, label="y") for name in ("t.csv", "t.parquet"))
+    assert one.classes == other.classes == ["None", "some"] and one.about == {"missing": {"a": 1, "n": 1}}
+    np.testing.assert_array_equal(one.x, other.x)
+    assert one.x.shape == (6, 8)
+
+
 def test_columns_are_left_out_by_pattern(place):
     found = read_table("people.csv", label="who", id="name", ignore=["*eight", "left"])
     assert found.cells == ["school"] and found.rows[3] == "p03"
@@ -260,6 +298,23 @@ def test_grey_images_keep_one_channel_and_colours_three(place):
 
 
 # --- Bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_named_like_a_table_is_a_folder(run, place):
+    Path("photos").rename("photos.csv")
+    assert run("photos.csv", *IMAGES[1:], "--out", "values")[0] == 0
+
+
+def test_images_need_two_a_class_and_every_class_some_that_can_be_read(run, place):
+    for kind in ("cat", "dog", "eel"):
+        Path("few", kind).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(f"few/{kind}/0.png")
+    told = "images: few has 3 classes in 3 rows; values need two or more, of two rows or more on average"
+    assert run("few", "--out", "values")[::2] == (1, [f"memloc: error: {told}"])
+    for path in Path("photos/dog").iterdir():
+        path.write_bytes(b"no image")
+    told = "images: photos: none of class dog can be read; repair or remove them"
+    assert run(*IMAGES, "--out", "values")[::2] == (1, [f"memloc: error: {told}"])
 
 
 def written(path, text):
@@ -303,6 +358,33 @@ def test_out_may_be_no_file(run):
     assert status == 1 and lines == ["memloc: error: out: people.csv is a file; name a folder"]
 
 
+@pytest.mark.parametrize("out", ["people.csv/values", "v" * 300, "/proc/values"])
+def test_out_is_tried_before_anything_is_computed(run, monkeypatch, out):
+    monkeypatch.setattr(oob, "value", lambda *a, **k: pytest.fail("computed"))
+    status, _, lines = run(*TABLE, "--out", out)
+    assert status == 1 and len(lines) == 1 and lines[0].startswith(f"memloc: error: out: {out}: can't be written to (")
+
+
+def test_a_full_disk_promises_no_more_than_is_so(run, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(io, "save_arrays", full)
+    status, _, lines = run(*TABLE, "--out", "values")
+    assert status == 1
+    told = "the disk is full; free some space and run the same command again, it starts anew"
+    assert lines[-1] == f"memloc: error: {told}"
+
+
+def test_what_a_killed_run_left_is_removed(run, place):
+    Path("values").mkdir()
+    mine = [".value.notes.json", ".other.abcdefgh.json"]
+    for name in (".value.abcdefgh.json", ".rows.a_cd3fgh.parquet", ".cells.abcdefgh.npz", *mine):
+        Path("values", name).touch()
+    assert run(*TABLE, "--out", "values")[0] == 0
+    assert {path.name for path in Path("values").iterdir()} == {*FILES, *mine}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -321,6 +403,27 @@ def test_damaged_tables_are_named(place, text, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(")) as error:
         read_table(written("t.csv", text), label="y")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[1], [2]], "y holds mixed; make it text, true and false or whole numbers, or name another"),
+        ([b"a", b"b"], "y holds bytes; "),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "y holds datetime64; "),
+        (pd.Categorical(pd.to_datetime(["2020-01-01", "2020-01-02"])), "y holds datetime64; "),
+        (["a", 1], "y holds mixed-integer; "),
+        ([1j, 2j], "y holds complex; "),
+        ([1.0, np.inf], "y holds infinity or numbers from 2^63 on; make it text or name another"),
+        ([2.0**63, 2.0**64], "y holds infinity or numbers from 2^63 on; "),
+        ([1.0, -1e300], "y holds infinity or numbers from 2^63 on; "),
+        ([1.0, 1.5], "y holds fractions; "),
+    ],
+)
+def test_labels_that_are_no_classes_are_named(labels, message):
+    with pytest.raises(InputError) as error:
+        _classes(pd.Series([*labels] * 4 if not isinstance(labels, pd.Categorical) else labels, name="y"))
+    assert str(error.value).startswith(f"label: {message}")
 
 
 def test_other_damage(place):

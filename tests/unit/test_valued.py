@@ -102,3 +102,11 @@ def test_a_dataset_without_labels_is_no_table():
     whole["experiments"] = {"it": IT | {"tables": ["raw"], "classes": [0, 1]}}
     with pytest.raises(config.InputError, match=r"it.tables: raw has no labels, which values are of; take another"):
         config.check(whole)
+
+
+def test_a_dataset_does_not_take_the_place_of_a_table():
+    whole = config.yaml.safe_load((config.ROOT / "config.yaml").read_text())
+    whole["datasets"]["digits-8x8"] = {"source": "digits", "image_size": 32}
+    whole["experiments"] = {"it": IT}
+    with pytest.raises(config.InputError, match=r"datasets.digits-8x8: experiments.it asks for a table of this name"):
+        config.check(whole)
