@@ -86,7 +86,12 @@ BASELINES = [
 """What pruning by UnitMem is compared with, besides random units."""
 
 
-_VALUING: dict[str, Any] = {"learners": COUNT, "ratio": FRACTION, "patch": COUNT, "shown": COUNT}
+_VALUING: dict[str, Any] = {
+    "learners": COUNT,
+    "ratios": {"type": "array", "minItems": 1, "uniqueItems": True, "items": FRACTION},
+    "patch": COUNT,
+    "shown": COUNT,
+}
 """Options of experiments on valued points."""
 
 
