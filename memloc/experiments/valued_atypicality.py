@@ -249,7 +249,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     correlations = rows[rows["series"] == "correlation"]
     for panel, (measure, said) in zip(panels, MEASURES.items(), strict=False):
         dots(panel, correlations[correlations["measure"] == measure], kinds, null=0)
-        panel.set(title=f"−value and\n{said}", xlabel="rank correlation within groups")
+        panel.set(title=f"−value and\n{said}", xlabel="rank correlation in classes or clusters")
     dots(panels[-1], rows[rows["series"] == "lift"], kinds, null=0)
     panels[-1].set(title="lowest tenth among the\nmost memorized tenth", xlabel="share over chance, minus 1")
     handles, labels = panels[-1].get_legend_handles_labels()
