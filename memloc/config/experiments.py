@@ -29,13 +29,11 @@ def faults(config: Config) -> Iterable[str]:
         for encoder in experiment["encoders"]:
             if encoder not in encoders:
                 yield f"config: {key}.encoders: {none_of(encoder, encoders)}"
-        for option in ("tasks", "task"):
-            tasks = experiment.get(option, [])
-            for task in [tasks] if isinstance(tasks, str) else tasks:
-                if task not in datasets:
-                    yield f"config: {key}.{option}: {none_of(task, datasets)}"
-                elif SOURCES[datasets[task]["source"]].unlabeled:
-                    yield f"config: {key}.{option}: {task} has no labels, which a probe is fitted on"
+        for option, task in _tasks(experiment):
+            if task not in datasets:
+                yield f"config: {key}.{option}: {none_of(task, datasets)}"
+            elif SOURCES[datasets[task]["source"]].unlabeled:
+                yield f"config: {key}.{option}: {task} has no labels, which a probe is fitted on"
         if all(e in encoders for e in experiment["encoders"]):
             for option in EXPERIMENTS[experiment["kind"]].equal:
                 values = [_setting(encoders, encoder, option) for encoder in experiment["encoders"]]
@@ -52,6 +50,13 @@ def faults(config: Config) -> Iterable[str]:
                 yield from _donates(key, experiment, encoder, config)
                 for other in dict.fromkeys((encoder, experiment.get("donor", encoder))):
                     yield from _takes_tasks(key, experiment, other, config)
+
+
+def _tasks(experiment: Config) -> Iterable[tuple[str, str]]:
+    """The tasks that an experiment names, each with its option."""
+    for option in ("tasks", "task"):
+        tasks = experiment.get(option, [])
+        yield from ((option, task) for task in ([tasks] if isinstance(tasks, str) else tasks))
 
 
 def _trained_alike(key: str, experiment: Config, encoders: Config) -> Iterable[str]:
@@ -120,14 +125,10 @@ def _takes_tasks(key: str, experiment: Config, name: str, config: Config) -> Ite
     """What the tasks of an experiment must be for one of its encoders."""
     datasets, trained_on = config["datasets"], config["encoders"][name]["dataset"]
     size = datasets[trained_on]["image_size"]
-    for option in ("tasks", "task"):
-        tasks = experiment.get(option, [])
-        for task in [tasks] if isinstance(tasks, str) else tasks:
-            if task not in datasets:
-                continue
-            if (theirs := datasets[task]["image_size"]) != size:
-                pixels = f"{task} has images of {theirs} pixels, {name} takes {size}"
-                yield f"config: {key}.{option}: {pixels}; make them equal"
-            if task != trained_on and same_images(datasets[task], datasets[trained_on]):
-                both = f"{task} has images of {trained_on}, on which {name} is trained"
-                yield f"config: {key}.{option}: {both}; name {trained_on} itself or other classes"
+    for option, task in _tasks(experiment):
+        if (theirs := datasets[task]["image_size"]) != size:
+            pixels = f"{task} has images of {theirs} pixels, {name} takes {size}"
+            yield f"config: {key}.{option}: {pixels}; make them equal"
+        if task != trained_on and same_images(datasets[task], datasets[trained_on]):
+            both = f"{task} has images of {trained_on}, on which {name} is trained"
+            yield f"config: {key}.{option}: {both}; name {trained_on} itself or other classes"
