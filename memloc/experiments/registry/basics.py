@@ -12,6 +12,7 @@ from memloc.experiments.registry.entry import (
     UNITS,
     VALUES,
     Experiment,
+    array,
 )
 
 _UNITMEM = {
@@ -21,7 +22,7 @@ _UNITMEM = {
     "untrained_replicates": "scores/{encoder}/untrained/seed{seed}/replicates.npz",
 }
 _VALUED = {"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES}
-_VALUING = {"learners": COUNT, "ratio": FRACTION, "patch": COUNT, "shown": COUNT}
+_VALUING = {"learners": COUNT, "ratios": array(FRACTION), "patch": COUNT, "shown": COUNT}
 
 ENTRIES: dict[str, Experiment] = {
     "layermem": Experiment(
