@@ -319,7 +319,7 @@ def by_image(output: Tensor, images: int, views: int, layer: Layer) -> tuple[Ten
 
 
 _NEARBY = {"cpu": 2**18, "cuda": 2**27}
-"""Numbers that stay in a CPU's cache, or that a GPU has room for: there, starting a computation takes longer than it."""
+"""Numbers that stay in a CPU's cache, or that a GPU has room for, where starting a computation takes longer than it."""
 
 
 def _at_once(times: int, numbers: int, device: torch.device) -> int:
