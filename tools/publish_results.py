@@ -16,7 +16,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import numpy as np
 import pandas as pd
 
 from memloc.experiments import EXPERIMENTS
@@ -99,16 +98,15 @@ def main(results: Path) -> None:
 def headlines(claims: pd.DataFrame) -> pd.DataFrame:
     """Rows of HEADLINES; what several experiments claim comes from the one that is called as its kind, or the first."""
     rows = claims[claims["claim"].isin(HEADLINES.keys())]
-    chosen = np.array(
-        [
-            subject.startswith(HEADLINES[claim]) and not subject.startswith(f"{HEADLINES[claim]}-")
-            for claim, subject in zip(rows["claim"], rows["subject"], strict=True)
-        ]
-    )
-    # The experiment that is called what it is stands for its variants.
-    kind = rows["claim"].str.partition(".")[0]
-    chosen = chosen & ((rows["experiment"] == kind) | ~kind.isin(rows["experiment"]))
-    return rows[chosen].drop_duplicates(["claim", "subject"])
+    chosen = [
+        subject.startswith(HEADLINES[claim]) and not subject.startswith(f"{HEADLINES[claim]}-")
+        for claim, subject in zip(rows["claim"], rows["subject"], strict=True)
+    ]
+    rows = rows[chosen]
+    # An experiment that is called as its kind stands for its variants.
+    own = rows["experiment"] == rows["claim"].str.partition(".")[0]
+    rows = rows[own | ~rows["claim"].isin(rows["claim"][own])]
+    return rows.drop_duplicates(["claim", "subject"])
 
 
 def page(claims: pd.DataFrame) -> str:
