@@ -27,6 +27,7 @@ from memloc.experiments.valued import (
     rows_of_methods,
     share,
 )
+from memloc.metrics.stats import Estimate
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
@@ -90,8 +91,15 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
                     for claim, effect in _told(mine, i, injector, name, float(ratio or 0))
                 ]
         if MAIN[1] in options["ratios"]:
-            findings += _compared(found, i, injector)
-    return pd.concat(tables, ignore_index=True), findings
+            for claim, other in OVER.items():
+                estimate = _gains(found, i, other)
+                low, high = estimate.interval()
+                told = {"table": list(found), "value": estimate.value, "low": low, "high": high}
+                tables.append(pd.DataFrame(told).assign(injector=injector, series=f"{label(MAIN)}, minus {other}"))
+                n, subject = min(mine.rows for mine in found.values()), f"{label(MAIN)}, {injector}"
+                findings.append(Finding.of_every(f"cell_outliers.{claim}", subject, estimate, list(found), n=n))
+    planted = f"{options['dirty_columns']:.0%} of the cells in {options['dirty_rows']:.0%} of the rows"
+    return pd.concat(tables, ignore_index=True).assign(planted=planted), findings
 
 
 def _told(mine: Outcomes, i: int, injector: str, name: str, ratio: float) -> Iterator[tuple[str, Floats]]:
@@ -112,16 +120,12 @@ def _told(mine: Outcomes, i: int, injector: str, name: str, ratio: float) -> Ite
         yield "chance", 0.03 - np.abs(chance - 0.5)
 
 
-def _compared(found: Mapping[str, Outcomes], i: int, injector: str) -> Iterator[Finding]:
-    """2D-OOB against each baseline, in every table."""
-    for claim, other in OVER.items():
-        gains = [
-            mine.of("areas", MAIN, axis=1)[:, i] - mine.of("areas", (other, 0.0), axis=1)[:, i]
-            for mine in found.values()
-        ]
-        subject, n = f"{label(MAIN)}, {injector}", min(mine.rows for mine in found.values())
-        estimate = over_seeds(np.stack(gains, axis=1), limit=1)
-        yield Finding.of_every(f"cell_outliers.{claim}", subject, estimate, list(found), n=n)
+def _gains(found: Mapping[str, Outcomes], i: int, other: str) -> Estimate:
+    """How much sooner 2D-OOB finds outliers than a baseline: differences of areas [tables]."""
+    gains = [
+        mine.of("areas", MAIN, axis=1)[:, i] - mine.of("areas", (other, 0.0), axis=1)[:, i] for mine in found.values()
+    ]
+    return over_seeds(np.stack(gains, axis=1), limit=1)
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -133,7 +137,7 @@ def draw(table: pd.DataFrame) -> Figure:
         mine = table[table["injector"] == injector]
         dots(left, mine[mine["series"] == "area"], names)
         left.axhline(0.5, color="#777777", linewidth=0.8, zorder=0)
-        left.set(title=f"{injector} outliers", ylabel="area under the detection curve")
+        left.set(title=f"{injector} outliers, {table['planted'].iloc[0]}", ylabel="area under the detection curve")
         curves(right, mine[(mine["series"] == "found") & (mine["table"] == names[0])])
         right.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, zorder=0)
         right.set(title=f"{injector} outliers, {names[0]}", xlabel="share of the cells inspected", ylabel="share found")

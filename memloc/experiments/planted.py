@@ -113,6 +113,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         for group, side, p in [*zip(GROUPS, (auroc[0], auroc[1]), p_of, strict=True), ("both", both, p_both)]:
             tables.append(rows_of(above(side, -0.5), names, series="auroc", group=group, encoder=encoder).assign(p=p))
         tables.append(rows_of(gap, names, series="difference", encoder=encoder).assign(p=p_gap))
+        tables.append(_owning(seeds).assign(series="planted images that own top units", encoder=encoder))
         values = [_values(it) for it in seeds]
         medians = bootstrap(values, _lower, replicates=replicates, seed=0, shared=shared)
         tables.append(rows_of(medians, names[len(MEASURES) :], series="clean median minus planted", encoder=encoder))
@@ -217,6 +218,13 @@ def _exchanged(seed: Valued, number: int) -> NDArray[np.float64]:
     return np.concatenate(parts, axis=1)
 
 
+def _owning(seeds: Sequence[Valued]) -> pd.DataFrame:
+    """How many planted images of each group own a top unit, in all seeds, and how many there are: none says nothing."""
+    every = pd.concat(seed.table for seed in seeds)
+    planted = every[every["planted"].astype(bool)].assign(value=lambda t: (t["owned"] > 0).astype(float))
+    return planted.groupby("group")["value"].agg(value="sum", n="size").reset_index()
+
+
 def _values(seed: Valued) -> Sample:
     """Values of planted and of clean images minus the median of the clean ones of their stratum, [n, ways] each."""
     planted = seed.table["planted"].to_numpy(dtype=bool)
@@ -296,11 +304,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     ratios = sorted(mine["ratio"].dropna().unique())
     groups = {group: plotting.COLOURS[group] for group in GROUPS}
     dots(aurocs, _kinds(mine.loc[["auroc"]], "group"), kinds_of(groups, ratios), null=0.5)
+    aurocs.axvline(THRESHOLD, color="black", linewidth=0.8, linestyle=":", zorder=1)
     aurocs.set(title="planted images told from clean ones", xlabel="AUROC within classes or clusters")
     gap = {"candidate minus external": "black"}
     rows = mine.loc[["difference"]].assign(group=next(iter(gap)))
     dots(differences, _kinds(rows, "group"), kinds_of(gap, ratios), null=0)
-    differences.set(title="what training adds", xlabel="difference of AUROC")
+    differences.set(title="candidates minus external images", xlabel="difference of AUROC")
     differences.tick_params(labelleft=False)
     shares = {SERIES[0]: "#00a0d0", SERIES[1]: plotting.COLOURS["external"]}
     rows = mine.loc[list(shares)].reset_index()

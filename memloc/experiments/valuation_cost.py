@@ -91,7 +91,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         every = over_seeds(np.stack(ratios, axis=1))
         of_them = {key: value[permutations] for key, value in about.items()}
         tables.append(_rows(every, series="log10 of ratio to 2D-OOB", table=name, **of_them))
-        places = [f"{amount} permutations" for amount in mine.amounts[permutations]]
+        places = [f"{amount} permutation{'s' if amount > 1 else ''}" for amount in mine.amounts[permutations]]
         findings += [
             Finding("valuation_cost.tenth", name + reached[last], over_seeds(ratios[last] - 1), n),
             Finding.of_every("valuation_cost.any", name, every, places, n=n),

@@ -98,22 +98,31 @@ def write(source: Source, values: Values, meta: Mapping[str, Any], folder: Path)
 
 
 def lowest(source: Source, values: Values) -> str:
-    """The rows and cells of lowest value with w = 1, as two short tables."""
-    rows = _rows(source, values)[values.row_counts > 0].nsmallest(SHOWN, "value_w1")
-    low = np.argsort(np.where(values.counts > 0, values.cells[1], np.inf), axis=None, kind="stable")
-    at = [(int(i), int(j)) for i, j in zip(*np.unravel_index(low[:SHOWN], values.counts.shape), strict=True)]
+    """Three short tables: rows of lowest value, w = 0 and w = 1, and the cells furthest below their rows, one a row.
+
+    All cells of a low row are low, so among the lowest of all are hardly any but its own.
+    """
+    rows = _rows(source, values)[values.row_counts > 0]
+    below = np.where(values.counts > 0, values.cells[1] - values.rows[1][:, None], np.inf)
+    column = below.argmin(axis=1)
+    at = [(int(i), int(column[i])) for i in np.argsort(below.min(axis=1), kind="stable")[:SHOWN]]
     cells = pd.DataFrame(
         {
             "row": [source.rows[i] for i, _ in at],
             "label": [source.classes[source.y[i]] for i, _ in at],
             "cell": [source.cells[j] for _, j in at],
             "holds": [source.holds(i, j) for i, j in at],
-            "value_w0": [values.cells[0, i, j] for i, j in at],
+            "below_row": [-below[i, j] for i, j in at],
             "value_w1": [values.cells[1, i, j] for i, j in at],
             "learners": [values.counts[i, j] for i, j in at],
         }
     )
-    return f"rows of lowest value\n{_text(rows)}\n\ncells of lowest value\n{_text(cells)}"
+    parts = {
+        "rows of lowest value, w = 0: look at their labels": rows.nsmallest(SHOWN, ["value_w0", "value_w1"]),
+        "rows of lowest value, w = 1: odd ones, too": rows.nsmallest(SHOWN, "value_w1"),
+        "cells furthest below the value of their row, w = 1, one a row": cells,
+    }
+    return "\n\n".join(f"{title}\n{_text(table)}" for title, table in parts.items())
 
 
 def _rows(source: Source, values: Values) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from memloc.experiments.valued import outcomes
 from memloc.valuation.trials import INSPECTED
 
 OTHERS = ["2D-KNN", "two-stage", "z-score", "random"]
-OPTIONS = {"injectors": ["tail", "swap"], "ratios": [0.25, 0.5]}
+OPTIONS = {"dirty_rows": 0.2, "dirty_columns": 0.2, "injectors": ["tail", "swap"], "ratios": [0.25, 0.5]}
 TAIL = {("2D-OOB, w = 0", 0.25): 0.81, ("2D-OOB, w = 1", 0.25): 0.86, ("2D-OOB, w = 0", 0.5): 0.53,
         ("2D-OOB, w = 1", 0.5): 0.9, "2D-KNN": 0.7, "two-stage": 0.8, "z-score": 0.95, "random": 0.5}  # fmt: skip
 SWAP = TAIL | {"z-score": 0.6, ("2D-OOB, w = 0", 0.5): 0.75}
@@ -71,7 +71,9 @@ def test_what_is_not_there_is_refuted(tmp_path):
 def test_claims_with_a_threshold_are_about_their_tables_alone(tmp_path):
     _, rows = study(tmp_path, tables=("wine",)).analyse(**OPTIONS)
     assert {claim.split(".")[1][:4] for claim in rows["claim"]} == {"over"}
-    _, rows = study(tmp_path, tables=("breast-cancer",)).analyse(injectors=["tail"], ratios=[0.75])
+    _, rows = study(tmp_path, tables=("breast-cancer",)).analyse(
+        injectors=["tail"], dirty_rows=0.2, dirty_columns=0.2, ratios=[0.75]
+    )
     assert not len(rows)
 
 

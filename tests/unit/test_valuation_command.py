@@ -97,10 +97,18 @@ def test_a_table_has_values_of_rows_and_cells_and_tells_the_lowest(run, place):
     np.testing.assert_array_equal(arrays["counts"], values.counts)
     np.testing.assert_array_equal(rows["value_w1"], values.rows[1])
     # The giant child comes first, and it is for the height.
-    first, second = out.split("\n\n")
-    assert first.splitlines()[0] == "rows of lowest value" and first.splitlines()[2].split()[:2] == ["p79", "child"]
-    assert second.splitlines()[2].split()[:4] == ["p79", "child", "height", "260.0"]
-    assert len(first.splitlines()) == len(second.splitlines()) == 12
+    labels, odd, cells = out.split("\n\n")
+    assert odd.splitlines()[0].startswith("rows of lowest value, w = 1") and odd.splitlines()[2].split()[1] == "child"
+    assert odd.splitlines()[2].split()[0] == "p79"
+    assert [line.split()[0] for line in labels.splitlines()[2:]] == rows.sort_values(["value_w0", "value_w1"])["row"][
+        :10
+    ].tolist()
+    assert cells.splitlines()[2].split()[:4] == ["p79", "child", "height", "260.0"]
+    told = [line.split() for line in cells.splitlines()[2:]]
+    below = (values.cells[1] - values.rows[1][:, None]).min(axis=1)
+    assert [line[0] for line in told] == rows["row"][np.argsort(below)[:10]].tolist()
+    assert [float(line[4]) for line in told] == pytest.approx(-np.sort(below)[:10], abs=6e-4)
+    assert len(labels.splitlines()) == len(odd.splitlines()) == len(cells.splitlines()) == 12
     meta = json.loads(Path("values/value.json").read_text())
     assert meta["classes"] == ["child", "grown-up"] and meta["settings"]["ratio"] == 0.5 and meta["missing"] == {}
 
@@ -123,7 +131,7 @@ def test_images_have_patches_for_cells(run, place):
     assert rows["row"][0] == "cat/00.png" and len(rows) == 24
     arrays = io.load_arrays("values/cells.npz")
     assert arrays["names"].tolist() == ["0,0", "0,1", "1,0", "1,1"] and arrays["values"].shape == (2, 24, 4)
-    assert out.split("\n\n")[1].splitlines()[2].split()[:4] == ["cat/04.png", "cat", "0,1", "215"]
+    assert out.split("\n\n")[2].splitlines()[2].split()[:4] == ["cat/04.png", "cat", "0,1", "215"]
     assert json.loads(Path("values/value.json").read_text())["skipped"] == {
         "cat/bad.png": "not an image, or not of a known type"
     }

@@ -38,7 +38,7 @@ def test_planted_ratios_and_exponents_come_out(tmp_path):
     assert said.loc["valuation_cost.tenth", "effect"] == pytest.approx(1, abs=0.02)
     assert said.loc["valuation_cost.tenth", "subject"] == "wine, 30 learners"
     assert said.loc["valuation_cost.any", "effect"] == pytest.approx(np.log10(0.1 / 0.03), abs=0.02)
-    assert said.loc["valuation_cost.any", "subject"] == "wine, 1 permutations"
+    assert said.loc["valuation_cost.any", "subject"] == "wine, 1 permutation"
     for axis in ("learners", "rows"):
         assert said.loc[f"valuation_cost.{axis}", "effect"] == pytest.approx(0.25, abs=0.02)
     mine = table[(table["series"] == "seconds") & (table["method"] == "2D-KNN") & (table["amount"] == 5)]

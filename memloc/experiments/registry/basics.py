@@ -134,12 +134,14 @@ ENTRIES: dict[str, Experiment] = {
         caption=(
             "A control. Some images had a patch of another class's image swapped in before training. Top, first seed: "
             "some of them, the patch outlined, and where their cells have lower values than the image's mean (by "
-            "pixels and classes), with w = 0 and w = 1. Bottom left: AUROC within classes of planted among clean "
-            "images, by SSLMem of the encoder's output, by units owned, by distance in the features of g and by minus "
-            "the value in every way; candidates, which f was trained on, and external images, which it never saw. "
-            "Middle: the difference, which is what training adds. Right: share of planted images with a cell of the "
-            "patch among their five lowest (line: what is claimed), and share of clean images of their class in which "
-            "the same cells are. Bars: 95 % intervals over points nested in seeds."
+            "pixels and classes), with w = 0 and w = 1. Bottom left: AUROC, within classes or clusters, of planted "
+            "among clean images, by SSLMem of the encoder's output, by units owned, by distance in the features of g "
+            "and by minus the value in every way; candidates, which f was trained on, and external images, which it "
+            "never saw (dotted: what is claimed of values). Middle: the difference, which for SSLMem and units is "
+            "what training adds; values and distances know nothing of it, and show what chance does. Right: share of "
+            "planted images with a cell of the patch among their five lowest (line: what is claimed; by pixels, which "
+            "alone have places), and share of clean images of their class or cluster in which the same cells are. "
+            "Bars: 95 % intervals over points nested in seeds."
         ),
         inputs=_VALUED,
         options=_VALUING,

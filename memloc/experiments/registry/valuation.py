@@ -21,10 +21,10 @@ ENTRIES: dict[str, Experiment] = {
             "Top to bottom, one way of planting outliers each: cells drawn from the tail of their class's normal, and "
             "cells swapped for those of another class. Left: area under the detection curve, by table. Right: that "
             "curve in one table, the share of the planted cells found when cells are inspected from the lowest value "
-            "on. 2D-OOB counts accuracy alone (w = 0) or closeness to the class, too (w = 1), and shows a learner a "
-            "share of the columns (ratio). A tail outlier is what a z-score is made for; where the classes depend on "
-            "sums of columns (fried), accuracy alone does not see it. Medians over seeds with 95 % intervals; grey "
-            "line, chance."
+            "on (the area is about all of it; a user looks at the beginning). 2D-OOB counts accuracy alone (w = 0) or "
+            "closeness to the class, too (w = 1), and shows a learner a share of the columns (ratio). A tail outlier "
+            "is what a z-score is made for; where the classes depend on sums of columns (fried), accuracy alone does "
+            "not see it. Medians over seeds with 95 % intervals; grey line, chance."
         ),
         inputs=_INPUTS,
         options={**_VALUED, **_DIRTY, "injectors": array(_INJECTOR), "permutations": COUNT},
@@ -36,7 +36,8 @@ ENTRIES: dict[str, Experiment] = {
         caption=(
             "Test accuracy of a logistic regression fitted to a table with planted outlier cells, after a share of all "
             "cells is put right, from the lowest value on, a panel a table. Dashed: fitted to the clean table. Medians "
-            "over seeds; bands: 95 % intervals, of two methods alone to keep the others readable."
+            "over seeds; bands: 95 % intervals of 2D-OOB with w = 1 and ratio .5, and of random order, alone to keep "
+            "the others readable."
         ),
         inputs=_INPUTS,
         options={**_VALUED, **_DIRTY, "injector": _INJECTOR, "permutations": COUNT},
@@ -47,9 +48,10 @@ ENTRIES: dict[str, Experiment] = {
         paper="2D-OOB (Sun et al., 2024)",
         caption=(
             "A share of the labels is flipped. Top: area under precision against recall of the flipped rows, lowest "
-            "values first, by table; line, chance. A row's value under 2D-OOB is the mean over its cells. Bottom: test "
-            "accuracy of a logistic regression after a share of all rows is removed, from the lowest value on, in the "
-            "first tables. Medians over seeds; bars: 95 % intervals."
+            "values first, by table; line, random order; bars, 95 % intervals. A row's value under 2D-OOB and of the "
+            "z-score is the mean over its cells; KNN-Shapley is the exact Shapley value of a nearest-neighbour "
+            "classifier. Bottom: test accuracy of a logistic regression after a share of all rows is removed, from the "
+            "lowest value on, in the first tables. Medians over seeds."
         ),
         inputs=_INPUTS,
         options={**_VALUED, "flipped": FRACTION},
@@ -64,8 +66,8 @@ ENTRIES: dict[str, Experiment] = {
             "its values; the mean of all poisoned images; the mean of the other images of that label. The trigger is "
             "what speaks for a poisoned image's label, so its cells are the HIGH ones. Right: AUROC of the trigger's "
             "cells within a poisoned image, the share of as many highest cells as the trigger has that are its own, "
-            "and the share of images whose highest cell is. The z-score takes the most outlying cells. Medians over "
-            "seeds; bars: 95 % intervals."
+            "and the share of images whose highest cell is. The z-score takes the most outlying cells. Every map has a "
+            "scale of its own. Medians over seeds; bars: 95 % intervals, none where all seeds found every trigger."
         ),
         inputs=_INPUTS,
         options={
@@ -83,9 +85,9 @@ ENTRIES: dict[str, Experiment] = {
         caption=(
             "A row a table. Left: area under the detection curve of tail outliers against CPU time, at the largest "
             "number of rows; along a line, 2D-OOB has more learners and 2D-KNN more permutations. Middle and right: "
-            "CPU time against learners and against rows; dotted, in proportion. CPU seconds of one thread, medians "
-            "over seeds with 95 % intervals: they depend on the machine and on what else it does, so alone of all "
-            "numbers here they are not the same from run to run."
+            "CPU time against learners, and against rows with the most learners or permutations; dotted, in "
+            "proportion. CPU seconds of one thread, medians over seeds with 95 % intervals: they depend on the "
+            "machine and on what else it does, so alone of all numbers here they are not the same from run to run."
         ),
         inputs=_INPUTS,
         options={
