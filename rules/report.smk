@@ -15,7 +15,7 @@ rule collect_claims:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(1000),
         runtime=growing(5),
     params:
         code=digest("scripts/collect_claims.py"),
@@ -42,7 +42,7 @@ rule build_report:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=growing(500),
+        mem_mb=growing(1000),
         runtime=growing(5),
     params:
         experiments={name: value["kind"] for name, value in configuration.active(config).items()},

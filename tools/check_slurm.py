@@ -170,7 +170,9 @@ def check(folder: Path) -> None:
     there = command(cluster, "nodes", "--profile", "profiles/slurm", *options)
     with slurm(folder), open(folder / "cluster.log", "w+") as log:
         print("memloc: computing on nodes n1, n2 and g1", flush=True)
-        process = subprocess.Popen(there, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            there, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_together
+        )
         try:
             drained = disturb(process, cluster)
             if process.wait():
@@ -285,8 +287,7 @@ def slurm(folder: Path) -> Iterator[None]:
 @contextmanager
 def _daemon(*command: str, user: str | None = None) -> Iterator[None]:
     """A program that runs for a while, and ends when this process does, even if that is killed."""
-    libc = ctypes.CDLL(None)
-    parent_ends, quiet = 1, subprocess.DEVNULL
+    quiet = subprocess.DEVNULL
     process = subprocess.Popen(
         command,
         stdout=quiet,
@@ -295,7 +296,7 @@ def _daemon(*command: str, user: str | None = None) -> Iterator[None]:
         group=user,
         extra_groups=[] if user else None,
         start_new_session=True,
-        preexec_fn=lambda: libc.prctl(parent_ends, signal.SIGTERM),
+        preexec_fn=_end_together,
     )
     try:
         yield
@@ -306,6 +307,12 @@ def _daemon(*command: str, user: str | None = None) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _end_together() -> None:
+    """Have this process, about to become another program, get a SIGTERM when the one that started it is gone."""
+    parent_ends = 1
+    ctypes.CDLL(None).prctl(parent_ends, signal.SIGTERM)
 
 
 def _cancel_all() -> None:
