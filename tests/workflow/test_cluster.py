@@ -39,7 +39,7 @@ def asked(copy: Callable[[str], Path]) -> Asked:
         found = {}
         for block in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
             rule, encoder = re.match(r"rule (\w+):", block), re.search(r"encoder=([\w-]+)", block)
-            if rule and (resources := re.search(r"resources: (.*)", block)):
+            if rule and rule[1] != "all" and (resources := re.search(r"resources: (.*)", block)):
                 name = f"{rule[1]} {encoder[1]}" if encoder else rule[1]
                 found[name] = dict(pair.split("=", 1) for pair in resources[1].split(", "))
         return found
