@@ -3,8 +3,8 @@
     python tools/check_slurm.py
 
 On the way one job is cancelled, one node drained, one encoder trained on two nodes. It needs root and, where Slurm is
-missing, apt-get; without them it says in one line that it was skipped. What it started it stops, however it ends, and
-where a Slurm is configured already it does nothing.
+missing, apt-get; without them it says in one line that it was skipped. Where a Slurm is configured already it does
+nothing. What it started it stops, also when it is interrupted; after a kill -9 the daemons end, the job that ran stays.
 """
 
 from __future__ import annotations
@@ -286,7 +286,7 @@ def slurm(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _daemon(*command: str, user: str | None = None) -> Iterator[None]:
-    """A program that runs for a while, and ends when this process does, even if that is killed."""
+    """A program that runs for a while, and gets a SIGTERM when this process ends, even if that is killed."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(
         command,
