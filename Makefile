@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help figures smoke test bench lock clean-caches clean-venv
+.PHONY: help figures smoke test test-slurm bench lock clean-caches clean-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -38,6 +38,10 @@ test: ## install with the test tools, then check style, types and tests
 	$(IN_VENV) mypy
 	$(IN_VENV) pytest
 
+test-slurm: ## as root: start a Slurm of three nodes here, and see that it computes what this machine computes
+	$(BOOTSTRAP) --slurm
+	$(IN_VENV) python tools/check_slurm.py
+
 bench: ## install, then measure speed and memory of training, scoring and valuation (ratios, on an idle machine) into results/benchmarks/
 	$(BOOTSTRAP)
 	$(IN_VENV) python tools/bench.py
@@ -45,7 +49,7 @@ bench: ## install, then measure speed and memory of training, scoring and valuat
 lock: ## bring requirements.lock up to pyproject.toml (pins that still fit stay; delete one to renew it)
 	$(BOOTSTRAP) --test
 	$(IN_VENV) pip install --quiet 'uv>=0.7'
-	$(IN_VENV) uv pip compile --quiet --universal --python-version 3.11 --extra test --no-annotate \
+	$(IN_VENV) uv pip compile --quiet --universal --python-version 3.11 --extra test --extra slurm --no-annotate \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 
 clean-caches: ## remove what ruff, mypy and pytest keep

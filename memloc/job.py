@@ -7,9 +7,12 @@ import ctypes
 import errno
 import logging
 import os
+import socket
 import sys
 import threading
 import time
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +29,7 @@ def start(snakemake: Any) -> None:
     error. A job whose parent was killed ends within a second instead of writing on unattended.
     """
     # Of several processes that train together the first one tells of progress, all of them of errors.
-    helper = os.environ.get("LOCAL_RANK", "0") != "0"
+    helper = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
     log.setLevel(logging.WARNING if helper else logging.INFO)
     label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     terminal = logging.StreamHandler(sys.stderr)
@@ -40,6 +43,7 @@ def start(snakemake: Any) -> None:
     logging.raiseExceptions = False  # On a full disk the log's own tracebacks would bury the line that says so.
     sys.excepthook = _excepthook
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    spread(getattr(snakemake, "resources", {}), snakemake.threads)
     keep_memory()
     with contextlib.suppress(ImportError):
         import threadpoolctl
@@ -70,7 +74,32 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 def announce() -> None:
     """Tell the jobs to come whose they are: they end when this process does. Called while the workflow is read."""
-    os.environ["MEMLOC_PID"] = str(os.getpid())
+    os.environ["MEMLOC_PID"] = f"{os.getpid()}@{_machine()}"
+
+
+def spread(resources: Mapping[str, Any], threads: int) -> None:
+    """Start this job again as the ``tasks`` on ``nodes`` that it asks for, where Slurm has given it them.
+
+    Elsewhere Lightning starts the processes of one machine by itself.
+
+    Raises:
+        InputError: it asks for several machines, and these aren't given.
+    """
+    tasks, nodes = resources.get("tasks", 1), resources.get("nodes", 1)
+    if "MEMLOC_SPREAD" in os.environ or "LOCAL_RANK" in os.environ:
+        return
+    # Snakemake's Slurm jobs don't say how many tasks they have: as many as were asked for. Others, as salloc's, do.
+    given = "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", tasks)) == tasks
+    if tasks > 1 and given:
+        os.environ["MEMLOC_SPREAD"] = str(tasks)
+        options = [f"--nodes={nodes}", f"--ntasks={tasks}", f"--ntasks-per-node={tasks // nodes}"]
+        options += [f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
+        os.execvp("srun", ["srun", *options, sys.executable, *sys.argv])
+    if nodes > 1:
+        raise InputError(f"hardware.nodes: {nodes}, which needs Slurm (docs/cluster.md); lower it")
+    # Or else Lightning takes whatever Slurm job this runs in for one of as many processes.
+    os.environ.pop("SLURM_NTASKS", None)
+    warnings.filterwarnings("ignore", "The `srun` command is available")
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -92,14 +121,23 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
 def _end_with_parent(first: int) -> None:
     """End this process when the workflow that started it (see ``announce``) is gone.
 
-    It may have gone before this process came so far: then its parent is already another one.
+    It may have gone before this process came so far: then its parent is already another one. Of a workflow on another
+    machine, whose variables a cluster hands on, nothing can be seen from here: there the parent alone counts.
     """
-    workflow = int(os.environ.get("MEMLOC_PID", first))
+    pid, _, machine = os.environ.get("MEMLOC_PID", "").partition("@")
+    workflow = int(pid) if pid and machine == _machine() else first
     adopted = first == 1 and workflow != 1
     while not adopted and os.getppid() == first and _alive(workflow):
         time.sleep(1)
     log.error("the workflow that started this job is gone: stopping")
     os._exit(1)
+
+
+def _machine() -> str:
+    """Where a process number means the same process: the host, and on Linux the namespace within it."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink()}"
+    return socket.gethostname()
 
 
 def _alive(pid: int) -> bool:

@@ -66,6 +66,30 @@ onstart:
     globals()["results_lock"] = lock_results()
 
 
+# GPUs of a job that computes on one; none is asked for where the configuration doesn't say that there is one.
+gpus = 1 if config["device"] == "cuda" else None
+
+
+def growing(amount):
+    """What a job asks for: so much, and as much again every time that it is tried anew (profiles/slurm)."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def hardware(key):
+    """A function that looks up what a rule's encoder is trained on."""
+    return encoder_setting("hardware", key)
+
+
+def processes(wildcards):
+    """How many processes train a rule's encoder together, one a device."""
+    return hardware("devices")(wildcards) * hardware("nodes")(wildcards)
+
+
+def in_parallel(value):
+    """A resource of trainings by several processes, for which a cluster has to give them room; others don't have it."""
+    return lambda wildcards: value(wildcards) if processes(wildcards) > 1 else None
+
+
 def dataset_of(wildcards):
     return config["encoders"][wildcards.encoder]["dataset"]
 

@@ -13,8 +13,8 @@ rule get_dataset:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=growing(1000),
+        runtime=growing(240),
     params:
         files=lambda wildcards: {file.name: file.md5 for file in SOURCES[wildcards.source].files},
     message:
@@ -43,8 +43,8 @@ rule prepare_dataset:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         dataset=lambda wildcards: {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "split"},
         code=dataset_code,
@@ -79,8 +79,8 @@ rule swap_patches:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         swapped=lambda wildcards: dict(config["datasets"][wildcards.dataset]["swapped"]),
         code=digest("scripts/swap_patches.py"),
@@ -105,8 +105,8 @@ rule make_splits:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         split=lambda wildcards: config["datasets"][wildcards.dataset]["split"],
         code=digest("scripts/make_splits.py"),

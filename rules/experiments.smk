@@ -16,8 +16,8 @@ rule analyse_experiment:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         kind=kind_of,
         runs=runs,
@@ -51,8 +51,8 @@ rule draw_figure:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=15,
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         kind=kind_of,
         caption=lambda wildcards: EXPERIMENTS[kind_of(wildcards)].caption,

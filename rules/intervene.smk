@@ -21,8 +21,9 @@ rule prune_units:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -64,8 +65,9 @@ rule prune_rounds:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -111,8 +113,9 @@ rule replace_layers:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -152,8 +155,9 @@ rule finetune_layers:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -193,8 +197,9 @@ rule ablate_units:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -232,8 +237,9 @@ rule inject_units:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -272,8 +278,9 @@ rule probe_tasks:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),

@@ -20,8 +20,9 @@ rule measure:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=growing(3000),
+        runtime=growing(60),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),

@@ -15,8 +15,8 @@ rule collect_claims:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=growing(1000),
+        runtime=growing(5),
     params:
         code=digest("scripts/collect_claims.py"),
     message:
@@ -42,8 +42,8 @@ rule build_report:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=growing(1000),
+        runtime=growing(5),
     params:
         experiments={name: value["kind"] for name, value in configuration.active(config).items()},
         config=dict(config),

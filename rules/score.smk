@@ -17,8 +17,8 @@ rule score_points:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         normalisation=config["score"]["normalisation"],
         neighbours=config["score"]["neighbours"],
@@ -44,8 +44,8 @@ rule score_units:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         shuffles=config["score"]["shuffles"],
         replicates=config["score"]["replicates"],

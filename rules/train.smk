@@ -22,8 +22,13 @@ rule train_encoder:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt * hardware("devices")(wildcards),
+        runtime=growing(240),
+        gpu=lambda wildcards: processes(wildcards) if gpus else None,
+        nodes=in_parallel(hardware("nodes")),
+        tasks=in_parallel(processes),
+        tasks_per_gpu=in_parallel(lambda wildcards: gpus),
+        mpi=in_parallel(lambda wildcards: "srun"),
     params:
         settings=training_settings,
         device=config["device"],

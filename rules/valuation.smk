@@ -15,8 +15,8 @@ rule make_table:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         code=digest("scripts/make_table.py"),
     message:
@@ -41,8 +41,8 @@ rule run_trial:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         kind=kind_of,
         options=own_options,

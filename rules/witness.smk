@@ -21,8 +21,9 @@ rule infer_labels:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -59,8 +60,9 @@ rule reconstruct:
         TRAINING_ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
+        gpu=gpus,
     params:
         architecture=encoder_setting("architecture"),
         network=encoder_setting("network"),
@@ -94,8 +96,8 @@ rule value_points:
         ANALYSIS_ENV
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=240,
+        mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         learners=option("learners"),
         ratios=option("ratios"),

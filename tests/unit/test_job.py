@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from memloc import job
 from memloc.provenance import ROOT
 
 SCRIPT = """
@@ -85,3 +86,68 @@ def test_a_job_ends_when_its_parent_ends(tmp_path):
         [sys.executable, "-c", parent], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=25
     )
     assert "is gone: stopping" in done.stderr and not (tmp_path / "survived").exists()
+
+
+def test_a_workflow_elsewhere_is_not_taken_for_one_that_ended(run, monkeypatch):
+    """Clusters hand variables on to other machines, where the number of the workflow's process means nothing."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    wait = "import time\ntime.sleep(0.5)"
+    monkeypatch.setenv("MEMLOC_PID", f"{gone.pid}@another-node/pid:[1]")
+    assert run(wait)[0].returncode == 0
+    job.announce()
+    monkeypatch.setenv("MEMLOC_PID", os.environ["MEMLOC_PID"].replace(str(os.getpid()), str(gone.pid), 1))
+    done, _ = run(wait)
+    assert done.returncode == 1 and "is gone: stopping" in done.stderr
+
+
+@pytest.fixture
+def parallel(tmp_path, monkeypatch):
+    """Runs a job of two tasks beside an srun that starts both here; gives the process and srun's options."""
+    (tmp_path / "bin").mkdir()
+    srun = tmp_path / "bin" / "srun"
+    srun.write_text(
+        '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do echo "$1" >> options; shift; done\n'
+        'SLURM_NTASKS=2 SLURM_PROCID=0 "$@" && SLURM_NTASKS=2 SLURM_PROCID=1 "$@"\n'
+    )
+    srun.chmod(0o755)
+    for name in ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID", "LOCAL_RANK", "MEMLOC_SPREAD"):
+        monkeypatch.delenv(name, raising=False)
+    body = "import os\njob.log.warning('task %s of %s', *map(os.environ.get, ('SLURM_PROCID', 'SLURM_NTASKS')))"
+    given = SCRIPT.replace("threads=1)", "threads=1, resources={resources})")
+
+    def go(resources, **variables):
+        (tmp_path / "job.py").write_text(given.format(resources=resources, body=body))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+        command = [sys.executable, "job.py"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment | variables, capture_output=True, text=True, timeout=60
+        )
+        options = tmp_path / "options"
+        return done, options.read_text().split() if options.exists() else []
+
+    return go
+
+
+def test_a_slurm_job_of_several_tasks_starts_them_through_srun(parallel):
+    done, options = parallel({"tasks": 2, "nodes": 2}, SLURM_JOB_ID="7")
+    assert done.returncode == 0, done.stderr
+    assert options[:4] == ["--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=1"]
+    # Once each, and the second one tells nothing of its progress.
+    said = ["progress 3", "task 0 of 2", "task 1 of 2"]
+    assert [line.removeprefix("[train simclr f] ") for line in done.stderr.splitlines()] == said
+
+
+@pytest.mark.parametrize("variables", [{}, {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}])
+def test_elsewhere_the_processes_of_one_machine_are_left_to_lightning(parallel, variables):
+    """It must not take a Slurm job of other tasks, such as salloc's, for one that started this process."""
+    done, options = parallel({"tasks": 2, "nodes": 1}, **variables)
+    assert done.returncode == 0 and not options and "of None" in done.stderr
+
+
+def test_several_machines_without_slurm_are_refused(parallel):
+    done, options = parallel({"tasks": 2, "nodes": 2})
+    assert done.returncode == 1 and not options
+    assert done.stderr.splitlines() == [
+        "[train simclr f] error: hardware.nodes: 2, which needs Slurm (docs/cluster.md); lower it"
+    ]

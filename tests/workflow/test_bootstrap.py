@@ -184,6 +184,8 @@ def test_an_extra_is_added_once_and_kept(root):
     assert calls(root)[0].endswith("-e .[test]")
     assert boot(root).returncode == boot(root, "--test").returncode == 0
     assert calls(root) == []
+    assert boot(root, "--slurm").returncode == 0
+    assert calls(root)[0].endswith("-e .[slurm,test]")
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock", "memloc/__init__.py"])

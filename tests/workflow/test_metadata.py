@@ -23,8 +23,8 @@ def test_licence_is_the_declared_one():
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["license"] == "MIT"
 
 
-def test_continuous_integration_is_make_test():
+def test_continuous_integration_is_what_contributors_run():
     assert os.access(ROOT / ".ci/run", os.X_OK)
-    assert (ROOT / ".ci/run").read_text().endswith("make test\n")
+    assert (ROOT / ".ci/run").read_text().endswith("\nmake test\nmake test-slurm\n")
     steps = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]["steps"]
     assert steps[-1] == {"run": ".ci/run"}

@@ -1,0 +1,100 @@
+"""What jobs ask a cluster for, and how the profile for Slurm stands to the default. tools/check_slurm.py runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from running import ROOT, SMOKE, snakemake
+
+PROFILES = {name: yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("default", "slurm")}
+COMPUTES = re.compile(r'device=config\["device"\]')
+
+
+# One encoder in one process, one in four.
+WIDE = {"supervised": {"hardware": {"devices": 2, "nodes": 2}}}
+
+Asked = Callable[..., dict[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def asked(copy: Callable[[str], Path]) -> Asked:
+    """A function to what jobs ask for, by rule and, where it has one, encoder."""
+    folder = copy("asking")
+    for path in (folder / "rules").glob("*.smk"):
+        # With a message of its own a job's resources aren't shown.
+        path.write_text(re.sub(r"    message:\n        .*\n", "", path.read_text()))
+    (folder / "my.yaml").write_text(json.dumps({"encoders": WIDE}))
+
+    @cache
+    def ask(device: str, attempt: int = 1) -> dict[str, dict[str, str]]:
+        options = ("--config", f"device={device}", "--attempt", str(attempt))
+        done = snakemake(folder, "--dry-run", *SMOKE, "my.yaml", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = {}
+        for block in re.split(r"\n(?=(?:local)?rule )", done.stdout + done.stderr):
+            rule, encoder = re.match(r"rule (\w+):", block), re.search(r"encoder=([\w-]+)", block)
+            if rule and rule[1] != "all" and (resources := re.search(r"resources: (.*)", block)):
+                name = f"{rule[1]} {encoder[1]}" if encoder else rule[1]
+                found[name] = dict(pair.split("=", 1) for pair in resources[1].split(", "))
+        return found
+
+    return ask
+
+
+def test_a_retry_asks_for_as_much_again_of_memory_and_time(asked: Asked) -> None:
+    first, third = asked("cpu"), asked("cpu", attempt=3)
+    assert len(first) > 15 and first.keys() == third.keys()
+    for rule, values in first.items():
+        for what in ("mem_mb", "runtime"):
+            assert int(third[rule][what]) == 3 * int(values[what]) > 0, f"{what} of {rule}"
+
+
+def test_a_gpu_is_asked_for_where_one_is_used_and_nowhere_else(asked: Asked) -> None:
+    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    rules = {rule.split(":")[0]: rule for rule in re.split(r"(?m)^rule ", text)[1:]}
+    users = {name for name, rule in rules.items() if COMPUTES.search(rule)}
+    assert {"train_encoder", "measure", "finetune_layers"} <= users
+    assert users == {name for name, rule in rules.items() if re.search(r"^        gpu=", rule, re.MULTILINE)}
+    there = asked("cuda")
+    assert {job for job, values in there.items() if "gpu" in values} == {
+        job for job in there if job.split()[0] in users
+    }
+    assert not any("gpu" in values for values in asked("cpu").values())
+
+
+def test_a_training_by_several_processes_asks_for_room_for_each(asked: Asked) -> None:
+    wide, alone = asked("cuda")["train_encoder supervised"], asked("cuda")["train_encoder simclr"]
+    parallel = {"nodes": "2", "tasks": "4", "mpi": "srun"}
+    assert wide.items() >= {**parallel, "gpu": "4", "tasks_per_gpu": "1"}.items()
+    # Memory is asked for by node, so for the devices of one.
+    assert int(wide["mem_mb"]) == 2 * int(alone["mem_mb"])
+    assert alone["gpu"] == "1" and not alone.keys() & {"tasks_per_gpu", *parallel}
+    assert asked("cuda")["measure supervised"]["gpu"] == "1"
+    on_cpus = asked("cpu")["train_encoder supervised"]
+    assert on_cpus.items() >= parallel.items() and not on_cpus.keys() & {"gpu", "tasks_per_gpu"}
+
+
+def test_the_default_profile_holds_on_slurm_too() -> None:
+    """It is picked up beside --profile, and wins where both say something: so they may not contradict each other."""
+    assert PROFILES["slurm"]["executor"] == "slurm" and PROFILES["slurm"]["retries"] >= 1
+    assert not PROFILES["default"].keys() & PROFILES["slurm"].keys()
+    assert not {"set-resources", "default-resources", "set-threads"} & PROFILES["slurm"].keys(), "rules say it"
+
+
+def test_partitions_are_told_apart_by_gpus() -> None:
+    path = ROOT / PROFILES["slurm"]["slurm-partition-config"].removeprefix("$PWD/")
+    partitions = yaml.safe_load(path.read_text())["partitions"]
+    assert {name: limits.get("max_gpu", 0) > 0 for name, limits in partitions.items()} == {"cpu": False, "gpu": True}
+
+
+def test_the_profile_is_one_that_snakemake_takes(tmp_path: Path) -> None:
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra slurm is not installed")
+    done = snakemake(ROOT, "--dry-run", "--profile", "profiles/slurm", *SMOKE, "--directory", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "profiles/slurm and workflow specific profile profiles/default" in done.stdout + done.stderr
