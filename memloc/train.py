@@ -223,7 +223,7 @@ def columns(settings: Mapping[str, Any]) -> list[str]:
 
 def clear(folder: Path) -> None:
     """Remove what unfinished runs left, once an encoder is saved."""
-    for path in folder.glob("resume-*.safetensors"):
+    for path in (*folder.glob("resume-*.safetensors"), *folder.glob(".resume-*.safetensors")):
         path.unlink()
 
 

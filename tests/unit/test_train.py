@@ -432,7 +432,7 @@ def test_a_damaged_first_checkpoint_is_refused(run, monkeypatch, tmp_path):
             run()
     (mine,) = (tmp_path / "unfinished").iterdir()
     damage(mine)
-    with pytest.raises(InputError, match="not a complete checkpoint .*; delete it to start this encoder anew"):
+    with pytest.raises(InputError, match=r"not a complete checkpoint .*; delete it to start this encoder anew"):
         run()
 
 
@@ -473,8 +473,9 @@ def test_a_damaged_snapshot_says_which_files_to_delete(tmp_path, toy, settings, 
     damage(next(tmp_path.glob("*-epoch1.safetensors")))
     with pytest.raises(InputError, match="not a complete checkpoint") as caught:
         snapshots_of(tmp_path, *options, settings=made)
-    assert "-epoch1.safetensors: " in str(caught.value) and "* beside it to start this encoder anew" in str(caught.value)
-    pattern = str(caught.value).partition("delete ")[2].partition(" ")[0]
+    message = str(caught.value)
+    assert "-epoch1.safetensors: " in message and "* beside it to start this encoder anew" in message
+    pattern = message.partition("delete ")[2].partition(" ")[0]
     for path in tmp_path.glob(pattern):
         path.unlink()
     assert snapshots_of(tmp_path, *options, settings=made)[2]
