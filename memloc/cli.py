@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from memloc import __version__, job
-from memloc.errors import InputError, disk_full, out_of_memory
+from memloc.errors import InputError, disk_full, one_line, out_of_memory
 
 EXAMPLES = """
 examples:
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(message: str) -> int:
     with contextlib.suppress(OSError):
-        print(f"memloc: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"memloc: error: {one_line(message)}", file=sys.stderr)
     return 1
 
 

@@ -9,6 +9,11 @@ class InputError(ValueError):
     """Something a user handed in can't be used. The message is one line: the key, the value, what to do."""
 
 
+def one_line(text: str) -> str:
+    """A message as a terminal may be trusted with: names of files and classes can hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+
+
 def disk_full(error: BaseException) -> bool:
     """Whether a disk, or somebody's share of it, is used up."""
     told = str(error)

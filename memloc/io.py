@@ -94,6 +94,8 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
 
     def read(file: IO[bytes]) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as archive:
+            if any(member.compress_type for member in archive.zip.infolist()):
+                raise ValueError("compressed, as no file of memloc is")  # A small one may unpack to terabytes.
             return {name: archive[name] for name in archive.files}
 
     return _readable(path, read)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from memloc.errors import InputError, disk_full, out_of_memory
+from memloc.errors import InputError, disk_full, one_line, out_of_memory
 
 log = logging.getLogger("memloc")
 
@@ -77,7 +77,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
         log.error("interrupted")
         return
     if isinstance(error, InputError):
-        log.error("error: %s", error)
+        log.error("error: %s", one_line(str(error)))
         return
     if disk_full(error):
         log.error("error: the disk is full; free some space and run again, what is finished is kept")
@@ -86,7 +86,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
     elif isinstance(error, OSError) and error.filename:
         log.error("error: %s: %s", error.filename, error.strerror)
     else:
-        log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, " ".join(str(error).split()))
+        log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, one_line(str(error)))
     log.error("traceback", exc_info=(kind, error, trace))
 
 

@@ -198,7 +198,11 @@ def raw_files(wildcards):
     dataset = config["datasets"][wildcards.dataset]
     if fetched(dataset["source"], dataset.get("path")):
         return RESULTS / f"raw/{dataset['source']}.json"
-    return [relative(path) for path in files(dataset["source"], dataset.get("path"))]
+    found = files(dataset["source"], dataset.get("path"))
+    for path in found:
+        if {*str(path)} & {*"{<"}:
+            sys.exit(f"memloc: error: {ascii(str(path))}: Snakemake takes {{...}} and <...> for its own; rename it")
+    return [relative(path) for path in found]
 
 
 def dataset_code(wildcards):
