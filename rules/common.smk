@@ -200,8 +200,9 @@ def raw_files(wildcards):
         return RESULTS / f"raw/{dataset['source']}.json"
     found = files(dataset["source"], dataset.get("path"))
     for path in found:
-        if {*str(path)} & {*"{<"}:
-            sys.exit(f"memloc: error: {ascii(str(path))}: Snakemake takes {{...}} and <...> for its own; rename it")
+        if {*str(path)} & {*"{<"} or not str(path).isprintable():
+            told = "Snakemake takes {...} and <...> for its own, and breaks lines in a name"
+            sys.exit(f"memloc: error: {ascii(str(path))}: {told}; rename it")
     return [relative(path) for path in found]
 
 

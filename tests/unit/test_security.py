@@ -1,8 +1,9 @@
 """Nothing that memloc is given makes it run code, write elsewhere or fill memory (docs/security.md).
 
 What is tested beside the code it is about: pickles among weights (test_scoring_encoders.py), in splits
-(test_scoring_splits.py) and batches of CIFAR, archives (test_datasets_formats.py); bombs, links and names of images that
-are scored (test_scoring_images.py); HTML in names on pages (test_scoring_page.py, test_report.py, test_page_browser.py).
+(test_scoring_splits.py) and in batches of CIFAR, archives (test_datasets_formats.py); bombs, links and names of images
+to score (test_scoring_images.py); HTML in names on pages (test_scoring_page.py, test_report.py, test_page_browser.py);
+names that mean something to a shell, in a run (workflow/test_faults.py).
 """
 
 import copy
