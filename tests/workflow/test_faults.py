@@ -79,7 +79,7 @@ def test_a_training_that_the_system_kills_is_run_again_where_retries_are_given(
 ) -> None:
     # As the kernel does where memory runs out: signal 9 to the job alone.
     folder = copy("starved")
-    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 200}}}\n")
+    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 60}}}\n")
     for part in ("data", "splits"):  # With dates of their own.
         shutil.copytree(trained / f"results/{part}", folder / f"results/{part}", copy_function=shutil.copy)
     arguments = (*SMOKE, "long.yaml", "--retries", "1", "--", WEIGHTS)
@@ -96,7 +96,8 @@ def test_a_training_that_the_system_kills_is_run_again_where_retries_are_given(
         job.send_signal(signal.SIGKILL)
         output = process.communicate(timeout=200)[0]
     assert process.returncode == 0, output[-3000:]
-    assert "Trying to restart job" in output and "continues after epoch" in output
+    assert "died with <Signals.SIGKILL: 9>" in output and "Trying to restart job" in output
+    assert "continues after epoch" in output
     again = (folder / WEIGHTS).read_bytes()
     shutil.rmtree((folder / WEIGHTS).parent)
     assert snakemake(folder, *arguments).returncode == 0
