@@ -18,6 +18,8 @@ from typing import Any
 from memloc import __version__, job
 from memloc.errors import InputError, disk_full, one_line, out_of_memory
 
+CORES = os.cpu_count() or 1
+
 EXAMPLES = """
 examples:
   Which units of a network memorize single images, and which images?
@@ -130,13 +132,42 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="memloc", description="Where does a vision encoder memorize its images?")
     parser.add_argument("--version", action="version", version=f"memloc {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    score = commands.add_parser(
+    _add_score(commands.add_parser(
         "score",
         help="LayerMem and UnitMem of any encoder",
         description="UnitMem of an encoder and the images its units memorize; with a second encoder, LayerMem as well.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    ))  # fmt: skip
+    _add_value(commands.add_parser(
+        "value",
+        help="which rows and cells of a table, or images and patches, are unlike the others of their class",
+        description="Values of the rows and cells of a labelled table, or of images and their patches, by learners that"
+        " never saw the row (2D-OOB and Data-OOB). Low values mark what is wrong or unusual.",
+        epilog=VALUE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ))  # fmt: skip
+    return parser
+
+
+def _add_reading(where: argparse._ArgumentGroup) -> None:
+    """How images are read, in either command."""
+    where.add_argument("--part", default="train", choices=["train", "test"], help="part of a dataset (default: train)")
+    where.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="where datasets are named"
     )
+    where.add_argument(
+        "--strict", action="store_true", help="stop at an image that can't be read instead of skipping it"
+    )
+
+
+def _add_telling(running: argparse._ArgumentGroup) -> None:
+    """What either command tells meanwhile."""
+    running.add_argument("--quiet", action="store_true", help="no progress bar")
+    running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")
+
+
+def _add_score(score: argparse.ArgumentParser) -> None:
     score.set_defaults(
         run=_score,
         again="the same command goes on where it stopped",
@@ -175,13 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GLOB",
         help="layers (default: convolutions, attentions, fully-connected)",
     )
-    where.add_argument("--part", default="train", choices=["train", "test"], help="part of a dataset (default: train)")
-    where.add_argument(
-        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="where datasets are named"
-    )
-    where.add_argument(
-        "--strict", action="store_true", help="stop at an image that can't be read instead of skipping it"
-    )
+    _add_reading(where)
     how = score.add_argument_group("how (the paper's choices where it makes one)")
     how.add_argument("--draws", type=int, default=10, metavar="N", help="augmented views of each image (default: 10)")
     how.add_argument(
@@ -227,17 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--shard", metavar="K/N", help="do the K-th of N parts only; without it, finished parts are joined"
     )
-    running.add_argument("--quiet", action="store_true", help="no progress bar")
-    running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")
-    _add_value(commands.add_parser(
-        "value",
-        help="which rows and cells of a table, or images and patches, are unlike the others of their class",
-        description="Values of the rows and cells of a labelled table, or of images and their patches, by learners that"
-        " never saw the row (2D-OOB and Data-OOB). Low values mark what is wrong or unusual.",
-        epilog=VALUE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ))  # fmt: skip
-    return parser
+    _add_telling(running)
 
 
 def _add_value(value: argparse.ArgumentParser) -> None:
@@ -260,13 +275,7 @@ def _add_value(value: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--size", type=int, default=28, metavar="PIXELS", help="side of images (default: 28)")
     where.add_argument("--patch", type=int, default=4, metavar="PIXELS", help="side of their cells (default: 4)")
-    where.add_argument("--part", default="train", choices=["train", "test"], help="part of a dataset (default: train)")
-    where.add_argument(
-        "--config", type=Path, default=Path("config.yaml"), metavar="FILE", help="where datasets are named"
-    )
-    where.add_argument(
-        "--strict", action="store_true", help="stop at an image that can't be read instead of skipping it"
-    )
+    _add_reading(where)
     how = value.add_argument_group("how")
     how.add_argument("--learners", type=int, default=1000, metavar="N", help="decision trees (default: 1000)")
     how.add_argument(
@@ -275,27 +284,15 @@ def _add_value(value: argparse.ArgumentParser) -> None:
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of who sees what (default: 0)")
     running = value.add_argument_group("running")
     running.add_argument("--workers", type=int, metavar="N", help="CPU threads (default: all)")
-    running.add_argument("--quiet", action="store_true", help="no progress bar")
-    running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")
+    _add_telling(running)
 
 
 def _value(options: argparse.Namespace) -> int:
-    from PIL import Image
-
     from memloc.scoring.images import show
     from memloc.valuation import files, sources
     from memloc.valuation.oob import value
 
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    cores = os.cpu_count() or 1
-    _check_ranges(
-        options,
-        ("size", 1, 1024),
-        ("patch", 1, options.size),
-        ("learners", 1, 1_000_000),
-        ("seed", 0, 2**63 - 1),
-        ("workers", 1, cores),
-    )
+    _prepare(options, ("size", 1, 1024), ("patch", 1, options.size), ("learners", 1, 1_000_000), threads="workers")
     if not 0 < options.ratio <= 1:
         raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
     log = logging.getLogger("memloc")
@@ -320,7 +317,7 @@ def _value(options: argparse.Namespace) -> int:
     bar = _Bar(options.learners, quiet=options.quiet, unit="learners")
     try:
         values = value(
-            source.x, source.y, groups=source.groups, **settings, workers=options.workers or cores, progress=bar.update
+            source.x, source.y, groups=source.groups, **settings, workers=options.workers or CORES, progress=bar.update
         )
     finally:
         bar.close()
@@ -340,7 +337,6 @@ def _value(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> int:
     # Heavy libraries only now: --help should not wait for them.
     import torch
-    from PIL import Image
 
     from memloc import provenance
     from memloc.measure import Protocol
@@ -351,18 +347,8 @@ def _score(options: argparse.Namespace) -> int:
     from memloc.scoring.run import Settings
     from memloc.scoring.splits import load_split
 
-    # Too large images are refused and listed anyway.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     shard = _shard(options.shard)
-    cores = os.cpu_count() or 1
-    _check_ranges(
-        options,
-        ("replicates", 2, 1000),
-        ("shuffles", 0, 1000),
-        ("seed", 0, 2**63 - 1),
-        ("threads", 1, cores),
-        ("draws", 0, 1000),
-    )
+    _prepare(options, ("replicates", 2, 1000), ("shuffles", 0, 1000), ("draws", 0, 1000), threads="threads")
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.out.exists() and not options.out.is_dir():
@@ -455,8 +441,17 @@ def _score(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_ranges(options: argparse.Namespace, *ranges: tuple[str, int, int]) -> None:
-    for option, least, most in ranges:
+def _prepare(options: argparse.Namespace, *ranges: tuple[str, int, int], threads: str) -> None:
+    """What either command does first: its numbers are within their ranges, and Pillow is quiet.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+    from PIL import Image
+
+    # Too large images are refused and listed anyway.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    for option, least, most in (*ranges, ("seed", 0, 2**63 - 1), (threads, 1, CORES)):
         value = getattr(options, option)
         if value is not None and not least <= value <= most:
             raise InputError(f"{option}: {value}; give {least} to {most}")

@@ -187,8 +187,8 @@ def with_views(
     if room is None or room.shape != shape:
         room = torch.empty(shape, device=u.device).to(memory_format=torch.channels_last)
     out = room.unflatten(0, (n, draws + plain))  # type: ignore[no-untyped-call]
-    # Some images at a time: what happens to them on the way stays in the cache.
-    step = max(1, 4 * _CACHE // (draws * images[0].size))
+    # Some images at a time: what happens to them on the way stays near.
+    step = _at_once(4, draws * images[0].size, u.device)
     for start in range(0, n, step):
         rows = slice(start, start + step)
         clean = torch.from_numpy(np.array(images[rows])).to(u.device).float().div_(255)
@@ -318,7 +318,13 @@ def by_image(output: Tensor, images: int, views: int, layer: Layer) -> tuple[Ten
     return output.reshape(images, views, -1, output.shape[-1]), 2
 
 
-_CACHE = 2**18
+_NEARBY = {"cpu": 2**18, "cuda": 2**27}
+"""Numbers that stay in a CPU's cache, or that a GPU has room for, where starting a computation takes longer than it."""
+
+
+def _at_once(times: int, numbers: int, device: torch.device) -> int:
+    """How many things of so many numbers to work on at a time, where ``times`` as many as are nearby will do."""
+    return max(1, times * _NEARBY.get(device.type, _NEARBY["cuda"]) // numbers)
 
 
 def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Tensor:
@@ -330,9 +336,9 @@ def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Te
     """
     if protocol.activation == "as-is":
         return _mean(views, positions)
-    # A few views at a time, in the same place: what becomes of them never leaves the cache.
+    # A few views at a time, in the same place: what becomes of them stays near.
     flat = views.flatten(0, 1)[:, None]
-    room = flat.new_empty(max(1, _CACHE // views[0, 0].numel()), *flat.shape[1:])
+    room = flat.new_empty(min(len(flat), _at_once(1, views[0, 0].numel(), flat.device)), *flat.shape[1:])
     parts = []
     for part in torch.split(flat, len(room)):
         out = room[: len(part)]
@@ -410,7 +416,7 @@ def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 def _gram(vectors: Tensor) -> Tensor:
     """Inner products between the rows of each matrix of [n, rows, length]."""
-    if vectors.shape[2] <= 32 * _BLOCK:
+    if vectors.shape[2] <= 32 * _BLOCK or vectors.device.type != "cpu":
         return torch.bmm(vectors, vectors.transpose(1, 2))
     return torch.stack([_products(rows) for rows in vectors])
 
@@ -425,16 +431,17 @@ def _products(rows: Tensor) -> Tensor:
 def _near(vectors: Tensor, rows: Tensor, inverse: Tensor, odd: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """l2 distances within some of the matrices, however small: from products of differences to the first view."""
     out = []
-    # Together as many as fit the cache, a long one alone.
-    for some in torch.split(rows, max(1, 2 * _CACHE // vectors[0].numel())):
+    # Together as many as are nearby, a long one alone.
+    for some in torch.split(rows, _at_once(2, vectors[0].numel(), vectors.device)):
         unit = vectors[some] * inverse[some][:, :, None] if not odd[some].any() else _unit(vectors[some])
         gram = _gram(unit - unit[:, :1])
         squared = gram.diagonal(dim1=1, dim2=2)
         both = squared[:, i] + squared[:, j]
         distances = both - 2 * gram[:, i, j]
         # That in turn cancels where a pair lies much closer together than to the first.
-        for row, pair in (distances < _NEAR * both).nonzero().tolist():
-            distances[row, pair] = (unit[row, i[pair]] - unit[row, j[pair]]).square().sum()
+        again = (distances < _NEAR * both).nonzero()
+        for row, pair in map(torch.unbind, torch.split(again.T, _at_once(1, unit[0, 0].numel(), unit.device), dim=1)):
+            distances[row, pair] = (unit[row, i[pair]] - unit[row, j[pair]]).square().sum(dim=1)
         out.append(distances.clamp(min=0).sqrt())
     return torch.cat(out)
 

@@ -98,7 +98,7 @@ rule value_points:
         runtime=240,
     params:
         learners=option("learners"),
-        ratio=option("ratio"),
+        ratios=option("ratios"),
         patch=option("patch"),
         code=digest("scripts/value_points.py"),
     message:

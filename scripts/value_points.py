@@ -14,7 +14,7 @@ def main(snakemake):
         io.load_arrays(snakemake.input.g),
         io.load_arrays(snakemake.input.swaps) if snakemake.input.swaps else {},
         learners=params.learners,
-        ratio=params.ratio,
+        ratios=params.ratios,
         patch=params.patch,
         seed=stream("values", int(snakemake.wildcards.seed)),
         workers=snakemake.threads,

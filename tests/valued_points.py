@@ -7,6 +7,7 @@ from memloc.valuation.points import LABELS, SPACES
 
 N, CLASSES, CELLS, UNITS = 60, 3, 16, 600
 GROUPS = ("candidate", "external")
+RATIOS = (0.25, 0.5)
 STARTS = {"candidate": 0, "independent": 100, "external": 200}
 
 
@@ -77,17 +78,23 @@ def world(
         "points": np.concatenate([about[g] for g in GROUPS]),
         "groups": np.repeat(GROUPS, N),
         "classes": labels,
-        "clusters": labels,
+        "clusters": (labels + 1) % CLASSES,
+        "ratios": np.array(RATIOS),
         "planted": planted_in,
         "patched": patched,
     }
     for space in SPACES:
         for told in LABELS:
-            rows = np.stack([np.concatenate([noisy(-low * trait[g]) for g in GROUPS]) - 4 * labels for _ in (0, 1)])
+            rows = np.stack(
+                [
+                    [np.concatenate([noisy(-low * trait[g]) for g in GROUPS]) - 4 * labels for _ in (0, 1)]
+                    for _ in RATIOS
+                ]
+            )
             values[f"{space}/{told}/rows"] = rows
             if space == "pixels":
-                cells = rows[..., None] + 0.1 * rng.normal(size=(2, 2 * N, CELLS))
+                cells = rows[..., None] + 0.1 * rng.normal(size=(len(RATIOS), 2, 2 * N, CELLS))
                 cells[..., 5] -= found * (np.ones(2 * N) if everywhere else planted_in)
                 values[f"pixels/{told}/cells"] = cells
-                values[f"pixels/{told}/counts"] = np.full((2 * N, CELLS), 50)
+                values[f"pixels/{told}/counts"] = np.full((len(RATIOS), 2 * N, CELLS), 50)
     return {"points": points, "atypicality": atypicality, "units": pd.concat(units), "values": values}

@@ -14,6 +14,8 @@ from memloc.experiments.inputs import Inputs, equivalent
 from memloc.experiments.valued import (
     OOB,
     PAPER,
+    Floats,
+    Outcomes,
     curves,
     dots,
     label,
@@ -23,12 +25,13 @@ from memloc.experiments.valued import (
     rows_of_methods,
     share,
 )
+from memloc.metrics.detection import chance_precision
 
 ROWS = (OOB[0], 0.5)
 """The values of rows that claims are about: closeness has no part in Data-OOB, which they are compared with."""
 CLAIMS = {
     "point_removal.finds": Claim(
-        PAPER, "Values of rows find flipped labels: area under precision and recall minus the share flipped"
+        PAPER, "Values of rows find flipped labels: area under precision and recall minus that of random order"
     ),
     "point_removal.as-data-oob": Claim(
         f"{PAPER}; own threshold",
@@ -52,23 +55,30 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
                 share(mine.arrays["accuracy"]), mine.methods, mine.arrays["changed"][0], series="accuracy", table=name
             )
         )
+        chance = _by_chance(mine)
+        tables.append(pd.DataFrame({"series": ["chance"], "table": name, "value": np.median(chance)}))
         if ROWS not in mine.methods:
             continue
         found, data_oob = mine.of("found", ROWS), mine.of("found", ("Data-OOB", 0.0))
         at = mine.at("changed", 0.1)
-        accuracy, chance = (mine.of("accuracy", method)[:, at] for method in (ROWS, ("random", 0.0)))
+        accuracy, random = (mine.of("accuracy", method)[:, at] for method in (ROWS, ("random", 0.0)))
         subject = f"{name}, {label(ROWS)}"
         findings += [
-            Finding("point_removal.finds", subject, over_seeds(found - mine.arrays["flipped"]), mine.rows),
-            Finding("point_removal.helps", subject, over_seeds(accuracy - chance), mine.rows),
+            Finding("point_removal.finds", subject, over_seeds(found - chance), mine.rows),
+            Finding("point_removal.helps", subject, over_seeds(accuracy - random), mine.rows),
         ]
         differences.append(found - data_oob)
         rows.append(mine.rows)
     if differences:
         estimate = over_seeds(np.stack(differences, axis=1), limit=1)
         findings.append(equivalent("point_removal.as-data-oob", label(ROWS), estimate, names, margin=0.05, n=min(rows)))
-    flipped = options["flipped"]
-    return pd.concat(tables, ignore_index=True).assign(flipped=flipped), findings
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _by_chance(mine: Outcomes) -> Floats:
+    """The area under precision and recall of random order in each seed, [seeds]."""
+    rows, flipped = mine.arrays["rows"], mine.arrays["flipped"]
+    return np.array([chance_precision(int(n), round(n * share)) for n, share in zip(rows, flipped, strict=True)])
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -81,7 +91,8 @@ def draw(table: pd.DataFrame) -> Figure:
         axis.remove()
     above = figure.add_subplot(grid[0, :])
     dots(above, table[table["series"] == "found"], names)
-    above.axhline(float(table["flipped"].iloc[0]), color="#777777", linewidth=0.8, zorder=0)
+    chance = table[table["series"] == "chance"].set_index("table")["value"][names]
+    above.hlines(chance, np.arange(len(names)) - 0.5, np.arange(len(names)) + 0.5, color="#777777", linewidth=0.8)
     above.set(title="flipped labels", ylabel="area under precision and recall")
     for axis, name in zip(axes[1], shown, strict=True):
         curves(axis, table[(table["series"] == "accuracy") & (table["table"] == name)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -19,29 +21,76 @@ from memloc.experiments.inputs import Inputs
 from memloc.metrics.stats import Estimate
 from memloc.valuation.points import GROUPS, LABELS, SPACES
 
-VARIANTS = [(space, labels, w) for space in SPACES for labels in LABELS for w in (0, 1)]
-"""Ways to value a point: by what, learners of what, w = 0 (accuracy) or 1 (accuracy and closeness to the class)."""
-NAMES = [f"{'f, a contrast' if space == 'f' else space}, {labels}, w = {w}" for space, labels, w in VARIANTS]
 WITNESSES = [(space, labels) for space in SPACES if space != "f" for labels in LABELS]
 """Values that claims are told by: f's own features are no witness."""
+STRATA = {"classes": "label", "clusters": "cluster"}
+"""By what learners tell apart, the column within whose groups their values are compared: what sets these apart sets
+their values apart, too. Clusters so ask for no label anywhere."""
 MEASURES = {"sslmem": "SSLMem", "owned": "top units owned", "distance": "distance to neighbours"}
 LOWEST = 5
 """Cells of an image that count as its lowest."""
 
 
-def joined(inputs: Inputs, encoder: str) -> list[tuple[pd.DataFrame, dict[str, NDArray[Any]]]]:
-    """By seed, each valued point with its scores and its values (columns NAMES), in the order of the values' arrays.
+@dataclass(frozen=True)
+class Way:
+    """A way to value a point.
+
+    Attributes:
+        labels: what learners tell apart, one of LABELS.
+        space: by what, one of SPACES.
+        ratio: share of the cells that each one sees.
+        w: 0 (accuracy) or 1 (accuracy and closeness to the class).
+    """
+
+    labels: str
+    space: str
+    ratio: float
+    w: int
+
+    @property
+    def row(self) -> str:
+        """What it is called where ratios are told apart otherwise."""
+        return f"{'f, a contrast' if self.space == 'f' else self.space}, {self.labels}, w = {self.w}"
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.row.replace("w =", f"ratio {self.ratio:g}, w =")
+
+
+@dataclass(frozen=True)
+class Valued:
+    """Points of one seed.
+
+    Attributes:
+        table: a point a row: scores, and values in columns named as the ways are.
+        values: the arrays behind, in the same order.
+        ways: to value, those of the classes first.
+    """
+
+    table: pd.DataFrame
+    values: Mapping[str, NDArray[Any]]
+    ways: Sequence[Way]
+
+    def shown(self) -> Way:
+        """The one that maps of cells are drawn of: by pixels and classes, the last of the ratios, w = 1."""
+        return [way for way in self.ways if (way.labels, way.space, way.w) == ("classes", "pixels", 1)][-1]
+
+
+def joined(inputs: Inputs, encoder: str) -> list[Valued]:
+    """By seed, each valued point with its scores and its values, in the order of the values' arrays.
 
     ``sslmem`` is that of the encoder's output on the half of the draws that chose nothing, ``chosen`` on the other;
     ``owned`` how many of the last layer's top 10 % of units are the point's among its group; ``distance`` atypicality.
 
     Raises:
-        InputError: scores and values are of other points.
+        InputError: scores and values are of other points, or seeds are valued otherwise.
     """
     seeds = []
     names = ("points", "atypicality", "units")
     tables = [inputs.tables(name, encoder) for name in names]
-    for points, atypicality, units, values in zip(*tables, inputs.arrays("values", encoder), strict=True):
+    arrays = inputs.arrays("values", encoder, same=["ratios"])
+    for points, atypicality, units, values in zip(*tables, arrays, strict=True):
         last = points[points["layer"] == points["layer"].iloc[-1]].set_index("point")
         distance = atypicality.set_index("point")["atypicality"]
         valued = values["points"]
@@ -52,47 +101,76 @@ def joined(inputs: Inputs, encoder: str) -> list[tuple[pd.DataFrame, dict[str, N
             "point": valued,
             "group": values["groups"],
             "label": values["classes"],
+            "cluster": values["clusters"],
             "planted": values["planted"],
             "sslmem": last["sslmem_score"][valued].to_numpy(),
             "chosen": last["sslmem_choose"][valued].to_numpy(),
             "owned": owners.reindex(valued, fill_value=0).to_numpy(),
             "distance": distance[valued].to_numpy(),
         }
-        by = {n: values[f"{space}/{told}/rows"][w] for n, (space, told, w) in zip(NAMES, VARIANTS, strict=True)}
-        seeds.append((pd.DataFrame(about | by), values))
+        ways = {
+            Way(labels, space, float(ratio), w): values[f"{space}/{labels}/rows"][r, w]
+            for labels, space in product(LABELS, SPACES)
+            for r, ratio in enumerate(values["ratios"])
+            for w in (0, 1)
+        }
+        table = pd.DataFrame(about | {way.name: rows for way, rows in ways.items()})
+        seeds.append(Valued(table, values, list(ways)))
     return seeds
 
 
-def places(space: str, labels: str) -> list[int]:
-    """Where the values of a space and labels stand in VARIANTS: with w = 0 and w = 1."""
-    return [k for k, (mine, told, _) in enumerate(VARIANTS) if (mine, told) == (space, labels)]
+def columns_of(ways: Sequence[Way], labels: str) -> list[str]:
+    """Columns of the values whose learners tell ``labels`` apart."""
+    return [way.name for way in ways if way.labels == labels]
+
+
+def places(ways: Sequence[Way], space: str, labels: str) -> list[int]:
+    """Where the ways of a space and labels stand: every ratio, w = 0 and w = 1."""
+    return [k for k, way in enumerate(ways) if (way.space, way.labels) == (space, labels)]
 
 
 def told(
-    claim: str, encoder: str, estimate: Estimate, at: Sequence[int], *, n: int, p: NDArray[np.float64] | None = None
+    claim: str,
+    encoder: str,
+    estimate: Estimate,
+    ways: Sequence[Way],
+    witness: tuple[str, str],
+    *,
+    n: int,
+    p: NDArray[np.float64] | None = None,
 ) -> Finding:
-    """A claim that holds with either w: the one that is less sure of it speaks.
+    """A claim that holds with every ratio and either w: the one that is least sure of it speaks.
 
     Args:
-        estimate: [VARIANTS].
-        at: of the two.
-        p: [VARIANTS] of permutations; the larger one is asked for.
+        estimate: [ways].
+        witness: space and labels.
+        p: [ways] of permutations; the largest is asked for.
     """
-    found = Finding.of_every(claim, encoder, estimate[at], [NAMES[k] for k in at], n=n)
-    return found if p is None else replace(found, p=float(p[list(at)].max()))
+    at = places(ways, *witness)
+    found = Finding.of_every(claim, encoder, estimate[at], [ways[k].name for k in at], n=n)
+    return found if p is None else replace(found, p=float(p[at].max()))
 
 
-def cell_rows(
-    values: Mapping[str, NDArray[Any]], chosen: Sequence[tuple[str, int]], *, patch: int, encoder: str
-) -> pd.DataFrame:
-    """Cells by pixels and classes of some points, a row a cell and w.
+def with_ways(table: pd.DataFrame, ways: Sequence[Way]) -> pd.DataFrame:
+    """The table's rows with ratio and row of the way that ``name`` names; what is no way is a row by itself."""
+    known = {way.name: way for way in ways}
+    found = [known.get(name) for name in table["name"]]
+    return table.assign(
+        ratio=[way.ratio if way else np.nan for way in found],
+        row=[way.row if way else name for way, name in zip(found, table["name"], strict=True)],
+    )
+
+
+def cell_rows(seed: Valued, chosen: Sequence[tuple[str, int]], *, patch: int, encoder: str) -> pd.DataFrame:
+    """Cells by pixels, classes and the last ratio of some points, a row a cell and w.
 
     Args:
-        values: of one seed.
+        seed: points of one.
         chosen: strip of the figure that it stands in, and row in the arrays.
         patch: side of a cell.
     """
-    cells = values["pixels/classes/cells"]
+    values = seed.values
+    cells = values["pixels/classes/cells"][-1]
     count = cells.shape[2]
     number: dict[str, int] = {}
     tables = []
@@ -177,22 +255,43 @@ CHUNK = 1 << 20
 """Numbers made of counts that are in memory at once."""
 
 
-def dots(axis: Axes, table: pd.DataFrame, names: Sequence[str], kinds: Mapping[str, str], *, null: float) -> None:
-    """A row for each name with a dot and its interval for each kind.
+def kinds_of(groups: Mapping[str, str], ratios: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """Marks by group, in its colour, and ratio, the fuller the larger; groups alone for what has no ratio."""
+    kinds = {}
+    for number, (group, colour) in enumerate(groups.items()):
+        for place, ratio in enumerate(ratios):
+            # The first of several is an outline, the last one full.
+            share = place / (len(ratios) - 1) if len(ratios) > 1 else 1.0
+            face = tuple(1 - share * (1 - part) for part in to_rgb(colour))
+            kinds[kind_of(group, ratio)] = {"color": colour, "markerfacecolor": face, "fmt": "s" if number else "o"}
+        kinds[group] = {"color": colour, "fmt": "D" if number else "^"}
+    return kinds
+
+
+def kind_of(group: str, ratio: float) -> str:
+    """The name of a kind of marks."""
+    return group if np.isnan(ratio) else f"{group}, ratio {ratio:g}"
+
+
+def dots(axis: Axes, table: pd.DataFrame, kinds: Mapping[str, Mapping[str, Any]], *, null: float) -> None:
+    """A row for each ``row`` with a dot and its interval for each kind that it has.
 
     Args:
-        table: with name, kind, value, low and high.
-        kinds: to colours.
+        table: with row, kind, value, low and high.
+        kinds: how they are drawn.
         null: what chance gives, a line.
     """
+    names = list(dict.fromkeys(table["row"]))
     rows = {name: len(names) - 1 - number for number, name in enumerate(names)}
-    for number, (kind, colour) in enumerate(kinds.items()):
+    there = {name: [kind for kind in kinds if kind in set(mine["kind"])] for name, mine in table.groupby("row")}
+    for kind, marks in kinds.items():
         mine = table[table["kind"] == kind]
+        if mine.empty:
+            continue
         error = np.abs(mine[["low", "high"]].to_numpy().T - mine["value"].to_numpy())
-        y = mine["name"].map(rows).to_numpy(dtype=float) - 0.3 * (number - (len(kinds) - 1) / 2)
-        axis.errorbar(
-            mine["value"], y, xerr=error, fmt="s" if number else "o", color=colour, markersize=4, capsize=2, label=kind
-        )
+        shift = [0.6 * ((there[name].index(kind) + 0.5) / len(there[name]) - 0.5) for name in mine["row"]]
+        y = mine["row"].map(rows).to_numpy(dtype=float) - shift
+        axis.errorbar(mine["value"], y, xerr=error, markersize=4, capsize=1.5, elinewidth=0.9, label=kind, **marks)
     axis.axvline(null, color="black", linewidth=0.8, zorder=1)
     axis.set_yticks(list(rows.values()), list(rows), fontsize=7)
     axis.set_ylim(-0.6, len(names) - 0.4)

@@ -56,6 +56,22 @@ def average_precision(values: Floats, marked: Marks) -> float:
     return float(np.sum(np.diff(found) * precision))
 
 
+def chance_precision(n: int, marked: int) -> float:
+    """What ``average_precision`` is on average in random order, above the share that is marked where few are:
+
+        (m - 1) / (n - 1) + (n - m) / (n - 1) H_n / n,   H_n = 1 + 1/2 + ... + 1/n
+
+    A marked item at place k, which is each with 1 / n, has (k - 1) (m - 1) / (n - 1) others before it on average.
+
+    Args:
+        n: values, m of them marked.
+    """
+    if n == 1:
+        return 1.0
+    harmonic = float(np.sum(1 / np.arange(1, n + 1)))
+    return (marked - 1) / (n - 1) + (n - marked) / (n - 1) * harmonic / n
+
+
 def _curve(values: Floats, marked: Marks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shares inspected and found at the end of every run of equal values in ascending order, from (0, 0) to (1, 1)."""
     flat, marks = np.ravel(values), np.ravel(marked)

@@ -88,6 +88,41 @@ def lowest_within(values: Floats, labels: Labels, share: float) -> NDArray[np.bo
     return out
 
 
+def lift_within(
+    values: Floats, other: Floats, members: NDArray[np.bool_], labels: Labels, share: float
+) -> NDArray[np.float64]:
+    """How often a class's lowest share by one score is its lowest share by another, over chance, minus 1.
+
+    lift = sum_c |low_c(x) and low_c(y)| / sum_c k_c^2 / n_c - 1,   k_c = max(1, round(share n_c))
+
+    Args:
+        values: [k, n].
+        other: [n].
+        members: [r, n] which points take part in each of r cases, of each class equally many in all cases.
+        labels: [n] classes.
+
+    Returns:
+        [r, k].
+    """
+    both, chance = np.zeros((len(members), len(values))), 0.0
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        inside = members[:, mine]
+        size = int(inside[0].sum())
+        if not size:
+            continue
+        count = max(1, round(share * size))
+        lowest = [
+            np.argsort(np.where(inside, row[mine], np.inf), axis=1, kind="stable")[:, :count]
+            for row in (*values, other)
+        ]
+        among = np.zeros(inside.shape, dtype=np.bool_)
+        np.put_along_axis(among, lowest[-1], True, axis=1)
+        both += np.stack([np.take_along_axis(among, low, axis=1).sum(axis=1) for low in lowest[:-1]], axis=1)
+        chance += count**2 / size
+    return both / chance - 1
+
+
 def reached(cells: Floats, marked: NDArray[np.bool_], lowest: int) -> NDArray[np.float64]:
     """Whether a marked cell is among the lowest of its row, [n]; where ties decide, the chance that they deal it so.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,26 +30,28 @@ def value_points(
     swaps: Arrays,
     *,
     learners: int,
-    ratio: float,
+    ratios: Sequence[float],
     patch: int,
     seed: int,
     workers: int = 1,
 ) -> dict[str, NDArray[Any]]:
     """Values of all points of GROUPS together, by each of SPACES and LABELS.
 
-    All are on the same rows, by one plan for each number of cells. Cells are squares of ``patch`` pixels, or single
-    features, which have unit length as a whole. f reaches what begins with ``f/`` alone.
+    All are on the same rows, by one plan for each number of cells and ratio. Cells are squares of ``patch`` pixels, or
+    single features, which have unit length as a whole. f reaches what begins with ``f/`` alone.
 
     Args:
         images: of the dataset [n, channels, size, size].
         f, g: measures of the two encoders on the same points.
         swaps: patches that are swapped in, empty for none.
-        learners, ratio, seed, workers: see ``memloc.valuation.oob.value``.
+        ratios: shares of the cells that a learner sees, one after the other.
+        learners, seed, workers: see ``memloc.valuation.oob.value``.
 
     Returns:
         ``points``, ``groups``, ``classes``, ``clusters`` and ``planted`` [n]; ``patched`` [n, cells], which cells a
-        planted patch reaches into; for each space and kind of labels ``{space}/{labels}/rows`` [2, n], w = 0 and
-        w = 1, and of pixels ``pixels/{labels}/cells`` [2, n, cells] and ``pixels/{labels}/counts`` [n, cells].
+        planted patch reaches into; ``ratios`` [r]; for each space and kind of labels ``{space}/{labels}/rows``
+        [r, 2, n], w = 0 and w = 1, and of pixels ``pixels/{labels}/cells`` [r, 2, n, cells] and
+        ``pixels/{labels}/counts`` [r, n, cells].
 
     Raises:
         InputError: f and g were measured on other points than one another.
@@ -68,15 +70,19 @@ def value_points(
     told = {"classes": classes, "clusters": _clusters(spaces["g"], len(np.unique(classes)), seed)}
     none = np.zeros((len(points), (-(-size // patch)) ** 2), dtype=np.bool_)
     patched = covered(swaps, points, size=size, patch=patch) if swaps else none
-    about = {"points": points, "groups": g["groups"][rows], **told}
+    about = {"points": points, "groups": g["groups"][rows], "ratios": np.array(ratios, dtype=np.float64), **told}
     out: dict[str, NDArray[Any]] = {**about, "planted": np.asarray(patched.any(axis=1)), "patched": patched}
     for space, x in spaces.items():
         groups = squares(channels, size, patch) if space == "pixels" else None
         for name in LABELS:
-            found = value(x, told[name], groups=groups, learners=learners, ratio=ratio, seed=seed, workers=workers)
-            out[f"{space}/{name}/rows"] = found.rows
+            found = [
+                value(x, told[name], groups=groups, learners=learners, ratio=ratio, seed=seed, workers=workers)
+                for ratio in ratios
+            ]
+            out[f"{space}/{name}/rows"] = np.stack([values.rows for values in found])
             if space == "pixels":
-                out[f"{space}/{name}/cells"], out[f"{space}/{name}/counts"] = found.cells, found.counts
+                out[f"{space}/{name}/cells"] = np.stack([values.cells for values in found])
+                out[f"{space}/{name}/counts"] = np.stack([values.counts for values in found])
     return out
 
 

@@ -21,7 +21,7 @@ from memloc.metrics.detection import auroc, average_precision, detection_area, d
 from memloc.streams import generator
 from memloc.valuation import baselines
 from memloc.valuation.inject import INJECTORS, choose_cells, corner, flip_labels, patches, poison
-from memloc.valuation.oob import data_oob, value
+from memloc.valuation.oob import data_oob, draw_plan, value
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -141,9 +141,10 @@ def backdoor(table: Arrays, options: Options, seed: int) -> Arrays:
 def valuation_cost(table: Arrays, options: Options, seed: int) -> Arrays:
     """CPU seconds of each method and its area under the detection curve of tail outliers: one row a measurement.
 
-    ``amounts`` are learners of 2D-OOB and two-stage, permutations of 2D-KNN, and 1 of what has neither.
+    ``amounts`` are learners of 2D-OOB and two-stage, permutations of 2D-KNN, and 1 of what has neither; ``fewest`` the
+    learners behind the cell of 2D-OOB that has fewest, 0 of others.
     """
-    measured: list[tuple[str, int, int, float, float]] = []
+    measured: list[tuple[str, int, int, float, float, int]] = []
     for rows in options["row_counts"]:
         parts = divide(table, rows=rows, tested=0, seed=seed)
         dirty = INJECTORS["tail"](parts.x, parts.y, _dirty_cells(parts, options, seed), seed=seed)
@@ -152,8 +153,9 @@ def valuation_cost(table: Arrays, options: Options, seed: int) -> Arrays:
             began = time.process_time()
             values = run()
             seconds = time.process_time() - began
-            measured.append((name, len(dirty), amount, seconds, detection_area(values, changed)))
-    columns = ("methods", "rows", "amounts", "seconds", "areas")
+            fewest = _fewest(len(dirty), dirty.shape[1], amount, seed) if name == OOB.format(1) else 0
+            measured.append((name, len(dirty), amount, seconds, detection_area(values, changed), fewest))
+    columns = ("methods", "rows", "amounts", "seconds", "areas", "fewest")
     return {name: np.array(column) for name, column in zip(columns, zip(*measured, strict=True), strict=True)}
 
 
@@ -166,6 +168,12 @@ def _timed(dirty: Floats, parts: Parts, options: Options, seed: int) -> Iterator
         for amount in amounts:
             told = {"permutations": amount, "learners": amount}
             yield name, amount, _baselines(dirty, parts, told, seed)[name]
+
+
+def _fewest(rows: int, cells: int, learners: int, seed: int) -> int:
+    """Learners behind the cell that has fewest: those that drew it and not its row."""
+    plan = draw_plan(rows, cells, learners=learners, ratio=RATIO, seed=seed)
+    return int(((plan.counts == 0).astype(np.int64).T @ plan.chosen.astype(np.int64)).min())
 
 
 def _one_value(x: Floats, y: Classes, learners: int, seed: int) -> Floats:

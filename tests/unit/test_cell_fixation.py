@@ -28,13 +28,16 @@ def study(folder, *, won, chance, gap=0.2, tables=("wine",), seeds=5):
     (0.1, 0.4, 0.2, ("refuted", "refuted", "supported")),
     (0.3, 0.15, 0.2, ("inconclusive", "inconclusive", "supported")),
     (0.6, 0.05, -0.1, ("refuted", "refuted", "refuted")),
+    # Nothing was lost, and something is won all the same.
+    (0.1, 0.05, -0.1, ("refuted", "refuted", "refuted")),
 ])  # fmt: skip
 def test_planted_gains_come_out(tmp_path, won, chance, gap, said):
     table, rows = study(tmp_path, won=won, chance=chance, gap=gap).analyse()
     rows = rows.set_index("claim")
     assert set(rows.index) == set(CLAIMS)
     assert tuple(rows.loc[list(CLAIMS), "verdict"]) == said
-    assert rows.loc["cell_fixation.recovers", "effect"] == pytest.approx((won - 0.3) * gap, abs=0.002)
+    weakest = (won - 0.3) * gap if gap > 0 else min((won - 0.3) * gap, gap)
+    assert rows.loc["cell_fixation.recovers", "effect"] == pytest.approx(weakest, abs=0.002)
     assert rows.loc["cell_fixation.random", "effect"] == pytest.approx((0.15 - chance) * gap, abs=0.002)
     back = table[(table["series"] == "won back") & (table["method"] == "random")]["value"].item()
     assert back == pytest.approx(chance * gap, abs=0.002)

@@ -1,10 +1,12 @@
 """Detection curves, ROC and precision-recall: by hand, in closed form, and as scikit-learn has them."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from memloc.metrics.detection import auroc, average_precision, detection_area, detection_rate
+from memloc.metrics.detection import auroc, average_precision, chance_precision, detection_area, detection_rate
 
 
 def test_a_curve_by_hand():
@@ -53,3 +55,9 @@ def test_nothing_to_find_is_no_number():
     for marked in (np.zeros(3, dtype=bool), np.ones(3, dtype=bool)):
         with pytest.raises(ValueError, match=r"needed|marked"):
             auroc(np.arange(3), marked)
+
+
+@pytest.mark.parametrize(("n", "marked"), [(1, 1), (5, 1), (5, 5), (8, 3)])
+def test_precision_by_chance_is_the_mean_over_all_orders(n, marked):
+    of = [average_precision(np.arange(n), np.isin(np.arange(n), some)) for some in combinations(range(n), marked)]
+    assert chance_precision(n, marked) == pytest.approx(np.mean(of))

@@ -1,6 +1,7 @@
 """Every experiment on score files with a planted effect: what was planted must come out."""
 
 import copy
+import importlib
 import itertools
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from scipy.stats import spearmanr
 from memloc import config
 from memloc.claims import tabulate
 from memloc.errors import InputError
-from memloc.experiments import EXPERIMENTS, as_list, module
+from memloc.experiments import EXPERIMENTS, as_list, module, registry
 from memloc.experiments.inputs import Inputs
 from memloc.io import save_arrays
 from memloc.provenance import ROOT
@@ -849,6 +850,12 @@ def again(table, folder):
     """The table as the figure's job reads it."""
     save_table(table, folder / "table.csv")
     return load_table(folder / "table.csv")
+
+
+def test_every_part_of_the_registry_is_joined_and_no_kind_stands_in_two():
+    files = [path for path in Path(registry.__file__).parent.glob("[a-z]*.py") if path.stem != "entry"]
+    parts = [importlib.import_module(f"memloc.experiments.registry.{path.stem}").ENTRIES for path in files]
+    assert len(parts) > 1 and sorted(kind for part in parts for kind in part) == sorted(EXPERIMENTS)
 
 
 def test_every_experiment_is_tried():

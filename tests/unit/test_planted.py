@@ -5,13 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted import Study, complaint
-from valued_points import N, world
+from valued_points import RATIOS, N, world
 
 from memloc.errors import InputError
-from memloc.experiments.planted import ALL, CLAIMS, SERIES
-from memloc.experiments.valued_points import MEASURES, NAMES
+from memloc.experiments.planted import CLAIMS, SERIES
+from memloc.experiments.valued_points import MEASURES, Way
+from memloc.valuation.points import LABELS, SPACES
 
 PLANTED = 18
+NAMES = [Way(labels, space, ratio, w).name for labels in LABELS for space in SPACES for ratio in RATIOS for w in (0, 1)]
+ALL = [*MEASURES.values(), *NAMES]
 
 
 def study(folder, *, seeds=4, **planted):
@@ -119,15 +122,30 @@ def test_aurocs_medians_and_shares_are_those_of_the_points(tmp_path):
     shares = []
     for path in it.files["values"]:
         with np.load(path) as values:
-            cells, planted, labels = values["pixels/clusters/cells"][1], values["planted"], values["classes"]
+            cells, planted, labels = values["pixels/clusters/cells"][1, 1], values["planted"], values["clusters"]
         low = (np.argsort(np.argsort(cells, axis=1), axis=1) < 5)[:, 5]
         clean = {c: low[~planted & (labels == c)].mean() for c in np.unique(labels)}
         shares.append([low[planted].mean(), np.mean([clean[c] for c in labels[planted]])])
     own, clean = np.mean(shares, axis=0)
-    name = "pixels, clusters, w = 1"
+    name = "pixels, clusters, ratio 0.5, w = 1"
     for series, expected in zip(SERIES, (own, clean, own - clean), strict=True):
         row = table[(table["series"] == series) & (table["name"] == name)]
         assert row["value"].tolist() == pytest.approx([expected])
+
+
+def test_the_median_has_a_sign_test_over_images(tmp_path):
+    """Each is below the median of its class's clean ones, and counts once, however many seeds have it: p = 2 / 2^n."""
+    it = study(tmp_path, seeds=2, planted=10, effect=9.0)
+    _, rows = it.analyse(shown=5, patch=8)
+    assert rows.loc[rows["claim"] == "planted.median", "p"].tolist() == pytest.approx([2 / 2 ** len(_planted(it))] * 4)
+
+
+def _planted(it):
+    points = set()
+    for path in it.files["values"]:
+        with np.load(path) as values:
+            points |= set(values["points"][values["planted"]])
+    return points
 
 
 def test_maps_are_of_planted_images_of_each_group(tmp_path):
@@ -159,7 +177,7 @@ def test_nothing_or_all_planted_is_an_error(tmp_path, planted):
 
 
 def test_encoders_of_images_without_swapped_patches_are_told_in_one_line():
-    it = {"kind": "planted", "encoders": ["simclr"], "learners": 10, "ratio": 0.5, "patch": 4, "shown": 5}
+    it = {"kind": "planted", "encoders": ["simclr"], "learners": 10, "ratios": [0.5], "patch": 4, "shown": 5}
     message = complaint(it, {})
     assert message == (
         "config: experiments.it.encoders: nothing is swapped into fashion; take encoders of a dataset with swapped"

@@ -6,6 +6,7 @@ import pytest
 from planted import Study, trial
 
 from memloc.experiments.point_removal import CLAIMS
+from memloc.metrics.detection import average_precision
 from memloc.valuation.trials import CHANGED
 
 OTHERS = ["Data-OOB", "KNN-Shapley", "z-score", "random"]
@@ -37,7 +38,15 @@ def test_planted_finds_come_out(tmp_path, found, gain, said):
         assert set(mine["verdict"]) == {verdict}, claim
         assert len(mine) == (1 if claim == "as-data-oob" else 2)
     effect = rows[rows["claim"] == "point_removal.finds"]["effect"]
-    np.testing.assert_allclose(effect, found - 0.1, atol=0.01)
+    chance = table[table["series"] == "chance"].set_index("table")["value"]
+    np.testing.assert_allclose(effect, found - chance["iris"], atol=0.01)
+    # Of the rows of a trial, a tenth: what random orders come to.
+    rng, n = np.random.default_rng(0), int(rows["n"].iloc[0])
+    marked = np.arange(n) < round(0.1 * n)
+    assert (
+        chance.tolist()
+        == [pytest.approx(np.mean([average_precision(rng.random(n), marked) for _ in range(2000)]), abs=0.005)] * 2
+    )
     mine = table[(table["series"] == "found") & (table["table"] == "iris") & (table["method"] == "Data-OOB")]
     assert mine["value"].item() == pytest.approx(0.8, abs=0.01)
 

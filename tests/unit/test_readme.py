@@ -27,17 +27,7 @@ def test_results_are_what_the_frozen_claims_render_to() -> None:
     assert publish.insert(readme, publish.table(publish.headlines(claims), scales=False)) == readme
     assert publish.page(claims) == (ROOT / "docs/results/README.md").read_text()
     # Each of the questions that were chosen has its answer, whatever it is.
-    answered, ran = set(publish.headlines(claims)["claim"]), {claim.split(".")[0] for claim in claims["claim"]}
-    assert answered == {claim for claim in publish.HEADLINES if claim.split(".")[0] in ran}
-    # What hasn't run yet is said to be so.
-    page = (ROOT / "docs/results/README.md").read_text()
-    kinds = {
-        value["kind"]: name
-        for config in publish.CONFIGS
-        for name, value in publish.experiments(config).items()
-        if value and value.get("kind")
-    }
-    assert all(kinds[claim.split(".")[0]] in page for claim in publish.HEADLINES if claim not in answered)
+    assert set(publish.headlines(claims)["claim"]) == set(publish.HEADLINES)
 
 
 def test_every_link_inside_the_repository_leads_somewhere() -> None:

@@ -6,6 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from memloc.errors import InputError
 from memloc.valuation import trials
+from memloc.valuation.oob import value
 from memloc.valuation.tables import load
 from memloc.valuation.trials import CHANGED, INSPECTED, TRIALS, divide
 
@@ -146,6 +147,11 @@ def test_costs_are_measured_for_every_size(wine):
         ("z-score", 1),
     ]
     assert measured == [(name, rows, amount) for rows in (50, 100) for name, amount in expected]
+    # Those behind the cells that 2D-OOB values: 10 learners leave one without any.
+    fewest = value(
+        divide(wine, rows=100, tested=0, seed=0).x, np.arange(100) % 3, learners=20, ratio=0.5, seed=0
+    ).counts
+    assert outcome["fewest"][7] == fewest.min() and (outcome["fewest"][2:6] == 0).all()
     assert (outcome["seconds"] >= 0).all() and outcome["seconds"].sum() > 0 and (outcome["areas"] > 0).all()
 
 

@@ -10,7 +10,7 @@ from memloc.experiments.valuation_cost import CLAIMS
 ROWS, LEARNERS, PERMUTATIONS = (250, 500, 1000), (10, 30, 100, 300), (1, 5, 30)
 
 
-def study(folder, *, knn=0.1, knn_area=0.7, learners=1.0, rows=1.0, seeds=5):
+def study(folder, *, knn=0.1, knn_area=0.7, learners=1.0, rows=1.0, fewest=0.5, seeds=5):
     """2D-OOB takes .001 s a learner at 1000 rows and finds .6 to .9; 2D-KNN ``knn`` s a permutation, at any rows."""
     kept = Study(folder, "valuation_cost")
     for seed in range(seeds):
@@ -23,6 +23,8 @@ def study(folder, *, knn=0.1, knn_area=0.7, learners=1.0, rows=1.0, seeds=5):
             measured += [("two-stage", n, 300, 2.0, 0.7), ("z-score", n, 1, 1e-4, 0.95)]
         columns = [np.array(column) for column in zip(*measured, strict=True)]
         arrays = dict(zip(("methods", "rows", "amounts", "seconds", "areas"), columns, strict=True))
+        # Behind the cell that has fewest, half of the learners.
+        arrays["fewest"] = np.where(arrays["methods"] == "2D-OOB, w = 1", fewest * arrays["amounts"], 0).astype(int)
         arrays["seconds"] = arrays["seconds"] * np.exp(0.01 * rng.normal(size=len(measured)))
         kept.add("wine", seed, outcomes=arrays)
     return kept
@@ -56,6 +58,12 @@ def test_where_2d_oob_is_never_as_good_its_longest_time_counts(tmp_path):
     row = rows.set_index("claim").loc["valuation_cost.tenth"]
     assert row["subject"] == "wine, 300 learners (not as good)"
     assert row["effect"] == pytest.approx(np.log10(3 / 0.3) - 1, abs=0.02)
+
+
+def test_learners_that_leave_cells_with_fewer_than_ten_do_not_count(tmp_path):
+    for number, (fewest, said) in enumerate(((0.3, "wine, 100 learners"), (0.01, "wine, 300 learners (too few)"))):
+        _, rows = study(tmp_path / str(number), fewest=fewest).analyse()
+        assert rows.set_index("claim").loc["valuation_cost.tenth", "subject"] == said
 
 
 def test_the_figure_shows_areas_against_time(tmp_path):

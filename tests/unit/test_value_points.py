@@ -8,7 +8,7 @@ from memloc.metrics.within import within_auroc
 from memloc.valuation.oob import squares, value
 from memloc.valuation.points import GROUPS, LABELS, SPACES, value_points
 
-N, SIZE, PATCH, SETTINGS = 40, 16, 4, {"learners": 40, "ratio": 0.5, "patch": 4, "seed": 3}
+N, SIZE, PATCH, SETTINGS = 40, 16, 4, {"learners": 40, "ratios": [0.5, 0.25], "patch": 4, "seed": 3}
 
 
 @pytest.fixture
@@ -39,17 +39,19 @@ def test_candidates_and_external_points_are_valued_together(world):
     assert (got["classes"] == g["labels"][rows]).all() and not got["planted"].any() and not got["patched"].any()
     x = images[got["points"]].reshape(2 * N, -1) / 255
     cells = np.array([[4 * (r // 4) + c // 4 for c in range(SIZE)] for r in range(SIZE)]).ravel()
-    expected = value(x, got["classes"], groups=cells, learners=40, ratio=0.5, seed=3)
-    for key in ("rows", "cells", "counts"):
-        np.testing.assert_array_equal(got[f"pixels/classes/{key}"], getattr(expected, key))
+    assert got["ratios"].tolist() == [0.5, 0.25]
+    for r, ratio in enumerate((0.5, 0.25)):
+        expected = value(x, got["classes"], groups=cells, learners=40, ratio=ratio, seed=3)
+        for key in ("rows", "cells", "counts"):
+            np.testing.assert_array_equal(got[f"pixels/classes/{key}"][r], getattr(expected, key))
     for space, encoder in (("g", g), ("f", f)):
         unit = encoder["features"][rows].astype(float)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
         for labels in LABELS:
             expected = value(unit, got[labels], learners=40, ratio=0.5, seed=3)
-            np.testing.assert_allclose(got[f"{space}/{labels}/rows"], expected.rows, atol=1e-12)
-    assert got["pixels/clusters/cells"].shape == (2, 2 * N, 16)
-    assert set(got) == {"points", "groups", *LABELS, "planted", "patched"} | {
+            np.testing.assert_allclose(got[f"{space}/{labels}/rows"][0], expected.rows, atol=1e-12)
+    assert got["pixels/clusters/cells"].shape == (2, 2, 2 * N, 16)
+    assert set(got) == {"points", "groups", "ratios", *LABELS, "planted", "patched"} | {
         f"{space}/{labels}/rows" for space in SPACES for labels in LABELS
     } | {f"pixels/{labels}/{part}" for labels in LABELS for part in ("cells", "counts")}
 
@@ -99,7 +101,7 @@ def test_planted_patches_are_marked_and_have_low_values(world):
     assert (got["planted"] == np.isin(got["points"], planted)).all()
     assert np.flatnonzero(got["patched"][0]).tolist() == [5, 6, 9, 10] and not got["patched"][1].any()
     flag = got["planted"][None]
-    assert within_auroc(-got["pixels/classes/rows"], flag, ~flag, got["classes"]).min() > 0.8
+    assert within_auroc(-got["pixels/classes/rows"][0], flag, ~flag, got["classes"]).min() > 0.8
 
 
 def test_squares_where_the_size_is_no_multiple():

@@ -6,16 +6,18 @@ import pandas as pd
 import pytest
 from planted import Study, complaint
 from scipy.stats import spearmanr
-from valued_points import GROUPS, N, world
+from valued_points import GROUPS, RATIOS, N, world
 
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued_atypicality import CLAIMS
-from memloc.experiments.valued_points import NAMES, VARIANTS, draw_cells, resamples
-from memloc.valuation.points import LABELS
+from memloc.experiments.valued_points import Way, draw_cells, resamples
+from memloc.valuation.points import LABELS, SPACES
 
 KIND = "valued_atypicality"
 SHOWN = 4
+WAYS = [Way(labels, space, ratio, w) for labels in LABELS for space in SPACES for ratio in RATIOS for w in (0, 1)]
+NAMES = [way.name for way in WAYS]
 
 
 def study(folder, *, seeds=3, **planted):
@@ -50,7 +52,7 @@ WORLDS = {
         {"memorized": NO, "memorized-excess": NO, "owners": NO, "owners-excess": NO, "distance": NO},
     ),
     "the same ones": ({"memorized": 1.0, "noise": 0.02, "seeds": 5}, {"lift": YES, "lift-excess": YES}),
-    "the same of every image": ({"common": 1.0, "noise": 0.02}, {"lift": YES, "lift-excess": OPEN}),
+    "the same of every image": ({"common": 1.0, "noise": 0.02, "seeds": 5}, {"lift": YES, "lift-excess": OPEN}),
     "values of nothing": ({"memorized": 1.0, "owners": 3.0, "far": 1.0, "low": 0.0}, NONE),
 }
 
@@ -67,7 +69,7 @@ def test_every_claim_has_a_finding_of_each_witness(tmp_path):
     _, rows = analyse(tmp_path, memorized=0.5, seeds=2)
     assert set(rows["claim"]) == set(CLAIMS)
     for _, mine in rows.groupby("claim"):
-        assert [s.rsplit(", ", 1)[0] for s in mine["subject"]] == [
+        assert [s.rsplit(", ", 2)[0] for s in mine["subject"]] == [
             f"simclr, {space}, {labels}" for space in ("pixels", "g") for labels in LABELS
         ]
     assert (rows["n"] == N).all() and (rows["seeds"] == 2).all() and rows["p"].between(0, 1).all()
@@ -81,14 +83,55 @@ def test_a_correlation_is_the_mean_over_classes_and_seeds(tmp_path):
     for name in NAMES:
         by_seed = []
         for _, run in points[points["group"] == "candidate"].groupby("run"):
-            of = [spearmanr(-mine[name], mine["sslmem"]).statistic for _, mine in run.groupby("label")]
+            by = "cluster" if "clusters" in name else "label"
+            of = [spearmanr(-mine[name], mine["sslmem"]).statistic for _, mine in run.groupby(by)]
             by_seed.append(np.mean(of))
         expected[name] = np.mean(by_seed)
     told = table[(table["series"] == "correlation") & (table["measure"] == "sslmem") & (table["group"] == "candidate")]
     np.testing.assert_allclose(told.set_index("name")["value"], pd.Series(expected), atol=1e-12)
-    # A claim is told by the w that is less sure.
+    # A claim is told by the ratio and w that are least sure.
     claim = rows[rows["claim"] == f"{KIND}.memorized"].iloc[0]
     assert claim["effect"] == pytest.approx(expected[claim["subject"].removeprefix("simclr, ")])
+
+
+def test_excess_is_held_against_who_was_trained_on_at_random(tmp_path):
+    """p of a difference is that of candidates and external images that change places within their class."""
+    it = study(tmp_path, memorized=0.3, seeds=1)
+    table, rows = it.analyse(shown=SHOWN, patch=8)
+    points = table[table["series"] == "point"].reset_index(drop=True)
+    claim = rows[rows["claim"] == f"{KIND}.memorized-excess"].iloc[0]
+    name = claim["subject"].removeprefix("simclr, ")
+
+    def gap(candidate):
+        sides = []
+        for inside in (candidate, ~candidate):
+            groups = points[inside].groupby("label")
+            sides.append(np.mean([spearmanr(-mine[name], mine["sslmem"]).statistic for _, mine in groups]))
+        return sides[0] - sides[1]
+
+    candidate = (points["group"] == "candidate").to_numpy()
+    assert gap(candidate) == pytest.approx(claim["effect"])
+    rng, null = np.random.default_rng(1), []
+    for _ in range(300):
+        moved = candidate.copy()
+        for label in (0, 1, 2):
+            mine = (points["label"] == label).to_numpy()
+            moved[mine] = rng.permutation(candidate[mine])
+        null.append(gap(moved))
+    told = table[(table["series"] == "correlation") & (table["group"] == "difference") & (table["name"] == name)]
+    p = told.loc[told["measure"] == "sslmem", "p"].item()
+    assert p == pytest.approx(np.mean(np.abs(null) >= abs(claim["effect"])), abs=0.08) and p <= claim["p"]
+
+
+def test_seeds_that_are_valued_with_other_ratios_are_an_error(tmp_path):
+    it = Study(tmp_path, KIND)
+    for seed in range(3):
+        files = world(seed)
+        if seed == 1:
+            files["values"]["ratios"] = np.array([0.25, 0.75])
+        it.add("simclr", seed, **files)
+    with pytest.raises(InputError, match=r"differs from the other seeds in ratios; delete it"):
+        it.analyse(shown=SHOWN, patch=8)
 
 
 def test_lift_by_hand(tmp_path):
@@ -102,7 +145,7 @@ def test_every_way_to_value_is_in_the_table_with_interval_and_p(tmp_path):
     table, _ = analyse(tmp_path, memorized=1.0, seeds=2)
     for series, measures in (("correlation", 3), ("lift", 1)):
         rows = table[table["series"] == series]
-        assert len(rows) == 3 * len(VARIANTS) * measures  # Candidates, external images and their difference.
+        assert len(rows) == 3 * len(WAYS) * measures  # Candidates, external images and their difference.
         assert rows[["value", "low", "high", "p"]].notna().all(axis=None) and (rows["low"] <= rows["high"]).all()
     points = table[table["series"] == "point"]
     assert len(points) == 2 * 2 * N and points[NAMES].notna().all(axis=None)
@@ -112,8 +155,8 @@ def test_maps_have_the_cells_of_the_files_they_are_drawn_from(tmp_path):
     it = study(tmp_path, memorized=1.0, seeds=2)
     table, _ = it.analyse(shown=SHOWN, patch=8)
     with np.load(it.files["values"][0]) as values:
-        stored = {w: dict(zip(values["points"], values["pixels/classes/cells"][w], strict=True)) for w in (0, 1)}
-        rows = dict(zip(values["points"], values["pixels/classes/rows"][1], strict=True))
+        stored = {w: dict(zip(values["points"], values["pixels/classes/cells"][-1, w], strict=True)) for w in (0, 1)}
+        rows = dict(zip(values["points"], values["pixels/classes/rows"][-1, 1], strict=True))
         labels = dict(zip(values["points"], values["classes"], strict=True))
     cells = table[table["series"] == "cell"]
     assert cells.groupby("strip")["point"].nunique().to_dict() == dict.fromkeys(cells["strip"], SHOWN)
@@ -183,7 +226,7 @@ def test_resamples_keep_the_size_of_each_stratum():
     np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=0.15)
 
 
-OPTIONS = {"kind": KIND, "encoders": ["simclr"], "learners": 10, "ratio": 0.5, "patch": 4, "shown": 5}
+OPTIONS = {"kind": KIND, "encoders": ["simclr"], "learners": 10, "ratios": [0.5], "patch": 4, "shown": 5}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +234,7 @@ OPTIONS = {"kind": KIND, "encoders": ["simclr"], "learners": 10, "ratio": 0.5, "
     [
         ({"patch": 11}, ["it.patch: images of 32 pixels have fewer than three by three cells of 11", "lower it"]),
         ({"shown": 200}, ["it.shown: 200 of 200 candidate points is no choice", "lower it"]),
-        ({"ratio": 1.5}, ["it.ratio: 1.5", "maximum"]),
+        ({"ratios": [1.5]}, ["it.ratios.0: 1.5", "maximum"]),
         ({"learners": 0}, ["it.learners: 0", "minimum of 1"]),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from memloc.metrics.within import lowest_within, reached, within_auroc, within_orders, within_ranks
+from memloc.metrics.within import lift_within, lowest_within, reached, within_auroc, within_orders, within_ranks
 
 
 def once(values, labels):
@@ -129,3 +129,27 @@ def test_ties_are_dealt_as_often_as_random_choices_do():
         order = np.argsort(rankdata(cells, axis=1) + 0.1 * rng.random(cells.shape), axis=1)[:, :4]
         expected += np.take_along_axis(marked, order, axis=1).any(axis=1) / 4000
     np.testing.assert_allclose(reached(cells, marked, 4), expected, atol=0.03)
+
+
+def test_lift_is_that_of_sets_written_out():
+    rng = np.random.default_rng(4)
+    n = 40
+    values, other, labels = rng.normal(size=(2, n)), rng.normal(size=n), np.arange(n) % 3
+    halves = np.zeros((5, n), dtype=bool)
+    for row in halves:
+        for label in range(3):
+            mine = np.flatnonzero(labels == label)
+            row[rng.choice(mine, 7, replace=False)] = True
+    got = lift_within(values, other, halves, labels, 0.3)
+    for r, inside in enumerate(halves):
+        for k in range(2):
+            both = 0
+            for label in range(3):
+                mine = np.flatnonzero(inside & (labels == label))
+                both += len({*mine[np.argsort(values[k, mine])[:2]]} & {*mine[np.argsort(other[mine])[:2]]})
+            assert got[r, k] == pytest.approx(both / (3 * 2 * 2 / 7) - 1)
+
+
+def test_a_class_without_members_has_no_part_in_lift():
+    labels, inside = np.repeat([0, 1], 10), np.arange(20)[None] < 10
+    assert lift_within(np.arange(20.0)[None], np.arange(20.0), inside, labels, 0.1)[0, 0] == pytest.approx(9)

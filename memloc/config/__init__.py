@@ -1,0 +1,49 @@
+"""Checking a configuration before any job starts. Imports neither torch nor pandas."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+
+from memloc.config import datasets, encoders, experiments, keys
+from memloc.config.entries import (
+    TRAINING,
+    active,
+    complete,
+    experiment_inputs,
+    head_measured,
+    layers_of,
+    runs,
+    trained_as,
+)
+from memloc.config.reading import check_files, check_folder
+from memloc.config.schemas import SCHEMA, Config, schema
+from memloc.errors import InputError
+
+__all__ = [
+    "SCHEMA",
+    "TRAINING",
+    "Config",
+    "active",
+    "check",
+    "check_files",
+    "check_folder",
+    "complete",
+    "experiment_inputs",
+    "head_measured",
+    "layers_of",
+    "runs",
+    "schema",
+    "trained_as",
+]
+
+
+def check(config: Config) -> None:
+    """Raise an InputError for the first thing that is wrong: schema first, then what keys say about one another."""
+    for message in keys.faults(config):
+        raise InputError(message)
+    whole = copy.deepcopy(dict(config))
+    complete(whole)
+    # One after the other: each takes for granted what the one before would have told.
+    for message in chain.from_iterable(part.faults(whole) for part in (datasets, encoders, experiments)):
+        raise InputError(message)

@@ -1,0 +1,56 @@
+"""What keys of datasets say about one another, and about files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from memloc.config.schemas import Config
+from memloc.config.wording import none_of
+from memloc.datasets import SOURCES, missing
+
+
+def faults(config: Config) -> Iterable[str]:
+    """What contradicts itself in datasets, one line each, and what their folders lack."""
+    datasets = config["datasets"]
+    for name, dataset in datasets.items():
+        key = f"datasets.{name}"
+        yield from _swaps(key, dataset, datasets)
+        if dataset["source"] not in SOURCES:
+            yield f"config: {key}.source: {none_of(dataset['source'], SOURCES)}"
+            continue
+        source, path = SOURCES[dataset["source"]], dataset.get("path")
+        if path is None and source.folder is None:
+            yield f"config: {key}.path: missing; source {dataset['source']} needs the folder of its files"
+        if source.unlabeled and dataset.get("classes"):
+            yield f"config: {key}.classes: {dataset['source']} has no labels to choose by; leave classes out"
+        if dataset.get("images", math.inf) < sum(dataset.get("split", {}).values()):
+            yield f"config: {key}.split: {sum(dataset['split'].values())} images asked for, {dataset['images']} drawn"
+        for file in missing(dataset["source"], path):
+            place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
+            yield f"config: {place}: {'no such folder' if file == '.' else file + ' is missing'}; {source.hint}"
+
+
+def _swaps(key: str, dataset: Config, datasets: Config) -> Iterable[str]:
+    """What swapped patches ask of the dataset whose images they are put into."""
+    if "swapped" not in dataset:
+        return
+    owner, side = dataset["swapped"]["of"], dataset["swapped"]["side"]
+    plain = [name for name, entry in datasets.items() if "swapped" not in entry]
+    if owner not in plain:
+        yield f"config: {key}.swapped.of: {none_of(owner, plain)}"
+        return
+    source, size = dataset["source"], dataset["image_size"]
+    if source in SOURCES and SOURCES[source].unlabeled:
+        yield f"config: {key}.swapped.of: {owner} has no labels, so no other class to take patches of; name another"
+    if side >= size or size % side:
+        squares = f"images of {size} pixels can't be cut into squares of {side}"
+        yield f"config: {key}.swapped.side: {squares}; take a divisor below {size}"
+
+
+def same_images(one: Config, other: Config) -> bool:
+    """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
+    if any(one.get(key) != other.get(key) for key in ("source", "path")):
+        return False
+    mine, theirs = one.get("classes"), other.get("classes")
+    return not mine or not theirs or bool(set(mine) & set(theirs))

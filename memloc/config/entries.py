@@ -1,0 +1,112 @@
+"""What the entries of a checked configuration say: with defaults filled in, for trainings, layers and experiments."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from memloc.config.schemas import Config, schema
+from memloc.encoders import ENCODERS, Layer, choose_layers
+from memloc.experiments import EXPERIMENTS
+from memloc.frameworks import FRAMEWORKS
+
+
+def complete(config: dict[str, Any]) -> None:
+    """Fill in, in place, what a checked configuration leaves to defaults; drop datasets and encoders that are null."""
+    for part in ("datasets", "encoders"):
+        config[part] = {name: value for name, value in config[part].items() if value is not None}
+    for name, dataset in config["datasets"].items():
+        owner = config["datasets"].get(dataset["swapped"]["of"], {}) if "swapped" in dataset else {}
+        if "swapped" not in owner:
+            config["datasets"][name] = copy.deepcopy(owner | dataset)
+    rules = schema()["$defs"]["encoder"]["properties"]
+    encoders = config["encoders"]
+    for name, encoder in encoders.items():
+        owner = encoders.get(encoder.get("weights"), {})
+        if owner and "weights" not in owner:
+            views = owner.get("measure", {}) | encoder.get("measure", {})
+            encoders[name] = copy.deepcopy(owner | encoder | {"measure": views})
+    for encoder in encoders.values():
+        if "framework" not in encoder:
+            continue  # Its weights are nobody's: told by ``check``.
+        entry, framework = ENCODERS[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
+        encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
+        encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
+        encoder["hardware"] = _defaults(rules["hardware"]["properties"]) | encoder.get("hardware", {})
+        for key in ("split_seed", "initialisation", "snapshots"):
+            encoder.setdefault(key, copy.deepcopy(rules[key]["default"]))
+        views = {"augmentation": encoder["recipe"]["augmentation"]} | encoder.get("measure", {})
+        if entry.tokens:
+            # Units after GELU go below 0, where UnitMem's ratio has no meaning; and where patches are hidden, the
+            # tokens of two views aren't those of the same patches.
+            hides = {"representation": "pooled"} if views["augmentation"] == "masking" else {}
+            views = {"activation": "abs"} | hides | views
+        encoder["measure"] = config["measure"] | views
+
+
+def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: copy.deepcopy(rule["default"]) for key, rule in options.items() if "default" in rule}
+
+
+TRAINING = ("framework", "architecture", "network", "recipe", "hardware")
+"""Keys of an encoder that every training follows; g's follows ``initialisation``, too."""
+
+
+def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
+    """The encoder under whose name an encoder, complete, is trained: the first that asks for the very same training.
+
+    One with another's ``weights`` does so, and f where only g starts otherwise. One that keeps no snapshots goes before
+    those that do: an encoder that asks for some, in a user's own file, doesn't take over what is trained already.
+    """
+
+    def training(encoder: Config) -> list[Any]:
+        keys = (*TRAINING, "dataset", *(["initialisation"] if role == "g" else []))
+        return [*(encoder[key] for key in keys), seed if encoder["split_seed"] is None else encoder["split_seed"]]
+
+    mine, able = config["encoders"][name], {}
+    for other, encoder in config["encoders"].items():
+        kept = set(mine["snapshots"]) <= set(encoder["snapshots"])
+        if "weights" not in encoder and seed in encoder["seeds"] and kept and training(encoder) == training(mine):
+            able[str(other)] = bool(encoder["snapshots"])
+    if not able:
+        raise ValueError(f"no encoder is trained as {name}, seed {seed}")
+    return min(able, key=lambda other: able[other])
+
+
+def layers_of(encoder: Config) -> tuple[Layer, ...]:
+    """The layers of an encoder, complete, that are measured."""
+    measure, framework = encoder["measure"], FRAMEWORKS[encoder["framework"]]
+    chosen = choose_layers(
+        encoder["architecture"], encoder["network"], measure["layers"], sublayers=measure["sublayers"]
+    )
+    return tuple(layer for layer in chosen if framework.head or layer.kind != "head")
+
+
+def head_measured(encoder: Config) -> bool:
+    """Whether an encoder's layers include its framework's head."""
+    return any(layer.kind == "head" for layer in layers_of(encoder))
+
+
+def active(config: Config) -> dict[str, dict[str, Any]]:
+    """Experiments that aren't switched off."""
+    experiments = {name: value for name, value in config["experiments"].items() if value is not None}
+    # In the registry's order and by name, wherever a user's own file put them.
+    kinds = list(EXPERIMENTS)
+    return dict(sorted(experiments.items(), key=lambda item: (kinds.index(item[1]["kind"]), item[0])))
+
+
+def runs(config: Config, name: str) -> list[tuple[str, int]]:
+    """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
+    experiment = config["experiments"][name]
+    names, *seeds = (experiment[key] for key in EXPERIMENTS[experiment["kind"]].over)
+    return [(name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"])]
+
+
+def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
+    """By input name, the files (below the results folder) that an experiment reads, one for each of its ``runs``."""
+    entry = EXPERIMENTS[config["experiments"][name]["kind"]]
+    return {
+        key: [pattern.format(experiment=name, encoder=it, table=it, seed=seed) for it, seed in runs(config, name)]
+        for key, pattern in entry.inputs.items()
+    }

@@ -1,0 +1,87 @@
+"""What a configuration's schema finds wrong, as one line each that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from memloc.config.schemas import Config, schema
+from memloc.config.wording import dot, meant
+from memloc.provenance import ROOT
+
+
+def faults(config: Config) -> Iterable[str]:
+    """Keys and values that the schema doesn't have, one line each, unknown names first."""
+    from jsonschema import Draft202012Validator as Draft
+    from jsonschema.validators import extend
+
+    # A number that is no number, or 50.0 for an integer, would pass JSON Schema and fail much later.
+    types = Draft.TYPE_CHECKER.redefine("integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool))
+    types = types.redefine("number", lambda _, v: type(v) in (int, float) and abs(v) < 1e300)
+    strict = extend(Draft, type_checker=types)  # type: ignore[no-untyped-call]
+    validator = strict(schema())
+    # A name that is none of those known first: what else is wrong may follow from it.
+    # What an experiment without a kind lacks besides, or has too much, can't be told.
+    nameless = {e.absolute_path[1] for e in validator.iter_errors(config) if _lacks_kind(e)}
+    found = [e for e in validator.iter_errors(config) if _lacks_kind(e) or not nameless & {*list(e.absolute_path)[1:2]}]
+    errors = sorted(found, key=lambda e: (not _lacks_kind(e), e.validator != "enum", *map(str, e.absolute_path)))
+    for error in errors:
+        # An error of a combined schema is best told by what failed inside it.
+        while error.context:
+            error = error.context[0]
+        path = ".".join(str(part) for part in error.absolute_path)
+        if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
+            known = _known(error.schema, error.instance)
+            for key in error.instance:
+                if key not in known:
+                    yield f"config: {dot(path, key)}: unknown key{meant(str(key), known)}"
+        elif error.validator == "required":
+            key = error.message.split("'")[1]
+            way = f"{_documents(path)} shows every key"
+            if key == "kind":
+                name = path.rpartition(".")[2]
+                way = f"or give the file that defines {name} first: --configfile {_defines(name)} mine.yaml"
+            yield f"config: {dot(path, key)}: missing; add it ({way})"
+        elif error.validator == "enum":
+            choices = ", ".join(map(str, error.validator_value))
+            yield f"config: {path}: {error.instance!r} is none of {choices}"
+        elif error.validator == "type":
+            wanted = {"object": "object (a mapping)", "array": "array (a list)"}
+            kind = error.validator_value
+            # Null alone is one of two schemas, the other that of a mapping.
+            kinds = ["object", "null"] if kind == "null" else [kind] if isinstance(kind, str) else kind
+            what = " or ".join(wanted.get(k, k) for k in kinds)
+            way = f"quote it: '{error.instance}'" if kinds == ["string"] else f"see {_documents(path)}"
+            yield f"config: {path}: {error.instance!r} is not of type {what}; {way}"
+        else:
+            yield f"config: {path}: {error.message}; change it ({_documents(path)} says what it may be)"
+
+
+def _lacks_kind(error: Any) -> bool:
+    return bool(error.validator == "required" and "'kind'" in error.message)
+
+
+def _documents(path: str) -> str:
+    """Where the keys at a place are told."""
+    return {"experiments": "docs/experiments.md", "encoders": "docs/training.md"}.get(path.split(".")[0], "config.yaml")
+
+
+def _defines(name: str) -> str:
+    """The file of the repository that has an experiment of that name."""
+    for path in sorted((ROOT / "config").glob("*.yaml")):
+        if (yaml.safe_load(path.read_text(encoding="utf-8")).get("experiments") or {}).get(name, {}).get("kind"):
+            return f"config/{path.name}"
+    return "config/layers.yaml"
+
+
+def _known(schema: Any, instance: Any) -> list[str]:
+    """Keys that a mapping may have; an experiment's depend on its kind."""
+    from jsonschema import Draft202012Validator
+
+    known = set(schema.get("properties", {}))
+    for part in schema.get("allOf", []):
+        if Draft202012Validator(part["if"]).is_valid(instance):
+            known |= set(part["then"].get("properties", {}))
+    return sorted(known)

@@ -1,0 +1,56 @@
+"""The JSON schema of a configuration, as the file and the registries make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from memloc.encoders import ENCODERS
+from memloc.experiments import EXPERIMENTS, Experiment
+from memloc.frameworks import FRAMEWORKS
+from memloc.provenance import ROOT
+
+Config = Mapping[str, Any]
+SCHEMA = ROOT / "schemas" / "config.schema.yaml"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a configuration: the file's, and what each framework, encoder and experiment asks for."""
+    joined: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
+    encoder = joined["$defs"]["encoder"]
+    encoder["properties"]["framework"]["enum"] = list(FRAMEWORKS)
+    encoder["properties"]["architecture"]["enum"] = list(ENCODERS)
+    common = encoder["properties"]["recipe"]["properties"]
+    encoder["allOf"] = [
+        {
+            "if": {"required": [key], "properties": {key: {"const": name}}},
+            "then": {"properties": {part: {"additionalProperties": False, "properties": shared | dict(entry.options)}}},
+        }
+        for key, part, shared, entries in (
+            ("framework", "recipe", common, FRAMEWORKS),
+            ("architecture", "network", {}, ENCODERS),
+        )
+        for name, entry in entries.items()
+    ]
+    experiment, over = joined["$defs"]["experiment"], joined["$defs"]["over"]
+    experiment["properties"]["kind"]["enum"] = list(EXPERIMENTS)
+    experiment["allOf"] = [
+        {
+            "if": {"properties": {"kind": {"const": kind}}},
+            "then": {
+                "required": [*entry.over, *entry.options],
+                "properties": {
+                    **entry.options,
+                    **{key: over[key] | (_how_many(entry) if key == "encoders" else {}) for key in entry.over},
+                },
+            },
+        }
+        for kind, entry in EXPERIMENTS.items()
+    ]
+    return joined
+
+
+def _how_many(entry: Experiment) -> dict[str, int]:
+    return {"minItems": entry.encoders or entry.fewest, "maxItems": entry.encoders or 1 << 30}

@@ -1,0 +1,1 @@
+"""Entries of experiments by what they ask about; ``memloc.experiments`` joins them."""
