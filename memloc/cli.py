@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import logging
 import os
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from memloc import __version__, job
-from memloc.errors import InputError
+from memloc.errors import InputError, disk_full, one_line, out_of_memory
 
 CORES = os.cpu_count() or 1
 
@@ -67,12 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"memloc: interrupted; {options.again}", file=sys.stderr)
         return 130
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if disk_full(error):
             return _fail(f"the disk is full; free some space and {options.full}")
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except MemoryError:
-        return _fail(f"memory isn't enough; {options.less}, or use a machine with more")
     except Exception as error:
+        if out_of_memory(error):
+            return _fail(f"memory isn't enough; {options.less}, or use a machine with more")
         if options.traceback:
             raise
         reason = (str(error).splitlines() or [""])[0]
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(message: str) -> int:
     with contextlib.suppress(OSError):
-        print(f"memloc: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"memloc: error: {one_line(message)}", file=sys.stderr)
     return 1
 
 

@@ -1,7 +1,31 @@
-"""The one exception a user is meant to see."""
+"""The one exception a user is meant to see, and two conditions of a machine that libraries tell in many ways."""
 
 from __future__ import annotations
+
+import errno
 
 
 class InputError(ValueError):
     """Something a user handed in can't be used. The message is one line: the key, the value, what to do."""
+
+
+def one_line(text: str) -> str:
+    """A message as a terminal may be trusted with: names of files and classes can hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether a disk, or somebody's share of it, is used up."""
+    told = str(error)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        text in told for text in ("No space left", "quota exceeded")
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory, a device's included, is used up."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        text in told
+        for text in ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -25,10 +28,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{glob.escape(path.suffix)}"):
+        _remove_if_left(left)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
     temporary = Path(name)
     try:
+        with contextlib.suppress(OSError):  # A file system without locks.
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -36,6 +42,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _remove_if_left(temporary: Path) -> None:
+    """Remove what a killed process left half written; the lock on it went with the process."""
+    with contextlib.suppress(OSError), open(temporary, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.unlink()
 
 
 def _umask() -> int:
@@ -80,6 +94,8 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
 
     def read(file: IO[bytes]) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as archive:
+            if any(member.compress_type for member in archive.zip.infolist()):
+                raise ValueError("compressed, as no file of memloc is")  # A small one may unpack to terabytes.
             return {name: archive[name] for name in archive.files}
 
     return _readable(path, read)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import logging
 import os
 import socket
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from memloc.errors import InputError
+from memloc.errors import InputError, disk_full, one_line, out_of_memory
 
 log = logging.getLogger("memloc")
 
@@ -107,14 +106,16 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
         log.error("interrupted")
         return
     if isinstance(error, InputError):
-        log.error("error: %s", error)
+        log.error("error: %s", one_line(str(error)))
         return
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+    if disk_full(error):
         log.error("error: the disk is full; free some space and run again, what is finished is kept")
+    elif out_of_memory(error):
+        log.error("error: memory isn't enough; run again with fewer --cores or more memory, what is finished is kept")
     elif isinstance(error, OSError) and error.filename:
         log.error("error: %s: %s", error.filename, error.strerror)
     else:
-        log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, error)
+        log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, one_line(str(error)))
     log.error("traceback", exc_info=(kind, error, trace))
 
 

@@ -57,6 +57,9 @@ def _tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
     tensors, about = checkpoint.load(path)
     if (about.get("seed"), about.get("role")) != (seed, role):
         raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} isn't finite; delete it to train anew")
     return tensors
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from memloc.errors import InputError
@@ -17,6 +18,27 @@ def save_table(table: pd.DataFrame, path: str | Path) -> None:
             table.to_parquet(temporary, index=False)
         else:
             table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def load_units(path: str | Path) -> pd.DataFrame:
+    """Read the scores of an encoder's units.
+
+    Raises:
+        InputError: columns are missing, or a number isn't finite.
+    """
+    table = load_table(path)
+    again = "delete it and run snakemake again to make it anew"
+    lacking = [column for column in UNITS if column not in table]
+    if lacking:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; {again}")
+    for column in ("unitmem", "activation"):
+        if not np.isfinite(pd.to_numeric(table[column], errors="coerce")).all():
+            raise InputError(f"{path}: {column} isn't finite everywhere; {again}")
+    return table
+
+
+UNITS = ("layer", "unit", "group", "unitmem", "owner", "activation")
+"""What is asked of units when they are pruned or zeroed."""
 
 
 def load_table(path: str | Path) -> pd.DataFrame:

@@ -223,7 +223,7 @@ def columns(settings: Mapping[str, Any]) -> list[str]:
 
 def clear(folder: Path) -> None:
     """Remove what unfinished runs left, once an encoder is saved."""
-    for path in folder.glob("resume-*.safetensors"):
+    for path in (*folder.glob("resume-*.safetensors"), *folder.glob(".resume-*.safetensors")):
         path.unlink()
 
 
@@ -263,13 +263,18 @@ class _Kept:
     ) -> None:
         self.learner, self.optimizer, self.identity = learner, optimizer, identity
         self.path = folder / f"resume-{stream(json.dumps(identity, sort_keys=True)):016x}.safetensors"
+        self.previous, self.damaged = self.path.with_suffix(".previous.safetensors"), False
 
     def save(self, history: list[dict[str, float]]) -> None:
         """Weights, the optimizer's state and the records so far, in one file that is whole or not there."""
+        # Renamed first: no more than two are ever on disk, and one of them is whole at any moment.
+        if self.path.exists() and not self.damaged:
+            self.path.replace(self.previous)
         tensors = {f"model.{name}": tensor for name, tensor in self.learner.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
         checkpoint.save(tensors, {"identity": self.identity, "history": history}, self.path)
+        self.damaged = False
 
     def save_snapshot(self, epoch: int) -> None:
         """The encoder as it is now, in a file that outlives this process, as the run itself does."""
@@ -277,22 +282,36 @@ class _Kept:
 
     def snapshots(self, epochs: list[int]) -> dict[str, Tensor]:
         """The encoders of ``save_snapshot``, each tensor's name behind its epoch."""
-        states = {epoch: checkpoint.load(self._snapshot(epoch))[0] for epoch in epochs}
+        try:
+            states = {epoch: checkpoint.load(self._snapshot(epoch))[0] for epoch in epochs}
+        except InputError as error:  # The epoch is over, and so are those after it.
+            raise InputError(str(error).replace("delete it", f"delete {self.path.stem}* beside it")) from error
         return {f"{epoch}.{name}": tensor for epoch, state in states.items() for name, tensor in state.items()}
 
     def _snapshot(self, epoch: int) -> Path:
         return self.path.with_name(f"{self.path.stem}-epoch{epoch}.safetensors")
 
     def load(self, epochs: int) -> list[dict[str, float]]:
-        """Go on from what is there; returns the records so far."""
-        if not self.path.exists():
+        """Go on from what is there, from the checkpoint before it if that is damaged; returns the records so far."""
+        there = [path for path in (self.path, self.previous) if path.exists()]
+        for path in there:
+            try:
+                tensors, about = checkpoint.load(path)
+                break
+            except InputError as error:
+                self.damaged |= path == self.path
+                told = str(error)
+                if path == there[-1]:
+                    both = f"{self.path.name} is damaged, too; delete both"
+                    raise InputError(told.replace("delete it", both if len(there) > 1 else "delete it")) from error
+                log.warning("%s", told.replace("delete it to start this encoder anew", "goes on from the one before"))
+        else:
             return []
-        tensors, about = checkpoint.load(self.path)
         if about.get("identity") != self.identity:
-            raise InputError(f"{self.path}: belongs to another run; delete it to start this encoder anew")
+            raise InputError(f"{path}: belongs to another run; delete it to start this encoder anew")
         prefix = "model."
         model = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        checkpoint.restore(self.learner, model, self.path)
+        checkpoint.restore(self.learner, model, path)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

@@ -222,7 +222,12 @@ def raw_files(wildcards):
     dataset = config["datasets"][wildcards.dataset]
     if fetched(dataset["source"], dataset.get("path")):
         return RESULTS / f"raw/{dataset['source']}.json"
-    return [relative(path) for path in files(dataset["source"], dataset.get("path"))]
+    found = files(dataset["source"], dataset.get("path"))
+    for path in found:
+        if {*str(path)} & {*"{<"} or not str(path).isprintable():
+            told = "Snakemake takes {...} and <...> for its own, and breaks lines in a name"
+            sys.exit(f"memloc: error: {ascii(str(path))}: {told}; rename it")
+    return [relative(path) for path in found]
 
 
 def dataset_code(wildcards):

@@ -18,7 +18,7 @@ def main(snakemake):
     encoder, normalise = network.of_job(snakemake)
     outcomes = ablation.run(
         encoder,
-        tables.load_table(snakemake.input.units),
+        tables.load_units(snakemake.input.units),
         prepared.load(Path(snakemake.input.images).parent, "train"),
         points[rows],
         groups[rows],

@@ -19,7 +19,7 @@ def main(snakemake):
     encoder, normalise = network.of_job(snakemake)
     outcomes = prune.run(
         encoder,
-        scores.unit_traits(tables.load_table(snakemake.input.units)),
+        scores.unit_traits(tables.load_units(snakemake.input.units)),
         tasks,
         fractions=params.fractions,
         trials=params.trials,

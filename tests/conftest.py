@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,28 @@ def network():
         return encoder.eval()
 
     return make
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of a size that can be changed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def resize(size, *more):
+        options = ",".join([*more, f"size={size}"])
+        called = ["mount", "-t", "tmpfs", "-o", options, "memloc-test", str(disk)]
+        try:
+            return subprocess.run(called, capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            return False
+
+    if not resize("4k"):
+        pytest.skip("needs a file system of its own")
+    try:
+        yield lambda size: disk if resize(size, "remount") else pytest.fail("can't be resized")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.fixture

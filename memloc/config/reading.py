@@ -13,6 +13,7 @@ from memloc.config.wording import meant
 from memloc.errors import InputError
 
 MERGE = "tag:yaml.org,2002:merge"
+TEMPLATE = "__use_yte__"
 
 
 class _NoDuplicates(yaml.SafeLoader):
@@ -28,15 +29,21 @@ class _NoDuplicates(yaml.SafeLoader):
 
 
 def check_files(paths: Iterable[Path]) -> None:
-    """Raise an InputError for a key that stands twice in one mapping of a YAML file, or a null that leaves out nothing.
+    """Raise an InputError for a key that stands twice in one mapping of a YAML file, a null that leaves out nothing, or
+    what is no plain YAML: tags that make objects of Python, templates.
 
-    Once Snakemake has merged the files, neither can be seen any more.
+    Once Snakemake has merged the files, none of it can be seen any more.
     """
     known: dict[str, set[str]] = {part: set() for part in ("datasets", "encoders", "experiments")}
     nulls = []
     for path in paths:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, Loader=_NoDuplicates)
+        try:
+            with open(path, encoding="utf-8") as file:
+                content = yaml.load(file, Loader=_NoDuplicates)
+        except (yaml.YAMLError, UnicodeError) as error:
+            raise InputError(f"{path}: not plain YAML ({' '.join(str(error).split())}); change it") from error
+        if isinstance(content, dict) and TEMPLATE in content:
+            raise InputError(f"{path}: {TEMPLATE}: a template, whose code Snakemake runs; write plain YAML")
         for part, names in known.items():
             entries = content.get(part) if isinstance(content, dict) else None
             for name, value in entries.items() if isinstance(entries, dict) else ():

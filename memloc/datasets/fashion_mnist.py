@@ -16,6 +16,8 @@ from memloc.errors import InputError
 CLASSES = [
     "T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
+LARGEST = 1 << 28
+"""Bytes of an idx file; the largest of Fashion-MNIST's has 47 million."""
 IDX = tuple(f"{part}-{kind}.gz" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
 
 
@@ -28,7 +30,11 @@ def read(folder: Path, part: str, image_size: int) -> Raw:
         unpacked.mkdir(parents=True)
         for name in IDX:
             try:
-                (unpacked / name.removesuffix(".gz")).write_bytes(gzip.decompress((folder / name).read_bytes()))
+                with gzip.open(folder / name) as file:
+                    content = file.read(LARGEST + 1)
+                if len(content) > LARGEST:
+                    raise InputError(f"{folder / name}: unpacks to more than {LARGEST} bytes; get it again")
+                (unpacked / name.removesuffix(".gz")).write_bytes(content)
             except (OSError, EOFError, zlib.error) as error:
                 raise InputError(f"{folder / name}: not a complete gzip file ({error}); get it again") from error
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,9 @@ IN_MEMORY = 1 << 30
 """Bytes of images beyond which they are kept in a temporary file."""
 
 CHUNK = 64
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+"""What image files may hold, whatever their ending. Of PIL's other formats, some start programs (EPS)."""
 
 
 def pad(images: Pixels, size: int) -> Pixels:
@@ -86,6 +90,9 @@ def class_folders(folder: Path, part: str, image_size: int, *, reference: str) -
     Raises:
         InputError: no classes, a class that the reference part hasn't, or no images.
     """
+    from PIL import Image
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Too large images are refused anyway.
     classes = _folders(folder / reference)
     if not classes:
         raise InputError(f"{folder / reference}: no class folders; put images into {folder / reference}/<class>/")
@@ -126,7 +133,12 @@ def _read(file: Path) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as image:
+        if not file.is_file():
+            raise InputError(f"{file}: missing, or not a file; repair or remove it")  # A pipe would never end.
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or float("inf")):
+                told = f"{image.width} x {image.height} pixels, more than {Image.MAX_IMAGE_PIXELS}"
+                raise InputError(f"{file}: {told}; make it smaller or remove it")
             if image.mode.startswith(("I", "F")):
                 raise InputError(f"{file}: more than 8 bits a channel ({image.mode}); save it with 8")
             return image.convert("RGB")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonschema import Draft202012Validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -169,6 +170,10 @@ def _memloc(path: Path, size: int | None) -> _Source:
         name = settings["architecture"]
         # An encoder may have been trained before its architecture had all of today's options.
         options = {key: rule["default"] for key, rule in ENCODERS[name].options.items()} | settings["network"]
+        # What no training would take may be built for hours, or fill memory.
+        known = {"properties": dict(ENCODERS[name].options), "additionalProperties": False}
+        if not Draft202012Validator(known).is_valid(options):
+            raise ValueError("network")
         layers = choose_layers(name, options, ["*"])
         side = seen.get("image_size") or size
         if side is None:

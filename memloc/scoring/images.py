@@ -25,14 +25,13 @@ from PIL import Image, UnidentifiedImageError
 
 from memloc import io, prepared
 from memloc.datasets import IMAGE_TYPES, PARTS, SOURCES, prepare
+from memloc.datasets.images import FORMATS
 from memloc.errors import InputError
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Rows: TypeAlias = NDArray[np.int64]
 
 ENDINGS = (*IMAGE_TYPES, ".gif")
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-"""What files may hold, whatever their ending. Of PIL's other formats, some start programs (EPS)."""
 
 THREADS = min(4, os.cpu_count() or 1)
 AHEAD = 2

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from memloc.errors import InputError
 from memloc.splits import GROUPS
+
+LARGEST = 1 << 30
+"""Bytes of a split unpacked: a hundred million rows."""
 
 
 def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
@@ -31,6 +35,10 @@ def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]
             if rows.ndim != 1 or rows.dtype.kind not in "iu":
                 raise InputError(f"split: {path}: {name} is no list of rows; give whole numbers")
     elif path.suffix in (".csv", ".parquet"):
+        if path.suffix == ".parquet":
+            rows = _opened(path, pq.read_metadata).num_rows
+            if rows > len(names):  # Before they are read: a few kilobytes may stand for any number.
+                raise InputError(f"split: {path}: {rows} rows for {len(names)} images; keep one of each image")
         table = _opened(path, lambda p: pd.read_csv(p, dtype=str) if p.suffix == ".csv" else pd.read_parquet(p))
         if not {"image", "group"} <= {*table.columns}:
             raise InputError(f"split: {path} has no columns image and group; name them so")
@@ -68,6 +76,8 @@ def _row(image: str, places: dict[str, int], path: Path) -> int:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        if sum(member.file_size for member in archive.zip.infolist()) > LARGEST:
+            raise ValueError(f"unpacks to more than {LARGEST} bytes")
         return {name: archive[name] for name in archive.files}
 
 

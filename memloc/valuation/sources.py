@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from memloc.errors import InputError
@@ -162,9 +164,14 @@ def _load(path: str, id: str | None) -> pd.DataFrame:
                 texts = {} if id is None else {id: str}
                 table = pd.read_csv(file, low_memory=False, dtype=texts, keep_default_na=False, na_values=[""])
             else:
+                about = pq.read_metadata(file)
+                _check_size(path, about)
+                _check_names(path, about.schema.to_arrow_schema().names)
                 table = pd.read_parquet(file)
-    except MemoryError:
+    except (InputError, MemoryError):
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{show(path)}: can't be read (not UTF-8); save it as UTF-8") from error
     except Exception as error:  # What readers raise for damaged files is no closed list.
         reason = show(" ".join(str(error).split())) or type(error).__name__
         raise InputError(f"{show(path)}: can't be read ({reason}); repair it") from error
@@ -173,7 +180,22 @@ def _load(path: str, id: str | None) -> pd.DataFrame:
     if not len(table):
         raise InputError(f"{show(path)}: no rows; values need some")
     table.columns = table.columns.map(str)
+    _check_names(path, table.columns)
     return table.reset_index(drop=True)
+
+
+def _check_names(path: str, columns: Iterable[str]) -> None:
+    names = pd.Index(columns)
+    if not names.is_unique:
+        raise InputError(f"{show(path)}: two columns are called {show(names[names.duplicated()][0])}; rename one")
+
+
+def _check_size(path: str, about: pq.FileMetaData) -> None:
+    """Refuse what memory can't hold: a few kilobytes may stand for any number of equal values."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 8 * about.num_rows * about.num_columns > memory:
+        told = f"{about.num_rows} rows of {about.num_columns} columns, more than memory holds"
+        raise InputError(f"{show(path)}: {told}; value fewer")
 
 
 def _names(column: pd.Series[Any]) -> list[str]:
@@ -224,6 +246,12 @@ def _enough(what: str, classes: int, rows: int) -> None:
 def _cell(column: pd.Series[Any]) -> Floats:
     """The features of a column [n, k]."""
     name = show(str(column.name))
+    # With gaps, or beyond 64 bits, these come as objects.
+    held = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
+    if held == "boolean":
+        column = column.astype("boolean")
+    elif held == "integer":
+        column = column.astype("float64")
     if pd.api.types.is_bool_dtype(column) or (
         pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
     ):
@@ -238,7 +266,7 @@ def _cell(column: pd.Series[Any]) -> Floats:
         filled = (np.where(known, numbers, mean) - mean) / (deviation or 1)
         return filled[:, None] if known.all() else np.stack([filled, ~known], axis=1)
     kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind not in ("string", "categorical", "boolean"):
+    if kind not in ("string", "categorical"):
         raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
     codes, different = pd.factorize(column.astype("string").fillna(""), sort=True)
     if len(different) > CATEGORIES:

@@ -443,7 +443,7 @@ def test_imagenet_has_classes_by_wordnet_id_and_tests_on_its_validation_images(i
 def test_images_of_imagenet_are_drawn_before_any_is_decoded(imagenet, monkeypatch):
     opened = []
     original = Image.open
-    monkeypatch.setattr(Image, "open", lambda file, *args: opened.append(file) or original(file, *args))
+    monkeypatch.setattr(Image, "open", lambda file, **options: opened.append(file) or original(file, **options))
     _, description = prepare("imagenet", imagenet, image_size=24, images=5)
     assert description["sizes"] == {"train": 5, "test": 4} and len(opened) == 9
 

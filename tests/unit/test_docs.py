@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import yaml
@@ -24,3 +25,10 @@ def test_no_two_keys_of_the_configuration_share_a_mapping():
 
     walk(config)
     assert len(seen) > 10
+
+
+def test_what_pages_say_is_tested_is_there():
+    for page in ("docs/faults.md", "docs/security.md"):
+        named = re.findall(r"`(?:tests/(?:unit|workflow)/)?(test_\w+\.py)`", (ROOT / page).read_text())
+        assert named
+        assert {*named} <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}

@@ -126,6 +126,17 @@ def test_additions_of_another_seed_or_role_are_refused_in_one_line(job, seed, ro
         network.learner_of_job(learner.result(), told, role=role)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_additions_that_are_not_finite_are_told_where_they_are_read(job, value):
+    learner, told, _ = job("simclr")
+    tensors, about = checkpoint.load(told.input.additions)
+    name = next(name for name, tensor in tensors.items() if tensor.dim() == 2)
+    tensors[name][0, 0] = value
+    checkpoint.save(tensors, about, told.input.additions)
+    with pytest.raises(InputError, match=rf"additions\.safetensors: {name} isn't finite; delete it to train anew"):
+        network.learner_of_job(learner.result(), told, role="f")
+
+
 @pytest.mark.parametrize("framework", HEADED)
 def test_a_head_is_measured_and_changes_nothing_of_what_the_encoder_puts_out(job, framework, normalise):
     learner, told, _ = job(framework)

@@ -329,8 +329,7 @@ def test_a_loss_that_is_not_finite_is_an_input_error_and_the_checkpoint_is_kept(
     message = str(caught.value)
     assert "nan" in message and "epoch 3" in message and "learning_rate 0.001" in message and "lower it" in message
     assert "\n" not in message
-    (kept,) = folder.glob("resume-*")
-    tensors, about = checkpoint.load(kept)
+    tensors, about = checkpoint.load(kept_files(folder)[0])
     assert len(about["history"]) == 2 and all(torch.isfinite(t).all() for t in tensors.values())
     assert same(run()[0], run(folder=tmp_path / "fresh")[0])
 
@@ -352,7 +351,7 @@ def test_a_kept_run_of_another_identity_is_not_continued(run, tmp_path, name):
     run(folder=tmp_path / "both")
     beside, _ = run(folder=tmp_path / "both", **other_runs()[name])
     assert same(alone, beside)
-    assert len(list((tmp_path / "both").glob("resume-*"))) == 2
+    assert len(list((tmp_path / "both").glob("resume-*"))) == 4
 
 
 def test_a_kept_run_on_other_images_of_the_same_number_is_not_continued(run, tmp_path, toy, monkeypatch):
@@ -367,20 +366,119 @@ def test_a_kept_run_on_other_images_of_the_same_number_is_not_continued(run, tmp
 def test_a_resume_file_of_another_identity_under_this_ones_name_is_refused(run, tmp_path):
     folder = tmp_path / "unfinished"
     run()
-    (mine,) = folder.glob("resume-*")
+    mine, _ = kept_files(folder)
     run(seed=1, folder=tmp_path / "other")
-    (foreign,) = (tmp_path / "other").glob("resume-*")
+    foreign, _ = kept_files(tmp_path / "other")
     shutil.copy(foreign, mine)
     with pytest.raises(InputError, match="belongs to another run; delete it"):
         run()
 
 
-def test_a_damaged_resume_file_is_refused(run, tmp_path):
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def kept_files(folder):
+    """The newest checkpoint and the one before it."""
+    (newest,) = (path for path in folder.glob("resume-*") if ".previous" not in path.name)
+    return newest, newest.with_suffix(".previous.safetensors")
+
+
+@pytest.mark.parametrize("cut", ["truncated", "altered", "empty"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_it_and_says_so(run, monkeypatch, tmp_path, caplog, cut):
+    whole, records = run(folder=tmp_path / "a")
+    with monkeypatch.context() as patch:
+        kill_after(patch, 3)
+        with pytest.raises(Killed):
+            run(folder=tmp_path / "b")
+    newest, previous = kept_files(tmp_path / "b")
+    data = newest.read_bytes()
+    newest.write_bytes({"truncated": data[:-100], "altered": data[:-1] + bytes([data[-1] ^ 1]), "empty": b""}[cut])
+    assert [len(checkpoint.load(previous)[1]["history"])] == [2]
+    monkeypatch.setattr(train.log, "propagate", True)
+    with caplog.at_level("INFO", logger="memloc"), monkeypatch.context() as patch:
+        kill_in(patch, 1)
+        with pytest.raises(Killed):
+            run(folder=tmp_path / "b")
+    warned, continued = (record.getMessage() for record in caplog.records)
+    assert str(newest) in warned and warned.endswith("goes on from the one before") and "\n" not in warned
+    assert continued == "continues after epoch 2 of 4"
+    assert previous.exists()  # The damaged one doesn't take its place.
+    again, kept = run(folder=tmp_path / "b")
+    assert same(whole, again) and kept == records
+    newest, previous = kept_files(tmp_path / "b")
+    assert [len(checkpoint.load(path)[1]["history"]) for path in (newest, previous)] == [4, 3]
+
+
+def test_where_both_checkpoints_are_damaged_one_line_names_both(run, tmp_path):
     run()
-    (mine,) = (tmp_path / "unfinished").glob("resume-*")
-    mine.write_bytes(mine.read_bytes()[:-100])
-    with pytest.raises(InputError, match="not a complete checkpoint"):
+    newest, previous = kept_files(tmp_path / "unfinished")
+    damage(newest)
+    damage(previous)
+    with pytest.raises(InputError, match="not a complete checkpoint") as caught:
         run()
+    message = str(caught.value)
+    assert str(previous) in message and f"{newest.name} is damaged, too; delete both to start" in message
+    assert "\n" not in message
+    newest.unlink()
+    with pytest.raises(InputError, match="; delete it to start this encoder anew"):
+        run()
+
+
+def test_a_damaged_first_checkpoint_is_refused(run, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        kill_after(patch, 1)
+        with pytest.raises(Killed):
+            run()
+    (mine,) = (tmp_path / "unfinished").iterdir()
+    damage(mine)
+    with pytest.raises(InputError, match=r"not a complete checkpoint .*; delete it to start this encoder anew"):
+        run()
+
+
+def test_a_run_killed_between_two_checkpoints_goes_on_from_the_older(run, monkeypatch, tmp_path):
+    whole, records = run(folder=tmp_path / "a")
+
+    def fail(tensors, file, metadata):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            run(folder=tmp_path / "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", fail)
+        with pytest.raises(Killed):
+            run(folder=tmp_path / "b")
+    assert [path.suffixes[-2:] for path in (tmp_path / "b").iterdir()] == [[".previous", ".safetensors"]]
+    again, kept = run(folder=tmp_path / "b")
+    assert same(whole, again) and kept == records
+
+
+def test_no_more_than_two_checkpoints_are_on_disk_at_a_time(run, monkeypatch, tmp_path):
+    most, original = [], checkpoint.save_file
+
+    def save_file(tensors, file, metadata):
+        original(tensors, file, metadata)
+        most.append(len(list((tmp_path / "unfinished").iterdir())))
+
+    monkeypatch.setattr(checkpoint, "save_file", save_file)
+    run()
+    assert most == [1, 2, 2, 2]
+
+
+def test_a_damaged_snapshot_says_which_files_to_delete(tmp_path, toy, settings, description):
+    options, made = (*toy(24), description), settings(epochs=2) | {"snapshots": [1]}
+    snapshots_of(tmp_path, *options, settings=made)
+    damage(next(tmp_path.glob("*-epoch1.safetensors")))
+    with pytest.raises(InputError, match="not a complete checkpoint") as caught:
+        snapshots_of(tmp_path, *options, settings=made)
+    message = str(caught.value)
+    assert "-epoch1.safetensors: " in message and "* beside it to start this encoder anew" in message
+    pattern = message.partition("delete ")[2].partition(" ")[0]
+    for path in tmp_path.glob(pattern):
+        path.unlink()
+    assert snapshots_of(tmp_path, *options, settings=made)[2]
 
 
 def test_what_unfinished_runs_left_is_removed_and_nothing_else(run, tmp_path):

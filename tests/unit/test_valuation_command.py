@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -305,6 +307,24 @@ def test_grey_images_keep_one_channel_and_colours_three(place):
     assert colour.x.shape == (25, 192) and colour.groups[:64].tolist() == colour.groups[128:].tolist()
 
 
+def test_truth_values_with_gaps_are_truth_values_in_csv_as_in_parquet(place):
+    made = pd.DataFrame({"y": list("uvuv"), "b": pd.array([True, False, None, True], dtype="boolean")})
+    made.to_csv("t.csv", index=False)
+    made.to_parquet("t.parquet")
+    one, other = (read_table(name, label="y") for name in ("t.csv", "t.parquet"))
+    np.testing.assert_array_equal(one.x, other.x)
+    assert one.x.shape == (4, 2) and one.x[2].tolist() == [0, 1] and one.about == {"missing": {"b": 1}}
+    assert one.x[0, 0] == one.x[3, 0] > 0 > one.x[1, 0]
+
+
+def test_whole_numbers_beyond_64_bits_are_numbers(place):
+    big = [10**20 * value for value in (1, 2, 3, 2)]
+    written("t.csv", "y,a\n" + "".join(f"{label},{value}\n" for label, value in zip("uvuv", big, strict=True)))
+    np.testing.assert_allclose(read_table("t.csv", label="y").x[:, 0], table(y=list("uvuv"), x=[1, 2, 3, 2.0]).x[:, 0])
+    written("l.csv", "y,a\n" + f"{big[0]},1\n{big[1]},2\n" * 2)
+    assert read_table("l.csv", label="y").classes == [str(value) for value in big[:2]]
+
+
 # --- Bad input -------------------------------------------------------------------------------------------------------
 
 
@@ -449,3 +469,29 @@ def test_other_damage(place):
     ):
         with pytest.raises(InputError, match=f"x: holds {kind}; make it numbers or text, or leave it out"):
             _cell(pd.Series(column, name="x"))
+
+
+def test_columns_of_one_name_are_told(place):
+    columns = [pa.array(list("uvuv")), pa.array([1.0, 2, 3, 4]), pa.array([1.0, 2, 3, 4])]
+    pq.write_table(pa.table(columns, names=["y", "a", "a"]), "t.parquet")
+    with pytest.raises(InputError, match=r"t.parquet: two columns are called a; rename one"):
+        read_table("t.parquet", label="y")
+
+
+def test_a_table_in_another_encoding_says_what_to_do(place):
+    Path("t.csv").write_bytes("y,a\né,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"t.csv: can't be read \(not UTF-8\); save it as UTF-8"):
+        read_table("t.csv", label="y")
+
+
+def test_a_table_that_declares_more_than_memory_holds_is_not_read(place):
+    # A run of equal values takes no room, however long.
+    rows = pa.table({"y": pa.array(["u"] * 1_000_000).dictionary_encode(), "a": pa.array(np.zeros(1_000_000))})
+    with pq.ParquetWriter("t.parquet", rows.schema) as writer:
+        for _ in range(30):
+            writer.write_table(rows, row_group_size=1_000_000)
+    assert Path("t.parquet").stat().st_size < 1_000_000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 100_000}[name])
+        with pytest.raises(InputError, match=r"t.parquet: 30000000 rows of 2 columns, more than memory holds"):
+            read_table("t.parquet", label="y")

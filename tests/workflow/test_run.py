@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import yaml
 from running import ROOT, SMOKE, command, environment, job_counts, snakemake
 
@@ -125,15 +126,27 @@ def kill_in_training(folder: Path, *arguments: str) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
+def kill_after(seconds: float, folder: Path, *arguments: str) -> None:
+    """Start a run and kill -9 snakemake some time later."""
+    with subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        time.sleep(seconds)
+        process.kill()
+
+
 def test_a_killed_run_goes_on_alone_and_ends_in_the_same_tables(finished: Path, copy: Callable[[str], Path]) -> None:
     folder = copy("killed")
     kill_in_training(folder, *SMOKE)
+    for seconds in np.random.default_rng(0).uniform(5, 30, size=2):
+        kill_after(seconds, folder, *SMOKE)
     done = snakemake(folder, *SMOKE)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert not list(folder.glob("results/encoders/*/*/*/resume-*"))
     first, second = tables(finished), tables(folder)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+    assert not list((folder / "results").rglob(".*.????????.*"))  # Nothing half written is left.
 
 
 def test_a_killed_training_continues_and_ends_in_the_same_weights(copy: Callable[[str], Path]) -> None:

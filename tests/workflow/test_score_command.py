@@ -570,28 +570,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(score: Any, tmp_path: Path)
     assert "Permission denied" in refused(score(*SINGLE, "--out", tmp_path / "out"))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """A disk of a size that can be changed."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def resize(size: str, *more: str) -> bool:
-        options = ",".join([*more, f"size={size}"])
-        called = ["mount", "-t", "tmpfs", "-o", options, "memloc-test", str(disk)]
-        try:
-            return subprocess.run(called, capture_output=True, check=False).returncode == 0
-        except FileNotFoundError:
-            return False
-
-    if not resize("4k"):
-        pytest.skip("needs a file system of its own")
-    try:
-        yield lambda size: disk if resize(size, "remount") else pytest.fail("can't be resized")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
 @pytest.mark.parametrize("others", ["mean", "median"])
 def test_a_full_disk_is_one_line_and_a_later_run_succeeds(
     score: Any, small_disk: Callable[[str], Path], tmp_path: Path, others: str
