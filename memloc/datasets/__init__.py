@@ -10,13 +10,13 @@ import importlib
 import importlib.util
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from memloc import io
-from memloc.datasets.preparing import IMAGE_TYPES, PARTS, preparation
+from memloc.datasets.preparing import IMAGE_TYPES, PARTS, Keep, in_memory, into_files, preparation
 from memloc.errors import InputError
 from memloc.prepared import Part
 from memloc.provenance import ROOT
@@ -34,6 +34,7 @@ __all__ = [
     "missing",
     "module_path",
     "prepare",
+    "write",
 ]
 
 TIMEOUT = 60
@@ -235,6 +236,38 @@ def prepare(
     Raises:
         InputError: a file is missing, altered or unreadable, or a class doesn't exist.
     """
+    return _prepare(source, in_memory, path=path, classes=classes, image_size=image_size, images=images)
+
+
+def write(
+    source: str,
+    into: Mapping[str, str | Path],
+    *,
+    path: str | None,
+    classes: Sequence[int] | None,
+    image_size: int,
+    images: int | None = None,
+) -> tuple[dict[str, Part], dict[str, Any]]:
+    """As ``prepare``, with each part's images written to a .npy file as they are read, complete or not at all.
+
+    Memory holds the labels, the names of the files and 64 MiB of images, however many there are.
+
+    Args:
+        into: the file of each of PARTS.
+
+    Returns:
+        As ``prepare``, the images mapped into memory.
+    """
+    with ExitStack() as stack:
+        temporary = {part: stack.enter_context(io.atomic(into[part])) for part in PARTS}
+        return _prepare(
+            source, into_files(temporary), path=path, classes=classes, image_size=image_size, images=images
+        )
+
+
+def _prepare(
+    source: str, keep: Keep, *, path: str | None, classes: Sequence[int] | None, image_size: int, images: int | None
+) -> tuple[dict[str, Part], dict[str, Any]]:
     entry = SOURCES[source]
     folder = Path(path) if path is not None else entry.folder
     if folder is None:
@@ -245,6 +278,7 @@ def prepare(
     with _readable(entry, folder) as place:
         return preparation(
             lambda part: read(place, part, image_size, **entry.fixed),
+            keep,
             source=source,
             folder=folder,
             image_size=image_size,
