@@ -260,9 +260,7 @@ def write(
     """
     with ExitStack() as stack:
         temporary = {part: stack.enter_context(io.atomic(into[part])) for part in PARTS}
-        return _prepare(
-            source, into_files(temporary), path=path, classes=classes, image_size=image_size, images=images
-        )
+        return _prepare(source, into_files(temporary), path=path, classes=classes, image_size=image_size, images=images)
 
 
 def _prepare(

@@ -49,7 +49,7 @@ class Raw:
 
 
 Keep = Callable[[str, tuple[int, ...], Iterator[Pixels]], Pixels]
-"""Where the chunks of a part's images go: its name, their shape as a whole and the chunks to all of them, to be read."""
+"""Where a part's images go: its name, their shape as a whole and, in chunks, all of them; gives them back, to be read."""
 
 
 def preparation(
