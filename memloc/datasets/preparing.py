@@ -49,7 +49,7 @@ class Raw:
 
 
 Keep = Callable[[str, tuple[int, ...], Iterator[Pixels]], Pixels]
-"""Where a part's images go: its name, their shape as a whole and, in chunks, all of them; gives them back, to be read."""
+"""Where a part's images go: by its name, their shape as a whole and all of them in chunks; gives them to be read."""
 
 
 def preparation(
