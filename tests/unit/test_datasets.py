@@ -190,6 +190,14 @@ def test_what_is_no_image_in_a_class_folder_is_left_out(folder):
     assert listed == sorted((folder / "train").glob("*/[0-9].png")) + sorted((folder / "test").glob("*/*.png"))
 
 
+def test_folders_of_classes_stand_for_many_images(folder, monkeypatch):
+    (folder / "train" / ".hidden").mkdir()
+    monkeypatch.setattr("memloc.datasets.MANY", 10)
+    assert len(datasets.files("folder", str(folder))) == 10
+    monkeypatch.setattr("memloc.datasets.MANY", 9)
+    assert datasets.files("folder", str(folder)) == [folder / p / c for p in ("train", "test") for c in ("ant", "bee")]
+
+
 @pytest.mark.parametrize("shape", [(50, 37), (37, 50), (20, 33), (100, 24), (24, 24), (31, 64)])
 def test_the_shorter_side_is_resized_and_the_middle_cut_out_as_torchvision_does_it(shape):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, size=(*shape, 3), dtype=np.uint8))
