@@ -15,7 +15,7 @@ from memloc import io
 
 Array = NDArray[Any]
 
-BUFFER = 1 << 25
+BUFFER = 1 << 22
 """Bytes that are held back before they are written, or copied in one go."""
 
 
@@ -37,7 +37,7 @@ def save(path: str | Path, arrays: Mapping[str, Array], parts: Iterable[Mapping[
                 if name not in columns:
                     columns[name] = _Column(Path(folder) / str(len(columns)), array)
                 columns[name].add(array)
-            if sum(column.held for column in columns.values()) >= BUFFER:
+            if sum(len(column.waiting) for column in columns.values()) >= BUFFER:
                 for column in columns.values():
                     column.flush()
         for column in columns.values():
@@ -123,21 +123,19 @@ class _Column:
 
     def __init__(self, path: Path, first: Array) -> None:
         self.path, self.dtype, self.shape = path, first.dtype, first.shape[1:]
-        self.rows = self.held = 0
-        self.waiting: list[Array] = []
+        self.rows = 0
+        self.waiting = bytearray()
 
     def add(self, array: Array) -> None:
         if array.dtype != self.dtype or array.shape[1:] != self.shape:
             raise ValueError(f"{array.dtype} {array.shape} can't stand below {self.dtype} of {self.shape}")
-        self.waiting.append(array)
+        self.waiting += array.tobytes()  # The array may be a view of a much larger one.
         self.rows += len(array)
-        self.held += array.nbytes
 
     def flush(self) -> None:
         with open(self.path, "ab") as file:
-            for array in self.waiting:
-                file.write(array.tobytes())
-        self.waiting, self.held = [], 0
+            file.write(self.waiting)
+        self.waiting.clear()
 
 
 def _put(

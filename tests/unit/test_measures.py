@@ -29,7 +29,7 @@ def expected(tmp_path):
     return (tmp_path / "expected.npz").read_bytes()
 
 
-@pytest.mark.parametrize("buffer", [1, 1000, 1 << 25])
+@pytest.mark.parametrize("buffer", [1, 1000, 1 << 22])
 def test_a_file_written_in_parts_has_the_bytes_of_whole_arrays(buffer, tmp_path, expected, monkeypatch):
     monkeypatch.setattr(measures, "BUFFER", buffer)
     measures.save(tmp_path / "new" / "made.npz", ABOUT, parts(25))
@@ -87,14 +87,15 @@ def test_parts_that_do_not_fit_leave_nothing(tmp_path):
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):
     """Four times as many rows, 13 MB more, are written, joined and read in the same memory but for one array."""
-    monkeypatch.setattr(measures, "BUFFER", 1 << 18)
+    monkeypatch.setattr(measures, "BUFFER", 1 << 20)
 
     def peak(count):
         tracemalloc.start()
         measures.save(
             tmp_path / f"{count}.npz",
             {"points": np.arange(count)},
-            ({name: np.zeros((50, 2, 128), dtype=np.float32) for name in "abcd"} for _ in range(count // 50)),
+            # Views of arrays ten times as large, as features are of an encoder's output.
+            ({name: np.zeros((500, 2, 128), dtype=np.float32)[::10] for name in "abcd"} for _ in range(count // 50)),
         )
         measures.join(tmp_path / "made.npz", [tmp_path / f"{count}.npz"] * 2, common=(), rows="points")
         highest = tracemalloc.get_traced_memory()[1]
@@ -102,4 +103,5 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):
         return highest
 
     few, many = peak(1000), peak(4000)
-    assert many < few + 1e6 and (tmp_path / "made.npz").stat().st_size > 32e6
+    assert few < 8e6 and many < few + 1e6
+    assert (tmp_path / "made.npz").stat().st_size > 32e6
