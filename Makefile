@@ -38,7 +38,7 @@ test: ## install with the test tools, then check style, types and tests
 	$(IN_VENV) mypy
 	$(IN_VENV) pytest
 
-bench: ## install, then measure speed and memory of training, scoring and valuation (ratios, on an idle machine) into results/benchmarks/
+bench: ## install, then measure speed, memory and growth of training, scoring and valuation (ratios, on an idle machine) into results/benchmarks/
 	$(BOOTSTRAP)
 	$(IN_VENV) python tools/bench.py
 

@@ -171,7 +171,7 @@ STAGES = {
     "prepare": Stage(prepare, "train_images.npy", 400),
     "split": Stage(split, "indices.npz", 400),
     "measure": Stage(measure, "measures.npz", 1000),
-    "memloc score": Stage(score, "scores", 1000),
+    "memloc score": Stage(score, "scores", 1100),
 }
 
 
