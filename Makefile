@@ -42,7 +42,7 @@ test-slurm: ## as root: start a Slurm of three nodes here, and see that it compu
 	$(BOOTSTRAP) --slurm
 	$(IN_VENV) python tools/check_slurm.py
 
-bench: ## install, then measure speed and memory of training, scoring and valuation (ratios, on an idle machine) into results/benchmarks/
+bench: ## install, then measure speed, memory and growth of training, scoring and valuation (ratios, on an idle machine) into results/benchmarks/
 	$(BOOTSTRAP)
 	$(IN_VENV) python tools/bench.py
 

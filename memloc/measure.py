@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from memloc import io
 from memloc.augment import RECIPES, UNIFORMS, Recipe, augment, hidden, hide
 from memloc.capture import reading
 from memloc.encoders import Layer
@@ -470,6 +472,29 @@ class Measures:
     features: NDArray[np.floating]
 
 
+BATCH = 25
+"""Images in a batch: how many lie beside each other may change the last bits of sums, so this is no option."""
+
+
+def shard(points: int, *, number: int = 1, of: int = 1) -> slice:
+    """Which of so many points are part ``number`` of ``of``: whole batches, the same ones that there are without parts.
+
+    Views depend on seed and point only, so parts that are joined have the same bytes as the whole.
+    """
+    batches = -(-points // BATCH)
+    return slice(batches * (number - 1) // of * BATCH, min(batches * number // of * BATCH, points))
+
+
+def windows(path: str | Path, points: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Batches of images of a .npy file and their indices there.
+
+    A map's pages count as memory as long as it is open, so each batch has one of its own that is dropped at once.
+    """
+    for start in range(0, len(points), BATCH):
+        some = points[start : start + BATCH]
+        yield np.asarray(io.load_array(path)[some]), some
+
+
 def measure(
     encoder: nn.Module,
     images: NDArray[np.uint8],
@@ -480,15 +505,15 @@ def measure(
     normalise: Normalise,
     protocol: Protocol,
     seed: int,
-    batch: int = 25,
+    batch: int = BATCH,
     device: str = "cpu",
 ) -> Measures:
     """Everything ``measured`` gives for images [n, c, h, w] that fit in memory, the plain images included."""
-    windows = ((images[start : start + batch], points[start : start + batch]) for start in range(0, len(points), batch))
+    starts = range(0, len(points), batch)
     parts = list(
         measured(
             encoder,
-            windows,
+            ((images[start : start + batch], points[start : start + batch]) for start in starts),
             layers=layers,
             protocol=protocol,
             recipe=recipe,
@@ -509,16 +534,30 @@ def pack(
     measures: Measures, layers: Sequence[Layer], encoder: nn.Module, **about: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
     """The arrays of one measures file: ``about`` each image, by layer name what was measured."""
-    arrays: dict[str, NDArray[Any]] = {
-        **about,
+    return {**about, **described(layers, encoder), **by_point(measures)}
+
+
+def described(layers: Sequence[Layer], encoder: nn.Module) -> dict[str, NDArray[Any]]:
+    """What a measures file says of layers, each array [layers]."""
+    return {
         "layers": np.array([layer.name for layer in layers]),
         # A layer with parameters of its own, or a sum or a pool between layers.
         "own": np.array([bool(layer.modules) for layer in layers]),
         "kinds": np.array([layer.kind for layer in layers]),
         "parameters": np.array([parameters_of(encoder, layer) for layer in layers]),
-        "alignment": measures.alignment,
-        "features": measures.features,
     }
+
+
+DESCRIBED = ("layers", "own", "kinds", "parameters")
+"""Arrays that are the same in all parts of a measures file."""
+
+
+def by_point(measures: Measures | Batch) -> dict[str, NDArray[Any]]:
+    """What a measures file says of images, each array [images, ...]."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in ("alignment", "features"):
+        if (values := getattr(measures, name)) is not None:
+            arrays[name] = values
     for name in measures.views:
         arrays[f"views/{name}"] = measures.views[name]
         arrays[f"plain/{name}"] = measures.plain[name]

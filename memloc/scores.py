@@ -165,6 +165,8 @@ def unit_replicates(
 
 CHUNK = 1 << 22
 """Counts in memory at once: of resamples, classes and points."""
+DEALS = 1 << 25
+"""The same of deals and points."""
 
 
 def _counts(drawn: NDArray[np.int64], label: NDArray[np.int64], labels: int, points: int) -> NDArray[np.float64]:
@@ -198,13 +200,15 @@ def _dealt_excess(
     """Excess UnitMem of the first of as many groups as UNIT_GROUPS, all dealt at random: [permutations, layers]."""
     parts = len(UNIT_GROUPS)
     group = np.repeat(np.arange(parts), len(rows) // parts)
-    dealt = np.stack([rng.permutation(group) for _ in range(permutations)])
-    member = [(dealt == part).astype(np.float64) for part in range(parts)]
+    dealt = np.stack([rng.permutation(group).astype(np.int8) for _ in range(permutations)])
+    step = max(1, DEALS // len(rows))
     out = np.empty((permutations, len(_unit_layers(measures))))
     for k, name in enumerate(_unit_layers(measures)):
         views = measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64)
-        first, *rest = (unitmem_of_counts(views, counts, others=others).mean(axis=1) for counts in member)
-        out[:, k] = first - np.mean(rest, axis=0)
+        for some in (slice(start, start + step) for start in range(0, permutations, step)):
+            counts = ((dealt[some] == part).astype(np.float64) for part in range(parts))
+            first, *rest = (unitmem_of_counts(views, c, others=others).mean(axis=1) for c in counts)
+            out[some, k] = first - np.mean(rest, axis=0)
     return out
 
 

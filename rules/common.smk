@@ -33,15 +33,21 @@ try:
 except InputError as error:
     sys.exit(f"memloc: error: {error}")
 
+ROLES, NEVER = "f|g|untrained", "(?!)"
+IN_PARTS = config["shards"] > 1
+"""Whether what the configuration shards is done in parts that are then joined."""
+
 
 wildcard_constraints:
     dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
     encoder="[A-Za-z0-9][A-Za-z0-9_-]*",
     # A figure of an experiment that isn't configured has no rule.
     experiment="|".join(configuration.active(config)),
-    role="f|g|untrained",
+    role=ROLES,
     seed="[0-9]+",
     table="[A-Za-z0-9][A-Za-z0-9_-]*",
+    number="[0-9]+",
+    of="[0-9]+",
 
 
 def lock_results():
@@ -88,6 +94,11 @@ def processes(wildcards):
 def in_parallel(value):
     """A resource of trainings by several processes, for which a cluster has to give them room; others don't have it."""
     return lambda wildcards: value(wildcards) if processes(wildcards) > 1 else None
+
+
+def in_parts(path):
+    """The files of all parts of what is sharded, by a path with the place of a part in it."""
+    return [RESULTS / path.format(part=f"{i}of{config['shards']}") for i in range(1, config["shards"] + 1)]
 
 
 def dataset_of(wildcards):

@@ -91,7 +91,7 @@ rule value_points:
     benchmark:
         BENCHMARKS / "value_points/{experiment}/{encoder}/seed{seed}.tsv"
     wildcard_constraints:
-        experiment=one_of("valued_atypicality", "planted"),
+        experiment=NEVER if IN_PARTS else one_of("valued_atypicality", "planted"),
     conda:
         ANALYSIS_ENV
     threads: 1
@@ -107,3 +107,44 @@ rule value_points:
         "value points of {wildcards.encoder}, seed {wildcards.seed}"
     script:
         "../scripts/value_points.py"
+
+
+use rule value_points as value_points_part with:
+    output:
+        values=temp(RESULTS / "witnesses/{experiment}/{encoder}/seed{seed}-{number}of{of}.npz"),
+    log:
+        LOGS / "value_points/{experiment}/{encoder}/seed{seed}-{number}of{of}.log",
+    benchmark:
+        BENCHMARKS / "value_points/{experiment}/{encoder}/seed{seed}-{number}of{of}.tsv"
+    wildcard_constraints:
+        experiment=one_of("valued_atypicality", "planted") if IN_PARTS else NEVER,
+    message:
+        "value points of {wildcards.encoder}, seed {wildcards.seed}, part {wildcards.number} of {wildcards.of}"
+
+
+rule gather_values:
+    """The same values from jobs that had a part of the weak learners each."""
+    input:
+        parts=in_parts("witnesses/{{experiment}}/{{encoder}}/seed{{seed}}-{part}.npz"),
+    output:
+        values=RESULTS / "witnesses/{experiment}/{encoder}/seed{seed}.npz",
+    log:
+        LOGS / "gather_values/{experiment}/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "gather_values/{experiment}/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        experiment=one_of("valued_atypicality", "planted") if IN_PARTS else NEVER,
+    conda:
+        ANALYSIS_ENV
+    threads: 1
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(60),
+    params:
+        learners=option("learners"),
+        ratios=option("ratios"),
+        code=digest("scripts/gather_values.py"),
+    message:
+        "join the values of points of {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/gather_values.py"

@@ -1,8 +1,6 @@
-"""Measure every layer of one encoder in one pass."""
+"""Measure every layer of one encoder in one pass, on all points or on a part of them."""
 
-from pathlib import Path
-
-from memloc import io, job, measure, network, prepared, splits
+from memloc import io, job, measure, measures, network, splits
 from memloc.augment import for_encoder
 from memloc.encoders import Layer
 from memloc.streams import stream
@@ -10,17 +8,18 @@ from memloc.streams import stream
 
 def main(snakemake):
     job.start(snakemake)
-    params, seed = snakemake.params, int(snakemake.wildcards.seed)
-    part = prepared.load(Path(snakemake.input.images).parent, "train")
+    params, names, seed = snakemake.params, snakemake.wildcards, int(snakemake.wildcards.seed)
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
+    mine = measure.shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
+    points, groups = points[mine], groups[mine]
     layers = [Layer(**layer) for layer in params.layers]
-    encoder, normalise = network.of_job(snakemake, role=snakemake.wildcards.role)
+    encoder, normalise = network.of_job(snakemake, role=names.role)
     if snakemake.input.additions:
-        network.add_head(encoder, snakemake, role=snakemake.wildcards.role)
-    measures = measure.measure(
+        network.add_head(encoder, snakemake, role=names.role)
+    about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
+    batches = measure.measured(
         encoder,
-        part.images[points],
-        points,
+        measure.windows(snakemake.input.images, points),
         layers=layers,
         recipe=for_encoder(measure.VIEWS[params.augmentation], encoder),
         normalise=normalise,
@@ -28,8 +27,8 @@ def main(snakemake):
         seed=stream("measure", seed),
         device=network.device(params.device),
     )
-    about = {"points": points, "groups": groups, "labels": part.labels[points]}
-    io.save_arrays(measure.pack(measures, layers, encoder, **about), snakemake.output.measures)
+    made = map(measure.by_point, batches)
+    measures.save(snakemake.output.measures, about | measure.described(layers, encoder), made)
 
 
 if "snakemake" in globals():

@@ -8,15 +8,15 @@ from memloc import datasets, io, job
 def main(snakemake):
     job.start(snakemake)
     settings = snakemake.params.dataset
-    parts, description = datasets.prepare(
+    parts, description = datasets.write(
         settings["source"],
+        {part: snakemake.output[f"{part}_images"] for part in datasets.PARTS},
         path=settings.get("path"),
         classes=settings.get("classes"),
         image_size=settings["image_size"],
         images=settings.get("images"),
     )
     for name, part in parts.items():
-        io.save_array(part.images, snakemake.output[f"{name}_images"])
         io.save_array(part.labels, snakemake.output[f"{name}_labels"])
     io.save_json(description, snakemake.output.description)
     job.log.info("%s: %s images", Path(description["folder"]).name, description["sizes"])

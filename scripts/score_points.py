@@ -1,11 +1,12 @@
 """SSLMem of every point and layer, atypicality of every point g has not seen."""
 
-from memloc import io, job, scores, tables
+from memloc import job, scores, tables
+from memloc.measures import Arrays
 
 
 def main(snakemake):
     job.start(snakemake)
-    f, g = io.load_arrays(snakemake.input.f), io.load_arrays(snakemake.input.g)
+    f, g = Arrays(snakemake.input.f), Arrays(snakemake.input.g)
     points = scores.point_scores(f, g, normalisation=snakemake.params.normalisation)
     tables.save_table(points, snakemake.output.points)
     atypicality = scores.atypicality_scores(g, neighbours=snakemake.params.neighbours)

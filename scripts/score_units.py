@@ -1,12 +1,13 @@
 """UnitMem and ClassMem of every unit, and their layer means over resampled points."""
 
 from memloc import io, job, scores, tables
+from memloc.measures import Arrays
 from memloc.streams import stream
 
 
 def main(snakemake):
     job.start(snakemake)
-    measures = io.load_arrays(snakemake.input.measures)
+    measures = Arrays(snakemake.input.measures)
     seed = stream("score_units", int(snakemake.wildcards.seed))
     options = {"seed": seed, "others": snakemake.params.others}
     table = scores.unit_scores(measures, shuffles=snakemake.params.shuffles, **options)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 
+import bench_scale
 import bench_scoring
 import bench_training
 import bench_valuation
@@ -20,7 +21,7 @@ from memloc.io import save_rows
 from memloc.job import keep_memory
 
 OUT = ROOT / "results" / "benchmarks" / "bench.csv"
-BENCHMARKS = bench_scoring.BENCHMARKS | bench_training.BENCHMARKS | bench_valuation.BENCHMARKS
+BENCHMARKS = bench_scoring.BENCHMARKS | bench_training.BENCHMARKS | bench_valuation.BENCHMARKS | bench_scale.BENCHMARKS
 
 
 def main(words: list[str]) -> None:

@@ -46,7 +46,12 @@ def ratio(numerator: list[float], denominator: list[float]) -> float:
 
 def child(file: str, *words: str) -> float:
     """Run a file of benchmarks in a process of its own; returns the number it prints last."""
+    return children(file, *words)[-1]
+
+
+def children(file: str, *words: str) -> list[float]:
+    """The same with all numbers of its last line."""
     done = subprocess.run([sys.executable, file, *words], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{done.stderr}{' '.join(words)}: exit status {done.returncode}")
-    return float(done.stdout.split()[-1])
+    return [float(word) for word in done.stdout.splitlines()[-1].split()]

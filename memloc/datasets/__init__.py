@@ -10,13 +10,14 @@ import importlib
 import importlib.util
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from memloc import io
-from memloc.datasets.preparing import IMAGE_TYPES, PARTS, preparation
+from memloc.datasets.preparing import IMAGE_TYPES, PARTS, Keep, in_memory, into_files, preparation
 from memloc.errors import InputError
 from memloc.prepared import Part
 from memloc.provenance import ROOT
@@ -34,10 +35,13 @@ __all__ = [
     "missing",
     "module_path",
     "prepare",
+    "write",
 ]
 
 TIMEOUT = 60
 """Seconds that a server may be silent."""
+MANY = 10_000
+"""Images of a folder that planning looks at one by one; it takes a second and 25 MB for so many."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,36 @@ def prepare(
     Raises:
         InputError: a file is missing, altered or unreadable, or a class doesn't exist.
     """
+    return _prepare(source, in_memory, path=path, classes=classes, image_size=image_size, images=images)
+
+
+def write(
+    source: str,
+    into: Mapping[str, str | Path],
+    *,
+    path: str | None,
+    classes: Sequence[int] | None,
+    image_size: int,
+    images: int | None = None,
+) -> tuple[dict[str, Part], dict[str, Any]]:
+    """As ``prepare``, with each part's images written to a .npy file as they are read, complete or not at all.
+
+    Memory holds the labels, the names of the files and 64 MiB of images, however many there are.
+
+    Args:
+        into: the file of each of PARTS.
+
+    Returns:
+        As ``prepare``, the images mapped into memory.
+    """
+    with ExitStack() as stack:
+        temporary = {part: stack.enter_context(io.atomic(into[part])) for part in PARTS}
+        return _prepare(source, into_files(temporary), path=path, classes=classes, image_size=image_size, images=images)
+
+
+def _prepare(
+    source: str, keep: Keep, *, path: str | None, classes: Sequence[int] | None, image_size: int, images: int | None
+) -> tuple[dict[str, Part], dict[str, Any]]:
     entry = SOURCES[source]
     folder = Path(path) if path is not None else entry.folder
     if folder is None:
@@ -245,6 +279,7 @@ def prepare(
     with _readable(entry, folder) as place:
         return preparation(
             lambda part: read(place, part, image_size, **entry.fixed),
+            keep,
             source=source,
             folder=folder,
             image_size=image_size,
@@ -267,7 +302,8 @@ def files(source: str, path: str | None) -> list[Path]:
     """Every file that a source is read from, there or not.
 
     Two kinds are an exception: ImageNet's folders stand for their million files, and a folder of images has the files
-    that are there.
+    that are there, or where they are more than MANY the folders of its classes, in which files that are added, taken
+    away or renamed are noticed, but not those written over in place.
     """
     entry = SOURCES[source]
     folder = Path(path) if path is not None else entry.folder
@@ -278,6 +314,10 @@ def files(source: str, path: str | None) -> list[Path]:
     named = [folder / file.name for file in entry.files]
     if entry.module != "folder":
         return named
+    folders = [child for part in named for child in sorted(part.glob("*/")) if not child.name.startswith(".")]
+    with suppress(OSError):  # A folder that may not be read: the job says so.
+        if sum(1 for _ in islice((file for child in folders for file in child.iterdir()), MANY + 1)) > MANY:
+            return folders
     return [image for part in named for image in sorted(part.glob("*/*")) if _is_image(image.relative_to(part))]
 
 

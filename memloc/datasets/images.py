@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +17,8 @@ from memloc.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-IN_MEMORY = 1 << 30
-"""Bytes of images beyond which they are kept in a temporary file."""
-
 CHUNK = 64
+"""Images that a thread decodes in one go."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 """What image files may hold, whatever their ending. Of PIL's other formats, some start programs (EPS)."""
@@ -41,16 +38,13 @@ def fit(images: Pixels, rows: Rows, size: int) -> Pixels:
     from PIL import Image
 
     if images.shape[-1] == size:
-        out = allocate((len(rows), *images.shape[1:]))
-        for start in range(0, len(rows), CHUNK):
-            out[start : start + CHUNK] = images[rows[start : start + CHUNK]]
-        return out
+        return images[rows]
     return decode(lambda row: Image.fromarray(np.ascontiguousarray(images[row].transpose(1, 2, 0))), rows, size)
 
 
 def decode(image: Callable[[int], Image.Image], rows: Rows, size: int) -> Pixels:
     """Images of the rows, each square, [m, 3, size, size]; of several that can't be read, the first is named."""
-    out = allocate((len(rows), 3, size, size))
+    out = np.empty((len(rows), 3, size, size), dtype=np.uint8)
 
     def fill(start: int) -> None:
         for at in range(start, min(start + CHUNK, len(rows))):
@@ -74,14 +68,6 @@ def square(image: Image.Image, size: int) -> Pixels:
     left, top = (o * side / s for o, side, s in zip(offsets, image.size, scaled, strict=True))
     right, bottom = ((o + size) * side / s for o, side, s in zip(offsets, image.size, scaled, strict=True))
     return np.asarray(image.resize((size, size), Resampling.BILINEAR, (left, top, right, bottom))).transpose(2, 0, 1)
-
-
-def allocate(shape: tuple[int, ...]) -> Pixels:
-    """An array to fill; one that is large lies in a file without a name, which goes with it."""
-    if np.prod(shape, dtype=np.int64) <= IN_MEMORY:
-        return np.empty(shape, dtype=np.uint8)
-    with tempfile.TemporaryFile(prefix="memloc-") as file:
-        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
 
 
 def class_folders(folder: Path, part: str, image_size: int, *, reference: str) -> Raw:

@@ -1,8 +1,14 @@
-"""From what a family's module reads to verified parts: which images, their labels, hashes and moments."""
+"""From what a family's module reads to verified parts: which images, their labels, hashes and moments.
+
+Images come in chunks and go where they are kept at once, so memory doesn't hold more than one chunk of them unless it
+is asked to keep all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloc.errors import InputError
-from memloc.prepared import Part, array_sha256
+from memloc.prepared import Part
 from memloc.provenance import file_sha256
 from memloc.streams import generator
 
@@ -20,6 +26,11 @@ IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 Rows = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
+
+CHUNK = 1 << 26
+"""Bytes of images, three channels each, that are decoded in one go."""
+IN_MEMORY = 1 << 30
+"""Bytes of images beyond which those that are kept lie in a temporary file."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,13 @@ class Raw:
     pixels: Callable[[Rows], Pixels]
 
 
+Keep = Callable[[str, tuple[int, ...], Iterator[Pixels]], Pixels]
+"""Where a part's images go: by its name, their shape as a whole and all of them in chunks; gives them to be read."""
+
+
 def preparation(
     read: Callable[[str], Raw],
+    keep: Keep,
     *,
     source: str,
     folder: Path,
@@ -52,6 +68,7 @@ def preparation(
 
     Args:
         read: a part's name to what there is of it.
+        keep: what becomes of the images.
         required: files of the source, which its SHA256SUMS, if one of them, must list.
         unlabeled: whether the training part has no labels; classes are then nothing to choose or check by.
     """
@@ -59,6 +76,7 @@ def preparation(
         raise InputError(f"datasets: classes {list(classes)}: {source} has no labels to choose by; leave classes out")
     _verify(folder, required if "SHA256SUMS" in required else ())
     parts: dict[str, Part] = {}
+    seen: dict[str, _Seen] = {}
     names: list[str] = []
     for part in PARTS:
         there = read(part)
@@ -74,8 +92,11 @@ def preparation(
         if not unlabeled:
             kept = [names[c] for c in classes] if classes is not None else names
             _represented(there.labels[rows], names, kept, folder, part, images)
-        parts[part] = Part(there.pixels(rows), _relabelled(there.labels[rows], classes))
-    histogram = _histogram(parts["train"].images)
+        labels = _relabelled(there.labels[rows], classes)
+        seen[part] = _Seen(there.pixels, rows, image_size)
+        parts[part] = Part(keep(part, seen[part].shape, iter(seen[part])), labels)
+        seen[part].end(labels)
+    histogram = seen["train"].histogram
     if (np.count_nonzero(histogram, axis=1) < 2).all():
         raise InputError(f"{folder}: all training images are one flat colour; check what was exported")
     levels, shares = np.arange(256) / 255, histogram / histogram.sum(axis=1, keepdims=True)
@@ -92,8 +113,72 @@ def preparation(
         "mean": [round(float(v), 6) for v in mean],
         "std": [round(float(v), 6) for v in np.sqrt(variance)],
         "sizes": {name: len(part.labels) for name, part in parts.items()},
-        "sha256": {name: array_sha256(part.images, part.labels) for name, part in parts.items()},
+        "sha256": {name: part.sha.hexdigest() for name, part in seen.items()},
     }
+
+
+class _Seen:
+    """The images of some rows in chunks, and what is known of them when the last has gone by.
+
+    Attributes:
+        shape: of all of them.
+        histogram: [c, 256] how often each channel takes each value; moments from it need no images as floats.
+        sha: over shapes, types and bytes of images and labels, as ``memloc.prepared.array_sha256`` has it.
+    """
+
+    def __init__(self, pixels: Callable[[Rows], Pixels], rows: Rows, size: int) -> None:
+        step = max(1, CHUNK // (3 * size * size))
+        self.parts = (pixels(rows[start : start + step]) for start in range(0, max(len(rows), 1), step))
+        self.first = next(self.parts)
+        self.shape = (len(rows), *self.first.shape[1:])
+        self.histogram = np.zeros((self.shape[1], 256), dtype=np.int64)
+        self.sha = hashlib.sha256(f"{self.shape}{self.first.dtype}".encode())
+
+    def __iter__(self) -> Iterator[Pixels]:
+        part: Pixels | None = self.first
+        del self.first  # Nothing here holds on to a chunk once it is handed over.
+        while part is not None:
+            self.sha.update(np.ascontiguousarray(part).data)
+            for start in range(0, len(part), 64):
+                for channel, values in enumerate(part[start : start + 64].swapaxes(0, 1)):
+                    self.histogram[channel] += np.bincount(values.ravel(), minlength=256)
+            yield part
+            part = None
+            part = next(self.parts, None)
+
+    def end(self, labels: Rows) -> None:
+        """Take in the labels."""
+        self.sha.update(f"{labels.shape}{labels.dtype}".encode())
+        self.sha.update(np.ascontiguousarray(labels).data)
+
+
+def in_memory(part: str, shape: tuple[int, ...], chunks: Iterator[Pixels]) -> Pixels:
+    """Keep all images; where they are many, in a file without a name, which goes with them."""
+    if np.prod(shape, dtype=np.int64) <= IN_MEMORY:
+        out = np.empty(shape, dtype=np.uint8)
+    else:
+        with tempfile.TemporaryFile(prefix="memloc-") as file:
+            out = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+    start = 0
+    for chunk in chunks:
+        out[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return out
+
+
+def into_files(paths: Mapping[str, Path]) -> Keep:
+    """Write images to .npy files, by part, from where they can be mapped into memory."""
+
+    def keep(part: str, shape: tuple[int, ...], chunks: Iterator[Pixels]) -> Pixels:
+        with open(paths[part], "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for chunk in chunks:
+                file.write(np.ascontiguousarray(chunk).data)
+        mapped: Pixels = np.load(paths[part], mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    return keep
 
 
 def _drawn(rows: Rows, images: int, source: str) -> Rows:
@@ -121,15 +206,6 @@ def _relabelled(labels: Rows, classes: Sequence[int] | None) -> Rows:
         return labels
     relabel = {label: new for new, label in enumerate(classes)}
     return np.array([relabel[int(label)] for label in labels], dtype=np.int64)
-
-
-def _histogram(images: Pixels) -> NDArray[np.int64]:
-    """How often each channel [c, 256] takes each value; moments from it need no copy of the images as floats."""
-    counts = np.zeros((images.shape[1], 256), dtype=np.int64)
-    for start in range(0, len(images), 256):
-        for channel, pixels in enumerate(images[start : start + 256].swapaxes(0, 1)):
-            counts[channel] += np.bincount(pixels.ravel(), minlength=256)
-    return counts
 
 
 def _verify(folder: Path, required: Sequence[str]) -> None:

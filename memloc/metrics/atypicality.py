@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
+DISTANCES = 1 << 25
+"""Distances in memory at once."""
+
 
 def neighbour_distance(features: Floats, reference: Floats, *, neighbours: int) -> NDArray[np.float64]:
     """Mean Euclidean distance to the nearest ``neighbours`` reference points, both scaled to unit length, [n].
@@ -20,9 +23,13 @@ def neighbour_distance(features: Floats, reference: Floats, *, neighbours: int) 
     """
     if neighbours > len(reference):
         raise ValueError(f"{neighbours} neighbours asked for among {len(reference)} reference points")
-    squared = np.clip(2 - 2 * _unit(features) @ _unit(reference).T, 0, None)
-    nearest = np.partition(squared, neighbours - 1, axis=1)[:, :neighbours]
-    return np.asarray(np.sqrt(nearest).mean(axis=1))
+    units, others = _unit(features), _unit(reference).T
+    out, step = np.empty(len(units)), max(1, DISTANCES // len(reference))
+    for some in (slice(start, start + step) for start in range(0, len(units), step)):
+        squared = np.clip(2 - 2 * units[some] @ others, 0, None)
+        nearest = np.partition(squared, neighbours - 1, axis=1)[:, :neighbours]
+        out[some] = np.sqrt(nearest).mean(axis=1)
+    return out
 
 
 def _unit(features: Floats) -> NDArray[np.float64]:

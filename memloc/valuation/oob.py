@@ -4,7 +4,8 @@ Sun, Shen and Kwon (2D-OOB, NeurIPS 2024) value a cell by the weak learners that
 its feature; Kwon and Zou (Data-OOB, ICML 2023) value a row by those fitted without it. Low values mark outliers.
 
 Who sees what is drawn first, learner by learner, from streams of their own; nothing depends on how many work at once,
-and 300 learners are the first 300 of 1000. Sums are added up in chunks of fixed size, in the plan's order.
+and 300 learners are the first 300 of 1000. Sums are added up in chunks of fixed size, in the plan's order: so a part of
+the learners (``scored``) is summed by nobody before all are there (``gathered``), and the bytes are those of one call.
 """
 
 from __future__ import annotations
@@ -118,13 +119,84 @@ def value(
     Raises:
         InputError: one of these doesn't fit.
     """
-    table, classes, cell_of = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
-    n, cells = len(classes), int(cell_of.max()) + 1
+    table = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
+    return _added(_chunks(*table, range(0, learners, CHUNK), learners, ratio, seed, workers), *_sizes(table), progress)
+
+
+def scored(
+    x: NDArray[np.floating],
+    y: NDArray[np.integer],
+    *,
+    groups: NDArray[np.integer] | None = None,
+    learners: int = 1000,
+    ratio: float = 0.5,
+    seed: int = 0,
+    workers: int = 1,
+    number: int = 1,
+    of: int = 1,
+) -> Iterator[Floats]:
+    """T of every row by the learners of part ``number`` of ``of``, 0 where a learner saw the row: [some, 2, n] each.
+
+    Parts are whole chunks of learners. See ``value`` for the rest.
+    """
+    table = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
+    chunks = -(-learners // CHUNK)
+    mine = range(chunks * (number - 1) // of * CHUNK, chunks * number // of * CHUNK, CHUNK)
+    for _, scores in _chunks(*table, mine, learners, ratio, seed, workers):
+        yield scores.swapaxes(0, 1)
+
+
+def gathered(
+    scores: Iterable[Floats], *, n: int, cells: int, learners: int = 1000, ratio: float = 0.5, seed: int = 0
+) -> Values:
+    """What ``value`` gives, from all that ``scored`` gave of all parts, one below the other, cut anywhere.
+
+    Args:
+        scores: [some, 2, n] of the learners in their order.
+
+    Raises:
+        ValueError: they are more or fewer than ``learners``.
+    """
+    # As they lay when they were made: products of what lies otherwise may differ in their last bits.
+    parts = _recut(scores, CHUNK)
+    firsts = range(0, learners, CHUNK)
+
+    def plans() -> Iterator[tuple[Plan, Floats]]:
+        for first, part in zip(firsts, parts, strict=True):
+            size = min(CHUNK, learners - first)
+            if len(part) != size:
+                raise ValueError(f"scores of {first + len(part)} learners, not of {learners}")
+            plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
+            yield plan, np.ascontiguousarray(part.swapaxes(0, 1))
+
+    return _added(plans(), n, cells)
+
+
+def _recut(parts: Iterable[Floats], size: int) -> Iterator[Floats]:
+    """The same rows, ``size`` at a time."""
+    held: list[Floats] = []
+    for row in (row for part in parts for row in part):
+        held.append(row)
+        if len(held) == size:
+            yield np.stack(held)
+            held = []
+    if held:
+        yield np.stack(held)
+
+
+def _sizes(table: tuple[Floats, Rows, Rows]) -> tuple[int, int]:
+    """Numbers of rows and of cells."""
+    _, classes, cell_of = table
+    return len(classes), int(cell_of.max()) + 1
+
+
+def _chunks(
+    table: Floats, classes: Rows, cell_of: Rows, firsts: range, learners: int, ratio: float, seed: int, workers: int
+) -> Iterator[tuple[Plan, Floats]]:
+    """Plan and T [2, some, n] of some learners at a time, those from each of ``firsts`` on."""
+    n, cells = _sizes((table, classes, cell_of))
     order = np.argsort(classes, kind="stable")
     features, classes = table.T.take(order, axis=1), classes[order]
-    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells), dtype=np.int64)
-    rows, row_counts = np.zeros((2, n)), np.zeros(n, dtype=np.int64)
-    blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
 
     def chunk(first: int) -> tuple[Plan, Floats]:
         size = min(CHUNK, learners - first)
@@ -139,7 +211,21 @@ def value(
 
     # One thread a product: the order of its sums would depend on their number.
     with threadpool_limits(1, user_api="blas"):
-        for plan, scores in _ahead(chunk, range(0, learners, CHUNK), workers):
+        yield from _ahead(chunk, firsts, workers)
+
+
+def _added(
+    chunks: Iterable[tuple[Plan, Floats]],
+    n: int,
+    cells: int,
+    progress: Callable[[int], object] = lambda learners: None,
+) -> Values:
+    """Means over learners, added up chunk by chunk."""
+    sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells), dtype=np.int64)
+    rows, row_counts = np.zeros((2, n)), np.zeros(n, dtype=np.int64)
+    blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+    with threadpool_limits(1, user_api="blas"):
+        for plan, scores in chunks:
             out, chosen = (plan.counts == 0).astype(np.float64), plan.chosen.astype(np.float64)
             for block in blocks:
                 sums[:, block] += scores[:, :, block].swapaxes(1, 2) @ chosen

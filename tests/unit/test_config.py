@@ -84,6 +84,8 @@ BAD = [
     ("devise", "cpu", ["devise: unknown key", "did you mean device?"]),
     ("device", "gpu", ["device: 'gpu'", "cpu, cuda, auto"]),
     ("device", GONE, ["device: missing", "add it"]),
+    ("shards", 0, ["shards: 0", "minimum of 1"]),
+    ("shards", 1.5, ["shards: 1.5", "integer"]),
     (f"{RECIPE}.epoch", 3, [f"{RECIPE}.epoch: unknown key", "did you mean epochs?"]),
     (f"{RECIPE}.zzz", 3, [f"{RECIPE}.zzz: unknown key", "epochs", "learning_rate"]),
     (f"{RECIPE}.epochs", "3", [f"{RECIPE}.epochs: '3'", "integer"]),

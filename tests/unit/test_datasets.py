@@ -9,7 +9,8 @@ from torchvision.transforms.functional import center_crop, resize
 
 from memloc import datasets, io, prepared, streams
 from memloc.datasets.folder import read
-from memloc.datasets.images import allocate, decode, square
+from memloc.datasets.images import decode, square
+from memloc.datasets.preparing import in_memory
 from memloc.errors import InputError
 
 IMAGES = "train-images-idx3-ubyte.gz"
@@ -189,6 +190,14 @@ def test_what_is_no_image_in_a_class_folder_is_left_out(folder):
     assert listed == sorted((folder / "train").glob("*/[0-9].png")) + sorted((folder / "test").glob("*/*.png"))
 
 
+def test_folders_of_classes_stand_for_many_images(folder, monkeypatch):
+    (folder / "train" / ".hidden").mkdir()
+    monkeypatch.setattr("memloc.datasets.MANY", 10)
+    assert len(datasets.files("folder", str(folder))) == 10
+    monkeypatch.setattr("memloc.datasets.MANY", 9)
+    assert datasets.files("folder", str(folder)) == [folder / p / c for p in ("train", "test") for c in ("ant", "bee")]
+
+
 @pytest.mark.parametrize("shape", [(50, 37), (37, 50), (20, 33), (100, 24), (24, 24), (31, 64)])
 def test_the_shorter_side_is_resized_and_the_middle_cut_out_as_torchvision_does_it(shape):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, size=(*shape, 3), dtype=np.uint8))
@@ -210,7 +219,7 @@ def test_a_very_long_image_does_not_become_a_very_large_one():
 def test_many_images_lie_in_a_file_and_are_the_same(folder, monkeypatch):
     inside = prepare(folder, source="folder", image_size=16)
     assert not isinstance(inside[0]["train"].images, np.memmap)
-    monkeypatch.setattr("memloc.datasets.images.IN_MEMORY", 6 * 3 * 16 * 16 - 1)
+    monkeypatch.setattr("memloc.datasets.preparing.IN_MEMORY", 6 * 3 * 16 * 16 - 1)
     outside = prepare(folder, source="folder", image_size=16)
     images = outside[0]["train"].images
     assert isinstance(images, np.memmap) and not isinstance(outside[0]["test"].images, np.memmap)
@@ -218,11 +227,35 @@ def test_many_images_lie_in_a_file_and_are_the_same(folder, monkeypatch):
 
 
 def test_an_array_in_a_file_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("memloc.datasets.images.IN_MEMORY", 0)
+    monkeypatch.setattr("memloc.datasets.preparing.IN_MEMORY", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    array = allocate((2, 3))
-    array[:] = 7
+    array = in_memory("train", (2, 3), iter([np.full((2, 3), 7, dtype=np.uint8)]))
     assert list(tmp_path.iterdir()) == [] and array.sum() == 42
+
+
+@pytest.mark.parametrize("source", ["folder", "fashion-mnist"])
+def test_files_that_are_written_in_chunks_are_those_of_whole_arrays(source, folder, idx_folder, tmp_path, monkeypatch):
+    options = {"path": str(folder if source == "folder" else idx_folder), "classes": [1, 0], "image_size": 32}
+    parts, description = datasets.prepare(source, **options)
+    monkeypatch.setattr("memloc.datasets.preparing.CHUNK", 3 * 32 * 32)
+    into = {part: tmp_path / f"{part}.npy" for part in datasets.PARTS}
+    written, about = datasets.write(source, into, **options)
+    assert about == description
+    for name, part in parts.items():
+        assert len(part.images) > 1 and isinstance(written[name].images, np.memmap)
+        io.save_array(part.images, tmp_path / "whole.npy")
+        assert into[name].read_bytes() == (tmp_path / "whole.npy").read_bytes()
+        assert description["sha256"][name] == prepared.array_sha256(part.images, part.labels)
+
+
+def test_of_images_that_cannot_be_prepared_nothing_is_left(folder, tmp_path):
+    (folder / "test" / "bee" / "0.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    with pytest.raises(InputError):
+        datasets.write(
+            "folder", {part: out / part for part in datasets.PARTS}, path=str(folder), classes=None, image_size=16
+        )
+    assert list(out.iterdir()) == []
 
 
 def test_images_stay_in_order_over_threads_and_chunks():

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from memloc import io
 from memloc.augment import RECIPES, UNIFORMS, augment
 from memloc.encoders import choose_layers
 from memloc.errors import InputError
-from memloc.measure import Protocol, measure, pack
+from memloc.measure import BATCH, Protocol, measure, pack, shard, windows
 from memloc.streams import uniforms
 
 OPTIONS = {"width": 0.125, "residual": True}
@@ -203,3 +204,23 @@ def test_packed_arrays_have_names_that_scores_read(network, images, normalise):
     # Four filters of 3 x 3 pixels of three channels, their biases, and scale and shift of their normalisation.
     assert arrays["parameters"].tolist() == [4 * (3 * 9 + 1) + 2 * 4, 0]
     assert arrays["views/1"] is got.views["1"] and arrays["plain/1"] is got.plain["1"]
+
+
+@pytest.mark.parametrize("points", [0, 1, 25, 26, 103])
+@pytest.mark.parametrize("of", [1, 2, 3, 7])
+def test_parts_are_whole_batches_and_everything(points, of):
+    parts = [shard(points, number=number, of=of) for number in range(1, of + 1)]
+    assert [row for part in parts for row in range(points)[part]] == list(range(points))
+    assert all(part.start % BATCH == 0 for part in parts if part.start < points)
+
+
+def test_windows_of_a_file_are_those_of_the_images_and_parts_of_them_those_of_the_whole(tmp_path):
+    stored = np.random.default_rng(0).integers(0, 256, (80, 1, 4, 4), dtype=np.uint8)
+    io.save_array(stored, tmp_path / "images.npy")
+    points = np.random.default_rng(1).permutation(80)[:60]
+    whole = list(windows(tmp_path / "images.npy", points))
+    assert [len(some) for _, some in whole] == [25, 25, 10]
+    assert all(np.array_equal(images, stored[some]) for images, some in whole)
+    cut = [w for k in (1, 2) for w in windows(tmp_path / "images.npy", points[shard(60, number=k, of=2)])]
+    assert [some.tolist() for _, some in cut] == [some.tolist() for _, some in whole]
+    assert not any(isinstance(images, np.memmap) for images, _ in whole)

@@ -7,7 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.oob import data_oob, draw_plan, value
+from memloc.valuation.oob import data_oob, draw_plan, gathered, scored, value
 
 FIELDS = ("cells", "counts", "rows", "row_counts")
 
@@ -277,3 +277,25 @@ def test_what_does_not_fit_is_refused_in_one_line(change, message):
     with pytest.raises(InputError, match=message) as error:
         value(**{"x": x, "y": y, "learners": 5, **change})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7])
+def test_parts_of_the_learners_are_joined_to_the_bytes_of_one_call(of):
+    x, y = clouds(n=1100, d=6, classes=3)
+    options = {"learners": 70, "ratio": 0.5, "seed": 4}
+    expected = value(x, y, groups=np.array([0, 1, 0, 2, 2, 1]), **options)
+    parts = [
+        np.concatenate([*scored(x, y, groups=np.array([0, 1, 0, 2, 2, 1]), number=k, of=of, **options)] or [[]])
+        for k in range(1, of + 1)
+    ]
+    assert sum(map(len, parts)) == 70 and (of == 1 or len(parts[0]) < 70)
+    found = gathered((part for part in parts if len(part)), n=len(y), cells=3, **options)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(found, field), getattr(expected, field))
+
+
+@pytest.mark.parametrize("learners", [60, 64, 81])
+def test_scores_of_more_or_fewer_learners_are_not_joined(learners):
+    x, y = clouds()
+    with pytest.raises(ValueError):
+        gathered(scored(x, y, learners=70), n=len(y), cells=6, learners=learners)

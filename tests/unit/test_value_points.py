@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from memloc import io, measures
 from memloc.errors import InputError
 from memloc.metrics.within import within_auroc
 from memloc.valuation.oob import squares, value
-from memloc.valuation.points import GROUPS, LABELS, SPACES, value_points
+from memloc.valuation.points import GROUPS, LABELS, SPACES, gathered_points, scored_points, value_points
 
 N, SIZE, PATCH, SETTINGS = 40, 16, 4, {"learners": 40, "ratios": [0.5, 0.25], "patch": 4, "seed": 3}
 
@@ -114,3 +115,19 @@ def test_measures_of_other_points_are_an_error(world):
     images, f, g = world
     with pytest.raises(InputError, match="measures of f and g differ in their points; delete both"):
         value_points(images, f | {"points": f["points"][::-1]}, g, {}, **SETTINGS)
+
+
+def test_parts_of_the_learners_are_joined_to_the_bytes_of_one_call(world, tmp_path):
+    swaps = {}
+    io.save_arrays(value_points(*world, swaps, **SETTINGS), tmp_path / "whole.npz")
+    for number in (1, 2, 3, 4):  # Of 40 learners in chunks of 16 one part has none.
+        about, scores = scored_points(*world, swaps, number=number, of=4, **SETTINGS)
+        measures.save(tmp_path / f"{number}.npz", about, scores)
+    parts = [measures.Arrays(tmp_path / f"{number}.npz") for number in (1, 2, 3, 4)]
+    assert any("g/classes/scores" not in part for part in parts)
+    options = {key: SETTINGS[key] for key in ("learners", "ratios", "seed")}
+    io.save_arrays(gathered_points(parts, **options), tmp_path / "joined.npz")
+    assert (tmp_path / "joined.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    other = dict(parts[2]) | {"clusters": parts[2]["clusters"][::-1]}
+    with pytest.raises(InputError, match="differ in their clusters"):
+        gathered_points([parts[0], parts[1], other, parts[3]], **options)

@@ -1,0 +1,161 @@
+"""Files of measures: written as they are made, joined from shards, read array by array. Memory never holds a file."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloc import io
+
+Array = NDArray[Any]
+
+BUFFER = 1 << 22
+"""Bytes that are held back before they are written, or copied in one go."""
+
+
+def save(path: str | Path, arrays: Mapping[str, Array], parts: Iterable[Mapping[str, Array]]) -> None:
+    """Write ``arrays``, and by name what the parts hold one below the other, as an uncompressed .npz.
+
+    It has the bytes that ``memloc.io.save_arrays`` gives for parts that are joined in memory. Until it is complete, the
+    parts lie in a temporary folder beside it, so it takes twice its size on disk.
+
+    Args:
+        parts: each with some of the names, and arrays [rows, ...] whose rows have one shape.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
+        columns: dict[str, _Column] = {}
+        for part in parts:
+            for name, array in part.items():
+                if name not in columns:
+                    columns[name] = _Column(Path(folder) / str(len(columns)), array)
+                columns[name].add(array)
+            if sum(len(column.waiting) for column in columns.values()) >= BUFFER:
+                for column in columns.values():
+                    column.flush()
+        for column in columns.values():
+            column.flush()
+        with io.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for name, array in arrays.items():
+                _put(archive, name, array.dtype, array.shape, [np.ascontiguousarray(array).tobytes()])
+            for name, column in columns.items():
+                with open(column.path, "rb") as file:
+                    _put(archive, name, column.dtype, (column.rows, *column.shape), _pieces(file))
+
+
+def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str], rows: str) -> None:
+    """Write one .npz from those of shards, each one's arrays below those of the shard before it.
+
+    Args:
+        common: names of arrays that are the same in all shards and stand there once.
+        rows: an array without which, or with no rows of which, a shard holds nothing.
+    """
+    opened = [Arrays(shard) for shard in shards]
+    filled = [shard for shard in opened if rows in shard and shard.header(rows)[0][0]] or opened[:1]
+    with io.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in filled[0]:
+            sources = filled[:1] if name in common else filled
+            headers = [shard.header(name) for shard in sources]
+            shape = headers[0][0] if name in common else (sum(s[0] for s, _ in headers), *headers[0][0][1:])
+            _put(archive, name, headers[0][1], shape, (piece for shard in sources for piece in shard.pieces(name)))
+
+
+class Arrays(Mapping[str, Array]):
+    """The named arrays of an .npz, each read anew when it is asked for, and checked against its sum.
+
+    Raises:
+        InputError: it can't be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        names: list[str] = io._readable(path, lambda file: [*zipfile.ZipFile(file).namelist()])
+        self.names = [name.removesuffix(".npy") for name in names]
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.names:
+            raise KeyError(name)
+
+        def read(file: IO[bytes]) -> Array:
+            with np.load(file, allow_pickle=False) as archive:
+                found: Array = archive[name]
+                return found
+
+        return io._readable(self.path, read)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and type of an array."""
+
+        def read(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+            with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
+                return _header(member)
+
+        return io._readable(self.path, read)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """An array's bytes, some at a time."""
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as member:
+                _header(member)
+                yield from _pieces(member)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise io._unreadable(self.path, error) from error
+
+
+class _Column:
+    """What the parts hold of one name, on its way to a file."""
+
+    def __init__(self, path: Path, first: Array) -> None:
+        self.path, self.dtype, self.shape = path, first.dtype, first.shape[1:]
+        self.rows = 0
+        self.waiting = bytearray()
+
+    def add(self, array: Array) -> None:
+        if array.dtype != self.dtype or array.shape[1:] != self.shape:
+            raise ValueError(f"{array.dtype} {array.shape} can't stand below {self.dtype} of {self.shape}")
+        self.waiting += array.tobytes()  # The array may be a view of a much larger one.
+        self.rows += len(array)
+
+    def flush(self) -> None:
+        with open(self.path, "ab") as file:
+            file.write(self.waiting)
+        self.waiting.clear()
+
+
+def _put(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterable[bytes]
+) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in pieces:
+            file.write(piece)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    np.lib.format.read_magic(file)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if fortran and len(shape) > 1:
+        raise ValueError("rows don't lie one below the other")
+    return shape, dtype
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(BUFFER):
+        yield piece
