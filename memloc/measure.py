@@ -266,15 +266,14 @@ class Reader:
 
     def batch(self, points: NDArray[np.int64], output: Tensor) -> Batch:
         """What the readers have seen of the batch that went through."""
+        read: list[tuple[str, Tensor]] = []
         for layer in self.layers:
             for kind in [self.distances] * self.alignment + [self.activations] * (layer.name in self.units):
                 if layer.name not in kind:
                     raise InputError(f"layer {layer.name}: the encoder didn't call it; choose other layers")
-                # A number that isn't finite anywhere in an output leaves none of its sums finite.
-                _check_finite(kind[layer.name], layer.name)
+                read.append((layer.name, kind[layer.name]))
         features = output[:: self.views] if self.asked else None
-        if features is not None:
-            _check_finite(features, "output")
+        _check_finite([*read, *([("output", features)] if features is not None else [])])
         return Batch(
             points=points,
             alignment=_array(torch.stack([self.distances[x.name] for x in self.layers], 1)) if self.alignment else None,
@@ -288,8 +287,11 @@ class Reader:
         )
 
 
-def _check_finite(values: Tensor, layer: str) -> None:
-    if not torch.isfinite(values).all():
+def _check_finite(read: Sequence[tuple[str, Tensor]]) -> None:
+    """No sum is finite of an output in which a number isn't. All are asked at once, as a GPU must be waited for."""
+    finite = torch.stack([torch.isfinite(values).all() for _, values in read]) if read else torch.ones(1)
+    if not finite.all():
+        layer = next(name for (name, _), fine in zip(read, finite.tolist(), strict=True) if not fine)
         raise InputError(f"layer {layer}: output isn't finite; the encoder is damaged, train it again")
 
 
@@ -472,6 +474,8 @@ class Measures:
     features: NDArray[np.floating]
 
 
+TOGETHER = {"cuda": 8}
+"""Batches that are measured as one where it takes as many to keep a device busy; last bits differ by that."""
 BATCH = 25
 """Images in a batch: how many lie beside each other may change the last bits of sums, so this is no option."""
 
@@ -485,13 +489,16 @@ def shard(points: int, *, number: int = 1, of: int = 1) -> slice:
     return slice(batches * (number - 1) // of * BATCH, min(batches * number // of * BATCH, points))
 
 
-def windows(path: str | Path, points: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+def windows(
+    path: str | Path, points: NDArray[np.int64], *, device: str = "cpu"
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     """Batches of images of a .npy file and their indices there.
 
     A map's pages count as memory as long as it is open, so each batch has one of its own that is dropped at once.
     """
-    for start in range(0, len(points), BATCH):
-        some = points[start : start + BATCH]
+    batch = BATCH * TOGETHER.get(device, 1)
+    for start in range(0, len(points), batch):
+        some = points[start : start + batch]
         yield np.asarray(io.load_array(path)[some]), some
 
 

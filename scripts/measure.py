@@ -16,16 +16,17 @@ def main(snakemake):
     encoder, normalise = network.of_job(snakemake, role=names.role)
     if snakemake.input.additions:
         network.add_head(encoder, snakemake, role=names.role)
+    device = network.device(params.device)
     about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
     batches = measure.measured(
         encoder,
-        measure.windows(snakemake.input.images, points),
+        measure.windows(snakemake.input.images, points, device=device),
         layers=layers,
         recipe=for_encoder(measure.VIEWS[params.augmentation], encoder),
         normalise=normalise,
         protocol=measure.Protocol(**params.protocol),
         seed=stream("measure", seed),
-        device=network.device(params.device),
+        device=device,
     )
     made = map(measure.by_point, batches)
     measures.save(snakemake.output.measures, about | measure.described(layers, encoder), made)

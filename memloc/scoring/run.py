@@ -21,7 +21,7 @@ from memloc.augment import RECIPES, for_encoder
 from memloc.encoders import Layer
 from memloc.errors import InputError
 from memloc.job import log
-from memloc.measure import Batch, measured
+from memloc.measure import TOGETHER, Batch, measured
 from memloc.measure import Protocol as Measuring
 from memloc.metrics.tally import ClassTally, Tally
 from memloc.metrics.units import median_of_others
@@ -340,12 +340,13 @@ def run(
         saved = time.monotonic()
 
     def windows() -> Iterator[tuple[NDArray[np.uint8], Rows]]:
-        left = rows[result.done * window :]
-        for number, (images, points) in enumerate(stream(task.images, left, batch=window)):
+        left, batch = rows[result.done * window :], window * TOGETHER.get(device, 1)
+        for number, (images, points) in enumerate(stream(task.images, left, batch=batch)):
             yield images, points
-            # Asked for more, so all of this window has been taken in.
-            result.done += 1
-            progress.update(len(left[number * window : (number + 1) * window]))
+            # Asked for more, so all of these windows have been taken in.
+            seen = len(left[number * batch : (number + 1) * batch])
+            result.done += -(-seen // window)
+            progress.update(seen)
             if stop():
                 save()
                 raise KeyboardInterrupt

@@ -134,6 +134,24 @@ def test_interrupted_shards_go_on_and_join_to_the_same_bits(tmp_path, monkeypatc
     same(everything(settings, run={"folder": tmp_path}), whole[settings.others])
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
+def test_windows_that_are_measured_together_are_counted_one_by_one(tmp_path, monkeypatch, whole, settings):
+    """As on a GPU: several at a time, interrupted, go on where they were and join with those measured each alone."""
+    monkeypatch.setitem(running.TOGETHER, "cpu", 3)
+    monkeypatch.setattr(running, "SAVE_EVERY", -1)
+    with pytest.raises(KeyboardInterrupt):
+        everything(settings, run={"shard": Shard(1, 2), "folder": tmp_path, "progress": Stop(at=3)})
+    assert everything(settings, run={"shard": Shard(1, 2), "folder": tmp_path}) is None
+    monkeypatch.setitem(running.TOGETHER, "cpu", 1)
+    assert everything(settings, run={"shard": Shard(2, 2), "folder": tmp_path}) is None
+    joined = everything(settings, run={"folder": tmp_path})
+    assert joined.skipped == whole[settings.others].skipped
+    for name in ("units", "layers", "points"):
+        pd.testing.assert_frame_equal(
+            getattr(joined, name), getattr(whole[settings.others], name), rtol=1e-4, atol=1e-6
+        )
+
+
 def test_what_was_saved_is_not_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
     with pytest.raises(KeyboardInterrupt):
