@@ -365,6 +365,8 @@ def _mean(views: Tensor, positions: int) -> Tensor:
 
 _BLOCK = 1024
 _NEAR = 0.01
+_MANY = 256
+"""Matrices that keep a GPU busy side by side."""
 
 
 def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> Tensor:
@@ -420,16 +422,27 @@ def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 def _gram(vectors: Tensor) -> Tensor:
     """Inner products between the rows of each matrix of [n, rows, length]."""
-    if vectors.shape[2] <= 32 * _BLOCK or vectors.device.type != "cpu":
-        return torch.bmm(vectors, vectors.transpose(1, 2))
-    return torch.stack([_products(rows) for rows in vectors])
+    n, _, length = vectors.shape
+    if vectors.device.type != "cpu":
+        # A GPU multiplies many matrices side by side; of few long ones it needs parts to be as busy.
+        return _squared(vectors) if n >= _MANY else _in_blocks(vectors, 4 * _BLOCK)
+    if length <= 32 * _BLOCK:
+        return _squared(vectors)
+    # In blocks that fit the cache, as a long thin matrix doesn't.
+    return torch.cat([_in_blocks(matrix, _BLOCK) for matrix in torch.split(vectors, 1)])
 
 
-def _products(rows: Tensor) -> Tensor:
-    """Inner products between rows [views, length], in blocks that fit the cache, as a long thin matrix doesn't."""
-    length = rows.shape[1] // _BLOCK * _BLOCK
-    blocks, rest = rows[:, :length].view(len(rows), -1, _BLOCK).transpose(0, 1), rows[:, length:]
-    return torch.bmm(blocks, blocks.transpose(1, 2)).sum(dim=0) + rest @ rest.T
+def _squared(matrices: Tensor) -> Tensor:
+    """Every matrix [n, rows, length] times its own transpose."""
+    return torch.bmm(matrices, matrices.transpose(1, 2))
+
+
+def _in_blocks(matrices: Tensor, block: int) -> Tensor:
+    """The same from blocks of columns."""
+    n, rows, length = matrices.shape
+    whole = length // block * block
+    blocks = matrices[:, :, :whole].unflatten(2, (-1, block)).transpose(1, 2).flatten(0, 1)  # type: ignore[no-untyped-call]
+    return _squared(blocks).view(n, whole // block, rows, rows).sum(dim=1) + _squared(matrices[:, :, whole:])
 
 
 def _near(vectors: Tensor, rows: Tensor, inverse: Tensor, odd: Tensor, i: Tensor, j: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from memloc import io
 from memloc.augment import RECIPES, UNIFORMS, augment
 from memloc.encoders import choose_layers
 from memloc.errors import InputError
-from memloc.measure import BATCH, Protocol, measure, pack, shard, windows
+from memloc.measure import BATCH, TOGETHER, Protocol, _in_blocks, measure, pack, shard, windows
 from memloc.streams import uniforms
 
 OPTIONS = {"width": 0.125, "residual": True}
@@ -224,3 +224,11 @@ def test_windows_of_a_file_are_those_of_the_images_and_parts_of_them_those_of_th
     cut = [w for k in (1, 2) for w in windows(tmp_path / "images.npy", points[shard(60, number=k, of=2)])]
     assert [some.tolist() for _, some in cut] == [some.tolist() for _, some in whole]
     assert not any(isinstance(images, np.memmap) for images, _ in whole)
+    assert [len(some) for _, some in windows(tmp_path / "images.npy", points, device="cuda")] == [60] and TOGETHER
+
+
+@pytest.mark.parametrize("length", [5, 64, 100, 131])
+def test_products_of_rows_are_the_same_from_blocks(length):
+    """As few long matrices are multiplied on a GPU, and long ones on a CPU."""
+    matrices = torch.randn(3, 4, length, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.testing.assert_close(_in_blocks(matrices, 32), matrices @ matrices.transpose(1, 2))
