@@ -94,7 +94,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         with np.load(results / "data/fashion-swapped/swaps.npz") as swaps:
             assert (values["planted"] == np.isin(values["points"], swaps["points"])).all()
         assert 0 < values["planted"].sum() < 48 and (values["patched"].sum(axis=1) == 4 * values["planted"]).all()
-        assert values["pixels/classes/cells"].shape == (2, 48, 64) and values["pixels/classes/counts"].min() >= 0
+        assert values["pixels/classes/cells"].shape == (2, 2, 48, 64) and values["pixels/classes/counts"].min() >= 0
         points, planted = values["points"], values["planted"]
     plain, swapped = (np.load(results / f"data/{name}/train_images.npy") for name in ("fashion", "fashion-swapped"))
     assert ((plain[points] != swapped[points]).any(axis=(1, 2, 3)) == planted).all()
