@@ -15,8 +15,9 @@ unexport PYTHONPATH PYTHONHOME
 
 BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
+WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help figures smoke test test-slurm bench lock clean-caches clean-venv
+.PHONY: help figures smoke test test-units test-workflow test-slurm bench lock clean-caches clean-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -36,7 +37,14 @@ test: ## install with the test tools, then check style, types and tests
 	$(IN_VENV) ruff format --check
 	$(IN_VENV) snakefmt --check Snakefile rules
 	$(IN_VENV) mypy
-	$(IN_VENV) pytest
+	@$(MAKE) --no-print-directory -j2 $(WHOLE) test-units test-workflow
+
+# Each keeps one core busy most of the time. Both print when they are done, where make can hold back what they say.
+test-units:
+	$(IN_VENV) pytest tests/unit
+
+test-workflow:
+	$(IN_VENV) pytest tests/workflow
 
 test-slurm: ## as root: start a Slurm of three nodes here, and see that it computes what this machine computes
 	$(BOOTSTRAP) --slurm
