@@ -8,7 +8,9 @@ import fcntl
 import glob
 import json
 import os
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,11 +47,32 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.close(handle)
 
 
+@contextmanager
+def scratch(path: str | Path) -> Iterator[Path]:
+    """A folder beside ``path`` for what it is made from, removed when the block ends."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????"):
+        _remove_if_left(left)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as name:
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # A file system without locks.
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(handle)
+
+
 def _remove_if_left(temporary: Path) -> None:
     """Remove what a killed process left half written; the lock on it went with the process."""
-    with contextlib.suppress(OSError), open(temporary, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        temporary.unlink()
+    with contextlib.suppress(OSError):
+        handle = os.open(temporary, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:
@@ -66,7 +89,7 @@ def save_json(value: Any, path: str | Path) -> None:
 
 def load_json(path: str | Path) -> Any:
     """Read a JSON file."""
-    return _readable(path, lambda file: json.load(file))
+    return readable(path, lambda file: json.load(file))
 
 
 def save_array(array: Array, path: str | Path) -> None:
@@ -80,7 +103,7 @@ def load_array(path: str | Path) -> Array:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (ValueError, EOFError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def save_arrays(arrays: Mapping[str, Array], path: str | Path) -> None:
@@ -94,22 +117,33 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
 
     def read(file: IO[bytes]) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as archive:
-            if any(member.compress_type for member in archive.zip.infolist()):
-                raise ValueError("compressed, as no file of memloc is")  # A small one may unpack to terabytes.
+            refuse_compressed(archive.zip)
             return {name: archive[name] for name in archive.files}
 
-    return _readable(path, read)
+    return readable(path, read)
 
 
-def _readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
+def refuse_compressed(archive: zipfile.ZipFile) -> None:
+    """Raise a ValueError where something in it is compressed: a small one may unpack to terabytes."""
+    if any(member.compress_type for member in archive.infolist()):
+        raise ValueError("compressed, as no file of memloc is")
+
+
+def readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
+    """What ``read`` gives of the open file.
+
+    Raises:
+        InputError: it can't be opened, or ``read`` fails.
+    """
     try:
         with open(path, "rb") as file:
             return read(file)
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: str | Path, error: Exception) -> InputError:
+def unreadable(path: str | Path, error: Exception) -> InputError:
+    """The one line about a result that can't be read."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return InputError(f"{path}: can't be read ({reason}); delete it and run snakemake again to make it anew")
 

@@ -19,7 +19,7 @@ from memloc import io
 from memloc.augment import RECIPES, UNIFORMS, Recipe, augment, hidden, hide
 from memloc.capture import reading
 from memloc.encoders import Layer
-from memloc.errors import InputError
+from memloc.errors import InputError, out_of_memory
 from memloc.job import log
 from memloc.network import Normalise
 from memloc.streams import uniforms
@@ -150,7 +150,7 @@ def measured(
                         batch = replace(batch, plain=bare.plain, features=bare.features)
                     yield batch
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
+                    if not out_of_memory(error):
                         raise
                     held = len(points[rows])
                     if held == 1:
@@ -202,13 +202,6 @@ def with_views(
         if plain:
             out[rows, 0] = normalise(clean)
     return room
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
-    )
 
 
 class Reader:
@@ -558,7 +551,7 @@ def pack(
 
 
 def described(layers: Sequence[Layer], encoder: nn.Module) -> dict[str, NDArray[Any]]:
-    """What a measures file says of layers, each array [layers]."""
+    """What a measures file says of layers (``measures.ABOUT_LAYERS``), each array [layers]."""
     return {
         "layers": np.array([layer.name for layer in layers]),
         # A layer with parameters of its own, or a sum or a pool between layers.
@@ -566,10 +559,6 @@ def described(layers: Sequence[Layer], encoder: nn.Module) -> dict[str, NDArray[
         "kinds": np.array([layer.kind for layer in layers]),
         "parameters": np.array([parameters_of(encoder, layer) for layer in layers]),
     }
-
-
-DESCRIBED = ("layers", "own", "kinds", "parameters")
-"""Arrays that are the same in all parts of a measures file."""
 
 
 def by_point(measures: Measures | Batch) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 from memloc import io
 
 Array = NDArray[Any]
+
+ABOUT_LAYERS = ("layers", "own", "kinds", "parameters")
+"""Arrays that tell of an encoder's layers, and so are the same in all parts of its measures."""
 
 BUFFER = 1 << 22
 """Bytes that are held back before they are written, or copied in one go."""
@@ -28,14 +30,12 @@ def save(path: str | Path, arrays: Mapping[str, Array], parts: Iterable[Mapping[
     Args:
         parts: each with some of the names, and arrays [rows, ...] whose rows have one shape.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
+    with io.scratch(path) as folder:
         columns: dict[str, _Column] = {}
         for part in parts:
             for name, array in part.items():
                 if name not in columns:
-                    columns[name] = _Column(Path(folder) / str(len(columns)), array)
+                    columns[name] = _Column(folder / str(len(columns)), array)
                 columns[name].add(array)
             if sum(len(column.waiting) for column in columns.values()) >= BUFFER:
                 for column in columns.values():
@@ -55,7 +55,7 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
 
     Args:
         common: names of arrays that are the same in all shards and stand there once.
-        rows: an array without which, or with no rows of which, a shard holds nothing.
+        rows: the array without which, or with no rows of which, a shard holds nothing.
     """
     opened = [Arrays(shard) for shard in shards]
     filled = [shard for shard in opened if rows in shard and shard.header(rows)[0][0]] or opened[:1]
@@ -76,8 +76,13 @@ class Arrays(Mapping[str, Array]):
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
-        names: list[str] = io._readable(path, lambda file: [*zipfile.ZipFile(file).namelist()])
-        self.names = [name.removesuffix(".npy") for name in names]
+
+        def read(file: IO[bytes]) -> list[str]:
+            with zipfile.ZipFile(file) as archive:
+                io.refuse_compressed(archive)
+                return [name.removesuffix(".npy") for name in archive.namelist()]
+
+        self.names = io.readable(path, read)
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.names:
@@ -88,7 +93,7 @@ class Arrays(Mapping[str, Array]):
                 found: Array = archive[name]
                 return found
 
-        return io._readable(self.path, read)
+        return io.readable(self.path, read)
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
@@ -106,7 +111,7 @@ class Arrays(Mapping[str, Array]):
             with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
                 return _header(member)
 
-        return io._readable(self.path, read)
+        return io.readable(self.path, read)
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """An array's bytes, some at a time."""
@@ -115,7 +120,7 @@ class Arrays(Mapping[str, Array]):
                 _header(member)
                 yield from _pieces(member)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise io._unreadable(self.path, error) from error
+            raise io.unreadable(self.path, error) from error
 
 
 class _Column:

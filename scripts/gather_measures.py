@@ -1,11 +1,11 @@
 """Join the parts of one encoder's measures."""
 
-from memloc import job, measure, measures
+from memloc import job, measures
 
 
 def main(snakemake):
     job.start(snakemake)
-    measures.join(snakemake.output.measures, snakemake.input.parts, common=measure.DESCRIBED, rows="points")
+    measures.join(snakemake.output.measures, snakemake.input.parts, common=measures.ABOUT_LAYERS, rows="points")
 
 
 if "snakemake" in globals():

@@ -1,5 +1,9 @@
 """Files of measures: the bytes of arrays joined in memory, from parts and from shards."""
 
+import os
+import signal
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -7,6 +11,7 @@ import pytest
 
 from memloc import io, measures
 from memloc.errors import InputError
+from memloc.provenance import ROOT
 
 RNG = np.random.default_rng(0)
 ABOUT = {"layers": np.array(["1", "res2"]), "own": np.array([True, False]), "one": np.array(3)}
@@ -83,6 +88,44 @@ def test_parts_that_do_not_fit_leave_nothing(tmp_path):
     with pytest.raises(ValueError, match="can't stand below"):
         measures.save(folder / "made.npz", {}, bad)
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(tmp_path):
+    path = tmp_path / "seed[0].npz"
+
+    def killed():
+        yield from parts(25)[:2]
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if not pid:
+        measures.save(path, ABOUT, killed())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.is_dir()
+    others = [tmp_path / name for name in (".seed[1].abcdefgh", ".seed0.abcdefgh", ".seed[0]-1of2.abcdefgh")]
+    for other in others:
+        other.mkdir()
+
+    def busy():
+        for part in parts(25):
+            measures.save(path, ABOUT, parts(25))  # Two writers at a time don't disturb one another.
+            yield part
+
+    measures.save(path, ABOUT, busy())
+    assert {*tmp_path.iterdir()} == {path, *others}
+
+
+def test_compressed_arrays_are_not_unpacked(tmp_path):
+    np.savez_compressed(tmp_path / "made.npz", **WHOLE)
+    with pytest.raises(InputError, match=r"made\.npz: can't be read \(compressed"):
+        measures.Arrays(tmp_path / "made.npz")
+
+
+def test_parts_are_joined_without_torch():
+    """Which would take more memory than the job asks for, and longer than the joining."""
+    code = "import runpy, sys; runpy.run_path('scripts/gather_measures.py'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):
