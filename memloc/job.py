@@ -21,6 +21,14 @@ from memloc.errors import InputError, disk_full, one_line, out_of_memory
 log = logging.getLogger("memloc")
 
 
+_given: int | None = None
+
+
+def threads() -> int:
+    """Threads that this process may use: those its rule was given, outside a job one for each core."""
+    return _given or os.cpu_count() or 1
+
+
 def start(snakemake: Any) -> None:
     """Open the job's log, turn errors into one line each, and set threads to what the rule was given.
 
@@ -42,6 +50,8 @@ def start(snakemake: Any) -> None:
     logging.raiseExceptions = False  # On a full disk the log's own tracebacks would bury the line that says so.
     sys.excepthook = _excepthook
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    global _given
+    _given = snakemake.threads
     spread(getattr(snakemake, "resources", {}), snakemake.threads)
     keep_memory()
     with contextlib.suppress(ImportError):

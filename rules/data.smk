@@ -41,7 +41,7 @@ rule prepare_dataset:
         dataset=datasets_that(swapped=False),
     conda:
         TRAINING_ENV
-    threads: 1
+    threads: 4
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),

@@ -13,6 +13,7 @@ import numpy as np
 
 from memloc.datasets.preparing import IMAGE_TYPES, Pixels, Raw, Rows
 from memloc.errors import InputError
+from memloc.job import threads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,7 +51,7 @@ def decode(image: Callable[[int], Image.Image], rows: Rows, size: int) -> Pixels
         for at in range(start, min(start + CHUNK, len(rows))):
             out[at] = square(image(int(rows[at])), size)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         for _ in pool.map(fill, range(0, len(rows), CHUNK)):
             pass
     return out

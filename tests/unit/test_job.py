@@ -69,9 +69,9 @@ def test_a_job_that_ends_well_says_nothing_but_its_progress(run):
 def test_threads_are_those_of_the_rule(run):
     done, _ = run("")
     assert done.returncode == 0
-    body = "import torch\nsnakemake.threads = 2\njob.start(snakemake)\nprint(torch.get_num_threads())"
+    body = "import torch\nsnakemake.threads = 2\njob.start(snakemake)\nprint(torch.get_num_threads(), job.threads())"
     body += "\nprint(torch.are_deterministic_algorithms_enabled())"
-    assert run(body)[0].stdout.split() == ["2", "True"]
+    assert run(body)[0].stdout.split() == ["2", "2", "True"]
 
 
 def test_a_job_ends_when_its_parent_ends(tmp_path):
