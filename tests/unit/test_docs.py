@@ -32,3 +32,18 @@ def test_what_pages_say_is_tested_is_there():
         named = re.findall(r"`(?:tests/(?:unit|workflow)/)?(test_\w+\.py)`", (ROOT / page).read_text())
         assert named
         assert {*named} <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def test_what_the_documented_profile_asks_for_fits_the_partitions_beside_it():
+    partitions = yaml.safe_load((ROOT / "profiles/slurm/partitions.yaml").read_text())["partitions"].values()
+    text = (ROOT / "profiles/README.md").read_text()
+    settings = [
+        yaml.safe_load(block).get("set-resources", {}) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)
+    ]
+    asked = [(rule, limits) for rules in settings for rule, limits in rules.items()]
+    assert len(asked) >= 2
+    for rule, limits in asked:
+        for attempt in (1, 2, 3):
+            most = {key: eval(value, {"min": min, "attempt": attempt}) for key, value in limits.items()}
+            fits = [all(most[key] <= partition[f"max_{key}"] for key in most) for partition in partitions]
+            assert any(fits), (rule, attempt, most)
