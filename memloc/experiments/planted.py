@@ -43,40 +43,44 @@ CLAIMS = {
         "candidates",
     ),
     "planted.sslmem-excess": Claim(
-        "beyond the paper", "SSLMem tells them better among candidates than among external images: difference of AUROC"
+        "beyond the paper",
+        "SSLMem tells images with a swapped patch better among candidates than among external images: difference of "
+        "AUROC",
     ),
     "planted.owners": Claim(
         "beyond the paper",
-        "They own more of the last layer's top 10 % of units: AUROC within classes of the number owned, minus .5, "
-        "candidates",
+        "Images with a swapped patch own more of the last layer's top 10 % of units: AUROC within classes of the "
+        "number owned, minus .5, candidates",
     ),
     "planted.owners-excess": Claim(
         "beyond the paper",
-        "The number owned tells them better among candidates than among external images: difference of AUROC",
+        "The number owned tells images with a swapped patch better among candidates than among external images: "
+        "difference of AUROC",
     ),
     "planted.distance": Claim(
         "beyond the paper",
-        "They are far from shared images in g's features: AUROC within classes of atypicality, minus .5, candidates "
-        "and external images",
+        "Images with a swapped patch are far from shared ones in g's features: AUROC within classes of atypicality, "
+        "minus .5, candidates and external images",
     ),
     "planted.value": Claim(
         "beyond the paper",
-        "They have low values: AUROC within classes or clusters of minus the value, minus .65 (own threshold), "
-        "candidates and external images",
+        "Images with a swapped patch have low values: AUROC within classes or clusters of minus the value, minus "
+        ".65 (own threshold), candidates and external images",
     ),
     "planted.median": Claim(
         "beyond the paper",
-        "Their median value is below that of clean images of their class or cluster: difference, candidates and "
-        "external images (p of a sign test)",
+        "The median value of images with a swapped patch is below that of clean images of their class or cluster: "
+        "difference, candidates and external images (p of a sign test)",
     ),
     "planted.cells": Claim(
         "beyond the paper",
-        "The patch is where the value is low: share of them with a cell of the patch among their five lowest, minus .5 "
-        "(own threshold), candidates and external images",
+        "The patch is where the value is low: share of them with a cell of the patch among their five lowest, minus "
+        ".5 (own threshold), candidates and external images",
     ),
     "planted.cells-excess": Claim(
         "beyond the paper",
-        "That share is larger than that of the same cells in clean images of the same class or cluster",
+        "The share of images with a cell of the patch among their five lowest is larger than that of the same cells "
+        "in clean images of the same class or cluster",
     ),
 }
 THRESHOLD, SHARE = 0.65, 0.5
