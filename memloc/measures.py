@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import math
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,14 +28,12 @@ def save(path: str | Path, arrays: Mapping[str, Array], parts: Iterable[Mapping[
     Args:
         parts: each with some of the names, and arrays [rows, ...] whose rows have one shape.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
+    with io.scratch(path) as folder:
         columns: dict[str, _Column] = {}
         for part in parts:
             for name, array in part.items():
                 if name not in columns:
-                    columns[name] = _Column(Path(folder) / str(len(columns)), array)
+                    columns[name] = _Column(folder / str(len(columns)), array)
                 columns[name].add(array)
             if sum(len(column.waiting) for column in columns.values()) >= BUFFER:
                 for column in columns.values():
@@ -56,6 +54,9 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
     Args:
         common: names of arrays that are the same in all shards and stand there once.
         rows: an array without which, or with no rows of which, a shard holds nothing.
+
+    Raises:
+        InputError: a shard can't be read, or its arrays can't stand below those of the first.
     """
     opened = [Arrays(shard) for shard in shards]
     filled = [shard for shard in opened if rows in shard and shard.header(rows)[0][0]] or opened[:1]
@@ -63,6 +64,10 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
         for name in filled[0]:
             sources = filled[:1] if name in common else filled
             headers = [shard.header(name) for shard in sources]
+            for shard, (found, dtype) in zip(sources[1:], headers[1:], strict=True):
+                if not found or (found[1:], dtype) != (headers[0][0][1:], headers[0][1]):
+                    told = f"{name}: {dtype} {list(found)} isn't of the kind that {sources[0].path.name} holds"
+                    raise io._unreadable(shard.path, ValueError(told))
             shape = headers[0][0] if name in common else (sum(s[0] for s, _ in headers), *headers[0][0][1:])
             _put(archive, name, headers[0][1], shape, (piece for shard in sources for piece in shard.pieces(name)))
 
@@ -75,9 +80,14 @@ class Arrays(Mapping[str, Array]):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path
-        names: list[str] = io._readable(path, lambda file: [*zipfile.ZipFile(file).namelist()])
-        self.names = [name.removesuffix(".npy") for name in names]
+        self.path = Path(path)
+
+        def read(file: IO[bytes]) -> list[str]:
+            members = zipfile.ZipFile(file).infolist()
+            io.refuse_compressed(members)
+            return [member.filename.removesuffix(".npy") for member in members]
+
+        self.names = io._readable(path, read)
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.names:
@@ -104,7 +114,10 @@ class Arrays(Mapping[str, Array]):
 
         def read(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
             with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
-                return _header(member)
+                shape, dtype = _header(member)
+                if archive.getinfo(f"{name}.npy").file_size - member.tell() != math.prod(shape) * dtype.itemsize:
+                    raise ValueError(f"{name} hasn't the size that it says")
+                return shape, dtype
 
         return io._readable(self.path, read)
 

@@ -1,6 +1,9 @@
 """Files of measures: the bytes of arrays joined in memory, from parts and from shards."""
 
+import os
+import signal
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -83,6 +86,63 @@ def test_parts_that_do_not_fit_leave_nothing(tmp_path):
     with pytest.raises(ValueError, match="can't stand below"):
         measures.save(folder / "made.npz", {}, bad)
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_job_left_goes_with_the_next_and_what_another_holds_stays(tmp_path):
+    def stopped(kill):
+        for number in range(9):
+            if number == 8:
+                kill()
+            yield {"x": np.zeros((100, 3))}
+
+    pid = os.fork()
+    if not pid:
+        measures.save(tmp_path / "made.npz", {}, stopped(lambda: os.kill(os.getpid(), signal.SIGKILL)))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.is_dir()
+    with io.scratch(tmp_path / "made.npz") as held:
+        assert not left.exists()
+        measures.save(tmp_path / "made.npz", {}, stopped(lambda: None))
+        assert {*tmp_path.iterdir()} == {tmp_path / "made.npz", held}
+    assert [path.name for path in tmp_path.iterdir()] == ["made.npz"]
+
+
+def test_a_link_in_the_place_of_a_temporary_folder_is_not_followed(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (tmp_path / f".made.abcdefgh{io.SCRATCH}").symlink_to(tmp_path / "mine")
+    measures.save(tmp_path / "made.npz", ABOUT, parts(25))
+    assert (tmp_path / "mine" / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alignment": WHOLE["alignment"].astype(np.float64)}, "alignment: float64"),
+        ({"alignment": WHOLE["alignment"][:, :1]}, "alignment: float32"),
+        ({"alignment": np.float32(1)}, "alignment: float32"),
+    ],
+)
+def test_shards_of_other_kinds_are_not_joined(tmp_path, change, message):
+    io.save_arrays(ABOUT | WHOLE, tmp_path / "1.npz")
+    io.save_arrays(ABOUT | WHOLE | change, tmp_path / "2.npz")
+    with pytest.raises(InputError, match=rf"2\.npz: can't be read \({message}"):
+        measures.join(tmp_path / "made.npz", [tmp_path / "1.npz", tmp_path / "2.npz"], common=ABOUT, rows="points")
+    assert not (tmp_path / "made.npz").exists()
+
+
+def test_compressed_arrays_and_others_than_are_declared_are_not_read(tmp_path):
+    path = tmp_path / "bad.npz"
+    np.savez_compressed(path, points=np.zeros(1 << 20))
+    with pytest.raises(InputError, match=r"bad\.npz: can't be read \(compressed"):
+        measures.Arrays(path)
+    with zipfile.ZipFile(path, "w") as archive, archive.open("points.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (2, 4)})
+        file.write(bytes(8))
+    with pytest.raises(InputError, match=r"bad\.npz: can't be read \(points hasn't the size"):
+        measures.join(tmp_path / "made.npz", [path], common=(), rows="points")
+    assert not (tmp_path / "made.npz").exists()
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):
