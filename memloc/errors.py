@@ -15,10 +15,15 @@ def one_line(text: str) -> str:
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether a disk, or somebody's share of it, is used up."""
-    told = str(error)
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
-        text in told for text in ("No space left", "quota exceeded")
+    """Whether a disk, or somebody's share of it, is used up: that an error says so, or the one that it came of.
+
+    Where a file can't be closed after the one, libraries tell of that instead.
+    """
+    told, before = str(error), error.__cause__ or error.__context__
+    return (
+        getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        or any(text in told for text in ("No space left", "quota exceeded"))
+        or (before is not None and disk_full(before))
     )
 
 

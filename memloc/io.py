@@ -9,9 +9,10 @@ import glob
 import json
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -49,28 +50,35 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: str | Path) -> Iterator[Path]:
-    """A folder beside ``path`` for what it is made from, removed when the block ends."""
+    """A temporary folder beside ``path`` that goes when the block ends, or is removed by the next after a kill."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????"):
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{SCRATCH}"):
         _remove_if_left(left)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as name:
-        handle = os.open(name, os.O_RDONLY)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.", suffix=SCRATCH) as folder:
+        handle = os.open(folder, os.O_RDONLY)
         try:
             with contextlib.suppress(OSError):  # A file system without locks.
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            yield Path(name)
+            yield Path(folder)
         finally:
             os.close(handle)
 
 
+SCRATCH = ".parts"
+"""Ending of the names of temporary folders."""
+
+
 def _remove_if_left(temporary: Path) -> None:
-    """Remove what a killed process left half written; the lock on it went with the process."""
+    """Remove what a killed process left half written, a file or a folder; the lock on it went with the process."""
     with contextlib.suppress(OSError):
-        handle = os.open(temporary, os.O_RDONLY)
+        handle = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                shutil.rmtree(temporary)
+            else:
+                temporary.unlink()
         finally:
             os.close(handle)
 
@@ -117,15 +125,15 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
 
     def read(file: IO[bytes]) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as archive:
-            refuse_compressed(archive.zip)
+            refuse_compressed(archive.zip.infolist())
             return {name: archive[name] for name in archive.files}
 
     return readable(path, read)
 
 
-def refuse_compressed(archive: zipfile.ZipFile) -> None:
-    """Raise a ValueError where something in it is compressed: a small one may unpack to terabytes."""
-    if any(member.compress_type for member in archive.infolist()):
+def refuse_compressed(members: Iterable[zipfile.ZipInfo]) -> None:
+    """Raise a ValueError where something in a .zip is compressed: a small one may unpack to terabytes."""
+    if any(member.compress_type for member in members):
         raise ValueError("compressed, as no file of memloc is")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,7 +56,10 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
 
     Args:
         common: names of arrays that are the same in all shards and stand there once.
-        rows: the array without which, or with no rows of which, a shard holds nothing.
+        rows: an array without which, or with no rows of which, a shard holds nothing.
+
+    Raises:
+        InputError: a shard can't be read, or its arrays can't stand below those of the first.
     """
     opened = [Arrays(shard) for shard in shards]
     filled = [shard for shard in opened if rows in shard and shard.header(rows)[0][0]] or opened[:1]
@@ -63,6 +67,10 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
         for name in filled[0]:
             sources = filled[:1] if name in common else filled
             headers = [shard.header(name) for shard in sources]
+            for shard, (found, dtype) in zip(sources[1:], headers[1:], strict=True):
+                if not found or (found[1:], dtype) != (headers[0][0][1:], headers[0][1]):
+                    told = f"{name}: {dtype} {list(found)} isn't of the kind that {sources[0].path.name} holds"
+                    raise io.unreadable(shard.path, ValueError(told))
             shape = headers[0][0] if name in common else (sum(s[0] for s, _ in headers), *headers[0][0][1:])
             _put(archive, name, headers[0][1], shape, (piece for shard in sources for piece in shard.pieces(name)))
 
@@ -75,12 +83,12 @@ class Arrays(Mapping[str, Array]):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path
+        self.path = Path(path)
 
         def read(file: IO[bytes]) -> list[str]:
-            with zipfile.ZipFile(file) as archive:
-                io.refuse_compressed(archive)
-                return [name.removesuffix(".npy") for name in archive.namelist()]
+            members = zipfile.ZipFile(file).infolist()
+            io.refuse_compressed(members)
+            return [member.filename.removesuffix(".npy") for member in members]
 
         self.names = io.readable(path, read)
 
@@ -109,7 +117,10 @@ class Arrays(Mapping[str, Array]):
 
         def read(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
             with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
-                return _header(member)
+                shape, dtype = _header(member)
+                if archive.getinfo(f"{name}.npy").file_size - member.tell() != math.prod(shape) * dtype.itemsize:
+                    raise ValueError(f"{name} hasn't the size that it says")
+                return shape, dtype
 
         return io.readable(self.path, read)
 

@@ -31,6 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from memloc import checkpoint
+from memloc.augment import RECIPES
 from memloc.encoders import ENCODERS, Layer, build, choose_layers
 from memloc.errors import InputError
 
@@ -166,7 +167,7 @@ def _memloc(path: Path, size: int | None) -> _Source:
         tensors, about = checkpoint.load(path)
         settings = about["settings"]
         recipe = path.parent / "recipe.json"
-        seen = about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {}
+        seen = dict(about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {})
         name = settings["architecture"]
         # An encoder may have been trained before its architecture had all of today's options.
         options = {key: rule["default"] for key, rule in ENCODERS[name].options.items()} | settings["network"]
@@ -181,11 +182,14 @@ def _memloc(path: Path, size: int | None) -> _Source:
         make = partial(build, name, options, image_size=side)
         module = make()
         checkpoint.restore(module, tensors, path)
+        augmentation = settings.get("recipe", {}).get("augmentation")
+        if augmentation not in (None, *RECIPES):
+            raise ValueError("augmentation")
     except InputError as error:
         # What to do is said to a training; here the file is nothing to delete.
         what, _, do = str(error).rpartition(";")
         raise InputError(f"{what};{do}" if "--size" in do else f"{what}; get it again") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: doesn't say which encoder of memloc it is; name a weights.safetensors") from error
     return _Source(
         module=module,
@@ -193,9 +197,9 @@ def _memloc(path: Path, size: int | None) -> _Source:
         size=seen.get("image_size"),
         mean=seen.get("mean"),
         # A channel that never varied is divided by 1, as in training.
-        std=[value or 1.0 for value in seen["std"]] if seen.get("std") else None,
+        std=[value or 1.0 for value in std] if isinstance(std := seen.get("std"), list) else std,
         layers=layers,
-        augmentation=settings.get("recipe", {}).get("augmentation"),
+        augmentation=augmentation,
     )
 
 
@@ -285,9 +289,14 @@ def _hugging_face(text: str, folder: Path, size: int | None) -> _Source:
 
 def _transformers(text: str, folder: Path, stated: Mapping[str, Any]) -> _Source:
     transformers = _library("transformers", text)
-    if stated.get("model_type") not in transformers.CONFIG_MAPPING:
+    if str(stated.get("model_type")) not in transformers.CONFIG_MAPPING:
         told = f"transformers has no model_type {stated.get('model_type')!r}"
         raise InputError(f"{text}: {told}, and code that lies in a folder isn't run; name a package.module:function")
+    for key, value in _within(stated):
+        # Anything else may be a name of code, which transformers fetches where it finds the package kernels.
+        if "attn_implementation" in key and value not in (None, "eager", "sdpa", "flex_attention"):
+            told = f"its config.json says {key} {value!r}, code of another's that isn't run"
+            raise InputError(f"{text}: {told}; remove it")
     local = {"local_files_only": True, "trust_remote_code": False}
     with _quietly(), _telling(f"{text}: transformers can't open it", "get it again"):
         config = transformers.AutoConfig.from_pretrained(folder, **local)
@@ -326,6 +335,14 @@ def _transformers(text: str, folder: Path, stated: Mapping[str, Any]) -> _Source
     if wants.get("do_normalize") is False:
         mean, std = [0.0], [1.0]
     return _Source(finish(module), build, own, mean, std, absent=absent)
+
+
+def _within(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and value of a JSON object, at any depth."""
+    for key, inside in value.items() if isinstance(value, Mapping) else enumerate(value):
+        if isinstance(inside, Mapping | list):
+            yield from _within(inside)
+        yield str(key), inside
 
 
 def _pool(_: nn.Module, __: Any, output: Any) -> Any:
@@ -482,7 +499,10 @@ def _pixels(key: str, text: str, value: Sequence[float] | None) -> tuple[float, 
     """One number or one a channel."""
     if value is None:
         raise InputError(f"{text}: doesn't say the {key} of the pixels it was trained on; give --{key}")
-    numbers = tuple(float(v) for v in value)
+    try:
+        numbers = tuple(float(v) for v in value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{text}: {key} of its pixels: {value!r} isn't one or three numbers; give --{key}") from error
     if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)) or (key == "std" and min(numbers) <= 0):
         raise InputError(f"{key}: {list(value)} isn't one or three numbers{' above 0' if key == 'std' else ''}")
     return numbers

@@ -105,7 +105,9 @@ def lowest(source: Source, values: Values) -> str:
     rows = _rows(source, values)[values.row_counts > 0]
     below = np.where(values.counts > 0, values.cells[1] - values.rows[1][:, None], np.inf)
     column = below.argmin(axis=1)
-    at = [(int(i), int(column[i])) for i in np.argsort(below.min(axis=1), kind="stable")[:SHOWN]]
+    least = below.min(axis=1)
+    lowest = [i for i in np.argsort(least, kind="stable")[:SHOWN] if np.isfinite(least[i])]
+    at = [(int(i), int(column[i])) for i in lowest]
     cells = pd.DataFrame(
         {
             "row": [source.rows[i] for i, _ in at],
@@ -138,6 +140,8 @@ def _rows(source: Source, values: Values) -> pd.DataFrame:
 
 
 def _text(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "none: no learner was without them; raise --learners"
     texts = [str(name) for name in table.select_dtypes(["object", "string"])]
     return table.to_string(index=False, float_format="{:.3f}".format, formatters=dict.fromkeys(texts, _short))
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from memloc import checkpoint, io, train
+from memloc import checkpoint, io, plotting, train
 from memloc.errors import InputError, disk_full, out_of_memory
 from memloc.prepared import array_sha256
 from memloc.provenance import ROOT
@@ -237,3 +238,14 @@ def test_an_error_of_several_lines_is_one_on_the_terminal(tmp_path):
 def test_other_errors_are_neither_a_full_disk_nor_a_lack_of_memory():
     for error in (ValueError("memory"), OSError(2, "No such file"), InputError("disk"), RuntimeError("space")):
         assert not disk_full(error) and not out_of_memory(error)
+
+
+def test_a_full_disk_under_a_figure_is_told_as_such(small_disk):
+    figure = Figure()
+    figure.subplots().plot(np.random.default_rng(0).normal(size=(100, 100)))
+    folder = small_disk("16k")
+    for name in ("x.pdf", "x.png"):
+        with pytest.raises(Exception) as caught:
+            plotting.save(figure, folder / name)
+        assert disk_full(caught.value), name
+    assert list(folder.iterdir()) == []

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -116,16 +117,47 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(tmp
     assert {*tmp_path.iterdir()} == {path, *others}
 
 
-def test_compressed_arrays_are_not_unpacked(tmp_path):
-    np.savez_compressed(tmp_path / "made.npz", **WHOLE)
-    with pytest.raises(InputError, match=r"made\.npz: can't be read \(compressed"):
-        measures.Arrays(tmp_path / "made.npz")
-
-
 def test_parts_are_joined_without_torch():
     """Which would take more memory than the job asks for, and longer than the joining."""
     code = "import runpy, sys; runpy.run_path('scripts/gather_measures.py'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_link_in_the_place_of_a_temporary_folder_is_not_followed(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (tmp_path / f".made.abcdefgh{io.SCRATCH}").symlink_to(tmp_path / "mine")
+    measures.save(tmp_path / "made.npz", ABOUT, parts(25))
+    assert (tmp_path / "mine" / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alignment": WHOLE["alignment"].astype(np.float64)}, "alignment: float64"),
+        ({"alignment": WHOLE["alignment"][:, :1]}, "alignment: float32"),
+        ({"alignment": np.float32(1)}, "alignment: float32"),
+    ],
+)
+def test_shards_of_other_kinds_are_not_joined(tmp_path, change, message):
+    io.save_arrays(ABOUT | WHOLE, tmp_path / "1.npz")
+    io.save_arrays(ABOUT | WHOLE | change, tmp_path / "2.npz")
+    with pytest.raises(InputError, match=rf"2\.npz: can't be read \({message}"):
+        measures.join(tmp_path / "made.npz", [tmp_path / "1.npz", tmp_path / "2.npz"], common=ABOUT, rows="points")
+    assert not (tmp_path / "made.npz").exists()
+
+
+def test_compressed_arrays_and_others_than_are_declared_are_not_read(tmp_path):
+    path = tmp_path / "bad.npz"
+    np.savez_compressed(path, points=np.zeros(1 << 20))
+    with pytest.raises(InputError, match=r"bad\.npz: can't be read \(compressed"):
+        measures.Arrays(path)
+    with zipfile.ZipFile(path, "w") as archive, archive.open("points.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (2, 4)})
+        file.write(bytes(8))
+    with pytest.raises(InputError, match=r"bad\.npz: can't be read \(points hasn't the size"):
+        measures.join(tmp_path / "made.npz", [path], common=(), rows="points")
+    assert not (tmp_path / "made.npz").exists()
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):

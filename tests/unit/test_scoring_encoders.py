@@ -652,3 +652,41 @@ def test_other_returns_and_modules_are_told(own):
     assert "returned str; it must return a torch.nn.Module" in complaint("os:getcwd")
     assert "importing owncode.broken failed (ZeroDivisionError: division by zero)" in complaint("owncode.broken:f")
     assert "importing owncode.gone failed (ModuleNotFoundError: " in complaint("owncode.gone:f")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"attn_implementation": "someone/kernel"},
+        {"_attn_implementation": "someone/kernel:function"},
+        {"_attn_implementation_internal": "someone/kernel"},
+        {"vision_config": {"attn_implementation": "flash_attention_2"}},
+    ],
+)
+def test_code_that_a_config_names_is_not_fetched(hugging_face, stated):
+    folder, _ = hugging_face("vit")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attn_implementation": "sdpa"}))
+    open_encoder(str(folder))
+    (folder / "config.json").write_text(json.dumps(config | stated))
+    assert "code of another's that isn't run; remove it" in complaint(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": ["x"]}, "doesn't say which encoder"),
+        ({"input": {"image_size": 16, "mean": "x", "std": [1]}}, "mean of its pixels: 'x' isn't one or three numbers"),
+        ({"input": {"image_size": 16, "mean": [None], "std": [1]}}, "mean of its pixels: [None] isn't"),
+        ({"input": {"image_size": 16, "mean": [1], "std": 5}}, "std of its pixels: 5 isn't"),
+        ({"recipe": ["x"]}, "doesn't say which encoder"),
+        ({"recipe": {"augmentation": "../../x"}}, "doesn't say which encoder"),
+    ],
+)
+def test_odd_values_in_a_checkpoint_are_one_line(tmp_path, change, message):
+    options = {"width": 0.125, "residual": True}
+    state = build("resnet9", options, image_size=16).state_dict()
+    settings = {"architecture": "resnet9", "network": options, "recipe": change.get("recipe", {})}
+    about = {"settings": settings, "input": change.get("input", {"image_size": 16, "mean": [0.5], "std": [0.2]})}
+    checkpoint.save(state, about, tmp_path / "w.safetensors")
+    assert message in complaint(str(tmp_path / "w.safetensors"))

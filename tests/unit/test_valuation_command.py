@@ -495,3 +495,14 @@ def test_a_table_that_declares_more_than_memory_holds_is_not_read(place):
         patch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 100_000}[name])
         with pytest.raises(InputError, match=r"t.parquet: 30000000 rows of 2 columns, more than memory holds"):
             read_table("t.parquet", label="y")
+
+
+def test_cells_without_learners_are_not_among_the_lowest(place, capfd):
+    pd.DataFrame({"y": list("uvuv"), "a": [1, 2, 3, 4]}).to_csv("few.csv", index=False)
+    for learners, seed, cells in (("1", "0", 0), ("2", "5", 3)):
+        command = ["value", "few.csv", "--label", "y", "--learners", learners, "--seed", seed, "--out", learners]
+        assert cli.main(command) == 0
+        out = capfd.readouterr().out
+        assert "inf" not in out and "Empty" not in out
+        last = out.split("cells furthest below")[1].strip().splitlines()[1:]
+        assert len(last) == 1 + cells if cells else last == ["none: no learner was without them; raise --learners"]
