@@ -16,6 +16,7 @@ from memloc.job import announce
 from memloc.experiments import EXPERIMENTS
 from memloc.frameworks import module_path as framework_module
 from memloc.provenance import digest
+from memloc.slurm import left_behind
 
 RESULTS = Path("results")
 LOGS = RESULTS / "logs"
@@ -68,8 +69,18 @@ def lock_results():
     return handle
 
 
+def refuse_beside(runs):
+    """Refuse to start while jobs of killed runs are still with Slurm: they would write the same files."""
+    if runs:
+        cancel = " && ".join(f"scancel --name {run}" for run in runs)
+        sys.exit(
+            f"memloc: error: Slurm still has jobs of an earlier run here: {cancel}, and start again when they are gone"
+        )
+
+
 onstart:
     globals()["results_lock"] = lock_results()
+    refuse_beside(left_behind(Path(".snakemake/log")))
 
 
 # GPUs of a job that computes on one; none is asked for where the configuration doesn't say that there is one.

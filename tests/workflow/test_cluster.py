@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -98,3 +99,21 @@ def test_the_profile_is_one_that_snakemake_takes(tmp_path: Path) -> None:
     done = snakemake(ROOT, "--dry-run", "--profile", "profiles/slurm", *SMOKE, "--directory", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "profiles/slurm and workflow specific profile profiles/default" in done.stdout + done.stderr
+
+
+def test_a_run_refuses_beside_the_slurm_jobs_of_a_killed_one(
+    copy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, run = copy("killed"), "2db4b7cc-9f1e-4a53-8f0e-6d0b6a1c7e11"
+    squeue, log = tmp_path / "squeue", folder / ".snakemake/log/2026-01-01T000000.000000.snakemake.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"SLURM run ID: {run}\n")
+    squeue.write_text(f"#!/bin/sh\necho {run}\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    stopped = snakemake(folder, *SMOKE, "--", "splits")
+    assert stopped.returncode != 0 and not (folder / "results/splits").exists()
+    assert f"memloc: error: Slurm still has jobs of an earlier run here: scancel --name {run}" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    squeue.write_text("#!/bin/sh\n")
+    assert snakemake(folder, *SMOKE, "--", "splits").returncode == 0
