@@ -61,3 +61,13 @@ def test_nothing_is_started_where_packages_cannot_be_installed(here, capsys, mon
     monkeypatch.setattr(shutil, "which", lambda program: "/x" if program == "apt-get" else None)
     check_slurm.main()
     assert capsys.readouterr().out.splitlines()[-1].endswith("was skipped: apt-get can't install Slurm (E: no network)")
+
+
+def test_a_slurm_that_does_not_come_up_is_skipped_with_what_it_said(here, capsys, monkeypatch):
+    log = here / "slurmctld.log"
+    log.write_text("starting\nfatal: no name for this machine\n")
+    monkeypatch.setattr(shutil, "which", lambda program: "/x")
+    times = iter([0.0, 31.0, 60.0, 90.0])
+    monkeypatch.setattr(check_slurm.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(check_slurm, "check", lambda folder: check_slurm._wait("the nodes", lambda: False, log))
+    assert skipped(capsys).endswith("no Slurm comes up here: the nodes did not start; fatal: no name for this machine")
