@@ -101,6 +101,7 @@ def configured(framework, settings, **options):
     split = dict.fromkeys(("shared", "candidate", "independent", "external"), 24)
     return {
         "device": "cpu",
+        "shards": 1,
         "datasets": {"toy": {"source": "fashion-mnist-12k", "image_size": 32, "split": split}},
         "encoders": {"it": {key: entry[key] for key in keys} | {"dataset": "toy", "seeds": [0]}},
         "measure": {"draws": 4, "pairs": "aug-aug", "distance": "l2", "representation": "flattened",

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import yaml
 from planted import complaint
 from scipy.stats import t
 
 from memloc import config
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued import label, over_seeds, share
+from memloc.provenance import ROOT
 from memloc.valuation.trials import TRIALS
 
 OVER_TABLES = [kind for kind, entry in EXPERIMENTS.items() if "tables" in entry.over]
@@ -97,7 +99,7 @@ def test_tables_or_encoders_are_asked_for_by_the_kind():
 
 
 def test_a_dataset_without_labels_is_no_table():
-    whole = config.yaml.safe_load((config.ROOT / "config.yaml").read_text())
+    whole = yaml.safe_load((ROOT / "config.yaml").read_text())
     whole["datasets"]["raw"] = {"source": "stl10-unlabeled", "image_size": 96}
     whole["experiments"] = {"it": IT | {"tables": ["raw"], "classes": [0, 1]}}
     with pytest.raises(config.InputError, match=r"it.tables: raw has no labels, which values are of; take another"):
@@ -105,7 +107,7 @@ def test_a_dataset_without_labels_is_no_table():
 
 
 def test_a_dataset_does_not_take_the_place_of_a_table():
-    whole = config.yaml.safe_load((config.ROOT / "config.yaml").read_text())
+    whole = yaml.safe_load((ROOT / "config.yaml").read_text())
     whole["datasets"]["digits-8x8"] = {"source": "digits", "image_size": 32}
     whole["experiments"] = {"it": IT}
     with pytest.raises(config.InputError, match=r"datasets.digits-8x8: experiments.it asks for a table of this name"):
