@@ -62,9 +62,9 @@ MinJobAge=3600
 KillWait=5
 DefMemPerCPU=500
 GresTypes=gpu
-NodeName=n1 NodeAddr=127.0.0.1 NodeHostname={host} Port=16821 CPUs=2 RealMemory=16000
-NodeName=n2 NodeAddr=127.0.0.1 NodeHostname={host} Port=16822 CPUs=2 RealMemory=16000
-NodeName=g1 NodeAddr=127.0.0.1 NodeHostname={host} Port=16823 CPUs=2 RealMemory=16000 Gres=gpu:1
+NodeName=n1 NodeAddr=127.0.0.1 NodeHostname={host} Port=16821 CPUs=4 RealMemory=16000
+NodeName=n2 NodeAddr=127.0.0.1 NodeHostname={host} Port=16822 CPUs=4 RealMemory=16000
+NodeName=g1 NodeAddr=127.0.0.1 NodeHostname={host} Port=16823 CPUs=4 RealMemory=16000 Gres=gpu:1
 PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=1440
 PartitionName=gpu Nodes=g1 MaxTime=1440
 """
