@@ -72,6 +72,8 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
     """
     table = _load(path, id)
     columns = [str(column) for column in table]
+    if len(columns) == 1 and (other := next((mark for mark in (";", "\t", "|") if mark in columns[0]), None)):
+        raise InputError(f"{show(path)}: one column, separated by {other!r}; write it with commas")
     for option, column in (("label", label), ("id", id)):
         if column is not None and column not in columns:
             names = ", ".join(map(show, columns[:10])) + (", ..." if len(columns) > 10 else "")

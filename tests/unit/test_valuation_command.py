@@ -381,6 +381,14 @@ def test_what_can_not_be_valued_is_said_in_one_line(run, arguments, message):
     assert not Path("values").exists()
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_other_separators_than_commas_are_named(run, mark):
+    other = written("other.csv", Path("people.csv").read_text().replace(",", mark))
+    status, out, lines = run(other, *TABLE[1:], "--out", "values")
+    assert (status, out) == (1, "")
+    assert lines == [f"memloc: error: other.csv: one column, separated by {mark!r}; write it with commas"]
+
+
 def test_out_may_be_no_file(run):
     status, _, lines = run(*TABLE, "--out", "people.csv")
     assert status == 1 and lines == ["memloc: error: out: people.csv is a file; name a folder"]
