@@ -84,6 +84,8 @@ experiments:
 """
 TABLE, PAIR = "results/figures/layermem.csv", "results/encoders/pair/f/seed0/training.csv"
 CANCELLED = "rule_train_encoder_wildcards_simclr_f_0"
+TIGHT = 500
+"""Megabytes that a measurement asks for at first; PyTorch alone takes as much, and Snakemake beside it."""
 
 
 class CheckError(Exception):
@@ -173,7 +175,13 @@ def check(folder: Path) -> None:
         raise CheckError(f"the local run failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     # The nodes' names mean nothing to the system, so processes find each other by its address.
     environment["MASTER_ADDR"] = "127.0.0.1"
-    options = ["--slurm-init-seconds-before-status-checks", "1", "--set-resources", "measure:gpu=1"]
+    options = [
+        "--slurm-init-seconds-before-status-checks",
+        "1",
+        "--set-resources",
+        "measure:gpu=1",
+        f"measure:mem_mb=attempt*{TIGHT}",
+    ]
     there = command(cluster, "nodes", "--profile", "profiles/slurm", *options)
     with slurm(folder), open(folder / "cluster.log", "w+") as log:
         print("memloc: computing on nodes n1, n2 and g1", flush=True)
@@ -229,6 +237,13 @@ def check_jobs(finished: list[dict[str, str]], drained: str) -> None:
     first, second = (int(job["MinMemoryNode"].removesuffix("M")) for job in tries)
     expect(second, 2 * first, "megabytes that its second try asked for")
     measured = [job for job in finished if job["Comment"].startswith("rule_measure_")]
+    for rule in {job["Comment"] for job in measured}:
+        tries = sorted((job for job in measured if job["Comment"] == rule), key=lambda job: int(job["JobId"]))
+        expect(
+            tries[0]["JobState"] != "COMPLETED" and tries[-1]["JobState"], "COMPLETED", f"{rule}, too large at first"
+        )
+        asked = [int(job["MinMemoryNode"].removesuffix("M")) for job in tries]
+        expect(asked, [TIGHT * k for k in range(1, len(tries) + 1)], f"megabytes that {rule} asked for")
     expect({(job["Partition"], job["NodeList"]) for job in measured}, {("gpu", "g1")}, "where jobs with a GPU ran")
     others = {job["Partition"] for job in finished if job not in measured}
     expect(others, {"cpu"}, "partitions of jobs without one")
