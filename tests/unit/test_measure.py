@@ -224,7 +224,8 @@ def test_windows_of_a_file_are_those_of_the_images_and_parts_of_them_those_of_th
     cut = [w for k in (1, 2) for w in windows(tmp_path / "images.npy", points[shard(60, number=k, of=2)])]
     assert [some.tolist() for _, some in cut] == [some.tolist() for _, some in whole]
     assert not any(isinstance(images, np.memmap) for images, _ in whole)
-    assert [len(some) for _, some in windows(tmp_path / "images.npy", points, device="cuda")] == [60] and TOGETHER
+    several = windows(tmp_path / "images.npy", points, device="cuda")
+    assert [len(some) for _, some in several] == [min(60, BATCH * TOGETHER["cuda"])] == [60]
 
 
 @pytest.mark.parametrize("length", [5, 64, 100, 131])
