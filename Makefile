@@ -41,7 +41,7 @@ test: ## install with the test tools, then check style, types and tests
 
 # Each keeps one core busy most of the time. Both print when they are done, where make can hold back what they say.
 test-units:
-	$(IN_VENV) pytest tests/unit
+	$(IN_VENV) pytest tests --ignore tests/workflow
 
 test-workflow:
 	$(IN_VENV) pytest tests/workflow

@@ -288,7 +288,7 @@ def _add_value(value: argparse.ArgumentParser) -> None:
 
 
 def _value(options: argparse.Namespace) -> int:
-    from memloc.scoring.images import show
+    from memloc.data.images import show
     from memloc.valuation import files, sources
     from memloc.valuation.oob import value
 
@@ -339,11 +339,11 @@ def _score(options: argparse.Namespace) -> int:
     import torch
 
     from memloc import provenance
-    from memloc.measure import Protocol
-    from memloc.network import device as device_of
+    from memloc.data.images import open_images
+    from memloc.measuring.measure import Protocol
+    from memloc.models.network import device as device_of
     from memloc.scoring import score as scoring
     from memloc.scoring.encoders import open_encoder
-    from memloc.scoring.images import open_images
     from memloc.scoring.run import Settings
     from memloc.scoring.splits import load_split
 

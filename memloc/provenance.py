@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 NEUTRAL = frozenset(
-    {"memloc"} | {f"memloc.{name}" for name in ("job", "provenance", "errors", "datasets", "encoders", "frameworks")}
+    {"memloc", "memloc.job", "memloc.provenance", "memloc.errors"}
+    | {"memloc.data.sources", "memloc.models.architectures", "memloc.models.frameworks"}
 )
 """Modules that can't change a number: logging, hashing, messages, and registries, whose entries reach a job as its
 parameters and the hashes of the modules they name. Editing them re-runs nothing."""

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from types import SimpleNamespace
 
 from memloc import config as configuration
-from memloc.datasets import SOURCES, fetched, files
-from memloc.datasets import module_path as source_module
-from memloc.encoders import blocks_of
-from memloc.encoders import module_path as encoder_module
-from memloc.encoders import unit_modules
+from memloc.data.sources import SOURCES, fetched, files
+from memloc.data.sources import module_path as source_module
+from memloc.models.architectures import blocks_of
+from memloc.models.architectures import module_path as encoder_module
+from memloc.models.architectures import unit_modules
 from memloc.errors import InputError
 from memloc.job import announce
 from memloc.experiments import EXPERIMENTS
-from memloc.frameworks import module_path as framework_module
+from memloc.models.frameworks import module_path as framework_module
 from memloc.provenance import digest
 from memloc.slurm import left_behind
 
@@ -333,7 +333,7 @@ def experiment_code(script):
 
     def code(wildcards):
         kind = config["experiments"][wildcards.experiment]["kind"]
-        return digest(script) + digest(f"memloc/experiments/{kind}.py")
+        return digest(script) + digest(f"memloc/experiments/{kind}/analysis.py")
 
     return code
 

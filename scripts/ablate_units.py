@@ -4,9 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import encoders, io, job, measure, network, prepared, splits, tables
-from memloc.augment import RECIPES, for_encoder
-from memloc.interventions import ablation
+from memloc import io, job
+from memloc.analysis import tables
+from memloc.data import prepared, splits
+from memloc.data.augment import RECIPES, for_encoder
+from memloc.experiments.ablation import job as ablation
+from memloc.measuring import measure
+from memloc.models import architectures as encoders
+from memloc.models import network
 from memloc.streams import stream
 
 

@@ -1,7 +1,8 @@
 """Analyse one experiment: its figure's table and its claims."""
 
-from memloc import claims, experiments, job, tables
-from memloc.experiments.inputs import Inputs
+from memloc import experiments, job
+from memloc.analysis import claims, tables
+from memloc.analysis.inputs import Inputs
 
 
 def main(snakemake):

@@ -1,6 +1,9 @@
 """Build the page that holds every figure and claim."""
 
-from memloc import experiments, io, job, report, tables, timing
+from memloc import experiments, io, job
+from memloc.analysis import tables
+from memloc.report import page as report
+from memloc.report import timing
 
 
 def main(snakemake):

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from memloc import job, tables
+from memloc import job
+from memloc.analysis import tables
 
 
 def main(snakemake):

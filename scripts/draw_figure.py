@@ -1,6 +1,7 @@
 """Draw one experiment's figure from its table."""
 
-from memloc import experiments, io, job, plotting, tables
+from memloc import experiments, io, job
+from memloc.analysis import plotting, tables
 
 
 def main(snakemake):

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, probe, scores, tables
-from memloc.interventions import finetune
+from memloc import io, job
+from memloc.analysis import tables
+from memloc.experiments.finetuning import job as finetune
+from memloc.measuring import scores
+from memloc.models import network, probe
 
 
 def main(snakemake):

@@ -1,6 +1,7 @@
 """Join the parts of one encoder's measures."""
 
-from memloc import job, measures
+from memloc import job
+from memloc.measuring import files as measures
 
 
 def main(snakemake):

@@ -1,6 +1,7 @@
 """Join what parts of the learners have to say of an encoder's points to values."""
 
-from memloc import io, job, measures
+from memloc import io, job
+from memloc.measuring import files as measures
 from memloc.streams import stream
 from memloc.valuation.points import gathered_points
 

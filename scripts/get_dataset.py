@@ -1,6 +1,7 @@
 """Get the files of one public dataset, those that aren't there yet."""
 
-from memloc import datasets, io, job
+from memloc import io, job
+from memloc.data import sources as datasets
 
 
 def main(snakemake):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import io, job, network, prepared, probe, splits
-from memloc.witnesses import dejavu
+from memloc import io, job
+from memloc.data import prepared, splits
+from memloc.experiments.dejavu import job as dejavu
+from memloc.models import network, probe
 
 
 def main(snakemake):

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from memloc import io, job, measure, network, prepared, splits
-from memloc.augment import RECIPES, for_encoder
-from memloc.encoders import Layer
-from memloc.interventions import injection
+from memloc import io, job
+from memloc.data import prepared, splits
+from memloc.data.augment import RECIPES, for_encoder
+from memloc.experiments.injection import job as injection
+from memloc.measuring import measure
+from memloc.models import network
+from memloc.models.architectures import Layer
 from memloc.streams import stream
 
 

@@ -1,6 +1,7 @@
 """Disjoint groups of points, with hashes."""
 
-from memloc import io, job, splits
+from memloc import io, job
+from memloc.data import splits
 
 
 def main(snakemake):

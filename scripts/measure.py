@@ -1,8 +1,12 @@
 """Measure every layer of one encoder in one pass, on all points or on a part of them."""
 
-from memloc import io, job, measure, measures, network, splits
-from memloc.augment import for_encoder
-from memloc.encoders import Layer
+from memloc import io, job
+from memloc.data import splits
+from memloc.data.augment import for_encoder
+from memloc.measuring import files as measures
+from memloc.measuring import measure
+from memloc.models import network
+from memloc.models.architectures import Layer
 from memloc.streams import stream
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from memloc import datasets, io, job
+from memloc import io, job
+from memloc.data import sources as datasets
 
 
 def main(snakemake):

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, probe
-from memloc.interventions import transfer
+from memloc import io, job
+from memloc.experiments.transfer import job as transfer
+from memloc.models import network, probe
 
 
 def main(snakemake):

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from memloc import io, job, measure, network, prepared, probe
-from memloc.augment import for_encoder
-from memloc.encoders import Layer
-from memloc.interventions import iterative
+from memloc import io, job
+from memloc.data import prepared
+from memloc.data.augment import for_encoder
+from memloc.experiments.iterative_pruning import job as iterative
+from memloc.measuring import measure
+from memloc.models import network, probe
+from memloc.models.architectures import Layer
 
 
 def main(snakemake):

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, probe, scores, tables
-from memloc.interventions import prune
+from memloc import io, job
+from memloc.analysis import tables
+from memloc.experiments.pruning import job as prune
+from memloc.measuring import scores
+from memloc.models import network, probe
 
 
 def main(snakemake):

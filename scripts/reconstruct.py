@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, prepared, splits
+from memloc import io, job
+from memloc.data import prepared, splits
+from memloc.experiments.reconstruction import job as reconstruction
+from memloc.models import network
 from memloc.streams import stream
-from memloc.witnesses import reconstruction
 
 
 def main(snakemake):

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from memloc import io, job, network, probe
-from memloc.interventions import replace
+from memloc import io, job
+from memloc.experiments.replacement import job as replace
+from memloc.models import network, probe
 
 
 def main(snakemake):

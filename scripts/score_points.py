@@ -1,7 +1,9 @@
 """SSLMem of every point and layer, atypicality of every point g has not seen."""
 
-from memloc import job, scores, tables
-from memloc.measures import Arrays
+from memloc import job
+from memloc.analysis import tables
+from memloc.measuring import scores
+from memloc.measuring.files import Arrays
 
 
 def main(snakemake):

@@ -1,7 +1,9 @@
 """UnitMem and ClassMem of every unit, and their layer means over resampled points."""
 
-from memloc import io, job, scores, tables
-from memloc.measures import Arrays
+from memloc import io, job
+from memloc.analysis import tables
+from memloc.measuring import scores
+from memloc.measuring.files import Arrays
 from memloc.streams import stream
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import io, job, prepared
-from memloc.swapped import swap
+from memloc import io, job
+from memloc.data import prepared
+from memloc.data.swapped import swap
 
 
 def main(snakemake):

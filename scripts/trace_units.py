@@ -4,9 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import io, job, measure, network, prepared, splits, tables, trace
-from memloc.augment import for_encoder
-from memloc.encoders import Layer
+from memloc import io, job
+from memloc.analysis import tables
+from memloc.data import prepared, splits
+from memloc.data.augment import for_encoder
+from memloc.experiments.unit_epochs import job as trace
+from memloc.measuring import measure
+from memloc.models import network
+from memloc.models.architectures import Layer
 
 
 def main(snakemake):

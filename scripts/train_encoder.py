@@ -4,7 +4,10 @@ from pathlib import Path
 
 import torch
 
-from memloc import checkpoint, io, job, network, prepared, provenance, splits, train
+from memloc import io, job, provenance
+from memloc.data import prepared, splits
+from memloc.models import checkpoint, network
+from memloc.training import loop as train
 
 
 def main(snakemake):

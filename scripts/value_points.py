@@ -1,6 +1,7 @@
 """Values of an encoder's candidate and external points, by pixels and by features of g (of f as a contrast)."""
 
-from memloc import io, job, measures
+from memloc import io, job
+from memloc.measuring import files as measures
 from memloc.streams import stream
 from memloc.valuation.points import scored_points, value_points
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from memloc.config import complete
-from memloc.encoders.resnet9 import ResNet9
-from memloc.frameworks import FRAMEWORKS
-from memloc.network import Normalise
+from memloc.models.architectures.resnet9 import ResNet9
+from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.network import Normalise
 
 RECIPE = {
     "epochs": 4,

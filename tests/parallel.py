@@ -13,7 +13,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from memloc import checkpoint, train
+from memloc.models import checkpoint
+from memloc.training import loop as train
 
 
 def main(folder):

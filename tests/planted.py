@@ -5,14 +5,14 @@ import pandas as pd
 import yaml
 
 from memloc import config
-from memloc.claims import tabulate
+from memloc.analysis.claims import tabulate
+from memloc.analysis.inputs import Inputs
+from memloc.analysis.tables import load_table, save_table
 from memloc.experiments import EXPERIMENTS, module
-from memloc.experiments.inputs import Inputs
-from memloc.frameworks import FRAMEWORKS
 from memloc.io import save_arrays
+from memloc.measuring.scores import METRICS, layer_metrics
+from memloc.models.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
-from memloc.scores import METRICS, layer_metrics
-from memloc.tables import load_table, save_table
 
 LAYERS = ("1", "2", "3", "4")
 PLACES = ("1", "2", "res2", "3", "4")

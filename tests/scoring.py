@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from memloc.encoders import Layer
-from memloc.measure import Protocol
+from memloc.data.images import Images
+from memloc.measuring.measure import Protocol
+from memloc.models.architectures import Layer
 from memloc.scoring.encoders import OpenEncoder
-from memloc.scoring.images import Images
 from memloc.scoring.run import Settings
 from memloc.scoring.score import Scores, plan, score
 

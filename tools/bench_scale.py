@@ -44,7 +44,7 @@ def small() -> Any:
     """The encoder: quick, so that the images are what counts."""
     import torch
 
-    from memloc.encoders.resnet9 import ResNet9
+    from memloc.models.architectures.resnet9 import ResNet9
 
     torch.manual_seed(0)
     return ResNet9(0.125).eval()
@@ -101,8 +101,8 @@ def measure(folder: Path) -> None:
     """Every layer and unit on all images."""
     from dataclasses import asdict
 
-    from memloc import checkpoint
-    from memloc.encoders import choose_layers
+    from memloc.models import checkpoint
+    from memloc.models.architectures import choose_layers
 
     network = {"width": 0.125, "residual": True}
     checkpoint.save(small().state_dict(), {"seed": 0, "role": "f"}, folder / "weights.safetensors")

@@ -16,13 +16,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from memloc.augment import RECIPES, UNIFORMS
-from memloc.capture import discover, reading
-from memloc.datasets import prepare
-from memloc.encoders.resnet9 import ResNet9
-from memloc.measure import Protocol, Reader, measured, with_views
+from memloc.data.augment import RECIPES, UNIFORMS
+from memloc.data.sources import prepare
+from memloc.measuring.measure import Protocol, Reader, measured, with_views
 from memloc.metrics.tally import Tally
-from memloc.network import Normalise
+from memloc.models.architectures.resnet9 import ResNet9
+from memloc.models.capture import discover, reading
+from memloc.models.network import Normalise
 from memloc.scoring.run import JOINED, one_blas_thread, together, window_of
 from memloc.streams import uniforms
 
@@ -161,8 +161,8 @@ def memory() -> Iterator[Outcome]:
 def peak(count: int) -> None:
     """Score so many images through the command itself and print the process's peak memory in MiB."""
     from memloc.cli import main
+    from memloc.data.prepared import array_sha256
     from memloc.io import save_json
-    from memloc.prepared import array_sha256
 
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "images"

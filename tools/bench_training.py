@@ -24,7 +24,8 @@ import numpy as np
 from bench_common import ROOT, Outcome, child, ratio, seconds
 
 # What takes long to import is imported where it is used: start-up is measured through this file.
-from memloc import io, job, timing
+from memloc import io, job
+from memloc.report import timing
 
 SIZE, BATCH, STEPS = 32, 256, 8
 IMAGES = BATCH * STEPS
@@ -48,7 +49,7 @@ def photographs(count: int) -> np.ndarray:
 def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
     """A folder with all that a training job reads; it goes with what the jobs write."""
     from memloc.config import complete
-    from memloc.prepared import array_sha256
+    from memloc.data.prepared import array_sha256
 
     images, labels = photographs(IMAGES), np.arange(IMAGES) % 10
     recipe = {"epochs": EPOCHS, "warmup_epochs": 0, "batch_size": BATCH, "augmentation": "normal"}
@@ -77,7 +78,7 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
 
 def as_job(folder: Path, before_step: Callable[[int], None]) -> None:
     """Run the training script as Snakemake does, and a function before each of its steps."""
-    from memloc import train
+    from memloc.training import loop as train
 
     set_rates = train.set_rates
 
@@ -110,9 +111,11 @@ def bare_step(folder: Path, layout: str = "channels_last") -> Callable[[], None]
     """Forward, backward and step of a job's learner on views made once."""
     import torch
 
-    from memloc import frameworks, prepared, train
-    from memloc.network import Normalise
-    from memloc.optim import optimizer_of
+    from memloc.data import prepared
+    from memloc.models import frameworks
+    from memloc.models.network import Normalise
+    from memloc.training import loop as train
+    from memloc.training.optim import optimizer_of
 
     settings, description = io.load_json(folder / "settings.json"), io.load_json(folder / "dataset.json")
     recipe, like = settings["recipe"], {"memory_format": getattr(torch, layout)}
@@ -192,7 +195,7 @@ def example_rate(folder: Path, *, blur: float | None = None) -> float:
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
 
-    from memloc.encoders.resnet9 import ResNet9
+    from memloc.models.architectures.resnet9 import ResNet9
 
     arrays = np.load(folder / "train_images.npy").transpose(0, 2, 3, 1).copy()
     warm, measured, left = STEPS, (EPOCHS - 2) * STEPS, STEPS

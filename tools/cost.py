@@ -20,9 +20,10 @@ from snakemake.utils import update_config
 from torch.utils.flop_counter import FlopCounterMode
 
 from memloc import config as configuration
-from memloc import encoders, frameworks
-from memloc.augment import UNIFORMS, hidden
-from memloc.frameworks.learner import Views
+from memloc.data.augment import UNIFORMS, hidden
+from memloc.models import architectures as encoders
+from memloc.models import frameworks
+from memloc.models.frameworks.learner import Views
 
 
 def step_flop(settings: dict, size: int, classes: int, batch: int = 2) -> float:

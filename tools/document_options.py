@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from memloc.config import schema
-from memloc.encoders import ENCODERS
-from memloc.frameworks import FRAMEWORKS
+from memloc.models.architectures import ENCODERS
+from memloc.models.frameworks import FRAMEWORKS
 
 PAGE = ROOT / "docs" / "training.md"
 START, END = "<!-- options: made by tools/document_options.py -->", "<!-- end of options -->"

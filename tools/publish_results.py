@@ -18,9 +18,9 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd
 
+from memloc.analysis.tables import load_table
 from memloc.experiments import EXPERIMENTS
-from memloc.report import claim_rows
-from memloc.tables import load_table
+from memloc.report.page import claim_rows
 
 FROZEN = ROOT / "docs" / "results"
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from memloc.config.schemas import Config
 from memloc.config.wording import none_of
-from memloc.datasets import SOURCES, missing
+from memloc.data.sources import SOURCES, missing
 
 
 def faults(config: Config) -> Iterable[str]:

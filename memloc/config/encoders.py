@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from memloc.config.entries import layers_of
 from memloc.config.schemas import Config
 from memloc.config.wording import none_of
-from memloc.datasets import SOURCES
-from memloc.encoders import ENCODERS
+from memloc.data.sources import SOURCES
 from memloc.errors import InputError
-from memloc.frameworks import FRAMEWORKS
+from memloc.models.architectures import ENCODERS
+from memloc.models.frameworks import FRAMEWORKS
 
 
 def faults(config: Config) -> Iterable[str]:

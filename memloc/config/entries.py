@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from memloc.config.schemas import Config, schema
-from memloc.encoders import ENCODERS, Layer, choose_layers
 from memloc.experiments import EXPERIMENTS
-from memloc.frameworks import FRAMEWORKS
+from memloc.models.architectures import ENCODERS, Layer, choose_layers
+from memloc.models.frameworks import FRAMEWORKS
 
 
 def complete(config: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ from memloc.config.one_encoder import faults_of_encoder
 from memloc.config.schemas import Config
 from memloc.config.tables import faults_of_tables
 from memloc.config.wording import none_of
-from memloc.datasets import SOURCES
+from memloc.data.sources import SOURCES
 from memloc.experiments import EXPERIMENTS, POINTS
-from memloc.frameworks import FRAMEWORKS
+from memloc.models.frameworks import FRAMEWORKS
 
 
 def faults(config: Config) -> Iterable[str]:

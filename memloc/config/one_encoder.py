@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from memloc.config.entries import layers_of
 from memloc.config.schemas import Config
-from memloc.datasets import SOURCES
-from memloc.encoders import ENCODERS, SUBLAYERS, block_of
+from memloc.data.sources import SOURCES
 from memloc.experiments import EXPERIMENTS, POINTS
-from memloc.frameworks import FRAMEWORKS
+from memloc.models.architectures import ENCODERS, SUBLAYERS, block_of
+from memloc.models.frameworks import FRAMEWORKS
 
 CORNER = 4
 """Pixels that the side of a corner has at least."""

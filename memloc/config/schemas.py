@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from memloc.encoders import ENCODERS
 from memloc.experiments import EXPERIMENTS, Experiment
-from memloc.frameworks import FRAMEWORKS
+from memloc.models.architectures import ENCODERS
+from memloc.models.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
 Config = Mapping[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from memloc.config.schemas import Config
 from memloc.config.wording import none_of
-from memloc.datasets import SOURCES
+from memloc.data.sources import SOURCES
 from memloc.valuation.tables import TABLES
 
 

@@ -37,7 +37,7 @@ def module(kind: str) -> ModuleType:
         KeyError: ``kind`` is not a key of EXPERIMENTS; nothing else is ever imported.
     """
     EXPERIMENTS[kind]
-    return importlib.import_module(f"memloc.experiments.{kind}")
+    return importlib.import_module(f"memloc.experiments.{kind}.analysis")
 
 
 def as_list(files: str | Sequence[str]) -> list[str]:

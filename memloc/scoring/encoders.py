@@ -30,10 +30,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from memloc import checkpoint
-from memloc.augment import RECIPES
-from memloc.encoders import ENCODERS, Layer, build, choose_layers
+from memloc.data.augment import RECIPES
 from memloc.errors import InputError
+from memloc.models import checkpoint
+from memloc.models.architectures import ENCODERS, Layer, build, choose_layers
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPELLINGS = (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from memloc import plotting
+from memloc.analysis import plotting
 from memloc.io import atomic
 from memloc.metrics.alignment import ESTIMATORS
 

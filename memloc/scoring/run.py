@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from memloc import io
-from memloc.augment import RECIPES, for_encoder
-from memloc.encoders import Layer
+from memloc.data.augment import RECIPES, for_encoder
+from memloc.data.images import Images, stream
 from memloc.errors import InputError
 from memloc.job import log
-from memloc.measure import TOGETHER, Batch, measured
-from memloc.measure import Protocol as Measuring
+from memloc.measuring.measure import TOGETHER, Batch, measured
+from memloc.measuring.measure import Protocol as Measuring
 from memloc.metrics.tally import ClassTally, Tally
 from memloc.metrics.units import median_of_others
-from memloc.network import Normalise
+from memloc.models.architectures import Layer
+from memloc.models.network import Normalise
 from memloc.scoring.encoders import OpenEncoder
-from memloc.scoring.images import Images, stream
 from memloc.streams import generator
 from memloc.streams import stream as seed_of
 
@@ -52,7 +52,7 @@ class Settings:
 
     Attributes:
         protocol: how views are compared and activations read.
-        augmentation: recipe of the views, a name in ``memloc.augment.RECIPES``.
+        augmentation: recipe of the views, a name in ``memloc.data.augment.RECIPES``.
         normalisation: of SSLMem: ratio, range or none.
         others: UnitMem and ClassMem against the mean or the median of the others.
         dead: value of a unit that nothing excites: zero or nan.

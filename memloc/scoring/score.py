@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc import io, provenance
-from memloc.augment import RECIPES, UNIFORMS, augment, for_encoder
-from memloc.capture import discover
-from memloc.encoders import Layer
+from memloc.analysis.tables import save_table
+from memloc.data.augment import RECIPES, UNIFORMS, augment, for_encoder
+from memloc.data.images import Images
 from memloc.errors import InputError
 from memloc.job import log
-from memloc.measure import measured
-from memloc.network import Normalise
+from memloc.measuring.measure import measured
+from memloc.models.architectures import Layer
+from memloc.models.capture import discover
+from memloc.models.network import Normalise
 from memloc.scoring import figure, page, tables
 from memloc.scoring.encoders import OpenEncoder
-from memloc.scoring.images import Images
 from memloc.scoring.run import Pass, Progress, Result, Settings, Shard, gather, run
 from memloc.streams import generator, uniforms
 from memloc.streams import stream as seed_of
-from memloc.tables import save_table
 
 Rows = NDArray[np.int64]
 

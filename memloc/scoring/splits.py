@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from memloc.data.splits import GROUPS
 from memloc.errors import InputError
-from memloc.splits import GROUPS
 
 LARGEST = 1 << 30
 """Bytes of a split unpacked: a hundred million rows."""

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from memloc import io, provenance
+from memloc.analysis.tables import save_table
+from memloc.data.images import show
 from memloc.errors import InputError
-from memloc.scoring.images import show
-from memloc.tables import save_table
 from memloc.valuation.oob import Values
 from memloc.valuation.sources import Source
 

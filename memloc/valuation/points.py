@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc.data.swapped import covered
 from memloc.errors import InputError
-from memloc.swapped import covered
 from memloc.valuation.oob import Values, gathered, scored, squares, value
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from memloc.data.images import open_images, show, stream
 from memloc.errors import InputError
 from memloc.provenance import file_sha256
-from memloc.scoring.images import open_images, show, stream
 from memloc.valuation.oob import squares
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ FROM_CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 FROM_IMPORT = {"PIL": "pillow", "lightning_fabric": "pytorch-lightning", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 # Imports inside functions that no analysis script calls: reading raw images is the training side's.
-NEVER_REACHED = {("ANALYSIS_ENV", "memloc.datasets"): {"pillow", "torchvision"}}
+NEVER_REACHED = {("ANALYSIS_ENV", "memloc.data.sources"): {"pillow", "torchvision"}}
 
 
 def pins(env):
@@ -62,7 +62,7 @@ def nodes(tree):
 
 
 def imports(path):
-    """Full names that a file imports, anywhere; what a registry imports by name is all modules beside it."""
+    """Full names that a file imports, anywhere; a name with something to fill in is all modules that it may name."""
     names = set()
     for node in nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -70,7 +70,10 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
-            names.update(f"memloc.{path.parent.name}.{file.stem}" for file in path.parent.glob("[a-z]*.py"))
+            parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else [node.args[0]]
+            name = "".join(part.value if isinstance(part, ast.Constant) else "*" for part in parts)
+            found = ROOT.glob(name.replace(".", "/") + ".py")
+            names.update(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in found)
         elif isinstance(node, ast.Attribute) and node.attr in ("read_parquet", "to_parquet"):
             names.add("pyarrow")
     return names

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from memloc import checkpoint
+from memloc.models import checkpoint
 
 SCRIPT = Path(__file__).resolve().parent.parent / "parallel.py"
 

@@ -79,7 +79,7 @@ def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
 def test_touching_data_and_editing_comments_re_runs_nothing(finished: Path) -> None:
     for path in (finished / "data/fashion-mnist-12k").iterdir():
         path.touch()
-    for name in ("memloc/metrics/units.py", "memloc/train.py", "scripts/train_encoder.py", "rules/train.smk"):
+    for name in ("memloc/metrics/units.py", "memloc/training/loop.py", "scripts/train_encoder.py", "rules/train.smk"):
         path = finished / name
         path.write_text(path.read_text() + "\n# A comment.\n")
     done = snakemake(finished, *SMOKE, "--dry-run")
@@ -100,7 +100,7 @@ def test_editing_a_metric_re_runs_scores_and_figures_but_no_training(finished: P
 
 
 def test_editing_how_a_figure_looks_re_runs_drawing_only(finished: Path) -> None:
-    path = finished / "memloc/plotting.py"
+    path = finished / "memloc/analysis/plotting.py"
     text = path.read_text()
     try:
         assert "alpha: float = 0.15" in text

@@ -1,0 +1,321 @@
+"""The files an experiment reads, by name, encoder and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.analysis.claims import Finding
+from memloc.analysis.tables import load_table
+from memloc.errors import InputError
+from memloc.io import load_arrays
+from memloc.measuring.scores import own_layers
+from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
+from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
+from memloc.streams import generator
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files of an experiment.
+
+    Attributes:
+        runs: (encoder, seed), or (table, seed), in the order of the files.
+        files: for each input name, one path a run.
+        about: by encoder, what the configuration says of it: architecture, framework and measure.
+    """
+
+    runs: Sequence[tuple[str, int]]
+    files: Mapping[str, Sequence[str]]
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def encoders(self) -> list[str]:
+        """Encoders, or whatever the experiment is over, in the order of the configuration."""
+        return list(dict.fromkeys(encoder for encoder, _ in self.runs))
+
+    def tables(self, name: str, encoder: str) -> list[pd.DataFrame]:
+        """One table for each seed of an encoder."""
+        return [load_table(path) for path in self._paths(name, encoder)]
+
+    def arrays(
+        self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()
+    ) -> list[dict[str, NDArray[Any]]]:
+        """One set of arrays for each seed of an encoder.
+
+        Args:
+            same: names of the arrays that all seeds must have in common: settings that the files were made with.
+            rows: the same of arrays that say what each row is, in whatever order.
+
+        Raises:
+            InputError: one isn't finite, or not as in the other seeds; or, where it is asked for, there is none of that
+                name.
+        """
+        found: list[dict[str, NDArray[Any]]] = []
+        for path in self._paths(name, encoder):
+            arrays = _Arrays(path, load_arrays(path))
+            for key, array in arrays.items():
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    raise InputError(f"{path}: {key} isn't finite; delete it and run snakemake again to make it anew")
+            found.append(arrays)
+        for key in (*same, *rows):
+            values = [repr((np.sort(arrays[key]) if key in rows else arrays[key]).tolist()) for arrays in found]
+            usual = max(values, key=values.count)
+            for path, value in zip(self._paths(name, encoder), values, strict=True):
+                if value != usual:
+                    raise InputError(
+                        f"{path}: differs from the other seeds in {key}; delete it and run snakemake again"
+                    )
+        return found
+
+    def _paths(self, name: str, encoder: str) -> list[str]:
+        return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]
+
+
+class _Arrays(dict[str, NDArray[Any]]):
+    """Arrays of one file, which knows its name when one is missing."""
+
+    def __init__(self, path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self.path = path
+
+    def __missing__(self, key: str) -> NDArray[Any]:
+        raise InputError(f"{self.path}: holds no {key}; delete it and run snakemake again to make it anew")
+
+
+Published = Mapping[tuple[str, str], tuple[str, Mapping[str, float]]]
+
+
+def quoted(inputs: Inputs, encoder: str, findings: Sequence[Finding], published: Published) -> list[Finding]:
+    """Findings about an encoder with what the paper has for its kind of encoder, and nothing where it has none.
+
+    Args:
+        published: by framework and architecture, what the paper measured it on and its effects by claim.
+    """
+    about = inputs.about[encoder]
+    scale, effects = published.get((about["framework"], about["architecture"]), ("", {}))
+    return [replace(found, value=effects.get(found.claim, np.nan), scale=scale) for found in findings]
+
+
+def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
+    """One score of a group's points: rows are points, columns layers in order of depth."""
+    layers = list(dict.fromkeys(points["layer"]))
+    chosen = points[points["group"] == group]
+    return chosen.pivot(index="point", columns="layer", values=score)[layers]
+
+
+LIMITS = {"ratio": 1.0, "none": np.inf, "range": np.inf}
+"""Largest SSLMem by normalisation: a ratio is at most 1; how large a distance can be depends on which one it is."""
+
+GROUPS = ("candidate", "independent", "external")
+EXTERNAL = "external images"
+"""The null's series: mean SSLMem of images that neither encoder has seen."""
+SERIES = (*ESTIMATORS, EXTERNAL)
+
+
+def profiles(seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: str) -> dict[str, Estimate]:
+    """LayerMem [layers] in every estimator (paper, Eq. 3) and, as EXTERNAL, the null of the published one.
+
+    All come from the same resamples of points nested in seeds, so their differences are paired.
+
+    Args:
+        seeds: points of one encoder, one table for each seed.
+    """
+    samples = [{group: wide(points, group, "sslmem").to_numpy() for group in GROUPS} for points in seeds]
+    # Seeds of one split have the same points, which then are resampled alike.
+    shared = all(set(points["point"]) == set(seeds[0]["point"]) for points in seeds)
+    every = bootstrap_means(
+        samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared
+    )
+    return {name: every[i] for i, name in enumerate(SERIES)}
+
+
+def forms(means: Sample) -> NDArray[np.float64]:
+    """The forms of LayerMem from the means [k, ...] of each group: [k, ESTIMATORS, ...]."""
+    groups = [means[group] for group in GROUPS]
+    return np.stack([control(*groups, estimator=estimator) for estimator in ESTIMATORS], axis=1)
+
+
+def _every_series(means: Sample) -> NDArray[np.float64]:
+    return np.concatenate([forms(means), means["external"][:, None]], axis=1)
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """LayerMem of several encoders over the layers they have in common, all from the same resamples.
+
+    Attributes:
+        encoders: their names.
+        layers: names of the layers proper, by depth.
+        series: by estimator and EXTERNAL, [encoders, layers].
+        seeds: crossed LayerMem of every seed, [seeds, encoders, layers].
+        points: number of candidates in each seed.
+    """
+
+    encoders: Sequence[str]
+    layers: Sequence[str]
+    series: Mapping[str, Estimate]
+    seeds: NDArray[np.float64]
+    points: int
+
+    def rows(self) -> pd.DataFrame:
+        """One row for each encoder, series and layer."""
+        return pd.concat(
+            rows_of(estimate[i], self.layers, encoder=encoder, series=name)
+            for i, encoder in enumerate(self.encoders)
+            for name, estimate in self.series.items()
+        )
+
+
+def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> Profiles:
+    """LayerMem (paper, Eq. 3) of encoders that were measured on the same points in every seed.
+
+    A point's SSLMem under all encoders stays together in a resample, and so does a seed: differences between encoders
+    are paired.
+
+    Raises:
+        InputError: the encoders differ in points or in layers.
+    """
+    encoders = inputs.encoders()
+    seeds = list(zip(*(inputs.tables("points", encoder) for encoder in encoders), strict=True))
+    layers = own_layers(seeds[0][0])
+    samples = []
+    for tables in seeds:
+        sample = {}
+        for group in GROUPS:
+            scores = [wide(points, group, "sslmem") for points in tables]
+            if not all(set(layers) <= set(s.columns) and s.index.equals(scores[0].index) for s in scores):
+                raise InputError(f"{', '.join(encoders)}: measured on other points or layers than one another")
+            sample[group] = np.stack([s[layers].to_numpy() for s in scores], axis=1)
+        samples.append(sample)
+    # Seeds of one split have the same points, which then are resampled alike.
+    shared = all(set(tables[0]["point"]) == set(seeds[0][0]["point"]) for tables in seeds)
+    every = bootstrap_means(
+        samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared
+    )
+    crossed = [layermem(*(sample[group] for group in GROUPS), estimator="crossed") for sample in samples]
+    return Profiles(
+        encoders=encoders,
+        layers=layers,
+        series={name: every[i] for i, name in enumerate(SERIES)},
+        seeds=np.stack(crossed),
+        points=len(samples[0]["candidate"]),
+    )
+
+
+def unit_activations(
+    measures: Sample, rows: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean activations over views (paper, Eq. 5) of some points, the units of all layers side by side.
+
+    Args:
+        measures: of one encoder.
+        rows: of the points.
+
+    Returns:
+        Names of the layers that have units, activations [rows, units], and the column each layer begins at [layers].
+    """
+    layers = [str(name) for name in measures["layers"] if f"views/{name}" in measures]
+    parts = [measures[f"views/{name}"][rows].mean(axis=1, dtype=np.float64) for name in layers]
+    begins = np.cumsum([0, *(part.shape[1] for part in parts[:-1])])
+    return layers, np.concatenate(parts, axis=1), begins
+
+
+def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFrame:
+    """A profile as a table: one row for each place along the axis, with interval and z."""
+    low, high = estimate.interval()
+    return pd.DataFrame(
+        {**about, "layer": list(axis), "value": estimate.value, "low": low, "high": high, "z": estimate.z()}
+    )
+
+
+def depth_correlation(profile: Estimate) -> Estimate:
+    """Rank correlation of a profile over layers with depth."""
+    return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v), limit=1)
+
+
+def rises(claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> Finding:
+    """A claim that a profile rises with depth: their rank correlation over layers, with p among orders of the layers.
+
+    The interval takes the layers as given, and a few stand in order by chance: four of them once in 24 times.
+    """
+    estimate = depth_correlation(profile)
+    orders = profile.value[random_orders(len(profile.value), permutations=PERMUTATIONS)]
+    null = rank_correlation(np.arange(orders.shape[-1]) + np.zeros_like(orders), orders)
+    return Finding(claim, subject, estimate, n, p=float(permutation_p(estimate.value, null)), value=value)
+
+
+PERMUTATIONS = 10_000
+"""Random orders of layers behind a p."""
+
+
+def layer_traits(points: pd.DataFrame, *, estimator: str) -> pd.DataFrame:
+    """What may tell layers proper apart: increment (nan in the first), LayerMem, parameters and depth, by layer.
+
+    Args:
+        points: of one encoder and seed.
+    """
+    own = own_layers(points)
+    profile = layermem(*(wide(points, group, "sslmem")[own].to_numpy() for group in GROUPS), estimator=estimator)
+    parameters = points.drop_duplicates("layer").set_index("layer")["parameters"]
+    return pd.DataFrame(
+        {
+            "increment": increments(profile),
+            "layermem": profile,
+            "parameters": parameters[own].to_numpy(),
+            "depth": np.arange(1, len(own) + 1),
+        },
+        index=own,
+    )
+
+
+def membership(subsets: Sequence[str], layers: Sequence[str]) -> NDArray[np.float64]:
+    """Which layers are in which subset (names separated by blanks): 1 or 0, [subsets, layers]."""
+    return np.array([[name in subset.split() for name in layers] for subset in subsets], dtype=np.float64)
+
+
+def random_orders(layers: int, *, permutations: int, fixed: int = 0) -> NDArray[np.int64]:
+    """Random orders of layers, [permutations, layers], in which the first ``fixed`` keep their places."""
+    keys = generator("orders", layers, fixed).random((permutations, layers))
+    keys[:, :fixed] = np.arange(-fixed, 0)
+    return np.argsort(keys, axis=1)
+
+
+def profile_correlations(profile: Estimate) -> Estimate:
+    """Rank correlation over layers of every two encoders' profiles: [encoders, layers] to [encoders, encoders]."""
+    return profile.map(lambda v: rank_correlation(v[..., :, None, :], v[..., None, :, :]), limit=1)
+
+
+def above(estimate: Estimate, threshold: float) -> Estimate:
+    """What an estimate has above a threshold."""
+    return estimate.map(lambda v: v - threshold, limit=estimate.limit, centre=estimate.centre - threshold)
+
+
+def equivalent(
+    claim: str, subject: str, difference: Estimate, places: Sequence[str], *, margin: float | Estimate, n: int
+) -> Finding:
+    """A claim that a difference [places] lies within -margin and margin in every place: two one-sided tests in each.
+
+    Args:
+        margin: a number, or an estimate made with the same resamples, such as a share of what is compared with.
+    """
+    if isinstance(margin, Estimate):
+        room_of = margin.map(lambda v: v[..., None], limit=margin.limit, centre=margin.centre)
+        below, over, name = room_of - difference, room_of + difference, f"{float(margin.value):.2g}"
+    else:
+        below = difference.map(lambda v: margin - v, limit=difference.limit, centre=margin)
+        over, name = difference.map(lambda v: margin + v, limit=difference.limit, centre=margin), f"{margin:g}"
+    room = Estimate(
+        np.concatenate([below.value, over.value], axis=-1),
+        np.concatenate([below.nested, over.nested], axis=-1),
+        np.concatenate([below.fixed, over.fixed], axis=-1),
+        below.seeds,
+        below.limit,
+        below.centre,
+    )
+    sides = [f"{place} {side}" for side in (f"below {name}", f"above -{name}") for place in places]
+    return Finding.of_every(claim, subject, room, sides, n=n)

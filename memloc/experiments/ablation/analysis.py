@@ -1,0 +1,166 @@
+"""Whose views drift apart when a unit is zeroed: its owner's, more than those of images like it (beyond the paper)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs, rows_of
+from memloc.metrics.stats import Estimate, bootstrap_means
+
+CLAIMS = {
+    "ablation.owners": Claim(
+        "beyond the paper",
+        "Zeroing one of a layer's most memorizing units harms the image that excites it most: growth of the distance "
+        "between its views at the output, minus that of matched images, mean over all layers' units",
+    ),
+    "ablation.owners-last": Claim("beyond the paper", "The same for the units of the last layer"),
+    "ablation.excess": Claim(
+        "beyond the paper",
+        "Training on the owner adds to that harm: the same, candidates minus external images and the units that these "
+        "excite most, mean over all layers' units",
+    ),
+    "ablation.excess-last": Claim("beyond the paper", "The same excess for the units of the last layer"),
+    "ablation.selective": Claim(
+        "beyond the paper",
+        "A memorizing unit matters to its owner more than a random one to its own: harm to candidates, most memorizing "
+        "minus random units, mean over all layers' units",
+    ),
+    "ablation.selective-excess": Claim(
+        "beyond the paper", "That lead of the most memorizing units is larger on candidates than on external images"
+    ),
+}
+GROUPS, ARMS = ("candidate", "external"), ("top", "random")
+ALL = "all"
+"""In place of a layer: the units of all layers together."""
+FEWEST_OWNERS = 3
+"""Two owners or one can't tell how much owners differ: where a layer has fewer there is no interval and no finding."""
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Harm to owners by group, arm and layer, and of every unit.
+
+    harm = (A_after - A_before)(owner) - mean over matched images of (A_after - A_before)
+    """
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        outcomes = inputs.arrays("outcomes", encoder)
+        layers = [
+            name for name in dict.fromkeys(outcomes[0]["layer"].tolist()) if all(name in o["layer"] for o in outcomes)
+        ]
+        places = [*layers, ALL]
+        samples = [{group: _by_owner(o, group, layers) for group in GROUPS} for o in outcomes]
+        harm = bootstrap_means(
+            samples,
+            lambda means: np.stack([means[group] for group in GROUPS], axis=1),
+            replicates=options["replicates"],
+            seed=0,
+        )
+        owners = np.min([[_owners(o, group, layers) for group in GROUPS] for o in outcomes], axis=0)
+        excess = harm[0] - harm[1]
+        for g, group in enumerate(GROUPS):
+            for b, by in enumerate(ARMS):
+                tables.append(_rows(harm[g, b], places, owners[g, b], encoder=encoder, series=f"{by}, {group}"))
+        tables.append(_rows(excess[0], places, owners[:, 0].min(axis=0), encoder=encoder, series="excess"))
+        tables += [_every_unit(o, encoder=encoder, run=run) for run, o in enumerate(outcomes)]
+        lead = harm[:, 0] - harm[:, 1]
+        effects: dict[str, tuple[Estimate, NDArray[np.int64]]] = {
+            "owners": (harm[0, 0, -1], owners[:1, :1, -1]),
+            "owners-last": (harm[0, 0, -2], owners[:1, :1, -2]),
+            "excess": (excess[0, -1], owners[:, :1, -1]),
+            "excess-last": (excess[0, -2], owners[:, :1, -2]),
+            "selective": (lead[0, -1], owners[:1, :, -1]),
+            "selective-excess": (lead[0, -1] - lead[1, -1], owners[:, :, -1]),
+        }
+        findings += [
+            Finding(f"ablation.{claim}", encoder, effect, int(held.flat[0]))
+            for claim, (effect, held) in effects.items()
+            if held.min() >= FEWEST_OWNERS
+        ]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _harm(outcome: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    matched = (outcome["matched_after"] - outcome["matched_before"]).mean(axis=1)
+    return np.asarray(outcome["after"] - outcome["before"] - matched, dtype=np.float64)
+
+
+def _held(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
+    """Which unit (row) is in which arm and layer or, last, in all layers: 1 or 0, [units, arms, layers + 1]."""
+    arm = (outcome["group"] == group)[:, None] & (outcome["by"][:, None] == np.array(ARMS))
+    layer = outcome["layer"][:, None] == np.array(layers)
+    place = np.column_stack([layer, layer.any(axis=1)])
+    return np.asarray(arm[:, :, None] & place[:, None], dtype=np.float64)
+
+
+def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
+    """A row an owner, in each arm and layer a value whose mean over owners is the mean harm m over units.
+
+    With s_o the summed harm of owner o's c_o units, U units, n owners in all and k in this place:
+
+        m + n (s_o - m c_o) / U sqrt(k / (k - 1))
+
+    So units of one owner stay together in a resample, which is that of a ratio of sums to first order, and no resample
+    is left without units. The root makes up for k owners being few, as n - 1 does in a variance.
+    """
+    held, harm = _held(outcome, group, layers), _harm(outcome)
+    _, number = np.unique(outcome["owner"][outcome["group"] == group], return_inverse=True)
+    mine = outcome["group"] == group
+    member = (number == np.arange(number.max() + 1)[:, None]).astype(np.float64)
+    counts = np.tensordot(member, held[mine], axes=1)
+    sums = np.tensordot(member, held[mine] * harm[mine][:, None, None], axes=1)
+    units, k = counts.sum(axis=0), (counts > 0).sum(axis=0)
+    mean = sums.sum(axis=0) / units
+    few = np.sqrt(k / np.maximum(k - 1, 1))
+    return np.asarray(mean + few * len(member) * (sums - mean * counts) / units)
+
+
+def _owners(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.int64]:
+    """How many images own the units of each arm and layer, [arms, layers + 1]."""
+    held = _held(outcome, group, layers) > 0
+    return np.array(
+        [[len(set(outcome["owner"][held[:, b, k]])) for k in range(held.shape[2])] for b in range(len(ARMS))]
+    )
+
+
+def _rows(harm: Estimate, places: list[str], owners: NDArray[np.int64], **about: str) -> pd.DataFrame:
+    rows = rows_of(harm, places, **about).assign(owners=owners)
+    rows.loc[rows["owners"] < FEWEST_OWNERS, ["low", "high", "z"]] = np.nan
+    return rows
+
+
+def _every_unit(outcome: dict[str, NDArray[Any]], *, encoder: str, run: int) -> pd.DataFrame:
+    columns = {name: outcome[name] for name in ("group", "by", "layer", "unit", "unitmem", "owner")}
+    return pd.DataFrame({"encoder": encoder, "series": "unit", "run": run, "value": _harm(outcome), **columns})
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Three panels an encoder: owners among candidates and external images, top and random units, every unit."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.4)
+    for row, encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder].set_index("series")
+        by_layer = mine[mine["layer"].astype(str) != ALL]
+        for group in GROUPS:
+            plotting.profile(row[0], by_layer.loc[[f"top, {group}"]], label=group, dashed=group == "external")
+        for by in ARMS:
+            plotting.profile(row[1], by_layer.loc[[f"{by}, candidate"]], label=by, dashed=by == "random")
+        units = mine.loc[["unit"]]
+        for group in reversed(GROUPS):
+            some = units[units["group"] == group]
+            row[2].scatter(
+                some["unitmem"], some["value"], s=6, alpha=0.5, linewidths=0, color=plotting.COLOURS[group], label=group
+            )
+        row[0].set(title=f"{encoder}: most memorizing units", xlabel="layer", ylabel="harm to the owner")
+        row[1].set(title="candidates: most memorizing and random units", xlabel="layer", ylabel="harm to the owner")
+        row[2].set(title="every zeroed unit, all layers and seeds", xlabel="UnitMem", ylabel="harm to the owner")
+        for axis in row:
+            plotting.zero(axis)
+            plotting.legend(axis)
+    return figure

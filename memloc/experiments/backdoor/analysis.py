@@ -1,0 +1,104 @@
+"""Where values of cells put a backdoor's trigger (2D-OOB, Sun et al., 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs
+from memloc.analysis.valued import OOB, PAPER, Floats, dots, legend_below, outcomes, over_seeds, rows_of_methods, share
+
+OWN = f"{PAPER}; own threshold"
+CLAIMS = {
+    "backdoor.area": Claim(
+        OWN, "Pixels: a trigger's are the high ones within a poisoned image: AUROC, w = 0, minus .95"
+    ),
+    "backdoor.hits": Claim(
+        OWN, "Pixels: of as many highest ones as the trigger has, most are its own: share, w = 0, minus .8"
+    ),
+    "backdoor.top": Claim(
+        OWN, "Patches: the highest one of a poisoned image is the trigger's: share of images, w = 0, minus .8"
+    ),
+    "backdoor.top-digits": Claim(OWN, "Patches of digits: the same share minus .95"),
+}
+"""At the first of the ratios. The thresholds were told by trials on one seed, before this experiment was written."""
+SERIES = {"areas": "AUROC", "hits": "share of highest cells", "tops": "highest cell"}
+MAPS = ("values of this image", "mean, poisoned", "mean, others of its label")
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """How a trigger's cells stand within poisoned images, and the maps of the first seed."""
+    tables, findings = [], []
+    method = (OOB[0], options["ratios"][0])
+    for name in inputs.encoders():
+        mine = outcomes(inputs, name)
+        image = mine.arrays["image"][0]
+        tables.append(_pixels(image, table=name, grid=0, series="image"))
+        for g, grid in enumerate(options["grids"]):
+            about = {"table": name, "grid": grid}
+            for key, series in SERIES.items():
+                tables.append(rows_of_methods(share(mine.arrays[key][:, g]), mine.methods, series=series, **about))
+            for drawn, series in zip(mine.arrays[f"map{grid}"][0], MAPS, strict=True):
+                tables.append(_pixels(drawn, series=series, **about))
+            effects = {key: mine.of(key, method, axis=1)[:, g] for key in SERIES}
+            subject = f"{name}, {grid} x {grid} cells, ratio {method[1]:g}"
+            findings += [
+                Finding(f"backdoor.{claim}", subject, over_seeds(effect), mine.rows)
+                for claim, effect in _told(effects, pixels=grid == len(image), name=name)
+            ]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _told(effects: dict[str, Floats], *, pixels: bool, name: str) -> Iterator[tuple[str, Floats]]:
+    if pixels:
+        yield "area", effects["areas"] - 0.95
+        yield "hits", effects["hits"] - 0.8
+        return
+    yield "top", effects["tops"] - 0.8
+    if name == "digits-8x8":
+        yield "top-digits", effects["tops"] - 0.95
+
+
+def _pixels(image: Floats, **about: Any) -> pd.DataFrame:
+    row, column = np.indices(image.shape)
+    return pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "value": image.ravel()}).assign(**about)
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A row a table and size of cells: an image, maps of its values and of means, scores by method."""
+    kinds = [(name, int(grid)) for name, grid in dict.fromkeys(zip(table["table"], table["grid"], strict=True)) if grid]
+    figure, axes = plotting.panels(rows=len(kinds), columns=5, width=12, height=2.6)
+    axes[0, 0].get_gridspec().set_width_ratios([1, 1, 1, 1, 2.6])
+    for row, (name, grid) in zip(axes, kinds, strict=True):
+        mine = table[(table["table"] == name) & (table["grid"] == grid)]
+        image = table[(table["table"] == name) & (table["series"] == "image")]
+        _map(row[0], image, "gray")
+        row[0].set_title("a poisoned image", fontsize=8)
+        row[0].set_ylabel(name, fontsize=8)
+        for axis, series in zip(row[1:4], MAPS, strict=True):
+            drawn = _map(axis, mine[mine["series"] == series], "viridis")
+            axis.set_title(series, fontsize=8)
+            figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.04).ax.tick_params(labelsize=6)
+        dots(row[4], mine[mine["method"].notna()], list(SERIES.values()), column="series")
+        row[4].set_ylim(-0.02, 1.02)
+        row[4].set_title(f"{name}, {grid} x {grid} cells: trigger found", fontsize=8)
+    legend_below(figure, axes[0, 4])
+    return figure
+
+
+def _map(axis: Axes, rows: pd.DataFrame, colours: str) -> Any:
+    """Values by row and column."""
+    side = int(rows["row"].max()) + 1
+    values = rows.sort_values(["row", "column"])["value"].to_numpy(dtype=np.float64).reshape(side, -1)
+    drawn = axis.imshow(values, cmap=colours, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(visible=False)
+    return drawn

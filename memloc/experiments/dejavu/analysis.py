@@ -1,0 +1,88 @@
+"""Labels inferred from the corners of images, a second witness of memorization (Meehan et al., 2023)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import GROUPS, Inputs, forms, rows_of
+from memloc.analysis.witnesses import (
+    agreement,
+    by_group,
+    candidates,
+    draw_agreement,
+    draw_forms,
+    draw_roles,
+    samples,
+    witnessed,
+)
+from memloc.metrics.alignment import ESTIMATORS
+from memloc.metrics.stats import bootstrap, bootstrap_means
+
+PAPER = "beyond the paper (Meehan et al., 2023)"
+CLAIMS = {
+    "dejavu.crossed": Claim(
+        PAPER, "Labels of images that were trained on are inferred better from their corners: share of votes, crossed"
+    ),
+    "dejavu.agrees": Claim(
+        PAPER,
+        "Candidates of higher SSLMem are those whose labels f infers better than g: rank correlation at the output",
+    ),
+    "dejavu.agrees-excess": Claim(PAPER, "That rank correlation is higher on candidates than on external images"),
+}
+SHARES = ["votes_f", "votes_g", "chance_f"]
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Votes of f and g by group, the advantage of f in every estimator, its rank correlation with SSLMem."""
+    tables, findings = [], []
+    settings = {"replicates": options["replicates"], "seed": 0, "limit": 1.0}
+    for encoder in inputs.encoders():
+        points = witnessed(inputs, encoder, ["votes", "correct", "chance"])
+        for table in points:
+            table["advantage"] = table["votes_f"] - table["votes_g"]
+            table["majority"] = table["correct_f"] - table["correct_g"]
+        shares = bootstrap_means(samples(points, SHARES), by_group, **settings)
+        advantage = bootstrap_means(samples(points, ["advantage", "majority"]), forms, **settings)
+        rho = bootstrap(samples(points, ["advantage", "sslmem"]), agreement, **settings)
+        tables += [
+            rows_of(shares[:, column], GROUPS, encoder=encoder, series=series)
+            for column, series in enumerate(("f", "g", "chance"))
+        ]
+        tables += [
+            rows_of(advantage[:, column], ESTIMATORS, encoder=encoder, series=series)
+            for column, series in enumerate(("advantage", "advantage, majority"))
+        ]
+        tables.append(rows_of(rho, GROUPS, encoder=encoder, series="correlation"))
+        tables.append(candidates(points, encoder=encoder))
+        n = int((points[0]["group"] == "candidate").sum())
+        effects = {
+            "dejavu.crossed": advantage[ESTIMATORS.index("crossed"), 0],
+            "dejavu.agrees": rho[GROUPS.index("candidate")],
+            "dejavu.agrees-excess": rho[GROUPS.index("candidate")] - rho[GROUPS.index("external")],
+        }
+        findings += [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """One row an encoder: votes by group, the advantage of f, candidates' ranks, correlations."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=len(encoders), columns=4, width=15)
+    for (votes, advantage, scatter, correlation), encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder].set_index("series")
+        draw_roles(votes, mine)
+        chance, at = mine.loc["chance"], np.arange(len(GROUPS))
+        votes.hlines(chance["value"], at - 0.25, at + 0.25, color="black", label="chance")
+        votes.set(title=f"{encoder}: labels from corners", ylabel="votes for the own label")
+        plotting.legend(votes, room=0.25)
+        draw_forms(advantage, mine)
+        advantage.set(title="votes of f minus votes of g", ylabel="difference of shares")
+        draw_agreement(scatter, correlation, mine, advantage="votes of f - g")
+    return figure

@@ -1,0 +1,181 @@
+"""UnitMem of single units that are trained on single images (paper, Tables 13 and 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs, rows_of
+from memloc.errors import InputError
+from memloc.metrics.stats import Estimate, Sample, bootstrap, rank_correlation
+from memloc.metrics.units import owners, unitmem
+
+SCALE = "SimSiam, ResNet18, CIFAR10; 300 images"
+CLAIMS = {
+    "injection.rises": Claim(
+        "Table 13",
+        "A unit trained on one image memorizes it: UnitMem after the last step minus before the first",
+        scale=f"{SCALE}, 1,000 epochs",
+    ),
+    "injection.follows-steps": Claim(
+        "Table 13",
+        "The longer it is trained on the image the higher its UnitMem: rank correlation with steps",
+        scale=f"{SCALE}, six numbers of epochs",
+    ),
+    "injection.repeated": Claim(
+        "Table 14",
+        "Seen alone, the image is memorized more than among the others: UnitMem at the end, repeated minus natural",
+        scale=f"{SCALE}, 1,000 epochs",
+    ),
+    "injection.excess": Claim(
+        "beyond the paper",
+        "It is this image that is memorized: rise of UnitMem among images with it minus among as many without",
+    ),
+    "injection.own-image": Claim(
+        "beyond the paper",
+        "It takes this image: rise of its own contrast with the others (Eq. 8), trained on it minus on another image",
+    ),
+}
+PAPER = {
+    "rises": {"top": 0.826 - 0.754},
+    # Rank correlation of Table 13's six columns.
+    "follows-steps": {"top": 1.0},
+    "repeated": {"top": 0.862 - 0.828},
+}
+"""The paper's effects by claim and unit. None of its inactive unit, which starts silent: ours is the least active."""
+
+WITH, WITHOUT, IMAGE = "with the image", "without it", "the image's own"
+"""Series: UnitMem among external images, among as many independent ones, and the image's contrast with the others."""
+SERIES = (WITH, WITHOUT, IMAGE)
+SETTINGS = ("steps", "kinds", "arms")
+"""Arrays that are the same in all seeds."""
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """UnitMem of the trained unit by arm and number of steps, and what else changed: nothing.
+
+    Raises:
+        InputError: a seed's file differs from the others in its settings, or something else changed.
+    """
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
+        steps, arms = outcomes[0]["steps"], list(zip(outcomes[0]["kinds"], outcomes[0]["arms"], strict=True))
+        for outcome in outcomes:
+            if outcome["others"].any() or outcome["parameters"].any():
+                raise InputError(f"{encoder}: training one unit changed others, so it wasn't trained alone")
+        samples = [_sample(outcome) for outcome in outcomes]
+        values = bootstrap(samples, _scores, replicates=options["replicates"], seed=0)
+        unitmem_of, own = values[:2].between(0, 1), values[2].between(-1, 1)
+        of = {arm: (unitmem_of[0, i], unitmem_of[1, i], own[i]) for i, arm in enumerate(arms)}
+        owned = np.mean([_owned(outcome) for outcome in outcomes], axis=0)
+        for i, (kind, arm) in enumerate(arms):
+            about = {"encoder": encoder, "unit": kind, "arm": arm}
+            for s, name in enumerate(SERIES):
+                rows = rows_of(of[kind, arm][s], list(steps), **about, series=name)
+                tables.append(rows.assign(owner=owned[i] if name == WITH else np.nan))
+            worst = np.max([np.maximum(o["others"][i], o["parameters"][i]) for o in outcomes], axis=0)
+            tables.append(pd.DataFrame({**about, "series": "change of all else", "layer": steps, "value": worst}))
+        n = len(samples[0]["external"]) + 1
+        for kind in ("top", "inactive"):
+            findings += _findings(encoder, kind, of, steps, n)
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _findings(
+    encoder: str, kind: str, of: Mapping[tuple[str, str], Sequence[Estimate]], steps: NDArray[np.int64], n: int
+) -> list[Finding]:
+    """What the unit's curves say to the paper's claims."""
+    repeated, natural = of[kind, "repeated"], of[kind, "natural"]
+    effects = {
+        "rises": _rise(repeated[0]),
+        "follows-steps": repeated[0].map(lambda v: rank_correlation(steps + np.zeros_like(v), v), limit=1),
+        "repeated": repeated[0][-1] - natural[0][-1],
+        "excess": _rise(repeated[0]) - _rise(repeated[1]),
+        "own-image": _rise(repeated[2]) - _rise(of[kind, "another"][2]),
+    }
+    subject = f"{encoder}, {kind} unit"
+    return [
+        Finding(f"injection.{claim}", subject, effect, n, value=PAPER.get(claim, {}).get(kind))
+        for claim, effect in effects.items()
+    ]
+
+
+def _rise(curve: Estimate) -> Estimate:
+    """Last look minus the first."""
+    return curve[-1] - curve[0]
+
+
+def _sample(outcome: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Activations [points, arms, looks] of the image, which every resample holds once, and of those around it."""
+    mu, external = outcome["activations"], outcome["groups"] == "external"
+    chosen = outcome["points"] == outcome["chosen"]
+    return {"chosen": mu[chosen], "external": mu[external & ~chosen], "independent": mu[~external]}
+
+
+def _scores(sample: Sample) -> NDArray[np.float64]:
+    """SERIES of every arm and look: [SERIES, arms, looks]."""
+    image, others, independent = (sample[name] for name in ("chosen", "external", "independent"))
+    shape = image.shape[1:]
+    with_it = unitmem(np.concatenate([image, others]).reshape(len(others) + 1, -1))
+    without = unitmem(independent.reshape(len(independent), -1))
+    # The ratio of Eq. 8 for this image, whether it excites the unit most or not.
+    mean = others.mean(axis=0)
+    total = image[0] + mean
+    own = np.divide(image[0] - mean, total, out=np.zeros(shape), where=total > 0)
+    return np.stack([with_it.reshape(shape), without.reshape(shape), own])
+
+
+def _owned(outcome: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Whether the image is the one that excites the unit most among the external ones, [arms, looks]."""
+    external = outcome["groups"] == "external"
+    mu, points = outcome["activations"][external], outcome["points"][external]
+    rows = owners(mu.reshape(len(mu), -1)).reshape(mu.shape[1:])
+    return np.asarray((rows >= 0) & (points[rows] == outcome["chosen"]))
+
+
+LABELS = {
+    "repeated": "on the image alone",
+    "natural": "on all images of its group",
+    "another": "on another image alone",
+}
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """One row an encoder: both units by steps, and how much each arm raises them."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.4)
+    for row, encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder]
+        for axis, kind in zip(row, ("top", "inactive"), strict=False):
+            unit = mine[mine["unit"] == kind]
+            for arm in dict.fromkeys(unit["arm"]):
+                for name in (WITH, WITHOUT):
+                    rows = unit[(unit["arm"] == arm) & (unit["series"] == name)]
+                    # A label that begins so stands in no legend.
+                    label = LABELS[arm] if name == WITH else f"_{arm}"
+                    plotting.profile(axis, rows, label=label, dashed=name == WITHOUT, colour=plotting.COLOURS[arm])
+            axis.set(title=f"{encoder}: {kind} unit", xlabel="steps", ylabel="UnitMem (dashed: images without it)")
+        _draw_owners(row[2], mine)
+    plotting.shared_legend(figure, axes[0][0])
+    return figure
+
+
+def _draw_owners(axis: Any, mine: pd.DataFrame) -> None:
+    """The image's own contrast by steps."""
+    shown = mine[mine["series"] == IMAGE]
+    for (kind, arm), rows in shown.groupby(["unit", "arm"], sort=False):
+        colour = plotting.COLOURS[str(arm)]
+        marker = {"top": "o", "inactive": "s"}[str(kind)]
+        axis.plot(np.arange(len(rows)), rows["value"], marker=marker, color=colour, markersize=4, linewidth=1)
+        plotting.band(axis, np.arange(len(rows)), rows, colour=colour, alpha=0.06)
+    plotting.layers(axis, list(rows["layer"].astype(str)))
+    axis.set(title="the image against the others\n(circles: top, squares: inactive unit)", xlabel="steps")
+    plotting.zero(axis)

@@ -1,0 +1,199 @@
+"""Pruning in rounds with retraining in between: is memorization gone with the units, and what is that worth?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs, rises, rows_of
+from memloc.metrics.stats import Estimate, bootstrap_means, nest
+
+CLAIMS = {
+    "iterative_pruning.top": Claim(
+        "Table 6, in rounds",
+        "After the last round, pruning the most memorizing units has cost more than pruning random ones: accuracy, "
+        "random minus top",
+    ),
+    "iterative_pruning.low": Claim(
+        "Table 6, in rounds",
+        "After the last round, pruning the least memorizing units has cost less than pruning random ones: accuracy, "
+        "low minus random",
+    ),
+    "iterative_pruning.falls": Claim(
+        "beyond the paper",
+        "UnitMem of the remaining units falls from round to round where the most memorizing ones are pruned: rank "
+        "correlation of round and UnitMem on candidates, averaged over layers, times -1 (p among orders of the rounds)",
+    ),
+    "iterative_pruning.falls-more": Claim(
+        "beyond the paper",
+        "It falls by more than where random ones are pruned: first minus last UnitMem, top minus random",
+    ),
+    "iterative_pruning.excess-falls": Claim(
+        "beyond the paper",
+        "So does excess UnitMem, candidates minus independent and external images: rank correlation of round and "
+        "excess where the most memorizing units are pruned, times -1",
+    ),
+    "iterative_pruning.excess-falls-more": Claim(
+        "beyond the paper",
+        "Excess falls by more than where random units are pruned: first minus last excess, top minus random",
+    ),
+    "iterative_pruning.beyond-choice": Claim(
+        "beyond the paper",
+        "The remaining units don't take over what the pruned ones memorized: their UnitMem on candidates before a "
+        "round zeroes others and retrains minus after it, mean over rounds, top minus random",
+    ),
+}
+ARMS = ("top", "random", "low")
+CANDIDATE, UNSEEN, EXCESS = "candidate", "unseen images", "excess"
+SERIES = (CANDIDATE, UNSEEN, EXCESS)
+BEFORE = ", before"
+"""Behind the name of a series: of the units that a round leaves, before others are zeroed and they are retrained."""
+ROWS, SETTINGS = ("by", "round", "dataset", "tested"), ("arms", "groups", "pruned")
+"""Arrays that are the same in all seeds: those that say what each row is, and others."""
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Accuracy by task, UnitMem and excess of the remaining units, by arm and round.
+
+    Raises:
+        InputError: a seed's file differs from the others in its settings.
+    """
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS, rows=ROWS)
+        pruned = outcomes[0]["pruned"]
+        place = f"{100 * pruned[-1]:.0f} % of the units pruned"
+        for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
+            accuracy = _accuracy(outcomes, task, replicates=options["replicates"])
+            tables.append(_rows(accuracy, pruned, encoder=encoder, series="accuracy", task=task))
+            of = {by: accuracy[arm, -1] for arm, by in enumerate(ARMS)}
+            subject, n = f"{encoder} on {task}, {place}", _tested(outcomes[0], task)
+            findings += [
+                Finding("iterative_pruning.top", subject, of["random"] - of["top"], n),
+                Finding("iterative_pruning.low", subject, of["low"] - of["random"], n),
+            ]
+        before, after = (_unitmem(outcomes, name) for name in ("before", "after"))
+        for name in SERIES:
+            tables.append(_rows(after[name], pruned, encoder=encoder, series=name))
+            tables.append(_rows(before[name], pruned, encoder=encoder, series=name + BEFORE))
+        change = (before[CANDIDATE] - after[CANDIDATE][:, 1:]).map(lambda v: v.mean(axis=-1), limit=2)
+        top, random = ARMS.index("top"), ARMS.index("random")
+        effects = {
+            "falls-more": _fall(after[CANDIDATE][top]) - _fall(after[CANDIDATE][random]),
+            "excess-falls-more": _fall(after[EXCESS][top]) - _fall(after[EXCESS][random]),
+            "beyond-choice": change[top] - change[random],
+        }
+        size = int(outcomes[0]["size"])
+        for claim, profile in (("falls", after[CANDIDATE][top]), ("excess-falls", after[EXCESS][top])):
+            # p among orders of the rounds: few stand in order by chance.
+            findings.append(rises(f"iterative_pruning.{claim}", f"{encoder}, {place}", _negative(profile), n=size))
+        findings += [
+            Finding(f"iterative_pruning.{claim}", f"{encoder}, {place}", effect, size)
+            for claim, effect in effects.items()
+        ]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, replicates: int) -> Estimate:
+    """Accuracy [arms, rounds + 1] on a task, the unpruned encoder first in every arm."""
+    # One row a test point: a bootstrap of rows keeps the arms and rounds of a point together.
+    samples = [{"test point": np.moveaxis(_marks(outcome, task), 2, 0)} for outcome in outcomes]
+    marks = bootstrap_means(samples, lambda means: means["test point"], replicates=replicates, seed=0, shared=True)
+    return marks.between(0, 1)
+
+
+def _tested(outcome: Mapping[str, NDArray[Any]], task: str) -> int:
+    return int(outcome["tested"][outcome["dataset"] == task][0])
+
+
+def _marks(outcome: Mapping[str, NDArray[Any]], task: str) -> NDArray[np.bool_]:
+    """What is right, [arms, rounds + 1, test points]."""
+    mine, last = outcome["dataset"] == task, len(outcome["pruned"])
+    picked = [
+        [np.flatnonzero(mine & (outcome["by"] == by) & (outcome["round"] == number))[0] for number in range(1, last)]
+        for by in ARMS
+    ]
+    unpruned = np.flatnonzero(mine & (outcome["by"] == "none"))[0]
+    rows = np.array([[unpruned, *rounds] for rounds in picked])
+    marks: NDArray[np.bool_] = outcome["correct"][rows][..., : _tested(outcome, task)]
+    return marks
+
+
+def _unitmem(outcomes: Sequence[Mapping[str, NDArray[Any]]], name: str) -> dict[str, Estimate]:
+    """SERIES of the remaining units, each [arms, rounds]; the same seeds are resampled whatever the name."""
+    groups = outcomes[0]["groups"].tolist()
+    values, drawn = (np.stack([outcome[key] for outcome in outcomes]) for key in (name, f"{name}_drawn"))
+    every = nest(values, drawn, seed=0).between(0, 1)
+    candidate, independent, external = (
+        every[..., groups.index(group)] for group in ("candidate", "independent", "external")
+    )
+    unseen = (independent + external).scaled(0.5)
+    return dict(zip(SERIES, (candidate, unseen, candidate - unseen), strict=True))
+
+
+def _fall(profile: Estimate) -> Estimate:
+    """First minus last."""
+    return profile[0] - profile[-1]
+
+
+def _negative(profile: Estimate) -> Estimate:
+    return profile.map(np.negative, limit=profile.limit, centre=-profile.centre)
+
+
+def _rows(profiles: Estimate, pruned: NDArray[np.float64], **about: Any) -> pd.DataFrame:
+    """Rows of every arm; what is told of fewer than all rounds belongs to those that end in them."""
+    first = len(pruned) - profiles.value.shape[-1]
+    rounds = np.arange(first, len(pruned))
+    return pd.concat(
+        rows_of(profiles[arm], list(rounds), **about, arm=by)
+        .rename(columns={"layer": "round"})
+        .assign(pruned=pruned[first:])
+        for arm, by in enumerate(ARMS)
+    )
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """One row an encoder: accuracy on every task, UnitMem and excess against the share of units that is pruned."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    tasks = list(dict.fromkeys(table["task"].dropna()))
+    figure, axes = plotting.panels(rows=len(encoders), columns=len(tasks) + 2, width=2.75 * (len(tasks) + 2))
+    for row, encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder]
+        for axis, task in zip(row, tasks, strict=False):
+            _curves(axis, mine[(mine["series"] == "accuracy") & (mine["task"] == task)])
+            axis.set(title=f"{encoder}, probe on {task}", ylabel="accuracy")
+        unitmem, excess = row[-2:]
+        _curves(unitmem, mine[mine["series"] == CANDIDATE])
+        _curves(unitmem, mine[mine["series"] == UNSEEN], label="_, unseen images", style="--")
+        _curves(excess, mine[mine["series"] == EXCESS])
+        for axis, name in ((unitmem, CANDIDATE), (excess, EXCESS)):
+            _crosses(axis, mine[mine["series"] == name + BEFORE])
+        plotting.zero(excess)
+        unitmem.set(title="UnitMem of the remaining units", ylabel="UnitMem (dashed: unseen)")
+        excess.set(title="their excess UnitMem", ylabel="candidates minus unseen")
+        for axis in row:
+            axis.set_xlabel("pruned, % of all units")
+    plotting.shared_legend(figure, axes[0][-2])
+    return figure
+
+
+def _curves(axis: Axes, rows: pd.DataFrame, *, label: str = "", style: str = "-") -> None:
+    """A line with its band for every arm. A label that begins with _ stands in no legend."""
+    for by, curve in rows.groupby("arm", sort=False):
+        colour, at = plotting.COLOURS[str(by)], 100 * curve["pruned"]
+        axis.plot(at, curve["value"], style, marker="o", markersize=3, color=colour, label=label or by)
+        plotting.band(axis, at, curve, colour=colour)
+
+
+def _crosses(axis: Axes, rows: pd.DataFrame) -> None:
+    for by, mine in rows.groupby("arm", sort=False):
+        label = f"{by}, by choice alone"
+        axis.plot(100 * mine["pruned"], mine["value"], "x", markersize=4, color=plotting.COLOURS[str(by)], label=label)

@@ -1,0 +1,288 @@
+"""Pruning a few units a round and retraining the rest in between (the paper's follow-up, SparseMem)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from memloc.data.augment import Recipe
+from memloc.data.prepared import Part
+from memloc.data.splits import measured_points, training_points
+from memloc.errors import InputError
+from memloc.experiments.injection.job import views_of
+from memloc.experiments.pruning.job import Units, choose
+from memloc.job import log
+from memloc.measuring.measure import Protocol, measured
+from memloc.measuring.scores import UNIT_GROUPS, group_size, resampled_units
+from memloc.models import probe
+from memloc.models.architectures import Layer
+from memloc.models.frameworks.learner import Learner
+from memloc.models.network import Normalise
+from memloc.streams import stream
+from memloc.training.optim import optimizer_of, set_rates
+
+ARMS = ("top", "random", "low")
+"""Which of the remaining units of each layer are pruned: those of highest UnitMem, any, those of lowest."""
+Rows = Mapping[str, NDArray[np.int64]]
+
+
+def retrain(
+    learner: Learner,
+    part: Part,
+    points: NDArray[np.int64],
+    pruned: Rows,
+    *,
+    layers: Sequence[Layer],
+    recipe: Mapping[str, Any],
+    normalise: Normalise,
+    seed: int,
+    number: int,
+    device: str = "cpu",
+) -> None:
+    """Zero units and follow the framework's own loss with all others, in place.
+
+    A pruned unit's filter, bias, scale and shift are zero, so it puts out exactly zero in any mode of batch
+    normalisation; their gradients are zero in every step, and so are they themselves after it. Rows and views are
+    functions of ``seed``, round and epoch: all arms share them. The optimizer starts anew, the learning rate falls from
+    its peak to 0 by half a cosine.
+
+    Args:
+        points: rows of the images that the encoder was trained on.
+        pruned: by layer, numbers of its units.
+        recipe: of the encoder, with epochs and learning rate of the retraining.
+        number: of the round.
+
+    Raises:
+        InputError: it diverges.
+    """
+    learner.to(device).train()
+    own = parameters_of(learner, pruned, layers)
+    _zero(own)
+    recipe = {**recipe, "batch_size": min(recipe["batch_size"], len(points))}
+    optimizer, batch = optimizer_of(learner, recipe), recipe["batch_size"]
+    steps = len(points) // batch
+    total = recipe["epochs"] * steps
+    for epoch in range(recipe["epochs"]):
+        draws = torch.Generator().manual_seed(stream("prune_rounds", seed, number, epoch))
+        torch.manual_seed(stream("prune_rounds learner", seed, number, epoch))
+        order = torch.randperm(len(points), generator=draws).numpy()
+        for step in range(steps):
+            done, rows = epoch * steps + step, points[order[step * batch : (step + 1) * batch]]
+            set_rates(optimizer, recipe, done, steps=total, warmup=0)
+            clean = torch.from_numpy(np.array(part.images[rows])).to(device).float().div_(255)
+            views = [views_of(clean, group, normalise, draws) for group in learner.groups]
+            loss = learner(views, torch.from_numpy(part.labels[rows]).to(device), done / total)
+            optimizer.zero_grad()
+            loss.backward()
+            # No ``before_update``: it holds still what is new in a training, and here nothing is.
+            _zero([(parameter.grad, units) for parameter, units in own if parameter.grad is not None])
+            if recipe["clip"] is not None:
+                nn.utils.clip_grad_norm_(learner.parameters(), recipe["clip"])
+            optimizer.step()
+            learner.after_update((done + 1) / total)
+            _zero(own)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters()):
+        raise InputError(f"learning_rate: {recipe['learning_rate']} makes retraining diverge; lower it")
+    learner.eval()
+
+
+def parameters_of(learner: Learner, units: Rows, layers: Sequence[Layer]) -> list[tuple[Tensor, Tensor]]:
+    """Parameters that hold some units, and which of their rows do; of a teacher's encoder, too, where there is one."""
+    found = dict(learner.named_modules())
+    encoders = [found[name] for name in ("encoder", "teacher.encoder") if name in found]
+    return [
+        (parameter, torch.from_numpy(units[layer.name]).to(parameter.device))
+        for encoder in encoders
+        for layer in layers
+        for name in layer.modules
+        for parameter in encoder.get_submodule(name).parameters()
+    ]
+
+
+def _zero(rows: Sequence[tuple[Tensor, Tensor]]) -> None:
+    with torch.no_grad():
+        for tensor, units in rows:
+            tensor[units] = 0
+
+
+def leave(scores: Units, remaining: Rows, *, fraction: float, by: str, seed: int) -> dict[str, NDArray[np.int64]]:
+    """The units of each layer that a round leaves.
+
+    Args:
+        scores: UnitMem of the remaining units by layer, in the order of ``remaining``.
+        remaining: by layer, numbers of the units that are left so far.
+    """
+    chosen = choose(scores, fraction=fraction, by=by, seed=seed)
+    return {name: np.delete(rows, chosen[name]) for name, rows in remaining.items()}
+
+
+def check_rounds(sizes: Mapping[str, int], *, fraction: float, rounds: int) -> None:
+    """Raise an InputError for a round that prunes no unit at all, or all that are left of a layer.
+
+    Args:
+        sizes: units of each layer.
+    """
+    left = dict(sizes)
+    for number in range(1, rounds + 1):
+        pruned = {name: round(fraction * size) for name, size in left.items()}
+        if not any(pruned.values()):
+            if number == 1:
+                most = max(left.values())
+                raise InputError(f"fraction: {fraction} of layers of at most {most} units is none; raise it")
+            none = f"{rounds} of fraction {fraction} leave nothing to prune from round {number} on"
+            raise InputError(f"rounds: {none}; lower rounds")
+        left = {name: size - pruned[name] for name, size in left.items()}
+        for name, size in left.items():
+            if not size:
+                raise InputError(f"fraction: {fraction} leaves layer {name} no unit in round {number}; lower it")
+
+
+def run(
+    learner: Learner,
+    part: Part,
+    split: Rows,
+    tasks: Mapping[str, tuple[Part, Part]],
+    *,
+    layers: Sequence[Layer],
+    views: Recipe,
+    protocol: Protocol,
+    others: str,
+    normalise: Normalise,
+    fraction: float,
+    rounds: int,
+    recipe: Mapping[str, Any],
+    replicates: int,
+    seed: int,
+    device: str = "cpu",
+) -> dict[str, NDArray[Any]]:
+    """In each round score the remaining units, prune a fraction of every layer's, retrain the rest and probe it.
+
+    Images, views and resamples of the scores are the same in every round and arm, and those of ``score_units``.
+
+    Args:
+        learner: the encoder with all that its framework adds, as trained.
+        part: images and labels of the dataset.
+        split: rows of the images in each group.
+        tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
+        layers: that have units.
+        views: recipe of the views that units are scored on.
+        others: what UnitMem compares the highest activation with, the others' mean or median.
+        recipe: of the encoder, with epochs and learning rate of the retraining.
+
+    Returns:
+        Of every probe ``by`` (none, before the first round, or an arm), ``round``, ``dataset``, ``tested`` and
+        ``correct`` [probes, test points], padded with False where a task has fewer. ``arms``; ``groups``; ``pruned``
+        [rounds + 1], the share of all units that is pruned; ``size`` of a group. Mean UnitMem, averaged over layers, of
+        the remaining units: ``after`` [arms, rounds + 1, groups], after every round's retraining, the trained encoder
+        first; ``before`` [arms, rounds, groups], of the units that a round leaves, before anything is zeroed. Both with
+        points resampled: ``after_drawn``, ``before_drawn`` [replicates, ...].
+
+    Raises:
+        InputError: a round would prune nothing, or a whole layer; or retraining diverges.
+    """
+    points, groups = measured_points(split)
+    held = np.isin(groups, UNIT_GROUPS)
+    points, groups = points[held], groups[held]
+    trained = training_points(split, "f")
+    about = {"groups": groups, "labels": part.labels[points], "layers": np.array([layer.name for layer in layers])}
+    drawn: dict[str, Any] = {"seed": stream("score_units", seed), "others": others}
+    how: dict[str, Any] = {"layers": layers, "recipe": recipe, "normalise": normalise, "device": device}
+    settings, marks, pruned = [], [], np.zeros(rounds + 1)
+    width = max(len(test.labels) for _, test in tasks.values())
+
+    def look(pupil: Learner) -> dict[str, NDArray[Any]]:
+        seen = list(
+            measured(
+                pupil.result(),
+                ((part.images[p], p) for p in np.split(points, range(25, len(points), 25))),
+                layers=layers,
+                protocol=protocol,
+                recipe=views,
+                normalise=normalise,
+                seed=stream("measure", seed),
+                alignment=False,
+                plain=False,
+                device=device,
+            )
+        )
+        joined = {f"views/{layer.name}": np.concatenate([b.views[layer.name] for b in seen]) for layer in layers}
+        return {**about, **joined}
+
+    def test(pupil: Learner, by: str, number: int) -> None:
+        for dataset, (train, tested) in tasks.items():
+            right = probe.correct(
+                probe.features(pupil.result(), train.images, normalise, device=device),
+                train.labels,
+                probe.features(pupil.result(), tested.images, normalise, device=device),
+                tested.labels,
+            )
+            settings.append({"by": by, "round": number, "dataset": dataset, "tested": len(right)})
+            marks.append(np.pad(right, (0, width - len(right))))
+
+    start = look(learner)
+    units = {layer.name: start[f"views/{layer.name}"].shape[-1] for layer in layers}
+    check_rounds(units, fraction=fraction, rounds=rounds)
+    test(learner, "none", 0)
+    before = np.empty((1 + replicates, len(ARMS), rounds, len(UNIT_GROUPS)))
+    after = np.empty((1 + replicates, len(ARMS), rounds + 1, len(UNIT_GROUPS)))
+    for arm, by in enumerate(ARMS):
+        pupil, measures = copy.deepcopy(learner), start
+        remaining = {name: np.arange(size) for name, size in units.items()}
+        for number in range(rounds):
+            scores = {name: values[remaining[name]] for name, values in _candidates(measures, **drawn).items()}
+            # Other units in every round and seed.
+            kept = leave(scores, remaining, fraction=fraction, by=by, seed=stream("prune_rounds", seed, number))
+            after[:, arm, number], before[:, arm, number] = layer_means(
+                measures, (remaining, kept), replicates=replicates, **drawn
+            )
+            remaining = kept
+            gone = {name: np.setdiff1d(np.arange(size), remaining[name]) for name, size in units.items()}
+            pruned[number + 1] = sum(map(len, gone.values())) / sum(units.values())
+            retrain(pupil, part, trained, gone, **how, seed=seed, number=number)
+            measures = look(pupil)
+            test(pupil, by, number + 1)
+            log.info("%s: round %d/%d, %.1f %% of the units pruned", by, number + 1, rounds, 100 * pruned[number + 1])
+        (after[:, arm, rounds],) = layer_means(measures, (remaining,), replicates=replicates, **drawn)
+    return {
+        **probe.describe(settings, marks),
+        "arms": np.array(ARMS),
+        "groups": np.array(UNIT_GROUPS),
+        "pruned": pruned,
+        "size": np.array(group_size(start)),
+        "before": before[0],
+        "before_drawn": before[1:],
+        "after": after[0],
+        "after_drawn": after[1:],
+    }
+
+
+def _candidates(measures: Mapping[str, NDArray[Any]], *, seed: int, others: str) -> dict[str, NDArray[np.float64]]:
+    """UnitMem of every unit on candidates, by layer (paper, Eqs. 5 to 8)."""
+    found = resampled_units(measures, replicates=0, seed=seed, others=others)
+    return {layer: values[0] for group, layer, values in found if group == "candidate"}
+
+
+def layer_means(
+    measures: Mapping[str, NDArray[Any]], chosen: Sequence[Rows], *, replicates: int, seed: int, others: str
+) -> list[NDArray[np.float64]]:
+    """Mean UnitMem of some units of every layer, averaged over layers, by group, and of points resampled.
+
+    Layers count alike: the widest would decide alone.
+
+    Args:
+        chosen: choices of units, each by layer.
+
+    Returns:
+        For each choice [1 + replicates, groups].
+    """
+    out = [np.zeros((1 + replicates, len(UNIT_GROUPS))) for _ in chosen]
+    for group, layer, values in resampled_units(measures, replicates=replicates, seed=seed, others=others):
+        for mean, rows in zip(out, chosen, strict=True):
+            mean[:, UNIT_GROUPS.index(group)] += values[:, rows[layer]].mean(axis=1) / len(measures["layers"])
+    return out

@@ -1,0 +1,101 @@
+"""Flipped labels found by values of rows, and rows of low value removed (2D-OOB, Sun et al., 2024)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs, equivalent
+from memloc.analysis.valued import (
+    OOB,
+    PAPER,
+    Floats,
+    Outcomes,
+    curves,
+    dots,
+    label,
+    legend_below,
+    outcomes,
+    over_seeds,
+    rows_of_methods,
+    share,
+)
+from memloc.metrics.detection import chance_precision
+
+ROWS = (OOB[0], 0.5)
+"""The values of rows that claims are about: closeness has no part in Data-OOB, which they are compared with."""
+CLAIMS = {
+    "point_removal.finds": Claim(
+        PAPER, "Values of rows find flipped labels: area under precision and recall minus that of random order"
+    ),
+    "point_removal.as-data-oob": Claim(
+        f"{PAPER}; own threshold",
+        "Means over cells find them as Data-OOB does: difference of areas within .05 in every table",
+    ),
+    "point_removal.helps": Claim(
+        PAPER, "Removing the 10 % of lowest value helps more than removing random rows: difference in accuracy"
+    ),
+}
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """How well each method finds flipped labels, by table; accuracy by share removed."""
+    tables, findings, differences, rows = [], [], [], []
+    names = inputs.encoders()
+    for name in names:
+        mine = outcomes(inputs, name)
+        tables.append(rows_of_methods(share(mine.arrays["found"]), mine.methods, series="found", table=name))
+        tables.append(
+            rows_of_methods(
+                share(mine.arrays["accuracy"]), mine.methods, mine.arrays["changed"][0], series="accuracy", table=name
+            )
+        )
+        chance = _by_chance(mine)
+        tables.append(pd.DataFrame({"series": ["chance"], "table": name, "value": np.median(chance)}))
+        if ROWS not in mine.methods:
+            continue
+        found, data_oob = mine.of("found", ROWS), mine.of("found", ("Data-OOB", 0.0))
+        at = mine.at("changed", 0.1)
+        accuracy, random = (mine.of("accuracy", method)[:, at] for method in (ROWS, ("random", 0.0)))
+        subject = f"{name}, {label(ROWS)}"
+        findings += [
+            Finding("point_removal.finds", subject, over_seeds(found - chance), mine.rows),
+            Finding("point_removal.helps", subject, over_seeds(accuracy - random), mine.rows),
+        ]
+        differences.append(found - data_oob)
+        rows.append(mine.rows)
+    if differences:
+        estimate = over_seeds(np.stack(differences, axis=1), limit=1)
+        findings.append(equivalent("point_removal.as-data-oob", label(ROWS), estimate, names, margin=0.05, n=min(rows)))
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _by_chance(mine: Outcomes) -> Floats:
+    """The area under precision and recall of random order in each seed, [seeds]."""
+    rows, flipped = mine.arrays["rows"], mine.arrays["flipped"]
+    return np.array([chance_precision(int(n), round(n * share)) for n, share in zip(rows, flipped, strict=True)])
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Above, flipped labels found, by table; below, accuracy while rows are removed, in up to three tables."""
+    names = list(dict.fromkeys(table["table"]))
+    shown = names[:3]
+    figure, axes = plotting.panels(rows=2, columns=len(shown), width=11, height=3.2)
+    grid = axes[0, 0].get_gridspec()
+    for axis in axes[0]:
+        axis.remove()
+    above = figure.add_subplot(grid[0, :])
+    dots(above, table[table["series"] == "found"], names)
+    chance = table[table["series"] == "chance"].set_index("table")["value"][names]
+    above.hlines(chance, np.arange(len(names)) - 0.5, np.arange(len(names)) + 0.5, color="#777777", linewidth=0.8)
+    above.set(title="flipped labels", ylabel="area under precision and recall")
+    for axis, name in zip(axes[1], shown, strict=True):
+        curves(axis, table[(table["series"] == "accuracy") & (table["table"] == name)])
+        axis.set(title=name, xlabel="share of the rows removed", ylabel="test accuracy")
+    legend_below(figure, axes[1, 0])
+    return figure

@@ -1,0 +1,258 @@
+"""How many candidates and seeds an effect on LayerMem asks for."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs, profiles, rows_of, wide
+from memloc.measuring.scores import own_layers
+from memloc.metrics.alignment import ESTIMATORS
+from memloc.metrics.stats import LEVEL, Estimate
+
+CLAIMS = {
+    "power.augmentation": Claim(
+        "Table 27",
+        "The paper's difference between augmentations, .005 of .308 or 1.6 % of LayerMem, is found with three seeds "
+        "and 5,000 candidates: power minus .8, our own threshold",
+    ),
+}
+ENOUGH = 0.8
+PAPER_LAYERMEM, PAPER_DIFFERENCE = 0.308, 0.005
+"""LayerMem of the last layer (Table 1) and its smallest difference between two augmentations (Table 27)."""
+PAPER_SEEDS, PAPER_CANDIDATES = 3, 5000
+MOST_SEEDS = 1000
+"""More are not looked for."""
+
+LAST, RISE, EARLIER = "last layer", "last over first layer", "strongest earlier over last increment"
+MEASURED = (LAST, RISE, EARLIER)
+TARGET, DIFFERENCE, SHARE = "LayerMem of .308", "difference of .005", "difference of 1.6 %"
+EFFECTS = (*MEASURED, TARGET, DIFFERENCE, SHARE)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An effect's size and what its estimates differ by.
+
+    Attributes:
+        size: of the effect.
+        within: variance of one seed's value over points, times the number of candidates.
+        between: variance of that value between seeds of ``candidates`` candidates each; nan for a single seed.
+        candidates, seeds: of the run that tells.
+        arms: 2 for a difference between two encoders, as if independent: what they have in common can only help.
+    """
+
+    size: float
+    within: float
+    between: float
+    candidates: int
+    seeds: int
+    arms: int = 1
+
+    def spread(self, candidates: int, *, between: float) -> float:
+        """Standard deviation of a seed's value with so many candidates, and as many independent points.
+
+        sigma^2(n) = arms (tau^2 + w / n),   tau^2 = max(0, between - w / n_0)
+        """
+        tau = max(0.0, between - self.within / self.candidates)
+        return float(np.sqrt(self.arms * (tau + self.within / candidates)))
+
+    def variances(self) -> tuple[float, float, float]:
+        """Variance between seeds, and its limits by the chi-square distribution of S - 1 degrees of freedom.
+
+        A single seed says nothing of others: then points are taken for all there is, and anything for possible.
+        """
+        from scipy.stats import chi2
+
+        if self.seeds == 1:
+            return 0.0, 0.0, np.inf
+        freedom = self.seeds - 1
+        low, high = (float(chi2.ppf((1 + side * LEVEL) / 2, freedom)) for side in (-1, 1))
+        return self.between, self.between * freedom / high, self.between * freedom / low
+
+    def power(self, candidates: int, seeds: int) -> tuple[float, float, float]:
+        """Power with so many candidates and seeds, and its limits: those of the variance between seeds."""
+        value, least, most = (power(self.size, self.spread(candidates, between=b), seeds) for b in self.variances())
+        return value, most, least
+
+    def seeds_needed(self, candidates: int) -> tuple[float, float, float]:
+        """Fewest seeds that give enough power, and their limits; infinite above MOST_SEEDS."""
+        spreads = [self.spread(candidates, between=b) for b in self.variances()]
+        value, low, high = (fewest_seeds(self.size, spread) for spread in spreads)
+        return value, low, high
+
+
+def power(size: float, spread: float, seeds: int) -> float:
+    """Probability that a two-sided t-test at LEVEL over seeds' values finds an effect.
+
+        P(|T| > t),   T noncentral t with S - 1 degrees of freedom, noncentrality sqrt(S) size / spread
+
+    Args:
+        spread: standard deviation of one seed's value; 0 finds any effect.
+        seeds: at least 2.
+    """
+    from scipy.stats import ncf, t
+
+    if spread == 0:
+        return 1.0 if size else 1 - LEVEL
+    threshold = t.ppf((1 + LEVEL) / 2, seeds - 1)
+    # T^2 is a noncentral F, and scipy's noncentral t has gaps (nan at 4 degrees of freedom and 40), its F only at 0.
+    shift = np.clip(seeds * (size / spread) ** 2, 1e-12, 1e9)
+    return float(ncf.sf(threshold**2, 1, seeds - 1, shift))
+
+
+def fewest_seeds(size: float, spread: float) -> float:
+    """Fewest seeds with which the power is ENOUGH; infinite above MOST_SEEDS."""
+    counts = range(2, MOST_SEEDS + 1)
+    found = bisect_left(counts, ENOUGH, key=lambda seeds: power(size, spread, seeds))
+    return float(counts[found]) if found < len(counts) else np.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(Estimate):
+    """An estimate whose interval is known as such, and not by an error on either side; it has no z."""
+
+    low: float
+    high: float
+
+    def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The limits.
+
+        Raises:
+            ValueError: another level than the limits'.
+        """
+        if level != LEVEL:
+            raise ValueError(f"limits are those of level {LEVEL}, not {level}")
+        return np.asarray(self.low), np.asarray(self.high)
+
+    def z(self) -> NDArray[np.float64]:
+        """Not a number."""
+        return np.asarray(np.nan)
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Power by effect, candidates and seeds; fewest seeds; what seeds' values differ by."""
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        points = inputs.tables("points", encoder)
+        layers, own = list(dict.fromkeys(points[0]["layer"])), own_layers(points[0])
+        last = [layers.index(own[-1])]
+        shown = profiles(points, replicates=options["replicates"], normalisation=options["normalisation"])
+        tables += [rows_of(shown[name][last], own[-1:], encoder=encoder, series=name) for name in ESTIMATORS]
+        effects = effects_of(points, own)
+        for name, effect in effects.items():
+            about = {"encoder": encoder, "effect": name}
+            tables.append(_components(effect).assign(**about))
+            tables.append(_powers(effect, options["candidates"], options["seeds"]).assign(**about))
+        # Power at a size that was measured here is its p once more, and is in the table alone.
+        share = effects[SHARE]
+        value, low, high = (p - ENOUGH for p in share.power(PAPER_CANDIDATES, PAPER_SEEDS))
+        none = np.empty(0)
+        margin = Limits(np.asarray(value), none, none, share.seeds, low=low, high=high)
+        subject = f"{encoder}, {SHARE}: {PAPER_SEEDS} seeds, {PAPER_CANDIDATES} candidates"
+        findings.append(Finding("power.augmentation", subject, margin, share.candidates))
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def effects_of(seeds: Sequence[pd.DataFrame], own: Sequence[str]) -> dict[str, Effect]:
+    """Every effect, as a weighted sum of crossed LayerMem over the layers proper.
+
+    The strongest earlier increment is chosen on the mean of the same seeds, so its lead is if anything too large.
+
+    Args:
+        seeds: points of one encoder, one table for each seed.
+        own: names of the layers proper.
+    """
+    groups = [
+        [wide(points, group, "sslmem")[own].to_numpy() for group in ("candidate", "independent")] for points in seeds
+    ]
+    profile = np.mean([(c.mean(axis=0) - i.mean(axis=0)) / 2 for c, i in groups], axis=0)
+    one = np.eye(len(own))
+    step = int(np.argmax(np.diff(profile)[:-1]))
+    weights = {
+        LAST: one[-1],
+        RISE: one[-1] - one[0],
+        EARLIER: one[step + 1] - one[step] - (one[-1] - one[-2]),
+    }
+    out = {name: _effect(groups, weight) for name, weight in weights.items()}
+    last = out[LAST]
+    sizes = {
+        TARGET: (PAPER_LAYERMEM, 1),
+        DIFFERENCE: (PAPER_DIFFERENCE, 2),
+        SHARE: (PAPER_DIFFERENCE / PAPER_LAYERMEM * last.size, 2),
+    }
+    return out | {
+        name: Effect(size, last.within, last.between, last.candidates, last.seeds, arms)
+        for name, (size, arms) in sizes.items()
+    }
+
+
+def _effect(groups: Sequence[Sequence[NDArray[np.float64]]], weight: NDArray[np.float64]) -> Effect:
+    """A weighted sum of crossed LayerMem, (mean_C - mean_I) / 2; over points it varies by (v_C/n_C + v_I/n_I) / 4."""
+    values, within = [], []
+    for candidate, independent in groups:
+        c, i = candidate @ weight, independent @ weight
+        values.append((c.mean() - i.mean()) / 2)
+        within.append((c.var(ddof=1) / len(c) + i.var(ddof=1) / len(i)) / 4)
+    n, between = len(groups[0][0]), float(np.var(values, ddof=1)) if len(values) > 1 else np.nan
+    return Effect(float(np.mean(values)), float(np.mean(within)) * n, between, n, len(values))
+
+
+def _components(effect: Effect) -> pd.DataFrame:
+    """Size, and standard deviations of one seed's value: over its points, and beyond that between seeds."""
+    tau = [effect.spread(10**12, between=b) for b in effect.variances()]
+    points = np.sqrt(effect.arms * effect.within / effect.candidates)
+    rows = [("size", effect.size, np.nan, np.nan), ("over points", points, np.nan, np.nan), ("between seeds", *tau)]
+    frame = pd.DataFrame(rows, columns=["series", "value", "low", "high"])
+    return frame.assign(candidates=effect.candidates, seeds=effect.seeds)
+
+
+def _powers(effect: Effect, candidates: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
+    """Power at every number of candidates and of seeds, this run's among them, and the fewest seeds."""
+    rows: list[tuple[Any, ...]] = []
+    for n in sorted({effect.candidates, *candidates}):
+        rows.append(("fewest seeds", n, np.nan, *effect.seeds_needed(n)))
+        rows += [("power", n, s, *effect.power(n, s)) for s in sorted({max(effect.seeds, 2), *seeds})]
+    return pd.DataFrame(rows, columns=["series", "candidates", "seeds", "value", "low", "high"])
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Two rows of panels an encoder, one panel an effect: power against seeds, a line for each number of candidates."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=3, width=11)
+    for number, encoder in enumerate(encoders):
+        mine = table[table["encoder"] == encoder]
+        for axis, effect in zip(axes[2 * number : 2 * number + 2].flat, EFFECTS, strict=True):
+            rows = mine[mine["effect"] == effect].set_index("series")
+            _draw_effect(axis, rows)
+            axis.set_title(f"{encoder}: {effect} ({rows.loc['size', 'value']:.2g})", fontsize=8)
+    return figure
+
+
+def _draw_effect(axis: Axes, rows: pd.DataFrame) -> None:
+    run = rows.loc["size", "candidates"]
+    fewest = rows.loc[["fewest seeds"]]
+    numbers = [int(n) for n in fewest["candidates"]]
+    colours = plotting.colours([str(n) for n in numbers])
+    for n, needed in zip(numbers, fewest["value"], strict=True):
+        line = rows.loc[rows["candidates"] == n].loc[["power"]]
+        at, colour = np.arange(len(line)), colours[str(n)]
+        count = f"{needed:.0f} seeds" if np.isfinite(needed) else f"more than {MOST_SEEDS}"
+        axis.plot(at, line["value"], marker="o", markersize=3, color=colour, label=f"{n:,} candidates: {count}")
+        if n == run:
+            plotting.band(axis, at, line, colour=colour, label="at the limits of the variance")
+            plotting.layers(axis, [f"{s:.0f}" for s in line["seeds"]])
+    axis.axhline(ENOUGH, color="black", linestyle="--", linewidth=0.9)
+    # Room for the legend above.
+    axis.set(xlabel="seeds", ylabel="power", ylim=(-0.03, 1.6), yticks=np.linspace(0, 1, 6))
+    plotting.legend(axis)

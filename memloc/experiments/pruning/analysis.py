@@ -1,0 +1,272 @@
+"""Pruning units of highest, lowest and random UnitMem, and of what UnitMem may stand for (paper, Table 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs
+from memloc.metrics.stats import LEVEL, Estimate, bootstrap_means
+
+SCALE = "ResNet9, SimCLR, CIFAR10; probes on CIFAR10 (beside fashion), SVHN (digits) and STL10 (fashion-unseen)"
+CLAIMS = {
+    "pruning.top": Claim(
+        "Table 6",
+        "Pruning the most memorizing units costs more than pruning random ones: accuracy, random minus top",
+        scale=SCALE,
+    ),
+    "pruning.low": Claim(
+        "Table 6",
+        "Pruning the least memorizing units costs less than pruning random ones: accuracy, low minus random",
+        scale=SCALE,
+    ),
+    "pruning.matched": Claim(
+        "beyond the paper",
+        "Pruning the most memorizing units costs more than pruning random ones that are as active (mean activation, as "
+        "nearly as can be found): accuracy, matched minus top",
+    ),
+    "pruning.matched-magnitude": Claim(
+        "beyond the paper",
+        "Pruning the most memorizing units costs more than pruning random ones whose weights are as large (as nearly "
+        "as can be found): accuracy, matched minus top",
+    ),
+    "pruning.top-unseen": Claim(
+        "beyond the paper",
+        "It is memorization that costs: pruning the units of highest UnitMem costs more than pruning those of highest "
+        "UnitMem on external images, which f never saw: accuracy, of these minus of those",
+    ),
+    "pruning.excess": Claim(
+        "beyond the paper",
+        "Pruning the units of highest excess UnitMem over unseen images costs more than pruning random ones: accuracy, "
+        "random minus excess",
+    ),
+    "pruning.excess-unseen": Claim(
+        "beyond the paper",
+        "It is memorization that costs: pruning the units of highest excess UnitMem costs more than pruning those of "
+        "highest excess with candidates and external images exchanged: accuracy, of these minus of those",
+    ),
+}
+CONTRASTS = {
+    "pruning.top": ("random", "top"),
+    "pruning.low": ("low", "random"),
+    "pruning.matched": ("matched", "top"),
+    "pruning.matched-magnitude": ("matched-magnitude", "top"),
+    "pruning.top-unseen": ("top-unseen", "top"),
+    "pruning.excess": ("random", "excess"),
+    "pruning.excess-unseen": ("excess-unseen", "excess"),
+}
+"""By claim, the arm that should keep more and the one that should keep less."""
+JUDGED = (0.1, 0.2)
+"""The paper's fractions: claims are told at these, where they are pruned; a curve's other ends are for the eye."""
+PUBLISHED = {
+    ("layer", 0.1, "CIFAR10"): {"top": 0.5304, "random": 0.5809, "low": 0.6258},
+    ("layer", 0.1, "SVHN"): {"top": 0.6384, "random": 0.6704, "low": 0.7226},
+    ("layer", 0.1, "STL10"): {"top": 0.5094, "random": 0.5571, "low": 0.5926},
+    ("layer", 0.2, "CIFAR10"): {"top": 0.4830, "random": 0.5134, "low": 0.5484},
+    ("total", 0.1, "CIFAR10"): {"top": 0.4916, "random": 0.5677, "low": 0.6262},
+}
+"""The paper's accuracies by scope, fraction and probed dataset (Table 6)."""
+LIKE = {"fashion": "CIFAR10", "digits": "SVHN", "fashion-unseen": "STL10"}
+"""Which of the paper's datasets a task of the small configurations stands for: its own, digits, other things."""
+ARMS = (
+    *("top", "random", "low", "matched", "matched-magnitude", "top-unseen", "excess", "excess-unseen"),
+    *("activation-low", "activation-high", "magnitude-low"),
+)
+MATCHED = ("matched", "matched-magnitude")
+ROOM = 2.5
+"""How far down a panel reaches, in units of what the worst random choice costs: an arm that collapses leaves it."""
+SHARES = {"layer": "of each layer", "total": "of all units"}
+Arm = tuple[str, str, float]
+"""What chose the units, scope and fraction."""
+SETTINGS = ("by", "scope", "fraction", "trial", "dataset", "tested")
+"""Arrays that say what each row is, the same in all seeds."""
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Accuracy of every arm by task, scope and fraction, and of every trial of those that are drawn."""
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        outcomes = inputs.arrays("outcomes", encoder, rows=SETTINGS)
+        arms = _arms(outcomes[0])
+        for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
+            # One row a test point, one column an arm: a bootstrap of rows keeps the arms of a point together.
+            marks = [[_marks(o, task, arm) for arm in arms] for o in outcomes]
+            samples = [{"test point": np.stack([m.mean(axis=0) for m in seed], axis=1)} for seed in marks]
+            settings = {"replicates": options["replicates"], "seed": 0, "limit": 1, "shared": True}
+            accuracy = bootstrap_means(samples, lambda means: means["test point"], **settings)
+            low, high = accuracy.interval()
+            summary = pd.DataFrame(
+                {
+                    "encoder": encoder,
+                    "task": task,
+                    "scope": [scope for _, scope, _ in arms],
+                    "series": [by for by, _, _ in arms],
+                    "fraction": [fraction for _, _, fraction in arms],
+                    "value": accuracy.value,
+                    "low": low,
+                    "high": high,
+                    "paper": [_published(task, arm) for arm in arms],
+                    "active": [np.mean([o["active"][_rows(o, task, arm)].mean() for o in outcomes]) for arm in arms],
+                }
+            )
+            tables.append(summary.assign(**_among_trials(arms, marks)))
+            tables += [_trials(arms, seed, encoder=encoder, task=task, run=run) for run, seed in enumerate(marks)]
+            findings += _findings(f"{encoder} on {task}", task, arms, accuracy, n=len(samples[0]["test point"]))
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _arms(outcome: Mapping[str, NDArray[Any]]) -> list[Arm]:
+    """Every arm once, the unpruned one first, then by scope and fraction."""
+    found = set(zip(outcome["by"].tolist(), outcome["scope"].tolist(), outcome["fraction"].tolist(), strict=True))
+    order = ("none", *ARMS), ("none", *SHARES)
+    return sorted(found, key=lambda arm: (order[1].index(arm[1]), arm[2], order[0].index(arm[0])))
+
+
+def _rows(outcome: Mapping[str, NDArray[Any]], task: str, arm: Arm) -> NDArray[np.bool_]:
+    by, scope, fraction = arm
+    found = (outcome["by"] == by) & (outcome["scope"] == scope) & (outcome["fraction"] == fraction)
+    return np.asarray(found & (outcome["dataset"] == task))
+
+
+def _marks(outcome: Mapping[str, NDArray[Any]], task: str, arm: Arm) -> NDArray[np.bool_]:
+    """What the trials of an arm get right, [trials, test points]."""
+    rows = _rows(outcome, task, arm)
+    marks: NDArray[np.bool_] = outcome["correct"][rows][:, : int(outcome["tested"][rows][0])]
+    return marks
+
+
+def _published(task: str, arm: Arm) -> float:
+    by, scope, fraction = arm
+    return PUBLISHED.get((scope, fraction, LIKE.get(task, task.upper())), {}).get(by, np.nan)
+
+
+def _among_trials(arms: Sequence[Arm], marks: Sequence[Sequence[NDArray[np.bool_]]]) -> dict[str, NDArray[np.float64]]:
+    """Where arms lie among the random trials of the same fraction, the paper's check.
+
+    Returns:
+        By column, [arms]: ``below`` and ``above``, the share of seeds in which an arm is below the 2.5 % quantile of
+        the trials, or above the 97.5 % one; ``spread``, a drawn arm's standard deviation over trials, mean over seeds.
+    """
+    out = {name: np.full((len(marks), len(arms)), np.nan) for name in ("below", "above", "spread")}
+    for number, seed in enumerate(marks):
+        for column, (by, scope, fraction) in enumerate(arms):
+            trials = seed[column].mean(axis=1)
+            if len(trials) > 1:
+                out["spread"][number, column] = trials.std(ddof=1)
+            if by not in ("none", "random"):
+                random = seed[arms.index(("random", scope, fraction))].mean(axis=1)
+                least, most = np.quantile(random, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+                out["below"][number, column] = trials.mean() < least
+                out["above"][number, column] = trials.mean() > most
+    return {name: values.mean(axis=0) for name, values in out.items()}
+
+
+def _trials(
+    arms: Sequence[Arm], marks: Sequence[NDArray[np.bool_]], *, encoder: str, task: str, run: int
+) -> pd.DataFrame:
+    """Every trial of the arms that are drawn at random."""
+    return pd.DataFrame(
+        [
+            {
+                "encoder": encoder,
+                "task": task,
+                "scope": scope,
+                "series": f"{by} trial",
+                "fraction": fraction,
+                "value": value,
+                "run": run,
+            }
+            for (by, scope, fraction), trials in zip(arms, marks, strict=True)
+            if by in ("random", *MATCHED)
+            for value in trials.mean(axis=1)
+        ]
+    )
+
+
+def _findings(subject: str, task: str, arms: Sequence[Arm], accuracy: Estimate, *, n: int) -> list[Finding]:
+    """Every claim in every scope, averaged over the paper's fractions; and one by one where the paper has a number."""
+    findings = []
+    for claim, (better, worse) in CONTRASTS.items():
+        for scope in dict.fromkeys(scope for _, scope, _ in arms if scope != "none"):
+            both = [f for by, s, f in arms if (by, s) == (worse, scope) and (better, s, f) in arms]
+            judged = [f for f in both if f in JUDGED] or both
+            if not judged:
+                continue
+            over = [_effect(accuracy, arms, scope, judged, arm) for arm in (better, worse)]
+            of = "" if scope == "layer" else f", {SHARES[scope]}"
+            which = " and ".join(f"{100 * fraction:g}" for fraction in judged)
+            place = f"{subject}{of}, {'mean over ' if len(judged) > 1 else ''}{which} %"
+            findings.append(Finding(claim, place, over[0] - over[1], n, value=_gap(task, scope, judged, better, worse)))
+            for fraction in judged:
+                gap = _gap(task, scope, [fraction], better, worse)
+                if gap is not None and len(judged) > 1:
+                    kept, lost = (_effect(accuracy, arms, scope, [fraction], arm) for arm in (better, worse))
+                    place = f"{subject}, {100 * fraction:g} % {SHARES[scope]}"
+                    findings.append(Finding(claim, place, kept - lost, n, value=gap))
+    return findings
+
+
+def _effect(accuracy: Estimate, arms: Sequence[Arm], scope: str, fractions: Sequence[float], by: str) -> Estimate:
+    """Accuracy of a kind of arm, averaged over fractions."""
+    columns = [arms.index((by, scope, fraction)) for fraction in fractions]
+    return accuracy.map(lambda v: v[..., columns].mean(axis=-1))
+
+
+def _gap(task: str, scope: str, fractions: Sequence[float], better: str, worse: str) -> float | None:
+    """The paper's difference of two arms, averaged over fractions; None where it lacks one of them."""
+    kept, lost = ([_published(task, (by, scope, fraction)) for fraction in fractions] for by in (better, worse))
+    gap = float(np.mean(kept) - np.mean(lost))
+    return None if np.isnan(gap) else gap
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """One panel a task, one row an encoder and scope."""
+    tasks = list(dict.fromkeys(table["task"]))
+    pruned = table[table["scope"] != "none"]
+    rows = list(dict.fromkeys(zip(pruned["encoder"], pruned["scope"], strict=True)))
+    width = min(11.0, 4.5 * len(tasks))
+    figure, axes = plotting.panels(rows=len(rows), columns=len(tasks), width=width)
+    for line, (encoder, scope) in zip(axes, rows, strict=True):
+        for axis, task in zip(line, tasks, strict=True):
+            mine = table[(table["encoder"] == encoder) & (table["task"] == task)]
+            _curves(axis, mine[mine["scope"] == scope])
+            unpruned = mine.loc[mine["series"] == "none", "value"].iloc[0]
+            axis.axhline(unpruned, color="black", linestyle="--", linewidth=0.9, label="nothing pruned")
+            shown = mine[(mine["scope"] == scope) & mine["series"].isin(["random trial", "random"])]
+            lowest = unpruned - ROOM * (unpruned - shown["value"].min())
+            if axis.get_ylim()[0] < lowest < unpruned:
+                axis.set_ylim(bottom=lowest)
+            title = f"{encoder}, probe on {task}"
+            axis.set(title=title, xlabel=f"pruned, % {SHARES[scope]}", ylabel="accuracy")
+    plotting.shared_legend(figure, axes[0, 0])
+    return figure
+
+
+def _curves(axis: Axes, mine: pd.DataFrame) -> None:
+    """Accuracy of every arm against the fraction, with bands and the random trials."""
+    for by in (arm for arm in ARMS if (mine["series"] == arm).any()):
+        rows = mine[mine["series"] == by].sort_values("fraction")
+        colour, plain = plotting.COLOURS[by], by in ("top", "random", "low")
+        axis.plot(
+            rows["fraction"],
+            rows["value"],
+            marker="o",
+            markersize=3,
+            color=colour,
+            label=by,
+            linewidth=1.6 if plain else 1.0,
+            linestyle="-" if plain else "-.",
+        )
+        plotting.band(axis, rows["fraction"], rows, colour=colour, alpha=0.15 if plain else 0.07)
+    trials = mine[mine["series"] == "random trial"]
+    axis.plot(trials["fraction"], trials["value"], ".", markersize=2.5, color=plotting.COLOURS["random"], alpha=0.6)
+    fractions = sorted(trials["fraction"].unique())
+    axis.set_xticks(fractions, [f"{100 * fraction:g}" for fraction in fractions])

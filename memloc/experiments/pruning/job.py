@@ -1,0 +1,262 @@
+"""Pruning units by UnitMem (paper, Table 6)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from memloc.data.prepared import Part
+from memloc.errors import InputError
+from memloc.job import log
+from memloc.metrics.stats import ranks
+from memloc.models import probe
+from memloc.models.network import Normalise
+from memloc.streams import generator
+
+MATCHABLE = 1 / 3
+"""Most of a layer that can be matched: with more, there are not two other units to choose from for each one."""
+NEAREST = 3
+"""Units of about the same activation that a matched one is drawn from: few, so that they are about the same."""
+RANKED = {
+    "top": ("unitmem", "top"),
+    "low": ("unitmem", "low"),
+    "random": ("unitmem", "random"),
+    "top-unseen": ("unitmem-unseen", "top"),
+    "excess": ("excess", "top"),
+    "excess-unseen": ("excess-unseen", "top"),
+    "activation-low": ("activation", "low"),
+    "activation-high": ("activation", "top"),
+    "magnitude-low": ("magnitude", "low"),
+}
+"""Arms by what their units are ranked by, and which end is pruned."""
+
+MATCHED = {"matched": "activation", "matched-magnitude": "magnitude"}
+"""Arms of random units that have about as much of this as the top ones."""
+
+Units = Mapping[str, NDArray[np.float64]]
+
+
+def choose(values: Units, *, fraction: float, by: str, seed: int, scope: str = "layer") -> dict[str, NDArray[np.int64]]:
+    """Units to prune in each layer: those of highest or lowest values, or at random.
+
+    Args:
+        values: of each unit (UnitMem), by layer, [units].
+        by: top, low or random. Ties go to the lower unit, of the earlier layer.
+        scope: layer, the fraction of each layer's units; or total, of all units by one ranking.
+    """
+    if scope not in ("layer", "total"):
+        raise ValueError(f"scope {scope!r} is none of layer, total")
+    pools = values if scope == "layer" else {"all units": np.concatenate([*values.values()])}
+    chosen = {}
+    for name, pool in pools.items():
+        if by == "random":
+            order = generator("prune", seed, name).permutation(len(pool))
+        elif by in ("top", "low"):
+            order = np.argsort(-pool if by == "top" else pool, kind="stable")
+        else:
+            raise ValueError(f"by {by!r} is none of top, low, random")
+        chosen[name] = np.sort(order[: round(fraction * len(pool))])
+    return chosen if scope == "layer" else _by_layer(chosen["all units"], values)
+
+
+def choose_matched(
+    scores: Units, trait: Units, *, fraction: float, seed: int, scope: str = "layer"
+) -> dict[str, NDArray[np.int64]]:
+    """Random units that are as active, or as large, as the top ones, none of which is among them.
+
+    For every top unit, in random order, one is drawn of the NEAREST others of its layer that no other unit has drawn:
+    nearest in rank of the trait within the layer. A layer that has none left (scope total) borrows from the others.
+
+    Args:
+        scores, trait: by layer, [units].
+        fraction: at most MATCHABLE.
+
+    Raises:
+        ValueError: the fraction is too large, or the two are of other layers than one another.
+    """
+    if list(scores) != list(trait):
+        raise ValueError(f"units of layers {', '.join(trait)} can't be matched with those of {', '.join(scores)}")
+    if fraction > MATCHABLE:
+        raise ValueError(f"fraction {fraction} leaves less than two units for each to choose from")
+    top = choose(scores, fraction=fraction, by="top", seed=seed, scope=scope)
+    sizes = [len(values) for values in scores.values()]
+    layer = np.repeat(np.arange(len(sizes)), sizes)
+    rank = np.concatenate([*activity(trait).values()])
+    pruned = np.concatenate([np.isin(np.arange(size), top[name]) for name, size in zip(scores, sizes, strict=True)])
+    rng, free = generator("prune-matched", seed, scope), ~pruned
+    for unit in rng.permutation(np.flatnonzero(pruned)):
+        others = np.flatnonzero(free & (layer == layer[unit]))
+        if not len(others):
+            others = np.flatnonzero(free)
+        nearest = others[np.argsort(np.abs(rank[others] - rank[unit]), kind="stable")[:NEAREST]]
+        free[rng.choice(nearest)] = False
+    return _by_layer(np.flatnonzero(~pruned & ~free), scores)
+
+
+def activity(activation: Units) -> dict[str, NDArray[np.float64]]:
+    """Rank of every unit's mean activation within its layer, from 0, the least active, to 1; ties share their mean."""
+    return {name: (ranks(values) - 0.5) / len(values) for name, values in activation.items()}
+
+
+def magnitudes(encoder: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float64]]:
+    """L2 norm of every unit's own weights, its filter's, over the mean of its layer.
+
+    Filters of a few weights and of thousands are ranked together by what they are among their like. Scale and shift of
+    a normalisation are no weights of the filter.
+    """
+    out = {}
+    for layer, names in modules.items():
+        weights = [p.detach().cpu().double() for name in names for p in encoder.get_submodule(name).parameters()]
+        filters = [weight.flatten(1) for weight in weights if weight.dim() > 1]
+        out[layer] = _over_mean(torch.cat(filters, dim=1).norm(dim=1).numpy())
+    return out
+
+
+def _over_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values / (values.mean() or 1.0)
+
+
+def _by_layer(rows: NDArray[np.int64], like: Units) -> dict[str, NDArray[np.int64]]:
+    """Numbers of units counted through all layers, to numbers within each."""
+    start, out = 0, {}
+    for layer, values in like.items():
+        out[layer] = rows[(rows >= start) & (rows < start + len(values))] - start
+        start += len(values)
+    return out
+
+
+def prune(
+    encoder: nn.Module, units: Mapping[str, NDArray[np.int64]], modules: Mapping[str, Sequence[str]]
+) -> nn.Module:
+    """A copy of the encoder in which the units put out exactly zero after their block.
+
+    Zeroing a convolution's weights alone would leave batch normalisation's shift; its scale and shift are zeroed too.
+
+    Args:
+        units: by layer, numbers of its units.
+        modules: by layer, the modules that make it (``Layer.modules``).
+    """
+    pruned = copy.deepcopy(encoder)
+    with torch.no_grad():
+        for layer, rows in units.items():
+            index = torch.from_numpy(rows)
+            for name in modules[layer]:
+                for parameter in pruned.get_submodule(name).parameters():
+                    parameter[index] = 0
+    return pruned
+
+
+def arms(
+    fractions: Sequence[float], trials: int, scopes: Sequence[str] = ("layer",), baselines: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Settings of every pruned encoder of the experiment, the unpruned one first.
+
+    Args:
+        baselines: arms besides top, low and random; matched ones only for fractions up to MATCHABLE.
+    """
+    out = [{"by": "none", "scope": "none", "fraction": 0.0, "trial": 0}]
+    for scope in scopes:
+        for fraction in fractions:
+            for by in ("top", "low", "random", *baselines):
+                if by in MATCHED and fraction > MATCHABLE:
+                    continue
+                drawn = trials if by in ("random", *MATCHED) else 1
+                out += [{"by": by, "scope": scope, "fraction": fraction, "trial": trial} for trial in range(drawn)]
+    return out
+
+
+def check_fractions(fractions: Sequence[float], scopes: Sequence[str], sizes: Mapping[str, int]) -> None:
+    """Raise an InputError for a fraction that prunes no unit at all, or all of a layer.
+
+    One ranking of all units (scope total) may empty a layer: where the units of highest scores are is what it tells.
+
+    Args:
+        sizes: units of each layer.
+    """
+    for scope in scopes:
+        pools = sizes if scope == "layer" else {"all": sum(sizes.values())}
+        for fraction in fractions:
+            pruned = {name: round(fraction * size) for name, size in pools.items()}
+            if not any(pruned.values()):
+                most = max(pools.values())
+                raise InputError(f"fractions: {fraction} of at most {most} units (scope {scope}) is none; raise it")
+            for name, count in pruned.items():
+                if count == pools[name]:
+                    raise InputError(f"fractions: {fraction} (scope {scope}) leaves layer {name} no unit; lower it")
+
+
+def run(
+    encoder: nn.Module,
+    traits: Mapping[str, Units],
+    tasks: Mapping[str, tuple[Part, Part]],
+    *,
+    modules: Mapping[str, Sequence[str]],
+    fractions: list[float],
+    trials: int,
+    scopes: Sequence[str],
+    baselines: Sequence[str],
+    normalise: Normalise,
+    seed: int,
+    device: str = "cpu",
+) -> dict[str, NDArray[Any]]:
+    """Prune, fit a new probe on each task and note which of its test points it gets right.
+
+    Args:
+        traits: ``scores.unit_traits`` of the units, each by layer, [units].
+        modules: by layer, the modules that make it.
+        tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
+
+    Returns:
+        The arms' settings, ``dataset`` and ``correct`` [arms, test points], padded with False where a task has fewer
+        test points; ``tested`` counts them. ``active`` is the mean rank of the pruned units' activation (``activity``),
+        0 where none is pruned.
+
+    Raises:
+        InputError: a fraction prunes nothing, or a whole layer.
+    """
+    check_fractions(fractions, scopes, {name: len(values) for name, values in traits["unitmem"].items()})
+    settings, marks = [], []
+    width = max(len(test.labels) for _, test in tasks.values())
+    # Activations of layers are of different sizes: ranked together by what they are in their layer.
+    known = {**traits, "magnitude": magnitudes(encoder, modules)}
+    known["activation"] = {name: _over_mean(values) for name, values in traits["activation"].items()}
+    active = activity(traits["activation"])
+    todo = arms(fractions, trials, scopes, baselines)
+    for done, arm in enumerate(todo, start=1):
+        units = _chosen(known, arm, seed=seed)
+        ranked = np.concatenate([[], *(active[name][rows] for name, rows in units.items())])
+        about = {**arm, "active": ranked.mean() if len(ranked) else 0.0}
+        pruned = prune(encoder, units, modules)
+        for dataset, (train, test) in tasks.items():
+            right = probe.correct(
+                probe.features(pruned, train.images, normalise, device=device),
+                train.labels,
+                probe.features(pruned, test.images, normalise, device=device),
+                test.labels,
+            )
+            settings.append({**about, "dataset": dataset, "tested": len(right)})
+            marks.append(np.pad(right, (0, width - len(right))))
+        if done == len(todo) or done % 8 == 1:
+            log.info("%d/%d pruned encoders probed", done, len(todo))
+    return probe.describe(settings, marks)
+
+
+def _chosen(traits: Mapping[str, Units], arm: Mapping[str, Any], *, seed: int) -> dict[str, NDArray[np.int64]]:
+    """The units that an arm prunes."""
+    if arm["by"] == "none":
+        return {}
+    settings = {"fraction": arm["fraction"], "seed": _trial(seed, arm), "scope": arm["scope"]}
+    if arm["by"] in MATCHED:
+        return choose_matched(traits["unitmem"], traits[MATCHED[arm["by"]]], **settings)
+    trait, by = RANKED[arm["by"]]
+    return choose(traits[trait], by=by, **settings)
+
+
+def _trial(seed: int, arm: Mapping[str, Any]) -> int:
+    return seed * 1_000_003 + int(arm["trial"]) * 1_009 + round(1000 * float(arm["fraction"]))

@@ -1,0 +1,163 @@
+"""UnitMem in the course of training, from the untrained encoder on (paper, Figure 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs, depth_correlation, rows_of
+from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
+
+SCALE = "layer 8 every 5 of 800 epochs, 120 of them warm-up"
+CLAIMS = {
+    "unit_epochs.rises": Claim(
+        "Figure 4",
+        "UnitMem of the last layer rises over epochs, the untrained encoder being epoch 0: rank correlation of epoch "
+        "and mean UnitMem",
+        scale=SCALE,
+    ),
+    "unit_epochs.warm-up": Claim(
+        "Figure 4",
+        "It rises faster during the warm-up: least-squares slope per epoch until its end minus the slope from there on",
+        scale=SCALE,
+    ),
+    "unit_epochs.gain": Claim(
+        "Figure 4, epoch 0 is our own",
+        "UnitMem of the last layer is higher after training than before: end minus start",
+    ),
+    "unit_epochs.gain-excess": Claim(
+        "beyond the paper",
+        "Held-out images don't show all of that gain: candidates' gain minus that of independent and external images",
+    ),
+    "unit_epochs.excess-rises": Claim(
+        "beyond the paper",
+        "Excess UnitMem of the last layer, candidates minus independent and external images, rises over epochs: rank "
+        "correlation of epoch and excess (p among groups dealt at random)",
+    ),
+}
+SERIES = ("candidate", "unseen images", "excess")
+SETTINGS = ("epochs", "layers", "groups", "warmup")
+"""Arrays that are the same in all seeds."""
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Mean UnitMem of every layer by epoch on candidates and unseen images, slopes and gains, and the loss."""
+    tables, findings = [], []
+    for encoder in inputs.encoders():
+        traces = inputs.arrays("traces", encoder, same=SETTINGS)
+        first = traces[0]
+        epochs, layers, groups = first["epochs"], [str(name) for name in first["layers"]], list(first["groups"])
+        # Replicates before epochs, [seeds, replicates, epochs, layers, groups]: those of one number are one resample.
+        drawn = np.stack([trace["means"].swapaxes(0, 1) for trace in traces])
+        every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0).between(0, 1)
+        candidate, independent, external = (
+            every[..., groups.index(group)] for group in ("candidate", "independent", "external")
+        )
+        unseen = (independent + external).scaled(0.5)
+        series = dict(zip(SERIES, (candidate, unseen, candidate - unseen), strict=True))
+        warmup, n = int(first["warmup"]), int(first["size"])
+        for name, estimate in series.items():
+            for place, layer in enumerate(layers):
+                mine = estimate[:, place]
+                about = {"encoder": encoder, "layer": layer}
+                tables.append(_over_epochs(mine, epochs, **about, series=name))
+                summary = {"gain": mine[-1] - mine[0]}
+                for when, chosen in (("until", epochs <= warmup), ("from", epochs >= warmup)):
+                    summary[f"slope {when} epoch {warmup}"] = slope(mine, epochs, chosen)
+                tables += [
+                    rows_of(_one(e), [layer], encoder=encoder, series=f"{name}, {k}") for k, e in summary.items()
+                ]
+        losses = np.mean([trace["loss"] for trace in traces], axis=0)
+        whole = {"encoder": encoder, "layer": "all"}
+        tables += [
+            pd.DataFrame({**whole, "series": "loss", "epoch": np.arange(1, len(losses) + 1), "value": losses}),
+            pd.DataFrame([{**whole, "series": "end of warm-up", "epoch": warmup}]),
+        ]
+        last, held, excess = (series[name][:, -1] for name in SERIES)
+        gain = last[-1] - last[0]
+        # Epochs of one training are one path: what its excess does by chance, the same path of dealt groups tells.
+        dealt = np.mean([trace["dealt"][..., -1] for trace in traces], axis=0).T
+        chance = {
+            "unit_epochs.gain-excess": dealt[:, -1] - dealt[:, 0],
+            "unit_epochs.excess-rises": rank_correlation(epochs + np.zeros_like(dealt), dealt),
+        }
+        effects = {
+            "unit_epochs.rises": depth_correlation(last),
+            "unit_epochs.warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
+            "unit_epochs.gain": gain,
+            "unit_epochs.gain-excess": gain - (held[-1] - held[0]),
+            "unit_epochs.excess-rises": depth_correlation(excess),
+        }
+        subject = f"{encoder}, layer {layers[-1]}"
+        for claim, effect in effects.items():
+            p = float(permutation_p(effect.value, chance[claim])) if claim in chance else np.nan
+            findings.append(Finding(claim, subject, effect, n, p=p))
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def slope(profile: Estimate, epochs: NDArray[np.integer], chosen: NDArray[np.bool_]) -> Estimate:
+    """Least-squares slope per epoch of a profile [epochs] over some of them."""
+    away = np.where(chosen, epochs - epochs[chosen].mean(), 0.0)
+    weights = away / (away**2).sum()
+    # Largest where the profile goes from one of its limits to the other where the weights change their sign.
+    return profile.map(lambda v: v @ weights, limit=profile.limit * float(np.abs(weights).sum()))
+
+
+def _one(estimate: Estimate) -> Estimate:
+    return estimate.map(lambda v: v[..., None], limit=estimate.limit, centre=estimate.centre)
+
+
+def _over_epochs(estimate: Estimate, epochs: NDArray[np.integer], **about: Any) -> pd.DataFrame:
+    return rows_of(estimate, list(epochs)).rename(columns={"layer": "epoch"}).assign(**about)
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Three panels an encoder: UnitMem, excess and loss by epoch."""
+    encoders = list(dict.fromkeys(table["encoder"]))
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
+    for row, encoder in zip(axes, encoders, strict=True):
+        mine = table[table["encoder"] == encoder]
+        names = list(dict.fromkeys(mine.loc[mine["series"] == "candidate", "layer"]))
+        names = list(dict.fromkeys([names[0], names[len(names) // 2], names[-1]]))
+        for layer, colour in plotting.colours(names).items():
+            at = mine[mine["layer"] == layer]
+            for name in SERIES:
+                axis, dashed = row[int(name == "excess")], name == "unseen images"
+                label = f"layer {layer}" + (f", {name}" if dashed else "")
+                _curve(axis, at[at["series"] == name], colour=colour, label=label, dashed=dashed)
+        loss = mine[mine["series"] == "loss"]
+        row[2].plot(loss["epoch"], loss["value"], color="black")
+        end = float(mine.loc[mine["series"] == "end of warm-up", "epoch"].iloc[0])
+        for axis in row:
+            _epochs(axis, loss["epoch"].max(), end)
+        plotting.zero(row[1])
+        row[0].set(title=f"{encoder}: mean UnitMem", ylabel="UnitMem")
+        row[1].set(title="excess: candidates minus unseen images", ylabel="UnitMem")
+        row[2].set(title="training loss, mean over seeds", ylabel="loss")
+        # Where a falling loss leaves most room.
+        handles, labels = row[0].get_legend_handles_labels()
+        row[2].legend(handles, labels, fontsize=7, loc="upper right", framealpha=0.85)
+    return figure
+
+
+def _curve(axis: Axes, rows: pd.DataFrame, *, colour: str, label: str, dashed: bool) -> None:
+    style = "--" if dashed else "-"
+    axis.plot(rows["epoch"], rows["value"], style, color=colour, label=label, marker="o", markersize=3)
+    plotting.band(axis, rows["epoch"], rows, colour=colour)
+
+
+def _epochs(axis: Axes, last: float, warmup: float) -> None:
+    """Epochs by their square roots, which shows the first ones and the last."""
+    axis.set_xscale("function", functions=(lambda v: np.sqrt(np.clip(v, 0, None)), np.square))
+    # A tenth of the last's root and multiples, none too near to its neighbours.
+    ticks = np.unique(np.round(last * np.linspace(0, 1, 6) ** 2))
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set(xlim=(0, 1.02 * last), xlabel="epoch")
+    axis.axvline(warmup, color="#777777", linewidth=1, zorder=1)

@@ -1,0 +1,168 @@
+"""What values of cells cost, by rows, learners and permutations (2D-OOB, Sun et al., 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Inputs
+from memloc.analysis.valued import OOB, PAPER, Floats, over_seeds, share
+from memloc.metrics.stats import Estimate
+
+OWN = f"{PAPER}; own threshold"
+CLAIMS = {
+    "valuation_cost.tenth": Claim(
+        OWN,
+        "2D-OOB is as good as 2D-KNN in a tenth of its time: log10 of CPU time, 2D-KNN of most permutations over "
+        "2D-OOB of the fewest learners that find outliers as soon, ten behind each cell, minus 1",
+    ),
+    "valuation_cost.any": Claim(
+        "beyond the paper",
+        "However few permutations 2D-KNN makes, 2D-OOB is as good in less time: log10 of that ratio, the smallest",
+    ),
+    "valuation_cost.learners": Claim(
+        OWN, "Cost grows at most nearly in proportion to learners: 1.25 minus the exponent"
+    ),
+    "valuation_cost.rows": Claim(OWN, "Cost grows at most nearly in proportion to rows: 1.25 minus the exponent"),
+}
+"""Where no number of learners is as good as 2D-KNN, the largest one's time counts and the claim's subject says so."""
+ENOUGH = 10
+"""Learners behind the cell that has fewest, in every seed: with fewer, some cells have a value of next to nothing."""
+KNN = "2D-KNN"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measurements of one table.
+
+    Attributes:
+        methods, rows, amounts: of each, alike in all seeds.
+        seconds, areas, fewest: [seeds, measurements].
+    """
+
+    methods: NDArray[Any]
+    rows: NDArray[Any]
+    amounts: NDArray[Any]
+    seconds: Floats
+    areas: Floats
+    fewest: Floats
+
+    def at(self, method: str, *, most_rows: bool = False, most: bool = False) -> NDArray[np.int64]:
+        """Places of a method's measurements, with the most rows alone, or its largest amount alone."""
+        mine = self.methods == method
+        keep = mine.copy()
+        if most_rows:
+            keep &= self.rows == self.rows.max()
+        if most:
+            keep &= self.amounts == self.amounts[mine].max()
+        return np.flatnonzero(keep)
+
+
+def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Seconds and areas of every measurement, exponents of cost, how much longer 2D-KNN takes to be as good."""
+    tables, findings = [], []
+    for name in inputs.encoders():
+        seeds = inputs.arrays("outcomes", name)
+        columns = {key: seeds[0][key] for key in ("methods", "rows", "amounts")}
+        stacked = {key: np.stack([seed[key] for seed in seeds]) for key in ("seconds", "areas", "fewest")}
+        mine = Measured(**columns, **stacked)
+        about = {"method": mine.methods, "rows": mine.rows, "amount": mine.amounts}
+        tables.append(_rows(share(mine.areas), series="area", table=name, **about))
+        # Times differ by factors, so theirs is the median, and the interval, of the logarithm.
+        times = _rows(over_seeds(np.log10(mine.seconds)), series="seconds", table=name, **about)
+        tables.append(times.assign(**{key: 10 ** times[key] for key in ("value", "low", "high")}))
+        n = int(mine.rows.max())
+        permutations = mine.at(KNN, most_rows=True)
+        ratios, reached = zip(*(_ratios(mine, place) for place in permutations), strict=True)
+        last = int(np.argmax(mine.amounts[permutations]))
+        exponents = {
+            "learners": _exponents(mine, mine.at(OOB[1], most_rows=True), mine.amounts),
+            "rows": _exponents(mine, mine.at(OOB[1], most=True), mine.rows),
+        }
+        every = over_seeds(np.stack(ratios, axis=1))
+        of_them = {key: value[permutations] for key, value in about.items()}
+        tables.append(_rows(every, series="log10 of ratio to 2D-OOB", table=name, **of_them))
+        places = [f"{amount} permutation{'s' if amount > 1 else ''}" for amount in mine.amounts[permutations]]
+        findings += [
+            Finding("valuation_cost.tenth", name + reached[last], over_seeds(ratios[last] - 1), n),
+            Finding.of_every("valuation_cost.any", name, every, places, n=n),
+        ]
+        findings += [
+            Finding(f"valuation_cost.{axis}", f"{name}, exponent of {axis}", over_seeds(1.25 - values), n)
+            for axis, values in exponents.items()
+        ]
+    return pd.concat(tables, ignore_index=True), findings
+
+
+def _ratios(mine: Measured, place: int) -> tuple[Floats, str]:
+    """log10 of CPU time, one 2D-KNN over the 2D-OOB of fewest learners as good in the median and enough, [seeds]."""
+    ours = mine.at(OOB[1], most_rows=True)
+    ours = ours[np.argsort(mine.amounts[ours])]
+    areas, enough = np.median(mine.areas, axis=0), mine.fewest.min(axis=0) >= ENOUGH
+    good = ours[(areas[ours] >= areas[place]) & enough[ours]]
+    chosen = good[0] if len(good) else ours[-1]
+    lacking = " (not as good)" if areas[chosen] < areas[place] else "" if enough[chosen] else " (too few)"
+    said = f", {mine.amounts[chosen]} learners{lacking}"
+    return np.log10(mine.seconds[:, place] / mine.seconds[:, chosen]), said
+
+
+def _exponents(mine: Measured, places: NDArray[np.int64], size: NDArray[np.int64]) -> Floats:
+    """Slope of log time against log size by least squares, [seeds]."""
+    logs = np.log(size[places]) - np.log(size[places]).mean()
+    return np.asarray(np.log(mine.seconds[:, places]) @ logs / (logs @ logs))
+
+
+def _rows(estimate: Estimate, **about: Any) -> pd.DataFrame:
+    low, high = estimate.interval()
+    return pd.DataFrame({**about, "value": estimate.value, "low": low, "high": high})
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A row a table: areas against time, time against learners, time against rows."""
+    names = list(dict.fromkeys(table["table"]))
+    figure, axes = plotting.panels(rows=len(names), columns=3, width=11, height=3.0)
+    for (left, middle, right), name in zip(axes, names, strict=True):
+        mine = table[table["table"] == name]
+        seconds, areas = (mine[mine["series"] == series] for series in ("seconds", "area"))
+        most = mine["rows"].max()
+        for method in dict.fromkeys(seconds["method"]):
+            time, area = (rows[(rows["method"] == method) & (rows["rows"] == most)] for rows in (seconds, areas))
+            _line(left, time["value"], area, method)
+            if method == OOB[1]:
+                _line(middle, time["amount"], time, method)
+                _proportion(middle, time["amount"].to_numpy(), time["value"].to_numpy())
+            largest = seconds[seconds["method"] == method]
+            largest = largest[largest["amount"] == largest["amount"].max()]
+            _line(right, largest["rows"], largest, method)
+            if method == OOB[1]:
+                _proportion(right, largest["rows"].to_numpy(), largest["value"].to_numpy())
+        left.set(
+            title=f"{name}, {most} rows", xlabel="CPU seconds", ylabel="area under the detection curve", xscale="log"
+        )
+        middle.set(title="2D-OOB by learners", xlabel="learners", ylabel="CPU seconds", xscale="log", yscale="log")
+        right.set(title="by rows, the most of each", xlabel="rows", ylabel="CPU seconds", xscale="log", yscale="log")
+        for axis, column, rows in ((middle, "amount", seconds[seconds["method"] == OOB[1]]), (right, "rows", seconds)):
+            axis.set_xticks(sorted(set(rows[column])), sorted(set(rows[column])))
+            axis.set_xticks([], minor=True)
+    plotting.shared_legend(figure, axes[0, 0])
+    return figure
+
+
+def _line(axis: Axes, at: Sequence[float] | pd.Series, rows: pd.DataFrame, method: str) -> None:
+    error = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+    colour = plotting.COLOURS[method]
+    axis.errorbar(at, rows["value"], yerr=error, fmt="o-", color=colour, markersize=4, capsize=2, label=method)
+
+
+def _proportion(axis: Axes, at: NDArray[Any], value: NDArray[Any]) -> None:
+    """A line of exponent 1 through the last point."""
+    axis.plot(at, value[-1] * at / at[-1], color="black", linestyle=":", linewidth=1)

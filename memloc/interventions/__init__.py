@@ -1,1 +1,0 @@
-"""Encoders changed, to see what layers and units are worth: pruned, replaced, fine-tuned, trained on one image."""

@@ -1,0 +1,1 @@
+"""Encoders: their architectures, how they learn, and what is read from them."""

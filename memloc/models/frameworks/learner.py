@@ -1,0 +1,104 @@
+"""What every framework's module gives to the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from memloc.data.augment import RECIPES, Recipe, for_encoder, hide
+
+
+@dataclass(frozen=True)
+class Group:
+    """Views of one kind that a step takes of each image: how many, of which recipe, of which size in pixels."""
+
+    count: int
+    recipe: Recipe
+    size: int
+
+
+class Views(NamedTuple):
+    """The views of one group, view by view.
+
+    Attributes:
+        images: [count * n, 3, size, size], standardised.
+        hidden: [count * n, patches] where a recipe hides patches, else None.
+    """
+
+    images: Tensor
+    hidden: Tensor | None = None
+
+
+class Learner(nn.Module):
+    """An encoder, what a framework adds to it, and the loss.
+
+    Attributes:
+        encoder: what is trained.
+        groups: the views it asks for in each step.
+    """
+
+    def __init__(self, encoder: nn.Module, groups: Sequence[Group]) -> None:
+        super().__init__()
+        self.encoder, self.groups = encoder, tuple(groups)
+
+    def forward(self, views: Sequence[Views], labels: Tensor, progress: float) -> Tensor:
+        """The loss of one step, a scalar.
+
+        Args:
+            views: one for each group.
+            labels: [n].
+            progress: steps done as a share of all, in [0, 1).
+        """
+        raise NotImplementedError
+
+    def before_update(self, epoch: int) -> None:
+        """What happens to the gradients of a step, from epoch 0 on."""
+
+    def after_update(self, progress: float) -> None:
+        """What follows a step of the optimizer: moving averages."""
+
+    def result(self) -> nn.Module:
+        """The encoder that is kept."""
+        return self.encoder
+
+    def result_head(self) -> nn.Module:
+        """What maps the output of ``result()`` to the space of the loss."""
+        head: nn.Module = self.head  # type: ignore[assignment]
+        return head
+
+    def additions(self) -> dict[str, Tensor]:
+        """State of all that the framework adds to the encoder: heads, decoder, centre."""
+        state = self.state_dict()
+        return {k: v for k, v in state.items() if not k.startswith(("encoder.", "teacher.encoder."))}
+
+    def add(self, additions: Mapping[str, Tensor]) -> None:
+        """Load what ``additions`` gave."""
+        self.load_state_dict({**self.state_dict(), **additions})
+
+    def encode(self, views: Views) -> Tensor:
+        """Representations [count * n, dim] of the views; what is hidden is left out or grey."""
+        return represent(self.encoder, views)
+
+
+def represent(encoder: nn.Module, views: Views) -> Tensor:
+    """Output of an encoder, [n, dim]: one that takes patches leaves hidden ones out, others see them grey."""
+    images = views.images
+    if views.hidden is not None:
+        images = hide(images, views.hidden, with_nan=getattr(encoder, "skips_hidden", False))
+    output: Tensor = encoder(images)
+    return output
+
+
+def recipe_of(recipe: Mapping[str, Any], encoder: nn.Module) -> Recipe:
+    """The augmentation that a training recipe names; hidden patches are the encoder's own where it has some."""
+    return for_encoder(RECIPES[recipe["augmentation"]], encoder)
+
+
+def world() -> int:
+    """Number of processes that train together."""
+    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if parallel else 1

@@ -1,0 +1,110 @@
+"""Encoders in use: their input, their weights, their device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memloc.errors import InputError
+from memloc.io import load_json
+from memloc.models import architectures as encoders
+from memloc.models import checkpoint, frameworks
+from memloc.models.frameworks.learner import Learner
+
+
+class Normalise:
+    """[n, 1 or 3, h, w] in [0, 1] to the three standardised channels that encoders take.
+
+    Args:
+        description: a prepared dataset's description, for its mean and standard deviation.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.mean = torch.tensor(description["mean"])[:, None, None]
+        # A channel that never varies (all red images) stays 0 instead of 0 / 0.
+        self.std = torch.tensor([value or 1.0 for value in description["std"]])[:, None, None]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Standardise a batch."""
+        # (x - mean) / std in one pass over memory.
+        mean, std = self.mean.to(images.device), self.std.to(images.device)
+        standard = torch.addcmul(-mean / std, images, 1 / std)
+        return standard.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def load(
+    architecture: str, options: Mapping[str, Any], path: str | Path, *, image_size: int, seed: int, role: str
+) -> nn.Module:
+    """A trained encoder in eval mode, from its checkpoint.
+
+    Args:
+        options: the architecture's, complete.
+
+    Raises:
+        InputError: the checkpoint is damaged or belongs to another encoder.
+    """
+    network = encoders.build(architecture, options, image_size=image_size)
+    checkpoint.restore(network, _tensors(path, seed=seed, role=role), path)
+    network.to(memory_format=torch.channels_last)
+    return network.eval()
+
+
+def _tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint that must be one training's."""
+    tensors, about = checkpoint.load(path)
+    if (about.get("seed"), about.get("role")) != (seed, role):
+        raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} isn't finite; delete it to train anew")
+    return tensors
+
+
+def of_job(snakemake: Any, *, role: str = "f") -> tuple[nn.Module, Normalise]:
+    """The trained encoder that a job's inputs and parameters name, and what standardises its images."""
+    description, params = load_json(snakemake.input.description), snakemake.params
+    encoder = load(
+        params.architecture,
+        params.network,
+        snakemake.input.weights,
+        image_size=description["image_size"],
+        seed=int(snakemake.wildcards.seed),
+        role=role,
+    )
+    return encoder, Normalise(description)
+
+
+def learner_of_job(encoder: nn.Module, snakemake: Any, *, role: str) -> Learner:
+    """What a job's encoder was trained as, heads and decoder with the weights they ended with, in eval mode."""
+    description, params, path = load_json(snakemake.input.description), snakemake.params, snakemake.input.additions
+    classes, size = len(description["classes"]), description["image_size"]
+    learner = frameworks.build(params.framework, encoder, classes=classes, recipe=params.recipe, image_size=size)
+    tensors = _tensors(path, seed=int(snakemake.wildcards.seed), role=role)
+    expected = {name: tensor.shape for name, tensor in learner.additions().items()}
+    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise InputError(f"{path}: belongs to another training; delete it to train this encoder anew")
+    learner.add(tensors)
+    return learner.eval()
+
+
+def add_head(encoder: nn.Module, snakemake: Any, *, role: str) -> None:
+    """Let every output of a job's encoder pass through its framework's head, which is measured as module HEAD."""
+    head = learner_of_job(encoder, snakemake, role=role).result_head()
+    encoder.add_module(encoders.HEAD, head)
+    # It must be called, and its output is nobody's.
+    encoder.register_forward_hook(lambda module, inputs, output: (head(output), None)[1])
+
+
+def device(name: str) -> str:
+    """The device that a configuration's ``device`` means on this machine.
+
+    Raises:
+        InputError: cuda is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: cuda, but PyTorch finds no such device here; set device: cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

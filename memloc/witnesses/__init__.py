@@ -1,1 +1,0 @@
-"""Signs of memorization that do not look at alignment."""

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from memloc.data.prepared import array_sha256
+from memloc.data.splits import GROUPS, draw, manifest, measured_points, training_points
+from memloc.errors import InputError
+
+SIZES = {"shared": 20, "candidate": 10, "independent": 10, "external": 5}
+
+
+def test_groups_are_disjoint_sorted_points_of_the_sizes_asked_for():
+    groups = draw(100, SIZES, dataset="d", seed=0)
+    assert tuple(groups) == GROUPS
+    assert {name: len(points) for name, points in groups.items()} == SIZES
+    everything = np.concatenate(list(groups.values()))
+    assert len(set(everything.tolist())) == 45 and set(everything.tolist()) <= set(range(100))
+    assert all((np.diff(points) > 0).all() for points in groups.values())
+
+
+def test_groups_may_use_up_every_point():
+    groups = draw(45, SIZES, dataset="d", seed=0)
+    assert sorted(np.concatenate(list(groups.values())).tolist()) == list(range(45))
+
+
+def test_more_images_than_there_are_is_an_error_that_names_key_and_numbers():
+    with pytest.raises(InputError) as caught:
+        draw(44, SIZES, dataset="d", seed=0)
+    message = str(caught.value)
+    assert "datasets.d.split" in message and "45" in message and "44" in message and "\n" not in message
+
+
+def test_a_split_depends_on_dataset_and_seed_alone():
+    a, b, c, d = (draw(100, SIZES, dataset=n, seed=s) for n, s in (("d", 0), ("d", 0), ("d", 1), ("e", 0)))
+    assert all(np.array_equal(a[g], b[g]) for g in GROUPS)
+    assert not np.array_equal(a["candidate"], c["candidate"])
+    assert not np.array_equal(a["candidate"], d["candidate"])
+
+
+def test_every_point_is_as_likely_in_every_group():
+    counts = {group: np.zeros(45) for group in GROUPS}
+    for seed in range(300):
+        for group, points in draw(45, SIZES, dataset="d", seed=seed).items():
+            counts[group][points] += 1
+    for group, count in counts.items():
+        p = SIZES[group] / 45
+        assert np.abs(count - 300 * p).max() < 4.5 * np.sqrt(300 * p * (1 - p))
+
+
+def test_f_and_g_share_the_shared_points_and_nothing_else():
+    groups = draw(100, SIZES, dataset="d", seed=0)
+    f, g, untrained = (training_points(groups, role) for role in ("f", "g", "untrained"))
+    assert np.array_equal(np.intersect1d(f, g), groups["shared"])
+    assert np.array_equal(np.setdiff1d(f, g), groups["candidate"])
+    assert np.array_equal(np.setdiff1d(g, f), groups["independent"])
+    assert not set(groups["external"].tolist()) & set(f.tolist()) | set(groups["external"].tolist()) & set(g.tolist())
+    assert np.array_equal(untrained, f) and (np.diff(f) > 0).all()
+
+
+def test_all_groups_are_measured_with_their_names():
+    groups = draw(100, SIZES, dataset="d", seed=0)
+    points, names = measured_points(groups)
+    assert len(points) == len(names) == 45
+    for group in GROUPS:
+        assert np.array_equal(points[names == group], groups[group])
+
+
+def test_the_manifest_identifies_a_split():
+    groups = draw(100, SIZES, dataset="d", seed=3)
+    about = manifest(groups, dataset="d", seed=3)
+    assert (about["dataset"], about["seed"], about["sizes"]) == ("d", 3, SIZES)
+    assert about["sha256"]["shared"] == array_sha256(groups["shared"])
+    assert about["sha256"] != manifest(draw(100, SIZES, dataset="d", seed=4), dataset="d", seed=4)["sha256"]

@@ -1,0 +1,250 @@
+"""Attention against fully-connected layers: increments as Table 10 defines them, claims, nulls."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from planted import About
+
+from memloc.analysis.claims import tabulate
+from memloc.analysis.inputs import Inputs
+from memloc.analysis.tables import load_table, save_table
+from memloc.errors import InputError
+from memloc.experiments.attention import analysis as attention
+from memloc.models.architectures import ENCODERS
+
+POINTS = 40
+OFFSET = 0.2
+# Parameters of attention and perceptron of a ViT-Tiny block.
+PARAMETERS = {"attention": 148224, "fully-connected": 295872, "sum": 0, "output": 0}
+# Table 10's increments of blocks 2 to 12.
+D_ATT = [0.006, 0.006, 0.006, 0.007, 0.008, 0.009, 0.008, 0.009, 0.009, 0.008, 0.009]
+D_FC = [0.011, 0.013, 0.017, 0.014, 0.015, 0.016, 0.018, 0.020, 0.020, 0.022, 0.023]
+
+
+def layers_of(depth):
+    layers = ENCODERS["vit-tiny"].layers({"depth": depth})
+    return [(layer.name, layer.kind) for layer in layers if layer.kind != "head"]
+
+
+def points_of(blocks, *, seed=0, noise=0.0, layers=None, offset=OFFSET):
+    """SSLMem with a crossed profile planted.
+
+    Args:
+        blocks: [blocks, 4] att, res-att, fc, res-fc; the encoder's output has the last value.
+    """
+    rng = np.random.default_rng([6, seed])
+    profile = np.append(blocks, np.ravel(blocks)[-1])
+    every = layers_of(len(blocks))
+    tables = []
+    for g, sign in enumerate((1, -1, 0)):
+        scores = offset + sign * profile + noise * rng.normal(size=(POINTS, len(profile)))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "point": np.repeat(100 * g + np.arange(POINTS), len(profile)),
+                    "group": ("candidate", "independent", "external")[g],
+                    "layer": [name for name, _ in every] * POINTS,
+                    "own": [kind in ("attention", "fully-connected") for _, kind in every] * POINTS,
+                    "kind": [kind for _, kind in every] * POINTS,
+                    "parameters": [PARAMETERS[kind] for _, kind in every] * POINTS,
+                    "sslmem": scores.ravel(),
+                }
+            )
+        )
+    points = pd.concat(tables, ignore_index=True)
+    return points if layers is None else points[points["layer"].isin(layers)].reset_index(drop=True)
+
+
+def stacked(d_att, d_fc, *, after_att=0.0, after_fc=0.0):
+    """[blocks, 4] LayerMem whose increments are these; the tokens have that of what is added to them, and more."""
+    tokens, blocks = 0.0, []
+    for a, b in zip(d_att, d_fc, strict=True):
+        att = tokens + a
+        fc = att + after_att + b
+        tokens = fc + after_fc
+        blocks.append([att, att + after_att, fc, tokens])
+    return np.array(blocks)
+
+
+@pytest.fixture
+def analysed(tmp_path):
+    """Analyse the points of encoders given by name, one table for each seed."""
+
+    def analyse(**encoders):
+        runs, files = [], []
+        for encoder, seeds in encoders.items():
+            for seed, points in enumerate(seeds):
+                files.append(str(tmp_path / f"{encoder}-{seed}.parquet"))
+                save_table(points, files[-1])
+                runs.append((encoder, seed))
+        options = {"replicates": 100, "normalisation": "ratio"}
+        return attention.analyse(Inputs(runs, {"points": files}, About()), options)
+
+    return analyse
+
+
+def seeds_of(blocks, *, count=3, noise=0.02, **planted):
+    return [points_of(blocks, seed=seed, noise=noise, **planted) for seed in range(count)]
+
+
+def told(findings):
+    table = tabulate(attention.CLAIMS, findings, experiment="attention")
+    assert table["claim"].is_unique
+    return table.set_index(table["claim"].str.removeprefix("attention."))
+
+
+def series(table, name):
+    return table[table["series"] == name].set_index("layer")["value"]
+
+
+HAND = np.array([[0.01, 0.02, 0.05, 0.06], [0.08, 0.10, 0.15, 0.20], [0.21, 0.25, 0.24, 0.30]])
+
+
+def test_profiles_in_three_estimators_and_the_null_stand_in_the_table(analysed):
+    table, _ = analysed(mae=[points_of(HAND)])
+    crossed = table[table["series"] == "crossed"]
+    places = ["attention", "sum after attention", "fully-connected", "sum after fully-connected"]
+    assert list(crossed["layer"]) == [name for name, kind in layers_of(3) if kind != "output"]
+    assert list(crossed["block"]) == [1] * 4 + [2] * 4 + [3] * 4 and list(crossed["place"]) == places * 3
+    assert list(crossed["parameters"]) == [148224, 0, 295872, 0] * 3
+    for name, extra in (("crossed", 0), ("external-corrected", 0), ("published", OFFSET)):
+        np.testing.assert_allclose(series(table, name), HAND.ravel() + extra, atol=1e-12)
+    np.testing.assert_allclose(series(table, "external images"), OFFSET, atol=1e-12)
+
+
+def test_increments_worked_by_hand(analysed):
+    table, _ = analysed(mae=[points_of(HAND)])
+    for name, place, expected in (
+        ("dATT", "att", [np.nan, 0.02, 0.01]),
+        ("dFC", "fc", [0.03, 0.05, -0.01]),
+        ("dBlock", "res-fc", [np.nan, 0.14, 0.10]),
+    ):
+        rows = series(table, name)
+        assert list(rows.index) == [f"{block}.{place}" for block in (1, 2, 3)]
+        np.testing.assert_allclose(rows, expected, atol=1e-12)
+
+
+def test_increments_are_those_of_a_loop_over_named_layers():
+    rng = np.random.default_rng(2)
+    blocks = rng.normal(size=(7, 5, 4))
+    for values, att, fc, whole in zip(
+        blocks, attention.d_att(blocks), attention.d_fc(blocks), attention.d_block(blocks), strict=True
+    ):
+        names = [f"{n}.{place}" for n in range(1, 6) for place in ("att", "res-att", "fc", "res-fc")]
+        layermem = dict(zip(names, values.ravel(), strict=True))
+        for n in range(1, 6):
+            before = layermem.get(f"{n - 1}.res-fc", np.nan)
+            expected = (layermem[f"{n}.att"] - before, layermem[f"{n}.fc"] - layermem[f"{n}.res-att"],
+                        layermem[f"{n}.res-fc"] - before)  # fmt: skip
+            np.testing.assert_array_equal((att[n - 1], fc[n - 1], whole[n - 1]), expected)
+
+
+def test_effects_worked_by_hand(analysed):
+    _, findings = analysed(mae=[points_of(HAND, noise=1e-5)])
+    rows = told(findings)
+    expected = {
+        "rises": 1,
+        "fully-connected-rises": 1,
+        "fully-connected-adds-more": ((0.05 - 0.02) + (-0.01 - 0.01)) / 2,
+        "blocks-add": (0.14 + 0.10) / 2,
+        "every-block-adds": 0.10,
+        "fully-connected-higher": (0.04 + 0.07 + 0.03) / 3,
+        "fully-connected-higher-at-depth": (0.05 - (0.01 + 0.08) / 2 + 0.15 - (0.08 + 0.21) / 2) / 2,
+        "per-parameter": ((0.05 - 0.01) - 295872 / 148224 * (0.02 + 0.01)) / 2,
+    }
+    assert rows["effect"].to_dict() == pytest.approx(expected, abs=2e-5)
+    assert (rows["n"] == POINTS).all()
+    assert rows.loc["every-block-adds", "subject"] == "mae, block 3"
+
+
+def test_the_papers_effects_are_those_of_its_table(analysed):
+    blocks = stacked([0, *D_ATT], [0.02, *D_FC])
+    rows = told(analysed(mae=[points_of(blocks)])[1])
+    for claim in ("fully-connected-adds-more", "per-parameter"):
+        assert rows.loc[claim, "paper_effect"] == pytest.approx(rows.loc[claim, "effect"], abs=6e-5)
+
+
+def test_offsets_that_differ_from_place_to_place_leave_every_effect_as_it_is(analysed):
+    offset = np.random.default_rng(3).uniform(-0.3, 0.3, HAND.size + 1)
+    findings = [analysed(mae=seeds_of(HAND, offset=o))[1] for o in (OFFSET, offset)]
+    pd.testing.assert_frame_equal(*(told(f) for f in findings))
+
+
+EQUAL = [0.05] * 4
+WORLDS = {
+    "as in the paper": (stacked(EQUAL, [0.15] * 4), {
+        # Four blocks rise all the way in one of 24 orders: too many for a finding.
+        "rises": "inconclusive", "fully-connected-rises": "inconclusive", "fully-connected-adds-more": "supported",
+        "blocks-add": "supported", "every-block-adds": "supported", "fully-connected-higher": "supported",
+        "fully-connected-higher-at-depth": "supported", "per-parameter": "supported"}),
+    # Twice the parameters, less than twice the increment.
+    "by size alone": (stacked(EQUAL, [0.07] * 4), {
+        "fully-connected-adds-more": "supported", "per-parameter": "refuted"}),
+    # Both add the same: being behind attention makes what fully-connected layers put out higher, at equal depth not.
+    "by depth alone": (stacked(EQUAL, EQUAL), {
+        "fully-connected-adds-more": "inconclusive", "fully-connected-higher": "supported",
+        "fully-connected-higher-at-depth": "inconclusive", "per-parameter": "refuted"}),
+    "attention instead": (stacked([0.15] * 4, EQUAL, after_fc=-0.3), {
+        "rises": "inconclusive", "fully-connected-rises": "inconclusive", "fully-connected-adds-more": "refuted",
+        "blocks-add": "refuted", "every-block-adds": "refuted", "per-parameter": "refuted"}),
+    "but for one block": (stacked([0.1, 0.1, -0.2, 0.1, 0.1], [*EQUAL, 0.05]), {
+        "blocks-add": "supported", "every-block-adds": "refuted"}),
+    "nothing": (np.zeros((4, 4)), dict.fromkeys(
+        [claim.removeprefix("attention.") for claim in attention.CLAIMS], "inconclusive")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_claims_follow_the_planted_profile(analysed, world):
+    blocks, expected = WORLDS[world]
+    rows = told(analysed(mae=seeds_of(blocks))[1])
+    assert set(rows.index) == {claim.removeprefix("attention.") for claim in attention.CLAIMS}
+    assert rows.loc[list(expected), "verdict"].to_dict() == expected
+
+
+def test_encoders_are_told_apart(analysed):
+    table, findings = analysed(mae=seeds_of(stacked(EQUAL, [0.15] * 4)), dino=seeds_of(np.zeros((2, 4)), count=2))
+    assert table.groupby("encoder")["block"].max().to_dict() == {"mae": 4, "dino": 2}
+    adds = {f.subject: f.estimate.seeds for f in findings if f.claim == "attention.blocks-add"}
+    assert adds == {"mae": 3, "dino": 2}
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (["1.res-att", "1.fc", "1.res-fc", "2.res-att", "2.fc", "2.res-fc"], "no attention and fully-connected layers"),
+        (["1.att", "2.att"], "no attention and fully-connected layers"),
+        (["1.att", "1.res-att", "1.fc", "1.res-fc"], "blocks 1; measure att, res-att, fc, res-fc of two or more"),
+        ([name for name, _ in layers_of(3) if name != "2.res-fc"], "blocks 1, 2, 3; measure"),
+        ([name for name, _ in layers_of(3) if not name.startswith("2")], "blocks 1, 3; measure"),
+    ],
+)
+def test_what_lacks_a_part_of_its_blocks_is_told(analysed, kept, said):
+    with pytest.raises(InputError, match=rf"^encoders\.vit\.measure\.layers: {said}"):
+        analysed(mae=[points_of(HAND)], vit=[points_of(HAND, layers=kept)])
+
+
+def test_blocks_need_not_start_at_the_first(analysed):
+    kept = [name for name, _ in layers_of(3) if not name.startswith("1")]
+    table, _ = analysed(mae=[points_of(HAND, layers=kept)])
+    np.testing.assert_allclose(series(table, "dATT"), [np.nan, 0.01], atol=1e-12)
+    assert list(series(table, "dATT").index) == ["2.att", "3.att"]
+
+
+@pytest.mark.parametrize("depths", [[4], [12, 4, 2]])
+def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(analysed, tmp_path, depths):
+    encoders = {f"vit{d}": seeds_of(stacked([0.01] * d, [0.02] * d), count=2) for d in depths}
+    table, _ = analysed(**encoders)
+    save_table(table, tmp_path / "table.csv")
+    read = load_table(tmp_path / "table.csv")
+    assert len(read) == len(table)
+    figure = attention.draw(read, np.zeros((1, 1, 8, 8), dtype=np.uint8))
+    for depth, (left, middle, right) in zip(depths, np.reshape(figure.axes, (-1, 3)), strict=True):
+        blocks = [str(n) for n in range(1, depth + 1)]
+        assert all([t.get_text() for t in axis.get_xticklabels()] == blocks for axis in (left, middle, right))
+        bars = [patch.get_height() for patch in right.patches]
+        assert len(bars) == 3 * depth and np.isnan([bars[0], bars[2 * depth]]).all() and bars[depth] > 0
+        assert [t.get_text() for t in middle.get_legend().get_texts()] == list(attention.PLACES.values())
+    figure.canvas.draw()
+    plt.close(figure)

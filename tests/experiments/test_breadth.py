@@ -1,0 +1,125 @@
+"""Every framework and every encoder goes the whole way: trained, measured, scored, drawn."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from planted import About
+
+from memloc.analysis import tables
+from memloc.analysis.inputs import Inputs
+from memloc.config import complete, layers_of
+from memloc.data import splits
+from memloc.data.augment import RECIPES, for_encoder
+from memloc.experiments.layermem import analysis as layermem
+from memloc.experiments.unitmem import analysis as unitmem
+from memloc.io import save_arrays
+from memloc.measuring import measure, scores
+from memloc.models import checkpoint, network
+from memloc.models.architectures import ENCODERS
+from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.network import Normalise
+from memloc.training import loop as train
+
+SIZES = {"shared": 8, "candidate": 8, "independent": 8, "external": 8}
+OPTIONS = {"replicates": 20, "normalisation": "ratio", "group_size": 3, "threshold": 0.5}
+
+
+def entry(settings, *, framework="simclr", architecture=None, options=None):
+    """An encoder's settings, complete, with what is measured of it."""
+    made = settings(framework, epochs=1)
+    if architecture:
+        made = made | {"architecture": architecture, "network": options, "measure": {}}
+    measure = {"layers": ["*"], "sublayers": False, "draws": 4, "activation": "as-is"}
+    config = {"datasets": {}, "encoders": {"it": made}, "measure": measure}
+    complete(config)
+    return config["encoders"]["it"]
+
+
+def scored(name, settings, folder, *, size):
+    """Train f, g and the untrained null, keep and open them, measure and score; the paths of the tables by input."""
+    images = np.random.default_rng(0).integers(0, 256, (32, 3, size, size), dtype=np.uint8)
+    labels = np.arange(32) % 3
+    split = splits.draw(32, SIZES, dataset="toy", seed=0)
+    points, groups = splits.measured_points(split)
+    facts = {
+        "classes": ["a", "b", "c"],
+        "image_size": size,
+        "mean": [0.5] * 3,
+        "std": [0.3] * 3,
+        "sha256": {"train": "0"},
+    }
+    layers, measures = layers_of(settings), {}
+    protocol = {
+        key: value for key, value in settings["measure"].items() if key not in ("layers", "sublayers", "augmentation")
+    }
+    for role in ("f", "g", "untrained"):
+        mine, path = splits.training_points(split, role), folder / f"{role}.safetensors"
+        learner, *_ = train.train(
+            images, labels, mine, settings=settings, description=facts, seed=0, role=role, folder=folder
+        )
+        checkpoint.save(learner.result().state_dict(), {"seed": 0, "role": role}, path)
+        opened = network.load(settings["architecture"], settings["network"], path, image_size=size, seed=0, role=role)
+        measured = measure.measure(
+            opened,
+            images[points],
+            points,
+            layers=layers,
+            recipe=for_encoder(RECIPES[settings["measure"]["augmentation"]], opened),
+            normalise=Normalise(facts),
+            protocol=measure.Protocol(**protocol),
+            seed=1,
+        )
+        measures[role] = measure.pack(measured, layers, opened, points=points, groups=groups, labels=labels[points])
+    out = {}
+    for prefix, role in (("", "f"), ("untrained_", "untrained")):
+        units = scores.unit_scores(measures[role], shuffles=1, seed=0)
+        out[f"{prefix}units"], out[f"{prefix}replicates"] = folder / f"{prefix}u.parquet", folder / f"{prefix}r.npz"
+        tables.save_table(units, out[f"{prefix}units"])
+        save_arrays(scores.unit_replicates(measures[role], replicates=20, seed=0), out[f"{prefix}replicates"])
+    out["points"] = folder / "points.parquet"
+    tables.save_table(scores.point_scores(measures["f"], measures["g"], normalisation="ratio"), out["points"])
+    return out
+
+
+def drawn(files, names):
+    """Figures of LayerMem and of UnitMem of these encoders, as files on disk give them."""
+    figures = []
+    for experiment, wanted in ((layermem, ["points"]), (unitmem, ["units", "replicates"])):
+        keys = [*wanted, *(f"untrained_{key}" for key in wanted if experiment is unitmem)]
+        inputs = Inputs([(name, 0) for name in names], {key: [str(one[key]) for one in files] for key in keys}, About())
+        table, findings = experiment.analyse(inputs, OPTIONS)
+        assert set(table["encoder"]) == set(names)
+        assert findings and {name for f in findings for name in names if name in f.subject} == set(names)
+        assert np.isfinite(table["value"].dropna()).all() and len(table["value"].dropna())
+        figures.append(experiment.draw(table, np.zeros((2, 1, 16, 16), dtype=np.uint8)))
+        plt.close(figures[-1])
+    return figures
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_every_framework_ends_in_a_figure(settings, tmp_path, framework):
+    mine = entry(settings, framework=framework)
+    if FRAMEWORKS[framework].tokens:
+        mine["network"]["depth"] = 2  # An increment that isn't the last takes three layers.
+    files = scored(framework, mine, tmp_path, size=16)
+    assert all(figure.axes for figure in drawn([files], [framework]))
+
+
+# The smallest of what each takes.
+NETWORKS = {
+    "resnet9": {"width": 0.0625, "residual": False},
+    "resnet18": {"stem": "cifar", "width": 0.25},
+    "resnet34": {"stem": "imagenet", "width": 0.25},
+    "resnet50": {"stem": "imagenet", "width": 0.25},
+    "vgg19": {},
+    "vit-tiny": {"patch": 8, "depth": 3},
+    "vit-small": {"patch": 8, "depth": 2, "width": 0.25},
+    "vit-base": {"patch": 8, "depth": 2, "width": 0.125},
+}
+
+
+@pytest.mark.parametrize("architecture", ENCODERS)
+def test_every_encoder_ends_in_a_figure(settings, tmp_path, architecture):
+    size = max(16, ENCODERS[architecture].smallest)
+    mine = entry(settings, architecture=architecture, options=NETWORKS[architecture])
+    assert all(figure.axes for figure in drawn([scored(architecture, mine, tmp_path, size=size)], [architecture]))

@@ -1,0 +1,419 @@
+"""Points that layers and encoders memorize in common: what was planted must come out, and chance where nothing was."""
+
+import itertools
+import logging
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kendalltau
+
+from memloc.analysis.tables import load_table, save_table
+from memloc.experiments.overlap import analysis as experiment
+from memloc.metrics.overlap import chance, kendall, overlap, top
+from tests.planted import Study, by_claim, complaint
+
+N, SIZE = 80, 16
+LAYERS = ("1", "2", "3", "4", "5", "6", "7")
+DEEP = len(LAYERS)
+GROUPS = ("candidate", "independent", "external")
+
+
+# --- the metric -------------------------------------------------------------------------------------------------------
+
+
+def test_the_highest_points_are_members_and_ties_share_what_is_left():
+    scores = np.array([[5, 1, 0], [4, 3, 0], [3, 3, 0], [2, 3, 0], [1, 9, 0]])
+    expected = [[1, 0, 0.4], [1, 1 / 3, 0.4], [0, 1 / 3, 0.4], [0, 1 / 3, 0.4], [0, 1, 0.4]]
+    np.testing.assert_allclose(top(scores, 2), expected)
+    np.testing.assert_array_equal(top(scores, 5), 1)
+
+
+@pytest.mark.parametrize("size", [0, 6])
+def test_more_points_than_there_are_or_none_are_refused(size):
+    with pytest.raises(ValueError, match=f"5 points have no {size} highest"):
+        top(np.zeros((5, 2)), size)
+
+
+def test_overlap_is_the_share_of_common_points():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 30, 4))
+    expected = [
+        [len({*np.argsort(-first[:, i])[:7]} & {*np.argsort(-second[:, j])[:7]}) / 7 for j in range(4)]
+        for i in range(4)
+    ]
+    got = overlap(top(first, 7), top(second, 7), 7)
+    np.testing.assert_allclose(got, expected)
+    # Ranks alone count, and not which point is which.
+    order = rng.permutation(30)
+    np.testing.assert_allclose(overlap(top(np.exp(first)[order], 7), top(second[order] * 3 - 1, 7), 7), got)
+
+
+def test_what_lies_between_points_and_columns_is_kept_apart():
+    scores = np.random.default_rng(1).normal(size=(30, 3, 2))
+    members = top(scores, 5)
+    for k in range(3):
+        alone = top(scores[:, k], 5)
+        np.testing.assert_allclose(overlap(members, members, 5)[k], overlap(alone, alone, 5))
+
+
+def test_a_column_that_tells_nothing_apart_overlaps_by_chance():
+    scores = np.stack([np.zeros(20), np.arange(20.0), np.full(20, 3.0)], axis=1)
+    shared = overlap(top(scores, 5), top(scores, 5), 5)
+    np.testing.assert_allclose(shared[0], 0.25)
+    assert shared[1, 1] == 1 and shared[2, 0] == 0.25
+
+
+def test_chance_is_hypergeometric():
+    # Of 10 points 2 and 2: nothing in common in 28 of 45 cases, one in 16, both in 1.
+    assert chance(10, 2, level=0.95) == (0.2, 0.0, 0.5)
+    assert chance(10, 2, level=0.99) == (0.2, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_rows_of_kendalls_tau_average_to_it(ties):
+    scores = np.random.default_rng(2).normal(size=(40, 4)).cumsum(axis=1)
+    scores = scores.round() if ties else scores
+    tau = kendall(scores).mean(axis=0)
+    for i, j in itertools.product(range(4), repeat=2):
+        assert tau[i, j] == pytest.approx(kendalltau(scores[:, i], scores[:, j]).statistic, abs=1e-6)
+
+
+def test_a_constant_column_has_no_tau():
+    scores = np.stack([np.zeros(9), np.arange(9.0)], axis=1)
+    np.testing.assert_allclose(kendall(scores).mean(axis=0), [[0, 0], [0, 1]], atol=1e-12)
+
+
+def test_rows_of_kendalls_tau_have_its_spread():
+    # Between independent rankings: variance 2 (2 n + 5) / (9 n (n - 1)).
+    rng, n = np.random.default_rng(3), 100
+    errors = [kendall(rng.normal(size=(n, 2)))[:, 0, 1].var() / n for _ in range(60)]
+    assert np.sqrt(np.mean(errors)) == pytest.approx(np.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))), rel=0.1)
+
+
+# --- the experiment ---------------------------------------------------------------------------------------------------
+
+
+def drift(seed, *, step=0.35, n=N, layers=DEEP):
+    """A trait that drifts from layer to layer, so near layers order points more alike: [n, layers]."""
+    steps = np.random.default_rng([20, seed]).normal(size=(n, layers))
+    steps[:, 1:] *= step
+    return steps.cumsum(axis=1)
+
+
+def nothing(seed, *, n=N, layers=DEEP):
+    return np.random.default_rng([21, seed]).normal(size=(n, layers))
+
+
+def blank(seed, *, n=N, layers=DEEP):
+    """No trait: whatever there is, is each encoder's own."""
+    return np.zeros((n, layers))
+
+
+def points(candidate, external, *, seed, layers=LAYERS, split=0, noise=0.1, common=0.0):
+    """SSLMem with planted traits [n, layers] of candidates and external images.
+
+    Args:
+        noise: of each layer and half of the draws.
+        common: noise of each half of the draws in all layers at once.
+    """
+    rng = np.random.default_rng([22, seed])
+    tables = []
+    for g, (group, true) in enumerate(zip(GROUPS, (candidate, 0 * candidate, external), strict=True)):
+        halves = [
+            true + common * rng.normal(size=(len(true), 1)) + noise * rng.normal(size=true.shape) for _ in range(2)
+        ]
+        summed = rng.normal(size=len(true))  # A sum among the layers, which orders points at random.
+        for k, name in enumerate([*layers, "res"]):
+            choose, score = (summed, summed) if name == "res" else (half[:, k] for half in halves)
+            about = {"point": 1000 * split + 100 * g + np.arange(len(true)), "group": group, "layer": name}
+            scores = {"sslmem": (choose + score) / 2, "sslmem_choose": choose, "sslmem_score": score}
+            tables.append(pd.DataFrame({**about, "own": name != "res", "order": k, **scores}))
+    return pd.concat(tables).sort_values(["point", "order"]).drop(columns="order")
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Encoder ``simclr`` with these traits by seed, every seed a split of its own."""
+
+    def make(candidate, external, *, seeds=3, **planted):
+        made = Study(tmp_path, "overlap")
+        for seed in range(seeds):
+            table = points(candidate(seed), external(seed + 50), seed=seed, split=seed, **planted)
+            made.add("simclr", seed, points=table)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def again(tmp_path):
+    """Encoders trained on one split: trait [n, layers] of the split, and how far each encoder has its own.
+
+    ``splits`` of them, ``runs`` encoders each, called a, b, c.
+    """
+
+    def make(candidate, external, *, own, runs=3, splits=1, **planted):
+        made = Study(tmp_path, "overlap")
+        for run in range(runs):
+            for split in range(splits):
+                seed = 10 * split + run
+                traits = [
+                    world(split + 50 * g) + own * nothing(seed + 100 * (g + 1))
+                    for g, world in enumerate((candidate, external))
+                ]
+                made.add("abc"[run], split, points=points(*traits, seed=seed, split=split, **planted))
+        return made
+
+    return make
+
+
+def verdicts(rows, claims):
+    return {claim: by_claim(rows, f"overlap.{claim}")["verdict"].iloc[0] for claim in claims}
+
+
+LAYERED = ("falls", "near", "adjacent", "excess", "tau", "tau-excess")
+SEEDED = ("seeds", "seeds-rises", "seeds-excess")
+
+
+def test_every_pair_of_layers_has_the_overlap_of_its_sets(study):
+    made = study(drift, nothing, noise=0.4, seeds=2)
+    table, _ = made.analyse(size=SIZE, replicates=20)
+    pairs = table[table["part"] == "layers"].set_index(["series", "layer", "other"])["value"]
+    seeds = [load_table(path) for path in made.files["points"]]
+    for group, (i, j) in itertools.product(("candidate", "external"), itertools.combinations(LAYERS, 2)):
+        halves, same, tau = [], [], []
+        for seed in seeds:
+            mine = seed[seed["group"] == group].set_index(["layer", "point"])
+            best = {
+                (score, layer): set(mine.loc[layer, score].nlargest(SIZE).index)
+                for score in ("sslmem", "sslmem_choose", "sslmem_score")
+                for layer in (i, j)
+            }
+            halves += [len(best["sslmem_choose", a] & best["sslmem_score", b]) / SIZE for a, b in ((i, j), (j, i))]
+            same.append(len(best["sslmem", i] & best["sslmem", j]) / SIZE)
+            tau.append(kendalltau(mine.loc[i, "sslmem"], mine.loc[j, "sslmem"]).statistic)
+        assert pairs[group, i, j] == pytest.approx(np.mean(halves))
+        assert pairs[f"{group}, same draws", i, j] == pytest.approx(np.mean(same))
+        assert pairs[f"{group}, tau", i, j] == pytest.approx(np.mean(tau), abs=1e-6)
+    # A layer with itself: how well the two halves agree. Nothing of the sum is there.
+    halves = []
+    for seed in seeds:
+        mine = seed[(seed["group"] == "candidate") & (seed["layer"] == "1")]
+        best = (set(mine.nlargest(SIZE, score)["point"]) for score in ("sslmem_choose", "sslmem_score"))
+        halves.append(len(set.intersection(*best)) / SIZE)
+    assert pairs["candidate", "1", "1"] == pytest.approx(np.mean(halves)) and np.mean(halves) < 1
+    assert "res" not in set(table["layer"])
+    assert ("candidate, same draws", "1", "1") not in pairs.index
+
+
+def test_overlap_by_distance_is_the_mean_over_pairs(study):
+    table, rows = study(drift, nothing).analyse(size=SIZE)
+    pairs = table[(table["part"] == "layers") & (table["series"] == "candidate")]
+    curve = table[(table["part"] == "distance") & (table["series"] == "candidate")].set_index("distance")["value"]
+    for distance in range(1, len(LAYERS)):
+        assert curve[distance] == pytest.approx(pairs.loc[pairs["distance"] == distance, "value"].mean())
+    near = pairs.loc[pairs["distance"] == 1, "value"].mean() - pairs.loc[pairs["distance"] >= 5, "value"].mean()
+    assert by_claim(rows, "overlap.near")["effect"]["simclr"] == pytest.approx(near)
+    level = table[table["series"] == "chance"].iloc[0]
+    assert tuple(level[["value", "low", "high"]]) == chance(N, SIZE, level=0.95)
+
+
+WORLDS = {
+    "memorized": (drift, nothing, {}, dict.fromkeys(LAYERED, "supported")),
+    "nothing": (nothing, nothing, {}, dict.fromkeys(LAYERED, "inconclusive")),
+    # Every image has the trait, also one that neither encoder has seen.
+    "images": (
+        drift,
+        drift,
+        {},
+        {
+            "falls": "supported",
+            "adjacent": "supported",
+            "excess": "inconclusive",
+            "tau": "supported",
+            "tau-excess": "inconclusive",
+        },
+    ),
+    "external": (
+        nothing,
+        drift,
+        {},
+        {
+            "falls": "inconclusive",
+            "adjacent": "inconclusive",
+            "excess": "refuted",
+            "tau": "inconclusive",
+            "tau-excess": "refuted",
+        },
+    ),
+    # What draws have in common is no overlap of layers.
+    "draws": (nothing, nothing, {"common": 3.0}, {"near": "inconclusive", "adjacent": "inconclusive"}),
+    "rising": (lambda seed: drift(seed)[:, [0, 5, 1, 4, 2, 6, 3]], nothing, {}, {"near": "inconclusive"}),
+}
+
+
+@pytest.mark.parametrize("name", list(WORLDS))
+def test_claims_about_layers_follow_what_was_planted(study, name):
+    candidate, external, planted, expected = WORLDS[name]
+    table, rows = study(candidate, external, **planted).analyse(size=SIZE)
+    assert verdicts(rows, expected) == expected
+    if name == "draws":
+        pairs = table[table["part"] == "layers"].set_index(["series", "layer", "other"])["value"]
+        assert pairs["candidate, same draws", "1", "7"] > 0.6
+        assert pairs["candidate", "1", "7"] < 0.4
+    if name == "nothing":
+        curve = table[(table["part"] == "distance") & (table["series"] == "candidate")]["value"]
+        np.testing.assert_allclose(curve, SIZE / N, atol=0.1)
+
+
+def test_adjacent_layers_are_told_by_the_weakest_pair(study):
+    def broken(seed):
+        traits = drift(seed, step=0.1)
+        traits[:, 3:] = drift(seed + 10, step=0.1)[:, 3:]
+        return traits
+
+    _, rows = study(broken, nothing).analyse(size=SIZE)
+    assert by_claim(rows, "overlap.adjacent").index.tolist() == ["simclr, layers 3 and 4"]
+    assert verdicts(rows, ["adjacent"]) == {"adjacent": "inconclusive"}
+
+
+def test_few_layers_have_the_first_and_the_last_as_distant(study):
+    few = lambda world: lambda seed: world(seed, layers=3)  # noqa: E731
+    table, rows = study(few(drift), few(nothing), layers=("1", "2", "3")).analyse(size=SIZE)
+    pairs = table[(table["part"] == "layers") & (table["series"] == "candidate")].set_index(["layer", "other"])["value"]
+    effect = (pairs["1", "2"] + pairs["2", "3"]) / 2 - pairs["1", "3"]
+    assert by_claim(rows, "overlap.near")["effect"]["simclr"] == pytest.approx(effect)
+
+
+def test_without_encoders_of_one_split_nothing_is_said_about_seeds(study, caplog, monkeypatch):
+    monkeypatch.setattr(experiment.log, "propagate", True)
+    with caplog.at_level(logging.INFO, logger="memloc"):
+        table, rows = study(drift, nothing).analyse(size=SIZE)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no two encoders share a split and layers: nothing said about overlap between seeds"
+    ]
+    assert set(table["part"]) == {"layers", "distance", "images"}
+    assert set(rows["claim"]) == {f"overlap.{claim}" for claim in LAYERED}
+
+
+def test_encoders_of_one_split_are_compared_pair_by_pair(again, caplog):
+    made = again(drift, nothing, own=0.5, noise=0.5)
+    # Another split, and the same one with other layers, have no part in it.
+    alone = points(drift(7), nothing(8), seed=9, split=7)
+    made.add("d", 0, points=alone)
+    other = points(drift(0)[:, :4], nothing(50)[:, :4], seed=9, layers=LAYERS[:4])
+    made.add("e", 0, points=other)
+    table, rows = made.analyse(size=SIZE)
+    assert not caplog.records
+    subject = "a, b, c: 3 encoders of 1 split"
+    mine = table[table["part"] == "seeds"]
+    assert set(mine["encoder"]) == {subject}
+    values = mine.set_index(["series", "layer"])["value"]
+    tables = [load_table(path) for path in made.files["points"][:3]]
+    for group, layer in itertools.product(("candidate", "external"), LAYERS):
+        best = [
+            {
+                score: set(t[(t["group"] == group) & (t["layer"] == layer)].nlargest(SIZE, score)["point"])
+                for score in ("sslmem", "sslmem_choose", "sslmem_score")
+            }
+            for t in tables
+        ]
+        halves = [len(a["sslmem_choose"] & b["sslmem_score"]) / SIZE for a, b in itertools.permutations(best, 2)]
+        same = [len(a["sslmem"] & b["sslmem"]) / SIZE for a, b in itertools.combinations(best, 2)]
+        assert values[group, layer] == pytest.approx(np.mean(halves))
+        assert values[f"{group}, same draws", layer] == pytest.approx(np.mean(same))
+    row = by_claim(rows, "overlap.seeds-rises").loc[subject]
+    assert row["seeds"] == 1 and row["n"] == N
+
+
+def rising(seed):
+    """A trait of the split that is the larger the deeper the layer."""
+    return nothing(seed) * np.linspace(0, 3, len(LAYERS)) ** 2
+
+
+SEEDS = {
+    "memorized": (drift, blank, 0.3, {"seeds": "supported", "seeds-excess": "supported"}),
+    "nothing": (blank, blank, 1.0, {"seeds": "inconclusive", "seeds-excess": "inconclusive"}),
+    "images": (drift, drift, 0.3, {"seeds": "supported", "seeds-excess": "inconclusive"}),
+    "external": (blank, drift, 1.0, {"seeds": "inconclusive", "seeds-excess": "refuted"}),
+    "rising": (rising, blank, 1.0, {"seeds": "inconclusive", "seeds-rises": "supported"}),
+    "falling": (lambda seed: rising(seed)[:, ::-1], blank, 1.0, {"seeds-rises": "refuted"}),
+}
+
+
+@pytest.mark.parametrize("name", list(SEEDS))
+def test_claims_between_seeds_follow_what_was_planted(again, name):
+    candidate, external, own, expected = SEEDS[name]
+    _, rows = again(candidate, external, own=own).analyse(size=SIZE)
+    assert verdicts(rows, expected) == expected
+
+
+def test_orders_of_nothing_are_seldom_taken_for_one(tmp_path):
+    found = []
+    for trial in range(6):
+        made = Study(tmp_path / str(trial), "overlap")
+        for run in range(2):
+            traits = [nothing(1000 * trial + 10 * run + g, n=40) for g in range(2)]
+            made.add("ab"[run], 0, points=points(*traits, seed=100 * trial + run))
+        _, rows = made.analyse(size=8, replicates=40)
+        found += [by_claim(rows, f"overlap.{claim}")["verdict"].iloc[0] for claim in ("falls", "seeds-rises")]
+    assert found.count("inconclusive") >= 9
+
+
+def test_every_split_counts_as_a_seed(again):
+    _, rows = again(drift, blank, own=0.3, runs=2, splits=3).analyse(size=SIZE)
+    row = by_claim(rows, "overlap.seeds-excess").iloc[0]
+    assert row.name == "a, b: 2 + 2 + 2 encoders of 3 splits" and row["seeds"] == 3
+    assert set(rows["claim"]) == set(experiment.CLAIMS)
+
+
+def test_encoders_of_one_split_have_the_same_points_so_more_of_them_say_no_more(tmp_path):
+    table = points(drift(0), nothing(50), seed=0)
+    results = []
+    for count in (2, 3):
+        made = Study(tmp_path / str(count), "overlap")
+        for run in range(count):
+            made.add("abc"[run], 0, points=table)
+        _, rows = made.analyse(size=SIZE)
+        results.append(rows[rows["claim"].isin([f"overlap.{claim}" for claim in SEEDED])])
+    columns = ["effect", "low", "high"]
+    np.testing.assert_allclose(*(result[columns].to_numpy() for result in results))
+
+
+@pytest.mark.parametrize("layers", [LAYERS, tuple(f"{k}.{part}" for k in range(1, 7) for part in ("att", "fc"))])
+def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(again, tmp_path, layers):
+    if layers is LAYERS:
+        made = again(drift, nothing, own=0.3, runs=2)
+    else:
+        made = Study(tmp_path, "overlap")
+        traits = [world(0, layers=len(layers)) for world in (drift, nothing)]
+        made.add("vit", 0, points=points(*traits, seed=0, layers=layers))
+    table, _ = made.analyse(size=SIZE, replicates=20)
+    save_table(table, tmp_path / "table.csv")
+    read = load_table(tmp_path / "table.csv")
+    images = np.random.default_rng(4).integers(0, 256, size=(300, 1, 16, 16), dtype=np.uint8)
+    figure = experiment.draw(read, images)
+    figure.canvas.draw()
+    heat = figure.axes[0]
+    assert [label.get_text() for label in heat.get_yticklabels()] == list(layers)
+    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    plt.close(figure)
+    # The best eight of the first, the middle and the last layer, of the first encoder's first seed.
+    first = load_table(made.files["points"][0]).query("group == 'candidate'")
+    chosen = [first[first["layer"] == layers[k]].nlargest(8, "sslmem")["point"] for k in (0, len(layers) // 2, -1)]
+    assert len(shown) == 24
+    for got, point in zip(shown, np.concatenate(chosen), strict=True):
+        np.testing.assert_array_equal(got, images[point, 0])
+
+
+@pytest.mark.parametrize(("size", "told"), [
+    (199, None),
+    (200, "experiments.it.size: 200 of 200 candidate or external"),
+    (0, "experiments.it.size: 0"),
+    (2.0, "experiments.it.size: 2.0"),
+])  # fmt: skip
+def test_a_choice_must_leave_something(size, told):
+    said = complaint({"kind": "overlap", "encoders": ["simclr"], "size": size}, {})
+    assert said is None if told is None else told in said and "\n" not in said

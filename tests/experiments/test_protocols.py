@@ -1,0 +1,154 @@
+"""The same weights measured in different ways: planted agreement and disagreement must come out."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from memloc.experiments.protocols import analysis as protocols
+from memloc.metrics.alignment import sslmem
+from tests.planted import LAYERS, OFFSET, POINTS, Study, by_claim, complaint, of, points
+
+RISING = np.array([0.02, 0.06, 0.2, 0.24])
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of protocols: {name: profile}, over seeds of their own splits."""
+
+    def make(profiles, *, seeds=3, noise=0.01, offset=OFFSET):
+        made = Study(tmp_path, "protocols")
+        for draw, (name, profile) in enumerate(profiles.items()):
+            for seed in range(seeds):
+                about = {"noise": noise, "offset": offset, "split": seed, "draw": draw}
+                made.add(name, seed, points=points(profile, **about))
+        return made
+
+    return make
+
+
+def test_profiles_increments_and_correlations_are_the_planted_ones(study):
+    other = np.array([0.05, 0.01, 0.02, 0.3])
+    table, rows = study({"l2": RISING, "l1": other}, noise=0).analyse()
+    np.testing.assert_allclose(of(table, "crossed", "l1")[list(LAYERS)], other)
+    np.testing.assert_allclose(of(table, "published", "l1")[list(LAYERS)], other + OFFSET)
+    np.testing.assert_allclose(of(table, "increment", "l1")[["2", "3", "4"]], [-0.04, 0.01, 0.28])
+    rho = spearmanr(RISING, other).statistic
+    assert of(table, "rank correlation", "l1")["all"] == pytest.approx(rho)
+    assert by_claim(rows, "protocols.profile")["effect"]["l1 against l2"] == pytest.approx(rho - 0.95)
+    assert (table["layer"] != "res2").all()
+
+
+def test_the_ratio_of_a_squared_distance_is_about_twice_as_large_with_the_same_profile(study):
+    # 1 - cos is half the square of l2: (g^2 - f^2) / (g^2 + f^2) = 2 r / (1 + r^2) with r the ratio of l2.
+    f, g = np.random.default_rng(0).uniform(0.2, 0.8, size=(2, 30, 4))
+    ratio = sslmem(f, g)
+    np.testing.assert_allclose(sslmem(f**2 / 2, g**2 / 2), 2 * ratio / (1 + ratio**2))
+    small = RISING / 10
+    table, rows = study({"l2": small, "cosine": 2 * small / (1 + small**2)}, noise=0, offset=0).analyse()
+    np.testing.assert_allclose(of(table, "crossed", "cosine") / of(table, "crossed", "l2"), 2, rtol=1e-3)
+    assert by_claim(rows, "protocols.profile")["effect"].tolist() == pytest.approx([0.05])
+
+
+def test_protocols_that_agree_are_told_from_one_that_does_not(study):
+    profiles = {"l2": RISING, "cosine": 2 * RISING, "pooled": [0.3, 0.28, 0.1, 0.02], "late": [0.02, 0.06, 0.1, 0.3]}
+    table, rows = study(profiles, seeds=1).analyse()
+    assert set(rows["claim"]) == set(protocols.CLAIMS)
+    verdicts = by_claim(rows, "protocols.profile")["verdict"]
+    assert verdicts.to_dict() == {
+        "cosine against l2": "supported",
+        "pooled against l2": "refuted",
+        "late against l2": "supported",
+    }
+    increment = by_claim(rows, "protocols.increment")
+    assert increment["verdict"].to_dict() == {
+        "cosine against l2, layer 3, over layer 2": "supported",
+        "pooled against l2, layer 3, over layer 2": "refuted",
+        "late against l2, layer 3, over layer 4": "refuted",
+    }
+    # Layer 3 adds .14, which is twice that under cosine; layer 2 adds .04, and layer 4 as much.
+    np.testing.assert_allclose(increment["effect"], [0.2, -0.16, -0.16], atol=0.005)
+    agreement = [of(table, "same strongest layer", name)["all"] for name in ("cosine", "pooled", "late")]
+    assert agreement == [1, 0, 0]
+    last = by_claim(rows, "protocols.last")
+    assert last["verdict"].to_dict() == {"l2, as pooled": "supported"}
+    assert last["effect"].iloc[0] == pytest.approx(0.02, abs=0.005) and (rows["n"] == POINTS).all()
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(0.2, "supported"), (0, "inconclusive"), (-0.2, "refuted")])
+def test_the_last_layer_must_memorize_under_every_protocol(study, last, verdict):
+    _, rows = study({"l2": RISING, "cosine": RISING, "other": [*RISING[:3], last]}).analyse()
+    assert by_claim(rows, "protocols.last")["verdict"].tolist() == [verdict]
+
+
+def test_the_reference_itself_must_memorize(study):
+    _, rows = study({"l2": [*RISING[:3], -0.1], "cosine": RISING}).analyse()
+    assert by_claim(rows, "protocols.last")["verdict"].to_dict() == {"l2, as l2": "refuted"}
+
+
+def test_profiles_of_pure_noise_do_not_agree(study):
+    _, rows = study({"l2": np.zeros(4), "cosine": np.zeros(4)}, noise=0.3).analyse()
+    assert "supported" not in set(rows["verdict"])
+
+
+def test_protocols_of_one_training_share_its_noise(tmp_path):
+    # Traits of points far larger than what is planted, the same under both: the agreement is sure, the height is not.
+    made = Study(tmp_path, "protocols")
+    for draw, name in enumerate(("l2", "l1")):
+        for seed in range(3):
+            traits = 3 * np.random.default_rng(seed).normal(size=POINTS)
+            made.add(name, seed, points=points(RISING, noise=0.01, traits=traits, split=seed, draw=draw))
+    _, rows = made.analyse()
+    assert rows.set_index("claim")["verdict"].to_dict() == {
+        "protocols.last": "inconclusive",
+        "protocols.profile": "supported",
+        "protocols.increment": "supported",
+    }
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_the_figure_has_every_protocol_and_estimator(study, count):
+    made = study({f"p{i}": RISING * (1 + 0.1 * i) for i in range(count)}, seeds=1)
+    table, _ = made.analyse(replicates=20)
+    figure = made.drawn(table)
+    profiles, last, others = figure.axes
+    assert [line.get_label() for line in profiles.lines[:count]] == [f"p{i}" for i in range(count)]
+    assert [tick.get_text() for tick in last.get_xticklabels()] == [f"p{i}" for i in range(count)]
+    dots = {bars.get_label(): bars.lines[0] for axis in (last, others) for bars in axis.containers}
+    for name, line in dots.items():
+        expected = [of(table, name, f"p{i}")["4"] for i in range(count)]
+        np.testing.assert_allclose(line.get_ydata().astype(float), expected, rtol=1e-6)
+    assert set(dots) == {"published", "external-corrected", "crossed"}
+    plt.close(figure)
+
+
+IT = {"kind": "protocols", "encoders": ["simclr", "mine"]}
+
+
+def test_the_same_weights_may_be_measured_in_any_way():
+    measure = {"distance": "cosine", "draws": 4, "representation": "pooled", "augmentation": "normal"}
+    assert complaint(IT, {"mine": {"weights": "simclr", "measure": measure}}) is None
+    # The reference may be the alias, too, or all may be.
+    both = {"mine": {"weights": "simclr"}, "other": {"weights": "simclr", "measure": {"pairs": "image-aug"}}}
+    assert complaint(IT | {"encoders": ["mine", "simclr"]}, both) is None
+    assert complaint(IT | {"encoders": ["mine", "other"]}, both) is None
+
+
+BAD = {
+    "weights": ({}, "weights is simclr and mine"),
+    "another's": ({"weights": "supervised"}, "weights is simclr and supervised"),
+    "seeds": ({"weights": "simclr", "seeds": [0, 1]}, "seeds is [0, 1, 2] and [0, 1]"),
+    "layers": ({"weights": "simclr", "measure": {"layers": ["1", "2", "3"]}}, "and ['1', '2', '3']"),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_protocols_of_other_weights_seeds_or_layers_are_told_in_one_line(name):
+    changes, part = BAD[name]
+    message = complaint(IT, {"mine": changes})
+    assert message.startswith("config: experiments.it.encoders: compares like with like, but") and part in message
+    assert "\n" not in message
+
+
+def test_a_single_protocol_is_told():
+    assert "experiments.it.encoders" in complaint(IT | {"encoders": ["simclr"]}, {})

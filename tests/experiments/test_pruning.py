@@ -1,0 +1,338 @@
+import numpy as np
+import pytest
+import torch
+
+from memloc.data.prepared import Part
+from memloc.errors import InputError
+from memloc.experiments.pruning.job import (
+    NEAREST,
+    activity,
+    arms,
+    check_fractions,
+    choose,
+    choose_matched,
+    magnitudes,
+    prune,
+    run,
+)
+from memloc.metrics.stats import ranks
+from memloc.models import architectures as encoders
+from memloc.models.capture import capture
+
+BLOCKS = [f"block{i}" for i in range(1, 9)]
+MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
+
+
+def scores(encoder, seed=0):
+    rng = np.random.default_rng(seed)
+    return {str(i): rng.random(encoder.get_submodule(f"block{i}").conv.out_channels) for i in range(1, 9)}
+
+
+def test_top_and_low_are_the_highest_and_lowest_scores():
+    values = {"1": np.array([0.3, 0.9, 0.1, 0.9, 0.5]), "2": np.array([0.2, 0.1])}
+    assert {k: v.tolist() for k, v in choose(values, fraction=0.4, by="top", seed=0).items()} == {"1": [1, 3], "2": [0]}
+    low = choose(values, fraction=0.4, by="low", seed=0)
+    assert {k: v.tolist() for k, v in low.items()} == {"1": [0, 2], "2": [1]}
+
+
+def test_ties_go_to_the_lower_unit():
+    for by in ("top", "low"):
+        assert choose({"1": np.zeros(6)}, fraction=0.5, by=by, seed=0)["1"].tolist() == [0, 1, 2]
+
+
+def test_every_choice_has_the_same_number_of_distinct_units_in_each_layer(network):
+    values = scores(network())
+    chosen = [choose(values, fraction=0.2, by=by, seed=1) for by in ("top", "low", "random")]
+    for layer, units in values.items():
+        assert {len(set(c[layer].tolist())) for c in chosen} == {round(0.2 * len(units))}
+
+
+def test_random_choices_depend_on_the_seed_and_the_layer_and_not_on_the_scores(network):
+    values = scores(network())
+    draws = ((values, 1), (scores(network(), 5), 1), (values, 2))
+    a, b, c = (choose(v, fraction=0.5, by="random", seed=s) for v, s in draws)
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+    assert any(not np.array_equal(a[k], c[k]) for k in a)
+    assert not np.array_equal(a["6"], a["7"])
+
+
+def test_random_choices_reach_every_unit_equally():
+    counts = np.zeros(20)
+    for seed in range(400):
+        counts[choose({"1": np.zeros(20)}, fraction=0.25, by="random", seed=seed)["1"]] += 1
+    assert np.abs(counts - 100).max() < 4.5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_an_unknown_choice_is_refused():
+    with pytest.raises(ValueError, match="'best' is none of"):
+        choose({"1": np.zeros(4)}, fraction=0.5, by="best", seed=0)
+    with pytest.raises(ValueError, match="'block' is none of"):
+        choose({"1": np.zeros(4)}, fraction=0.5, by="top", seed=0, scope="block")
+
+
+def test_random_units_of_a_seed_are_those_of_the_runs_before():
+    """Published results were made with them: the same seed must go on choosing the same units."""
+    values = {"1": np.zeros(16), "5": np.zeros(32)}
+    chosen = choose(values, fraction=0.2, by="random", seed=1_000_003 + 1_009 + 200)
+    assert {name: rows.tolist() for name, rows in chosen.items()} == {"1": [5, 6, 8], "5": [9, 16, 17, 20, 30, 31]}
+
+
+def test_one_ranking_over_all_units_takes_the_highest_wherever_they_are():
+    values = {"1": np.array([0.3, 0.9]), "2": np.array([0.1, 0.9, 0.5]), "3": np.array([0.2])}
+    top, low = (choose(values, fraction=0.5, by=by, seed=0, scope="total") for by in ("top", "low"))
+    assert {k: v.tolist() for k, v in top.items()} == {"1": [1], "2": [1, 2], "3": []}
+    assert {k: v.tolist() for k, v in low.items()} == {"1": [0], "2": [0], "3": [0]}
+
+
+def test_random_units_of_all_layers_are_as_many_as_asked_for_and_equally_likely():
+    values, counts = {"1": np.zeros(4), "2": np.zeros(16)}, np.zeros(20)
+    for seed in range(400):
+        chosen = choose(values, fraction=0.25, by="random", seed=seed, scope="total")
+        assert sum(map(len, chosen.values())) == 5
+        counts[np.concatenate([chosen["1"], chosen["2"] + 4])] += 1
+    assert np.abs(counts - 100).max() < 4.5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+@pytest.mark.parametrize("scope", ["layer", "total"])
+def test_matched_units_are_others_of_the_same_layers_and_about_as_active(scope):
+    rng = np.random.default_rng(2)
+    # Top units are the weakly active ones, as in an encoder: random units are far more active.
+    activation = {name: rng.random(60) for name in "123"}
+    scores = {name: 1 - a + 0.3 * rng.random(60) for name, a in activation.items()}
+    rank = activity(activation)
+    top = choose(scores, fraction=0.1, by="top", seed=0, scope=scope)
+    gaps, seen = {"matched": [], "random": []}, {name: set() for name in scores}
+    for seed in range(30):
+        matched = choose_matched(scores, activation, fraction=0.1, seed=seed, scope=scope)
+        for name, rows in matched.items():
+            assert len(set(rows)) == len(top[name]) and not set(rows) & set(top[name])
+            seen[name] |= set(rows)
+        random = choose(scores, fraction=0.1, by="random", seed=seed, scope=scope)
+        mean = {kind: np.concatenate([rank[n][r] for n, r in units.items()]).mean()
+                for kind, units in (("top", top), ("matched", matched), ("random", random))}  # fmt: skip
+        for kind in gaps:
+            gaps[kind].append(mean[kind] - mean["top"])
+    assert abs(np.mean(gaps["matched"])) < 0.12 < 0.25 < np.mean(gaps["random"])
+    assert all(len(units) > len(top[name]) for name, units in seen.items())  # they are drawn, not fixed
+
+
+def test_a_matched_unit_is_one_of_the_nearest_in_rank():
+    activation = {"1": np.array([9.0, 1, 2, 3, 10, 20, 30, 40, 50, 60])}
+    scores = {"1": np.array([1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0])}
+    drawn = {int(choose_matched(scores, activation, fraction=0.1, seed=s)["1"][0]) for s in range(60)}
+    # In order of activation: 1, 2, 3, 9 (the top one), 10, 20, ...: one rank away 3 and 10, two away 2 (before 20).
+    assert drawn == {2, 3, 4} and NEAREST == 3
+
+
+def test_a_layer_without_others_borrows_from_the_rest():
+    scores = {"1": np.array([0.9, 0.8]), "2": np.zeros(6)}
+    matched = choose_matched(
+        scores, {"1": np.array([1.0, 2.0]), "2": np.arange(6.0)}, fraction=0.25, seed=0, scope="total"
+    )
+    assert len(matched["1"]) == 0 and len(matched["2"]) == 2
+
+
+def test_more_than_a_third_can_not_be_matched():
+    with pytest.raises(ValueError, match=r"0\.4 leaves less than two"):
+        choose_matched({"1": np.zeros(9)}, {"1": np.zeros(9)}, fraction=0.4, seed=0)
+    assert {a["fraction"] for a in arms([0.1, 1 / 3, 0.4], 1, baselines=["matched"]) if a["by"] == "matched"} == {
+        0.1,
+        1 / 3,
+    }
+
+
+def test_units_of_other_layers_are_not_matched():
+    scores, trait = {"1": np.zeros(9), "2": np.zeros(9)}, {"2": np.zeros(9), "1": np.zeros(9)}
+    for other in (trait, scores | {"1.att": np.zeros(9)}):
+        with pytest.raises(ValueError, match=r"can't be matched with those of 1, 2"):
+            choose_matched(scores, other, fraction=0.2, seed=0)
+
+
+def test_a_transformer_is_pruned_by_magnitude_in_its_layers_that_have_units(toy, normalise):
+    options = {"patch": 4, "depth": 2, "width": 0.125}
+    torch.manual_seed(0)
+    encoder = encoders.build("vit-tiny", options, image_size=16).eval()
+    modules = encoders.unit_modules(encoders.choose_layers("vit-tiny", options, ["*"]))
+    assert modules == {"1.fc": ["blocks.0.mlp.fc1"], "2.fc": ["blocks.1.mlp.fc1"]}
+    sizes = {name: encoder.get_submodule(names[0]).out_features for name, names in modules.items()}
+    rng = np.random.default_rng(0)
+    known = {trait: {name: rng.random(size) for name, size in sizes.items()} for trait in ("unitmem", "activation")}
+    baselines = ["matched-magnitude", "magnitude-low"]
+    tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    given = {"modules": modules, "fractions": [0.2], "scopes": ["layer"], "baselines": baselines, "trials": 1}
+    out = run(encoder, known, tasks, **given, normalise=normalise, seed=0)
+    assert out["by"].tolist() == ["none", "top", "low", "random", *baselines]
+
+
+def test_activity_is_a_rank_within_the_layer():
+    got = activity({"1": np.array([5.0, 0.0, 0.0, 7.0]), "2": np.array([100.0])})
+    assert got["1"].tolist() == [0.625, 0.25, 0.25, 0.875] and got["2"].tolist() == [0.5]
+
+
+def test_magnitudes_are_norms_of_filters_over_the_mean_of_their_layer(network):
+    encoder = network()
+    with torch.no_grad():
+        encoder.block5.norm.weight[0] = 1000  # no weight of a filter
+        encoder.block5.conv.bias[0] = 1000
+    found = magnitudes(encoder, MODULES)
+    norms = [float((w**2).sum() ** 0.5) for w in encoder.block5.conv.weight.detach().double()]
+    np.testing.assert_allclose(found["5"], np.array(norms) / np.mean(norms))
+    assert all(values.mean() == pytest.approx(1) for values in found.values())
+
+
+def test_pruned_units_put_out_exactly_zero_in_every_block(network):
+    encoder = network(seed=3)
+    units = choose(scores(encoder), fraction=0.3, by="random", seed=0)
+    pruned = prune(encoder, units, MODULES)
+    x = torch.rand(4, 3, 32, 32)
+    with capture(encoder, BLOCKS) as before:
+        encoder(x)
+    with capture(pruned, BLOCKS) as after:
+        pruned(x)
+    for layer, rows in units.items():
+        assert (after[f"block{layer}"][:, rows] == 0).all()
+    assert sum(bool((before[f"block{layer}"][:, rows] != 0).any()) for layer, rows in units.items()) >= 6
+    kept = np.setdiff1d(np.arange(4), units["1"])
+    assert len(units["1"]) == 1
+    assert torch.equal(after["block1"][:, kept], before["block1"][:, kept])
+
+
+def test_every_tensor_of_a_layer_loses_the_same_units_and_no_other_changes(network):
+    encoder = network()
+    units = {"3": np.array([1, 4]), "8": np.array([0])}
+    before, after = encoder.state_dict(), prune(encoder, units, MODULES).state_dict()
+    for name, tensor in before.items():
+        layer = name[len("block")]
+        if layer in units and not name.split(".")[-1].startswith(("running", "num")):
+            changed = np.flatnonzero((after[name] != tensor).reshape(len(tensor), -1).any(dim=1).numpy())
+            assert changed.tolist() == units[layer].tolist(), name
+            assert (after[name][units[layer]] == 0).all()
+        else:
+            assert torch.equal(after[name], tensor), name
+
+
+def test_the_encoder_itself_is_left_as_it_was(network):
+    encoder = network()
+    before = {n: t.clone() for n, t in encoder.state_dict().items()}
+    prune(encoder, {"2": np.arange(3)}, MODULES)
+    assert all(torch.equal(t, before[n]) for n, t in encoder.state_dict().items())
+
+
+def test_pruning_nothing_changes_nothing(network):
+    encoder, x = network(), torch.rand(2, 3, 16, 16)
+    assert torch.equal(prune(encoder, {}, MODULES)(x), encoder(x))
+
+
+def test_the_arms_are_one_unpruned_and_for_each_fraction_top_low_and_every_trial():
+    got = [(a["by"], a["fraction"], a["trial"]) for a in arms([0.1, 0.2], 2)]
+    assert got[0] == ("none", 0.0, 0)
+    assert sorted(got[1:]) == sorted(
+        [(by, f, 0) for by in ("top", "low") for f in (0.1, 0.2)]
+        + [("random", f, t) for f in (0.1, 0.2) for t in (0, 1)]
+    )
+
+
+def traits(encoder):
+    return {name: scores(encoder, seed) for seed, name in enumerate(("unitmem", "excess", "activation"))}
+
+
+def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, normalise):
+    tasks = {"a": (Part(*toy(30)), Part(*toy(9, seed=1))), "b": (Part(*toy(30, seed=2)), Part(*toy(6, seed=3)))}
+    encoder = network()
+    options = {"modules": MODULES, "fractions": [0.5], "trials": 2, "normalise": normalise, "seed": 0}
+    out = run(encoder, traits(encoder), tasks, scopes=["layer"], baselines=[], **options)
+    assert out["by"].tolist() == ["none"] * 2 + ["top"] * 2 + ["low"] * 2 + ["random"] * 4
+    assert out["dataset"].tolist() == ["a", "b"] * 5 and out["tested"].tolist() == [9, 6] * 5
+    assert out["trial"].tolist() == [0] * 8 + [1, 1] and out["correct"].shape == (10, 9)
+    assert out["scope"].tolist() == ["none"] * 2 + ["layer"] * 8
+    assert not out["correct"][out["dataset"] == "b"][:, 6:].any()
+    assert out["correct"][0].mean() > 0.6  # classes of the toy images are easy to tell apart
+
+
+@pytest.mark.parametrize(
+    ("fraction", "scope", "line"),
+    [
+        (1e-9, "layer", r"fractions: 1e-09 of at most \d+ units \(scope layer\) is none; raise it"),
+        (1e-9, "total", r"fractions: 1e-09 of at most \d+ units \(scope total\) is none; raise it"),
+        (0.99, "layer", r"fractions: 0\.99 \(scope layer\) leaves layer 1 no unit; lower it"),
+    ],
+)
+def test_fractions_that_prune_nothing_or_a_whole_layer_are_told_before_any_probe(
+    network, toy, normalise, monkeypatch, fraction, scope, line
+):
+    monkeypatch.setattr("memloc.experiments.pruning.job.probe.features", None)
+    encoder, tasks = network(), {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    options = {"modules": MODULES, "trials": 1, "normalise": normalise, "seed": 0, "baselines": []}
+    with pytest.raises(InputError, match=line):
+        run(encoder, traits(encoder), tasks, fractions=[0.5, fraction], scopes=[scope], **options)
+
+
+def test_one_ranking_of_all_units_may_empty_a_layer():
+    check_fractions([0.9], ["total"], {"1": 4, "2": 40})
+    with pytest.raises(InputError, match="leaves layer 1 no unit"):
+        check_fractions([0.9], ["layer"], {"1": 4, "2": 40})
+
+
+def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch):
+    encoder, pruned = network(), []
+    known = traits(encoder)
+    # A layer ten times as active must not win a ranking over all units.
+    known["activation"]["1"] = 10 * known["activation"]["1"]
+    known["unitmem"] = {name: known["unitmem"][name] for name in MODULES}
+
+    def noted(encoder, units, modules):
+        pruned.append(units)
+        return prune(encoder, units, modules)
+
+    monkeypatch.setattr("memloc.experiments.pruning.job.prune", noted)
+    tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
+    baselines = ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]
+    options = {"modules": MODULES, "trials": 2, "normalise": normalise, "seed": 3, "baselines": baselines}
+    out = run(encoder, known, tasks, fractions=[0.2], scopes=["layer", "total"], **options)
+    assert out["by"].tolist() == ["none"] + 2 * ["top", "low", *["random"] * 2, *["matched"] * 2, *baselines[1:]]
+    relative = {name: values / values.mean() for name, values in known["activation"].items()}
+    ranked = {
+        "top": (known["unitmem"], "top"),
+        "low": (known["unitmem"], "low"),
+        "excess": (known["excess"], "top"),
+        "activation-low": (relative, "low"),
+        "activation-high": (relative, "top"),
+        "magnitude-low": (magnitudes(encoder, MODULES), "low"),
+    }
+    rank = {name: (ranks(values) - 0.5) / len(values) for name, values in known["activation"].items()}
+    for by, scope, active, units in zip(out["by"], out["scope"], out["active"], pruned, strict=True):
+        if by in ranked:
+            values, end = ranked[by]
+            expected = choose(values, fraction=0.2, by=end, seed=0, scope=scope)
+            assert all(np.array_equal(units[name], expected[name]) for name in MODULES), by
+        if by != "none":
+            assert active == pytest.approx(np.mean([rank[n][u] for n, rows in units.items() for u in rows]))
+    # The draws of every trial, of every kind, are other ones.
+    drawn = [units for by, units in zip(out["by"], pruned, strict=True) if by in ("random", "matched")]
+    assert len({str({name: rows.tolist() for name, rows in units.items()}) for units in drawn}) == len(drawn) == 8
+    # In the arms' own words: random units of trial 1 are those that this seed has always drawn.
+    first = choose(known["unitmem"], fraction=0.2, by="random", seed=3 * 1_000_003 + 1_009 + 200)
+    assert all(np.array_equal(pruned[4][name], first[name]) for name in MODULES)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "layer"),
+    [
+        ("resnet18", {"stem": "cifar", "width": 0.25}, "layer2.1.conv1"),
+        ("vgg19", {}, "conv5"),
+        ("vit-tiny", {"patch": 4, "depth": 1, "width": 1}, "1.fc"),
+    ],
+)
+def test_units_of_every_family_fall_silent_and_the_others_do_not(architecture, options, layer):
+    torch.manual_seed(0)
+    encoder = encoders.build(architecture, options, image_size=32).eval()
+    (entry,) = encoders.choose_layers(architecture, options, [layer])
+    rows = np.array([0, 3])
+    x = torch.rand(2, 3, 32, 32)
+    pruned = prune(encoder, {layer: rows}, {layer: entry.modules})
+    with torch.no_grad(), capture(encoder, [entry.units]) as before, capture(pruned, [entry.units]) as after:
+        encoder(x), pruned(x)
+    put_out = [maps[entry.units].movedim(entry.axis, 0).flatten(1).abs().amax(dim=1) for maps in (before, after)]
+    assert (put_out[0][rows] > 0).all() and (put_out[1][rows] == 0).all()
+    kept = np.setdiff1d(np.arange(len(put_out[0])), rows)
+    assert torch.equal(put_out[0][kept], put_out[1][kept])

@@ -1,0 +1,255 @@
+"""LayerMem of layers, their sublayers and the head: what was planted must come out, and noise must not."""
+
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from planted import About
+from scipy.stats import spearmanr
+
+from memloc.analysis.claims import tabulate
+from memloc.analysis.inputs import Inputs
+from memloc.analysis.tables import load_table, save_table
+from memloc.errors import InputError
+from memloc.experiments import EXPERIMENTS
+from memloc.experiments.sublayers import analysis as sublayers
+from memloc.models.architectures import ENCODERS
+
+POINTS = 40
+OFFSET = 0.2
+PLACES = {
+    "1": ("convolution", 900),
+    "1.norm": ("normalisation", 0),
+    "1.pool": ("pool", 0),
+    "2": ("convolution", 20000),
+    "2.norm": ("normalisation", 0),
+    "res2": ("sum", 0),
+    "3": ("convolution", 5000),
+    "3.norm": ("normalisation", 0),
+    "4": ("convolution", 5000),
+    "4.norm": ("normalisation", 0),
+    "output": ("output", 0),
+    "head": ("head", 0),
+}
+LAYERS = ("1", "2", "3", "4")
+# Layers add .1; sublayers and the sum .005 or nothing; the head takes .15 away.
+STEADY = [0.1, 0.1, 0.105, 0.2, 0.195, 0.195, 0.295, 0.295, 0.4, 0.4, 0.4, 0.25]
+
+
+def points_of(profile, *, seed=0, noise=0.0, places=PLACES, offset=OFFSET):
+    """SSLMem with a crossed profile planted: added to an offset on candidates, taken from it on independent points."""
+    rng = np.random.default_rng([5, seed])
+    tables = []
+    for g, sign in enumerate((1, -1, 0)):
+        scores = offset + sign * np.asarray(profile) + noise * rng.normal(size=(POINTS, len(places)))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "point": np.repeat(100 * g + np.arange(POINTS), len(places)),
+                    "group": ("candidate", "independent", "external")[g],
+                    "layer": [*places] * POINTS,
+                    "own": [kind == "convolution" for kind, _ in places.values()] * POINTS,
+                    "kind": [kind for kind, _ in places.values()] * POINTS,
+                    "parameters": [size for _, size in places.values()] * POINTS,
+                    "sslmem": scores.ravel(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.fixture
+def analysed(tmp_path):
+    """Analyse the points of encoders given by name, one table for each seed."""
+
+    def analyse(**encoders):
+        runs, files = [], []
+        for encoder, seeds in encoders.items():
+            for seed, points in enumerate(seeds):
+                files.append(str(tmp_path / f"{encoder}-{seed}.parquet"))
+                save_table(points, files[-1])
+                runs.append((encoder, seed))
+        options = {"replicates": 100, "normalisation": "ratio"}
+        return sublayers.analyse(Inputs(runs, {"points": files}, About()), options)
+
+    return analyse
+
+
+def seeds_of(profile, *, count=3, **planted):
+    return [points_of(profile, seed=seed, **planted) for seed in range(count)]
+
+
+def told(findings):
+    table = tabulate(sublayers.CLAIMS, findings, experiment="sublayers")
+    assert table["claim"].is_unique
+    return table.set_index(table["claim"].str.removeprefix("sublayers."))
+
+
+def series(table, name):
+    return table[table["series"] == name].set_index("layer")["value"]
+
+
+def test_three_estimators_and_the_null_stand_in_the_table(analysed):
+    table, _ = analysed(simclr=[points_of(STEADY)])
+    np.testing.assert_allclose(series(table, "crossed"), STEADY, atol=1e-12)
+    np.testing.assert_allclose(series(table, "external-corrected"), STEADY, atol=1e-12)
+    np.testing.assert_allclose(series(table, "published"), np.array(STEADY) + OFFSET, atol=1e-12)
+    np.testing.assert_allclose(series(table, "external images"), OFFSET, atol=1e-12)
+    crossed = table[table["series"] == "crossed"].set_index("layer")
+    assert list(crossed.index) == list(PLACES)
+    assert [*zip(crossed["kind"], crossed["parameters"], strict=True)] == list(PLACES.values())
+    assert list(crossed.index[crossed["own"]]) == list(LAYERS)
+
+
+def test_increments_worked_by_hand(analysed):
+    table, _ = analysed(simclr=[points_of(STEADY)])
+    place = [np.nan, 0, 0.005, 0.095, -0.005, 0, 0.1, 0, 0.105, 0, 0, -0.15]
+    layer = [np.nan, 0, 0.005, 0.1, -0.005, -0.005, 0.095, 0, 0.105, 0, 0, -0.15]
+    np.testing.assert_allclose(series(table, "increment over place"), place, atol=1e-12)
+    np.testing.assert_allclose(series(table, "increment over layer"), layer, atol=1e-12)
+
+
+def test_increments_over_layers_are_those_of_a_loop():
+    rng = np.random.default_rng(1)
+    own = rng.random(30) < 0.4
+    own[:2] = False
+    profile = rng.normal(size=(5, 30))
+    expected = np.full_like(profile, np.nan)
+    latest = None
+    for i in range(30):
+        if latest is not None:
+            expected[:, i] = profile[:, i] - profile[:, latest]
+        latest = i if own[i] else latest
+    assert np.isfinite(expected).any() and np.isnan(expected[:, :3]).all()
+    np.testing.assert_array_equal(sublayers.over_layer(profile, own), expected)
+
+
+def test_effects_worked_by_hand(analysed):
+    _, findings = analysed(simclr=[points_of(STEADY, noise=1e-4)])
+    rows = told(findings)
+    approx = partial(pytest.approx, abs=2e-4)
+    # Layer 2 adds .095 over the pool before it, which adds .005: no pair is less sure.
+    assert rows.loc["little", "effect"] == approx(0.09)
+    assert rows.loc["little", "subject"] == "simclr, 2 against 1.pool"
+    # Layers' mean .1; four normalisations' mean -.005 / 4; the pool's .005.
+    assert rows.loc["little-on-average", "effect"] == approx(0.095)
+    assert rows.loc["little-on-average", "subject"] == "simclr, against pools"
+    assert rows.loc["head", "effect"] == approx(0.15) and rows.loc["rises", "effect"] == approx(1)
+    rho = spearmanr([20000, 5000, 5000], [0.1, 0.095, 0.105])[0]
+    assert rows.loc["parameters", "effect"] == pytest.approx(0.5 - abs(rho))
+    assert (rows["n"] == POINTS).all() and (rows.drop("rises")["verdict"] == "supported").all()
+    # Four layers rise all the way in one of 24 orders: too many for a finding.
+    assert rows.loc["rises", "verdict"] == "inconclusive" and rows.loc["rises", "p"] == pytest.approx(1 / 12, abs=0.01)
+
+
+def test_offsets_that_differ_from_place_to_place_leave_every_effect_as_it_is(analysed):
+    offset = np.random.default_rng(3).uniform(-0.3, 0.3, len(PLACES))
+    tables, findings = zip(
+        *(analysed(simclr=seeds_of(STEADY, noise=0.02, offset=o)) for o in (OFFSET, offset)), strict=True
+    )
+    pd.testing.assert_frame_equal(*(told(f) for f in findings))
+    assert abs(series(tables[0], "published") - series(tables[1], "published")).max() > 0.1
+
+
+def changed(**at):
+    """The steady profile with other values at some places."""
+    return [at.get(place.replace(".", "_").replace("1", "one"), v) for place, v in zip(PLACES, STEADY, strict=True)]
+
+
+WORLDS = {
+    "steady": (STEADY, {"little": "supported", "little-on-average": "supported", "head": "supported",
+                        "rises": "inconclusive"}),
+    # A pool that adds three times what a layer does, and one that takes as much away (layer 2 makes up for it).
+    "pool up": (changed(one_pool=0.4), {"little": "refuted", "little-on-average": "refuted"}),
+    "pool down": (changed(one_pool=-0.4), {"little": "refuted", "little-on-average": "refuted"}),
+    "head up": (changed(head=0.6), {"head": "refuted"}),
+    "falling": ([-v for v in STEADY], {"rises": "inconclusive", "little": "refuted", "little-on-average": "refuted"}),
+    "nothing": ([0.0] * len(PLACES), {"little": "inconclusive", "little-on-average": "inconclusive",
+                                      "head": "inconclusive", "rises": "inconclusive", "parameters": "inconclusive"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_claims_follow_the_planted_profile(analysed, world):
+    profile, expected = WORLDS[world]
+    _, findings = analysed(simclr=seeds_of(profile, noise=0.02))
+    rows = told(findings)
+    assert set(rows.index) == {claim.removeprefix("sublayers.") for claim in sublayers.CLAIMS}
+    assert rows.loc[list(expected), "verdict"].to_dict() == expected
+
+
+def test_one_pool_among_many_places_is_found_though_its_kind_does_little_on_average(analysed):
+    places = dict(PLACES) | {"3.norm": ("pool", 0), "4.norm": ("pool", 0)}
+    _, findings = analysed(simclr=seeds_of(changed(one_pool=0.25), noise=0.01, places=places))
+    verdicts = told(findings)["verdict"]
+    assert (verdicts["little"], verdicts["little-on-average"]) == ("refuted", "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("increments", "verdict"),
+    [([0.1, 0.2, 0.3, 0.4, 0.5], "refuted"), ([0.5, 0.4, 0.3, 0.2, 0.1], "refuted"),
+     ([0.3, 0.1, 0.5, 0.2, 0.4], "supported")],
+)  # fmt: skip
+def test_parameters_that_order_increments_either_way_are_found(analysed, increments, verdict):
+    places = {str(i): ("convolution", 10 ** (i + 1)) for i in range(1, 7)} | {"6.norm": ("normalisation", 0)}
+    profile = np.cumsum([0.1, *increments, 0]) / 2
+    _, findings = analysed(simclr=seeds_of(profile, noise=0.01, places=places))
+    rho = spearmanr(range(5), increments)[0]
+    row = told(findings).loc["parameters"]
+    assert (row["effect"], row["verdict"]) == (pytest.approx(0.5 - abs(rho)), verdict)
+
+
+def test_the_papers_effect_on_parameters_is_that_of_its_table():
+    # Table 1's LayerMem and Table 8's parameters of layers 2 to 8.
+    layermem = np.array([0.091, 0.123, 0.154, 0.183, 0.212, 0.246, 0.276, 0.308])
+    parameters = [18496, 36928, 36928, 73856, 295168, 590080, 590080]
+    rho = spearmanr(parameters, np.diff(layermem).round(4))[0]
+    _, effects = sublayers.PUBLISHED["simclr", "resnet9"]
+    assert effects["sublayers.parameters"] == pytest.approx(0.5 - abs(rho), abs=0.005)
+
+
+def test_an_encoder_without_a_head_has_no_claim_about_one(analysed):
+    places = {name: about for name, about in PLACES.items() if name != "head"}
+    _, findings = analysed(dino=seeds_of(STEADY[:-1], places=places), simclr=seeds_of(STEADY))
+    assert [f.subject for f in findings if f.claim == "sublayers.head"] == ["simclr"]
+
+
+def test_an_encoder_measured_without_sublayers_is_told(analysed):
+    places = {name: about for name, about in PLACES.items() if name in LAYERS}
+    with pytest.raises(InputError, match=r"^encoders\.plain\.measure\.sublayers: .*set it to true$"):
+        analysed(simclr=[points_of(STEADY)], plain=[points_of(STEADY[: len(places)], places=places)])
+
+
+def real_places(name, **options):
+    """Places of an encoder as it is measured, with some number of parameters."""
+    layers = ENCODERS[name].layers({"stem": "imagenet", "residual": True} | options)
+    return {layer.name: (layer.kind, 1000 * 2 ** int(layer.depth / 3) * bool(layer.parts)) for layer in layers}
+
+
+@pytest.mark.parametrize("names", [["resnet9"], ["resnet9", "resnet18", "vgg19"]])
+def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(analysed, tmp_path, names):
+    encoders = {}
+    for name in names:
+        places = real_places(name)
+        profile = np.linspace(0, 0.3, len(places))
+        encoders[name] = seeds_of(profile, noise=0.05, places=places, count=2)
+    table, _ = analysed(**encoders)
+    save_table(table, tmp_path / "table.csv")
+    read = load_table(tmp_path / "table.csv")
+    assert len(read) == len(table)
+    figure = sublayers.draw(read, np.zeros((1, 1, 8, 8), dtype=np.uint8))
+    assert len(figure.axes) == 3 * len(names)
+    for name, (_, middle, right) in zip(names, np.reshape(figure.axes, (-1, 3)), strict=True):
+        own = [place for place, (kind, _) in real_places(name).items() if kind == "convolution"]
+        assert [label.get_text() for label in middle.get_xticklabels()] == [*own, "output", "head"]
+        assert [text.get_text() for text in right.texts] == [str(i) for i in range(2, len(own) + 1)]
+        kinds = {kind for kind, _ in real_places(name).values()}
+        assert {text.get_text() for text in middle.get_legend().get_texts()} == kinds
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+def test_the_experiment_is_registered():
+    assert EXPERIMENTS["sublayers"].options == {} and EXPERIMENTS["sublayers"].encoders is None

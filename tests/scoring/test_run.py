@@ -1,0 +1,453 @@
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from memloc import io
+from memloc.data.augment import RECIPES
+from memloc.errors import InputError
+from memloc.measuring.measure import Protocol
+from memloc.metrics import units
+from memloc.scoring import run as running
+from memloc.scoring import score as scoring
+from memloc.scoring.run import Result, Shard, Store, gather, others_median
+from memloc.scoring.score import plan, score, tabulate
+from tests.scoring import SETTINGS, SPLIT, WINDOW, Memory, Net, encoder, everything, scores
+
+ABS = Protocol(draws=4, activation="abs")
+MEDIAN = replace(SETTINGS, others="median")
+
+
+@pytest.fixture(autouse=True)
+def _small_windows(monkeypatch):
+    monkeypatch.setattr(running, "window_of", lambda size: WINDOW)
+
+
+def same(one, other):
+    """Tables of equal bits."""
+    assert one.skipped == other.skipped
+    for name in ("units", "tops", "layers", "points"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Everything in one go, by what UnitMem compares with."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(running, "window_of", lambda size: WINDOW)
+    yield {s.others: everything(s) for s in (SETTINGS, MEDIAN)}
+    patch.undo()
+
+
+class Stop:
+    """Progress that interrupts at its n-th word, and notes how many images it was told of."""
+
+    def __init__(self, at=None):
+        self.at, self.words, self.total = at, 0, 0
+
+    def update(self, n=1):
+        self.words, self.total = self.words + 1, self.total + n
+        if self.words == self.at:
+            raise KeyboardInterrupt
+
+
+# --- Shards ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
+@pytest.mark.parametrize("of", [2, 5, 11])
+def test_shards_in_any_number_and_order_give_the_bits_of_one_run(tmp_path, whole, settings, of):
+    order = 1 + np.random.default_rng(of).permutation(of)
+    for number in order.tolist():
+        assert everything(settings, run={"shard": Shard(number, of), "folder": tmp_path}) is None
+    progress = Stop()
+    same(everything(settings, run={"folder": tmp_path, "progress": progress}), whole[settings.others])
+    # Joined and not done again, also where there are more shards than windows.
+    assert progress.words == 7 and not list(tmp_path.glob("*-1of1.npz"))
+
+
+def test_each_shard_reads_its_own_images_only(tmp_path):
+    read = []
+    for number in (1, 2, 3):
+        images = Memory(60)
+        passes = plan(encoder(), images, settings=SETTINGS)
+        images.seen.clear()
+        score(passes, settings=SETTINGS, shard=Shard(number, 3), folder=tmp_path)
+        read.append(images.seen)
+    assert set.union(*read) == {*range(60)} and sum(map(len, read)) == 60
+
+
+@pytest.mark.parametrize("missing", ["absent", "unfinished"])
+def test_incomplete_shards_are_not_joined(tmp_path, missing):
+    for number in (1, 2):
+        scores(encoder(), Memory(40), run={"shard": Shard(number, 2), "folder": tmp_path})
+    passes = plan(encoder(), Memory(40), settings=SETTINGS)
+    assert gather(passes["f-candidate"], SETTINGS, folder=tmp_path) is not None
+    path = tmp_path / "f-candidate-2of2.npz"
+    if missing == "absent":
+        path.unlink()
+    else:
+        io.save_arrays({**io.load_arrays(path), "done": np.array(1)}, path)
+    assert gather(passes["f-candidate"], SETTINGS, folder=tmp_path) is None
+    progress = Stop()
+    found = scores(encoder(), Memory(40), run={"folder": tmp_path, "progress": progress})
+    assert progress.words > 1
+    pd.testing.assert_frame_equal(found.units, scores(encoder(), Memory(40)).units, check_exact=True)
+
+
+def test_windows_of_shards_are_all_windows_once():
+    for count, of in itertools.product((0, 1, 5, 12), (1, 2, 5, 13)):
+        parts = [number for k in range(1, of + 1) for number in Shard(k, of).windows(count)]
+        assert parts == list(range(count))
+
+
+# --- Interruptions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_run_goes_on_and_ends_in_the_same_bits(tmp_path, monkeypatch, whole, settings, seed):
+    monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
+    rng = np.random.default_rng(seed)
+    # There are about 30 words in a run; what is left grows shorter by two or more at each stop.
+    for stop in (rng.integers(3, 15), rng.integers(3, 12)):
+        with pytest.raises(KeyboardInterrupt):
+            everything(settings, run={"folder": tmp_path, "progress": Stop(stop)})
+    progress = Stop()
+    same(everything(settings, run={"folder": tmp_path, "progress": progress}), whole[settings.others])
+    passes = plan(encoder(0), Memory(60), settings=SETTINGS, against=encoder(1), split=SPLIT)
+    assert progress.total == sum(len(p.rows) for p in passes.values())
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
+def test_interrupted_shards_go_on_and_join_to_the_same_bits(tmp_path, monkeypatch, whole, settings):
+    monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
+    for number in (2, 1):
+        run = {"shard": Shard(number, 2), "folder": tmp_path}
+        with pytest.raises(KeyboardInterrupt):
+            everything(settings, run={**run, "progress": Stop(4)})
+        everything(settings, run=run)
+    same(everything(settings, run={"folder": tmp_path}), whole[settings.others])
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
+def test_windows_that_are_measured_together_are_counted_one_by_one(tmp_path, monkeypatch, whole, settings):
+    """As on a GPU: several at a time, interrupted, go on where they were and join with those measured each alone."""
+    monkeypatch.setitem(running.TOGETHER, "cpu", 3)
+    monkeypatch.setattr(running, "SAVE_EVERY", -1)
+    with pytest.raises(KeyboardInterrupt):
+        everything(settings, run={"shard": Shard(1, 2), "folder": tmp_path, "progress": Stop(at=3)})
+    assert everything(settings, run={"shard": Shard(1, 2), "folder": tmp_path}) is None
+    monkeypatch.setitem(running.TOGETHER, "cpu", 1)
+    assert everything(settings, run={"shard": Shard(2, 2), "folder": tmp_path}) is None
+    joined = everything(settings, run={"folder": tmp_path})
+    assert joined.skipped == whole[settings.others].skipped
+    for name in ("units", "layers", "points"):
+        pd.testing.assert_frame_equal(
+            getattr(joined, name), getattr(whole[settings.others], name), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_what_was_saved_is_not_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        scores(encoder(), Memory(40), run={"folder": tmp_path, "progress": Stop(4)})
+    images = Memory(40)
+    passes = plan(encoder(), images, settings=SETTINGS)
+    images.seen.clear()
+    score(passes, settings=SETTINGS, folder=tmp_path)
+    # The fourth word is that the third window is done, which was not saved yet.
+    assert images.seen == {*range(2 * WINDOW, 40)}
+
+
+def test_without_a_save_all_is_done_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        scores(encoder(), Memory(40), run={"folder": tmp_path, "progress": Stop(4)})
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_skipped_images_are_remembered_across_a_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
+    bad = (9, 11, 33)  # Not among the first four, which every plan looks at.
+    with pytest.raises(KeyboardInterrupt):
+        scores(encoder(), Memory(40, bad=bad), run={"folder": tmp_path, "progress": Stop(4)})
+    found = scores(encoder(), Memory(40, bad=bad), run={"folder": tmp_path})
+    assert found.skipped == {f"{row}.png": f"bad {row}" for row in bad}
+    assert not {*bad} & {*found.tops["image"]}
+
+
+def test_a_file_of_activations_is_whole_or_not_there(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.mu.npy"
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "full", full)
+        with pytest.raises(OSError, match="No space"):
+            Store(path, np.arange(200), 3)
+    assert list(tmp_path.iterdir()) == []
+    store = Store(path, np.arange(200), 3)
+    assert store.mu.shape == (200, 3) and np.isnan(store.mu).all()
+    store.put(np.ones((2, 3), dtype=np.float32), np.array([7, 150]))
+    store.sync()
+    again = np.load(path)
+    assert np.flatnonzero(~np.isnan(again[:, 0])).tolist() == [7, 150]
+    assert path.stat().st_blocks * 512 >= 200 * 3 * 4  # No holes, which a map could not fill on a full disk.
+
+
+def test_a_median_looks_at_few_units_at_a_time_and_skips_unread_rows(monkeypatch):
+    mu = np.random.default_rng(0).random((30, 5)).astype(np.float32)
+    stores = [Store(None, rows, 5) for rows in (np.arange(10), np.arange(10, 31))]
+    stores[0].put(mu[:10], np.arange(10))
+    stores[1].put(mu[10:], np.arange(10, 30))  # Row 30 couldn't be read.
+    assert np.array_equal(others_median(stores), units.median_of_others(mu.astype(np.float64)))
+    chosen = np.array([2, 3, 11, 30])
+    assert np.array_equal(others_median(stores, chosen), units.median_of_others(mu[[2, 3, 11]].astype(np.float64)))
+
+
+# --- Plans -----------------------------------------------------------------------------------------------------------
+
+
+def test_passes_of_one_encoder_a_null_and_a_pair():
+    one = plan(encoder(), Memory(30), settings=SETTINGS)
+    assert list(one) == ["f-candidate"] and not one["f-candidate"].alignment and one["f-candidate"].classes == 3
+    null = plan(encoder(), Memory(30), external=Memory(20, seed=1), settings=SETTINGS)
+    assert list(null) == ["f-candidate", "f-external", "untrained-candidate"]
+    unknown = plan(encoder(untrained=None), Memory(30), external=Memory(20, seed=1), settings=SETTINGS)
+    assert list(unknown) == ["f-candidate", "f-external"]
+    pair = plan(encoder(0), Memory(60), against=encoder(1), split=SPLIT, settings=SETTINGS)
+    roles = {"f-candidate", "f-independent", "f-external", "g-candidate", "g-independent", "g-external"}
+    assert {*pair} == roles | {"untrained-candidate"}
+    for name, task in pair.items():
+        group = name.partition("-")[2]
+        assert task.alignment == (name in roles) and task.units == (name[0] != "g" and group != "independent")
+        assert [layer.name for layer in task.layers] == ["1", "2", "output"] and task.counts == (6, 8, 0)
+        if name in roles:
+            assert np.array_equal(task.rows, SPLIT[group])
+
+
+def test_a_matched_subset_is_drawn_from_the_larger_set_and_the_untrained_sees_it():
+    for n, m in ((30, 20), (20, 30), (25, 25)):
+        passes = plan(encoder(), Memory(n), external=Memory(m, seed=1), settings=SETTINGS)
+        mine, theirs = passes["f-candidate"].matched, passes["f-external"].matched
+        for rows, size, other in ((mine, n, m), (theirs, m, n)):
+            if size <= other:
+                assert rows is None
+            else:
+                assert len({*rows.tolist()}) == other and (np.diff(rows) > 0).all() and rows.max() < size
+        expected = np.arange(n) if mine is None else mine
+        assert np.array_equal(passes["untrained-candidate"].rows, expected)
+
+
+def test_an_untrained_encoder_is_reproducible_and_not_the_trained_one():
+    made = []
+    for seed in (0, 0, 1):
+        torch.rand(3)  # Whoever draws in between changes nothing, dropout included.
+        settings = replace(SETTINGS, seed=seed)
+        passes = plan(encoder(5), Memory(30), external=Memory(20, seed=1), settings=settings)
+        made.append(passes["untrained-candidate"].encoder.module.state_dict())
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert not torch.equal(made[0]["conv1.weight"], made[2]["conv1.weight"])
+    assert not torch.equal(made[0]["conv1.weight"], encoder(5).module.conv1.weight)
+
+
+def test_an_untrained_encoder_has_the_batch_norm_statistics_of_its_own_views():
+    images = Memory(200)
+    passes = plan(encoder(), images, external=Memory(20, seed=1), settings=SETTINGS)
+    task = passes["untrained-candidate"]
+    module = task.encoder.module
+    assert not module.training and not any(m.training for m in module.modules())
+    assert not torch.equal(module.norm1.running_var, torch.ones(6))
+    every = replace(task, rows=np.arange(200), counts=(6, 8))
+    seen = {}
+    hooks = [
+        module.get_submodule(name).register_forward_hook(
+            lambda _, __, out, name=name: seen.setdefault(name, []).append(out.detach())
+        )
+        for name in ("norm1", "norm2")
+    ]
+    running.run(every, SETTINGS, shard=Shard(), folder=None, progress=Stop())
+    for hook in hooks:
+        hook.remove()
+    for outputs in seen.values():
+        both = torch.cat(outputs)
+        # Views of other draws and images than those of the calibration, so about and not exactly.
+        assert both.mean(dim=(0, 2, 3)).abs().max() < 0.35
+        variance = both.var(dim=(0, 2, 3))
+        assert variance.min() > 0.6 and variance.max() < 1.6
+
+
+class Plain(Net):
+    """The same without batch norm."""
+
+    def __init__(self, seed=0):
+        super().__init__(seed)
+        self.norm1, self.norm2 = nn.Identity(), nn.Identity()
+
+
+def test_an_untrained_encoder_without_batch_norm_needs_no_calibration():
+    images, f = Memory(30), encoder(untrained=lambda seed: Plain(seed).eval())
+    passes = plan(f, images, external=Memory(20, seed=1), settings=SETTINGS)
+    assert images.seen == {0, 1, 2, 3} and not passes["untrained-candidate"].encoder.module.training
+
+
+# --- What can't be scored --------------------------------------------------------------------------------------------
+
+
+def complaint(images, f=None, settings=SETTINGS, **chosen):
+    with pytest.raises(InputError) as caught:
+        scores(f or encoder(), images, settings, **chosen)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_units_that_all_go_below_zero_say_what_to_add():
+    message = complaint(Memory(20), encoder(signed=(6, 8)))
+    assert "--activation abs" in message and "below 0" in message
+    found = scores(encoder(signed=(6, 8)), Memory(20), replace(SETTINGS, protocol=ABS))
+    assert (found.units["status"] == "ok").all()
+
+
+@pytest.mark.parametrize("n", [1, 0])
+def test_fewer_than_two_images_are_refused(n):
+    assert f"{n} candidate image" in complaint(Memory(n, classes=0))
+
+
+@pytest.mark.parametrize(("bad", "readable"), [(range(20), 0), (range(19), 1)])
+def test_fewer_than_two_readable_images_are_refused(bad, readable):
+    assert f"{readable} readable in f-candidate" in complaint(Memory(20, bad=bad))
+
+
+@pytest.mark.parametrize("group", ["candidate", "independent", "external"])
+def test_a_group_without_readable_images_is_refused(group):
+    message = complaint(Memory(60, bad=SPLIT[group]), against=encoder(1), split=SPLIT)
+    assert f"0 readable in f-{group}" in message
+
+
+def test_external_images_that_cannot_be_read_are_refused():
+    assert "0 readable in f-external" in complaint(Memory(20), external=Memory(9, seed=1, bad=range(9)))
+
+
+def test_what_does_not_fit_together_is_refused():
+    images = Memory(60)
+    assert "name the split" in complaint(images, against=encoder(1))
+    assert "leave one of the two out" in complaint(images, split=SPLIT, external=Memory(9, seed=1))
+    assert "no candidate images" in complaint(images, split={"external": np.arange(9)})
+    assert "1 independent image" in complaint(images, split={**SPLIT, "independent": np.array([30])})
+    assert "architecture (its images have 32 pixels" in complaint(images, against=encoder(1, size=32), split=SPLIT)
+    message = complaint(images, settings=replace(SETTINGS, hook="before"), patterns=["nothing*"])
+    assert "'nothing*' matches no module" in message and "conv1" in message
+    assert "matches no module" in complaint(images, patterns=["3"])
+    assert "matches no module" in complaint(images, patterns=["1", "3"])
+
+
+def test_layers_without_units_are_refused():
+    bare = tuple(replace(layer, units=None) for layer in encoder().layers)
+    f = replace(encoder(), layers=bare)
+    assert "1, 2 has no units" in complaint(Memory(20), f)
+    found = scores(replace(f, layers=(encoder().layers[0], bare[1])), Memory(20))
+    assert found.layers["units"].tolist() == [6, 0] and np.isnan(found.layers["unitmem"][1])
+
+
+def test_a_twin_without_the_layers_is_refused():
+    g = replace(encoder(1), layers=encoder().layers[:1])
+    assert "it has no layer 2" in complaint(Memory(60), against=g, split=SPLIT)
+
+
+def test_layers_are_chosen_by_pattern():
+    found = scores(encoder(), Memory(20), patterns=["2"])
+    assert found.units["layer"].unique().tolist() == ["2"]
+    # Names of modules are taken as well.
+    found = scores(encoder(), Memory(20), patterns=["conv*"], settings=replace(SETTINGS, protocol=ABS))
+    assert found.units["layer"].unique().tolist() == ["conv1", "conv2"]
+
+
+# --- Identity --------------------------------------------------------------------------------------------------------
+
+
+def test_the_identity_tells_all_that_changes_numbers_apart():
+    base = {"against": None, "split": None, "external": None, "patterns": (), "settings": SETTINGS, "device": "cpu"}
+
+    def key(f=None, images=None, **changes):
+        return scoring.identity(f or encoder(), images or Memory(20), **{**base, **changes})
+
+    assert key() == key()
+    changed = [
+        key(encoder(1)),
+        key(replace(encoder(), size=32)),
+        key(replace(encoder(), mean=(0.1,))),
+        key(replace(encoder(), std=(0.1,))),
+        key(images=Memory(20, seed=1)),
+        key(images=Memory(21)),
+        key(against=encoder(1)),
+        key(split=SPLIT),
+        key(split={**SPLIT, "external": np.arange(42, 59)}),
+        key(external=Memory(20)),
+        key(patterns=["1"]),
+        key(device="cuda"),
+        *(
+            key(settings=replace(SETTINGS, **change))
+            for change in (
+                {"augmentation": "weak"},
+                {"normalisation": "none"},
+                {"others": "median"},
+                {"dead": "nan"},
+                {"hook": "after"},
+                {"seed": 1},
+                {"replicates": 21},
+                {"shuffles": 4},
+                {"kept": 4},
+                {"protocol": Protocol(draws=6)},
+            )
+        ),
+    ]
+    assert len({key(), *changed}) == len(changed) + 1
+    assert {*RECIPES} >= {SETTINGS.augmentation}
+
+
+def test_writing_leaves_nothing_of_an_earlier_run(tmp_path, monkeypatch, whole):
+    monkeypatch.setattr(scoring.page, "render", lambda **_: "page")
+    meta = {"against": "g", "identity": "pair"}
+    scoring.write(whole["mean"], Memory(60), meta, tmp_path)
+    assert scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "other")
+    assert {path.name for path in tmp_path.iterdir()} == {*scoring.FILES, "meta.json"}
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring.figure, "summary", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scoring.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
+    # Tables of both would lie there otherwise, under the name of the first.
+    assert not scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "median")
+    one = scores(encoder(), Memory(20))
+    scoring.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
+    assert scoring.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
+    for name in ("units.parquet", "index.html"):
+        (tmp_path / name).rename(tmp_path / "aside")
+        assert not scoring.finished(tmp_path, "one")
+        (tmp_path / "aside").rename(tmp_path / name)
+    (tmp_path / "meta.json").write_text("[]")
+    assert not scoring.finished(tmp_path, "one")
+
+
+def test_a_result_that_was_saved_is_the_same_after_loading(tmp_path):
+    task = plan(encoder(0), Memory(60, bad=(8,)), against=encoder(1), split=SPLIT, settings=SETTINGS)["f-candidate"]
+    result = running.run(task, SETTINGS, shard=Shard(), folder=tmp_path, progress=Stop())
+    again = Result(task, SETTINGS)
+    again.load(tmp_path / "f-candidate-1of1.npz")
+    assert again.done == result.done == 4 and again.skipped == {8: "bad 8"}
+    for name in ("tally", "matched", "classes"):
+        mine, theirs = getattr(result, name).arrays(), getattr(again, name).arrays()
+        assert mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
+    assert all(np.array_equal(a, b) for a, b in zip(result.aligned(), again.aligned(), strict=True))
+
+
+def test_tables_do_not_depend_on_the_kept_work(tmp_path, whole):
+    results = {}
+    passes = plan(encoder(0), Memory(60, bad=(3, 30, 44)), against=encoder(1), split=SPLIT, settings=SETTINGS)
+    for name, task in passes.items():
+        results[name] = running.run(task, SETTINGS, shard=Shard(), folder=None, progress=Stop())
+    same(tabulate(passes, results, SETTINGS), whole["mean"])

@@ -1,0 +1,171 @@
+import hashlib
+import platform
+import shutil
+
+import pytest
+
+from memloc import provenance
+from memloc.models import architectures as encoders
+from memloc.models import frameworks
+
+FILES = {
+    "scripts/job.py": "from memloc import job\nfrom memloc.a import f\n\n\ndef main():\n    return f(1)\n",
+    "memloc/__init__.py": "__version__ = '1'\n",
+    "memloc/job.py": "from memloc import unrelated\n\n\ndef start():\n    pass\n",
+    "memloc/unrelated.py": "X = 1\n",
+    "memloc/lonely.py": "X = 1\n",
+    "memloc/a.py": '"""A."""\n\n\ndef f(x):\n    """Double."""\n    from memloc.sub import b\n    return 2 * b.g(x)\n',
+    "memloc/sub/__init__.py": "",
+    "memloc/sub/b.py": "import numpy\nimport memloc.c as c\n\n\ndef g(x):\n    return x + c.ONE\n",
+    "memloc/c.py": "ONE = 1  # one\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A repository of a few modules; call it with replacements (path, old, new) to get the script's digest."""
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+
+    def clear():
+        provenance._imports.cache_clear()
+        provenance._logic.cache_clear()
+
+    def digest(path=None, old="", new=""):
+        if path:
+            assert old in FILES[path]
+            (tmp_path / path).write_text(FILES[path].replace(old, new))
+        clear()
+        return provenance.digest("scripts/job.py")
+
+    yield digest
+    clear()
+
+
+LOGIC = {
+    "script": ("scripts/job.py", "f(1)", "f(2)"),
+    "imported": ("memloc/a.py", "2 * b", "3 * b"),
+    "imported within a function, from a package": ("memloc/sub/b.py", "x + c", "x - c"),
+    "imported by an import": ("memloc/c.py", "ONE = 1", "ONE = 2"),
+    "a new default": ("memloc/a.py", "f(x)", "f(x=0)"),
+    "a package's own file": ("memloc/sub/__init__.py", "", "Y = 1\n"),
+}
+SILENT = {
+    "comment": ("memloc/c.py", "# one", "# uno"),
+    "docstring of a function": ("memloc/a.py", '"""Double."""', '"""Twice\n\n    as much."""'),
+    "docstring of a module": ("memloc/a.py", '"""A."""\n', ""),
+    "blank lines": ("memloc/sub/b.py", "\n\n\n", "\n\n\n\n\n"),
+    "layout": ("memloc/a.py", "2 * b.g(x)", "(2\n        * b.g(x))"),
+    "quotes": ("memloc/__init__.py", "'1'", '"2"'),
+    "a module that is not imported": ("memloc/lonely.py", "X = 1", "X = 2"),
+    "a module that changes no number": ("memloc/job.py", "pass", "return 3"),
+}
+
+
+@pytest.mark.parametrize("edit", LOGIC.values(), ids=LOGIC.keys())
+def test_an_edit_of_logic_changes_the_digest(tree, edit):
+    assert tree() != tree(*edit)
+
+
+@pytest.mark.parametrize("edit", SILENT.values(), ids=SILENT.keys())
+def test_an_edit_that_changes_no_logic_keeps_the_digest(tree, edit):
+    assert tree() == tree(*edit)
+
+
+def test_undoing_an_edit_restores_the_digest(tree):
+    before = tree()
+    assert tree("memloc/c.py", "1", "2") != before
+    assert tree("memloc/c.py", "1", "1") == before
+    assert len(before) == 16 and int(before, 16) >= 0
+
+
+def test_modules_that_import_each_other_are_followed_once(tree):
+    assert tree("memloc/c.py", "ONE = 1", "import memloc.a\nONE = 1") != tree("memloc/c.py", "ONE = 1", "ONE = 2")
+
+
+def test_every_script_of_the_repository_has_a_digest():
+    scripts = sorted((provenance.ROOT / "scripts").glob("*.py"))
+    digests = {provenance.digest(f"scripts/{path.name}") for path in scripts}
+    assert len(digests) == len(scripts) > 5
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc" * 100_000)
+    assert provenance.file_sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_versions_leave_out_what_is_not_installed():
+    found = provenance.versions("numpy", "no-such-package")
+    assert found["python"] == platform.python_version() and "numpy" in found and "no-such-package" not in found
+
+
+# What rules/common.smk takes for the code of a training: the script's, the encoder's and the framework's.
+
+
+@pytest.fixture
+def trainings(tmp_path, monkeypatch):
+    """A copy of the repository's code; call it, with lines for files, to get the hash of every (framework, encoder)."""
+    for folder in ("memloc", "scripts"):
+        shutil.copytree(provenance.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+
+    def clear():
+        provenance._imports.cache_clear()
+        provenance._logic.cache_clear()
+
+    def hashes(path=None, line="ADDED = 1"):
+        original = (tmp_path / path).read_text() if path else ""
+        if path:
+            (tmp_path / path).write_text(f"{original}\n\n{line}\n")
+        clear()
+        script = provenance.digest("scripts/train_encoder.py")
+        of_encoder = {name: provenance.digest(encoders.module_path(name)) for name in encoders.ENCODERS}
+        of_framework = {name: provenance.digest(frameworks.module_path(name)) for name in frameworks.FRAMEWORKS}
+        if path:
+            (tmp_path / path).write_text(original)
+        return {(f, e): script + of_encoder[e] + of_framework[f] for f in of_framework for e in of_encoder}
+
+    clear()
+    yield hashes
+    clear()
+
+
+def changed(before, after):
+    return {pair for pair in before if before[pair] != after[pair]}
+
+
+def test_an_edit_of_a_framework_concerns_the_encoders_it_trains_alone(trainings):
+    before = trainings()
+    for name in frameworks.FRAMEWORKS:
+        assert changed(before, trainings(frameworks.module_path(name))) == {p for p in before if p[0] == name}, name
+
+
+def test_an_edit_of_an_encoders_module_concerns_the_encoders_it_makes_alone(trainings):
+    before = trainings()
+    for path in {encoders.module_path(name) for name in encoders.ENCODERS}:
+        made = {pair for pair in before if encoders.module_path(pair[1]) == path}
+        assert changed(before, trainings(path)) == made and made, path
+    assert encoders.module_path("resnet18") == encoders.module_path("resnet50") != encoders.module_path("resnet9")
+
+
+@pytest.mark.parametrize("registry", ["models/architectures", "models/frameworks", "data/sources"])
+def test_an_entry_more_in_a_registry_trains_nothing_again(trainings, registry):
+    before = trainings()
+    name = {"models/architectures": "ENCODERS", "models/frameworks": "FRAMEWORKS", "data/sources": "SOURCES"}[registry]
+    assert trainings(f"memloc/{registry}/__init__.py", f"{name}['new'] = {name}[next(iter({name}))]") == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["memloc/training/loop.py", "memloc/training/optim.py", "memloc/data/augment.py", "memloc/training/privacy.py"],
+)
+def test_an_edit_of_what_all_trainings_share_concerns_all(trainings, path):
+    before = trainings()
+    assert changed(before, trainings(path)) == set(before)
+
+
+def test_an_edit_of_how_encoders_are_measured_trains_nothing_again(trainings):
+    before = trainings()
+    assert trainings("memloc/measuring/measure.py") == trainings("memloc/data/sources/folder.py") == before
