@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from memloc import __version__, job
+from memloc.data.augmentations import TRAINED_WITH
 from memloc.errors import InputError, disk_full, one_line, out_of_memory
 
 CORES = os.cpu_count() or 1
@@ -211,7 +212,7 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     how.add_argument("--draws", type=int, default=10, metavar="N", help="augmented views of each image (default: 10)")
     how.add_argument(
         "--augmentation",
-        choices=["mild", "weak", "normal", "strong", "independent", "masking"],
+        choices=TRAINED_WITH,
         help="recipe of the views (default: that of the training where it is known, else normal)",
     )
     for option, choices, text in (
@@ -340,7 +341,7 @@ def _score(options: argparse.Namespace) -> int:
 
     from memloc import provenance
     from memloc.data.images import open_images
-    from memloc.measuring.measure import Protocol
+    from memloc.measuring.protocol import Protocol
     from memloc.models.network import device as device_of
     from memloc.scoring import score as scoring
     from memloc.scoring.encoders import open_encoder

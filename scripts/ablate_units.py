@@ -7,9 +7,10 @@ import numpy as np
 from memloc import io, job
 from memloc.analysis import tables
 from memloc.data import prepared, splits
-from memloc.data.augment import RECIPES, for_encoder
+from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments.ablation import job as ablation
-from memloc.measuring import measure
+from memloc.measuring.protocol import Protocol
 from memloc.models import architectures as encoders
 from memloc.models import network
 from memloc.streams import stream
@@ -31,8 +32,8 @@ def main(snakemake):
         output=encoders.choose_layers(params.architecture, params.network, ["output"]),
         count=params.units,
         matched=params.matched,
-        recipe=for_encoder(RECIPES[params.augmentation], encoder),
-        protocol=measure.Protocol(**params.protocol),
+        augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
+        protocol=Protocol(**params.protocol),
         normalise=normalise,
         seed=seed,
         views=stream("ablate", seed),

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from memloc import io, job
 from memloc.data import prepared, splits
-from memloc.data.augment import RECIPES, for_encoder
+from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments.injection import job as injection
-from memloc.measuring import measure
+from memloc.measuring.protocol import Protocol
 from memloc.models import network
 from memloc.models.architectures import Layer
 from memloc.streams import stream
@@ -22,8 +23,8 @@ def main(snakemake):
     encoder, normalise = network.of_job(snakemake)
     eye = injection.Eye(
         layer=Layer(**params.layer),
-        protocol=measure.Protocol(**params.protocol),
-        recipe=for_encoder(RECIPES[params.augmentation], encoder),
+        protocol=Protocol(**params.protocol),
+        augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
         normalise=normalise,
         seed=stream("measure", seed),
         device=network.device(params.device),

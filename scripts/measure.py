@@ -3,8 +3,11 @@
 from memloc import io, job
 from memloc.data import splits
 from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.measuring import files as measures
-from memloc.measuring import measure
+from memloc.measuring.batches import shard, windows
+from memloc.measuring.one_pass import by_point, described, measure_batches
+from memloc.measuring.protocol import Protocol
 from memloc.models import network
 from memloc.models.architectures import Layer
 from memloc.streams import stream
@@ -14,7 +17,7 @@ def main(snakemake):
     job.start(snakemake)
     params, names, seed = snakemake.params, snakemake.wildcards, int(snakemake.wildcards.seed)
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
-    mine = measure.shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
+    mine = shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
     points, groups = points[mine], groups[mine]
     layers = [Layer(**layer) for layer in params.layers]
     encoder, normalise = network.of_job(snakemake, role=names.role)
@@ -22,18 +25,18 @@ def main(snakemake):
         network.add_head(encoder, snakemake, role=names.role)
     device = network.device(params.device)
     about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
-    batches = measure.measured(
+    batches = measure_batches(
         encoder,
-        measure.windows(snakemake.input.images, points, device=device),
+        windows(snakemake.input.images, points, device=device),
         layers=layers,
-        recipe=for_encoder(measure.VIEWS[params.augmentation], encoder),
+        augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
         normalise=normalise,
-        protocol=measure.Protocol(**params.protocol),
+        protocol=Protocol(**params.protocol),
         seed=stream("measure", seed),
         device=device,
     )
-    made = map(measure.by_point, batches)
-    measures.save(snakemake.output.measures, about | measure.described(layers, encoder), made)
+    made = map(by_point, batches)
+    measures.save(snakemake.output.measures, about | described(layers, encoder), made)
 
 
 if "snakemake" in globals():

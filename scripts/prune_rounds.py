@@ -5,8 +5,9 @@ from pathlib import Path
 from memloc import io, job
 from memloc.data import prepared
 from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments.iterative_pruning import job as iterative
-from memloc.measuring import measure
+from memloc.measuring.protocol import Protocol
 from memloc.models import network, probe
 from memloc.models.architectures import Layer
 
@@ -28,8 +29,8 @@ def main(snakemake):
         split,
         tasks,
         layers=[Layer(**layer) for layer in params.layers],
-        views=for_encoder(measure.VIEWS[params.augmentation], encoder),
-        protocol=measure.Protocol(**params.protocol),
+        views=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
+        protocol=Protocol(**params.protocol),
         others=params.others,
         normalise=normalise,
         fraction=params.fraction,

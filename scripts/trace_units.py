@@ -8,8 +8,9 @@ from memloc import io, job
 from memloc.analysis import tables
 from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments.unit_epochs import job as trace
-from memloc.measuring import measure
+from memloc.measuring.protocol import Protocol
 from memloc.models import network
 from memloc.models.architectures import Layer
 
@@ -27,9 +28,9 @@ def main(snakemake):
         part,
         *splits.measured_points(io.load_arrays(inputs.split)),
         layers=[Layer(**layer) for layer in params.layers],
-        recipe=for_encoder(measure.VIEWS[params.augmentation], encoder),
+        augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
         normalise=normalise,
-        protocol=measure.Protocol(**params.protocol),
+        protocol=Protocol(**params.protocol),
         others=params.others,
         replicates=params.replicates,
         seed=seed,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from memloc.data.images import Images
-from memloc.measuring.measure import Protocol
+from memloc.measuring.protocol import Protocol
 from memloc.models.architectures import Layer
 from memloc.scoring.encoders import OpenEncoder
 from memloc.scoring.run import Settings

@@ -121,7 +121,7 @@ def trainings(tmp_path, monkeypatch):
             (tmp_path / path).write_text(f"{original}\n\n{line}\n")
         clear()
         script = provenance.digest("scripts/train_encoder.py")
-        of_encoder = {name: provenance.digest(encoders.module_path(name)) for name in encoders.ENCODERS}
+        of_encoder = {name: provenance.digest(encoders.module_path(name)) for name in encoders.ARCHITECTURES}
         of_framework = {name: provenance.digest(frameworks.module_path(name)) for name in frameworks.FRAMEWORKS}
         if path:
             (tmp_path / path).write_text(original)
@@ -144,7 +144,7 @@ def test_an_edit_of_a_framework_concerns_the_encoders_it_trains_alone(trainings)
 
 def test_an_edit_of_an_encoders_module_concerns_the_encoders_it_makes_alone(trainings):
     before = trainings()
-    for path in {encoders.module_path(name) for name in encoders.ENCODERS}:
+    for path in {encoders.module_path(name) for name in encoders.ARCHITECTURES}:
         made = {pair for pair in before if encoders.module_path(pair[1]) == path}
         assert changed(before, trainings(path)) == made and made, path
     assert encoders.module_path("resnet18") == encoders.module_path("resnet50") != encoders.module_path("resnet9")
@@ -153,7 +153,9 @@ def test_an_edit_of_an_encoders_module_concerns_the_encoders_it_makes_alone(trai
 @pytest.mark.parametrize("registry", ["models/architectures", "models/frameworks", "data/sources"])
 def test_an_entry_more_in_a_registry_trains_nothing_again(trainings, registry):
     before = trainings()
-    name = {"models/architectures": "ENCODERS", "models/frameworks": "FRAMEWORKS", "data/sources": "SOURCES"}[registry]
+    name = {"models/architectures": "ARCHITECTURES", "models/frameworks": "FRAMEWORKS", "data/sources": "SOURCES"}[
+        registry
+    ]
     assert trainings(f"memloc/{registry}/__init__.py", f"{name}['new'] = {name}[next(iter({name}))]") == before
 
 
@@ -168,4 +170,4 @@ def test_an_edit_of_what_all_trainings_share_concerns_all(trainings, path):
 
 def test_an_edit_of_how_encoders_are_measured_trains_nothing_again(trainings):
     before = trainings()
-    assert trainings("memloc/measuring/measure.py") == trainings("memloc/data/sources/folder.py") == before
+    assert trainings("memloc/measuring/one_pass.py") == trainings("memloc/data/sources/folder.py") == before

@@ -16,9 +16,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from memloc.data.augment import RECIPES, UNIFORMS
+from memloc.data.augment import UNIFORMS
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.sources import prepare
-from memloc.measuring.measure import Protocol, Reader, measured, with_views
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol
+from memloc.measuring.reader import Reader
+from memloc.measuring.views import with_views
 from memloc.metrics.tally import Tally
 from memloc.models.architectures.resnet9 import ResNet9
 from memloc.models.capture import discover, reading
@@ -27,7 +31,7 @@ from memloc.scoring.run import JOINED, one_blas_thread, together, window_of
 from memloc.streams import uniforms
 
 NORMALISE = Normalise({"mean": [0.5] * 3, "std": [0.25] * 3})
-RECIPE, PROTOCOL = RECIPES["normal"], Protocol()
+RECIPE, PROTOCOL = AUGMENTATIONS["normal"], Protocol()
 
 
 def real_images(count: int, size: int) -> np.ndarray:
@@ -38,7 +42,7 @@ def real_images(count: int, size: int) -> np.ndarray:
     return scaled.expand(-1, 3, -1, -1).round().byte().numpy()
 
 
-ENCODERS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
+ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     # How it is made, its image size, how many images.
     "ResNet9, 32 px": (ResNet9, 32, 2048),
     "ResNet50, 224 px": (lambda: timm.create_model("resnet50"), 224, 64),
@@ -51,7 +55,7 @@ def overhead(name: str) -> Iterator[Outcome]:
 
     Window by window in turn: bare, read by hooks, and from images to activations. What the tally takes is added.
     """
-    build, size, count = ENCODERS[name]
+    build, size, count = ARCHITECTURES[name]
     torch.manual_seed(0)
     encoder = build().eval().to(memory_format=torch.channels_last)
     # Hooks stay on as long as a pass lasts, so each contender has a copy of its own.
@@ -61,7 +65,7 @@ def overhead(name: str) -> Iterator[Outcome]:
     windows = [(images[s : s + window], np.arange(s, s + window)) for s in range(0, count, window)]
     reader = Reader(layers, PROTOCOL, alignment=True, activations=True, plain=False)
     options = {"layers": layers, "protocol": PROTOCOL, "recipe": RECIPE, "normalise": NORMALISE, "seed": 0}
-    batches = measured(whole, [windows[0], *windows], plain=False, **options)
+    batches = measure_batches(whole, [windows[0], *windows], plain=False, **options)
     times: dict[str, list[float]] = {"bare": [], "read": [], "whole": [], "tally": []}
     tally, waiting, room = None, [], None
 
@@ -131,7 +135,7 @@ def literal() -> Iterator[Outcome]:
     def all_at_once() -> None:
         tally = Tally(1120, replicates=32)
         points, window = np.arange(len(images)), window_of(32)
-        for batch in measured(
+        for batch in measure_batches(
             fast,
             ((images[s : s + window], points[s : s + window]) for s in range(0, len(images), window)),
             layers=layers,
@@ -204,7 +208,7 @@ def small() -> nn.Module:
 
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Outcome]]] = {
-    **{f"overhead, {name}": lambda name=name: overhead(name) for name in ENCODERS},
+    **{f"overhead, {name}": lambda name=name: overhead(name) for name in ARCHITECTURES},
     "literal": literal,
     "memory": memory,
 }

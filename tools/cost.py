@@ -35,7 +35,7 @@ def step_flop(settings: dict, size: int, classes: int, batch: int = 2) -> float:
     views = []
     for group in learner.groups:
         n = group.count * batch
-        masks = hidden(torch.rand(n, UNIFORMS), group.recipe, group.size) if group.recipe.mask else None
+        masks = hidden(torch.rand(n, UNIFORMS), group.augmentation, group.size) if group.augmentation.mask else None
         views.append(Views(torch.randn(n, 3, group.size, group.size), masks))
     with FlopCounterMode(display=False) as counter:
         learner(views, torch.zeros(batch, dtype=torch.long), 0.0).backward()

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from memloc.config import schema
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 
 PAGE = ROOT / "docs" / "training.md"
@@ -37,7 +37,7 @@ def _tables() -> Iterator[str]:
         yield f"| `{name}` | {framework.title} | {_options(framework.options)} |"
     yield ""
     yield "| `architecture` | what | options in `network`, with defaults |\n|---|---|---|"
-    for name, entry in ENCODERS.items():
+    for name, entry in ARCHITECTURES.items():
         yield f"| `{name}` | {entry.title} | {_options(entry.options)} |"
     yield ""
     yield "| key | default | what |\n|---|---|---|"

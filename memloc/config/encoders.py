@@ -9,7 +9,7 @@ from memloc.config.schemas import Config
 from memloc.config.wording import none_of
 from memloc.data.sources import SOURCES
 from memloc.errors import InputError
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 
 
@@ -28,13 +28,17 @@ def faults(config: Config) -> Iterable[str]:
 
 def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[str]:
     """What an encoder's framework, architecture and dataset ask of one another."""
-    framework, entry, recipe = FRAMEWORKS[encoder["framework"]], ENCODERS[encoder["architecture"]], encoder["recipe"]
+    framework, entry, recipe = (
+        FRAMEWORKS[encoder["framework"]],
+        ARCHITECTURES[encoder["architecture"]],
+        encoder["recipe"],
+    )
     try:
         layers_of(encoder)
     except InputError as error:
         yield f"config: {key}.{error}"
     if framework.tokens and not entry.tokens:
-        able = ", ".join(known for known, other in ENCODERS.items() if other.tokens)
+        able = ", ".join(known for known, other in ARCHITECTURES.items() if other.tokens)
         yield f"config: {key}.architecture: {encoder['framework']} hides patches; take one of {able}"
     elif framework.tokens and recipe["augmentation"] != "masking":
         yield f"config: {key}.recipe.augmentation: {recipe['augmentation']} hides no patches; take masking"

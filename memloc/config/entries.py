@@ -8,7 +8,7 @@ from typing import Any
 
 from memloc.config.schemas import Config, schema
 from memloc.experiments import EXPERIMENTS
-from memloc.models.architectures import ENCODERS, Layer, choose_layers
+from memloc.models.architectures import ARCHITECTURES, Layer, choose_layers
 from memloc.models.frameworks import FRAMEWORKS
 
 
@@ -30,7 +30,7 @@ def complete(config: dict[str, Any]) -> None:
     for encoder in encoders.values():
         if "framework" not in encoder:
             continue  # Its weights are nobody's: told by ``check``.
-        entry, framework = ENCODERS[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
+        entry, framework = ARCHITECTURES[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
         encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
         encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
         encoder["hardware"] = _defaults(rules["hardware"]["properties"]) | encoder.get("hardware", {})

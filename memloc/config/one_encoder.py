@@ -9,7 +9,7 @@ from memloc.config.entries import layers_of
 from memloc.config.schemas import Config
 from memloc.data.sources import SOURCES
 from memloc.experiments import EXPERIMENTS, POINTS
-from memloc.models.architectures import ENCODERS, SUBLAYERS, block_of
+from memloc.models.architectures import ARCHITECTURES, SUBLAYERS, block_of
 from memloc.models.frameworks import FRAMEWORKS
 
 CORNER = 4
@@ -29,7 +29,7 @@ def faults_of_encoder(key: str, experiment: Config, name: str, config: Config) -
 def _has_units(key: str, experiment: Config, name: str, encoder: Config) -> Iterable[str]:
     """What an experiment on units asks of the layers that are measured."""
     if EXPERIMENTS[experiment["kind"]].units and not any(layer.units for layer in layers_of(encoder)):
-        every = ENCODERS[encoder["architecture"]].layers(encoder["network"])
+        every = ARCHITECTURES[encoder["architecture"]].layers(encoder["network"])
         able = next(layer.name for layer in every if layer.units)
         none = f"no layer of {name} has units (measure.layers: {encoder['measure']['layers']})"
         yield f"config: {key}.encoders: {none}; name some, such as {able}"

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from memloc.data.augmentations import AUGMENTATIONS, TRAINED_WITH
 from memloc.experiments import EXPERIMENTS, Experiment
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
@@ -21,8 +22,10 @@ def schema() -> dict[str, Any]:
     joined: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
     encoder = joined["$defs"]["encoder"]
     encoder["properties"]["framework"]["enum"] = list(FRAMEWORKS)
-    encoder["properties"]["architecture"]["enum"] = list(ENCODERS)
+    encoder["properties"]["architecture"]["enum"] = list(ARCHITECTURES)
     common = encoder["properties"]["recipe"]["properties"]
+    common["augmentation"]["enum"] = list(TRAINED_WITH)
+    encoder["properties"]["measure"]["properties"]["augmentation"]["enum"] = list(AUGMENTATIONS)
     encoder["allOf"] = [
         {
             "if": {"required": [key], "properties": {key: {"const": name}}},
@@ -30,7 +33,7 @@ def schema() -> dict[str, Any]:
         }
         for key, part, shared, entries in (
             ("framework", "recipe", common, FRAMEWORKS),
-            ("architecture", "network", {}, ENCODERS),
+            ("architecture", "network", {}, ARCHITECTURES),
         )
         for name, entry in entries.items()
     ]

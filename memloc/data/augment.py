@@ -9,11 +9,13 @@ measuring call the same function. Images stay in [0, 1] throughout; normalisatio
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 
 import torch
 from torch import Tensor, nn
+
+from memloc.data.augmentations import Augmentation
 
 CROP_TRIES = 10
 UNIFORMS = 2 * CROP_TRIES + 2 + 1 + 6 + 1 + 1 + 2 + 1 + 2
@@ -25,57 +27,12 @@ _GREY = (0.2989, 0.587, 0.114)
 _KERNEL = 5
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Strengths and probabilities of one augmentation recipe (paper, Appendix B).
-
-    Attributes:
-        brightness, contrast, saturation, hue: strengths of colour jitter, applied with probability ``jitter``.
-        flip, turn, grey, blur, invert: probabilities of a mirror image, of one upside down, of grey, of a Gaussian blur
-            and of a negative.
-        sigma: widths of the blur in pixels, smallest and largest.
-        crop: whether there is one; then ``scale`` is its area and ``ratio`` its shape, smallest and largest.
-        mask: share of the patches that is hidden, squares of ``patch`` pixels.
-    """
-
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    jitter: float = 0.0
-    flip: float = 0.0
-    grey: float = 0.0
-    turn: float = 0.0
-    blur: float = 0.0
-    sigma: tuple[float, float] = (0.1, 5.0)
-    invert: float = 0.0
-    crop: bool = True
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    mask: float = 0.0
-    patch: int = 4
+def for_encoder(augmentation: Augmentation, encoder: nn.Module) -> Augmentation:
+    """The same augmentation, hiding patches of the encoder's size."""
+    return replace(augmentation, patch=getattr(encoder, "patch", augmentation.patch))
 
 
-# weak, normal, strong, independent and masking are the paper's (Appendix B), mirrored with the probability of its code:
-# always, as Appendix B has it, would mirror every view alike. The blur's kernel is 5 pixels wide for 4, which is even.
-# mild has the jitter of the SSLMem paper's SimCLR and crops that keep at least a fifth of the image: on little data and
-# grey images the paper's leave too little to remember an image by.
-RECIPES: dict[str, Recipe] = {
-    "mild": Recipe(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, scale=(0.2, 1.0)),
-    "weak": Recipe(0.9, 0.9, 0.9, 0.5, jitter=0.4, flip=0.5, grey=0.1),
-    "normal": Recipe(0.8, 0.8, 0.8, 0.2, jitter=0.8, flip=0.5, grey=0.2),
-    "strong": Recipe(0.8, 0.8, 0.8, 0.2, jitter=0.9, flip=0.5, grey=0.5, turn=1.0),
-    "independent": Recipe(blur=0.8, invert=0.2, turn=1.0),
-    "masking": Recipe(crop=False, mask=0.75),
-}
-
-
-def for_encoder(recipe: Recipe, encoder: nn.Module) -> Recipe:
-    """The same recipe, hiding patches of the encoder's size."""
-    return replace(recipe, patch=getattr(encoder, "patch", recipe.patch))
-
-
-def augment(images: Tensor, u: Tensor, recipe: Recipe, *, size: int | None = None) -> Tensor:
+def augment(images: Tensor, u: Tensor, augmentation: Augmentation, *, size: int | None = None) -> Tensor:
     """One view of each image: blur, negative, crop and resize, flips, colour jitter, grey, in torchvision's order.
 
     Patches are hidden afterwards, see ``hidden``.
@@ -91,36 +48,38 @@ def augment(images: Tensor, u: Tensor, recipe: Recipe, *, size: int | None = Non
     counts = [2 * CROP_TRIES, 2, 1, 6, 1, 1, 2, 1, 2]
     tries, corner, flip, jitter, grey, turn, blur, invert, _ = torch.split(u, counts, dim=1)
     views = images
-    if recipe.blur:
-        views = blurred(views, blur, recipe)
-    if recipe.invert:
-        views = torch.where((invert < recipe.invert)[:, :, None, None], 1 - views, views)
-    mirrored, turned = flip[:, 0] < recipe.flip, turn[:, 0] < recipe.turn
-    if recipe.crop or size not in (None, images.shape[-1]):
+    if augmentation.blur:
+        views = blurred(views, blur, augmentation)
+    if augmentation.invert:
+        views = torch.where((invert < augmentation.invert)[:, :, None, None], 1 - views, views)
+    mirrored, turned = flip[:, 0] < augmentation.flip, turn[:, 0] < augmentation.turn
+    if augmentation.crop or size not in (None, images.shape[-1]):
         whole = torch.tensor([0.0, 0.0, *images.shape[-2:]], device=u.device).expand(len(u), 4)
-        box = crop_boxes(tries, corner, images.shape[-2], images.shape[-1], recipe) if recipe.crop else whole
+        box = (
+            crop_boxes(tries, corner, images.shape[-2], images.shape[-1], augmentation) if augmentation.crop else whole
+        )
         views = resized_crop(views, box, flip=mirrored, turn=turned, size=size)
-    elif recipe.flip or recipe.turn:
+    elif augmentation.flip or augmentation.turn:
         views = torch.where(mirrored[:, None, None, None], views.flip(3), views)
         views = torch.where(turned[:, None, None, None], views.flip(2), views)
-    if recipe.jitter or recipe.grey:
+    if augmentation.jitter or augmentation.grey:
         # What follows works in place.
         views = views.clone() if views is images else views
-        colour_jitter_(views, jitter, recipe)
+        colour_jitter_(views, jitter, augmentation)
         if images.shape[1] == 3:
-            rows = (grey[:, 0] < recipe.grey).nonzero()[:, 0]
+            rows = (grey[:, 0] < augmentation.grey).nonzero()[:, 0]
             views[rows] = luminance(views[rows])
     return views
 
 
-def hidden(u: Tensor, recipe: Recipe, size: int) -> Tensor:
-    """Which patches of each view a recipe hides: a random set of the same number in each, [n, patches] bool.
+def hidden(u: Tensor, augmentation: Augmentation, size: int) -> Tensor:
+    """Which patches of each view a augmentation hides: a random set of the same number in each, [n, patches] bool.
 
     Args:
         u: [n, UNIFORMS]; two of the numbers are scattered into one for each patch.
         size: side of the views; patches are counted row by row.
     """
-    patches = (size // recipe.patch) ** 2
+    patches = (size // augmentation.patch) ** 2
     first, second = (u[:, -2:].double() * 2**24).long().unbind(1)
     number = torch.arange(patches, device=u.device)
     # A mixing function on 32 bits: the order of its values is as good as random, and the same on every device.
@@ -130,7 +89,7 @@ def hidden(u: Tensor, recipe: Recipe, size: int) -> Tensor:
         bits = (bits ^ (bits >> shift)) * factor
     order = bits.argsort(dim=1, stable=True)
     chosen = torch.zeros(len(u), patches, dtype=torch.bool, device=u.device)
-    return chosen.scatter_(1, order[:, : round(recipe.mask * patches)], True)
+    return chosen.scatter_(1, order[:, : round(augmentation.mask * patches)], True)
 
 
 def hide(images: Tensor, hidden: Tensor, *, with_nan: bool) -> Tensor:
@@ -143,10 +102,10 @@ def hide(images: Tensor, hidden: Tensor, *, with_nan: bool) -> Tensor:
     return images.masked_fill(covered, math.nan if with_nan else 0.0)
 
 
-def blurred(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
+def blurred(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
     """A Gaussian blur of 5 x 5 pixels, of a width of its own for each image, applied with probability p."""
-    rows = (u[:, 0] < recipe.blur).nonzero()[:, 0]
-    sigma = recipe.sigma[0] + (recipe.sigma[1] - recipe.sigma[0]) * u[rows, 1]
+    rows = (u[:, 0] < augmentation.blur).nonzero()[:, 0]
+    sigma = augmentation.sigma[0] + (augmentation.sigma[1] - augmentation.sigma[0]) * u[rows, 1]
     away = torch.arange(_KERNEL, device=u.device) - _KERNEL // 2
     weights = torch.exp(-0.5 * (away / sigma[:, None]).square())
     weights = (weights / weights.sum(dim=1, keepdim=True))[:, :, None, None, None]
@@ -159,10 +118,10 @@ def blurred(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
     return out
 
 
-def crop_boxes(tries: Tensor, corner: Tensor, height: int, width: int, recipe: Recipe) -> Tensor:
+def crop_boxes(tries: Tensor, corner: Tensor, height: int, width: int, augmentation: Augmentation) -> Tensor:
     """Boxes [n, 4] (top, left, height, width) of RandomResizedCrop: the first of ten tries that fits."""
-    area = height * width * (recipe.scale[0] + (recipe.scale[1] - recipe.scale[0]) * tries[:, 0::2])
-    low, high = math.log(recipe.ratio[0]), math.log(recipe.ratio[1])
+    area = height * width * (augmentation.scale[0] + (augmentation.scale[1] - augmentation.scale[0]) * tries[:, 0::2])
+    low, high = math.log(augmentation.ratio[0]), math.log(augmentation.ratio[1])
     ratio = torch.exp(low + (high - low) * tries[:, 1::2])
     w, h = torch.round(torch.sqrt(area * ratio)), torch.round(torch.sqrt(area / ratio))
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
@@ -171,8 +130,8 @@ def crop_boxes(tries: Tensor, corner: Tensor, height: int, width: int, recipe: R
     top = torch.floor(corner[:, 0] * (height - h + 1))
     left = torch.floor(corner[:, 1] * (width - w + 1))
     # torchvision's way out when no try fits: the largest centred box of an allowed ratio.
-    fallback_w = min(width, round(height * recipe.ratio[1]))
-    fallback_h = min(height, round(width / recipe.ratio[0]))
+    fallback_w = min(width, round(height * augmentation.ratio[1]))
+    fallback_h = min(height, round(width / augmentation.ratio[0]))
     fallback = torch.tensor(
         [(height - fallback_h) // 2, (width - fallback_w) // 2, fallback_h, fallback_w], dtype=w.dtype, device=w.device
     )
@@ -201,18 +160,18 @@ def resized_crop(
     return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def colour_jitter_(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
+def colour_jitter_(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
     """Brightness, contrast, saturation and hue in an order drawn for each image, applied in place with probability p.
 
     Saturation and hue leave an image of one channel as it is.
     """
-    chosen = u[:, 0] < recipe.jitter
+    chosen = u[:, 0] < augmentation.jitter
     orders = _ORDERS.to(u.device)[(u[:, 1] * 24).long()]
     for position in range(4):
         for operation in range(2 if images.shape[1] == 1 else 4):
             rows = (chosen & (orders[:, position] == operation)).nonzero()[:, 0]
             if len(rows):
-                images[rows] = _JITTER[operation](images[rows], u[rows, 2 + operation, None, None, None], recipe)
+                images[rows] = _JITTER[operation](images[rows], u[rows, 2 + operation, None, None, None], augmentation)
     return images
 
 
@@ -221,20 +180,20 @@ def _factor(u: Tensor, strength: float) -> Tensor:
     return low + (1 + strength - low) * u
 
 
-def _brightness(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    return (images * _factor(u, recipe.brightness)).clamp_(0, 1)
+def _brightness(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
+    return (images * _factor(u, augmentation.brightness)).clamp_(0, 1)
 
 
-def _contrast(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
+def _contrast(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
     mean = luminance(images).mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(mean, images, _factor(u, recipe.contrast)).clamp_(0, 1)
+    return torch.lerp(mean, images, _factor(u, augmentation.contrast)).clamp_(0, 1)
 
 
-def _saturation(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
-    return torch.lerp(luminance(images), images, _factor(u, recipe.saturation)).clamp_(0, 1)
+def _saturation(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
+    return torch.lerp(luminance(images), images, _factor(u, augmentation.saturation)).clamp_(0, 1)
 
 
-def _hue(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
+def _hue(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
     # Through HSV and back in few passes over memory: masks and remainders are what takes time here.
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
@@ -244,7 +203,7 @@ def _hue(images: Tensor, u: Tensor, recipe: Recipe) -> Tensor:
         torch.add(blue - red, span, alpha=2), torch.add(red - green, span, alpha=4), (value - green).sign_()
     )
     hue = torch.lerp(green - blue, second, (value - red).sign_()).div_(span.clamp(min=1e-30))
-    hue += (2 * u[:, 0] - 1) * (6 * recipe.hue)
+    hue += (2 * u[:, 0] - 1) * (6 * augmentation.hue)
     hue -= 6 * torch.floor(hue / 6)
     out = torch.empty_like(images)
     # Each colour is value - span * (0 to 1), by how far the hue is from its own.

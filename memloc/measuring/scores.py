@@ -1,4 +1,4 @@
-"""Score tables of single points and units, made from what ``memloc.measuring.measure`` measured."""
+"""Score tables of single points and units, made from what ``memloc.measuring.one_pass`` measured."""
 
 from __future__ import annotations
 

@@ -30,10 +30,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import TRAINED_WITH
 from memloc.errors import InputError
 from memloc.models import checkpoint
-from memloc.models.architectures import ENCODERS, Layer, build, choose_layers
+from memloc.models.architectures import ARCHITECTURES, Layer, build, choose_layers
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPELLINGS = (
@@ -170,9 +170,9 @@ def _memloc(path: Path, size: int | None) -> _Source:
         seen = dict(about.get("input") or (_json(recipe).get("dataset") if recipe.is_file() else None) or {})
         name = settings["architecture"]
         # An encoder may have been trained before its architecture had all of today's options.
-        options = {key: rule["default"] for key, rule in ENCODERS[name].options.items()} | settings["network"]
+        options = {key: rule["default"] for key, rule in ARCHITECTURES[name].options.items()} | settings["network"]
         # What no training would take may be built for hours, or fill memory.
-        known = {"properties": dict(ENCODERS[name].options), "additionalProperties": False}
+        known = {"properties": dict(ARCHITECTURES[name].options), "additionalProperties": False}
         if not Draft202012Validator(known).is_valid(options):
             raise ValueError("network")
         layers = choose_layers(name, options, ["*"])
@@ -183,7 +183,7 @@ def _memloc(path: Path, size: int | None) -> _Source:
         module = make()
         checkpoint.restore(module, tensors, path)
         augmentation = settings.get("recipe", {}).get("augmentation")
-        if augmentation not in (None, *RECIPES):
+        if augmentation not in (None, *TRAINED_WITH):
             raise ValueError("augmentation")
     except InputError as error:
         # What to do is said to a training; here the file is nothing to delete.

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from memloc import io
-from memloc.data.augment import RECIPES, for_encoder
+from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.images import Images, stream
 from memloc.errors import InputError
 from memloc.job import log
-from memloc.measuring.measure import TOGETHER, Batch, measured
-from memloc.measuring.measure import Protocol as Measuring
+from memloc.measuring.batches import TOGETHER
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol as Measuring
+from memloc.measuring.reader import Batch
 from memloc.metrics.tally import ClassTally, Tally
 from memloc.metrics.units import median_of_others
 from memloc.models.architectures import Layer
@@ -52,7 +55,7 @@ class Settings:
 
     Attributes:
         protocol: how views are compared and activations read.
-        augmentation: recipe of the views, a name in ``memloc.data.augment.RECIPES``.
+        augmentation: recipe of the views, a name in ``memloc.data.augment.AUGMENTATIONS``.
         normalisation: of SSLMem: ratio, range or none.
         others: UnitMem and ClassMem against the mean or the median of the others.
         dead: value of a unit that nothing excites: zero or nan.
@@ -354,12 +357,12 @@ def run(
                 save()
 
     if result.done < len(mine):
-        batches = measured(
+        batches = measure_batches(
             task.encoder.module,
             windows(),
             layers=task.layers,
             protocol=settings.protocol,
-            recipe=for_encoder(RECIPES[settings.augmentation], task.encoder.module),
+            augmentation=for_encoder(AUGMENTATIONS[settings.augmentation], task.encoder.module),
             normalise=Normalise({"mean": [*task.encoder.mean], "std": [*task.encoder.std]}),
             seed=seed_of("views", settings.seed, task.source),
             alignment=task.alignment,

@@ -21,11 +21,12 @@ from torch import nn
 
 from memloc import io, provenance
 from memloc.analysis.tables import save_table
-from memloc.data.augment import RECIPES, UNIFORMS, augment, for_encoder
+from memloc.data.augment import UNIFORMS, augment, for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.images import Images
 from memloc.errors import InputError
 from memloc.job import log
-from memloc.measuring.measure import measured
+from memloc.measuring.one_pass import measure_batches
 from memloc.models.architectures import Layer
 from memloc.models.capture import discover
 from memloc.models.network import Normalise
@@ -361,12 +362,12 @@ def _look(
         pixels, points = np.zeros((1, 3, encoder.size, encoder.size), dtype=np.uint8), np.zeros(1, dtype=np.int64)
     seen = next(
         iter(
-            measured(
+            measure_batches(
                 encoder.module,
                 [(pixels, points)],
                 layers=layers,
                 protocol=settings.protocol,
-                recipe=for_encoder(RECIPES[settings.augmentation], encoder.module),
+                augmentation=for_encoder(AUGMENTATIONS[settings.augmentation], encoder.module),
                 normalise=Normalise({"mean": [*encoder.mean], "std": [*encoder.std]}),
                 seed=seed_of("views", settings.seed, "images"),
                 alignment=False,
@@ -426,7 +427,9 @@ def _calibrated(encoder: OpenEncoder, images: Images, rows: Rows, settings: Sett
             if len(points) > 1:
                 u = uniforms(seed_of("calibrate", settings.seed), points, (UNIFORMS,))
                 views = augment(
-                    torch.from_numpy(pixels).float().div_(255), torch.from_numpy(u), RECIPES[settings.augmentation]
+                    torch.from_numpy(pixels).float().div_(255),
+                    torch.from_numpy(u),
+                    AUGMENTATIONS[settings.augmentation],
                 )
                 with torch.no_grad():
                     module(normalise(views))

@@ -20,7 +20,7 @@ from memloc.errors import InputError
 from memloc.job import log
 from memloc.models import architectures as encoders
 from memloc.models import checkpoint, frameworks
-from memloc.models.frameworks.learner import Group, Learner, Views, recipe_of, represent
+from memloc.models.frameworks.learner import Group, Learner, Views, augmentation_of, represent
 from memloc.models.network import Normalise
 from memloc.streams import stream
 from memloc.training import privacy
@@ -161,7 +161,7 @@ def train(
         if not torch.isfinite(result.eval()(shown.plain(few))).all():
             raise _diverged("outputs are no longer finite", recipe, kept.path)
     if role == "untrained":
-        one = Group(1, recipe_of(recipe, result), size)
+        one = Group(1, augmentation_of(recipe, result), size)
         _calibrate(result, _Viewer(data, (one,), shown.normalise), seed)
     learner.eval()
     return learner, history, kept.snapshots(settings["snapshots"] if epochs else [])
@@ -208,8 +208,8 @@ class _Viewer:
         images, out = self.data(rows[mine]), []
         for group in self.groups:
             u = torch.rand(group.count, len(rows), UNIFORMS, generator=draws)[:, mine].flatten(0, 1).to(images.device)
-            seen = augment(images.repeat(group.count, 1, 1, 1), u, group.recipe, size=group.size)
-            covered = hidden(u, group.recipe, group.size) if group.recipe.mask else None
+            seen = augment(images.repeat(group.count, 1, 1, 1), u, group.augmentation, size=group.size)
+            covered = hidden(u, group.augmentation, group.size) if group.augmentation.mask else None
             out.append(Views(self.normalise(seen), covered))
         return out, self.data.labels[rows[mine].to(images.device)]
 

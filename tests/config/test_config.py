@@ -17,7 +17,7 @@ from memloc.config import (
 )
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
@@ -684,7 +684,7 @@ def test_a_head_is_measured_only_if_it_is_chosen(mine):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_head_is_measured_only_if_there_is_one(mine, framework):
     views = {"augmentation": "masking"} | ({"local_size": 16} if framework in ("dino", "lejepa") else {})
-    entry = completed(mine(framework, "vit-tiny", recipe=views, measure={"sublayers": True}))
+    entry = completed(mine(framework, "vit-tiny", augmentation=views, measure={"sublayers": True}))
     kinds = {layer.kind for layer in layers_of(entry)}
     assert head_measured(entry) == ("head" in kinds) == (framework != "mae")
     assert kinds - {"head"} == {"attention", "sum", "fully-connected", "output"}
@@ -695,7 +695,7 @@ def test_only_a_framework_without_a_head_on_the_encoders_output_has_none():
 
 
 def options():
-    for registry in (FRAMEWORKS, ENCODERS):
+    for registry in (FRAMEWORKS, ARCHITECTURES):
         for name, entry in registry.items():
             for key, rule in entry.options.items():
                 yield f"{name}.{key}", rule
@@ -714,7 +714,7 @@ def test_every_default_is_valid_by_its_own_schema(name, rule):
 
 def test_every_option_has_a_default_and_none_is_a_key_of_all_frameworks():
     common = set(schema()["$defs"]["encoder"]["properties"]["recipe"]["properties"])
-    for registry in (FRAMEWORKS, ENCODERS):
+    for registry in (FRAMEWORKS, ARCHITECTURES):
         for name, entry in registry.items():
             assert all("default" in rule for rule in entry.options.values()), name
             assert not common & set(entry.options), name

@@ -11,9 +11,7 @@ from torchvision.transforms import functional, v2
 
 from memloc.data.augment import (
     CROP_TRIES,
-    RECIPES,
     UNIFORMS,
-    Recipe,
     augment,
     blurred,
     colour_jitter_,
@@ -23,9 +21,10 @@ from memloc.data.augment import (
     luminance,
 )
 from memloc.data.augment import resized_crop as crop
+from memloc.data.augmentations import AUGMENTATIONS, TRAINED_WITH, Augmentation
 from memloc.streams import uniforms
 
-STILL = Recipe(0, 0, 0, 0, jitter=0, flip=0, grey=0, scale=(1, 1), ratio=(1, 1))
+STILL = Augmentation(0, 0, 0, 0, jitter=0, flip=0, grey=0, scale=(1, 1), ratio=(1, 1))
 FLIP, APPLY, ORDER, GREY, TURN, BLUR, SIGMA, INVERT, HIDDEN = 2 * CROP_TRIES + np.array(
     [2, 3, 4, 9, 10, 11, 12, 13, 14]
 )
@@ -90,12 +89,12 @@ def torchvision_view(image, u, recipe, size=None):
 
 
 # Everything at once, each with a chance of its own.
-ALL = Recipe(0.8, 0.8, 0.8, 0.2, 0.8, flip=0.5, grey=0.2, turn=0.3, blur=0.6, invert=0.4)
+ALL = Augmentation(0.8, 0.8, 0.8, 0.2, 0.8, flip=0.5, grey=0.2, turn=0.3, blur=0.6, invert=0.4)
 
 
 @pytest.mark.parametrize("size", [None, 16, 7, 24])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("recipe", [*RECIPES.values(), ALL], ids=[*RECIPES, "all"])
+@pytest.mark.parametrize("recipe", [*AUGMENTATIONS.values(), ALL], ids=[*AUGMENTATIONS, "all"])
 def test_every_view_is_torchvisions_with_the_same_parameters(recipe, channels, size):
     images, u = pictures(60, channels), numbers(60)
     views = augment(images, u, recipe, size=size)
@@ -105,7 +104,7 @@ def test_every_view_is_torchvisions_with_the_same_parameters(recipe, channels, s
 
 
 def test_recipes_without_a_crop_flip_turn_and_colour_too():
-    recipe = Recipe(0.8, 0.8, 0.8, 0.2, 0.8, flip=0.5, grey=0.2, turn=0.5, crop=False)
+    recipe = Augmentation(0.8, 0.8, 0.8, 0.2, 0.8, flip=0.5, grey=0.2, turn=0.5, crop=False)
     images, u = pictures(40), numbers(40)
     before = images.clone()
     for image, row, view in zip(before, u, augment(images, u, recipe), strict=True):
@@ -123,7 +122,7 @@ def test_views_of_any_size_are_torchvisions_crops_without_antialias(size):
 
 def test_blur_is_torchvisions_with_a_width_of_each_images_own():
     images, u = pictures(30), numbers(30)[:, BLUR : SIGMA + 1]
-    recipe = Recipe(blur=0.6)
+    recipe = Augmentation(blur=0.6)
     views = blurred(images, u, recipe)
     chosen = u[:, 0] < 0.6
     assert 10 < chosen.sum() < 25 and torch.equal(views[~chosen], images[~chosen])
@@ -134,19 +133,19 @@ def test_blur_is_torchvisions_with_a_width_of_each_images_own():
 def test_a_blurred_dot_is_a_gaussian_and_an_even_image_stays():
     dot = torch.zeros(1, 1, 9, 9)
     dot[0, 0, 4, 4] = 1
-    view = blurred(dot, torch.tensor([[0.0, 0.5]]), Recipe(blur=1.0, sigma=(1.0, 3.0)))[0, 0]
+    view = blurred(dot, torch.tensor([[0.0, 0.5]]), Augmentation(blur=1.0, sigma=(1.0, 3.0)))[0, 0]
     weights = np.exp(-0.5 * (np.arange(-2, 3) / 2.0) ** 2)
     weights /= weights.sum()
     np.testing.assert_allclose(view[2:7, 2:7].numpy(), np.outer(weights, weights), atol=1e-7)
     assert view.sum().item() == pytest.approx(1, abs=1e-6)
     even = torch.full((4, 3, 8, 8), 0.7)
-    close(blurred(even, torch.rand(4, 2), Recipe(blur=1.0)), even, 1e-6)
+    close(blurred(even, torch.rand(4, 2), Augmentation(blur=1.0)), even, 1e-6)
 
 
 def test_negatives_and_turns_are_torchvisions():
     images, u = pictures(3), numbers(3)
     u[:, INVERT], u[:, TURN] = torch.tensor([0.19, 0.21, 0.0]), torch.tensor([0.0, 0.29, 0.31])
-    views = augment(images, u, Recipe(invert=0.2, turn=0.3, crop=False))
+    views = augment(images, u, Augmentation(invert=0.2, turn=0.3, crop=False))
     close(views[0], functional.vflip(functional.invert(images[0])), 1e-6)
     close(views[1], functional.vflip(images[1]), 0)
     close(views[2], functional.invert(images[2]), 1e-6)
@@ -164,7 +163,7 @@ def test_hue_is_torchvisions_on_every_kind_of_colour(shift):
     u = torch.full((1, 6), 0.5)
     u[:, 0], u[:, 5] = 0.0, shift + 0.5
     expected = functional.adjust_hue(images, shift)
-    close(colour_jitter_(images.clone(), u, Recipe(hue=0.5, jitter=1)), expected, 1e-5)
+    close(colour_jitter_(images.clone(), u, Augmentation(hue=0.5, jitter=1)), expected, 1e-5)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 16, 16), (3, 5, 7, 11), (15, 0, 1, 16), (2, 2, 1, 1), (6, 9, 10, 7)])
@@ -188,17 +187,17 @@ def test_each_jitter_is_torchvisions(operation, x):
     u[:, 0], u[:, 2 + operation] = 0.0, x
     factor = (2 * x - 1) * 0.4 if operation == 3 else 0.6 + 0.8 * x
     expected = OPERATIONS[operation](images, factor)
-    close(colour_jitter_(images.clone(), u, Recipe(*strengths, jitter=1, flip=0, grey=0)), expected, 1e-5)
+    close(colour_jitter_(images.clone(), u, Augmentation(*strengths, jitter=1, flip=0, grey=0)), expected, 1e-5)
 
 
 def test_a_strength_near_one_starts_at_zero():
     u = torch.full((1, 6), 0.5)
     u[:, 0], u[:, 2] = 0.0, 0.0
-    assert (colour_jitter_(pictures(1), u, Recipe(1.5, 0, 0, 0, jitter=1, flip=0, grey=0)) == 0).all()
+    assert (colour_jitter_(pictures(1), u, Augmentation(1.5, 0, 0, 0, jitter=1, flip=0, grey=0)) == 0).all()
 
 
 def test_every_order_of_the_four_jitters_is_drawn_and_is_the_one_applied():
-    recipe = Recipe(0.8, 0.8, 0.8, 0.2, jitter=1, flip=0, grey=0, scale=(1, 1), ratio=(1, 1))
+    recipe = Augmentation(0.8, 0.8, 0.8, 0.2, jitter=1, flip=0, grey=0, scale=(1, 1), ratio=(1, 1))
     image, u = pictures(1, seed=3), numbers(1, seed=4)
     seen = []
     for k in range(24):
@@ -213,14 +212,14 @@ def test_every_order_of_the_four_jitters_is_drawn_and_is_the_one_applied():
 def test_colour_jitter_works_in_place():
     images, u = pictures(6), numbers(6)[:, APPLY : ORDER + 5]
     before = images.clone()
-    assert colour_jitter_(images, u, RECIPES["normal"]) is images
+    assert colour_jitter_(images, u, AUGMENTATIONS["normal"]) is images
     chosen = u[:, 0] < 0.8
     assert 0 < chosen.sum() < 6
     assert torch.equal((images != before).flatten(1).any(dim=1), chosen)
 
 
 def test_grey_is_torchvisions():
-    recipe = Recipe(0, 0, 0, 0, jitter=0, flip=0, grey=0.3, scale=(1, 1), ratio=(1, 1))
+    recipe = Augmentation(0, 0, 0, 0, jitter=0, flip=0, grey=0.3, scale=(1, 1), ratio=(1, 1))
     images, u = pictures(2), numbers(2)
     u[:, GREY] = torch.tensor([0.29, 0.31])
     views = augment(images, u, recipe)
@@ -240,7 +239,7 @@ def test_probabilities_are_those_of_the_recipe():
     fields = (("flip", 0.3), ("jitter", 0.4), ("grey", 0.2), ("turn", 0.6), ("blur", 0.7), ("invert", 0.1))
     for field, share in fields:
         strengths = {"brightness": 0.8, "contrast": 0, "saturation": 0, "hue": 0, "jitter": 0, "flip": 0, "grey": 0}
-        recipe = Recipe(**{**strengths, field: share}, scale=(1, 1), ratio=(1, 1))
+        recipe = Augmentation(**{**strengths, field: share}, scale=(1, 1), ratio=(1, 1))
         changed = ((augment(images, u, recipe) - images).abs().amax(dim=(1, 2, 3)) > 1e-4).float().mean()
         assert changed == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / n))
 
@@ -252,7 +251,9 @@ def test_boxes_are_distributed_as_torchvisions(height, width):
     reference = v2.RandomResizedCrop((height, width))
     drawn = [reference.make_params([torch.empty(3, height, width)]) for _ in range(n)]
     u = numbers(n, seed=1)
-    boxes = crop_boxes(u[:, : 2 * CROP_TRIES], u[:, 2 * CROP_TRIES : FLIP], height, width, RECIPES["normal"]).numpy()
+    boxes = crop_boxes(
+        u[:, : 2 * CROP_TRIES], u[:, 2 * CROP_TRIES : FLIP], height, width, AUGMENTATIONS["normal"]
+    ).numpy()
     for column, name in enumerate(("top", "left", "height", "width")):
         theirs = np.array([p[name] for p in drawn])
         assert ks_2samp(boxes[:, column], theirs, method="asymp").pvalue > 1e-3, name
@@ -268,7 +269,7 @@ def test_boxes_are_distributed_as_torchvisions(height, width):
 def test_boxes_lie_inside_the_image_and_reach_its_borders():
     u = numbers(3000, seed=2)
     top, left, height, width = crop_boxes(
-        u[:, : 2 * CROP_TRIES], u[:, 2 * CROP_TRIES : FLIP], 20, 20, RECIPES["weak"]
+        u[:, : 2 * CROP_TRIES], u[:, 2 * CROP_TRIES : FLIP], 20, 20, AUGMENTATIONS["weak"]
     ).T
     assert (top >= 0).all() and (left >= 0).all() and (height >= 1).all() and (width >= 1).all()
     assert (top + height).max() == 20 and (left + width).max() == 20 and top.min() == 0 and left.min() == 0
@@ -283,7 +284,7 @@ def test_boxes_lie_inside_the_image_and_reach_its_borders():
     ],
 )
 def test_where_no_try_fits_the_box_is_torchvisions_way_out(height, width, ratio, expected):
-    recipe = Recipe(0, 0, 0, 0, jitter=0, flip=0, grey=0, scale=(1, 1), ratio=ratio)
+    recipe = Augmentation(0, 0, 0, 0, jitter=0, flip=0, grey=0, scale=(1, 1), ratio=ratio)
     u = numbers(1)
     box = crop_boxes(u[:, : 2 * CROP_TRIES], u[:, 2 * CROP_TRIES : FLIP], height, width, recipe)[0]
     reference = v2.RandomResizedCrop((height, width), scale=(1, 1), ratio=ratio)
@@ -320,10 +321,10 @@ SHOWS = {
 @pytest.mark.parametrize("operation", list(SHOWS))
 def test_factors_are_distributed_as_torchvisions(operation, name):
     n = 3000
-    strength = getattr(RECIPES[name], operation)
+    strength = getattr(AUGMENTATIONS[name], operation)
     image, factor = SHOWS[operation]
     views = augment(
-        image.expand(n, -1, -1, -1), numbers(n, seed=5), Recipe(**{operation: strength}, jitter=1, crop=False)
+        image.expand(n, -1, -1, -1), numbers(n, seed=5), Augmentation(**{operation: strength}, jitter=1, crop=False)
     )
     ours = np.array([factor(view) for view in views])
     torch.manual_seed(0)
@@ -378,7 +379,7 @@ def test_pixels_are_distributed_as_those_of_torchvisions_pipeline(name):
     n = 2500
     torch.manual_seed(0)
     for k, image in enumerate(scenes()):
-        ours = augment(image.expand(n, -1, -1, -1), numbers(n, seed=k), RECIPES[name])
+        ours = augment(image.expand(n, -1, -1, -1), numbers(n, seed=k), AUGMENTATIONS[name])
         theirs = torch.stack([PIPELINES[name](image) for _ in range(n)])
 
         def numbers_of(views):
@@ -400,7 +401,7 @@ def test_pixels_are_distributed_as_those_of_torchvisions_pipeline(name):
 
 # Hidden patches
 
-MASKING = RECIPES["masking"]
+MASKING = AUGMENTATIONS["masking"]
 
 
 @pytest.mark.parametrize(
@@ -408,7 +409,7 @@ MASKING = RECIPES["masking"]
     [(32, 4, 0.75, 48), (16, 4, 0.75, 12), (30, 4, 0.3, 15), (32, 2, 0.6, 154), (8, 4, 0.0, 0), (8, 4, 1.0, 4)],
 )
 def test_every_view_hides_the_same_number_of_patches(size, patch, mask, expected):
-    chosen = hidden(numbers(300), Recipe(mask=mask, patch=patch), size)
+    chosen = hidden(numbers(300), Augmentation(mask=mask, patch=patch), size)
     assert chosen.shape == (300, (size // patch) ** 2) and chosen.dtype == torch.bool
     assert (chosen.sum(dim=1) == expected).all()
 
@@ -426,7 +427,7 @@ def test_hidden_patches_are_uniform_and_pairs_of_them_uncorrelated():
 
 
 def test_every_set_of_patches_is_as_likely():
-    chosen = hidden(numbers(6000, seed=4), Recipe(mask=0.5, patch=2), 4)
+    chosen = hidden(numbers(6000, seed=4), Augmentation(mask=0.5, patch=2), 4)
     sets, counts = chosen.unique(dim=0, return_counts=True)
     assert len(sets) == 6 and chisquare(counts).pvalue > 1e-3
 
@@ -473,19 +474,19 @@ def test_hidden_patches_are_grey_or_nan_and_a_border_stays(size, with_nan):
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
 @pytest.mark.parametrize("make", [torch.zeros, torch.ones, torch.rand], ids=["black", "white", "noise"])
 def test_views_stay_between_zero_and_one(name, make):
     torch.manual_seed(0)
     for channels in (1, 3):
         images = make(500, channels, 8, 8)
         for batch in (images, images.round()):
-            views = augment(batch, numbers(500), RECIPES[name])
+            views = augment(batch, numbers(500), AUGMENTATIONS[name])
             assert torch.isfinite(views).all()
             assert views.min() >= 0 and views.max() <= 1
 
 
-@pytest.mark.parametrize("recipe", [RECIPES["normal"], ALL], ids=["normal", "all"])
+@pytest.mark.parametrize("recipe", [AUGMENTATIONS["normal"], ALL], ids=["normal", "all"])
 def test_a_view_depends_on_its_own_row_and_not_on_its_batch(recipe):
     images, u = pictures(20), numbers(20)
     whole = augment(images, u, recipe)
@@ -499,7 +500,7 @@ def test_a_view_depends_on_its_own_row_and_not_on_its_batch(recipe):
     assert changed.nonzero().ravel().tolist() == [3]
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES.values(), ALL], ids=[*RECIPES, "all"])
+@pytest.mark.parametrize("recipe", [*AUGMENTATIONS.values(), ALL], ids=[*AUGMENTATIONS, "all"])
 def test_images_and_numbers_are_left_as_they_are(recipe):
     images, u = pictures(8), numbers(8)
     before = images.clone(), u.clone()
@@ -520,9 +521,9 @@ def test_the_recipes_are_the_papers():
         # The jitter of the SSLMem paper's SimCLR; crops of at least a fifth are ours.
         "mild": ((0.4, 0.4, 0.4, 0.1, 0.8), (0.5, 0.0, 0.2, 0.0, 0.0, 0.0)),
     }
-    assert set(table) == set(RECIPES)
+    assert set(table) == set(TRAINED_WITH)
     for name, (jitter, chance) in table.items():
-        fields = asdict(RECIPES[name])
+        fields = asdict(AUGMENTATIONS[name])
         assert tuple(fields[key] for key in jitters) == jitter, name
         assert tuple(fields[key] for key in chances) == chance, name
         assert fields["crop"] == (name != "masking")

@@ -8,13 +8,14 @@ import pytest
 from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.experiments.ablation import analysis as experiment
 from memloc.experiments.ablation.job import choose, matches, run
 from memloc.experiments.pruning.job import prune
 from memloc.io import save_arrays
-from memloc.measuring import measure
+from memloc.measuring.one_pass import measure_images
+from memloc.measuring.protocol import Protocol
 from memloc.models import architectures as encoders
 from tests.planted import complaint
 
@@ -80,8 +81,8 @@ def world(network, toy, normalise):
         tables.append(units_table(scores, held).assign(layer=layer))
     settings = {
         "output": encoders.choose_layers("resnet9", {"residual": True}, ["output"]),
-        "recipe": RECIPES["mild"],
-        "protocol": measure.Protocol(draws=4),
+        "recipe": AUGMENTATIONS["mild"],
+        "protocol": Protocol(draws=4),
         "normalise": normalise,
         "views": 9,
     }
@@ -98,7 +99,7 @@ def test_alignments_before_and_after_are_those_of_the_intact_and_the_pruned_enco
     assert found["owner"].tolist() == chosen["owner"].tolist() and found["unit"].tolist() == chosen["unit"].tolist()
 
     def alignment(network, point):
-        got = measure.measure(
+        got = measure_images(
             network,
             part.images[[point]],
             np.array([point]),

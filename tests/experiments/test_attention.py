@@ -11,7 +11,7 @@ from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.errors import InputError
 from memloc.experiments.attention import analysis as attention
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 
 POINTS = 40
 OFFSET = 0.2
@@ -23,7 +23,7 @@ D_FC = [0.011, 0.013, 0.017, 0.014, 0.015, 0.016, 0.018, 0.020, 0.020, 0.022, 0.
 
 
 def layers_of(depth):
-    layers = ENCODERS["vit-tiny"].layers({"depth": depth})
+    layers = ARCHITECTURES["vit-tiny"].layers({"depth": depth})
     return [(layer.name, layer.kind) for layer in layers if layer.kind != "head"]
 
 

@@ -9,13 +9,16 @@ from memloc.analysis import tables
 from memloc.analysis.inputs import Inputs
 from memloc.config import complete, layers_of
 from memloc.data import splits
-from memloc.data.augment import RECIPES, for_encoder
+from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments.layermem import analysis as layermem
 from memloc.experiments.unitmem import analysis as unitmem
 from memloc.io import save_arrays
-from memloc.measuring import measure, scores
+from memloc.measuring import scores
+from memloc.measuring.one_pass import measure_images, pack
+from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint, network
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.models.network import Normalise
 from memloc.training import loop as train
@@ -59,17 +62,17 @@ def scored(name, settings, folder, *, size):
         )
         checkpoint.save(learner.result().state_dict(), {"seed": 0, "role": role}, path)
         opened = network.load(settings["architecture"], settings["network"], path, image_size=size, seed=0, role=role)
-        measured = measure.measure(
+        measured = measure_images(
             opened,
             images[points],
             points,
             layers=layers,
-            recipe=for_encoder(RECIPES[settings["measure"]["augmentation"]], opened),
+            augmentation=for_encoder(AUGMENTATIONS[settings["measure"]["augmentation"]], opened),
             normalise=Normalise(facts),
-            protocol=measure.Protocol(**protocol),
+            protocol=Protocol(**protocol),
             seed=1,
         )
-        measures[role] = measure.pack(measured, layers, opened, points=points, groups=groups, labels=labels[points])
+        measures[role] = pack(measured, layers, opened, points=points, groups=groups, labels=labels[points])
     out = {}
     for prefix, role in (("", "f"), ("untrained_", "untrained")):
         units = scores.unit_scores(measures[role], shuffles=1, seed=0)
@@ -118,8 +121,8 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("architecture", ENCODERS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_encoder_ends_in_a_figure(settings, tmp_path, architecture):
-    size = max(16, ENCODERS[architecture].smallest)
+    size = max(16, ARCHITECTURES[architecture].smallest)
     mine = entry(settings, architecture=architecture, options=NETWORKS[architecture])
     assert all(figure.axes for figure in drawn([scored(architecture, mine, tmp_path, size=size)], [architecture]))

@@ -11,14 +11,15 @@ from planted import Study
 from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
 from memloc.config import check
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments import module
 from memloc.experiments.injection import job as injection
 from memloc.experiments.injection.job import ARMS, Eye
 from memloc.io import save_arrays
-from memloc.measuring.measure import Protocol, measure
+from memloc.measuring.one_pass import measure_images
+from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
@@ -38,7 +39,7 @@ def learner(settings, network):
 @pytest.fixture
 def eye(normalise):
     (layer,) = encoders.choose_layers("resnet9", {"residual": True}, ["8"])
-    return Eye(layer, Protocol(draws=4), RECIPES["mild"], normalise, seed=5)
+    return Eye(layer, Protocol(draws=4), AUGMENTATIONS["mild"], normalise, seed=5)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_top_unit_its_image_and_the_least_active_other_unit_are_chosen():
 
 def test_units_are_read_as_they_are_measured(learner, eye, toy):
     images, points = toy(30)[0], np.arange(7, 37)
-    whole = measure(
+    whole = measure_images(
         learner.encoder, images, points, layers=[eye.layer], recipe=eye.recipe, normalise=eye.normalise,
         protocol=eye.protocol, seed=eye.seed,
     )  # fmt: skip

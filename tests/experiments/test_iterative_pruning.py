@@ -13,14 +13,15 @@ from planted import Study
 
 from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.iterative_pruning import analysis as experiment
 from memloc.experiments.iterative_pruning import job as iterative
 from memloc.experiments.iterative_pruning.job import ARMS
 from memloc.io import load_arrays, save_array, save_arrays
-from memloc.measuring.measure import Protocol, measure
+from memloc.measuring.one_pass import measure_images
+from memloc.measuring.protocol import Protocol
 from memloc.measuring.scores import UNIT_GROUPS
 from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
@@ -213,7 +214,7 @@ def job(pupil, part, toy, normalise):
     def run(**changes):
         settings = {
             "layers": layers_of("3", "5", "8"),
-            "views": RECIPES["mild"],
+            "views": AUGMENTATIONS["mild"],
             "protocol": Protocol(**PROTOCOL),
             "others": "mean",
             "normalise": normalise,
@@ -253,9 +254,10 @@ def test_every_round_scores_prunes_retrains_and_probes(job, part, normalise, mon
     assert out["after_drawn"].shape == (12, 3, 3, 3) and out["before_drawn"].shape == (12, 3, 2, 3)
 
     def scores(pupil):
-        found = measure(
+        found = measure_images(
             pupil.result(), part.images[12:], np.arange(12, 48), layers=layers_of("3", "5", "8"),
-            recipe=RECIPES["mild"], normalise=normalise, protocol=Protocol(**PROTOCOL), seed=stream("measure", 4),
+            augmentation=AUGMENTATIONS["mild"], normalise=normalise,
+            protocol=Protocol(**PROTOCOL), seed=stream("measure", 4),
         )  # fmt: skip
         return {
             group: {name: unitmem(values[12 * g : 12 * g + 12].mean(axis=1)) for name, values in found.views.items()}

@@ -40,7 +40,7 @@ def test_losses_are_those_of_the_training_on_the_same_masks_one_image_at_a_time(
     for image, point, mean in zip(images, points, got, strict=True):
         losses = []
         for u in torch.from_numpy(uniforms(9, np.array([point]), (6, UNIFORMS)))[0]:
-            mask = hidden(u[None], group.recipe, 16)
+            mask = hidden(u[None], group.augmentation, 16)
             whole = normalise(torch.from_numpy(image[None]).float() / 255)
             # The training's own loss of a batch of one: its mean is the image's.
             with torch.no_grad():

@@ -15,7 +15,7 @@ from memloc.analysis.tables import load_table, save_table
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.sublayers import analysis as sublayers
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 
 POINTS = 40
 OFFSET = 0.2
@@ -224,7 +224,7 @@ def test_an_encoder_measured_without_sublayers_is_told(analysed):
 
 def real_places(name, **options):
     """Places of an encoder as it is measured, with some number of parameters."""
-    layers = ENCODERS[name].layers({"stem": "imagenet", "residual": True} | options)
+    layers = ARCHITECTURES[name].layers({"stem": "imagenet", "residual": True} | options)
     return {layer.name: (layer.kind, 1000 * 2 ** int(layer.depth / 3) * bool(layer.parts)) for layer in layers}
 
 

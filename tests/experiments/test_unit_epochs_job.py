@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.unit_epochs import job as trace
 from memloc.measuring import scores
-from memloc.measuring.measure import VIEWS, Protocol, measure
+from memloc.measuring.one_pass import measure_images
+from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint
 from memloc.models.architectures import Layer
 from memloc.models.network import Normalise
@@ -73,7 +75,7 @@ def test_every_epoch_has_what_measuring_that_encoder_gives():
     groups = np.repeat(list(SIZES), list(SIZES.values()))
     options = {
         "layers": LAYERS,
-        "recipe": VIEWS["mild"],
+        "augmentation": AUGMENTATIONS["mild"],
         "normalise": Normalise({"mean": [0.4], "std": [0.3]}),
         "protocol": Protocol(draws=4),
     }
@@ -84,7 +86,7 @@ def test_every_epoch_has_what_measuring_that_encoder_gives():
     assert found["values"].shape == (3, 2, 3) and found["means"].shape == (3, 20, 2, 3) and found["size"] == 9
     for place, epoch in enumerate((0, 2, 7)):
         # The same views as the rule measure shows, and the same resamples after every epoch.
-        whole = measure(Encoder(epoch).eval(), images[points], points, **options, seed=stream("measure", 3))
+        whole = measure_images(Encoder(epoch).eval(), images[points], points, **options, seed=stream("measure", 3))
         arrays = {"groups": groups, "labels": part.labels[points], "layers": np.array(["1", "2"])}
         arrays |= {f"views/{name}": views for name, views in whole.views.items()}
         expected = scores.unit_means(arrays, **drawn, seed=stream("score_units", 3))
@@ -100,15 +102,15 @@ def test_a_state_of_another_encoder_is_told():
     with pytest.raises(InputError, match="epoch 4: belongs to another encoder"):
         trace.units(
             Encoder(0), {4: {"weight": torch.zeros(1)}}, part, np.arange(9), groups, layers=LAYERS,
-            recipe=VIEWS["none"], normalise=Normalise({"mean": [0.4], "std": [0.3]}), protocol=Protocol(),
+            augmentation=AUGMENTATIONS["none"], normalise=Normalise({"mean": [0.4], "std": [0.3]}), protocol=Protocol(),
             others="mean", replicates=1, seed=0,
         )  # fmt: skip
 
 
 def test_views_of_none_are_the_image_itself():
     images = np.random.default_rng(1).integers(0, 256, (6, 1, 16, 16), dtype=np.uint8)
-    measures = measure(
-        Encoder(1).eval(), images, np.arange(6), layers=LAYERS, recipe=VIEWS["none"],
+    measures = measure_images(
+        Encoder(1).eval(), images, np.arange(6), layers=LAYERS, augmentation=AUGMENTATIONS["none"],
         normalise=Normalise({"mean": [0.4], "std": [0.3]}), protocol=Protocol(draws=4), seed=0,
     )  # fmt: skip
     for name, views in measures.views.items():

@@ -14,15 +14,16 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
-from memloc.measuring.measure import Protocol, measure, parameters_of
-from memloc.models.architectures import ENCODERS, KINDS, SUBLAYERS, build, choose_layers
+from memloc.measuring.one_pass import measure_images, parameters_of
+from memloc.measuring.protocol import Protocol
+from memloc.models.architectures import ARCHITECTURES, KINDS, SUBLAYERS, build, choose_layers
 from memloc.models.capture import capture
 
 SMALL = {"width": 0.125, "patch": 8, "depth": 2}
 VITS = ["vit-tiny", "vit-small", "vit-base"]
-CNNS = [name for name in ENCODERS if name not in VITS]
+CNNS = [name for name in ARCHITECTURES if name not in VITS]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def _seeded():
 
 
 def options(name, **changed):
-    return {key: changed.get(key, schema["default"]) for key, schema in ENCODERS[name].options.items()}
+    return {key: changed.get(key, schema["default"]) for key, schema in ARCHITECTURES[name].options.items()}
 
 
 def unlike_new(network):
@@ -68,16 +69,16 @@ def on_paper(name, image_size=32, **changed):
 def test_planning_imports_no_torch():
     heavy = "{'torch', 'torchvision', 'timm', 'lightly', 'pandas'}"
     some = "{'depth': 2, 'residual': 1, 'stem': 'imagenet'}"
-    code = f"import sys, memloc.encoders as e; [x.layers({some}) for x in e.ENCODERS.values()]\n"
+    code = f"import sys, memloc.encoders as e; [x.layers({some}) for x in e.ARCHITECTURES.values()]\n"
     subprocess.run([sys.executable, "-c", f"{code}assert not {heavy} & sys.modules.keys()"], check=True)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_option_has_a_schema_that_its_default_meets(name):
-    for schema in ENCODERS[name].options.values():
+    for schema in ARCHITECTURES[name].options.values():
         Draft202012Validator.check_schema(schema)
         assert Draft202012Validator(schema).is_valid(schema["default"])
-    assert ENCODERS[name].tokens == (name in VITS)
+    assert ARCHITECTURES[name].tokens == (name in VITS)
 
 
 def test_nothing_but_an_entry_is_ever_imported():
@@ -85,7 +86,7 @@ def test_nothing_but_an_entry_is_ever_imported():
         build("os", {}, image_size=32)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_layer_is_called_once_in_order_of_depth_and_its_modules_count_its_units(name):
     encoder, layers = small(name), [layer for layer in layers_of(name, sublayers=True) if layer.kind != "head"]
     modules, called, widths = dict(encoder.named_modules()), [], {}
@@ -124,7 +125,7 @@ def test_every_layer_is_called_once_in_order_of_depth_and_its_modules_count_its_
         assert layer.modules or not layer.units
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_parameters_outside_layers_are_only_those_that_are_no_layer(name):
     """Every convolution and hidden unit is in one layer, none in two."""
     modules = [module for layer in layers_of(name) for module in layer.modules]
@@ -136,7 +137,7 @@ def test_parameters_outside_layers_are_only_those_that_are_no_layer(name):
     assert name in VITS or all("downsample" in key for key in outside)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_parameter_of_a_layer_belongs_to_that_layer_alone(name):
     """Fine-tuned, replaced and counted: all but what fits in and out of the blocks, once."""
     layers = layers_of(name, sublayers=True)
@@ -217,7 +218,7 @@ def test_normalisations_and_pools_follow_their_convolution(name, stem):
     )
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_sublayers_are_chosen_only_where_they_are_asked_for(name):
     few, all_ = layers_of(name), layers_of(name, sublayers=True)
     assert {layer.kind for layer in few} <= {*KINDS} - {*SUBLAYERS}
@@ -231,24 +232,24 @@ def test_sublayers_are_chosen_only_where_they_are_asked_for(name):
 
 
 @pytest.mark.parametrize("pixels", [32, 64])
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_output_has_dim_numbers_for_images_of_other_sizes(name, pixels):
     with torch.no_grad():
         out = small(name)(torch.rand(2, 3, pixels, pixels))
     assert out.shape == (2, small(name).dim) and out.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_layer_can_be_measured(name, normalise):
     layers = layers_of(name)
     images = np.random.default_rng(0).integers(0, 256, size=(2, 1, 32, 32), dtype=np.uint8)
     encoder = copy.deepcopy(small(name)).to(memory_format=torch.channels_last)
-    found = measure(
+    found = measure_images(
         encoder,
         images,
         np.arange(2),
         layers=layers,
-        recipe=RECIPES["normal"],
+        augmentation=AUGMENTATIONS["normal"],
         normalise=normalise,
         protocol=Protocol(draws=4),
         seed=0,

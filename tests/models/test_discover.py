@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from memloc.errors import InputError
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.capture import capture, discover, reading
 
 timm = pytest.importorskip("timm")
@@ -78,7 +78,9 @@ def tiny_swin():
 def test_layers_of_resnet9_are_found_where_the_registry_has_them(network):
     got = discover(network(), X)
     assert [v.representation for v in got] == [
-        v.representation for v in ENCODERS["resnet9"].layers({"width": 0.125, "residual": True}) if v.units is not None
+        v.representation
+        for v in ARCHITECTURES["resnet9"].layers({"width": 0.125, "residual": True})
+        if v.units is not None
     ]
     assert [v.units for v in got] == [f"block{i}.act#1" for i in range(1, 9)]
     assert [v.depth for v in got] == list(range(1, 9)) and {v.axis for v in got} == {1}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
 from memloc.models import checkpoint, frameworks
 from memloc.models.architectures.resnet9 import ResNet9
@@ -49,7 +49,7 @@ class Patches(nn.Module):
         return self.tokens(x)[:, 0]
 
 
-def recipe_of(name, **changes):
+def augmentation_of(name, **changes):
     defaults = {key: rule["default"] for key, rule in FRAMEWORKS[name].options.items()}
     views = "masking" if FRAMEWORKS[name].tokens else "normal"
     return {"batch_size": N, "augmentation": views, **defaults, **SMALL[name], **changes}
@@ -59,7 +59,7 @@ def build(name, *, seed=0, encoder=None, image_size=SIZE, **changes):
     torch.manual_seed(seed)
     if encoder is None:
         encoder = Patches() if FRAMEWORKS[name].tokens else ResNet9(0.0625)
-    recipe = recipe_of(name, **changes)
+    recipe = augmentation_of(name, **changes)
     return frameworks.build(name, encoder, classes=3, recipe=recipe, image_size=image_size).train()
 
 
@@ -71,10 +71,10 @@ def draw(learner, *, seed=0, n=N):
         images = whole[:, :, : group.size, : group.size].repeat(group.count, 1, 1, 1)
         images = images + 0.3 * torch.randn(images.shape, generator=generator)
         hidden = None
-        if group.recipe.mask:
-            patches = (group.size // group.recipe.patch) ** 2
+        if group.augmentation.mask:
+            patches = (group.size // group.augmentation.patch) ** 2
             order = torch.rand(len(images), patches, generator=generator).argsort(dim=1)
-            hidden = order < round(group.recipe.mask * patches)
+            hidden = order < round(group.augmentation.mask * patches)
         out.append(Views(images, hidden))
     return out
 
@@ -256,16 +256,21 @@ def test_an_unknown_name_imports_nothing():
 def test_views_are_of_the_recipe():
     for name in ("simclr", "simsiam", "byol", "vicreg", "barlow-twins"):
         (group,) = build(name, augmentation="weak").groups
-        assert (group.count, group.recipe, group.size) == (2, RECIPES["weak"], SIZE)
+        assert (group.count, group.augmentation, group.size) == (2, AUGMENTATIONS["weak"], SIZE)
     for name, large, small in (("dino", (0.4, 1.0), (0.05, 0.4)), ("lejepa", (0.3, 1.0), (0.05, 0.3))):
         one, two = build(name).groups
-        assert (one.count, one.recipe.scale, one.size) == (2, large, SIZE)
+        assert (one.count, one.augmentation.scale, one.size) == (2, large, SIZE)
         assert (two.count, two.recipe.scale, two.size) == (3, small, 16)
-        assert one.recipe.jitter == two.recipe.jitter == RECIPES["normal"].jitter
+        assert one.augmentation.jitter == two.recipe.jitter == AUGMENTATIONS["normal"].jitter
         (only,) = build(name, local_crops=0, local_size=1000).groups
         assert only == one
     (group,) = build("mae").groups
-    assert (group.count, group.recipe.mask, group.recipe.patch, group.recipe.crop) == (1, 0.75, 8, False)
+    assert (group.count, group.augmentation.mask, group.augmentation.patch, group.augmentation.crop) == (
+        1,
+        0.75,
+        8,
+        False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from memloc.config import layers_of
-from memloc.data.augment import RECIPES, UNIFORMS, augment
+from memloc.data.augment import UNIFORMS, augment
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
-from memloc.measuring import measure
+from memloc.measuring.one_pass import measure_images
+from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint, frameworks, network
 from memloc.models.architectures import HEAD, choose_layers
 from memloc.models.frameworks import FRAMEWORKS
@@ -156,7 +158,7 @@ def test_a_head_is_measured_and_changes_nothing_of_what_the_encoder_puts_out(job
         u = torch.from_numpy(uniforms(5, np.array([point]), (draws, UNIFORMS)))[0]
         picture = torch.from_numpy(image[None]).float() / 255
         with torch.no_grad():
-            shown = [normalise(augment(picture, u[k : k + 1], RECIPES["normal"])).double() for k in range(draws)]
+            shown = [normalise(augment(picture, u[k : k + 1], AUGMENTATIONS["normal"])).double() for k in range(draws)]
             outputs = [encoder(x)[0] for x in shown]
             projected = [head(encoder(x))[0] for x in shown]
         for place, vectors in enumerate((outputs, projected)):
@@ -167,9 +169,9 @@ def test_a_head_is_measured_and_changes_nothing_of_what_the_encoder_puts_out(job
 
     layers = choose_layers("resnet9", {"width": 1, "residual": True}, ["output", "head"], sublayers=True)
     assert [layer.representation for layer in layers] == ["", HEAD]
-    protocol = measure.Protocol(draws=draws)
-    options = {"recipe": RECIPES["normal"], "normalise": normalise, "protocol": protocol, "seed": 5}
-    got = measure.measure(encoder, images, points, layers=layers, **options)
+    protocol = Protocol(draws=draws)
+    options = {"recipe": AUGMENTATIONS["normal"], "normalise": normalise, "protocol": protocol, "seed": 5}
+    got = measure_images(encoder, images, points, layers=layers, **options)
     assert alignment.min() > 1e-6 and not np.allclose(alignment[:, 0], alignment[:, 1], rtol=0.01)
     np.testing.assert_allclose(got.alignment, alignment, rtol=1e-7)
     np.testing.assert_allclose(got.features, torch.cat(before), rtol=1e-5, atol=1e-6)
@@ -186,9 +188,9 @@ def test_a_transformers_head_sees_only_what_is_visible(job, normalise):
     seen = []
     projection = encoder.get_submodule(HEAD)
     projection.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
-    options = {"recipe": RECIPES["masking"], "normalise": normalise, "seed": 5}
-    protocol = measure.Protocol(draws=4, representation="pooled")
-    got = measure.measure(encoder, images, np.arange(3), layers=layers, protocol=protocol, **options)
+    options = {"recipe": AUGMENTATIONS["masking"], "normalise": normalise, "seed": 5}
+    protocol = Protocol(draws=4, representation="pooled")
+    got = measure_images(encoder, images, np.arange(3), layers=layers, protocol=protocol, **options)
     assert got.alignment.shape == (3, 2, 2) and (got.alignment > 0).all()
     views, whole = seen
     assert (len(views[1]), len(whole[1])) == (12, 3)
@@ -201,7 +203,7 @@ def test_an_encoder_without_its_head_cannot_be_measured_there(job, normalise):
     learner, _, _ = job("simclr")
     layers = choose_layers("resnet9", {"width": 1, "residual": True}, ["head"], sublayers=True)
     with pytest.raises(InputError, match="layer 'projection': the encoder has no such module"):
-        measure.measure(
+        measure_images(
             learner.result(), np.zeros((1, 1, 16, 16), dtype=np.uint8), np.arange(1), layers=layers,
-            recipe=RECIPES["normal"], normalise=normalise, protocol=measure.Protocol(draws=4), seed=0,
+            augmentation=AUGMENTATIONS["normal"], normalise=normalise, protocol=Protocol(draws=4), seed=0,
         )  # fmt: skip

@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.experiments.finetuning import job as finetune
 from memloc.experiments.pruning.job import choose, prune
-from memloc.measuring.measure import HALVES, Protocol, alignments, measure, measured
+from memloc.measuring.distances import alignments
+from memloc.measuring.one_pass import measure_batches, measure_images
+from memloc.measuring.protocol import HALVES, Protocol
 from memloc.metrics.tally import ClassTally, Tally
 from memloc.metrics.units import classmem, unitmem
 from memloc.models import probe
@@ -33,9 +35,9 @@ def images():
 @pytest.fixture
 def run(normalise):
     def go(encoder, images, points=POINTS, layers=BLOCKS, protocol=None, **changes):
-        options = {"recipe": RECIPES["normal"], "seed": 5, **changes}
+        options = {"recipe": AUGMENTATIONS["normal"], "seed": 5, **changes}
         protocol = protocol or Protocol(draws=4)
-        return measure(encoder, images, points, layers=layers, protocol=protocol, normalise=normalise, **options)
+        return measure_images(encoder, images, points, layers=layers, protocol=protocol, normalise=normalise, **options)
 
     return go
 
@@ -115,14 +117,14 @@ def test_residual_sums_enter_what_is_measured_after_them(network, images, normal
 def test_views_are_made_of_pixels_and_standardised_afterwards(network, images, normalise, run, monkeypatch):
     """Colour jitter of standardised pixels loses all negative ones: it clamps to [0, 1]."""
     seen, entered = [], []
-    original = __import__("memloc.measuring.measure", fromlist=["augment"]).augment
+    original = __import__("memloc.measuring.views", fromlist=["augment"]).augment
 
     def spy(pixels, *args):
         views = original(pixels, *args)
         seen.append((pixels, views))
         return views
 
-    monkeypatch.setattr("memloc.measuring.measure.augment", spy)
+    monkeypatch.setattr("memloc.measuring.views.augment", spy)
     encoder = network(seed=2)
     encoder.register_forward_pre_hook(lambda module, inputs: entered.append(inputs[0].clone()))
     run(encoder, images)
@@ -148,7 +150,7 @@ def still(pixels, u, recipe):
 
 def test_one_image_seen_twice_is_no_distance_away_from_itself(images, run, monkeypatch):
     """Patches were shuffled anew in every pass, and position by position other tokens were compared."""
-    monkeypatch.setattr("memloc.measuring.measure.augment", still)
+    monkeypatch.setattr("memloc.measuring.views.augment", still)
     vit = tiny_vit().train()
     layers = discover(vit, torch.zeros(1, 3, 16, 16))
     assert len(layers) == 9
@@ -196,12 +198,12 @@ def test_every_image_given_counts(network, normalise):
     tally = Tally(encoder.block8.conv.out_channels, keep=4)
     windows = ((images[start : start + 7], points[start : start + 7]) for start in range(0, 30, 7))
     every = []
-    for batch in measured(
+    for batch in measure_batches(
         encoder,
         windows,
         layers=BLOCKS[-1:],
         protocol=Protocol(draws=4),
-        recipe=RECIPES["normal"],
+        augmentation=AUGMENTATIONS["normal"],
         normalise=normalise,
         seed=0,
     ):

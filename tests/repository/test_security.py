@@ -37,7 +37,7 @@ from memloc.data.images import open_images
 from memloc.errors import InputError, one_line
 from memloc.experiments import EXPERIMENTS
 from memloc.models import checkpoint
-from memloc.models.architectures import ENCODERS
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.network import load as load_network
 from memloc.provenance import ROOT
 from memloc.scoring.encoders import open_encoder
@@ -327,7 +327,7 @@ def test_a_checkpoint_builds_no_network_that_no_training_would(tmp_path, options
 
 @pytest.mark.parametrize("name", ["../evil", "os:system", "memloc.cli", "__init__"])
 def test_a_checkpoint_names_an_encoder_that_is_known_or_none(tmp_path, name):
-    assert name not in ENCODERS
+    assert name not in ARCHITECTURES
     path = tmp_path / "w.safetensors"
     settings = {"architecture": name, "network": {}}
     checkpoint.save({"w": torch.ones(1)}, {"settings": settings, "input": {"image_size": 16}}, path)

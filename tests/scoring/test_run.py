@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from memloc import io
-from memloc.data.augment import RECIPES
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
-from memloc.measuring.measure import Protocol
+from memloc.measuring.protocol import Protocol
 from memloc.metrics import units
 from memloc.scoring import run as running
 from memloc.scoring import score as scoring
@@ -407,7 +407,7 @@ def test_the_identity_tells_all_that_changes_numbers_apart():
         ),
     ]
     assert len({key(), *changed}) == len(changed) + 1
-    assert {*RECIPES} >= {SETTINGS.augmentation}
+    assert {*AUGMENTATIONS} >= {SETTINGS.augmentation}
 
 
 def test_writing_leaves_nothing_of_an_earlier_run(tmp_path, monkeypatch, whole):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from memloc.data.augment import RECIPES
-from memloc.measuring.measure import measured
+from memloc.data.augmentations import AUGMENTATIONS
+from memloc.measuring.one_pass import measure_batches
 from memloc.metrics import alignment, units
 from memloc.metrics.tally import Tally
 from memloc.models.network import Normalise
@@ -31,12 +31,12 @@ def literal(f, images, rows, *, settings=SETTINGS, source="images", plain=True, 
     normalise = Normalise({"mean": [*f.mean], "std": [*f.std]})
     parts = [rows[start : start + WINDOW] for start in range(0, len(rows), WINDOW)]
     batches = [
-        *measured(
+        *measure_batches(
             f.module,
             [(images.pixels[part], part) for part in parts],
             layers=layers,
             protocol=settings.protocol,
-            recipe=RECIPES[settings.augmentation],
+            augmentation=AUGMENTATIONS[settings.augmentation],
             normalise=normalise,
             seed=stream("views", settings.seed, source),
             plain=plain,

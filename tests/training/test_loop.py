@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from memloc.data.augment import RECIPES, UNIFORMS, augment
+from memloc.data.augment import UNIFORMS, augment
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import array_sha256
 from memloc.errors import InputError
 from memloc.models import checkpoint
@@ -241,7 +242,7 @@ def views_of(images, normalise, *, copies, seed):
     rng = torch.Generator().manual_seed(seed)
     u = torch.rand(copies * len(images), UNIFORMS, generator=rng)
     pixels = torch.from_numpy(images).float().div(255).repeat(copies, 1, 1, 1)
-    return normalise(augment(pixels, u, RECIPES["normal"]))
+    return normalise(augment(pixels, u, AUGMENTATIONS["normal"]))
 
 
 def test_an_untrained_encoder_has_the_statistics_of_its_views(run, toy, normalise, settings):

@@ -7,7 +7,8 @@ from opacus.accountants import RDPAccountant
 from scipy.stats import kstest
 from torch import nn
 
-from memloc.data.augment import UNIFORMS, Recipe, augment, hidden
+from memloc.data.augment import UNIFORMS, augment, hidden
+from memloc.data.augmentations import Augmentation
 from memloc.errors import InputError
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
@@ -25,7 +26,7 @@ class Line(Learner):
 
     def __init__(self, inputs, *, views=1, frozen=False):
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 1))
-        super().__init__(encoder, [Group(views, Recipe(), 1)])
+        super().__init__(encoder, [Group(views, Augmentation(), 1)])
         encoder[1].weight.requires_grad_(not frozen)
 
     def forward(self, views, labels, progress):
@@ -196,7 +197,7 @@ def test_a_step_without_images_is_noise_alone(mae):
 
 
 def test_a_step_without_images_has_views():
-    u, recipe = torch.rand(0, UNIFORMS), Recipe(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, mask=0.5)
+    u, recipe = torch.rand(0, UNIFORMS), Augmentation(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, mask=0.5)
     assert augment(torch.rand(0, 3, 8, 8), u, recipe).shape == (0, 3, 8, 8)
     assert hidden(u, recipe, 8).shape == (0, 4)
 

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from memloc.data.augment import Recipe
+from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.experiments.pruning.job import prune
 from memloc.job import log
-from memloc.measuring.measure import Protocol, measured
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol
 from memloc.models.architectures import Layer
 from memloc.models.network import Normalise
 from memloc.streams import generator
@@ -83,7 +84,7 @@ def run(
     output: Sequence[Layer],
     count: int,
     matched: int,
-    recipe: Recipe,
+    augmentation: Augmentation,
     protocol: Protocol,
     normalise: Normalise,
     seed: int,
@@ -108,8 +109,14 @@ def run(
 
     def aligned(network: nn.Module, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         batches = ((part.images[points[some]], points[some]) for some in np.split(rows, range(25, len(rows), 25)))
-        settings = {"layers": output, "protocol": protocol, "recipe": recipe, "normalise": normalise, "seed": views}
-        found = measured(network, batches, **settings, activations=False, plain=False, device=device)  # type: ignore[arg-type]
+        settings = {
+            "layers": output,
+            "protocol": protocol,
+            "augmentation": augmentation,
+            "normalise": normalise,
+            "seed": views,
+        }
+        found = measure_batches(network, batches, **settings, activations=False, plain=False, device=device)  # type: ignore[arg-type]
         return np.concatenate(
             [b.alignment[:, 0].mean(axis=1, dtype=np.float64) for b in found if b.alignment is not None]
         )

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from memloc.data.augment import UNIFORMS, Recipe, augment, hidden
+from memloc.data.augment import UNIFORMS, augment, hidden
+from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.finetuning.job import isolate
 from memloc.job import log
-from memloc.measuring.measure import Protocol, measured
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models.architectures import Layer
 from memloc.models.frameworks.learner import Group, Learner, Views
@@ -41,7 +43,7 @@ class Eye:
 
     layer: Layer
     protocol: Protocol
-    recipe: Recipe
+    augmentation: Augmentation
     normalise: Normalise
     seed: int
     device: str = "cpu"
@@ -51,12 +53,12 @@ class Eye:
     ) -> NDArray[np.float64]:
         """mu_u(x) of every unit, [points, units]."""
         windows = ((images[start : start + 25], points[start : start + 25]) for start in range(0, len(points), 25))
-        parts = measured(
+        parts = measure_batches(
             learner.encoder,
             windows,
             layers=[self.layer],
             protocol=self.protocol,
-            recipe=self.recipe,
+            augmentation=self.augmentation,
             normalise=self.normalise,
             seed=self.seed,
             alignment=False,
@@ -138,8 +140,8 @@ def _diverged(learning_rate: float) -> InputError:
 def views_of(images: torch.Tensor, group: Group, normalise: Normalise, draws: torch.Generator) -> Views:
     """Views of one kind, as the training shows them."""
     u = torch.rand(group.count * len(images), UNIFORMS, generator=draws).to(images.device)
-    seen = augment(images.repeat(group.count, 1, 1, 1), u, group.recipe, size=group.size)
-    return Views(normalise(seen), hidden(u, group.recipe, group.size) if group.recipe.mask else None)
+    seen = augment(images.repeat(group.count, 1, 1, 1), u, group.augmentation, size=group.size)
+    return Views(normalise(seen), hidden(u, group.augmentation, group.size) if group.augmentation.mask else None)
 
 
 def run(

@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc.data.augment import Recipe
+from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.data.splits import measured_points, training_points
 from memloc.errors import InputError
 from memloc.experiments.injection.job import views_of
 from memloc.experiments.pruning.job import Units, choose
 from memloc.job import log
-from memloc.measuring.measure import Protocol, measured
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol
 from memloc.measuring.scores import UNIT_GROUPS, group_size, resampled_units
 from memloc.models import probe
 from memloc.models.architectures import Layer
@@ -150,7 +151,7 @@ def run(
     tasks: Mapping[str, tuple[Part, Part]],
     *,
     layers: Sequence[Layer],
-    views: Recipe,
+    views: Augmentation,
     protocol: Protocol,
     others: str,
     normalise: Normalise,
@@ -198,12 +199,12 @@ def run(
 
     def look(pupil: Learner) -> dict[str, NDArray[Any]]:
         seen = list(
-            measured(
+            measure_batches(
                 pupil.result(),
                 ((part.images[p], p) for p in np.split(points, range(25, len(points), 25))),
                 layers=layers,
                 protocol=protocol,
-                recipe=views,
+                augmentation=views,
                 normalise=normalise,
                 seed=stream("measure", seed),
                 alignment=False,

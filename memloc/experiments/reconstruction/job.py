@@ -42,8 +42,8 @@ def losses(
         rows = slice(start, start + batch)
         u = torch.from_numpy(uniforms(seed, points[rows], (draws, UNIFORMS))).to(device).flatten(0, 1)
         whole = torch.from_numpy(np.array(images[rows])).to(device).float().div_(255)
-        seen = augment(whole.repeat_interleave(draws, dim=0), u, views.recipe, size=views.size)
-        masks = learner.indices(hidden(u, views.recipe, views.size))
+        seen = augment(whole.repeat_interleave(draws, dim=0), u, views.augmentation, size=views.size)
+        masks = learner.indices(hidden(u, views.augmentation, views.size))
         with torch.no_grad():
             loss = learner.example_losses(normalise(seen), *masks)
         parts.append(loss.double().view(-1, draws).mean(dim=1).cpu())

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc.data.augment import Recipe
+from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.measuring import scores
-from memloc.measuring.measure import Protocol, measured
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint
 from memloc.models.architectures import Layer
 from memloc.models.network import Normalise
@@ -61,7 +62,7 @@ def units(
     groups: NDArray[np.str_],
     *,
     layers: Sequence[Layer],
-    recipe: Recipe,
+    augmentation: Augmentation,
     normalise: Normalise,
     protocol: Protocol,
     others: str,
@@ -94,12 +95,12 @@ def units(
     for epoch, state in states.items():
         checkpoint.restore(encoder, state, f"epoch {epoch}")
         batches = ((part.images[p], p) for p in np.split(points, range(batch, len(points), batch)))
-        seen = measured(
+        seen = measure_batches(
             encoder,
             batches,
             layers=layers,
             protocol=protocol,
-            recipe=recipe,
+            augmentation=augmentation,
             normalise=normalise,
             seed=stream("measure", seed),
             alignment=False,

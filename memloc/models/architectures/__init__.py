@@ -1,4 +1,6 @@
-"""Encoders by name. An entry is what planning must know: options and layers. The networks are in modules of their own.
+"""Architectures by name.
+
+An entry is what planning must know: options and layers. The networks are in modules of their own.
 
 A layer has a name (paper's numbering where there is one), the module whose raw output represents it for LayerMem and
 the module whose output holds its units' activations for UnitMem.
@@ -50,8 +52,8 @@ SUBLAYERS = KINDS[5:]
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """An entry of ENCODERS.
+class Architecture:
+    """An entry of ARCHITECTURES.
 
     Attributes:
         title: its name in prose.
@@ -169,8 +171,8 @@ _PATCH = {"type": "integer", "minimum": 1, "maximum": 1024, "default": 4}
 _DEPTH = {"type": "integer", "minimum": 1, "maximum": 100, "default": 12}
 
 
-def _resnet_entry(number: int, block: str, blocks: Sequence[int]) -> Encoder:
-    return Encoder(
+def _resnet_entry(number: int, block: str, blocks: Sequence[int]) -> Architecture:
+    return Architecture(
         f"ResNet{number} (He et al., 2016)",
         module="resnet",
         layers=_resnet(blocks, {"basic": 2, "bottleneck": 3}[block]),
@@ -179,8 +181,8 @@ def _resnet_entry(number: int, block: str, blocks: Sequence[int]) -> Encoder:
     )
 
 
-def _vit_entry(size: str, dim: int, heads: int) -> Encoder:
-    return Encoder(
+def _vit_entry(size: str, dim: int, heads: int) -> Architecture:
+    return Architecture(
         f"ViT-{size} (Dosovitskiy et al., 2021)",
         module="vit",
         layers=_vit,
@@ -190,8 +192,8 @@ def _vit_entry(size: str, dim: int, heads: int) -> Encoder:
     )
 
 
-ENCODERS: dict[str, Encoder] = {
-    "resnet9": Encoder(
+ARCHITECTURES: dict[str, Architecture] = {
+    "resnet9": Architecture(
         "ResNet9 (paper, Table 8)",
         module="resnet9",
         layers=_resnet9,
@@ -200,7 +202,7 @@ ENCODERS: dict[str, Encoder] = {
     "resnet18": _resnet_entry(18, "basic", (2, 2, 2, 2)),
     "resnet34": _resnet_entry(34, "basic", (3, 4, 6, 3)),
     "resnet50": _resnet_entry(50, "bottleneck", (3, 4, 6, 3)),
-    "vgg19": Encoder("VGG19 (Simonyan and Zisserman, 2015)", module="vgg", layers=_vgg19, smallest=32),
+    "vgg19": Architecture("VGG19 (Simonyan and Zisserman, 2015)", module="vgg", layers=_vgg19, smallest=32),
     "vit-tiny": _vit_entry("Tiny", 192, 3),
     "vit-small": _vit_entry("Small", 384, 6),
     "vit-base": _vit_entry("Base", 768, 12),
@@ -211,21 +213,21 @@ def build(name: str, options: Mapping[str, Any], *, image_size: int) -> nn.Modul
     """A network with random weights.
 
     Args:
-        options: all of the encoder's options.
+        options: all of the architecture's options.
 
     Raises:
-        KeyError: ``name`` is no key of ENCODERS; nothing else is ever imported.
+        KeyError: ``name`` is no key of ARCHITECTURES; nothing else is ever imported.
         InputError: the network can't take images of this size.
     """
-    entry = ENCODERS[name]
+    entry = ARCHITECTURES[name]
     module = importlib.import_module(f"memloc.models.architectures.{entry.module}")
     network: nn.Module = module.build(image_size=image_size, **entry.fixed, **options)
     return network
 
 
 def module_path(name: str) -> str:
-    """The file that holds an encoder's code, from the repository's root."""
-    return f"memloc/models/architectures/{ENCODERS[name].module}.py"
+    """The file that holds an architecture's code, from the repository's root."""
+    return f"memloc/models/architectures/{ARCHITECTURES[name].module}.py"
 
 
 def choose_layers(
@@ -239,7 +241,7 @@ def choose_layers(
     Raises:
         InputError: a pattern matches no layer.
     """
-    layers = [layer for layer in ENCODERS[name].layers(options) if sublayers or layer.kind not in SUBLAYERS]
+    layers = [layer for layer in ARCHITECTURES[name].layers(options) if sublayers or layer.kind not in SUBLAYERS]
     for pattern in patterns:
         if not any(fnmatchcase(layer.name, pattern) for layer in layers):
             names = ", ".join(layer.name for layer in layers)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from memloc.errors import InputError
-from memloc.models.frameworks.learner import Group, recipe_of
+from memloc.models.frameworks.learner import Group, augmentation_of
 
 
 def pair(recipe: Mapping[str, Any], encoder: nn.Module, image_size: int) -> list[Group]:
@@ -21,7 +21,7 @@ def pair(recipe: Mapping[str, Any], encoder: nn.Module, image_size: int) -> list
     """
     if recipe["batch_size"] < 2:
         raise InputError(f"recipe.batch_size: {recipe['batch_size']} is too small for this framework; at least 2")
-    return [Group(2, recipe_of(recipe, encoder), image_size)]
+    return [Group(2, augmentation_of(recipe, encoder), image_size)]
 
 
 def multi_crop(
@@ -40,7 +40,7 @@ def multi_crop(
     Raises:
         InputError: local_size is beyond the image or nothing that the encoder takes.
     """
-    views, size = replace(recipe_of(recipe, encoder), crop=True), recipe["local_size"]
+    views, size = replace(augmentation_of(recipe, encoder), crop=True), recipe["local_size"]
     groups = [Group(2, replace(views, scale=large), image_size)]
     if recipe["local_crops"]:
         patch = getattr(encoder, "patch", 1)

@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from memloc.data.augment import RECIPES, Recipe, for_encoder, hide
+from memloc.data.augment import for_encoder, hide
+from memloc.data.augmentations import AUGMENTATIONS, Augmentation
 
 
 @dataclass(frozen=True)
 class Group:
-    """Views of one kind that a step takes of each image: how many, of which recipe, of which size in pixels."""
+    """Views of one kind that a step takes of each image: how many, of which augmentation, of which size in pixels."""
 
     count: int
-    recipe: Recipe
+    augmentation: Augmentation
     size: int
 
 
@@ -26,7 +27,7 @@ class Views(NamedTuple):
 
     Attributes:
         images: [count * n, 3, size, size], standardised.
-        hidden: [count * n, patches] where a recipe hides patches, else None.
+        hidden: [count * n, patches] where the augmentation hides patches, else None.
     """
 
     images: Tensor
@@ -93,9 +94,9 @@ def represent(encoder: nn.Module, views: Views) -> Tensor:
     return output
 
 
-def recipe_of(recipe: Mapping[str, Any], encoder: nn.Module) -> Recipe:
+def augmentation_of(recipe: Mapping[str, Any], encoder: nn.Module) -> Augmentation:
     """The augmentation that a training recipe names; hidden patches are the encoder's own where it has some."""
-    return for_encoder(RECIPES[recipe["augmentation"]], encoder)
+    return for_encoder(AUGMENTATIONS[recipe["augmentation"]], encoder)
 
 
 def world() -> int:

@@ -12,7 +12,7 @@ from lightly.models.utils import get_at_index, patchify, repeat_token, set_at_in
 from torch import Tensor, nn
 
 from memloc.errors import InputError
-from memloc.models.frameworks.learner import Group, Learner, Views, recipe_of
+from memloc.models.frameworks.learner import Group, Learner, Views, augmentation_of
 
 
 class MAE(Learner):
@@ -24,7 +24,7 @@ class MAE(Learner):
     """
 
     def __init__(self, encoder: nn.Module, dim: int, patch: int, recipe: Mapping[str, Any], image_size: int) -> None:
-        views = recipe_of(recipe, encoder)
+        views = augmentation_of(recipe, encoder)
         super().__init__(encoder, [Group(1, views, image_size)])
         self.patch, self.patches = patch, (image_size // patch) ** 2
         self.visible = self.patches - round(views.mask * self.patches)
@@ -77,7 +77,7 @@ def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_
         InputError: the augmentation hides no patch or all, or decoder_dim doesn't fit heads and position embedding.
     """
     patch: int = encoder.patch  # type: ignore[assignment]
-    patches, mask = (image_size // patch) ** 2, recipe_of(recipe, encoder).mask
+    patches, mask = (image_size // patch) ** 2, augmentation_of(recipe, encoder).mask
     if not 0 < round(mask * patches) < patches:
         raise InputError(
             f"recipe.augmentation: {recipe['augmentation']} hides {round(mask * patches)} of {patches} patches, but "

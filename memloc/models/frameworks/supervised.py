@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memloc.models.frameworks.learner import Group, Learner, Views, recipe_of
+from memloc.models.frameworks.learner import Group, Learner, Views, augmentation_of
 
 
 class Supervised(Learner):
     """A linear classifier on one view of each image."""
 
     def __init__(self, encoder: nn.Module, dim: int, classes: int, recipe: Mapping[str, Any], image_size: int) -> None:
-        super().__init__(encoder, [Group(1, recipe_of(recipe, encoder), image_size)])
+        super().__init__(encoder, [Group(1, augmentation_of(recipe, encoder), image_size)])
         self.head = nn.Linear(dim, classes)
 
     def forward(self, views: Sequence[Views], labels: Tensor, progress: float) -> Tensor:

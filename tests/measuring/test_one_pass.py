@@ -6,15 +6,19 @@ import pytest
 import torch
 
 from memloc import io
-from memloc.data.augment import RECIPES, UNIFORMS, augment
+from memloc.data.augment import UNIFORMS, augment
+from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
-from memloc.measuring.measure import BATCH, TOGETHER, Protocol, _in_blocks, measure, pack, shard, windows
+from memloc.measuring.batches import BATCH, TOGETHER, shard, windows
+from memloc.measuring.distances import _in_blocks
+from memloc.measuring.one_pass import measure_images, pack
+from memloc.measuring.protocol import Protocol
 from memloc.models.architectures import choose_layers
 from memloc.streams import uniforms
 
 OPTIONS = {"width": 0.125, "residual": True}
 LAYERS = choose_layers("resnet9", OPTIONS, ["*"])
-RECIPE = RECIPES["normal"]
+RECIPE = AUGMENTATIONS["normal"]
 
 
 def literal_forward(encoder, x):
@@ -87,7 +91,7 @@ def run(encoder, images, normalise, points=POINTS, **changes):
         "seed": 5,
         **changes,
     }
-    return measure(encoder, images, points, **options)
+    return measure_images(encoder, images, points, **options)
 
 
 def test_measures_equal_a_literal_reference(network, images, normalise):
@@ -130,7 +134,7 @@ def test_two_encoders_see_the_same_views_and_a_point_keeps_them(network, images,
         seen.append(augment(*args))
         return seen[-1]
 
-    monkeypatch.setattr("memloc.measuring.measure.augment", spy)
+    monkeypatch.setattr("memloc.measuring.views.augment", spy)
     run(network(seed=0), images, normalise)
     run(network(seed=1), images, normalise)
     run(network(seed=1), images[2:3], normalise, points=POINTS[2:3])

@@ -9,24 +9,18 @@ import pytest
 import torch
 from torch import nn
 
-from memloc.data.augment import RECIPES, UNIFORMS, Recipe, augment, hidden
+from memloc.data.augment import UNIFORMS, augment, hidden
+from memloc.data.augmentations import AUGMENTATIONS, Augmentation
 from memloc.errors import InputError
-from memloc.measuring.measure import (
-    ACTIVATIONS,
-    DISTANCES,
-    PAIRS,
-    REPRESENTATIONS,
-    Protocol,
-    alignments,
-    measure,
-    measured,
-    with_views,
-)
+from memloc.measuring.distances import alignments
+from memloc.measuring.one_pass import measure_batches, measure_images
+from memloc.measuring.protocol import ACTIVATIONS, DISTANCES, PAIRS, REPRESENTATIONS, Protocol
+from memloc.measuring.views import with_views
 from memloc.metrics.units import unitmem
 from memloc.models.architectures import Layer, build, choose_layers
 from memloc.streams import uniforms
 
-RECIPE = RECIPES["normal"]
+RECIPE = AUGMENTATIONS["normal"]
 POINTS = np.array([12, 3, 40, 7, 25])
 # Units before a ReLU too, where abs and relu are no identity.
 LAYERS = (
@@ -47,7 +41,7 @@ def run(normalise):
     def go(encoder, images, points=None, **changes):
         points = POINTS[: len(images)] if points is None else points
         options = {"layers": LAYERS, "recipe": RECIPE, "protocol": Protocol(draws=6), "seed": 5, **changes}
-        return measure(encoder, images, points, normalise=normalise, **options)
+        return measure_images(encoder, images, points, normalise=normalise, **options)
 
     return go
 
@@ -157,13 +151,13 @@ def test_the_plain_image_is_compared_with_its_views_whether_it_is_asked_for_or_n
     encoder, protocol = network(), Protocol(draws=4, pairs="image-aug")
     whole = run(encoder, images, protocol=protocol)
     options = {"layers": LAYERS, "recipe": RECIPE, "normalise": normalise, "protocol": protocol, "seed": 5}
-    (bare,) = measured(encoder, [(images, POINTS)], plain=False, **options)
+    (bare,) = measure_batches(encoder, [(images, POINTS)], plain=False, **options)
     assert bare.features is None and bare.plain == {}
     assert np.array_equal(bare.alignment, whole.alignment) and np.array_equal(bare.views["3"], whole.views["3"])
-    (mute,) = measured(encoder, [(images, POINTS)], plain=False, alignment=False, **options)
+    (mute,) = measure_batches(encoder, [(images, POINTS)], plain=False, alignment=False, **options)
     assert mute.alignment is None and mute.views["3"].shape == whole.views["3"].shape
     np.testing.assert_allclose(mute.views["3"], whole.views["3"], rtol=1e-5, atol=1e-6)
-    (blind,) = measured(encoder, [(images, POINTS)], activations=False, **options)
+    (blind,) = measure_batches(encoder, [(images, POINTS)], activations=False, **options)
     assert blind.views == blind.plain == {} and np.array_equal(blind.alignment, whole.alignment)
 
 
@@ -217,7 +211,7 @@ def test_one_near_pair_among_distant_ones_is_as_exact():
 
 
 def test_a_network_that_hardly_moves_is_measured_alike_in_single_and_double_precision(network, run):
-    still = Recipe(0.02, 0.02, 0, 0, jitter=1.0, flip=0.0, grey=0.0, scale=(0.999, 1.0), ratio=(1.0, 1.0))
+    still = Augmentation(0.02, 0.02, 0, 0, jitter=1.0, flip=0.0, grey=0.0, scale=(0.999, 1.0), ratio=(1.0, 1.0))
     images = np.random.default_rng(1).integers(0, 256, size=(3, 1, 16, 16), dtype=np.uint8)
     single = run(network(seed=2), images, recipe=still).alignment
     double = run(network(seed=2).double(), images, recipe=still).alignment
@@ -270,7 +264,7 @@ def test_representations_of_zeros_are_aligned_and_never_nan(distance):
 
 # Hidden patches
 
-MASKING = RECIPES["masking"]
+MASKING = AUGMENTATIONS["masking"]
 MASKED = replace(RECIPE, mask=0.5, patch=2)
 DEPTH = 2
 VIT = {"patch": 4, "depth": DEPTH, "width": 1}
@@ -395,7 +389,7 @@ def test_views_of_other_patches_are_not_compared_position_by_position(vit, image
     assert "\n" not in str(caught.value)
     # Activations alone have nothing to compare.
     options = {"layers": VIT_LAYERS, "recipe": MASKING, "normalise": normalise, "protocol": protocol, "seed": 5}
-    (mute,) = measured(vit(), [(images, POINTS)], alignment=False, **options)
+    (mute,) = measure_batches(vit(), [(images, POINTS)], alignment=False, **options)
     assert mute.alignment is None and mute.features is not None and set(mute.views) == {"1.fc", "2.fc"}
 
 
@@ -404,11 +398,11 @@ def test_each_part_of_what_a_transformer_does_with_hidden_patches_can_be_had_alo
     options = {"layers": VIT_LAYERS, "recipe": MASKING, "normalise": normalise, "protocol": protocol, "seed": 5}
     encoder = vit()
     asked = tight(encoder, 100)
-    (whole,) = measured(encoder, [(images, POINTS)], **options)
+    (whole,) = measure_batches(encoder, [(images, POINTS)], **options)
     assert asked == [20, 5]  # views, then images
-    (bare,) = measured(encoder, [(images, POINTS)], plain=False, **options)
+    (bare,) = measure_batches(encoder, [(images, POINTS)], plain=False, **options)
     assert asked[2:] == [20] and bare.features is None and bare.plain == {}
-    (blind,) = measured(encoder, [(images, POINTS)], activations=False, **options)
+    (blind,) = measure_batches(encoder, [(images, POINTS)], activations=False, **options)
     assert blind.views == blind.plain == {} and np.array_equal(blind.features, whole.features)
     assert np.array_equal(bare.alignment, whole.alignment) and np.array_equal(blind.alignment, whole.alignment)
     assert all(np.array_equal(bare.views[name], whole.views[name]) for name in whole.views)
@@ -604,7 +598,7 @@ def test_a_batch_that_memory_cannot_hold_is_halved_and_those_after_it(network, i
     encoder = network().double()
     asked = tight(encoder, 2 * 7, error)
     options = {"layers": LAYERS, "recipe": RECIPE, "normalise": normalise, "protocol": Protocol(draws=6), "seed": 5}
-    parts = list(measured(encoder, [(images[:4], POINTS[:4]), (images[4:], POINTS[4:])] * 2, **options))
+    parts = list(measure_batches(encoder, [(images[:4], POINTS[:4]), (images[4:], POINTS[4:])] * 2, **options))
     assert asked == [4 * 7, 2 * 7, 2 * 7, 1 * 7, 2 * 7, 2 * 7, 1 * 7]
     assert np.concatenate([part.points for part in parts]).tolist() == [*POINTS, *POINTS]
     alignment = np.concatenate([part.alignment for part in parts])
@@ -664,7 +658,7 @@ def test_activations_that_are_not_finite_name_their_layer(network, images, norma
     protocol = Protocol(draws=4, activation=activation)
     options = {"layers": LAYERS, "recipe": RECIPE, "normalise": normalise, "protocol": protocol, "seed": 5}
     with pytest.raises(InputError, match=r"^layer 3: output isn't finite") as caught:
-        list(measured(encoder, [(images, POINTS)], alignment=False, **options))
+        list(measure_batches(encoder, [(images, POINTS)], alignment=False, **options))
     assert "\n" not in str(caught.value)
 
 
