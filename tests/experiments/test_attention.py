@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from planted import About
 
 from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
@@ -12,6 +11,7 @@ from memloc.analysis.tables import load_table, save_table
 from memloc.errors import InputError
 from memloc.experiments.attention import analysis as attention
 from memloc.models.architectures import ARCHITECTURES
+from tests.builders.planted import About
 
 POINTS = 40
 OFFSET = 0.2

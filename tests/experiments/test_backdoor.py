@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from planted import Study, by_claim, trial
 
 from memloc.experiments.backdoor.analysis import CLAIMS
+from tests.builders.planted import Study, by_claim, trial
 
 OTHERS = ["z-score", "random"]
 OPTIONS = {"ratios": [0.25, 0.5], "grids": [8, 4]}

@@ -3,10 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from planted import Study, trial
 
 from memloc.experiments.cell_fixation.analysis import CLAIMS
 from memloc.valuation.trials import CHANGED
+from tests.builders.planted import Study, trial
 
 OTHERS = ["2D-KNN", "two-stage", "z-score", "random"]
 

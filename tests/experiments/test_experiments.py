@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
-from planted import UNITS, About, unit_files
 from scipy.stats import spearmanr
 
 from memloc import config
@@ -23,6 +22,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, as_list, module, registry
 from memloc.io import save_arrays
 from memloc.provenance import ROOT
+from tests.builders.planted import UNITS, About, unit_files
 
 GROUPS = ("candidate", "independent", "external")
 LAYERS = ("1", "2", "res2", "3", "4")

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from planted import Study
 
 from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
@@ -28,6 +27,7 @@ from memloc.models import architectures as encoders
 from memloc.models import checkpoint, frameworks
 from memloc.models.capture import capture
 from memloc.streams import stream
+from tests.builders.planted import Study
 
 # --- The engine -------------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from planted import Study, complaint
-from valued_points import RATIOS, N, world
 
 from memloc.analysis.valued_points import MEASURES, Way
 from memloc.errors import InputError
 from memloc.experiments.planted.analysis import CLAIMS, SERIES
 from memloc.valuation.points import LABELS, SPACES
+from tests.builders.planted import Study, complaint
+from tests.builders.valued_points import RATIOS, N, world
 
 PLANTED = 18
 NAMES = [Way(labels, space, ratio, w).name for labels in LABELS for space in SPACES for ratio in RATIOS for w in (0, 1)]

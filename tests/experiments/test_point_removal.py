@@ -3,11 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from planted import Study, trial
 
 from memloc.experiments.point_removal.analysis import CLAIMS
 from memloc.metrics.detection import average_precision
 from memloc.valuation.trials import CHANGED
+from tests.builders.planted import Study, trial
 
 OTHERS = ["Data-OOB", "KNN-Shapley", "z-score", "random"]
 

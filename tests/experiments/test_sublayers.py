@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from planted import About
 from scipy.stats import spearmanr
 
 from memloc.analysis.claims import tabulate
@@ -16,6 +15,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.sublayers import analysis as sublayers
 from memloc.models.architectures import ARCHITECTURES
+from tests.builders.planted import About
 
 POINTS = 40
 OFFSET = 0.2

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from planted import Study, configured
 
 from memloc.config import check
 from memloc.data.prepared import Part
@@ -12,6 +11,7 @@ from memloc.experiments import module
 from memloc.experiments.transfer import job as transfer
 from memloc.io import save_arrays
 from memloc.models import probe
+from tests.builders.planted import Study, configured
 
 TASKS = {"own": 400, "near": 300, "far": 500}
 

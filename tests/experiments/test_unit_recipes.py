@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from planted import RESAMPLES, UNITS, Study, by_claim, complaint, of, unit_files
 
 from memloc.experiments.unit_recipes.analysis import CLAIMS
+from tests.builders.planted import RESAMPLES, UNITS, Study, by_claim, complaint, of, unit_files
 
 
 @pytest.fixture

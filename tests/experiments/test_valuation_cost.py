@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from planted import Study
 
 from memloc.experiments.valuation_cost.analysis import CLAIMS
+from tests.builders.planted import Study
 
 ROWS, LEARNERS, PERMUTATIONS = (250, 500, 1000), (10, 30, 100, 300), (1, 5, 30)
 

@@ -4,15 +4,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from planted import Study, complaint
 from scipy.stats import spearmanr
-from valued_points import GROUPS, RATIOS, N, world
 
 from memloc.analysis.valued_points import Way, draw_cells, resamples
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued_atypicality.analysis import CLAIMS
 from memloc.valuation.points import LABELS, SPACES
+from tests.builders.planted import Study, complaint
+from tests.builders.valued_points import GROUPS, RATIOS, N, world
 
 KIND = "valued_atypicality"
 SHOWN = 4

@@ -13,7 +13,7 @@ from memloc.analysis.plotting import plt
 from memloc.errors import InputError
 from memloc.scoring import figure
 from memloc.scoring.page import NEXT, POINTS, SKIPPED, UNITS, decimal, render
-from tests.scored import Scored, scored, thumbnail
+from tests.builders.scored import Scored, scored, thumbnail
 
 EVIL = '"><script>alert("x")</script>\n& \u202e{{ 7 * 7 }}'
 SHOWN = EVIL.replace("\n", "\\n").replace("\u202e", "\\u202e")

@@ -16,7 +16,7 @@ from memloc.scoring import run as running
 from memloc.scoring import score as scoring
 from memloc.scoring.run import Result, Shard, Store, gather, others_median
 from memloc.scoring.score import plan, score, tabulate
-from tests.scoring import SETTINGS, SPLIT, WINDOW, Memory, Net, encoder, everything, scores
+from tests.builders.scoring import SETTINGS, SPLIT, WINDOW, Memory, Net, encoder, everything, scores
 
 ABS = Protocol(draws=4, activation="abs")
 MEDIAN = replace(SETTINGS, others="median")

@@ -15,7 +15,7 @@ from memloc.scoring import tables
 from memloc.scoring.run import Settings
 from memloc.scoring.score import plan, score
 from memloc.streams import stream
-from tests.scoring import LAYERS, SETTINGS, SPLIT, WINDOW, Memory, encoder, everything, scores
+from tests.builders.scoring import LAYERS, SETTINGS, SPLIT, WINDOW, Memory, encoder, everything, scores
 
 MEDIAN = replace(SETTINGS, others="median")
 PAIRED = {"against": encoder(1), "split": SPLIT}

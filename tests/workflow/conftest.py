@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import LEFT_OUT, ROOT, SMOKE, snakemake
+
+from tests.workflow.running import LEFT_OUT, ROOT, SMOKE, snakemake
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from running import ROOT, SMOKE, snakemake
+
+from tests.workflow.running import ROOT, SMOKE, snakemake
 
 PROFILES = {name: yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("default", "slurm")}
 COMPUTES = re.compile(r'device=config\["device"\]')

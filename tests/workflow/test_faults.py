@@ -17,7 +17,8 @@ import psutil
 import pytest
 import yaml
 from PIL import Image
-from running import SMOKE, command, environment, job_counts, snakemake
+
+from tests.workflow.running import SMOKE, command, environment, job_counts, snakemake
 
 WEIGHTS = "results/encoders/simclr/f/seed0/weights.safetensors"
 DAY = 86_400

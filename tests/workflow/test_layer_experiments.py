@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from running import SMOKE, snakemake
 
 from memloc.metrics.units import unitmem
+from tests.workflow.running import SMOKE, snakemake
 
 SMOKE_ALL = (*SMOKE, "config/smoke-all.yaml")
 

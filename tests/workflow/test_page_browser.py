@@ -16,7 +16,7 @@ import pytest
 
 from memloc.scoring import figure
 from memloc.scoring.page import render
-from tests.scored import scored, thumbnail
+from tests.builders.scored import scored, thumbnail
 
 EVIL = "\"'><script>window.hit = 1</script><img src=x onerror='parent.hit = 1'><a href='http://127.0.0.1:9/x.png'>"
 POLICY = re.compile(r"<meta http-equiv=[^>]*>")

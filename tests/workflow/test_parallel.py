@@ -9,7 +9,7 @@ import torch
 
 from memloc.models import checkpoint
 
-SCRIPT = Path(__file__).resolve().parent.parent / "parallel.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "builders" / "parallel.py"
 
 
 def trained(folder, settings, data, *, devices, role="f"):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from running import ROOT, SMOKE, job_counts, snakemake
+
+from tests.workflow.running import ROOT, SMOKE, job_counts, snakemake
 
 RULES = sorted((ROOT / "rules").glob("*.smk"))
 DEFAULT_JOBS = {

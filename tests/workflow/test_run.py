@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from running import ROOT, SMOKE, command, environment, job_counts, snakemake
+
+from tests.workflow.running import ROOT, SMOKE, command, environment, job_counts, snakemake
 
 KINDS = tuple(yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"])
 

@@ -21,10 +21,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from running import environment
 
 from memloc import cli
 from memloc.scoring import run as running
+from tests.workflow.running import environment
 
 MEMLOC = Path(sys.executable).with_name("memloc")
 TABLES = ("units.parquet", "tops.parquet", "layers.parquet", "points.parquet", "layers.csv", "summary.csv", "meta.json")

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from running import ROOT, SMOKE, job_counts, snakemake
+
+from tests.workflow.running import ROOT, SMOKE, job_counts, snakemake
 
 KEPT = (
     "measures/simclr/f/seed0.npz",

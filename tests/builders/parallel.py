@@ -1,4 +1,4 @@
-"""Train one encoder as a job does, in as many processes as its settings ask for: python tests/parallel.py FOLDER
+"""Train one encoder as a job does, in as many processes as its settings ask for: parallel.py FOLDER
 
 FOLDER holds settings.json (an encoder's, and the role), images.npy and labels.npy; history.json and
 weights.safetensors are written there.
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from memloc.models import checkpoint
 from memloc.training import loop as train

@@ -1,0 +1,153 @@
+"""What an experiment's entry says, and what several entries have in common. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Options = Mapping[str, Any]
+
+POINTS = "scores/{encoder}/seed{seed}/points.parquet"
+ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
+UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
+REPLICATES = "scores/{encoder}/f/seed{seed}/replicates.npz"
+MEASURES = "measures/{encoder}/f/seed{seed}.npz"
+VALUES = "values/{experiment}/{encoder}/seed{seed}.npz"
+OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
+OUTCOMES_OF_G = "outcomes/{experiment}/{encoder}/g/seed{seed}.npz"
+TRIALS = "valuation/{experiment}/{table}/seed{seed}.npz"
+
+OVER_ENCODERS = ("encoders",)
+OVER_TABLES = ("tables", "seeds")
+
+NEEDS = ("labels", "swapped", "image_losses", "units", "snapshots")
+
+
+def no_faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """No faults: the experiment asks nothing that its schema and its needs don't say."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """How an experiment computes with a network, once for each encoder, role and seed.
+
+    Attributes:
+        options: the options that the job reads; a change of any other one repeats the analysis alone.
+        reads: what it reads besides the weights, the dataset and the split: names of ``memloc.experiments.desk.READS``.
+        roles: the encoders that it looks at.
+        settings: what it is told of the encoder besides architecture and network, as paths of keys.
+        mem_mb, runtime: what it asks for, in megabytes and minutes; a cluster doubles both for a second try.
+    """
+
+    options: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ("f",)
+    settings: tuple[str, ...] = ()
+    mem_mb: int = 2000
+    runtime: int = 60
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One kind of experiment.
+
+    Attributes:
+        order: its place among figures and in the report.
+        title: of the figure.
+        paper: the tables and figures of the paper that it answers.
+        asks: the question that it answers, to go behind its name in a list.
+        inputs: files below the results folder, by name, with {encoder} or {table}, {seed} and {experiment} to fill in.
+        options: JSON schema, with a description, of each option besides ``kind`` and those of ``over``; all are
+            required.
+        smallest: every option, and what it runs over, in the smoke configuration.
+        over: the keys that say what it runs over: OVER_ENCODERS, whose seeds are theirs, or OVER_TABLES, which are
+            names of ``memloc.valuation.tables.TABLES`` or of datasets, with seeds of its own.
+        encoders: how many the experiment compares; None for any number.
+        fewest: how many it needs, where that is any number.
+        equal: what its encoders must have in common, see ``memloc.config.experiments``.
+        trained_apart: it compares trainings, so no two of its encoders may have the same weights.
+        needs: what it needs of encoders, of NEEDS: labelled images (labels), images into some of which patches are
+            swapped (swapped), a framework with a loss of single images (image_losses), layers that have units (units),
+            encoders as they were after several epochs (snapshots).
+        layers: kinds of layers that each encoder must be measured at.
+        known: keys of an encoder's ``measure`` that the analysis gets, as options {key: {encoder: value}}.
+        tasks: the option that names datasets to fit probes on, one or several.
+        donor: the option that names another encoder, whose layers are taken.
+        job: how it computes with a network; None where it only reads scores. Over tables, its trial.
+        colours: a colour of ``memloc.analysis.plotting.PALETTE`` for each series that has one of its own here.
+        faults: yields what is wrong with an experiment of this kind and one of its encoders or tables, each as
+            "<option>: <what is wrong>; <what to do>". Called with options, name and configuration, all complete.
+    """
+
+    order: int
+    title: str
+    paper: str
+    asks: str
+    inputs: Mapping[str, str]
+    smallest: Options
+    options: Options = field(default_factory=dict)
+    over: tuple[str, ...] = OVER_ENCODERS
+    encoders: int | None = None
+    fewest: int = 1
+    equal: tuple[str, ...] = ()
+    trained_apart: bool = False
+    needs: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    tasks: str | None = None
+    donor: str | None = None
+    job: Job | None = None
+    colours: Mapping[str, str] = field(default_factory=dict)
+    faults: Callable[[Options, str, Options], Iterable[str]] = no_faults
+
+
+def described(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
+    """JSON schema of an option, with what it is."""
+    return {"description": description, **schema}
+
+
+def array(item: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON schema of a list of at least one item, all different."""
+    return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
+
+
+COUNT = {"type": "integer", "minimum": 1}
+SEVERAL = {"type": "integer", "minimum": 2}
+RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}
+FRACTION = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+NAME = {"type": "string"}
+
+GROUP_SIZE = described(COUNT, "Points in each of the groups of most and of least memorized candidates.")
+TASKS = described(array(NAME), "Datasets that a new linear probe is fitted on and tested on.")
+IMAGES = described(SEVERAL, "Labelled images that a probe is fitted on.")
+
+UNIT_FILES = {
+    "units": UNITS,
+    "replicates": REPLICATES,
+    "untrained_units": "scores/{encoder}/untrained/seed{seed}/units.parquet",
+    "untrained_replicates": "scores/{encoder}/untrained/seed{seed}/replicates.npz",
+}
+"""UnitMem of f before and after training."""
+
+
+def group_fits(experiment: Options, split: Mapping[str, int]) -> Iterable[str]:
+    """Faults of ``group_size``: two groups must fit into the candidates, and into the external points."""
+    size = experiment["group_size"]
+    for group in ("candidate", "external"):
+        if 2 * size > split[group]:
+            yield f"group_size: two groups of {size} don't fit into {split[group]} {group} points; lower it"
+
+
+def leaves_a_choice(option: str, count: int, groups: Iterable[str], split: Mapping[str, int]) -> Iterable[str]:
+    """Faults of an option that chooses points of a group: it must be smaller than the smallest of the groups."""
+    smallest = min(groups, key=lambda group: split[group])
+    if count >= split[smallest]:
+        yield f"{option}: {count} must be smaller than the number of {smallest} points, {split[smallest]}; lower it"
+
+
+def split_of(name: str, config: Options) -> Mapping[str, int]:
+    """Numbers of points in the groups of an encoder's dataset."""
+    split: Mapping[str, int] = config["datasets"][config["encoders"][name]["dataset"]]["split"]
+    return split
