@@ -18,11 +18,8 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/measure.smk"
 include: "rules/score.smk"
-include: "rules/trace.smk"
-include: "rules/witness.smk"
-include: "rules/intervene.smk"
-include: "rules/valuation.smk"
 include: "rules/experiments.smk"
+include: "rules/valuation.smk"
 include: "rules/report.smk"
 
 

@@ -8,13 +8,12 @@ from types import SimpleNamespace
 from memloc import config as configuration
 from memloc.data.sources import SOURCES, fetched, files
 from memloc.data.sources import module_path as source_module
-from memloc.models.architectures import blocks_of
 from memloc.models.architectures import module_path as encoder_module
-from memloc.models.architectures import unit_modules
 from memloc.errors import InputError
 from memloc.job import announce
-from memloc.experiments import EXPERIMENTS
+from memloc.experiments import EXPERIMENTS, caption
 from memloc.models.frameworks import module_path as framework_module
+from memloc.models.layers import head_measured, layers_of
 from memloc.provenance import digest
 from memloc.slurm import left_behind
 
@@ -143,11 +142,6 @@ def of_donor(function):
     return value
 
 
-def task_files(wildcards):
-    """Descriptions of the datasets that a rule's experiment fits probes on."""
-    return [RESULTS / f"data/{task}/dataset.json" for task in option("tasks")(wildcards)]
-
-
 def encoder_setting(*keys):
     """A function that looks a setting of a rule's encoder up."""
 
@@ -166,56 +160,43 @@ def training_settings(wildcards):
     return {key: settings[key] for key in (*configuration.TRAINING, "initialisation", "snapshots")}
 
 
-def encoder_code(script):
-    """A function that hashes a script together with the module of a rule's encoder."""
-
-    def code(wildcards):
-        return digest(script) + digest(encoder_module(config["encoders"][wildcards.encoder]["architecture"]))
-
-    return code
+def encoder_settings(*keys):
+    """A function to some keys of a rule's encoder."""
+    return lambda wildcards: {key: config["encoders"][wildcards.encoder][key] for key in keys}
 
 
-def learner_code(script):
-    """A function that hashes a script together with the modules of a rule's encoder and its framework."""
-
-    def code(wildcards):
-        framework = config["encoders"][wildcards.encoder]["framework"]
-        return encoder_code(script)(wildcards) + digest(framework_module(framework))
-
-    return code
-
-
-def layers_of(wildcards):
+def measured_layers(wildcards):
     """The layers of a rule's encoder that are measured."""
-    return configuration.layers_of(config["encoders"][wildcards.encoder])
+    return [asdict(layer) for layer in layers_of(config["encoders"][wildcards.encoder])]
+
+
+def code_of(*parts):
+    """A function that hashes a script together with modules of a rule's encoder, framework or experiment."""
+
+    def code(wildcards):
+        script, *modules = parts
+        return digest(script) + "".join(digest(module(wildcards)) for module in modules)
+
+    return code
+
+
+def architecture_module(wildcards):
+    return encoder_module(config["encoders"][wildcards.encoder]["architecture"])
+
+
+def framework_of(wildcards):
+    return framework_module(config["encoders"][wildcards.encoder]["framework"])
+
+
+def part_of_experiment(part):
+    """A function to the file of a part of a rule's experiment: analysis or job."""
+    return lambda wildcards: f"memloc/experiments/{kind_of(wildcards)}/{part}.py"
 
 
 def additions_measured(wildcards):
     """The framework's head, where it is measured."""
-    headed = configuration.head_measured(config["encoders"][wildcards.encoder])
+    headed = head_measured(config["encoders"][wildcards.encoder])
     return trained(file="additions.safetensors")(wildcards) if headed else []
-
-
-def chosen_layer(wildcards):
-    """The layer of a rule's encoder that the experiment's option layer names."""
-    return next(asdict(layer) for layer in layers_of(wildcards) if layer.name == option("layer")(wildcards))
-
-
-def modules_of(wildcards):
-    """By layer of a rule's encoder, the modules that make its units."""
-    return unit_modules(layers_of(wildcards))
-
-
-def parts_of(wildcards):
-    """By layer of a rule's encoder, all that belongs to it."""
-    return {layer.name: list(layer.parts) for layer in layers_of(wildcards) if layer.parts}
-
-
-def replaced_parts(wildcards):
-    """By layer, or block, of a rule's encoder, all that an experiment replaces with it."""
-    if option("by")(wildcards) == "layers":
-        return parts_of(wildcards)
-    return {block: list(modules) for block, modules in blocks_of(layers_of(wildcards)).items()}
 
 
 def protocol_of(wildcards):
@@ -316,7 +297,7 @@ def experiment_options(wildcards):
     """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]
     options = own_options(wildcards)
-    for key in EXPERIMENTS[experiment["kind"]].told:
+    for key in EXPERIMENTS[experiment["kind"]].known:
         options[key] = {name: config["encoders"][name]["measure"][key] for name in experiment["encoders"]}
     return options | {key: config["score"][key] for key in ("replicates", "normalisation")}
 
@@ -328,18 +309,83 @@ def own_options(wildcards):
     return {key: value for key, value in experiment.items() if key not in ("kind", *runs)}
 
 
-def experiment_code(script):
-    """A function that hashes a script together with the module of a rule's experiment."""
-
-    def code(wildcards):
-        kind = config["experiments"][wildcards.experiment]["kind"]
-        return digest(script) + digest(f"memloc/experiments/{kind}/analysis.py")
-
-    return code
-
-
 def kind_of(wildcards):
     return config["experiments"][wildcards.experiment]["kind"]
+
+
+def jobs_of_experiments():
+    """By kind of the active experiments over encoders that compute with a network, how they do."""
+    kinds = dict.fromkeys(value["kind"] for value in configuration.active(config).values())
+    return {kind: EXPERIMENTS[kind].job for kind in kinds if EXPERIMENTS[kind].job}
+
+
+def job_files(wildcards):
+    """What a job of an experiment reads, by name."""
+    entry = EXPERIMENTS[kind_of(wildcards)]
+    reads, dataset = entry.job.reads, RESULTS / f"data/{dataset_of(wildcards)}"
+    scores = RESULTS / f"scores/{wildcards.encoder}"
+    files = {
+        "description": dataset / "dataset.json",
+        "split": split_of(wildcards),
+        "weights": trained()(wildcards),
+    }
+    if "images" in reads:
+        files |= {"images": dataset / "train_images.npy", "labels": dataset / "train_labels.npy"}
+    if "learner" in reads:
+        files["additions"] = trained(file="additions.safetensors")(wildcards)
+    if "snapshots" in reads:
+        files["untrained"] = trained("untrained")(wildcards)
+        files["snapshots"] = trained(file="snapshots.safetensors")(wildcards)
+        files["history"] = trained(file="training.csv")(wildcards)
+    if "units" in reads:
+        files["units"] = scores / f"{wildcards.role}/seed{wildcards.seed}/units.parquet"
+    if "points" in reads:
+        files["points"] = scores / f"seed{wildcards.seed}/points.parquet"
+    if "tasks" in reads:
+        files["tasks"] = [RESULTS / f"data/{task}/dataset.json" for task in tasks_of(wildcards)]
+    if "donor" in reads:
+        files |= {"donor": of_donor(trained("f"))(wildcards), "donor_split": of_donor(split_of)(wildcards)}
+    return files
+
+
+def job_code(wildcards):
+    """The hash of the code behind a job of an experiment."""
+    learner = "learner" in EXPERIMENTS[kind_of(wildcards)].job.reads
+    modules = [architecture_module, part_of_experiment("job"), *([framework_of] if learner else [])]
+    return code_of("scripts/run_experiment.py", *modules)(wildcards)
+
+
+def job_settings(wildcards):
+    """What a job of an experiment gets besides files, by name. What it doesn't read can't repeat it."""
+    entry = EXPERIMENTS[kind_of(wildcards)]
+    reads, encoder = entry.job.reads, config["encoders"][wildcards.encoder]
+    keys = ("architecture", "network", "dataset", *(("framework", "recipe") if "learner" in reads else ()))
+    settings = {
+        "encoder": {key: encoder[key] for key in keys},
+        "options": {key: option(key)(wildcards) for key in entry.job.options},
+        "device": config["device"],
+    }
+    if "layers" in reads:
+        settings["layers"] = measured_layers(wildcards)
+    if "protocol" in reads:
+        settings["protocol"] = protocol_of(wildcards)
+        settings |= {key: encoder["measure"][key] for key in ("augmentation", "others")}
+    if "snapshots" in reads:
+        settings["training"] = {key: encoder["recipe"][key] for key in ("epochs", "warmup_epochs")}
+        settings["training"]["snapshots"] = encoder["snapshots"]
+    if "tasks" in reads:
+        settings["tasks"] = tasks_of(wildcards)
+    if "donor" in reads:
+        settings["donor_dataset"] = of_donor(dataset_of)(wildcards)
+    if "resamples" in reads:
+        settings["resamples"] = config["score"]["replicates"]
+    return settings
+
+
+def tasks_of(wildcards):
+    """Names of the datasets that a rule's experiment fits probes on."""
+    tasks = option(EXPERIMENTS[kind_of(wildcards)].tasks)(wildcards)
+    return [tasks] if isinstance(tasks, str) else tasks
 
 
 def labels_of(wildcards):
@@ -378,6 +424,12 @@ def experiments_of(*kinds):
 def experiments_over(what):
     """Names of the active experiments over encoders, or over tables."""
     return [name for name, value in configuration.active(config).items() if what in EXPERIMENTS[value["kind"]].over]
+
+
+def experiments_that_read(name):
+    """A pattern that matches the names of the active experiments that have an input of some name."""
+    active = configuration.active(config)
+    return "|".join(key for key, value in active.items() if name in EXPERIMENTS[value["kind"]].inputs) or "(?!)"
 
 
 def images_in(wildcards):

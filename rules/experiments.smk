@@ -1,4 +1,37 @@
-"""Scores to tables and claims, tables to figures."""
+"""Experiments: jobs that compute with a network, then tables and claims from all that there is, then figures."""
+
+for kind, job in jobs_of_experiments().items():
+
+    rule:
+        """One experiment on one encoder, role and seed. There is one such rule for each kind that computes."""
+        name:
+            f"run_experiment_{kind}"
+        input:
+            unpack(job_files),
+        output:
+            outcomes=RESULTS / "outcomes/{experiment}/{encoder}/{role}/seed{seed}.npz",
+        log:
+            LOGS / f"run_experiment/{kind}/{{experiment}}/{{encoder}}/{{role}}/seed{{seed}}.log",
+        benchmark:
+            BENCHMARKS / f"run_experiment/{kind}/{{experiment}}/{{encoder}}/{{role}}/seed{{seed}}.tsv"
+        wildcard_constraints:
+            experiment=one_of(kind),
+            role="|".join(job.roles),
+        conda:
+            TRAINING_ENV
+        threads: 1
+        resources:
+            mem_mb=growing(job.mem_mb),
+            runtime=growing(job.runtime),
+            gpu=gpus,
+        params:
+            kind=kind,
+            settings=job_settings,
+            code=job_code,
+        message:
+            f"run {{wildcards.experiment}} ({kind}) on {{wildcards.encoder}} {{wildcards.role}}, seed {{wildcards.seed}}"
+        script:
+            "../scripts/run_experiment.py"
 
 
 rule analyse_experiment:
@@ -23,7 +56,7 @@ rule analyse_experiment:
         runs=runs,
         about=about_encoders,
         options=experiment_options,
-        code=experiment_code("scripts/analyse_experiment.py"),
+        code=code_of("scripts/analyse_experiment.py", part_of_experiment("analysis")),
     message:
         "analyse {wildcards.experiment}"
     script:
@@ -55,8 +88,8 @@ rule draw_figure:
         runtime=growing(15),
     params:
         kind=kind_of,
-        caption=lambda wildcards: EXPERIMENTS[kind_of(wildcards)].caption,
-        code=experiment_code("scripts/draw_figure.py"),
+        caption=lambda wildcards: caption(kind_of(wildcards)),
+        code=code_of("scripts/draw_figure.py", part_of_experiment("analysis")),
     message:
         "draw {wildcards.experiment}"
     script:

@@ -26,15 +26,12 @@ rule measure:
         runtime=growing(60),
         gpu=gpus,
     params:
-        architecture=encoder_setting("architecture"),
-        network=encoder_setting("network"),
-        framework=encoder_setting("framework"),
-        recipe=encoder_setting("recipe"),
+        encoder=encoder_settings("architecture", "network", "framework", "recipe"),
         augmentation=encoder_setting("measure", "augmentation"),
         protocol=protocol_of,
-        layers=lambda wildcards: [asdict(layer) for layer in layers_of(wildcards)],
+        layers=measured_layers,
         device=config["device"],
-        code=encoder_code("scripts/measure.py"),
+        code=code_of("scripts/measure.py", architecture_module),
     message:
         "measure {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
     script:

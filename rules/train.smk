@@ -32,7 +32,7 @@ rule train_encoder:
     params:
         settings=training_settings,
         device=config["device"],
-        code=learner_code("scripts/train_encoder.py"),
+        code=code_of("scripts/train_encoder.py", architecture_module, framework_of),
     message:
         "train {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
     script:

@@ -9,7 +9,7 @@ from memloc.report import timing
 def main(snakemake):
     job.start(snakemake)
     figures = [
-        report.Figure(name, experiments.EXPERIMENTS[kind], path)
+        report.Figure(name, experiments.EXPERIMENTS[kind], experiments.caption(kind), path)
         for (name, kind), path in zip(snakemake.params.experiments.items(), snakemake.input.figures, strict=True)
     ]
     recipes = [io.load_json(path) for path in snakemake.input.recipes]

@@ -10,6 +10,7 @@ from memloc.measuring.one_pass import by_point, described, measure_batches
 from memloc.measuring.protocol import Protocol
 from memloc.models import network
 from memloc.models.architectures import Layer
+from memloc.models.trained import Trained
 from memloc.streams import stream
 
 
@@ -20,17 +21,17 @@ def main(snakemake):
     mine = shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
     points, groups = points[mine], groups[mine]
     layers = [Layer(**layer) for layer in params.layers]
-    encoder, normalise = network.of_job(snakemake, role=names.role)
+    trained = Trained(snakemake.input, {"encoder": params.encoder, "device": params.device}, names)
+    encoder, device = trained.encoder, trained.device
     if snakemake.input.additions:
-        network.add_head(encoder, snakemake, role=names.role)
-    device = network.device(params.device)
+        network.add_head(encoder, trained.learner.result_head())
     about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
     batches = measure_batches(
         encoder,
         windows(snakemake.input.images, points, device=device),
         layers=layers,
         augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
-        normalise=normalise,
+        normalise=trained.normalise,
         protocol=Protocol(**params.protocol),
         seed=stream("measure", seed),
         device=device,

@@ -1,13 +1,12 @@
-"""One trial of an experiment on valuation."""
+"""One trial of an experiment on valuation: one table, one seed."""
 
-from memloc import io, job
-from memloc.valuation import trials
+from memloc import experiments, io, job
 
 
 def main(snakemake):
     job.start(snakemake)
-    trial, options = trials.TRIALS[snakemake.params.kind], snakemake.params.options
-    outcomes = trial(io.load_arrays(snakemake.input.table), options, int(snakemake.wildcards.seed))
+    run, seed = experiments.module(snakemake.params.kind, "job").run, int(snakemake.wildcards.seed)
+    outcomes = run(io.load_arrays(snakemake.input.table), snakemake.params.options, seed)
     io.save_arrays(outcomes, snakemake.output.outcomes)
 
 

@@ -11,8 +11,6 @@ from memloc.config.entries import (
     active,
     complete,
     experiment_inputs,
-    head_measured,
-    layers_of,
     runs,
     trained_as,
 )
@@ -30,8 +28,6 @@ __all__ = [
     "check_folder",
     "complete",
     "experiment_inputs",
-    "head_measured",
-    "layers_of",
     "runs",
     "schema",
     "trained_as",

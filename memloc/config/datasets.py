@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 
 from memloc.config.schemas import Config
-from memloc.config.wording import none_of
 from memloc.data.sources import SOURCES, missing
+from memloc.wording import none_of
 
 
 def faults(config: Config) -> Iterable[str]:
@@ -46,11 +46,3 @@ def _swaps(key: str, dataset: Config, datasets: Config) -> Iterable[str]:
     if side >= size or size % side:
         squares = f"images of {size} pixels can't be cut into squares of {side}"
         yield f"config: {key}.swapped.side: {squares}; take a divisor below {size}"
-
-
-def same_images(one: Config, other: Config) -> bool:
-    """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
-    if any(one.get(key) != other.get(key) for key in ("source", "path")):
-        return False
-    mine, theirs = one.get("classes"), other.get("classes")
-    return not mine or not theirs or bool(set(mine) & set(theirs))

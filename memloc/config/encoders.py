@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memloc.config.entries import layers_of
 from memloc.config.schemas import Config
-from memloc.config.wording import none_of
 from memloc.data.sources import SOURCES
 from memloc.errors import InputError
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.layers import layers_of
+from memloc.wording import none_of
 
 
 def faults(config: Config) -> Iterable[str]:

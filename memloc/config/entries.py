@@ -8,7 +8,7 @@ from typing import Any
 
 from memloc.config.schemas import Config, schema
 from memloc.experiments import EXPERIMENTS
-from memloc.models.architectures import ARCHITECTURES, Layer, choose_layers
+from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 
 
@@ -72,20 +72,6 @@ def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
     if not able:
         raise ValueError(f"no encoder is trained as {name}, seed {seed}")
     return min(able, key=lambda other: able[other])
-
-
-def layers_of(encoder: Config) -> tuple[Layer, ...]:
-    """The layers of an encoder, complete, that are measured."""
-    measure, framework = encoder["measure"], FRAMEWORKS[encoder["framework"]]
-    chosen = choose_layers(
-        encoder["architecture"], encoder["network"], measure["layers"], sublayers=measure["sublayers"]
-    )
-    return tuple(layer for layer in chosen if framework.head or layer.kind != "head")
-
-
-def head_measured(encoder: Config) -> bool:
-    """Whether an encoder's layers include its framework's head."""
-    return any(layer.kind == "head" for layer in layers_of(encoder))
 
 
 def active(config: Config) -> dict[str, dict[str, Any]]:

@@ -1,79 +1,96 @@
-"""What an experiment asks of its encoders together, of a donor and of tasks."""
+"""What experiments ask of their encoders, tables, tasks and donors. What one kind asks besides is in its own entry."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from memloc.config.datasets import same_images
-from memloc.config.entries import TRAINING, active, layers_of
-from memloc.config.one_encoder import faults_of_encoder
+from memloc.config.entries import TRAINING, active
 from memloc.config.schemas import Config
-from memloc.config.tables import faults_of_tables
-from memloc.config.wording import none_of
 from memloc.data.sources import SOURCES
-from memloc.experiments import EXPERIMENTS, POINTS
+from memloc.experiments import EXPERIMENTS, POINTS, Experiment
+from memloc.experiments.entry import OVER_TABLES, same_images
+from memloc.models.architectures import ARCHITECTURES, SUBLAYERS
 from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.layers import layers_of
+from memloc.valuation.tables import TABLES
+from memloc.wording import none_of
+
+FEWEST_LAYERS = 3
 
 
 def faults(config: Config) -> Iterable[str]:
     """What experiments ask for and do not get, one line each."""
-    datasets, encoders = config["datasets"], config["encoders"]
     if not active(config):
         yield "config: experiments: none is active; leave at least one that isn't null"
     for name, experiment in active(config).items():
-        key = f"experiments.{name}"
-        if "tables" in EXPERIMENTS[experiment["kind"]].over:
-            yield from faults_of_tables(key, experiment, datasets)
-            continue
-        for encoder in experiment["encoders"]:
-            if encoder not in encoders:
-                yield f"config: {key}.encoders: {none_of(encoder, encoders)}"
-        for option, task in _tasks(experiment):
-            if task not in datasets:
-                yield f"config: {key}.{option}: {none_of(task, datasets)}"
-            elif SOURCES[datasets[task]["source"]].unlabeled:
-                yield f"config: {key}.{option}: {task} has no labels, which a probe is fitted on"
-        if all(e in encoders for e in experiment["encoders"]):
-            for option in EXPERIMENTS[experiment["kind"]].equal:
-                values = [_setting(encoders, encoder, option) for encoder in experiment["encoders"]]
-                if values.count(values[0]) < len(values):
-                    listed = " and ".join(dict.fromkeys(map(str, values)))
-                    yield f"config: {key}.encoders: compares like with like, but {option} is {listed}; make them equal"
-            if EXPERIMENTS[experiment["kind"]].trained_apart:
-                yield from _trained_alike(key, experiment, encoders)
-        if experiment.get("order") == "own-task" and all(e in encoders for e in experiment["encoders"]):
-            yield from _contrasts(key, experiment, encoders)
-        for encoder in experiment["encoders"]:
-            if encoder in encoders:
-                yield from faults_of_encoder(key, experiment, encoder, config)
-                yield from _donates(key, experiment, encoder, config)
-                for other in dict.fromkeys((encoder, experiment.get("donor", encoder))):
-                    yield from _takes_tasks(key, experiment, other, config)
+        entry, key = EXPERIMENTS[experiment["kind"]], f"config: experiments.{name}"
+        over = _over_tables if entry.over == OVER_TABLES else _over_encoders
+        for fault in over(entry, experiment, config):
+            # A fault of a whole encoder is one of its own entry, not of the experiment's.
+            yield f"config: {fault}" if fault.startswith("encoders.") else f"{key}.{fault}"
 
 
-def _tasks(experiment: Config) -> Iterable[tuple[str, str]]:
-    """The tasks that an experiment names, each with its option."""
-    for option in ("tasks", "task"):
-        tasks = experiment.get(option, [])
-        yield from ((option, task) for task in ([tasks] if isinstance(tasks, str) else tasks))
+def _over_tables(entry: Experiment, experiment: Config, config: Config) -> Iterable[str]:
+    """Tables must be known, by one name, and have labels."""
+    datasets = config["datasets"]
+    for name in experiment["tables"]:
+        if name in datasets and name in TABLES:
+            yield f"tables: {name} is a table and a dataset; call the dataset something else"
+        elif name in datasets and SOURCES[datasets[name]["source"]].unlabeled:
+            yield f"tables: {name} has no labels, which values are about; take another"
+        elif name not in datasets and name not in TABLES:
+            yield f"tables: {none_of(name, [*TABLES, *datasets])}"
+        else:
+            yield from entry.faults(experiment, name, config)
 
 
-def _trained_alike(key: str, experiment: Config, encoders: Config) -> Iterable[str]:
-    """Encoders of an experiment on trainings that are one and the same, whatever they are called or keep."""
-    # Of f alone how g starts says nothing.
-    starts = ["initialisation"] if POINTS in EXPERIMENTS[experiment["kind"]].inputs.values() else []
-    known: list[tuple[str, list[Any]]] = []
+def _over_encoders(entry: Experiment, experiment: Config, config: Config) -> Iterable[str]:
+    """Encoders and tasks must be known; then what they must have in common, and each must have."""
+    encoders, datasets = config["encoders"], config["datasets"]
+    missing = [name for name in experiment["encoders"] if name not in encoders]
+    yield from (f"encoders: {none_of(name, encoders)}" for name in missing)
+    for task in _tasks(entry, experiment):
+        if task not in datasets:
+            yield f"{entry.tasks}: {none_of(task, datasets)}"
+        elif SOURCES[datasets[task]["source"]].unlabeled:
+            yield f"{entry.tasks}: {task} has no labels to fit a probe on; name another"
+    if missing:
+        return
+    yield from _have_in_common(entry, experiment, encoders)
     for name in experiment["encoders"]:
-        training = [encoders[name][option] for option in (*TRAINING, "dataset", "split_seed", *starts)]
-        for other, theirs in known:
-            if training == theirs:
-                yield f"config: {key}.encoders: compares trainings, {other} and {name} are one and the same; keep one"
-        known.append((name, training))
+        for check in (_has_units, _has_layers, _suits, _has_snapshots):
+            yield from check(entry, name, config)
+        yield from entry.faults(experiment, name, config)
+        for other in dict.fromkeys((name, experiment[entry.donor] if entry.donor else name)):
+            yield from _takes_tasks(entry, experiment, other, config)
 
 
-def _setting(encoders: Config, name: str, option: str) -> Any:
-    """What an experiment asks to be equal: a key of an encoder, whose weights it has, or its layers proper."""
+def _tasks(entry: Experiment, experiment: Config) -> list[str]:
+    tasks = experiment[entry.tasks] if entry.tasks else []
+    return [tasks] if isinstance(tasks, str) else list(tasks)
+
+
+def _have_in_common(entry: Experiment, experiment: Config, encoders: Config) -> Iterable[str]:
+    """What the encoders that are compared must have in common, and what not."""
+    names = experiment["encoders"]
+    for option in entry.equal:
+        values = [_setting(encoders, name, option) for name in names]
+        if values.count(values[0]) < len(values):
+            listed = " and ".join(dict.fromkeys(map(str, values)))
+            yield f"encoders: compares like with like, but {option} is {listed}; make them equal"
+    if not entry.trained_apart:
+        return
+    # How g starts says nothing of f alone.
+    starts = ["initialisation"] if POINTS in entry.inputs.values() else []
+    keys = (*TRAINING, "dataset", "split_seed", *starts)
+    trainings = [[encoders[name][key] for key in keys] for name in names]
+    for place, (name, training) in enumerate(zip(names, trainings, strict=True)):
+        for other in (other for other, same in zip(names[:place], trainings, strict=False) if same == training):
+            yield f"encoders: compares trainings, but {other} and {name} are the same training; keep one"
+
+
+def _setting(encoders: Config, name: str, option: str) -> object:
+    """What an experiment wants to be equal: a key of an encoder, whose weights it has, or its layers proper."""
     if option == "weights":
         return encoders[name].get("weights", name)
     if option == "layers":
@@ -81,54 +98,75 @@ def _setting(encoders: Config, name: str, option: str) -> Any:
     return encoders[name][option]
 
 
-def _contrasts(key: str, experiment: Config, encoders: Config) -> Iterable[str]:
-    """What a supervised encoder and a self-supervised one must be to be compared on their own task and on others."""
-    names, own = experiment["encoders"], encoders[experiment["encoders"][0]]["dataset"]
-    labels = [FRAMEWORKS[encoders[name]["framework"]].labels for name in names]
-    if labels != [True, False]:
-        yield f"config: {key}.encoders: own-task compares two: write a supervised one, then a self-supervised one"
-    if experiment["tasks"][0] != own or len(experiment["tasks"]) < 2:
-        yield f"config: {key}.tasks: write the encoders' own, {own}, first and at least one other after it"
+def _has_units(entry: Experiment, name: str, config: Config) -> Iterable[str]:
+    """Some layer that is measured must have units."""
+    encoder = config["encoders"][name]
+    if "units" in entry.needs and not any(layer.units for layer in layers_of(encoder)):
+        every = ARCHITECTURES[encoder["architecture"]].layers(encoder["network"])
+        able = next(layer.name for layer in every if layer.units)
+        none = f"no layer of {name} has units (measure.layers: {encoder['measure']['layers']})"
+        yield f"encoders: {none}; name some, such as {able}"
 
 
-def _donates(key: str, experiment: Config, name: str, config: Config) -> Iterable[str]:
-    """What the encoder that gives its layers and the one that takes them must have in common, and what not."""
-    donor, encoders, datasets = experiment.get("donor"), config["encoders"], config["datasets"]
-    if donor is None:
+def _has_layers(entry: Experiment, name: str, config: Config) -> Iterable[str]:
+    """Layers of the kinds that are asked for must be measured, and enough of them."""
+    encoder = config["encoders"][name]
+    layers = layers_of(encoder)
+    for kind in entry.layers:
+        if kind not in {layer.kind for layer in layers}:
+            way = "set measure.sublayers: true" if kind in SUBLAYERS else "name them in measure.layers"
+            none = f"no {kind} layer of {encoder['architecture']} is measured"
+            yield f"encoders: {none}; {way}, or take another encoder"
+    proper = sum(bool(layer.modules) for layer in layers)
+    if proper < FEWEST_LAYERS:
+        few = f"measure.layers of {name}, {encoder['measure']['layers']}, match {proper} layers with parameters"
+        yield f"encoders: {few}; name at least {FEWEST_LAYERS} or raise network.depth"
+
+
+def _suits(entry: Experiment, name: str, config: Config) -> Iterable[str]:
+    """An encoder's images, framework and views must be what the experiment needs."""
+    encoder = config["encoders"][name]
+    dataset, framework = encoder["dataset"], encoder["framework"]
+    if "labels" in entry.needs and SOURCES[config["datasets"][dataset]["source"]].unlabeled:
+        yield f"encoders: {dataset} has no labels, which this experiment needs; take encoders of another dataset"
+    if "swapped" in entry.needs and "swapped" not in config["datasets"][dataset]:
+        yield f"encoders: nothing is swapped into {dataset}; take encoders of a dataset with swapped"
+    if "image_losses" in entry.needs and not FRAMEWORKS[framework].private:
+        able = ", ".join(other for other, known in FRAMEWORKS.items() if known.private)
+        yield f"encoders: {framework} has no loss of single images; take encoders of {able}"
+    if encoder["measure"]["augmentation"] == "none" and POINTS in entry.inputs.values():
+        same = f"all views of {name} are the image itself (measure.augmentation: none), so its SSLMem is 0"
+        yield f"encoders: {same}; take another encoder"
+
+
+def _has_snapshots(entry: Experiment, name: str, config: Config) -> Iterable[str]:
+    """Epochs before the last must be kept, among them the one at which warm-up ends."""
+    encoder = config["encoders"][name]
+    if "snapshots" not in entry.needs:
         return
-    if donor not in encoders:
-        yield f"config: {key}.donor: {none_of(donor, encoders)}"
+    snapshots, recipe, owner = encoder["snapshots"], encoder["recipe"], f"encoders.{encoder.get('weights', name)}"
+    warmup, epochs = recipe["warmup_epochs"], recipe["epochs"]
+    if sum(epoch < epochs for epoch in snapshots) < 2:
+        few = f"{snapshots} keep fewer than two epochs before the last, {epochs}"
+        yield f"{owner}.snapshots: {few}; name more, such as [1, 10]"
+    if not 0 < warmup < epochs:
+        none = f"{warmup} of {epochs} epochs leave nothing to compare before or after warm-up"
+        yield f"{owner}.recipe.warmup_epochs: {none}; choose one between"
+    elif warmup not in snapshots:
+        yield f"{owner}.snapshots: {snapshots} lack epoch {warmup}, where warm-up ends; add it"
+
+
+def _takes_tasks(entry: Experiment, experiment: Config, name: str, config: Config) -> Iterable[str]:
+    """Tasks must have images of an encoder's size, and none that it is trained on under another name."""
+    datasets: Mapping[str, Config] = config["datasets"]
+    if name not in config["encoders"]:
         return
-    base, other = encoders[name], encoders[donor]
-    if other["dataset"] == base["dataset"]:
-        yield f"config: {key}.donor: {donor} is trained on {base['dataset']}, as {name}; name one of another dataset"
-    elif same_images(datasets[base["dataset"]], datasets[other["dataset"]]):
-        both = f"{other['dataset']} has images of {base['dataset']}"
-        yield f"config: {key}.donor: {donor} is trained on the same images as {name}: {both}; name one of other classes"
-    for option in ("architecture", "network"):
-        if other[option] != base[option]:
-            both = f"{option} of {donor} is {other[option]}, of {name} {base[option]}"
-            yield f"config: {key}.donor: {both}; only equal ones can exchange layers"
-    lacking = sorted(set(base["seeds"]) - set(other["seeds"]))
-    if lacking:
-        yield f"config: {key}.donor: {donor} lacks seeds {lacking} of {name}; add them to encoders.{donor}.seeds"
-    for place, (role, encoder) in enumerate((("base", base), ("donor", other))):
-        if (at := [i for i, task in enumerate(experiment["tasks"]) if task == encoder["dataset"]]) and at != [place]:
-            where = f"{encoder['dataset']} is the {role}'s"
-            yield f"config: {key}.tasks: {where}; write the base's first, then the donor's"
-    size = datasets[base["dataset"]]["image_size"]
-    if (theirs := datasets[other["dataset"]]["image_size"]) != size:
-        yield f"config: {key}.donor: {donor} takes images of {theirs} pixels, {name} of {size}; make them equal"
-
-
-def _takes_tasks(key: str, experiment: Config, name: str, config: Config) -> Iterable[str]:
-    """What the tasks of an experiment must be for one of its encoders."""
-    datasets, trained_on = config["datasets"], config["encoders"][name]["dataset"]
-    size = datasets[trained_on]["image_size"]
-    for option, task in _tasks(experiment):
-        if (theirs := datasets[task]["image_size"]) != size:
-            pixels = f"{task} has images of {theirs} pixels, {name} takes {size}"
-            yield f"config: {key}.{option}: {pixels}; make them equal"
-        if task != trained_on and same_images(datasets[task], datasets[trained_on]):
-            both = f"{task} has images of {trained_on}, on which {name} is trained"
-            yield f"config: {key}.{option}: {both}; name {trained_on} itself or other classes"
+    own = config["encoders"][name]["dataset"]
+    size = datasets[own]["image_size"]
+    for task in (task for task in _tasks(entry, experiment) if task in datasets):
+        if datasets[task]["image_size"] != size:
+            pixels = f"{task} has images of {datasets[task]['image_size']} pixels, {name} takes {size}"
+            yield f"{entry.tasks}: {pixels}; make them equal"
+        if task != own and same_images(datasets[task], datasets[own]):
+            both = f"{task} has images of {own}, on which {name} is trained"
+            yield f"{entry.tasks}: {both}; name {own} itself or other classes"

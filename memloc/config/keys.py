@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from memloc.config.schemas import Config, schema
-from memloc.config.wording import dot, meant
 from memloc.provenance import ROOT
+from memloc.wording import dot, meant
 
 
 def faults(config: Config) -> Iterable[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from memloc.config.wording import meant
 from memloc.errors import InputError
+from memloc.wording import meant
 
 MERGE = "tag:yaml.org,2002:merge"
 TEMPLATE = "__use_yte__"

@@ -29,22 +29,29 @@ def no_faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
     return ()
 
 
+READS = (
+    *("images", "layers", "protocol", "learner", "snapshots", "tasks", "donor"),
+    *("units", "points", "resamples"),
+)
+
+
 @dataclass(frozen=True)
 class Job:
     """How an experiment computes with a network, once for each encoder, role and seed.
 
     Attributes:
         options: the options that the job reads; a change of any other one repeats the analysis alone.
-        reads: what it reads besides the weights, the dataset and the split: names of ``memloc.experiments.desk.READS``.
-        roles: the encoders that it looks at.
-        settings: what it is told of the encoder besides architecture and network, as paths of keys.
-        mem_mb, runtime: what it asks for, in megabytes and minutes; a cluster doubles both for a second try.
+        reads: what it reads besides weights, split and description of the dataset, of READS: images of the dataset,
+            layers that are measured, the protocol of measuring, all that the framework adds to the encoder (learner),
+            the states after several epochs (snapshots), tasks, the donor, scores of units and of points, how many
+            resamples a bootstrap has.
+        roles: of the encoders that it looks at.
+        mem_mb, runtime: what it needs, in megabytes and minutes; a cluster doubles both for a second try.
     """
 
     options: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     roles: tuple[str, ...] = ("f",)
-    settings: tuple[str, ...] = ()
     mem_mb: int = 2000
     runtime: int = 60
 
@@ -132,6 +139,32 @@ UNIT_FILES = {
 """UnitMem of f before and after training."""
 
 
+VALUED_FILES = {"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES}
+"""Values of points beside what an encoder says of them."""
+VALUED_OPTIONS = {
+    "learners": described(COUNT, "Trees behind every value."),
+    "ratios": described(array(FRACTION), "Shares of the cells that each tree sees."),
+    "patch": described(COUNT, "Side in pixels of the cells that images are cut into."),
+    "shown": described(COUNT, "Images in each strip of the figure."),
+}
+
+TABLE_ROWS = described({"type": "integer", "minimum": 50}, "At most so many rows are valued.")
+LEARNERS = described({"type": "integer", "minimum": 10}, "Trees of 2D-OOB.")
+RATIOS = described(
+    array({"type": "number", "exclusiveMinimum": 0, "maximum": 1}), "Shares of the columns that each tree sees."
+)
+DIRTY_ROWS = described(FRACTION, "Share of the rows that have outliers.")
+DIRTY_COLUMNS = described(FRACTION, "Share of such a row's cells that are outliers.")
+INJECTOR = {"enum": ["tail", "swap"]}
+PERMUTATIONS = described(COUNT, "Random orders of the columns behind 2D-KNN.")
+
+
+CANDIDATE_AND_NULL = ("candidate", "external")
+"""Points that f was trained on, and points that neither encoder was trained on."""
+UNSHARED = ("candidate", "independent", "external")
+"""Groups of the points that f and g do not share."""
+
+
 def group_fits(experiment: Options, split: Mapping[str, int]) -> Iterable[str]:
     """Faults of ``group_size``: two groups must fit into the candidates, and into the external points."""
     size = experiment["group_size"]
@@ -151,3 +184,26 @@ def split_of(name: str, config: Options) -> Mapping[str, int]:
     """Numbers of points in the groups of an encoder's dataset."""
     split: Mapping[str, int] = config["datasets"][config["encoders"][name]["dataset"]]["split"]
     return split
+
+
+def counts_fit(counts: Iterable[int], places: int, what: str) -> Iterable[str]:
+    """Faults of ``counts``: so many places must have an increment, and the first has none."""
+    if max(counts) >= places:
+        few = f"{max(counts)} must be smaller than the number of {what}, {places}, of which the first has no increment"
+        yield f"counts: {few}; lower it"
+
+
+def valued_faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Faults of experiments that value images: a strip shows some of the candidates, and images have enough cells."""
+    yield from leaves_a_choice("shown", experiment["shown"], ("candidate",), split_of(name, config))
+    size = config["datasets"][config["encoders"][name]["dataset"]]["image_size"]
+    if 3 * experiment["patch"] > size:
+        yield f"patch: images of {size} pixels have fewer than three by three cells of {experiment['patch']}; lower it"
+
+
+def same_images(one: Options, other: Options) -> bool:
+    """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
+    if any(one.get(key) != other.get(key) for key in ("source", "path")):
+        return False
+    first, second = one.get("classes"), other.get("classes")
+    return not first or not second or bool(set(first) & set(second))

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from memloc.errors import InputError
-from memloc.io import load_json
 from memloc.models import architectures as encoders
 from memloc.models import checkpoint, frameworks
 from memloc.models.frameworks.learner import Learner
@@ -48,12 +47,12 @@ def load(
         InputError: the checkpoint is damaged or belongs to another encoder.
     """
     network = encoders.build(architecture, options, image_size=image_size)
-    checkpoint.restore(network, _tensors(path, seed=seed, role=role), path)
+    checkpoint.restore(network, tensors_of(path, seed=seed, role=role), path)
     network.to(memory_format=torch.channels_last)
     return network.eval()
 
 
-def _tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
+def tensors_of(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
     """Tensors of a checkpoint that must be one training's."""
     tensors, about = checkpoint.load(path)
     if (about.get("seed"), about.get("role")) != (seed, role):
@@ -64,26 +63,28 @@ def _tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
     return tensors
 
 
-def of_job(snakemake: Any, *, role: str = "f") -> tuple[nn.Module, Normalise]:
-    """The trained encoder that a job's inputs and parameters name, and what standardises its images."""
-    description, params = load_json(snakemake.input.description), snakemake.params
-    encoder = load(
-        params.architecture,
-        params.network,
-        snakemake.input.weights,
-        image_size=description["image_size"],
-        seed=int(snakemake.wildcards.seed),
-        role=role,
-    )
-    return encoder, Normalise(description)
+def load_learner(
+    encoder: nn.Module,
+    framework: str,
+    recipe: Mapping[str, Any],
+    path: str | Path,
+    *,
+    description: Mapping[str, Any],
+    seed: int,
+    role: str,
+) -> Learner:
+    """What an encoder was trained as, heads and decoder with the weights they ended with, in eval mode.
 
+    Args:
+        path: of the weights of all that the framework adds.
+        description: of the prepared dataset that the encoder was trained on.
 
-def learner_of_job(encoder: nn.Module, snakemake: Any, *, role: str) -> Learner:
-    """What a job's encoder was trained as, heads and decoder with the weights they ended with, in eval mode."""
-    description, params, path = load_json(snakemake.input.description), snakemake.params, snakemake.input.additions
+    Raises:
+        InputError: the file is damaged or belongs to another training.
+    """
     classes, size = len(description["classes"]), description["image_size"]
-    learner = frameworks.build(params.framework, encoder, classes=classes, recipe=params.recipe, image_size=size)
-    tensors = _tensors(path, seed=int(snakemake.wildcards.seed), role=role)
+    learner = frameworks.build(framework, encoder, classes=classes, recipe=recipe, image_size=size)
+    tensors = tensors_of(path, seed=seed, role=role)
     expected = {name: tensor.shape for name, tensor in learner.additions().items()}
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise InputError(f"{path}: belongs to another training; delete it to train this encoder anew")
@@ -91,11 +92,10 @@ def learner_of_job(encoder: nn.Module, snakemake: Any, *, role: str) -> Learner:
     return learner.eval()
 
 
-def add_head(encoder: nn.Module, snakemake: Any, *, role: str) -> None:
-    """Let every output of a job's encoder pass through its framework's head, which is measured as module HEAD."""
-    head = learner_of_job(encoder, snakemake, role=role).result_head()
+def add_head(encoder: nn.Module, head: nn.Module) -> None:
+    """Let every output of an encoder pass through its framework's head, which is measured as module HEAD."""
     encoder.add_module(encoders.HEAD, head)
-    # It must be called, and its output is nobody's.
+    # It must be called, and nothing uses its output.
     encoder.register_forward_hook(lambda module, inputs, output: (head(output), None)[1])
 
 

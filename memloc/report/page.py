@@ -20,10 +20,11 @@ from memloc.report import timing
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn experiment: its name, its entry, the PNG."""
+    """A drawn experiment: its name, its entry, its caption, the PNG."""
 
     name: str
     experiment: Experiment
+    caption: str
     png: str
 
 
@@ -45,7 +46,7 @@ def render(
             "name": figure.name,
             "title": figure.experiment.title,
             "paper": figure.experiment.paper,
-            "caption": figure.experiment.caption,
+            "caption": figure.caption,
             "data": base64.b64encode(Path(figure.png).read_bytes()).decode(),
             "claims": claim_rows(claims[claims["experiment"] == figure.name]),
         }

@@ -5,6 +5,7 @@ Any dataset of the configuration is a table, too: its training images, a pixel a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,18 @@ def load(name: str) -> dict[str, NDArray[Any]]:
     classes = np.unique(y, return_inverse=True)[1].astype(np.int64)
     shape = (1, entry.side, entry.side) if entry.side else ()
     return {"x": np.asarray(x, dtype=np.float64), "y": classes, "shape": np.array(shape, dtype=np.int64)}
+
+
+def shape_of_table(name: str, config: Mapping[str, Any]) -> tuple[int, float]:
+    """Side of a table's images in pixels (0: its rows are none) and number of its classes (inf: not known before).
+
+    Args:
+        name: of a dataset of the configuration, or of TABLES.
+    """
+    if name in config["datasets"]:
+        dataset = config["datasets"][name]
+        return dataset["image_size"], len(dataset.get("classes", [])) or math.inf
+    return TABLES[name].side, TABLES[name].classes
 
 
 def of_images(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

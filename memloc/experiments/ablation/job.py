@@ -12,13 +12,14 @@ from torch import nn
 
 from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.experiments.pruning.job import prune
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
 from memloc.models.architectures import Layer
 from memloc.models.network import Normalise
-from memloc.streams import generator
+from memloc.streams import generator, stream
 
 GROUPS = ("candidate", "external")
 ARMS = ("top", "random")
@@ -73,7 +74,7 @@ def matches(
     return pool[np.argsort(np.abs(alignment[pool] - alignment[owner]), kind="stable")[:count]]
 
 
-def run(
+def ablate(
     encoder: nn.Module,
     units: pd.DataFrame,
     part: Part,
@@ -145,3 +146,25 @@ def run(
         "matched_before": before[like],
         "matched_after": after[:, 1:],
     }
+
+
+def run(desk: Desk) -> Outcomes:
+    """Zero single units and see whose views drift apart."""
+    points, groups = desk.points(*GROUPS)
+    return ablate(
+        desk.encoder,
+        desk.units,
+        desk.part,
+        points,
+        groups,
+        modules=desk.unit_modules,
+        output=[layer for layer in desk.every_layer if layer.name == "output"],
+        count=desk.options["units"],
+        matched=desk.options["matched"],
+        augmentation=desk.augmentation,
+        protocol=desk.protocol,
+        normalise=desk.normalise,
+        seed=desk.seed,
+        views=stream("ablate", desk.seed),
+        device=desk.device,
+    )

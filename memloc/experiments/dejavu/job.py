@@ -10,6 +10,8 @@ from torch.nn.functional import normalize, one_hot
 
 from memloc.data.augment import resized_crop
 from memloc.data.prepared import Part
+from memloc.experiments.desk import Desk, Outcomes
+from memloc.experiments.entry import UNSHARED
 from memloc.models import probe
 from memloc.models.network import Normalise
 
@@ -89,3 +91,31 @@ def infer(
         shares.append(own[:, 0].double() / (CORNERS * neighbours))
         right.append((own == count.amax(dim=1, keepdim=True))[:, 0].double() / leading.sum(dim=1))
     return torch.cat(shares).cpu().numpy(), torch.cat(right).cpu().numpy()
+
+
+def run(desk: Desk) -> Outcomes:
+    """Infer labels of points from the corners of their images."""
+    options, part = desk.options, desk.part
+    points, groups = desk.points(*UNSHARED)
+    # Public images are labelled ones that neither f nor g was trained on.
+    public = probe.draw_training(
+        part,
+        images=options["public"],
+        exclude=np.concatenate([*desk.split.values()]),
+        dataset=desk.settings["encoder"]["dataset"],
+        seed=desk.seed,
+    )
+    labels = part.labels[points]
+    votes, correct = infer(
+        desk.encoder,
+        part.images[points],
+        labels,
+        public,
+        crop=options["crop"],
+        neighbours=options["neighbours"],
+        normalise=desk.normalise,
+        device=desk.device,
+    )
+    chance = (public.labels == labels[:, None]).mean(axis=1)
+    about = {"points": points, "groups": groups, "labels": labels, "chance": chance}
+    return {**about, "votes": votes, "correct": correct}

@@ -14,7 +14,9 @@ from torch import nn
 
 from memloc.data.prepared import Part
 from memloc.errors import InputError
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
+from memloc.measuring.scores import crossed_profile
 from memloc.metrics.alignment import increments
 from memloc.models import probe
 from memloc.models.network import Normalise
@@ -118,7 +120,7 @@ def isolate(
     return trained
 
 
-def run(
+def finetune_choices(
     encoder: nn.Module,
     profile: NDArray[np.float64],
     layers: Sequence[str],
@@ -158,3 +160,22 @@ def run(
         )
         log.info("%d/%d fine-tuned: layers %s + head, accuracy %.3f", done, len(todo), names, tuned[names].mean())
     return probe.describe(todo, [tuned[str(arm["layers"])] for arm in todo])
+
+
+def run(desk: Desk) -> Outcomes:
+    """Fine-tune one encoder in every way the experiment asks for."""
+    options = desk.options
+    layers, profile = crossed_profile(desk.scores)
+    return finetune_choices(
+        desk.encoder,
+        profile,
+        layers,
+        *desk.tasks[options["task"]],
+        counts=options["counts"],
+        subsets=options["subsets"],
+        recipe=options["recipe"],
+        modules=desk.parts,
+        normalise=desk.normalise,
+        seed=desk.seed,
+        device=desk.device,
+    )

@@ -15,6 +15,7 @@ from memloc.data.augment import UNIFORMS, augment, hidden
 from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.errors import InputError
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.experiments.finetuning.job import isolate
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
@@ -144,7 +145,7 @@ def views_of(images: torch.Tensor, group: Group, normalise: Normalise, draws: to
     return Views(normalise(seen), hidden(u, group.augmentation, group.size) if group.augmentation.mask else None)
 
 
-def run(
+def inject(
     learner: Learner,
     part: Part,
     points: NDArray[np.int64],
@@ -246,3 +247,30 @@ def equal_groups(groups: NDArray[np.str_], *, seed: int) -> NDArray[np.int64]:
     size = min(map(len, rows))
     rng = generator("inject groups", seed)
     return np.concatenate([np.sort(rng.choice(mine, size, replace=False)) for mine in rows])
+
+
+def run(desk: Desk) -> Outcomes:
+    """Train single units of one encoder on single images that it has not seen."""
+    options = desk.options
+    points, groups = desk.points("shared", "candidate", "independent", "external")
+    rows = equal_groups(groups, seed=desk.seed)
+    points, groups = points[rows], groups[rows]
+    eye = Eye(
+        layer=next(layer for layer in desk.layers if layer.name == options["layer"]),
+        protocol=desk.protocol,
+        augmentation=desk.augmentation,
+        normalise=desk.normalise,
+        seed=stream("measure", desk.seed),
+        device=desk.device,
+    )
+    return inject(
+        desk.learner,
+        Part(desk.part.images[points], desk.part.labels[points]),
+        points,
+        groups,
+        eye=eye,
+        steps=options["steps"],
+        batch_size=options["batch_size"],
+        learning_rate=options["learning_rate"],
+        seed=desk.seed,
+    )

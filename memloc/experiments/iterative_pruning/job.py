@@ -15,6 +15,7 @@ from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.data.splits import measured_points, training_points
 from memloc.errors import InputError
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.experiments.injection.job import views_of
 from memloc.experiments.pruning.job import Units, choose
 from memloc.job import log
@@ -144,7 +145,7 @@ def check_rounds(sizes: Mapping[str, int], *, fraction: float, rounds: int) -> N
                 raise InputError(f"fraction: {fraction} leaves layer {name} no unit in round {number}; lower it")
 
 
-def run(
+def prune_in_rounds(
     learner: Learner,
     part: Part,
     split: Rows,
@@ -287,3 +288,26 @@ def layer_means(
         for mean, rows in zip(out, chosen, strict=True):
             mean[:, UNIT_GROUPS.index(group)] += values[:, rows[layer]].mean(axis=1) / len(measures["layers"])
     return out
+
+
+def run(desk: Desk) -> Outcomes:
+    """Prune a few units of one encoder a round, retrain the rest in between, and probe what is left."""
+    options = desk.options
+    retraining = {"epochs": options["epochs"], "learning_rate": options["learning_rate"]}
+    return prune_in_rounds(
+        desk.learner,
+        desk.part,
+        desk.split,
+        desk.tasks,
+        layers=desk.unit_layers,
+        views=desk.augmentation,
+        protocol=desk.protocol,
+        others=desk.others,
+        normalise=desk.normalise,
+        fraction=options["fraction"],
+        rounds=options["rounds"],
+        recipe={**desk.settings["encoder"]["recipe"], **retraining},
+        replicates=desk.resamples,
+        seed=desk.seed,
+        device=desk.device,
+    )

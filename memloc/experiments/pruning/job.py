@@ -13,7 +13,9 @@ from torch import nn
 
 from memloc.data.prepared import Part
 from memloc.errors import InputError
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
+from memloc.measuring.scores import unit_traits
 from memloc.metrics.stats import ranks
 from memloc.models import probe
 from memloc.models.network import Normalise
@@ -191,7 +193,7 @@ def check_fractions(fractions: Sequence[float], scopes: Sequence[str], sizes: Ma
                     raise InputError(f"fractions: {fraction} (scope {scope}) leaves layer {name} no unit; lower it")
 
 
-def run(
+def probe_pruned(
     encoder: nn.Module,
     traits: Mapping[str, Units],
     tasks: Mapping[str, tuple[Part, Part]],
@@ -260,3 +262,21 @@ def _chosen(traits: Mapping[str, Units], arm: Mapping[str, Any], *, seed: int) -
 
 def _trial(seed: int, arm: Mapping[str, Any]) -> int:
     return seed * 1_000_003 + int(arm["trial"]) * 1_009 + round(1000 * float(arm["fraction"]))
+
+
+def run(desk: Desk) -> Outcomes:
+    """Prune one encoder in every way the experiment asks for, and probe what is left."""
+    options = desk.options
+    return probe_pruned(
+        desk.encoder,
+        unit_traits(desk.units),
+        desk.tasks,
+        fractions=options["fractions"],
+        trials=options["trials"],
+        scopes=options["scopes"],
+        baselines=options["baselines"],
+        modules=desk.unit_modules,
+        normalise=desk.normalise,
+        seed=desk.seed,
+        device=desk.device,
+    )

@@ -7,9 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from memloc.data.augment import UNIFORMS, augment, hidden
+from memloc.experiments.desk import Desk, Outcomes
+from memloc.experiments.entry import UNSHARED
 from memloc.models.frameworks.mae import MAE
 from memloc.models.network import Normalise
-from memloc.streams import uniforms
+from memloc.streams import stream, uniforms
 
 
 def losses(
@@ -49,3 +51,18 @@ def losses(
         parts.append(loss.double().view(-1, draws).mean(dim=1).cpu())
     mean: NDArray[np.float64] = torch.cat(parts).numpy()
     return mean
+
+
+def run(desk: Desk) -> Outcomes:
+    """Paint the hidden patches of every point with the encoder and decoder of one training."""
+    points, groups = desk.points(*UNSHARED)
+    means = losses(
+        desk.learner,  # type: ignore[arg-type]  # The configuration has it a masked autoencoder.
+        desk.part.images[points],
+        points,
+        draws=desk.protocol.draws,
+        normalise=desk.normalise,
+        seed=stream("reconstruct", desk.seed),
+        device=desk.device,
+    )
+    return {"points": points, "groups": groups, "losses": means}

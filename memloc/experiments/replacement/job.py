@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from memloc.data.prepared import Part
 from memloc.errors import InputError
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
 from memloc.models import probe
 from memloc.models.network import Normalise
@@ -84,7 +85,7 @@ def draw_tested(part: Part, *, tested: int, dataset: str) -> Part:
     return Part(np.asarray(part.images[rows]), part.labels[rows])
 
 
-def run(
+def probe_replaced(
     base: nn.Module,
     donor: nn.Module,
     tasks: Mapping[str, tuple[Part, Part]],
@@ -133,3 +134,23 @@ def run(
         if done == len(todo) or done % 20 == 1:
             log.info("%d/%d encoders with replaced layers probed", done, len(todo))
     return probe.describe(settings, marks) | {f"affine/{layer}": values for layer, values in scales.items()}
+
+
+def run(desk: Desk) -> Outcomes:
+    """Replace layers of one encoder by another's in every way the experiment asks for, and probe what comes out."""
+    options, donor = desk.options, desk.donor
+    tasks = {
+        name: (train, draw_tested(test, tested=options["tested"], dataset=name))
+        for name, (train, test) in desk.tasks.items()
+    }
+    blocks = options["by"] == "blocks"
+    return probe_replaced(
+        desk.encoder,
+        donor,
+        tasks,
+        modules=desk.blocks if blocks else desk.parts,
+        counts=options["counts"],
+        normalise=desk.task_normalise,
+        blocks=blocks,
+        device=desk.device,
+    )

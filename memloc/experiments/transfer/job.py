@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc.data.prepared import Part
+from memloc.experiments.desk import Desk, Outcomes
 from memloc.models import probe
 from memloc.models.network import Normalise
 
 
-def run(
+def probe_tasks(
     encoder: nn.Module, tasks: Mapping[str, tuple[Part, Part]], *, normalise: Normalise, device: str = "cpu"
 ) -> dict[str, NDArray[Any]]:
     """Fit a linear probe on each task and note which of its test points it gets right.
@@ -39,3 +40,8 @@ def run(
         settings.append({"dataset": dataset, "tested": len(right), "chance": chance})
         marks.append(np.pad(right, (0, width - len(right))))
     return probe.describe(settings, marks)
+
+
+def run(desk: Desk) -> Outcomes:
+    """Fit a probe on every task."""
+    return probe_tasks(desk.encoder, desk.tasks, normalise=desk.normalise, device=desk.device)

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from memloc.analysis.tables import load_table
 from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.errors import InputError
+from memloc.experiments.desk import Desk, Outcomes
+from memloc.experiments.entry import UNSHARED
 from memloc.measuring import scores
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
@@ -114,3 +117,26 @@ def units(
     once = {key: found[0][key] for key in ("layers", "groups", "size")}
     each = {key: np.stack([means[key] for means in found]) for key in ("values", "means", "dealt")}
     return {"epochs": np.array(list(states)), **once, **each}
+
+
+def run(desk: Desk) -> Outcomes:
+    """UnitMem of one encoder at every epoch that was kept of its training."""
+    training = desk.settings["training"]
+    end, seed = training["epochs"], desk.seed
+    files = desk.files
+    means = units(
+        desk.encoder,
+        states(files.untrained, files.snapshots, files.weights, epochs=training["snapshots"], end=end, seed=seed),
+        desk.part,
+        *desk.points(*UNSHARED),
+        layers=desk.unit_layers,
+        augmentation=desk.augmentation,
+        normalise=desk.normalise,
+        protocol=desk.protocol,
+        others=desk.others,
+        replicates=desk.resamples,
+        seed=seed,
+        device=desk.device,
+    )
+    loss = load_table(files.history)["loss"].to_numpy()
+    return {**means, "loss": loss, "warmup": np.array(training["warmup_epochs"])}

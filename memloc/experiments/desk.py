@@ -1,0 +1,183 @@
+"""What one job of an experiment has at hand, each thing read when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from memloc import io
+from memloc.data import prepared, splits
+from memloc.data.augment import for_encoder
+from memloc.data.augmentations import AUGMENTATIONS, Augmentation
+from memloc.data.prepared import Part
+from memloc.measuring.batches import BATCH
+from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.protocol import Protocol
+from memloc.measuring.reader import Batch
+from memloc.models import probe
+from memloc.models.architectures import Layer, blocks_of, choose_layers, unit_modules
+from memloc.models.network import Normalise
+from memloc.models.trained import Trained
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Outcomes = dict[str, NDArray[Any]]
+Task = tuple[Part, Part]
+"""Labelled images to fit a probe on, and those to test it on."""
+
+
+class Desk(Trained):
+    """One job's files and parameters.
+
+    Args:
+        job: Snakemake's object of rule ``run_experiment_<kind>``.
+
+    Raises:
+        InputError: a file is damaged or belongs to another training; raised when it is first used.
+    """
+
+    def __init__(self, job: Any) -> None:
+        super().__init__(job.input, job.params.settings, job.wildcards)
+        self.options: Mapping[str, Any] = self.settings["options"]
+
+    @cached_property
+    def donor(self) -> nn.Module:
+        """The encoder whose layers are put in."""
+        return self.network(self.files.donor)
+
+    @cached_property
+    def part(self) -> Part:
+        """The training images of the encoder's dataset, and their labels."""
+        return prepared.load(Path(self.files.images).parent, "train")
+
+    @cached_property
+    def split(self) -> dict[str, NDArray[np.int64]]:
+        """The groups of points."""
+        return probe.in_split(self.files.split)
+
+    def points(self, *groups: str) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+        """All points of some groups, group by group in the order of the split, and the name of each one's group."""
+        points, names = splits.measured_points(self.split)
+        rows = np.isin(names, groups)
+        return points[rows], names[rows]
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """By dataset; no image to fit a probe on is in the split of the encoder, or of the donor, of that dataset."""
+        exclude = {self.settings["encoder"]["dataset"]: self.split}
+        if self.files.get("donor_split"):
+            exclude[self.settings["donor_dataset"]] = probe.in_split(self.files.donor_split)
+        return {
+            name: probe.task(
+                Path(path).parent, exclude.get(name, {}), images=self.options["images"], dataset=name, seed=self.seed
+            )
+            for name, path in zip(self.settings["tasks"], self.files.tasks, strict=True)
+        }
+
+    @cached_property
+    def task_normalise(self) -> dict[str, Normalise]:
+        """By dataset of a task, what standardises its images."""
+        return {
+            name: Normalise(io.load_json(path))
+            for name, path in zip(self.settings["tasks"], self.files.tasks, strict=True)
+        }
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """Scores of the encoder's units."""
+        from memloc.analysis.tables import load_units
+
+        return load_units(self.files.units)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores of points."""
+        from memloc.analysis.tables import load_table
+
+        return load_table(self.files.points)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that are measured."""
+        return tuple(Layer(**layer) for layer in self.settings["layers"])
+
+    @cached_property
+    def every_layer(self) -> tuple[Layer, ...]:
+        """All layers that the architecture has, sublayers aside, measured or not."""
+        settings = self.settings["encoder"]
+        return choose_layers(settings["architecture"], settings["network"], ["*"])
+
+    @cached_property
+    def unit_layers(self) -> tuple[Layer, ...]:
+        """Those of them that have units."""
+        return tuple(layer for layer in self.layers if layer.units)
+
+    @cached_property
+    def unit_modules(self) -> dict[str, list[str]]:
+        """By layer that has units, the modules that make them."""
+        return unit_modules(self.layers)
+
+    @cached_property
+    def parts(self) -> dict[str, list[str]]:
+        """By layer, the modules of all that belongs to it."""
+        return {layer.name: list(layer.parts) for layer in self.layers if layer.parts}
+
+    @cached_property
+    def blocks(self) -> dict[str, list[str]]:
+        """By block, the modules that hold all of it."""
+        return {block: list(modules) for block, modules in blocks_of(self.layers).items()}
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How the encoder is measured."""
+        return Protocol(**self.settings["protocol"])
+
+    @cached_property
+    def others(self) -> str:
+        """What UnitMem compares the highest activation with: the others' mean or median."""
+        return str(self.settings["others"])
+
+    @cached_property
+    def resamples(self) -> int:
+        """Resamples of a bootstrap."""
+        return int(self.settings["resamples"])
+
+    @cached_property
+    def augmentation(self) -> Augmentation:
+        """Of the views that the encoder is measured on."""
+        return for_encoder(AUGMENTATIONS[self.settings["augmentation"]], self.encoder)
+
+    def measured(
+        self,
+        points: NDArray[np.int64],
+        *,
+        encoder: nn.Module | None = None,
+        layers: Sequence[Layer],
+        seed: int,
+        **what: bool,
+    ) -> Iterator[Batch]:
+        """Measure some points of the dataset, batch by batch, as the encoder is measured (``measure_batches``).
+
+        Args:
+            encoder: the trained one unless another is given.
+            seed: of the views.
+            what: alignment, activations, plain: what to measure.
+        """
+        return measure_batches(
+            self.encoder if encoder is None else encoder,
+            ((self.part.images[rows], rows) for rows in np.split(points, range(BATCH, len(points), BATCH))),
+            layers=layers,
+            protocol=self.protocol,
+            augmentation=self.augmentation,
+            normalise=self.normalise,
+            seed=seed,
+            device=self.device,
+            **what,
+        )

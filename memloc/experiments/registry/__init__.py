@@ -1,1 +1,0 @@
-"""Entries of experiments by what they ask about; ``memloc.experiments`` joins them."""
