@@ -1,19 +1,21 @@
 """Analyse one experiment: its figure's table and its claims."""
 
 from memloc import experiments, job
-from memloc.analysis import claims, tables
+from memloc.analysis import tables
 from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 
 
 def main(snakemake):
     job.start(snakemake)
-    experiment = experiments.module(snakemake.params.kind)
+    kind = snakemake.params.kind
+    experiment = experiments.module(kind)
     files = {name: experiments.as_list(paths) for name, paths in snakemake.input.items()}
     inputs = Inputs([tuple(run) for run in snakemake.params.runs], files, snakemake.params.about)
-    table, findings = experiment.analyse(inputs, snakemake.params.options)
-    tables.save_table(table, snakemake.output.table)
-    rows = claims.tabulate(experiment.CLAIMS, findings, experiment=snakemake.wildcards.experiment)
-    tables.save_table(rows, snakemake.output.claims)
+    sheet = Sheet(inputs, snakemake.params.options, experiment.CLAIMS)
+    experiment.analyse(sheet)
+    tables.save_table(sheet.table(), snakemake.output.table)
+    tables.save_table(sheet.rows(kind=kind, experiment=snakemake.wildcards.experiment), snakemake.output.claims)
 
 
 if "snakemake" in globals():

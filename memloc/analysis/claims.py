@@ -36,14 +36,14 @@ class Claim:
     """A statement whose effect is positive where it holds, written down before any result.
 
     Attributes:
-        paper: where the paper makes it.
         statement: what is claimed, and what the effect is.
+        paper: where the paper makes it.
         value: the paper's effect, in the same unit; None where it gives none, or one for each subject.
         scale: what the paper measured it on.
     """
 
-    paper: str
     statement: str
+    paper: str = "beyond the paper"
     value: float | None = None
     scale: str = ""
 
@@ -53,7 +53,7 @@ class Finding:
     """An estimate that speaks to a claim.
 
     Attributes:
-        claim: key of the experiment's CLAIMS.
+        claim: name of one of the experiment's CLAIMS.
         subject: what was looked at (an encoder, a task).
         estimate: of the effect, a scalar.
         n: what was resampled in each seed: points, owners or test images.
@@ -110,7 +110,7 @@ class Finding:
         return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
 
 
-def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experiment: str) -> pd.DataFrame:
+def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: str, experiment: str) -> pd.DataFrame:
     """One row for each finding: effect, interval and verdict.
 
     The verdict is ``supported`` where the interval lies above 0, ``refuted`` where it lies below, else
@@ -123,7 +123,7 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, experi
         low, high = (float(bound) for bound in finding.estimate.interval(finding.level))
         rows.append(
             {
-                "claim": finding.claim,
+                "claim": f"{kind}.{finding.claim}",
                 "experiment": experiment,
                 "paper": claim.paper,
                 "statement": claim.statement,

@@ -42,9 +42,7 @@ class Inputs:
         """One table for each seed of an encoder."""
         return [load_table(path) for path in self._paths(name, encoder)]
 
-    def arrays(
-        self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()
-    ) -> list[dict[str, NDArray[Any]]]:
+    def arrays(self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()) -> list[Arrays]:
         """One set of arrays for each seed of an encoder.
 
         Args:
@@ -55,9 +53,9 @@ class Inputs:
             InputError: one isn't finite, or not as in the other seeds; or, where it is asked for, there is none of that
                 name.
         """
-        found: list[dict[str, NDArray[Any]]] = []
+        found: list[Arrays] = []
         for path in self._paths(name, encoder):
-            arrays = _Arrays(path, load_arrays(path))
+            arrays = Arrays(path, load_arrays(path))
             for key, array in arrays.items():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
                     raise InputError(f"{path}: {key} isn't finite; delete it and run snakemake again to make it anew")
@@ -76,7 +74,7 @@ class Inputs:
         return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]
 
 
-class _Arrays(dict[str, NDArray[Any]]):
+class Arrays(dict[str, NDArray[Any]]):
     """Arrays of one file, which knows its name when one is missing."""
 
     def __init__(self, path: str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -2,17 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from memloc import config
-from memloc.analysis.claims import tabulate
-from memloc.analysis.inputs import Inputs
-from memloc.analysis.tables import load_table, save_table
-from memloc.experiments import EXPERIMENTS, module
-from memloc.io import save_arrays
 from memloc.measuring.scores import METRICS, layer_metrics
-from memloc.models.frameworks import FRAMEWORKS
-from memloc.provenance import ROOT
 
 LAYERS = ("1", "2", "3", "4")
 PLACES = ("1", "2", "res2", "3", "4")
@@ -86,50 +77,6 @@ def unit_files(means, *, seed, layers=LAYERS, spread=0.1):
     return table, drawn
 
 
-class About(dict):
-    """What the configuration says of an encoder: SimCLR on ResNet9, if its name doesn't begin with a framework's."""
-
-    def __missing__(self, name):
-        framework = name.split("-")[0] if name.split("-")[0] in FRAMEWORKS else "simclr"
-        architecture = "vit-tiny" if framework == "mae" else "resnet9"
-        return {"framework": framework, "architecture": architecture, "measure": {"distance": "l2", "pairs": "aug-aug"}}
-
-
-class Study:
-    """An experiment's files, written where its entry expects them."""
-
-    def __init__(self, folder, kind):
-        self.folder, self.kind = folder, kind
-        self.runs, self.files = [], {name: [] for name in EXPERIMENTS[kind].inputs}
-        self.about = About()
-
-    def add(self, encoder, seed, **contents):
-        self.runs.append((encoder, seed))
-        for name, table in contents.items():
-            names = {"encoder": encoder, "table": encoder, "experiment": self.kind, "seed": seed}
-            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(**names)
-            (save_table if isinstance(table, pd.DataFrame) else save_arrays)(table, path)
-            self.files[name].append(str(path))
-        return self
-
-    def analyse(self, **options):
-        options = {"replicates": 150, "normalisation": "ratio", **options}
-        table, findings = module(self.kind).analyse(Inputs(self.runs, self.files, self.about), options)
-        return table, tabulate(module(self.kind).CLAIMS, findings, experiment=self.kind)
-
-    def drawn(self, table, images=None):
-        """The figure, from the table as a CSV holds it."""
-        save_table(table, self.folder / "table.csv")
-        read = load_table(self.folder / "table.csv")
-        assert list(read.columns) == list(table.columns) and len(read) == len(table)
-        if images is None:
-            images = np.zeros((1, 1, 16, 16), dtype=np.uint8)
-        shown = [images] if "encoders" in EXPERIMENTS[self.kind].over else []
-        figure = module(self.kind).draw(read, *shown)
-        figure.canvas.draw()
-        return figure
-
-
 TRIED = [(f"2D-OOB, w = {w}", ratio) for ratio in (0.25, 0.5) for w in (0, 1)]
 """Methods and ratios with which every trial of valuation begins."""
 
@@ -139,32 +86,3 @@ def trial(baselines, **arrays):
     methods = [*TRIED, *((name, 0.0) for name in baselines)]
     names = {"methods": np.array([m for m, _ in methods]), "ratios": np.array([r for _, r in methods], dtype=float)}
     return names | {key: np.asarray(value, dtype=np.float64) for key, value in arrays.items()} | {"rows": np.array(99)}
-
-
-def of(table, series, encoder, column="value"):
-    """A series of an encoder by layer."""
-    return table[(table["series"] == series) & (table["encoder"] == encoder)].set_index("layer")[column]
-
-
-def by_claim(rows, claim):
-    """Rows of a claim by subject."""
-    return rows[rows["claim"] == claim].set_index("subject")
-
-
-def configured(experiment, encoders):
-    """The committed configuration with one experiment alone, and encoders that differ from simclr as told."""
-    whole = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for name, changes in encoders.items():
-        plain = yaml.safe_load((ROOT / "config.yaml").read_text())["encoders"]["simclr"]
-        whole["encoders"][name] = changes if "weights" in changes else plain | changes
-    whole["experiments"] = {"it": experiment}
-    return whole
-
-
-def complaint(experiment, encoders):
-    """What the check of such a configuration says, None if nothing."""
-    try:
-        config.check(configured(experiment, encoders))
-    except config.InputError as error:
-        return str(error)
-    return None

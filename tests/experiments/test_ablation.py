@@ -17,7 +17,7 @@ from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.models import architectures as encoders
-from tests.builders.planted import complaint
+from tests.builders.study import complaint
 
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 

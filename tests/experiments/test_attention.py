@@ -11,7 +11,7 @@ from memloc.analysis.tables import load_table, save_table
 from memloc.errors import InputError
 from memloc.experiments.attention import analysis as attention
 from memloc.models.architectures import ARCHITECTURES
-from tests.builders.planted import About
+from tests.builders.study import About
 
 POINTS = 40
 OFFSET = 0.2

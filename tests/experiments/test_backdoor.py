@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from memloc.experiments.backdoor.analysis import CLAIMS
-from tests.builders.planted import Study, by_claim, trial
+from tests.builders.planted import trial
+from tests.builders.study import Study, by_claim
 
 OTHERS = ["z-score", "random"]
 OPTIONS = {"ratios": [0.25, 0.5], "grids": [8, 4]}

@@ -21,7 +21,7 @@ from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.models.network import Normalise
 from memloc.training import loop as train
-from tests.builders.planted import About
+from tests.builders.study import About
 
 SIZES = {"shared": 8, "candidate": 8, "independent": 8, "external": 8}
 OPTIONS = {"replicates": 20, "normalisation": "ratio", "group_size": 3, "threshold": 0.5}

@@ -6,7 +6,8 @@ import pytest
 
 from memloc.experiments.cell_fixation.analysis import CLAIMS
 from memloc.valuation.trials import CHANGED
-from tests.builders.planted import Study, trial
+from tests.builders.planted import trial
+from tests.builders.study import Study
 
 OTHERS = ["2D-KNN", "two-stage", "z-score", "random"]
 

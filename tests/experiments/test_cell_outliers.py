@@ -9,7 +9,8 @@ from memloc.analysis.valued import outcomes
 from memloc.errors import InputError
 from memloc.experiments.cell_outliers.analysis import CLAIMS
 from memloc.valuation.trials import INSPECTED
-from tests.builders.planted import TRIED, Study, by_claim, trial
+from tests.builders.planted import TRIED, trial
+from tests.builders.study import Study, by_claim
 
 OTHERS = ["2D-KNN", "two-stage", "z-score", "random"]
 OPTIONS = {"dirty_rows": 0.2, "dirty_columns": 0.2, "injectors": ["tail", "swap"], "ratios": [0.25, 0.5]}

@@ -22,7 +22,8 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, as_list, module, registry
 from memloc.io import save_arrays
 from memloc.provenance import ROOT
-from tests.builders.planted import UNITS, About, unit_files
+from tests.builders.planted import UNITS, unit_files
+from tests.builders.study import About
 
 GROUPS = ("candidate", "independent", "external")
 LAYERS = ("1", "2", "res2", "3", "4")

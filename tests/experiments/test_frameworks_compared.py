@@ -11,7 +11,8 @@ from scipy.stats import ks_2samp, spearmanr
 from memloc.analysis.inputs import Inputs
 from memloc.experiments.frameworks import analysis as frameworks
 from memloc.metrics.stats import ks_distance
-from tests.builders.planted import LAYERS, OFFSET, POINTS, Study, by_claim, complaint, of, points
+from tests.builders.planted import LAYERS, OFFSET, POINTS, points
+from tests.builders.study import Study, by_claim, complaint, of
 
 RISING = np.array([0.02, 0.06, 0.1, 0.3])
 UNITS = 80

@@ -22,7 +22,7 @@ from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
-from tests.builders.planted import Study
+from tests.builders.study import Study
 
 # --- Training ---------------------------------------------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ def test_the_paper_s_effects_are_those_of_its_tables():
 
 
 def test_a_layer_without_units_is_refused_before_any_job():
-    from tests.builders.planted import configured
+    from tests.builders.study import configured
 
     experiment = {"kind": "injection", "encoders": ["simclr"], "steps": [1], "batch_size": 2, "learning_rate": 0.1}
     check(configured(experiment | {"layer": "8"}, {}))

@@ -27,7 +27,7 @@ from memloc.models import architectures as encoders
 from memloc.models import checkpoint, frameworks
 from memloc.models.capture import capture
 from memloc.streams import stream
-from tests.builders.planted import Study
+from tests.builders.study import Study
 
 # --- The engine -------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 from memloc.analysis.tables import load_table, save_table
 from memloc.experiments.overlap import analysis as experiment
 from memloc.metrics.overlap import chance, kendall, overlap, top
-from tests.builders.planted import Study, by_claim, complaint
+from tests.builders.study import Study, by_claim, complaint
 
 N, SIZE = 80, 16
 LAYERS = ("1", "2", "3", "4", "5", "6", "7")

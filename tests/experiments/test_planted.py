@@ -9,7 +9,7 @@ from memloc.analysis.valued_points import MEASURES, Way
 from memloc.errors import InputError
 from memloc.experiments.planted.analysis import CLAIMS, SERIES
 from memloc.valuation.points import LABELS, SPACES
-from tests.builders.planted import Study, complaint
+from tests.builders.study import Study, complaint
 from tests.builders.valued_points import RATIOS, N, world
 
 PLANTED = 18

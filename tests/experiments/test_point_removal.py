@@ -7,7 +7,8 @@ import pytest
 from memloc.experiments.point_removal.analysis import CLAIMS
 from memloc.metrics.detection import average_precision
 from memloc.valuation.trials import CHANGED
-from tests.builders.planted import Study, trial
+from tests.builders.planted import trial
+from tests.builders.study import Study
 
 OTHERS = ["Data-OOB", "KNN-Shapley", "z-score", "random"]
 

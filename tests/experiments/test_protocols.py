@@ -7,7 +7,8 @@ from scipy.stats import spearmanr
 
 from memloc.experiments.protocols import analysis as protocols
 from memloc.metrics.alignment import sslmem
-from tests.builders.planted import LAYERS, OFFSET, POINTS, Study, by_claim, complaint, of, points
+from tests.builders.planted import LAYERS, OFFSET, POINTS, points
+from tests.builders.study import Study, by_claim, complaint, of
 
 RISING = np.array([0.02, 0.06, 0.2, 0.24])
 

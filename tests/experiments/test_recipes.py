@@ -6,7 +6,8 @@ import pytest
 
 from memloc.errors import InputError
 from memloc.experiments.recipes import analysis as recipes
-from tests.builders.planted import LAYERS, OFFSET, POINTS, Study, by_claim, complaint, of, points
+from tests.builders.planted import LAYERS, OFFSET, POINTS, points
+from tests.builders.study import Study, by_claim, complaint, of
 
 RISING = np.array([0.02, 0.06, 0.1, 0.3])
 

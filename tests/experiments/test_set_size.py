@@ -10,7 +10,7 @@ import pytest
 from memloc.analysis.tables import load_table
 from memloc.experiments.set_size import analysis as experiment
 from memloc.metrics.alignment import ESTIMATORS
-from tests.builders.planted import Study, by_claim, complaint
+from tests.builders.study import Study, by_claim, complaint
 
 N = 60
 LAYERS = ("1", "2", "3")

@@ -15,7 +15,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.sublayers import analysis as sublayers
 from memloc.models.architectures import ARCHITECTURES
-from tests.builders.planted import About
+from tests.builders.study import About
 
 POINTS = 40
 OFFSET = 0.2

@@ -11,7 +11,7 @@ from memloc.experiments import module
 from memloc.experiments.transfer import job as transfer
 from memloc.io import save_arrays
 from memloc.models import probe
-from tests.builders.planted import Study, configured
+from tests.builders.study import Study, configured
 
 TASKS = {"own": 400, "near": 300, "far": 500}
 

@@ -14,7 +14,7 @@ from memloc.experiments.unit_epochs import analysis as unit_epochs
 from memloc.io import save_arrays
 from memloc.metrics.stats import Estimate
 from memloc.provenance import ROOT
-from tests.builders.planted import complaint
+from tests.builders.study import complaint
 
 EPOCHS = np.array([0, 1, 2, 5, 10, 20, 50, 100])
 WARMUP, SIZE = 10, 40

@@ -11,7 +11,7 @@ from memloc.analysis.tables import load_table, save_table
 from memloc.experiments.unit_protocols import analysis as unit_protocols
 from memloc.io import save_arrays
 from memloc.metrics.units import unitmem
-from tests.builders.planted import by_claim, complaint, of
+from tests.builders.study import by_claim, complaint, of
 
 LAYERS, GROUPS, POINTS, UNITS = ("1", "2", "3"), ("candidate", "independent", "external"), 40, 24
 SHARPNESS = np.linspace(0.5, 4, UNITS)
@@ -246,7 +246,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(name):
 
 
 def test_no_training_goes_without_views():
-    from tests.builders.planted import configured
+    from tests.builders.study import configured
 
     plain = configured(IT, {})["encoders"]["simclr"]["recipe"]
     message = complaint(IT, {"mine": {"recipe": plain | {"augmentation": "none"}}})

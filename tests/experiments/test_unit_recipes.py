@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from memloc.experiments.unit_recipes.analysis import CLAIMS
-from tests.builders.planted import RESAMPLES, UNITS, Study, by_claim, complaint, of, unit_files
+from tests.builders.planted import RESAMPLES, UNITS, unit_files
+from tests.builders.study import Study, by_claim, complaint, of
 
 
 @pytest.fixture

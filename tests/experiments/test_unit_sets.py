@@ -11,7 +11,7 @@ from memloc.errors import InputError
 from memloc.experiments.unit_sets import analysis as experiment
 from memloc.io import save_arrays
 from memloc.metrics.units import unitmem
-from tests.builders.planted import complaint
+from tests.builders.study import complaint
 
 LAYERS, UNITS, CLASSES, EACH = ("1", "2", "3"), 24, 4, 12
 OPTIONS = {"size": 8, "draws": 4, "classes": 2, "replicates": 40}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from memloc.experiments.valuation_cost.analysis import CLAIMS
-from tests.builders.planted import Study
+from tests.builders.study import Study
 
 ROWS, LEARNERS, PERMUTATIONS = (250, 500, 1000), (10, 30, 100, 300), (1, 5, 30)
 

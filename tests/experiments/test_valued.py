@@ -10,7 +10,7 @@ from memloc.analysis.valued import label, over_seeds, share
 from memloc.experiments import EXPERIMENTS
 from memloc.provenance import ROOT
 from memloc.valuation.trials import TRIALS
-from tests.builders.planted import complaint
+from tests.builders.study import complaint
 
 OVER_TABLES = [kind for kind, entry in EXPERIMENTS.items() if "tables" in entry.over]
 IT = {

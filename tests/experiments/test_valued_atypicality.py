@@ -11,7 +11,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued_atypicality.analysis import CLAIMS
 from memloc.valuation.points import LABELS, SPACES
-from tests.builders.planted import Study, complaint
+from tests.builders.study import Study, complaint
 from tests.builders.valued_points import GROUPS, RATIOS, N, world
 
 KIND = "valued_atypicality"

@@ -11,30 +11,26 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, rows_of
+from memloc.analysis.inputs import rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate, bootstrap_means
 
 CLAIMS = {
-    "ablation.owners": Claim(
-        "beyond the paper",
+    "owners": Claim(
         "Zeroing one of a layer's most memorizing units harms the image that excites it most: growth of the distance "
         "between its views at the output, minus that of matched images, mean over all layers' units",
     ),
-    "ablation.owners-last": Claim("beyond the paper", "The same for the units of the last layer"),
-    "ablation.excess": Claim(
-        "beyond the paper",
+    "owners-last": Claim("The same for the units of the last layer"),
+    "excess": Claim(
         "Training on the owner adds to that harm: the same, candidates minus external images and the units that these "
         "excite most, mean over all layers' units",
     ),
-    "ablation.excess-last": Claim("beyond the paper", "The same excess for the units of the last layer"),
-    "ablation.selective": Claim(
-        "beyond the paper",
+    "excess-last": Claim("The same excess for the units of the last layer"),
+    "selective": Claim(
         "A memorizing unit matters to its owner more than a random one to its own: harm to candidates, most memorizing "
         "minus random units, mean over all layers' units",
     ),
-    "ablation.selective-excess": Claim(
-        "beyond the paper", "That lead of the most memorizing units is larger on candidates than on external images"
-    ),
+    "selective-excess": Claim("That lead of the most memorizing units is larger on candidates than on external images"),
 }
 GROUPS, ARMS = ("candidate", "external"), ("top", "random")
 ALL = "all"
@@ -43,11 +39,12 @@ FEWEST_OWNERS = 3
 """Two owners or one can't tell how much owners differ: where a layer has fewer there is no interval and no finding."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Harm to owners by group, arm and layer, and of every unit.
 
     harm = (A_after - A_before)(owner) - mean over matched images of (A_after - A_before)
     """
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes = inputs.arrays("outcomes", encoder)
@@ -79,11 +76,12 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             "selective-excess": (lead[0, -1] - lead[1, -1], owners[:, :, -1]),
         }
         findings += [
-            Finding(f"ablation.{claim}", encoder, effect, int(held.flat[0]))
+            Finding(f"{claim}", encoder, effect, int(held.flat[0]))
             for claim, (effect, held) in effects.items()
             if held.min() >= FEWEST_OWNERS
         ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _harm(outcome: dict[str, NDArray[Any]]) -> NDArray[np.float64]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,42 +10,41 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import EXTERNAL, Inputs, profiles, quoted, rises, rows_of
+from memloc.analysis.inputs import EXTERNAL, profiles, quoted, rises, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate
 
 Floats = NDArray[np.float64]
 CLAIMS = {
-    "attention.rises": Claim(
-        "Table 2",
+    "rises": Claim(
         "Memorization of attention rises with depth: rank correlation of block and crossed LayerMem",
-    ),
-    "attention.fully-connected-rises": Claim(
         "Table 2",
-        "Memorization of fully-connected layers rises with depth: rank correlation of block and crossed LayerMem",
     ),
-    "attention.fully-connected-adds-more": Claim(
-        "Tables 2 and 10",
+    "fully-connected-rises": Claim(
+        "Memorization of fully-connected layers rises with depth: rank correlation of block and crossed LayerMem",
+        "Table 2",
+    ),
+    "fully-connected-adds-more": Claim(
         "Fully-connected layers add more than attention: mean over blocks of dFC - dATT, increments of crossed "
         "LayerMem",
+        "Tables 2 and 10",
     ),
-    "attention.blocks-add": Claim(
-        "Table 10", "Blocks add memorization: mean over blocks of the increment of crossed LayerMem, dBlock"
+    "blocks-add": Claim(
+        "Blocks add memorization: mean over blocks of the increment of crossed LayerMem, dBlock", "Table 10"
     ),
-    "attention.every-block-adds": Claim(
-        "Table 10", "Every block adds memorization: the weakest increment of crossed LayerMem, dBlock"
+    "every-block-adds": Claim(
+        "Every block adds memorization: the weakest increment of crossed LayerMem, dBlock", "Table 10"
     ),
-    "attention.fully-connected-higher": Claim(
-        "Table 2, compared directly",
+    "fully-connected-higher": Claim(
         "What fully-connected layers put out memorizes more than what attention puts out: mean over blocks of the "
         "difference of crossed LayerMem",
+        "Table 2, compared directly",
     ),
-    "attention.fully-connected-higher-at-depth": Claim(
-        "beyond the paper",
+    "fully-connected-higher-at-depth": Claim(
         "The same at equal depth: fully-connected layers against the mean of the attentions before and behind them",
     ),
-    "attention.per-parameter": Claim(
-        "beyond the paper",
+    "per-parameter": Claim(
         "Fully-connected layers add more than attention for each parameter: mean over blocks of dFC - r dATT, r the "
         "ratio of their parameters",
     ),
@@ -56,11 +53,11 @@ PUBLISHED = {
     ("mae", "vit-tiny"): (
         "ViT-Tiny of 12 blocks, MAE, CIFAR10; published estimator",
         {
-            "attention.rises": 1.0,
-            "attention.fully-connected-rises": 1.0,
-            "attention.fully-connected-adds-more": 0.0095,
-            "attention.every-block-adds": 0.018,
-            "attention.per-parameter": 0.0018,
+            "rises": 1.0,
+            "fully-connected-rises": 1.0,
+            "fully-connected-adds-more": 0.0095,
+            "every-block-adds": 0.018,
+            "per-parameter": 0.0018,
         },
     )
 }
@@ -76,12 +73,13 @@ ATT, RES_ATT, FC, RES_FC = range(len(PLACES))
 INCREMENTS = {"dATT": "attention", "dFC": "fully-connected", "dBlock": "block"}
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Profiles of all places of all blocks in three estimators, increments of the crossed one, the claims' effects.
 
     Raises:
         InputError: an encoder has no attention, or not all places of two or more blocks in a row were measured.
     """
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         seeds = inputs.tables("points", encoder)
@@ -112,7 +110,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         sizes = about["parameters"].to_numpy(dtype=float).reshape(-1, len(PLACES))
         found = _findings(encoder, blocks, crossed, added, sizes, n=n)
         findings += quoted(inputs, encoder, found, PUBLISHED)
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _blocks(encoder: str, layers: pd.DataFrame) -> list[str]:
@@ -174,17 +173,17 @@ def _findings(
     before, behind = att[:-1], att[1:]
     between = (before + behind).map(lambda v: v / 2)
     effects = {
-        "attention.fully-connected-adds-more": _mean(d_connected - d_attention),
-        "attention.blocks-add": _mean(d_whole),
-        "attention.fully-connected-higher": _mean(fc - att),
-        "attention.fully-connected-higher-at-depth": _mean(fc[:-1] - between),
-        "attention.per-parameter": _mean(d_connected - d_attention.map(lambda v: ratio * v)),
+        "fully-connected-adds-more": _mean(d_connected - d_attention),
+        "blocks-add": _mean(d_whole),
+        "fully-connected-higher": _mean(fc - att),
+        "fully-connected-higher-at-depth": _mean(fc[:-1] - between),
+        "per-parameter": _mean(d_connected - d_attention.map(lambda v: ratio * v)),
     }
     findings = [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
-    findings.append(rises("attention.rises", encoder, att, n=n))
-    findings.append(rises("attention.fully-connected-rises", encoder, fc, n=n))
+    findings.append(rises("rises", encoder, att, n=n))
+    findings.append(rises("fully-connected-rises", encoder, fc, n=n))
     places = [f"block {block}" for block in blocks[1:]]
-    findings.append(Finding.of_every("attention.every-block-adds", encoder, d_whole, places, n=n))
+    findings.append(Finding.of_every("every-block-adds", encoder, d_whole, places, n=n))
     return findings
 
 

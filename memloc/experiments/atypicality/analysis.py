@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, rows_of, wide
+from memloc.analysis.inputs import rows_of, wide
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import TOP
 from memloc.metrics.alignment import extremes
 from memloc.metrics.stats import Estimate, Sample, bootstrap, bootstrap_means, nest, rank_correlation, ranks
@@ -19,49 +21,44 @@ from memloc.metrics.units import unitmem
 from memloc.streams import generator
 
 CLAIMS = {
-    "atypicality.correlation": Claim(
-        "Section 4.1",
+    "correlation": Claim(
         "Atypical images are memorized most: rank correlation of the output's SSLMem and atypicality, candidates",
+        "Section 4.1",
     ),
-    "atypicality.correlation-excess": Claim(
-        "beyond the paper", "SSLMem and atypicality correlate more on candidates than on external images"
+    "correlation-excess": Claim("SSLMem and atypicality correlate more on candidates than on external images"),
+    "owners": Claim(
+        "Units that memorize more belong to more memorized images: rank correlation, last layer", "Figure 1, Table 12"
     ),
-    "atypicality.owners": Claim(
-        "Figure 1, Table 12", "Units that memorize more belong to more memorized images: rank correlation, last layer"
+    "top-owners": Claim(
+        "Owners of the last layer's top 10 % of units are more memorized than the other candidates", "Table 12"
     ),
-    "atypicality.top-owners": Claim(
-        "Table 12", "Owners of the last layer's top 10 % of units are more memorized than the other candidates"
-    ),
-    "atypicality.owners-excess": Claim(
-        "beyond the paper",
+    "owners-excess": Claim(
         "That correlation of owners' SSLMem and UnitMem is higher on candidates than on external images",
     ),
-    "atypicality.top-owners-excess": Claim(
-        "beyond the paper", "That lead of the owners of top units is larger among candidates than among external images"
+    "top-owners-excess": Claim(
+        "That lead of the owners of top units is larger among candidates than among external images"
     ),
-    "atypicality.owned": Claim(
-        "Table 12",
+    "owned": Claim(
         "Images that own more of the last layer's top 10 % of units are more memorized: rank correlation over their "
         "owners of the number owned and SSLMem",
+        "Table 12",
     ),
-    "atypicality.owned-excess": Claim(
-        "beyond the paper", "That correlation with the number owned is higher on candidates than on external images"
-    ),
-    "atypicality.units": Claim(
-        "Figure 7, Table 11",
+    "owned-excess": Claim("That correlation with the number owned is higher on candidates than on external images"),
+    "units": Claim(
         "UnitMem is higher on the most than on the least memorized points in every layer: the weakest difference",
+        "Figure 7, Table 11",
         0.507 - 0.248,
         "ResNet9, SimCLR, CIFAR10; 50 points each (Table 11), at least",
     ),
-    "atypicality.units-excess": Claim(
-        "beyond the paper",
+    "units-excess": Claim(
         "UnitMem of most and least memorized points differs more than for the same choice among external images",
     ),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Correlations, owners of units and UnitMem of the extremes; every candidate's SSLMem and atypicality."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     size, replicates = options["group_size"], options["replicates"]
     for encoder in inputs.encoders():
@@ -128,20 +125,21 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
         n = len(_pair(joined[0], "candidate"))
         effects = {
-            "atypicality.correlation": (correlation[0], n),
-            "atypicality.correlation-excess": (correlation[0] - correlation[1], n),
-            "atypicality.owners": (owners[0], len(owned["candidate"][0])),
-            "atypicality.owners-excess": (owners[0] - owners[1], len(owned["candidate"][0])),
-            "atypicality.top-owners": (advantage[0], len(top[0]["candidate owner"])),
-            "atypicality.top-owners-excess": (advantage[0] - advantage[1], len(top[0]["candidate owner"])),
-            "atypicality.owned": (numbers[0], len(owned_counts[0]["candidate"])),
-            "atypicality.owned-excess": (numbers[0] - numbers[1], len(owned_counts[0]["candidate"])),
-            "atypicality.units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
+            "correlation": (correlation[0], n),
+            "correlation-excess": (correlation[0] - correlation[1], n),
+            "owners": (owners[0], len(owned["candidate"][0])),
+            "owners-excess": (owners[0] - owners[1], len(owned["candidate"][0])),
+            "top-owners": (advantage[0], len(top[0]["candidate owner"])),
+            "top-owners-excess": (advantage[0] - advantage[1], len(top[0]["candidate owner"])),
+            "owned": (numbers[0], len(owned_counts[0]["candidate"])),
+            "owned-excess": (numbers[0] - numbers[1], len(owned_counts[0]["candidate"])),
+            "units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
         }
         findings += [Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()]
         places = [f"layer {name}" for name in layers]
-        findings.append(Finding.of_every("atypicality.units", encoder, gap["candidate"], places, n=size))
-    return pd.concat(tables, ignore_index=True), findings
+        findings.append(Finding.of_every("units", encoder, gap["candidate"], places, n=size))
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _join(points: pd.DataFrame, atypicality: pd.DataFrame) -> pd.DataFrame:
@@ -226,7 +224,9 @@ def _extremes(points: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[
 
 
 def _extreme_units(
-    measures: list[dict[str, NDArray[Any]]], chosen: list[dict[tuple[str, str], NDArray[np.int64]]], replicates: int
+    measures: Sequence[Mapping[str, NDArray[Any]]],
+    chosen: list[dict[tuple[str, str], NDArray[np.int64]]],
+    replicates: int,
 ) -> tuple[list[str], dict[tuple[str, str], Estimate]]:
     """Mean UnitMem of each layer's top 10 % of units on each group of extreme points."""
     layers = [str(name) for name in measures[0]["layers"] if f"views/{name}" in measures[0]]

@@ -12,29 +12,26 @@ from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import OOB, PAPER, Floats, dots, legend_below, outcomes, over_seeds, rows_of_methods, share
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "backdoor.area": Claim(
-        OWN, "Pixels: a trigger's are the high ones within a poisoned image: AUROC, w = 0, minus .95"
+    "area": Claim("Pixels: a trigger's are the high ones within a poisoned image: AUROC, w = 0, minus .95", OWN),
+    "hits": Claim("Pixels: of as many highest ones as the trigger has, most are its own: share, w = 0, minus .8", OWN),
+    "top": Claim(
+        "Patches: the highest one of a poisoned image is the trigger's: share of images, w = 0, minus .8", OWN
     ),
-    "backdoor.hits": Claim(
-        OWN, "Pixels: of as many highest ones as the trigger has, most are its own: share, w = 0, minus .8"
-    ),
-    "backdoor.top": Claim(
-        OWN, "Patches: the highest one of a poisoned image is the trigger's: share of images, w = 0, minus .8"
-    ),
-    "backdoor.top-digits": Claim(OWN, "Patches of digits: the same share minus .95"),
+    "top-digits": Claim("Patches of digits: the same share minus .95", OWN),
 }
 """At the first of the ratios. The thresholds were told by trials on one seed, before this experiment was written."""
 SERIES = {"areas": "AUROC", "hits": "share of highest cells", "tops": "highest cell"}
 MAPS = ("values of this image", "mean, poisoned", "mean, others of its label")
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """How a trigger's cells stand within poisoned images, and the maps of the first seed."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     method = (OOB[0], options["ratios"][0])
     for name in inputs.encoders():
@@ -50,10 +47,11 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             effects = {key: mine.of(key, method, axis=1)[:, g] for key in SERIES}
             subject = f"{name}, {grid} x {grid} cells, ratio {method[1]:g}"
             findings += [
-                Finding(f"backdoor.{claim}", subject, over_seeds(effect), mine.rows)
+                Finding(f"{claim}", subject, over_seeds(effect), mine.rows)
                 for claim, effect in _told(effects, pixels=grid == len(image), name=name)
             ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _told(effects: dict[str, Floats], *, pixels: bool, name: str) -> Iterator[tuple[str, Floats]]:

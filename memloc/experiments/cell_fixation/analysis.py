@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
     MAIN,
     PAPER,
@@ -25,20 +23,21 @@ from memloc.analysis.valued import (
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "cell_fixation.recovers": Claim(
-        OWN,
+    "recovers": Claim(
         "Outliers cost accuracy, and repairing the 10 % of the cells of lowest value wins three tenths of it back: the "
         "gap between clean and dirty, and accuracy won minus .3 of it",
+        OWN,
     ),
-    "cell_fixation.random": Claim(
-        OWN, "Repairing as many random cells wins back at most .15 of it: .15 of the gap minus accuracy won"
+    "random": Claim(
+        "Repairing as many random cells wins back at most .15 of it: .15 of the gap minus accuracy won", OWN
     ),
-    "cell_fixation.gap": Claim("beyond the paper", "Outliers cost accuracy: clean minus dirty"),
+    "gap": Claim("Outliers cost accuracy: clean minus dirty"),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Accuracy by share repaired, table and method; what 10 % win back, as a share of the gap where there is one."""
+    inputs = sheet.inputs
     tables, findings = [], []
     for name in inputs.encoders():
         mine = outcomes(inputs, name)
@@ -57,11 +56,12 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         both = over_seeds(np.stack([gap, best - 0.3 * gap], axis=1))
         subject = f"{name}, {label(MAIN)}"
         findings += [
-            Finding.of_every("cell_fixation.recovers", subject, both, ["gap", "won back"], n=mine.rows),
-            Finding("cell_fixation.random", name, over_seeds(0.15 * gap - chance), mine.rows),
-            Finding("cell_fixation.gap", name, over_seeds(gap), mine.rows),
+            Finding.of_every("recovers", subject, both, ["gap", "won back"], n=mine.rows),
+            Finding("random", name, over_seeds(0.15 * gap - chance), mine.rows),
+            Finding("gap", name, over_seeds(gap), mine.rows),
         ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def draw(table: pd.DataFrame) -> Figure:

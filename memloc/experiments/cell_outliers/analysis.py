@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
     MAIN,
     OOB,
@@ -31,31 +30,30 @@ from memloc.metrics.stats import Estimate
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "cell_outliers.finds": Claim(OWN, "Closeness finds tail outliers: area under the detection curve, w = 1, minus .8"),
-    "cell_outliers.closeness": Claim(
-        OWN, "Closeness finds tail outliers sooner than accuracy alone: area, w = 1 minus w = 0, minus .02"
+    "finds": Claim("Closeness finds tail outliers: area under the detection curve, w = 1, minus .8", OWN),
+    "closeness": Claim(
+        "Closeness finds tail outliers sooner than accuracy alone: area, w = 1 minus w = 0, minus .02", OWN
     ),
-    "cell_outliers.found": Claim(
-        OWN, "Most tail outliers are among the 30 % of the cells of lowest value: share found, w = 1, minus .85"
+    "found": Claim(
+        "Most tail outliers are among the 30 % of the cells of lowest value: share found, w = 1, minus .85", OWN
     ),
-    "cell_outliers.chance": Claim(OWN, "Random order finds by chance: .03 minus the distance of its area from .5"),
-    "cell_outliers.additive": Claim(
-        OWN, "Closeness finds tail outliers where classes depend on a sum of columns: area, w = 1, minus .85"
+    "chance": Claim("Random order finds by chance: .03 minus the distance of its area from .5", OWN),
+    "additive": Claim(
+        "Closeness finds tail outliers where classes depend on a sum of columns: area, w = 1, minus .85", OWN
     ),
-    "cell_outliers.additive-accuracy": Claim(
-        OWN, "Accuracy alone does not find them there, a failure known beforehand: .65 minus area, w = 0"
+    "additive-accuracy": Claim(
+        "Accuracy alone does not find them there, a failure known beforehand: .65 minus area, w = 0", OWN
     ),
-    "cell_outliers.swapped": Claim(
-        OWN, "Accuracy alone finds swapped cells sooner than a z-score: area, w = 0, minus z-score's, minus .03"
+    "swapped": Claim(
+        "Accuracy alone finds swapped cells sooner than a z-score: area, w = 0, minus z-score's, minus .03", OWN
     ),
-    "cell_outliers.over-knn": Claim(
-        PAPER, "2D-OOB finds outliers at least as soon as 2D-KNN in every table: difference of areas in the weakest"
+    "over-knn": Claim(
+        "2D-OOB finds outliers at least as soon as 2D-KNN in every table: difference of areas in the weakest", PAPER
     ),
-    "cell_outliers.over-two-stage": Claim(
-        PAPER, "2D-OOB finds outliers sooner than two-stage values in every table: difference of areas in the weakest"
+    "over-two-stage": Claim(
+        "2D-OOB finds outliers sooner than two-stage values in every table: difference of areas in the weakest", PAPER
     ),
-    "cell_outliers.over-z-score": Claim(
-        "beyond the paper",
+    "over-z-score": Claim(
         "2D-OOB finds outliers sooner than a z-score in every table: difference of areas in the weakest (a tail "
         "outlier is a z-score's own definition, so expect refuted there)",
     ),
@@ -73,8 +71,9 @@ TOLD: Mapping[tuple[str, str], float] = {
 OVER = {"over-knn": "2D-KNN", "over-two-stage": "two-stage", "over-z-score": "z-score"}
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Areas by injector, table and method, detection curves, and what they say."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     found = {name: outcomes(inputs, name) for name in inputs.encoders()}
     for i, injector in enumerate(options["injectors"]):
@@ -87,7 +86,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             if ratio in options["ratios"]:
                 subject = f"{name}, {injector}, ratio {ratio:g}"
                 findings += [
-                    Finding(f"cell_outliers.{claim}", subject, over_seeds(effect), mine.rows)
+                    Finding(f"{claim}", subject, over_seeds(effect), mine.rows)
                     for claim, effect in _told(mine, i, injector, name, float(ratio or 0))
                 ]
         if MAIN[1] in options["ratios"]:
@@ -97,9 +96,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
                 told = {"table": list(found), "value": estimate.value, "low": low, "high": high}
                 tables.append(pd.DataFrame(told).assign(injector=injector, series=f"{label(MAIN)}, minus {other}"))
                 n, subject = min(mine.rows for mine in found.values()), f"{label(MAIN)}, {injector}"
-                findings.append(Finding.of_every(f"cell_outliers.{claim}", subject, estimate, list(found), n=n))
+                findings.append(Finding.of_every(f"{claim}", subject, estimate, list(found), n=n))
     planted = f"{options['dirty_columns']:.0%} of the cells in {options['dirty_rows']:.0%} of the rows"
-    return pd.concat(tables, ignore_index=True).assign(planted=planted), findings
+    sheet.add(pd.concat(tables, ignore_index=True).assign(planted=planted))
+    sheet.findings += findings
 
 
 def _told(mine: Outcomes, i: int, injector: str, name: str, ratio: float) -> Iterator[tuple[str, Floats]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,7 +9,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import GROUPS, Inputs, forms, rows_of
+from memloc.analysis.inputs import GROUPS, forms, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.witnesses import (
     agreement,
     by_group,
@@ -27,20 +26,21 @@ from memloc.metrics.stats import bootstrap, bootstrap_means
 
 PAPER = "beyond the paper (Meehan et al., 2023)"
 CLAIMS = {
-    "dejavu.crossed": Claim(
-        PAPER, "Labels of images that were trained on are inferred better from their corners: share of votes, crossed"
+    "crossed": Claim(
+        "Labels of images that were trained on are inferred better from their corners: share of votes, crossed", PAPER
     ),
-    "dejavu.agrees": Claim(
-        PAPER,
+    "agrees": Claim(
         "Candidates of higher SSLMem are those whose labels f infers better than g: rank correlation at the output",
+        PAPER,
     ),
-    "dejavu.agrees-excess": Claim(PAPER, "That rank correlation is higher on candidates than on external images"),
+    "agrees-excess": Claim("That rank correlation is higher on candidates than on external images", PAPER),
 }
 SHARES = ["votes_f", "votes_g", "chance_f"]
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Votes of f and g by group, the advantage of f in every estimator, its rank correlation with SSLMem."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     settings = {"replicates": options["replicates"], "seed": 0, "limit": 1.0}
     for encoder in inputs.encoders():
@@ -63,12 +63,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables.append(candidates(points, encoder=encoder))
         n = int((points[0]["group"] == "candidate").sum())
         effects = {
-            "dejavu.crossed": advantage[ESTIMATORS.index("crossed"), 0],
-            "dejavu.agrees": rho[GROUPS.index("candidate")],
-            "dejavu.agrees-excess": rho[GROUPS.index("candidate")] - rho[GROUPS.index("external")],
+            "crossed": advantage[ESTIMATORS.index("crossed"), 0],
+            "agrees": rho[GROUPS.index("candidate")],
+            "agrees-excess": rho[GROUPS.index("candidate")] - rho[GROUPS.index("external")],
         }
         findings += [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, layer_traits, membership, random_orders, rows_of
+from memloc.analysis.inputs import layer_traits, membership, random_orders, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.stats import (
     LEVEL,
@@ -27,20 +28,20 @@ from memloc.metrics.stats import (
 )
 
 CLAIMS = {
-    "finetuning.increment": Claim(
-        "Table 5",
+    "increment": Claim(
         "Fine-tuning the layers of highest increment beats fine-tuning as many last layers: difference in accuracy",
+        "Table 5",
         scale="ResNet9, SimCLR, CIFAR10 to STL10",
     ),
-    "finetuning.subsets": Claim(
-        "Table 5, over all subsets",
+    "subsets": Claim(
         "Subsets of k layers are the better to fine-tune the more LayerMem rises in them: rank correlation of summed "
         "crossed increment and accuracy, given their number of parameters",
+        "Table 5, over all subsets",
         scale="ResNet9, SimCLR, CIFAR10 to STL10",
     ),
-    "finetuning.subsets-depth": Claim(
-        "Table 5, over all subsets",
+    "subsets-depth": Claim(
         "The same, given their mean depth, too (added after the first results)",
+        "Table 5, over all subsets",
         scale="ResNet9, SimCLR, CIFAR10 to STL10",
     ),
 }
@@ -52,8 +53,9 @@ PERMUTATIONS = 1000
 LABELS = {"increment": "k layers of highest increment", "last": "last k layers"}
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Accuracy of the head alone, of each choice of k layers, and which layers were chosen."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
@@ -77,12 +79,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             subject = f"{encoder}, k = {count}, choices differ in {differ} of {len(outcomes)} seeds"
             n = len(samples[0]["test point"])
             gain, published = accuracy[chosen] - accuracy[last], PUBLISHED.get(count)
-            findings.append(Finding("finetuning.increment", subject, gain, n, value=published))
+            findings.append(Finding("increment", subject, gain, n, value=published))
         if ("subset", arms[-1][1]) in arms:
             table, found = _over_subsets(encoder, outcomes, points, options["replicates"])
             tables.append(table)
             findings += found
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _over_test_points(
@@ -150,8 +153,8 @@ def _over_subsets(
             tables.append(named.rename(columns={"layer": "series"}))
         subject, n = f"{encoder}, k = {count}, {len(rows)} subsets", len(samples[0]["test point"])
         for claim, given in (
-            ("finetuning.subsets", "parameters"),
-            ("finetuning.subsets-depth", "parameters and depth"),
+            ("subsets", "parameters"),
+            ("subsets-depth", "parameters and depth"),
         ):
             place = (ESTIMATORS.index("crossed"), i, GIVEN.index(given))
             findings.append(Finding(claim, subject, estimate[place], n, p=float(p[place])))

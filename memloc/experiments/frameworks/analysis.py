@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,42 +24,44 @@ from memloc.analysis.inputs import (
     profile_correlations,
     rows_of,
 )
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import by_layer
 from memloc.metrics.stats import Sample, bootstrap, ks_distance, rank_correlation
 
 CORRELATION, SHARE, DISTANCE = 0.9, 1 / 6, 0.2
 CLAIMS = {
-    "frameworks.shape": Claim(
-        "Tables 4, 29 and 31",
+    "shape": Claim(
         "Frameworks memorize in the same layers: rank correlation of their crossed profiles minus .9 (own threshold)",
-    ),
-    "frameworks.height": Claim(
         "Tables 4, 29 and 31",
+    ),
+    "height": Claim(
         "Frameworks memorize as much: a sixth of the first one's crossed LayerMem in the last layer (own margin, "
         ".05 of the paper's; at first .05, more than our effects) minus the profiles' difference, in every layer",
+        "Tables 4, 29 and 31",
     ),
-    "frameworks.units": Claim(
-        "Figure 12",
+    "units": Claim(
         "Frameworks' units memorize alike: .2 (own threshold) minus the Kolmogorov-Smirnov distance of UnitMem in the "
         "last layer",
+        "Figure 12",
     ),
 }
 PUBLISHED = {
     frozenset({"simclr", "dino"}): (
         "ResNet50, ImageNet; published LayerMem; 1 - .9, and a sixth of .304 minus .006",
-        {"frameworks.shape": 0.1, "frameworks.height": 0.0447},
+        {"shape": 0.1, "height": 0.0447},
     ),
     frozenset({"mae", "dino"}): (
         "ViT-Base, ImageNet; published LayerMem; 1 - .9, and a sixth of .271 minus .004",
-        {"frameworks.shape": 0.1, "frameworks.height": 0.0412},
+        {"shape": 0.1, "height": 0.0412},
     ),
 }
 """The paper's effects by pair of frameworks (Table 4)."""
 PAIRS = ("rank correlation", "largest difference", "distance of UnitMem")
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Profiles and units of every framework, and every pair's correlation, differences and distance."""
+    inputs, options = sheet.inputs, sheet.options
     found = paired_profiles(inputs, replicates=options["replicates"], normalisation=options["normalisation"])
     crossed, places = found.series["crossed"], [f"layer {name}" for name in found.layers]
     correlation = profile_correlations(crossed)
@@ -85,12 +86,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         names = frozenset(inputs.about[encoder]["framework"] for encoder in (a, b))
         scale, effects = PUBLISHED.get(names, ("", {}))
         several = [
-            Finding("frameworks.shape", subject, above(correlation[i, j], CORRELATION), found.points),
-            equivalent("frameworks.height", subject, difference, places, margin=margin, n=found.points),
-            Finding("frameworks.units", subject, near, len(units[0][a])),
+            Finding("shape", subject, above(correlation[i, j], CORRELATION), found.points),
+            equivalent("height", subject, difference, places, margin=margin, n=found.points),
+            Finding("units", subject, near, len(units[0][a])),
         ]
         findings += [replace(found_, value=effects.get(found_.claim, np.nan), scale=scale) for found_ in several]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def last_units(inputs: Inputs, layers: Sequence[str]) -> tuple[str, list[dict[str, NDArray[np.float64]]]]:

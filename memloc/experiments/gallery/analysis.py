@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, rows_of, unit_activations
+from memloc.analysis.inputs import rows_of, unit_activations
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import TOP
 from memloc.metrics.stats import Sample, bootstrap
 from memloc.metrics.units import owners, unitmem
 from memloc.streams import generator
 
 CLAIMS = {
-    "gallery.few-owners": Claim(
-        "Table 12",
+    "few-owners": Claim(
         "A few images own the most memorizing units: distinct owners of the last layer's top 10 % of units, as a share "
         "of these, that independent choices among all images would give, minus the share found",
+        "Table 12",
         # 10, 2, 1, 1 and 1 points own 1, 2, 3, 4 and 5: 15 owners of 26; among 5,000 points chance makes 25.9.
         0.42,
         "ResNet9, SimCLR, CIFAR10; 15 owners of 26 units, 5,000 candidates",
     ),
-    "gallery.few-owners-excess": Claim(
-        "beyond the paper",
+    "few-owners-excess": Claim(
         "Images trained on own more units each than images never seen: that difference, candidates minus external "
         "images",
     ),
@@ -42,8 +42,9 @@ SETTINGS = ("layers",)
 """Arrays that are the same in all seeds."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """The top units of the first seed with their images, and how few owners the top units of all seeds have."""
+    inputs, options = sheet.inputs, sheet.options
     (encoder,) = inputs.encoders()
     seeds = [_groups(measures, seed) for seed, measures in enumerate(inputs.arrays("measures", encoder, same=SETTINGS))]
     layers, begins = seeds[0][1], seeds[0][2]
@@ -61,10 +62,11 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     tables.append(rows_of(excess, layers, series="excess"))
     n = len(samples[0]["candidate"][0])
     findings = [
-        Finding("gallery.few-owners", encoder, fewer[0, -1], n),
-        Finding("gallery.few-owners-excess", encoder, excess[-1], n),
+        Finding("few-owners", encoder, fewer[0, -1], n),
+        Finding("few-owners-excess", encoder, excess[-1], n),
     ]
-    return pd.concat(tables, ignore_index=True).assign(encoder=encoder), findings
+    sheet.add(pd.concat(tables, ignore_index=True).assign(encoder=encoder))
+    sheet.findings += findings
 
 
 def _groups(

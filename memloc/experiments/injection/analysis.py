@@ -12,34 +12,33 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, rows_of
+from memloc.analysis.inputs import rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate, Sample, bootstrap, rank_correlation
 from memloc.metrics.units import owners, unitmem
 
 SCALE = "SimSiam, ResNet18, CIFAR10; 300 images"
 CLAIMS = {
-    "injection.rises": Claim(
-        "Table 13",
+    "rises": Claim(
         "A unit trained on one image memorizes it: UnitMem after the last step minus before the first",
+        "Table 13",
         scale=f"{SCALE}, 1,000 epochs",
     ),
-    "injection.follows-steps": Claim(
-        "Table 13",
+    "follows-steps": Claim(
         "The longer it is trained on the image the higher its UnitMem: rank correlation with steps",
+        "Table 13",
         scale=f"{SCALE}, six numbers of epochs",
     ),
-    "injection.repeated": Claim(
-        "Table 14",
+    "repeated": Claim(
         "Seen alone, the image is memorized more than among the others: UnitMem at the end, repeated minus natural",
+        "Table 14",
         scale=f"{SCALE}, 1,000 epochs",
     ),
-    "injection.excess": Claim(
-        "beyond the paper",
+    "excess": Claim(
         "It is this image that is memorized: rise of UnitMem among images with it minus among as many without",
     ),
-    "injection.own-image": Claim(
-        "beyond the paper",
+    "own-image": Claim(
         "It takes this image: rise of its own contrast with the others (Eq. 8), trained on it minus on another image",
     ),
 }
@@ -58,12 +57,13 @@ SETTINGS = ("steps", "kinds", "arms")
 """Arrays that are the same in all seeds."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """UnitMem of the trained unit by arm and number of steps, and what else changed: nothing.
 
     Raises:
         InputError: a seed's file differs from the others in its settings, or something else changed.
     """
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
@@ -86,7 +86,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         n = len(samples[0]["external"]) + 1
         for kind in ("top", "inactive"):
             findings += _findings(encoder, kind, of, steps, n)
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _findings(
@@ -103,7 +104,7 @@ def _findings(
     }
     subject = f"{encoder}, {kind} unit"
     return [
-        Finding(f"injection.{claim}", subject, effect, n, value=PAPER.get(claim, {}).get(kind))
+        Finding(f"{claim}", subject, effect, n, value=PAPER.get(claim, {}).get(kind))
         for claim, effect in effects.items()
     ]
 

@@ -13,40 +13,36 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, rises, rows_of
+from memloc.analysis.inputs import rises, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate, bootstrap_means, nest
 
 CLAIMS = {
-    "iterative_pruning.top": Claim(
-        "Table 6, in rounds",
+    "top": Claim(
         "After the last round, pruning the most memorizing units has cost more than pruning random ones: accuracy, "
         "random minus top",
-    ),
-    "iterative_pruning.low": Claim(
         "Table 6, in rounds",
+    ),
+    "low": Claim(
         "After the last round, pruning the least memorizing units has cost less than pruning random ones: accuracy, "
         "low minus random",
+        "Table 6, in rounds",
     ),
-    "iterative_pruning.falls": Claim(
-        "beyond the paper",
+    "falls": Claim(
         "UnitMem of the remaining units falls from round to round where the most memorizing ones are pruned: rank "
         "correlation of round and UnitMem on candidates, averaged over layers, times -1 (p among orders of the rounds)",
     ),
-    "iterative_pruning.falls-more": Claim(
-        "beyond the paper",
+    "falls-more": Claim(
         "It falls by more than where random ones are pruned: first minus last UnitMem, top minus random",
     ),
-    "iterative_pruning.excess-falls": Claim(
-        "beyond the paper",
+    "excess-falls": Claim(
         "So does excess UnitMem, candidates minus independent and external images: rank correlation of round and "
         "excess where the most memorizing units are pruned, times -1",
     ),
-    "iterative_pruning.excess-falls-more": Claim(
-        "beyond the paper",
+    "excess-falls-more": Claim(
         "Excess falls by more than where random units are pruned: first minus last excess, top minus random",
     ),
-    "iterative_pruning.beyond-choice": Claim(
-        "beyond the paper",
+    "beyond-choice": Claim(
         "The remaining units don't take over what the pruned ones memorized: their UnitMem on candidates before a "
         "round zeroes others and retrains minus after it, mean over rounds, top minus random",
     ),
@@ -60,12 +56,13 @@ ROWS, SETTINGS = ("by", "round", "dataset", "tested"), ("arms", "groups", "prune
 """Arrays that are the same in all seeds: those that say what each row is, and others."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Accuracy by task, UnitMem and excess of the remaining units, by arm and round.
 
     Raises:
         InputError: a seed's file differs from the others in its settings.
     """
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS, rows=ROWS)
@@ -77,8 +74,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             of = {by: accuracy[arm, -1] for arm, by in enumerate(ARMS)}
             subject, n = f"{encoder} on {task}, {place}", _tested(outcomes[0], task)
             findings += [
-                Finding("iterative_pruning.top", subject, of["random"] - of["top"], n),
-                Finding("iterative_pruning.low", subject, of["low"] - of["random"], n),
+                Finding("top", subject, of["random"] - of["top"], n),
+                Finding("low", subject, of["low"] - of["random"], n),
             ]
         before, after = (_unitmem(outcomes, name) for name in ("before", "after"))
         for name in SERIES:
@@ -94,12 +91,10 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         size = int(outcomes[0]["size"])
         for claim, profile in (("falls", after[CANDIDATE][top]), ("excess-falls", after[EXCESS][top])):
             # p among orders of the rounds: few stand in order by chance.
-            findings.append(rises(f"iterative_pruning.{claim}", f"{encoder}, {place}", _negative(profile), n=size))
-        findings += [
-            Finding(f"iterative_pruning.{claim}", f"{encoder}, {place}", effect, size)
-            for claim, effect in effects.items()
-        ]
-    return pd.concat(tables, ignore_index=True), findings
+            findings.append(rises(f"{claim}", f"{encoder}, {place}", _negative(profile), n=size))
+        findings += [Finding(f"{claim}", f"{encoder}, {place}", effect, size) for claim, effect in effects.items()]
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, replicates: int) -> Estimate:

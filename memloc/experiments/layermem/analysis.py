@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,27 +9,28 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, forms, quoted, rises, rows_of, wide
+from memloc.analysis.inputs import forms, quoted, rises, rows_of, wide
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import own_layers
 from memloc.metrics.alignment import ESTIMATORS, extremes, increments
 from memloc.metrics.stats import Sample, bootstrap_means
 
 CLAIMS = {
-    "layermem.last": Claim("Table 1", "The last layer memorizes: its crossed LayerMem is above 0"),
-    "layermem.rises": Claim("Table 1", "LayerMem rises with depth: rank correlation of layer and crossed LayerMem"),
-    "layermem.last-over-first": Claim("Table 1", "The last layer memorizes more than the first (crossed)"),
-    "layermem.every-increment": Claim("Table 1", "LayerMem rises in every layer: the weakest crossed increment"),
-    "layermem.not-last": Claim(
-        "Table 1",
+    "last": Claim("The last layer memorizes: its crossed LayerMem is above 0", "Table 1"),
+    "rises": Claim("LayerMem rises with depth: rank correlation of layer and crossed LayerMem", "Table 1"),
+    "last-over-first": Claim("The last layer memorizes more than the first (crossed)", "Table 1"),
+    "every-increment": Claim("LayerMem rises in every layer: the weakest crossed increment", "Table 1"),
+    "not-last": Claim(
         "The highest increment is not the last layer's: the strongest earlier crossed increment minus the last",
-    ),
-    "layermem.groups": Claim(
         "Table 1",
-        "The most memorized points have higher LayerMem than the least in every layer: the weakest difference",
     ),
-    "layermem.groups-excess": Claim(
-        "Table 1, with a null",
+    "groups": Claim(
+        "The most memorized points have higher LayerMem than the least in every layer: the weakest difference",
+        "Table 1",
+    ),
+    "groups-excess": Claim(
         "Last layer: most and least memorized points differ more than the same choice among external images",
+        "Table 1, with a null",
     ),
 }
 PAPER = "SimCLR, CIFAR10; published estimator"
@@ -39,18 +38,18 @@ PUBLISHED = {
     ("simclr", "resnet9"): (
         f"ResNet9, {PAPER}",
         {
-            "layermem.last": 0.308,
-            "layermem.rises": 1.0,
-            "layermem.last-over-first": 0.217,
-            "layermem.every-increment": 0.029,
-            "layermem.not-last": 0.002,
-            "layermem.groups": 0.141,
+            "last": 0.308,
+            "rises": 1.0,
+            "last-over-first": 0.217,
+            "every-increment": 0.029,
+            "not-last": 0.002,
+            "groups": 0.141,
         },
     ),
     **{
         ("simclr", f"resnet{depth}"): (
             f"ResNet{depth}, {PAPER}",
-            {"layermem.last": last, "layermem.last-over-first": last - first},
+            {"last": last, "last-over-first": last - first},
         )
         for depth, first, last in ((18, 0.074, 0.295), (34, 0.037, 0.313), (50, 0.046, 0.335))
     },
@@ -61,8 +60,9 @@ SERIES = [*ESTIMATORS, "external images", "most memorized", "least memorized", "
 PANELS = (("published", "external images"), ("external-corrected", "crossed"), tuple(SERIES[4:]))
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Profiles of every series over layers, increments, and the claims' effects."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         seeds = inputs.tables("points", encoder)
@@ -82,22 +82,23 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         null = series["most, external"] - series["least, external"]
         n = len(samples[0]["candidate"])
         effects = {
-            "layermem.last": (crossed[-1], n),
-            "layermem.last-over-first": (crossed[-1] - crossed[0], n),
-            "layermem.groups-excess": ((gap - null)[main[-1]], options["group_size"]),
+            "last": (crossed[-1], n),
+            "last-over-first": (crossed[-1] - crossed[0], n),
+            "groups-excess": ((gap - null)[main[-1]], options["group_size"]),
         }
         places = [f"layer {name}" for name in own]
         steps = places[1:]
         earlier = rising.map(lambda v: v[..., 1:-1] - v[..., -1:])
         found = [
             *(Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()),
-            rises("layermem.rises", encoder, crossed, n=n),
-            Finding.of_every("layermem.every-increment", encoder, rising[1:], steps, n=n),
-            Finding.of_any("layermem.not-last", encoder, earlier, steps[:-1], n=n),
-            Finding.of_every("layermem.groups", encoder, gap[main], places, n=options["group_size"]),
+            rises("rises", encoder, crossed, n=n),
+            Finding.of_every("every-increment", encoder, rising[1:], steps, n=n),
+            Finding.of_any("not-last", encoder, earlier, steps[:-1], n=n),
+            Finding.of_every("groups", encoder, gap[main], places, n=options["group_size"]),
         ]
         findings += quoted(inputs, encoder, found, PUBLISHED)
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _sample(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.float64]]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import PERMUTATIONS, Inputs, above, random_orders, rises, rows_of, wide
+from memloc.analysis.inputs import PERMUTATIONS, above, random_orders, rises, rows_of, wide
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import own_layers
 from memloc.metrics.overlap import chance, kendall, overlap, top
 from memloc.metrics.stats import LEVEL, Sample, bootstrap, bootstrap_means, permutation_p, rank_correlation
@@ -26,53 +27,49 @@ log = logging.getLogger("memloc")
 
 PAPER = "ResNet9, SimCLR, CIFAR10; top 100 of 5,000, on shared draws"
 CLAIMS = {
-    "overlap.falls": Claim(
-        "Table 3",
+    "falls": Claim(
         "The further apart two layers, the fewer of their most memorized points are the same: "
         "minus the rank correlation of distance and overlap over pairs of layers",
+        "Table 3",
         0.822,
         f"{PAPER}; the nine pairs 1-2, 3-4, 4-5, 5-6, 6-7, 7-8, 1-5, 2-8, 1-8",
     ),
-    "overlap.near": Claim(
-        "Table 3",
+    "near": Claim(
         "Adjacent layers share more of their most memorized points than layers at least 5 apart (or, where there are "
         "fewer, the first and the last): mean overlap, adjacent minus distant",
+        "Table 3",
         0.583,
         f"{PAPER}; adjacent but 2-3 against 1-8 and 2-8",
     ),
-    "overlap.adjacent": Claim(
-        "Table 3",
+    "adjacent": Claim(
         "Every two adjacent layers share more of their most memorized points than chance: the weakest excess",
+        "Table 3",
         0.66,
         f"{PAPER}; adjacent but 2-3",
     ),
-    "overlap.tau": Claim(
-        "Table 3",
+    "tau": Claim(
         "Every two adjacent layers order the candidates alike: the weakest Kendall's tau of their SSLMem, on all draws "
         "(written down after the first results)",
+        "Table 3",
     ),
-    "overlap.tau-excess": Claim(
-        "beyond the paper",
+    "tau-excess": Claim(
         "Adjacent layers order candidates more alike than external images: mean of Kendall's tau "
         "(written down after the first results)",
     ),
-    "overlap.excess": Claim(
-        "beyond the paper", "Adjacent layers share more of their top candidates than of their top external images: mean"
-    ),
-    "overlap.seeds": Claim(
-        "Table 28",
+    "excess": Claim("Adjacent layers share more of their top candidates than of their top external images: mean"),
+    "seeds": Claim(
         "Encoders trained on one split memorize the same points more than chance in every layer: the weakest excess",
+        "Table 28",
         0.67,
         PAPER,
     ),
-    "overlap.seeds-rises": Claim(
-        "Table 28",
+    "seeds-rises": Claim(
         "That overlap between encoders rises with depth: rank correlation of layer and overlap",
+        "Table 28",
         0.81,
         PAPER,
     ),
-    "overlap.seeds-excess": Claim(
-        "beyond the paper",
+    "seeds-excess": Claim(
         "Encoders trained on one split share more of their top candidates than of their top external images: "
         "mean over layers",
     ),
@@ -84,12 +81,13 @@ FAR = 5
 THUMBNAILS = 8
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Overlap and tau of every pair of layers, overlap by distance and between encoders, and the claims' effects.
 
     Overlap is of points chosen on one half of the augmentation draws in one layer (or encoder) and on the other half in
     the other: on shared draws an image whose views happen to lie close is high in both. "Same draws" is on all of them.
     """
+    inputs, options = sheet.inputs, sheet.options
     size, replicates = options["size"], options["replicates"]
     seeds = {encoder: inputs.tables("points", encoder) for encoder in inputs.encoders()}
     tables, findings = [], []
@@ -106,7 +104,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables.append(table)
         findings += found
     # A gap among names that are all numbers would make numbers of them when the table is read again.
-    return pd.concat(tables, ignore_index=True).fillna({"other": "none"}), findings
+    sheet.add(pd.concat(tables, ignore_index=True).fillna({"other": "none"}))
+    sheet.findings += findings
 
 
 def _between_layers(
@@ -156,9 +155,9 @@ def _between_layers(
     adjacent, far = distance == 1, distance >= min(FAR, len(layers) - 1)
     near, excess = pairs[0][adjacent], pairs[0][adjacent] - pairs[1][adjacent]
     effects = {
-        "overlap.near": near.map(_mean) - pairs[0][far].map(_mean),
-        "overlap.excess": excess.map(_mean),
-        "overlap.tau-excess": (tau[0][adjacent] - tau[1][adjacent]).map(_mean),
+        "near": near.map(_mean) - pairs[0][far].map(_mean),
+        "excess": excess.map(_mean),
+        "tau-excess": (tau[0][adjacent] - tau[1][adjacent]).map(_mean),
     }
     findings = [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
     falls = pairs[0].map(lambda v: -rank_correlation(distance + np.zeros_like(v), v), limit=1)
@@ -166,10 +165,10 @@ def _between_layers(
     orders = random_orders(len(layers), permutations=PERMUTATIONS)
     dealt = shared.value[0, 0][orders[:, first], orders[:, second]]
     null = -rank_correlation(distance + np.zeros_like(dealt), dealt)
-    findings.append(Finding("overlap.falls", encoder, falls, n, p=float(permutation_p(falls.value, null))))
+    findings.append(Finding("falls", encoder, falls, n, p=float(permutation_p(falls.value, null))))
     places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
-    findings.append(Finding.of_every("overlap.adjacent", encoder, above(near, size / n), places, n=n))
-    findings.append(Finding.of_every("overlap.tau", encoder, tau[0][adjacent], places, n=n))
+    findings.append(Finding.of_every("adjacent", encoder, above(near, size / n), places, n=n))
+    findings.append(Finding.of_every("tau", encoder, tau[0][adjacent], places, n=n))
     return pd.concat(tables, ignore_index=True), findings
 
 
@@ -203,9 +202,9 @@ def _between_seeds(
     candidate, external = shared[0, 0], shared[1, 0]
     places = [f"layer {name}" for name in layers]
     findings = [
-        Finding.of_every("overlap.seeds", subject, above(candidate, size / n), places, n=n),
-        rises("overlap.seeds-rises", subject, candidate, n=n),
-        Finding("overlap.seeds-excess", subject, (candidate - external).map(_mean), n),
+        Finding.of_every("seeds", subject, above(candidate, size / n), places, n=n),
+        rises("seeds-rises", subject, candidate, n=n),
+        Finding("seeds-excess", subject, (candidate - external).map(_mean), n),
     ]
     return pd.concat(tables, ignore_index=True), findings
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, above, rows_of
+from memloc.analysis.inputs import above, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued_points import (
     LOWEST,
     MEASURES,
@@ -37,48 +38,39 @@ from memloc.streams import generator
 from memloc.valuation.points import GROUPS, LABELS
 
 CLAIMS = {
-    "planted.sslmem": Claim(
-        "beyond the paper",
+    "sslmem": Claim(
         "Images with a swapped patch are memorized more: AUROC within classes of SSLMem of the output, minus .5, "
         "candidates",
     ),
-    "planted.sslmem-excess": Claim(
-        "beyond the paper",
+    "sslmem-excess": Claim(
         "SSLMem tells images with a swapped patch better among candidates than among external images: difference of "
         "AUROC",
     ),
-    "planted.owners": Claim(
-        "beyond the paper",
+    "owners": Claim(
         "Images with a swapped patch own more of the last layer's top 10 % of units: AUROC within classes of the "
         "number owned, minus .5, candidates",
     ),
-    "planted.owners-excess": Claim(
-        "beyond the paper",
+    "owners-excess": Claim(
         "The number owned tells images with a swapped patch better among candidates than among external images: "
         "difference of AUROC",
     ),
-    "planted.distance": Claim(
-        "beyond the paper",
+    "distance": Claim(
         "Images with a swapped patch are far from shared ones in g's features: AUROC within classes of atypicality, "
         "minus .5, candidates and external images",
     ),
-    "planted.value": Claim(
-        "beyond the paper",
+    "value": Claim(
         "Images with a swapped patch have low values: AUROC within classes or clusters of minus the value, minus "
         ".65 (own threshold), candidates and external images",
     ),
-    "planted.median": Claim(
-        "beyond the paper",
+    "median": Claim(
         "The median value of images with a swapped patch is below that of clean images of their class or cluster: "
         "difference, candidates and external images (p of a sign test)",
     ),
-    "planted.cells": Claim(
-        "beyond the paper",
+    "cells": Claim(
         "The patch is where the value is low: share of them with a cell of the patch among their five lowest, minus "
         ".5 (own threshold), candidates and external images",
     ),
-    "planted.cells-excess": Claim(
-        "beyond the paper",
+    "cells-excess": Claim(
         "The share of images with a cell of the patch among their five lowest is larger than that of the same cells "
         "in clean images of the same class or cluster",
     ),
@@ -89,8 +81,9 @@ PERMUTATIONS = 1000
 """Choices of as many images of each stratum, at random, as planted ones, or of who is a candidate, behind a p."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """AUROC of planted images by every measure and value, where their low cells are; all scores; planted cells."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     replicates, size, patch = options["replicates"], options["shown"], options["patch"]
     for encoder in inputs.encoders():
@@ -131,23 +124,24 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         n = int((first["planted"] & (first["group"] == "candidate")).sum())
         every = int(first["planted"].sum())
         for claim, k in (("sslmem", 0), ("owners", 1)):
-            findings.append(Finding(f"planted.{claim}", encoder, auroc[0, k], n, p=float(p_of[0, k])))
-            findings.append(Finding(f"planted.{claim}-excess", encoder, gap[k], n, p=float(p_gap[k])))
-        findings.append(Finding("planted.distance", encoder, both[2], every, p=float(p_both[2])))
+            findings.append(Finding(f"{claim}", encoder, auroc[0, k], n, p=float(p_of[0, k])))
+            findings.append(Finding(f"{claim}-excess", encoder, gap[k], n, p=float(p_gap[k])))
+        findings.append(Finding("distance", encoder, both[2], every, p=float(p_both[2])))
         by_value = above(both[len(MEASURES) :], THRESHOLD - 0.5)
         signs = _sign_p(seeds, values)
         for witness in WITNESSES:
-            findings.append(told("planted.value", encoder, by_value, ways, witness, n=every))
-            findings.append(told("planted.median", encoder, medians, ways, witness, n=every, p=signs))
+            findings.append(told("value", encoder, by_value, ways, witness, n=every))
+            findings.append(told("median", encoder, medians, ways, witness, n=every, p=signs))
             if witness[0] == "pixels":
                 cells = above(own, SHARE - 0.5)
-                findings.append(told("planted.cells", encoder, cells, pixels, witness, n=every))
-                findings.append(told("planted.cells-excess", encoder, own - clean, pixels, witness, n=every))
+                findings.append(told("cells", encoder, cells, pixels, witness, n=every))
+                findings.append(told("cells-excess", encoder, own - clean, pixels, witness, n=every))
         tables += [it.table.assign(encoder=encoder, series="point", run=run) for run, it in enumerate(seeds)]
         if encoder == inputs.encoders()[0]:
             tables.append(cell_rows(seeds[0], _shown(first, size), patch=patch, encoder=encoder))
     table = pd.concat(tables, ignore_index=True).rename(columns={"layer": "name"})
-    return with_ways(table, ways), findings
+    sheet.add(with_ways(table, ways))
+    sheet.findings += findings
 
 
 SERIES = ("patch among the lowest", "same cells in clean images", "patch minus clean")

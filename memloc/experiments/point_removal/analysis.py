@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, equivalent
+from memloc.analysis.inputs import equivalent
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
     OOB,
     PAPER,
@@ -30,21 +29,22 @@ from memloc.metrics.detection import chance_precision
 ROWS = (OOB[0], 0.5)
 """The values of rows that claims are about: closeness has no part in Data-OOB, which they are compared with."""
 CLAIMS = {
-    "point_removal.finds": Claim(
-        PAPER, "Values of rows find flipped labels: area under precision and recall minus that of random order"
+    "finds": Claim(
+        "Values of rows find flipped labels: area under precision and recall minus that of random order", PAPER
     ),
-    "point_removal.as-data-oob": Claim(
-        f"{PAPER}; own threshold",
+    "as-data-oob": Claim(
         "Means over cells find them as Data-OOB does: difference of areas within .05 in every table",
+        f"{PAPER}; own threshold",
     ),
-    "point_removal.helps": Claim(
-        PAPER, "Removing the 10 % of lowest value helps more than removing random rows: difference in accuracy"
+    "helps": Claim(
+        "Removing the 10 % of lowest value helps more than removing random rows: difference in accuracy", PAPER
     ),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """How well each method finds flipped labels, by table; accuracy by share removed."""
+    inputs = sheet.inputs
     tables, findings, differences, rows = [], [], [], []
     names = inputs.encoders()
     for name in names:
@@ -64,15 +64,16 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         accuracy, random = (mine.of("accuracy", method)[:, at] for method in (ROWS, ("random", 0.0)))
         subject = f"{name}, {label(ROWS)}"
         findings += [
-            Finding("point_removal.finds", subject, over_seeds(found - chance), mine.rows),
-            Finding("point_removal.helps", subject, over_seeds(accuracy - random), mine.rows),
+            Finding("finds", subject, over_seeds(found - chance), mine.rows),
+            Finding("helps", subject, over_seeds(accuracy - random), mine.rows),
         ]
         differences.append(found - data_oob)
         rows.append(mine.rows)
     if differences:
         estimate = over_seeds(np.stack(differences, axis=1), limit=1)
-        findings.append(equivalent("point_removal.as-data-oob", label(ROWS), estimate, names, margin=0.05, n=min(rows)))
-    return pd.concat(tables, ignore_index=True), findings
+        findings.append(equivalent("as-data-oob", label(ROWS), estimate, names, margin=0.05, n=min(rows)))
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _by_chance(mine: Outcomes) -> Floats:

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, profiles, rows_of, wide
+from memloc.analysis.inputs import profiles, rows_of, wide
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import own_layers
 from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.stats import LEVEL, Estimate
 
 CLAIMS = {
-    "power.augmentation": Claim(
-        "Table 27",
+    "augmentation": Claim(
         "The paper's difference between augmentations, .005 of .308 or 1.6 % of LayerMem, is found with three seeds "
         "and 5,000 candidates: power minus .8, our own threshold",
+        "Table 27",
     ),
 }
 ENOUGH = 0.8
@@ -140,8 +141,9 @@ class Limits(Estimate):
         return np.asarray(np.nan)
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Power by effect, candidates and seeds; fewest seeds; what seeds' values differ by."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         points = inputs.tables("points", encoder)
@@ -160,8 +162,9 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         none = np.empty(0)
         margin = Limits(np.asarray(value), none, none, share.seeds, low=low, high=high)
         subject = f"{encoder}, {SHARE}: {PAPER_SEEDS} seeds, {PAPER_CANDIDATES} candidates"
-        findings.append(Finding("power.augmentation", subject, margin, share.candidates))
-    return pd.concat(tables, ignore_index=True), findings
+        findings.append(Finding("augmentation", subject, margin, share.candidates))
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def effects_of(seeds: Sequence[pd.DataFrame], own: Sequence[str]) -> dict[str, Effect]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, above, paired_profiles, profile_correlations, rows_of
+from memloc.analysis.inputs import above, paired_profiles, profile_correlations, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.alignment import increments
 
 CORRELATION = 0.95
@@ -19,27 +20,28 @@ SCALE = "ResNet9, SimCLR, CIFAR10; l2, l1, cosine and angular distance"
 PUBLISHED = 1 - CORRELATION
 """The paper's profiles by distance are in one order (Table 26); it has no other protocols."""
 CLAIMS = {
-    "protocols.profile": Claim(
-        "Table 26",
+    "profile": Claim(
         "LayerMem has the same profile however it is measured: rank correlation of the crossed profile with the "
         "reference's minus .95",
-    ),
-    "protocols.increment": Claim(
         "Table 26",
+    ),
+    "increment": Claim(
         "LayerMem rises most in the same layer however it is measured: crossed increment of the reference's strongest "
         "layer minus any other's",
-    ),
-    "protocols.last": Claim(
         "Table 26",
+    ),
+    "last": Claim(
         "The last layer memorizes however it is measured: its crossed LayerMem is above 0 under every protocol",
+        "Table 26",
         value=0.308,
         scale=f"{SCALE}; published LayerMem, the lowest",
     ),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Profiles of every protocol, and how alike each is to the first's."""
+    inputs, options = sheet.inputs, sheet.options
     found = paired_profiles(inputs, replicates=options["replicates"], normalisation=options["normalisation"])
     crossed, reference = found.series["crossed"], found.encoders[0]
     correlation, measure = profile_correlations(crossed), inputs.about[reference]["measure"]
@@ -53,9 +55,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     chosen = rises.nested.argmax(axis=-1)
     tables = [found.rows()]
     findings = [
-        Finding.of_every(
-            "protocols.last", reference, crossed[:, -1], [f"as {e}" for e in found.encoders], n=found.points
-        )
+        Finding.of_every("last", reference, crossed[:, -1], [f"as {e}" for e in found.encoders], n=found.points)
     ]
     for i, encoder in enumerate(found.encoders[1:], start=1):
         subject = f"{encoder} against {reference}"
@@ -68,17 +68,16 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         paper: dict[str, Any] = {"value": PUBLISHED, "scale": SCALE} if changed <= {"distance"} else {}
         layer = f"{subject}, layer {later[strongest]}"
         findings += [
-            Finding("protocols.profile", subject, above(correlation[0, i], CORRELATION), found.points, **paper),
-            Finding.of_every(
-                "protocols.increment", layer, lead[i], [f"over layer {later[k]}" for k in others], n=found.points
-            ),
+            Finding("profile", subject, above(correlation[0, i], CORRELATION), found.points, **paper),
+            Finding.of_every("increment", layer, lead[i], [f"over layer {later[k]}" for k in others], n=found.points),
         ]
     tables.append(
         pd.concat(
             rows_of(rises[i], later, encoder=encoder, series="increment") for i, encoder in enumerate(found.encoders)
         )
     )
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -13,55 +13,50 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import LEVEL, Estimate, bootstrap_means
 
 SCALE = "ResNet9, SimCLR, CIFAR10; probes on CIFAR10 (beside fashion), SVHN (digits) and STL10 (fashion-unseen)"
 CLAIMS = {
-    "pruning.top": Claim(
-        "Table 6",
+    "top": Claim(
         "Pruning the most memorizing units costs more than pruning random ones: accuracy, random minus top",
-        scale=SCALE,
-    ),
-    "pruning.low": Claim(
         "Table 6",
-        "Pruning the least memorizing units costs less than pruning random ones: accuracy, low minus random",
         scale=SCALE,
     ),
-    "pruning.matched": Claim(
-        "beyond the paper",
+    "low": Claim(
+        "Pruning the least memorizing units costs less than pruning random ones: accuracy, low minus random",
+        "Table 6",
+        scale=SCALE,
+    ),
+    "matched": Claim(
         "Pruning the most memorizing units costs more than pruning random ones that are as active (mean activation, as "
         "nearly as can be found): accuracy, matched minus top",
     ),
-    "pruning.matched-magnitude": Claim(
-        "beyond the paper",
+    "matched-magnitude": Claim(
         "Pruning the most memorizing units costs more than pruning random ones whose weights are as large (as nearly "
         "as can be found): accuracy, matched minus top",
     ),
-    "pruning.top-unseen": Claim(
-        "beyond the paper",
+    "top-unseen": Claim(
         "It is memorization that costs: pruning the units of highest UnitMem costs more than pruning those of highest "
         "UnitMem on external images, which f never saw: accuracy, of these minus of those",
     ),
-    "pruning.excess": Claim(
-        "beyond the paper",
+    "excess": Claim(
         "Pruning the units of highest excess UnitMem over unseen images costs more than pruning random ones: accuracy, "
         "random minus excess",
     ),
-    "pruning.excess-unseen": Claim(
-        "beyond the paper",
+    "excess-unseen": Claim(
         "It is memorization that costs: pruning the units of highest excess UnitMem costs more than pruning those of "
         "highest excess with candidates and external images exchanged: accuracy, of these minus of those",
     ),
 }
 CONTRASTS = {
-    "pruning.top": ("random", "top"),
-    "pruning.low": ("low", "random"),
-    "pruning.matched": ("matched", "top"),
-    "pruning.matched-magnitude": ("matched-magnitude", "top"),
-    "pruning.top-unseen": ("top-unseen", "top"),
-    "pruning.excess": ("random", "excess"),
-    "pruning.excess-unseen": ("excess-unseen", "excess"),
+    "top": ("random", "top"),
+    "low": ("low", "random"),
+    "matched": ("matched", "top"),
+    "matched-magnitude": ("matched-magnitude", "top"),
+    "top-unseen": ("top-unseen", "top"),
+    "excess": ("random", "excess"),
+    "excess-unseen": ("excess-unseen", "excess"),
 }
 """By claim, the arm that should keep more and the one that should keep less."""
 JUDGED = (0.1, 0.2)
@@ -90,8 +85,9 @@ SETTINGS = ("by", "scope", "fraction", "trial", "dataset", "tested")
 """Arrays that say what each row is, the same in all seeds."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Accuracy of every arm by task, scope and fraction, and of every trial of those that are drawn."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes = inputs.arrays("outcomes", encoder, rows=SETTINGS)
@@ -120,7 +116,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             tables.append(summary.assign(**_among_trials(arms, marks)))
             tables += [_trials(arms, seed, encoder=encoder, task=task, run=run) for run, seed in enumerate(marks)]
             findings += _findings(f"{encoder} on {task}", task, arms, accuracy, n=len(samples[0]["test point"]))
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _arms(outcome: Mapping[str, NDArray[Any]]) -> list[Arm]:

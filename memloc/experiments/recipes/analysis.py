@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,31 +11,30 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, Profiles, above, equivalent, paired_profiles, profile_correlations, rows_of
+from memloc.analysis.inputs import Profiles, above, equivalent, paired_profiles, profile_correlations, rows_of
+from memloc.analysis.sheet import Sheet
 
 SHARE, CORRELATION = 1 / 30, 0.9
 DIFFERENCE = ", minus the first's"
 SCALE = "ResNet9, SimCLR, CIFAR10; published LayerMem"
 CLAIMS = {
-    "recipes.falls": Claim(
-        "Table 27",
+    "falls": Claim(
         "Stronger augmentation lowers the last layer's crossed LayerMem at every step: each recipe minus the next",
+        "Table 27",
         value=0.005,
         scale=SCALE,
     ),
-    "recipes.weakest-over-strongest": Claim(
-        "Table 27",
+    "weakest-over-strongest": Claim(
         "The weakest augmentation leaves more crossed LayerMem in the last layer than the strongest",
+        "Table 27",
         value=0.013,
         scale=SCALE,
     ),
-    "recipes.same-last": Claim(
-        "beyond the paper",
+    "same-last": Claim(
         "The recipe makes no difference to the last layer: a thirtieth of the first's crossed LayerMem (own margin, "
         ".01 of the paper's; at first .01, half our effect) minus the difference",
     ),
-    "recipes.same-shape": Claim(
-        "beyond the paper",
+    "same-shape": Claim(
         "The recipe makes no difference to the profile: rank correlation of crossed LayerMem over layers minus .9 (own "
         "threshold)",
     ),
@@ -44,8 +42,9 @@ CLAIMS = {
 """The first two where the order is ``falling``, the others where it is ``same``."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Profiles of every recipe, and what each has more than the first."""
+    inputs, options = sheet.inputs, sheet.options
     found = paired_profiles(inputs, replicates=options["replicates"], normalisation=options["normalisation"])
     tables = [found.rows()]
     for name, profiles in found.series.items():
@@ -53,7 +52,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             difference = profiles[i] - profiles[0]
             tables.append(rows_of(difference, found.layers, encoder=encoder, series=name + DIFFERENCE))
     findings = _falling(found) if options["order"] == "falling" else _same(found)
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _falling(found: Profiles) -> list[Finding]:
@@ -61,8 +61,8 @@ def _falling(found: Profiles) -> list[Finding]:
     steps = [f"{a} over {b}" for a, b in pairwise(names)]
     subject = f"{names[0]} to {names[-1]}"
     return [
-        Finding.of_every("recipes.falls", subject, last[:-1] - last[1:], steps, n=found.points),
-        Finding("recipes.weakest-over-strongest", subject, last[0] - last[-1], found.points),
+        Finding.of_every("falls", subject, last[:-1] - last[1:], steps, n=found.points),
+        Finding("weakest-over-strongest", subject, last[0] - last[-1], found.points),
     ]
 
 
@@ -73,8 +73,8 @@ def _same(found: Profiles) -> list[Finding]:
         subject, last = f"{encoder} against {first}", f"layer {found.layers[-1]}"
         difference, margin = (crossed[i] - crossed[0])[-1:], crossed[0, -1].scaled(SHARE)
         findings += [
-            equivalent("recipes.same-last", subject, difference, [last], margin=margin, n=found.points),
-            Finding("recipes.same-shape", subject, above(correlation[0, i], CORRELATION), found.points),
+            equivalent("same-last", subject, difference, [last], margin=margin, n=found.points),
+            Finding("same-shape", subject, above(correlation[0, i], CORRELATION), found.points),
         ]
     return findings
 

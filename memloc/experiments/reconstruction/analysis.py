@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,7 +9,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import GROUPS, Inputs, forms, rows_of
+from memloc.analysis.inputs import GROUPS, forms, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.witnesses import (
     agreement,
     by_group,
@@ -26,22 +25,19 @@ from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.stats import Sample, bootstrap, bootstrap_means
 
 CLAIMS = {
-    "reconstruction.crossed": Claim(
-        "beyond the paper",
+    "crossed": Claim(
         "Images that were trained on are painted better: difference of losses, crossed, as a share of external images'",
     ),
-    "reconstruction.agrees": Claim(
-        "beyond the paper",
+    "agrees": Claim(
         "Candidates of higher SSLMem are those that f paints better than g: rank correlation at the output",
     ),
-    "reconstruction.agrees-excess": Claim(
-        "beyond the paper", "That rank correlation is higher on candidates than on external images"
-    ),
+    "agrees-excess": Claim("That rank correlation is higher on candidates than on external images"),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Losses of f and g by group, the advantage of f in every estimator, its rank correlation with SSLMem."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     settings = {"replicates": options["replicates"], "seed": 0}
     for encoder in inputs.encoders():
@@ -60,12 +56,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables.append(candidates(points, encoder=encoder))
         n = len(losses[0]["candidate"])
         effects = {
-            "reconstruction.crossed": advantage[ESTIMATORS.index("crossed")],
-            "reconstruction.agrees": rho[GROUPS.index("candidate")],
-            "reconstruction.agrees-excess": rho[GROUPS.index("candidate")] - rho[GROUPS.index("external")],
+            "crossed": advantage[ESTIMATORS.index("crossed")],
+            "agrees": rho[GROUPS.index("candidate")],
+            "agrees-excess": rho[GROUPS.index("candidate")] - rho[GROUPS.index("external")],
         }
         findings += [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _advantage(means: Sample) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, layer_traits, membership, random_orders, rows_of
+from memloc.analysis.inputs import layer_traits, membership, random_orders, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import (
     LEVEL,
@@ -59,9 +60,9 @@ PUBLISHED = {
 PUBLISHED_COUNT = 3
 """How many layers Table 33 replaces."""
 CLAIMS = {
-    f"replacement.{task}-{sum_}{suffix}": Claim(
-        table,
+    f"{task}-{sum_}{suffix}": Claim(
         _CLAIMED[task].format(_WORDS[sum_]) + words,
+        table,
         scale=f"{CIFAR_STL}, k = {PUBLISHED_COUNT}",
     )
     for suffix, table, words in (
@@ -71,45 +72,46 @@ CLAIMS = {
     for sum_ in SUMS
     for task in TASKS
 } | {
-    "replacement.base-random": Claim(
-        "Table 21",
+    "base-random": Claim(
         "Replacing the k layers of highest increment costs the base's task more than k random ones: accuracy, mean of "
         "all subsets without layer 1 minus these",
+        "Table 21",
         value=0.0198,
         scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .0663 with one random subset)",
     ),
-    "replacement.donor-random": Claim(
-        "Table 21",
+    "donor-random": Claim(
         "The k layers of highest increment bring more of the donor's task than k random ones: accuracy, these minus "
         "the mean of all subsets without layer 1",
+        "Table 21",
         value=0.0225,
         scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .0644 with one random subset)",
     ),
-    "replacement.base-least": Claim(
-        "Table 21",
+    "base-least": Claim(
         "Replacing the k layers of highest increment costs the base's task more than the k of lowest: accuracy, lowest "
         "minus highest",
+        "Table 21",
         value=0.0121,
         scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .2255 with other choices)",
     ),
-    "replacement.donor-least": Claim(
-        "Table 21",
+    "donor-least": Claim(
         "The k layers of highest increment bring more of the donor's task than the k of lowest: accuracy, highest "
         "minus lowest",
+        "Table 21",
         value=0.0177,
         scale=f"{CIFAR_STL}, k = 3, its Tables 1 and 33 (Table 21: .0923 with other choices)",
     ),
-    "replacement.scales": Claim(
-        "Table 25, with a null",
+    "scales": Claim(
         "Normalisations of base and donor have like scales and shifts, channel by channel: their cosine minus its mean "
         "over permuted channels",
+        "Table 25, with a null",
         scale=f"{CIFAR_STL}, cosine .823 on average, no null",
     ),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Accuracy of every hybrid, its correlation with what was replaced, and likeness of normalisations."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
@@ -122,7 +124,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             table, finding = _scales(outcomes, encoder, options["replicates"])
             tables.append(table.assign(encoder=encoder))
             findings.append(finding)
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ def of_block(finding: Finding) -> Finding:
     return replace(finding, value=value, scale="" if np.isnan(value) else "ResNet50, SimCLR, three blocks (Table 24)")
 
 
-BLOCKS = {"replacement.base-random": 0.5109 - 0.4366, "replacement.base-least": 0.5741 - 0.4366}
+BLOCKS = {"base-random": 0.5109 - 0.4366, "base-least": 0.5741 - 0.4366}
 """The paper's differences of accuracy after three blocks are replaced (Table 24)."""
 
 
@@ -271,7 +274,7 @@ def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFr
     for i, other in ((1, "random"), (2, "least")):
         gaps = {"base": estimate[i, 0] - estimate[0, 0], "donor": estimate[0, 1] - estimate[i, 1]}
         for task, gap in gaps.items():
-            findings.append(Finding(f"replacement.{task}-{other}", f"{encoder}, k = {count}", gap, hybrids.tested))
+            findings.append(Finding(f"{task}-{other}", f"{encoder}, k = {count}", gap, hybrids.tested))
     return pd.concat(tables), findings
 
 
@@ -343,7 +346,7 @@ def _correlations(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.D
                 published = PUBLISHED[task, sum_, suffix] if count == PUBLISHED_COUNT else None
                 findings.append(
                     Finding(
-                        f"replacement.{task}-{sum_}{suffix}",
+                        f"{task}-{sum_}{suffix}",
                         f"{encoder}, k = {count}, {len(rows)} subsets",
                         effect,
                         hybrids.tested,
@@ -377,7 +380,7 @@ def _scales(
     )
     places = [f"layer {layer}" for layer in layers]
     channels = min(len(values) for values in samples[0].values())
-    return table, Finding.of_every("replacement.scales", encoder, estimate[1], places, n=channels)
+    return table, Finding.of_every("scales", encoder, estimate[1], places, n=channels)
 
 
 def cosine(affine: NDArray[np.float64]) -> float:

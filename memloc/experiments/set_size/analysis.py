@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import GROUPS, Inputs, equivalent, rows_of, wide
+from memloc.analysis.inputs import GROUPS, equivalent, rows_of, wide
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import own_layers
 from memloc.metrics.alignment import ESTIMATORS, layermem
 from memloc.metrics.stats import Sample, bootstrap
@@ -21,24 +22,23 @@ from memloc.streams import generator
 
 PAPER = "ResNet9, SimCLR, CIFAR10; published estimator; 100, 500, 1,000 and 5,000 candidates, 3 draws"
 CLAIMS = {
-    "set_size.mean": Claim(
-        "Table 19",
+    "mean": Claim(
         "LayerMem doesn't depend on the number of points: at every size the last layer's crossed LayerMem, mean over "
         "draws, is within a thirtieth (own margin, .01 of the paper's; at first .01, half our effect) of that of all "
         "points: this minus the largest difference",
+        "Table 19",
         0.0033,
         PAPER,
     ),
-    "set_size.spread": Claim(
-        "beyond the paper",
+    "spread": Claim(
         "Subsets spread as drawing without replacement makes them: at every size the standard deviation of the last "
         "layer's crossed LayerMem over draws is within 25 % (own margin) of the closed form: .25 minus the largest "
         "relative difference; from 50 draws on, fewer can't tell",
     ),
-    "set_size.published-spread": Claim(
-        "Table 19",
+    "published-spread": Claim(
         "At the smallest size the last layer's published LayerMem has a standard deviation over draws of at most .001: "
         ".001 minus the standard deviation",
+        "Table 19",
         None,
         PAPER,
     ),
@@ -46,11 +46,12 @@ CLAIMS = {
 SHARE, RATIO, LARGEST_SPREAD, FEWEST_DRAWS = 1 / 30, 0.25, 0.001, 50
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Mean and spread over draws by size, layer and estimator, beside the closed form, and the claims' effects.
 
     The last size is that of all points. Spreads are root mean squares over seeds.
     """
+    inputs, options = sheet.inputs, sheet.options
     sizes, draws = sorted(options["sizes"]), options["draws"]
     tables, findings = [], []
     for encoder in inputs.encoders():
@@ -73,12 +74,13 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         room = spread[0, ESTIMATORS.index("published"), -1].map(lambda v: LARGEST_SPREAD - v)
         places = [f"{size} points" for size in sizes]
         findings += [
-            equivalent("set_size.mean", encoder, shift, places, margin=last[0, -1].scaled(SHARE), n=n),
-            Finding("set_size.published-spread", encoder, room, n),
+            equivalent("mean", encoder, shift, places, margin=last[0, -1].scaled(SHARE), n=n),
+            Finding("published-spread", encoder, room, n),
         ]
         if draws >= FEWEST_DRAWS:
-            findings.append(equivalent("set_size.spread", encoder, excess, places, margin=RATIO, n=n))
-    return pd.concat(tables, ignore_index=True), findings
+            findings.append(equivalent("spread", encoder, excess, places, margin=RATIO, n=n))
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 class _Statistic:

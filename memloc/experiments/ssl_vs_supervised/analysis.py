@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,62 +9,56 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, above, rises, rows_of
+from memloc.analysis.inputs import above, rises, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.experiments.unitmem.analysis import excess_of, layer_means
 from memloc.metrics.stats import Estimate
 
 CLAIMS = {
-    "ssl_vs_supervised.ssl-images": Claim(
-        "Figure 2",
+    "ssl-images": Claim(
         "SSL: UnitMem is higher than ClassMem in every layer: the weakest difference (positive by sampling alone)",
+        "Figure 2",
     ),
-    "ssl_vs_supervised.supervised-classes": Claim(
-        "Figure 3",
+    "supervised-classes": Claim(
         "Supervised units of the last layer memorize classes rather than images: mean ClassMem minus UnitMem",
+        "Figure 3",
     ),
-    "ssl_vs_supervised.classes-rise": Claim(
-        "Figure 3", "ClassMem rises with depth under supervision: rank correlation of layer and mean ClassMem"
+    "classes-rise": Claim(
+        "ClassMem rises with depth under supervision: rank correlation of layer and mean ClassMem", "Figure 3"
     ),
-    "ssl_vs_supervised.interaction": Claim(
-        "Figures 2 and 3", "Last layer: ClassMem minus UnitMem is higher under supervision than under SSL"
+    "interaction": Claim(
+        "Last layer: ClassMem minus UnitMem is higher under supervision than under SSL", "Figures 2 and 3"
     ),
-    "ssl_vs_supervised.interaction-depth": Claim(
-        "Figures 2 and 3",
+    "interaction-depth": Claim(
         "The surplus of ClassMem over UnitMem that supervision brings grows from the first layer to the last",
+        "Figures 2 and 3",
     ),
-    "ssl_vs_supervised.beyond-sampling": Claim(
-        "beyond the paper", "Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"
-    ),
+    "beyond-sampling": Claim("Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"),
 }
 CLAIMS |= {
-    "ssl_vs_supervised.ssl-training": Claim(
-        "beyond the paper", "Last layer: SSL training raises UnitMem minus ClassMem above the untrained encoder's"
-    ),
-    "ssl_vs_supervised.supervised-training": Claim(
-        "beyond the paper",
+    "ssl-training": Claim("Last layer: SSL training raises UnitMem minus ClassMem above the untrained encoder's"),
+    "supervised-training": Claim(
         "Last layer: supervised training lowers UnitMem minus ClassMem below the untrained encoder's",
     ),
 }
 CLAIMS |= {
-    "ssl_vs_supervised.supervised-excess": Claim(
-        "beyond the paper",
+    "supervised-excess": Claim(
         "Supervised units of the last layer memorize classes of the images they were trained on: ClassMem on "
         "candidates minus independent and external images",
     ),
-    "ssl_vs_supervised.excess-interaction": Claim(
-        "beyond the paper",
+    "excess-interaction": Claim(
         "Last layer: that excess of ClassMem minus the excess of UnitMem is higher under supervision than under SSL",
     ),
 }
 CLAIMS |= {
-    "ssl_vs_supervised.ssl-share": Claim(
-        "Figure 2",
+    "ssl-share": Claim(
         "SSL: more than half of the units of every layer have UnitMem above ClassMem: the least share minus .5 "
         "(positive by sampling alone)",
+        "Figure 2",
     ),
-    "ssl_vs_supervised.supervised-share": Claim(
-        "Figure 3",
+    "supervised-share": Claim(
         "Last layer: most supervised units have ClassMem above UnitMem: .5 minus the share that doesn't",
+        "Figure 3",
     ),
 }
 HALF = 0.5
@@ -77,8 +69,9 @@ EXCESS = {"UnitMem, excess": "unitmem", "ClassMem, excess": "classmem"}
 UNTRAINED = {"UnitMem, untrained": "unitmem", "ClassMem, untrained": "classmem"}
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Layer means of both metrics and ClassMem's null for both encoders, and every unit of the first and last layer."""
+    inputs = sheet.inputs
     ssl, supervised = inputs.encoders()
     tables, means, before = [], {}, {}
     for encoder in (ssl, supervised):
@@ -110,25 +103,26 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     excess = {e: (excess_of(means[e], "classmem"), excess_of(means[e])) for e in (ssl, supervised)}
     apart = {e: classes - images for e, (classes, images) in excess.items()}
     effects = {
-        "ssl_vs_supervised.supervised-classes": (supervised, class_over_image[supervised][-1]),
-        "ssl_vs_supervised.ssl-training": (ssl, (start[ssl] - class_over_image[ssl])[-1]),
-        "ssl_vs_supervised.supervised-training": (supervised, (class_over_image[supervised] - start[supervised])[-1]),
-        "ssl_vs_supervised.supervised-excess": (supervised, excess[supervised][0][-1]),
-        "ssl_vs_supervised.excess-interaction": (both, (apart[supervised] - apart[ssl])[-1]),
-        "ssl_vs_supervised.interaction": (both, gap[-1]),
-        "ssl_vs_supervised.interaction-depth": (both, gap[-1] - gap[0]),
-        "ssl_vs_supervised.beyond-sampling": (both, (beyond[supervised] - beyond[ssl])[-1]),
+        "supervised-classes": (supervised, class_over_image[supervised][-1]),
+        "ssl-training": (ssl, (start[ssl] - class_over_image[ssl])[-1]),
+        "supervised-training": (supervised, (class_over_image[supervised] - start[supervised])[-1]),
+        "supervised-excess": (supervised, excess[supervised][0][-1]),
+        "excess-interaction": (both, (apart[supervised] - apart[ssl])[-1]),
+        "interaction": (both, gap[-1]),
+        "interaction-depth": (both, gap[-1] - gap[0]),
+        "beyond-sampling": (both, (beyond[supervised] - beyond[ssl])[-1]),
     }
     images = class_over_image[ssl].map(np.negative)
     places = [f"layer {name}" for name in layers]
-    findings = [Finding.of_every("ssl_vs_supervised.ssl-images", ssl, images, places, n=n)]
-    findings.append(rises("ssl_vs_supervised.classes-rise", supervised, mean(supervised, "classmem"), n=n))
+    findings = [Finding.of_every("ssl-images", ssl, images, places, n=n)]
+    findings.append(rises("classes-rise", supervised, mean(supervised, "classmem"), n=n))
     share = {e: above(mean(e, "over_classmem"), HALF) for e in (ssl, supervised)}
-    findings.append(Finding.of_every("ssl_vs_supervised.ssl-share", ssl, share[ssl], places, n=n))
+    findings.append(Finding.of_every("ssl-share", ssl, share[ssl], places, n=n))
     fewer = share[supervised][-1].map(np.negative)
-    findings.append(Finding("ssl_vs_supervised.supervised-share", supervised, fewer, n))
+    findings.append(Finding("supervised-share", supervised, fewer, n))
     findings += [Finding(claim, who, effect, n) for claim, (who, effect) in effects.items()]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,36 +12,37 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import EXTERNAL, Inputs, equivalent, profiles, quoted, rises, rows_of
+from memloc.analysis.inputs import EXTERNAL, equivalent, profiles, quoted, rises, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import Estimate, rank_correlation
 
 MARGIN = 0.5
 CLAIMS = {
-    "sublayers.little": Claim(
-        "Table 18",
+    "little": Claim(
         "Normalisations and pools add less than any layer: the weakest of all differences between a layer's crossed "
         "increment and the size of a sublayer's, each over the place before",
-    ),
-    "sublayers.little-on-average": Claim(
         "Table 18",
+    ),
+    "little-on-average": Claim(
         "Normalisations and pools add less than layers: mean crossed increment of layers minus the size of the mean of "
         "normalisations, or of pools, whichever is less sure",
+        "Table 18",
     ),
-    "sublayers.parameters": Claim(
-        "Table 1",
+    "parameters": Claim(
         f"Parameters don't explain increments: |rank correlation| of a layer's parameters and its crossed increment "
         f"over the layer before is below {MARGIN} (own tolerance)",
+        "Table 1",
     ),
-    "sublayers.head": Claim(
-        "Tables 15 to 18",
+    "head": Claim(
         "The head memorizes less than the last layer: crossed LayerMem, last layer minus head (SimCLR's of two layers; "
         "the paper's row FC, of one; its other head memorizes more, too)",
-    ),
-    "sublayers.rises": Claim(
         "Tables 15 to 18",
+    ),
+    "rises": Claim(
         "LayerMem rises over layers proper: rank correlation of layer and crossed LayerMem",
+        "Tables 15 to 18",
     ),
 }
 PAPER = "SimCLR, CIFAR10; published estimator"
@@ -51,16 +51,16 @@ PUBLISHED = {
         f"ResNet9, {PAPER}",
         {
             # The lowest convolution's .026 against the highest pool's .006.
-            "sublayers.little": 0.020,
+            "little": 0.020,
             # Spearman's rho of Table 1's increments between convolutions and their parameters is .13.
-            "sublayers.parameters": MARGIN - 0.13,
+            "parameters": MARGIN - 0.13,
             # The row FC, one linear map. Table 18 has a second head, at .319: by that one it would be -.011.
-            "sublayers.head": 0.308 - 0.192,
-            "sublayers.rises": 1.0,
+            "head": 0.308 - 0.192,
+            "rises": 1.0,
         },
     ),
     **{
-        ("simclr", f"resnet{depth}"): (f"ResNet{depth}, {PAPER}", {"sublayers.head": last - head})
+        ("simclr", f"resnet{depth}"): (f"ResNet{depth}, {PAPER}", {"head": last - head})
         for depth, last, head in ((18, 0.295, 0.224), (34, 0.313, 0.241), (50, 0.335, 0.266))
     },
 }
@@ -68,12 +68,13 @@ PUBLISHED = {
 OVER_PLACE, OVER_LAYER = "increment over place", "increment over layer"
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Profiles over all places in three estimators, both increments of crossed LayerMem, and the claims' effects.
 
     Raises:
         InputError: an encoder was measured without its sublayers.
     """
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         seeds = inputs.tables("points", encoder)
@@ -92,7 +93,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         ]
         n = seeds[0].loc[seeds[0]["group"] == "candidate", "point"].nunique()
         findings += quoted(inputs, encoder, _findings(encoder, places, series, n=n), PUBLISHED)
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def over_layer(profile: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -127,14 +129,14 @@ def _findings(encoder: str, places: pd.DataFrame, series: dict[str, Estimate], *
         lambda v: rank_correlation(parameters + np.zeros_like(v), v)[..., None], limit=1
     )
     findings = [
-        Finding.of_every("sublayers.little", encoder, above, pairs, n=n),
-        Finding.of_every("sublayers.little-on-average", encoder, mean, against, n=n),
-        equivalent("sublayers.parameters", encoder, rho, ["rank correlation"], margin=MARGIN, n=n),
-        rises("sublayers.rises", encoder, crossed, n=n),
+        Finding.of_every("little", encoder, above, pairs, n=n),
+        Finding.of_every("little-on-average", encoder, mean, against, n=n),
+        equivalent("parameters", encoder, rho, ["rank correlation"], margin=MARGIN, n=n),
+        rises("rises", encoder, crossed, n=n),
     ]
     # Some frameworks train the encoder's output itself.
     for head in np.flatnonzero(kinds == "head"):
-        findings.append(Finding("sublayers.head", encoder, crossed[-1] - series["crossed"][head], n))
+        findings.append(Finding("head", encoder, crossed[-1] - series["crossed"][head], n))
     return findings
 
 

@@ -12,39 +12,40 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate, Sample, bootstrap_means
 
 SCALE = "ResNet9, CIFAR100; probes on CIFAR10, STL10 and SVHN besides"
 CLAIMS = {
-    "transfer.own": Claim(
-        "Table 20",
+    "own": Claim(
         "Supervised features are better on the task they were trained on: accuracy, first encoder minus second",
+        "Table 20",
         value=0.007,
         scale=SCALE,
     ),
-    "transfer.elsewhere": Claim(
-        "Table 20",
+    "elsewhere": Claim(
         "Self-supervised features are better on every other task: accuracy, second encoder minus first",
+        "Table 20",
         value=0.006,
         scale=f"{SCALE}; its smallest, SVHN",
     ),
-    "transfer.falls": Claim(
-        "Figure 11",
+    "falls": Claim(
         "Accuracy falls at every step from encoder to encoder: each minus the next",
+        "Figure 11",
     ),
-    "transfer.first-over-last": Claim("Figure 11", "The first encoder is better than the last: accuracy"),
+    "first-over-last": Claim("The first encoder is better than the last: accuracy", "Figure 11"),
 }
 """The first two where the order is ``own-task``, the others where it is ``falling``."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Accuracy of every encoder on every task, and what each has more than the first.
 
     Raises:
         InputError: encoders or seeds differ in tasks or test images.
     """
+    inputs, options = sheet.inputs, sheet.options
     encoders, tasks = inputs.encoders(), list(options["tasks"])
     outcomes = [inputs.arrays("outcomes", encoder) for encoder in encoders]
     tested = {task: {len(_marks(o, task)) for seeds in outcomes for o in seeds} for task in tasks}
@@ -73,7 +74,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
     findings = _own(accuracy, encoders, tasks, n) if options["order"] == "own-task" else []
     if options["order"] == "falling":
         findings = [f for t, task in enumerate(tasks) for f in _falling(accuracy[t], encoders, task, n[task])]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _own(accuracy: Estimate, encoders: list[str], tasks: list[str], n: dict[str, int]) -> list[Finding]:
@@ -82,8 +84,8 @@ def _own(accuracy: Estimate, encoders: list[str], tasks: list[str], n: dict[str,
     names = " and ".join(encoders)
     own_gain, elsewhere = accuracy[0, 0] - accuracy[0, 1], accuracy[1:, 1] - accuracy[1:, 0]
     return [
-        Finding("transfer.own", f"{names} on {own}", own_gain, n[own]),
-        Finding.of_every("transfer.elsewhere", names, elsewhere, others, n=min(n[task] for task in others)),
+        Finding("own", f"{names} on {own}", own_gain, n[own]),
+        Finding.of_every("elsewhere", names, elsewhere, others, n=min(n[task] for task in others)),
     ]
 
 
@@ -91,8 +93,8 @@ def _falling(accuracy: Estimate, encoders: list[str], task: str, n: int) -> list
     steps = [f"{a} over {b}" for a, b in pairwise(encoders)]
     subject = f"{encoders[0]} to {encoders[-1]} on {task}"
     return [
-        Finding.of_every("transfer.falls", subject, accuracy[:-1] - accuracy[1:], steps, n=n),
-        Finding("transfer.first-over-last", subject, accuracy[0] - accuracy[-1], n),
+        Finding.of_every("falls", subject, accuracy[:-1] - accuracy[1:], steps, n=n),
+        Finding("first-over-last", subject, accuracy[0] - accuracy[-1], n),
     ]
 
 

@@ -12,32 +12,31 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, depth_correlation, rows_of
+from memloc.analysis.inputs import depth_correlation, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
 
 SCALE = "layer 8 every 5 of 800 epochs, 120 of them warm-up"
 CLAIMS = {
-    "unit_epochs.rises": Claim(
-        "Figure 4",
+    "rises": Claim(
         "UnitMem of the last layer rises over epochs, the untrained encoder being epoch 0: rank correlation of epoch "
         "and mean UnitMem",
-        scale=SCALE,
-    ),
-    "unit_epochs.warm-up": Claim(
         "Figure 4",
-        "It rises faster during the warm-up: least-squares slope per epoch until its end minus the slope from there on",
         scale=SCALE,
     ),
-    "unit_epochs.gain": Claim(
-        "Figure 4, epoch 0 is our own",
-        "UnitMem of the last layer is higher after training than before: end minus start",
+    "warm-up": Claim(
+        "It rises faster during the warm-up: least-squares slope per epoch until its end minus the slope from there on",
+        "Figure 4",
+        scale=SCALE,
     ),
-    "unit_epochs.gain-excess": Claim(
-        "beyond the paper",
+    "gain": Claim(
+        "UnitMem of the last layer is higher after training than before: end minus start",
+        "Figure 4, epoch 0 is our own",
+    ),
+    "gain-excess": Claim(
         "Held-out images don't show all of that gain: candidates' gain minus that of independent and external images",
     ),
-    "unit_epochs.excess-rises": Claim(
-        "beyond the paper",
+    "excess-rises": Claim(
         "Excess UnitMem of the last layer, candidates minus independent and external images, rises over epochs: rank "
         "correlation of epoch and excess (p among groups dealt at random)",
     ),
@@ -47,8 +46,9 @@ SETTINGS = ("epochs", "layers", "groups", "warmup")
 """Arrays that are the same in all seeds."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Mean UnitMem of every layer by epoch on candidates and unseen images, slopes and gains, and the loss."""
+    inputs = sheet.inputs
     tables, findings = [], []
     for encoder in inputs.encoders():
         traces = inputs.arrays("traces", encoder, same=SETTINGS)
@@ -85,21 +85,22 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         # Epochs of one training are one path: what its excess does by chance, the same path of dealt groups tells.
         dealt = np.mean([trace["dealt"][..., -1] for trace in traces], axis=0).T
         chance = {
-            "unit_epochs.gain-excess": dealt[:, -1] - dealt[:, 0],
-            "unit_epochs.excess-rises": rank_correlation(epochs + np.zeros_like(dealt), dealt),
+            "gain-excess": dealt[:, -1] - dealt[:, 0],
+            "excess-rises": rank_correlation(epochs + np.zeros_like(dealt), dealt),
         }
         effects = {
-            "unit_epochs.rises": depth_correlation(last),
-            "unit_epochs.warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
-            "unit_epochs.gain": gain,
-            "unit_epochs.gain-excess": gain - (held[-1] - held[0]),
-            "unit_epochs.excess-rises": depth_correlation(excess),
+            "rises": depth_correlation(last),
+            "warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
+            "gain": gain,
+            "gain-excess": gain - (held[-1] - held[0]),
+            "excess-rises": depth_correlation(excess),
         }
         subject = f"{encoder}, layer {layers[-1]}"
         for claim, effect in effects.items():
             p = float(permutation_p(effect.value, chance[claim])) if claim in chance else np.nan
             findings.append(Finding(claim, subject, effect, n, p=p))
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def slope(profile: Estimate, epochs: NDArray[np.integer], chosen: NDArray[np.bool_]) -> Estimate:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Inputs, above, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import UNIT_GROUPS, group_size, resampled_units
 from memloc.metrics.stats import Estimate, nest, rank_correlation
 from memloc.streams import stream
@@ -22,24 +23,22 @@ CORRELATION = 0.9
 """Units that keep their order: their ranks then share four fifths of the variance. The paper's figures show agreement
 by eye and give no number."""
 CLAIMS = {
-    "unit_protocols.first-highest": Claim(
-        "Figures 5 and 9",
+    "first-highest": Claim(
         "UnitMem is highest on the first encoder's views (those of its training): its mean minus another's, in every "
         "layer",
+        "Figures 5 and 9",
         scale="ResNet9, CIFAR100",
     ),
-    "unit_protocols.first-highest-trained": Claim(
-        "beyond the paper",
+    "first-highest-trained": Claim(
         "That lead is the trained encoder's: averaged over layers, it is larger than the same lead in the untrained "
         "encoder, which the arithmetic of the measurement makes by itself",
     ),
-    "unit_protocols.order": Claim(
-        "Figures 8 and 9",
+    "order": Claim(
         "Units keep their order however they are measured: rank correlation of UnitMem over all units of the last "
         "layer with the first encoder's, minus .9 (own threshold)",
+        "Figures 8 and 9",
     ),
-    "unit_protocols.excess": Claim(
-        "beyond the paper",
+    "excess": Claim(
         "Some way of measuring shows that UnitMem of the last layer is higher on images trained on: candidates minus "
         "independent and external images, by the surest way",
     ),
@@ -49,8 +48,9 @@ HELD = ("candidate", "external")
 ORDERS = (*HELD, "untrained")
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Mean UnitMem by layer in every way, its lead and excess, and how far units keep their order."""
+    inputs, options = sheet.inputs, sheet.options
     found = _measured(inputs, "measures", options)
     before = _measured(inputs, "untrained_measures", options)
     encoders, layers, n = inputs.encoders(), found.layers, found.size
@@ -67,7 +67,7 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         for name, estimate in every.items()
         for i, encoder in enumerate(encoders)
     ]
-    findings = [Finding.of_any("unit_protocols.excess", f"{first}, {last}", excess[:, -1], [*encoders], n=n)]
+    findings = [Finding.of_any("excess", f"{first}, {last}", excess[:, -1], [*encoders], n=n)]
     order = {**{group: found.order(group) for group in HELD}, "untrained": before.order("candidate")}
     for i, encoder in enumerate(encoders[1:], start=1):
         subject, over, initial = f"{encoder} against {first}", f"{first} over {encoder}", before.group("candidate")
@@ -83,14 +83,15 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             *(rows_of(e[[i]], layers[-1:], encoder=encoder, series=f"order, {group}") for group, e in order.items()),
         ]
         units = f"{subject}, {found.units} units of {last}"
-        findings.append(Finding("unit_protocols.order", units, above(order["candidate"][i], CORRELATION), n))
+        findings.append(Finding("order", units, above(order["candidate"][i], CORRELATION), n))
         if options["first"] == "highest":
             gain = (lead - untrained).map(lambda v: v.mean(axis=-1), limit=4)
             findings += [
-                Finding.of_every("unit_protocols.first-highest", over, lead, [f"layer {name}" for name in layers], n=n),
-                Finding("unit_protocols.first-highest-trained", over, gain, n),
+                Finding.of_every("first-highest", over, lead, [f"layer {name}" for name in layers], n=n),
+                Finding("first-highest-trained", over, gain, n),
             ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, above, rows_of
+from memloc.analysis.inputs import above, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.experiments.unitmem.analysis import dealt_excess, excess_of, layer_means
 from memloc.measuring.scores import SHARES, THRESHOLDS, by_layer
 from memloc.metrics.stats import Estimate
@@ -20,55 +20,52 @@ from memloc.metrics.stats import Estimate
 STILL = 0.5
 """A unit above this still memorizes highly: own threshold, that of the experiment unitmem."""
 CLAIMS = {
-    "unit_recipes.falls": Claim(
-        "Figures 1, 10 and 11",
+    "falls": Claim(
         "UnitMem of the last layer's units is lower in each of these encoders than in the one it is compared with: the "
         "least difference of its mean on candidates",
-    ),
-    "unit_recipes.step": Claim(
         "Figures 1, 10 and 11",
+    ),
+    "step": Claim(
         "Each of these differences by itself: mean UnitMem of the last layer's units on candidates",
-    ),
-    "unit_recipes.shares": Claim(
         "Figures 1, 10 and 11",
+    ),
+    "shares": Claim(
         f"So is the share of the last layer's units with UnitMem above each of {', '.join(map(str, THRESHOLDS))} (own "
         "thresholds, those that a unit of either reaches): the least difference",
-    ),
-    "unit_recipes.all-layers": Claim(
         "Figures 1, 10 and 11",
-        "So is UnitMem averaged over layers: the least difference of its mean on candidates",
     ),
-    "unit_recipes.excess": Claim(
-        "beyond the paper",
+    "all-layers": Claim(
+        "So is UnitMem averaged over layers: the least difference of its mean on candidates",
+        "Figures 1, 10 and 11",
+    ),
+    "excess": Claim(
         "So is its excess, what candidates have above independent and external images, in the last layer: the least "
         "difference (p among groups of images dealt at random)",
     ),
-    "unit_recipes.unseen": Claim(
-        "beyond the paper",
+    "unseen": Claim(
         "So it is, in the last layer, on images that f was not trained on: the least difference of its mean",
     ),
-    "unit_recipes.still": Claim(
-        "Figure 1",
+    "still": Claim(
         f"The last of these encoders still has units that memorize highly: highest UnitMem of its last layer minus "
         f"{STILL} (own threshold)",
+        "Figure 1",
     ),
-    "unit_recipes.still-excess": Claim(
-        "beyond the paper",
+    "still-excess": Claim(
         "Its highest UnitMem is higher on candidates than on external images: last layer",
     ),
-    "unit_recipes.trained": Claim(
-        "beyond the paper",
+    "trained": Claim(
         "Training raised UnitMem of every one of these encoders above that of its untrained state (else it had hardly "
         "been trained): last layer, the least difference",
     ),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """UnitMem by layer on candidates and unseen images, shares and maximum of the last layer, every unit of it.
 
     Encoders of one seed that were trained on the same points have them resampled alike, so differences are paired.
     """
+    inputs, options = sheet.inputs, sheet.options
     encoders, tables, held, null = inputs.encoders(), [], {}, {}
     for encoder in encoders:
         units = inputs.tables("units", encoder)
@@ -109,31 +106,30 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         ]
     dealt = np.stack([(null[a] - null[b])[:, -1] for a, b in pairs])
     findings = [
-        Finding.of_every("unit_recipes.falls", subject, over("candidate")[:, -1], steps, n=n),
-        *(Finding("unit_recipes.step", step, over("candidate")[i, -1], n) for i, step in enumerate(steps)),
+        Finding.of_every("falls", subject, over("candidate")[:, -1], steps, n=n),
+        *(Finding("step", step, over("candidate")[i, -1], n) for i, step in enumerate(steps)),
         Finding.of_every(
-            "unit_recipes.shares",
+            "shares",
             subject,
             _stacked([over(name)[i, -1] for name, i in reached]),
             [f"{steps[i]}, {name}" for name, i in reached],
             n=n,
         ),
+        Finding.of_every("all-layers", subject, over("candidate").map(lambda v: v.mean(axis=-1)), steps, n=n),
+        Finding.of_every("excess", subject, over("excess")[:, -1], steps, n=n, null=dealt),
+        Finding.of_every("unseen", subject, over("unseen images")[:, -1], steps, n=n),
+        Finding("still", last, above(held[last]["highest"][-1], STILL), n),
+        Finding("still-excess", last, (held[last]["highest"] - held[last]["highest, external"])[-1], n),
         Finding.of_every(
-            "unit_recipes.all-layers", subject, over("candidate").map(lambda v: v.mean(axis=-1)), steps, n=n
-        ),
-        Finding.of_every("unit_recipes.excess", subject, over("excess")[:, -1], steps, n=n, null=dealt),
-        Finding.of_every("unit_recipes.unseen", subject, over("unseen images")[:, -1], steps, n=n),
-        Finding("unit_recipes.still", last, above(held[last]["highest"][-1], STILL), n),
-        Finding("unit_recipes.still-excess", last, (held[last]["highest"] - held[last]["highest, external"])[-1], n),
-        Finding.of_every(
-            "unit_recipes.trained",
+            "trained",
             subject,
             _stacked([(held[e]["candidate"] - held[e]["untrained"])[-1] for e in encoders]),
             encoders,
             n=n,
         ),
     ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _stacked(estimates: list[Estimate]) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, above, equivalent, rows_of, unit_activations
+from memloc.analysis.inputs import above, equivalent, rows_of, unit_activations
+from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Sample, bootstrap, permutation_p, rank_correlation
 from memloc.metrics.units import unitmem
@@ -25,54 +27,48 @@ ORDER = 0.5
 """Rank correlation from which most of the units' order is kept."""
 TABLE_34 = "STL10; 1,000 images of all classes, and the cars among them; layer 8"
 CLAIMS = {
-    "unit_sets.make-up": Claim(
-        "Figure 6",
+    "make-up": Claim(
         "UnitMem doesn't depend on which images it is evaluated on: on few images, evenly from the classes or at "
         "random, a layer's mean is within .04 (own margin) of that on all, in every layer: this minus the largest "
         "difference (at risk, docs/claims.md)",
+        "Figure 6",
         None,
         "CIFAR100; 100 images, one of each class or at random, and 10,000",
     ),
-    "unit_sets.evenly": Claim(
-        "beyond the paper",
+    "evenly": Claim(
         "At equal size it doesn't depend on the make-up: evenly from the classes and at random, as many images, a "
         "layer's mean UnitMem is within .04 in every layer: this minus the largest difference",
     ),
-    "unit_sets.size": Claim(
-        "beyond the paper",
+    "size": Claim(
         "UnitMem grows with the number of images by itself: mean on all external images, never seen, minus few of "
         "them at random, the weakest layer",
     ),
-    "unit_sets.one-class-max": Claim(
-        "Table 34",
+    "one-class-max": Claim(
         "Units memorize within one class, too: the last layer's largest UnitMem on images of one class minus .8 (own "
         "threshold)",
+        "Table 34",
         0.07,
         TABLE_34,
     ),
-    "unit_sets.drop": Claim(
-        "Table 34",
+    "drop": Claim(
         "UnitMem hardly falls on one class: .04 (own margin) minus the last layer's mean on all images plus that on "
         "one class (at risk, docs/claims.md)",
+        "Table 34",
         # .409 on all, .397 on cars.
         0.028,
         TABLE_34,
     ),
-    "unit_sets.drop-cut": Claim(
-        "beyond the paper", "The same on as many images of all classes as of one: .04 minus the fall of the mean"
-    ),
-    "unit_sets.order": Claim(
-        "Table 34, own threshold",
+    "drop-cut": Claim("The same on as many images of all classes as of one: .04 minus the fall of the mean"),
+    "order": Claim(
         "The same units memorize on one class as on all: rank correlation of UnitMem over the last layer's units "
         "minus .5",
+        "Table 34, own threshold",
     ),
-    "unit_sets.one-class-max-excess": Claim(
-        "beyond the paper",
+    "one-class-max-excess": Claim(
         "The highest UnitMem on one class is higher on images trained on: last layer, candidates minus external images "
         "of the class",
     ),
-    "unit_sets.excess": Claim(
-        "beyond the paper",
+    "excess": Claim(
         "UnitMem on one class is higher on images trained on: last layer, candidates minus external images of the "
         "class",
     ),
@@ -86,8 +82,9 @@ SETTINGS = ("layers",)
 """Arrays that are the same in all seeds."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Mean and largest UnitMem by set, group and layer; rank correlation of the last layer's units with all images."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         measures = inputs.arrays("measures", encoder, same=SETTINGS)
@@ -116,22 +113,21 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         which = SETS.index("one class")
         fall, fall_cut = mean["all"][-1] - one, mean["all, cut"][-1] - cut
         findings += [
-            equivalent("unit_sets.make-up", encoder, both, names, margin=MARGIN, n=n),
-            equivalent("unit_sets.evenly", encoder, mean["evenly"] - mean["random"], places, margin=MARGIN, n=n),
-            Finding.of_every("unit_sets.size", encoder, grown, places, n=n),
-            Finding("unit_sets.one-class-max", encoder, above(found[0, which, 1, -1], HIGH), n),
-            Finding("unit_sets.one-class-max-excess", encoder, found[0, which, 1, -1] - found[1, which, 1, -1], n),
-            Finding("unit_sets.drop", encoder, fall.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
-            Finding(
-                "unit_sets.drop-cut", encoder, fall_cut.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n
-            ),
-            Finding("unit_sets.order", encoder, above(order[0, which, -1], ORDER), n),
-            Finding("unit_sets.excess", encoder, one - found[1, which, 0, -1], n, p=_p_of_excess(samples, begins[-1])),
+            equivalent("make-up", encoder, both, names, margin=MARGIN, n=n),
+            equivalent("evenly", encoder, mean["evenly"] - mean["random"], places, margin=MARGIN, n=n),
+            Finding.of_every("size", encoder, grown, places, n=n),
+            Finding("one-class-max", encoder, above(found[0, which, 1, -1], HIGH), n),
+            Finding("one-class-max-excess", encoder, found[0, which, 1, -1] - found[1, which, 1, -1], n),
+            Finding("drop", encoder, fall.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
+            Finding("drop-cut", encoder, fall_cut.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
+            Finding("order", encoder, above(order[0, which, -1], ORDER), n),
+            Finding("excess", encoder, one - found[1, which, 0, -1], n, p=_p_of_excess(samples, begins[-1])),
         ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
-def _by_class(measures: Sample, seed: int, options: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+def _by_class(measures: Sample, seed: int, options: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """Activations of each group's images of each class, as many in all groups: {"group class": [images, units]}.
 
     Raises:

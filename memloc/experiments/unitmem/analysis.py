@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,35 +13,32 @@ from numpy.typing import NDArray
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Inputs, depth_correlation, rises, rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.measuring.scores import METRICS, layer_metrics
 from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
 
 CLAIMS = {
-    "unitmem.everywhere": Claim(
-        "Section 4.2, own threshold",
+    "everywhere": Claim(
         "Highly memorizing units are in every layer: the weakest 90th percentile of UnitMem minus the threshold",
+        "Section 4.2, own threshold",
     ),
-    "unitmem.excess": Claim(
-        "beyond the paper",
+    "excess": Claim(
         "Units memorize images they were trained on: mean UnitMem on candidates minus independent and external images",
     ),
-    "unitmem.excess-last": Claim(
-        "beyond the paper",
+    "excess-last": Claim(
         "UnitMem of the last layer is higher on images trained on: candidates minus independent and external",
     ),
-    "unitmem.trained": Claim(
-        "beyond the paper",
+    "trained": Claim(
         "Training raises UnitMem, averaged over layers: trained minus untrained encoder, on candidates",
     ),
-    "unitmem.excess-rises": Claim(
-        "beyond the paper", "UnitMem's excess on images trained on rises with depth: rank correlation with layer"
-    ),
-    "unitmem.rises": Claim("Figures 2 and 3", "UnitMem rises with depth: rank correlation of layer and mean UnitMem"),
+    "excess-rises": Claim("UnitMem's excess on images trained on rises with depth: rank correlation with layer"),
+    "rises": Claim("UnitMem rises with depth: rank correlation of layer and mean UnitMem", "Figures 2 and 3"),
 }
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Mean UnitMem by layer of each series, the share above the threshold, and every unit's value."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings, threshold = [], [], options["threshold"]
     for encoder in inputs.encoders():
         trained = inputs.tables("units", encoder)
@@ -66,19 +62,20 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         n = int(inputs.arrays("replicates", encoder)[0]["size"])
         depth = np.arange(len(layers))
         chance = {
-            "unitmem.excess": (excess.map(_mean), _mean(dealt)),
-            "unitmem.excess-last": (excess[-1], dealt[:, -1]),
-            "unitmem.excess-rises": (depth_correlation(excess), rank_correlation(depth + 0 * dealt, dealt)),
+            "excess": (excess.map(_mean), _mean(dealt)),
+            "excess-last": (excess[-1], dealt[:, -1]),
+            "excess-rises": (depth_correlation(excess), rank_correlation(depth + 0 * dealt, dealt)),
         }
         places = [f"layer {name}" for name in layers]
-        findings.append(Finding.of_every("unitmem.everywhere", encoder, high, places, n=n))
+        findings.append(Finding.of_every("everywhere", encoder, high, places, n=n))
         findings += [
             Finding(claim, encoder, effect, n, p=float(permutation_p(effect.value, null)))
             for claim, (effect, null) in chance.items()
         ]
-        findings.append(Finding("unitmem.trained", encoder, gain.map(_mean), n))
-        findings.append(rises("unitmem.rises", encoder, candidate, n=n))
-    return pd.concat(tables, ignore_index=True), findings
+        findings.append(Finding("trained", encoder, gain.map(_mean), n))
+        findings.append(rises("rises", encoder, candidate, n=n))
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _mean(of_layers: NDArray[np.float64]) -> NDArray[np.float64]:

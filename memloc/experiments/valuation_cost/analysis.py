@@ -14,25 +14,22 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import OOB, PAPER, Floats, over_seeds, share
 from memloc.metrics.stats import Estimate
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "valuation_cost.tenth": Claim(
-        OWN,
+    "tenth": Claim(
         "2D-OOB is as good as 2D-KNN in a tenth of its time: log10 of CPU time, 2D-KNN of most permutations over "
         "2D-OOB of the fewest learners that find outliers as soon, ten behind each cell, minus 1",
+        OWN,
     ),
-    "valuation_cost.any": Claim(
-        "beyond the paper",
+    "any": Claim(
         "However few permutations 2D-KNN makes, 2D-OOB is as good in less time: log10 of that ratio, the smallest",
     ),
-    "valuation_cost.learners": Claim(
-        OWN, "Cost grows at most nearly in proportion to learners: 1.25 minus the exponent"
-    ),
-    "valuation_cost.rows": Claim(OWN, "Cost grows at most nearly in proportion to rows: 1.25 minus the exponent"),
+    "learners": Claim("Cost grows at most nearly in proportion to learners: 1.25 minus the exponent", OWN),
+    "rows": Claim("Cost grows at most nearly in proportion to rows: 1.25 minus the exponent", OWN),
 }
 """Where no number of learners is as good as 2D-KNN, the largest one's time counts and the claim's subject says so."""
 ENOUGH = 10
@@ -67,8 +64,9 @@ class Measured:
         return np.flatnonzero(keep)
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Seconds and areas of every measurement, exponents of cost, how much longer 2D-KNN takes to be as good."""
+    inputs = sheet.inputs
     tables, findings = [], []
     for name in inputs.encoders():
         seeds = inputs.arrays("outcomes", name)
@@ -93,14 +91,15 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         tables.append(_rows(every, series="log10 of ratio to 2D-OOB", table=name, **of_them))
         places = [f"{amount} permutation{'s' if amount > 1 else ''}" for amount in mine.amounts[permutations]]
         findings += [
-            Finding("valuation_cost.tenth", name + reached[last], over_seeds(ratios[last] - 1), n),
-            Finding.of_every("valuation_cost.any", name, every, places, n=n),
+            Finding("tenth", name + reached[last], over_seeds(ratios[last] - 1), n),
+            Finding.of_every("any", name, every, places, n=n),
         ]
         findings += [
-            Finding(f"valuation_cost.{axis}", f"{name}, exponent of {axis}", over_seeds(1.25 - values), n)
+            Finding(f"{axis}", f"{name}, exponent of {axis}", over_seeds(1.25 - values), n)
             for axis, values in exponents.items()
         ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.add(pd.concat(tables, ignore_index=True))
+    sheet.findings += findings
 
 
 def _ratios(mine: Measured, place: int) -> tuple[Floats, str]:

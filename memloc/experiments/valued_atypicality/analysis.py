@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import rows_of
+from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued_points import (
     MEASURES,
     STRATA,
@@ -36,35 +37,25 @@ from memloc.streams import generator
 from memloc.valuation.points import GROUPS, LABELS
 
 CLAIMS = {
-    "valued_atypicality.memorized": Claim(
-        "beyond the paper",
+    "memorized": Claim(
         "Outliers are memorized most, told without the encoder: rank correlation within classes or clusters of minus "
         "the value and SSLMem of the output, candidates",
     ),
-    "valued_atypicality.memorized-excess": Claim(
-        "beyond the paper", "SSLMem and minus the value correlate more on candidates than on external images"
-    ),
-    "valued_atypicality.owners": Claim(
-        "beyond the paper",
+    "memorized-excess": Claim("SSLMem and minus the value correlate more on candidates than on external images"),
+    "owners": Claim(
         "Outliers own more of the last layer's top 10 % of units: rank correlation within classes or clusters of minus "
         "the value and the number owned, candidates",
     ),
-    "valued_atypicality.owners-excess": Claim(
-        "beyond the paper", "That correlation with the number owned is higher on candidates than on external images"
-    ),
-    "valued_atypicality.distance": Claim(
-        "beyond the paper",
+    "owners-excess": Claim("That correlation with the number owned is higher on candidates than on external images"),
+    "distance": Claim(
         "Outliers by value are far from shared images in g's features, too: rank correlation within classes or "
         "clusters of minus the value and atypicality, candidates",
     ),
-    "valued_atypicality.lift": Claim(
-        "beyond the paper",
+    "lift": Claim(
         "The most memorized tenth of a class or cluster is among its lowest-valued tenth more often than by chance: "
         "share over that by chance, minus 1, candidates",
     ),
-    "valued_atypicality.lift-excess": Claim(
-        "beyond the paper", "That share over chance is larger for candidates than for external images"
-    ),
+    "lift-excess": Claim("That share over chance is larger for candidates than for external images"),
 }
 TOLD = {"memorized": 0, "owners": 1, "distance": 2, "lift": 3}
 """Columns of the statistics by claim: rank correlations with MEASURES, then the lift."""
@@ -73,8 +64,9 @@ PERMUTATIONS = 1000
 """Random orders of points within their strata, or of who of them is a candidate, behind a p."""
 
 
-def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+def analyse(sheet: Sheet) -> None:
     """Correlations within classes and lift by every way to value; every point's values; cells of extreme candidates."""
+    inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
         seeds = joined(inputs, encoder)
@@ -98,8 +90,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
             estimate = correlation[:, :, column] if column < 3 else lift[:, :, 0]
             for witness in WITNESSES:
                 p = permutation_p(estimate.value[0], chance[0, :, column])
-                findings.append(told(f"valued_atypicality.{claim}", encoder, estimate[0], ways, witness, n=n, p=p))
-                if (excess := f"valued_atypicality.{claim}-excess") in CLAIMS:
+                findings.append(told(f"{claim}", encoder, estimate[0], ways, witness, n=n, p=p))
+                if (excess := f"{claim}-excess") in CLAIMS:
                     gap = estimate[0] - estimate[1]
                     p = permutation_p(gap.value, chance[2, :, column])
                     findings.append(told(excess, encoder, gap, ways, witness, n=n, p=p))
@@ -107,7 +99,8 @@ def analyse(inputs: Inputs, options: dict[str, Any]) -> tuple[pd.DataFrame, list
         if encoder == inputs.encoders()[0]:
             chosen = _extremes(seeds[0], options["shown"])
             tables.append(cell_rows(seeds[0], chosen, patch=options["patch"], encoder=encoder))
-    return pd.concat(tables, ignore_index=True).rename(columns={"layer": "measure"}), findings
+    sheet.add(pd.concat(tables, ignore_index=True).rename(columns={"layer": "measure"}))
+    sheet.findings += findings
 
 
 def _columns(table: pd.DataFrame, ways: Sequence[Way], labels: str) -> NDArray[np.float64]:

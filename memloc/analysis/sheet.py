@@ -1,0 +1,102 @@
+"""What an analysis works on: it reads inputs, and adds rows to a figure's table and findings to its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.analysis.claims import Claim, Finding, tabulate
+from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Published, quoted, rises, rows_of
+from memloc.metrics.stats import Estimate, Sample, bootstrap, bootstrap_means
+
+Statistic = Callable[[Sample], NDArray[np.float64]]
+
+
+class Sheet:
+    """The rows and findings of one experiment.
+
+    Args:
+        inputs: files of the experiment.
+        options: of the experiment, with ``replicates`` and ``normalisation`` of the scores.
+        claims: by name, what the experiment claims.
+    """
+
+    def __init__(self, inputs: Inputs, options: Mapping[str, Any], claims: Mapping[str, Claim]) -> None:
+        self.inputs, self.options, self.claims = inputs, options, claims
+        self.tables: list[pd.DataFrame] = []
+        self.findings: list[Finding] = []
+
+    @property
+    def encoders(self) -> list[str]:
+        """Encoders, or tables, that the experiment is over, in the order of the configuration."""
+        return self.inputs.encoders()
+
+    @property
+    def limit(self) -> float:
+        """The largest SSLMem under the normalisation of the scores."""
+        return LIMITS[self.options["normalisation"]]
+
+    def scores(self, name: str, encoder: str) -> list[pd.DataFrame]:
+        """An input's tables of an encoder, one for each seed."""
+        return self.inputs.tables(name, encoder)
+
+    def arrays(self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()) -> list[Arrays]:
+        """An input's arrays of an encoder, one set for each seed (see ``Inputs.arrays``)."""
+        return self.inputs.arrays(name, encoder, same=same, rows=rows)
+
+    def means(self, samples: Sequence[Sample], statistic: Statistic, **settings: Any) -> Estimate:
+        """A statistic of means, with points resampled within seeds (see ``bootstrap_means``)."""
+        return bootstrap_means(samples, statistic, replicates=self.options["replicates"], seed=0, **settings)
+
+    def bootstrap(self, samples: Sequence[Sample], statistic: Statistic, **settings: Any) -> Estimate:
+        """A statistic of samples, with points resampled within seeds (see ``bootstrap``)."""
+        return bootstrap(samples, statistic, replicates=self.options["replicates"], seed=0, **settings)
+
+    def add(self, *tables: pd.DataFrame, **about: Any) -> None:
+        """Add rows to the figure's table, with columns that say what all of them are about."""
+        self.tables += [table.assign(**about) if about else table for table in tables]
+
+    def profile(self, estimate: Estimate, axis: Sequence[Any], **about: Any) -> None:
+        """Add one row for each place along an axis, with interval and z."""
+        self.add(rows_of(estimate, axis, **about))
+
+    def find(self, claim: str, subject: str, estimate: Estimate, n: int, **settings: Any) -> None:
+        """Add a finding: an estimate of what a claim says of a subject (see ``Finding``)."""
+        self.findings.append(Finding(claim, subject, estimate, n, **settings))
+
+    def find_in_every(
+        self,
+        claim: str,
+        subject: str,
+        estimate: Estimate,
+        places: Sequence[str],
+        *,
+        n: int,
+        null: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Add a finding on a claim that an effect is there in every place (see ``Finding.of_every``)."""
+        self.findings.append(Finding.of_every(claim, subject, estimate, places, n=n, null=null))
+
+    def find_in_any(self, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> None:
+        """Add a finding on a claim that an effect is there in some place (see ``Finding.of_any``)."""
+        self.findings.append(Finding.of_any(claim, subject, estimate, places, n=n))
+
+    def find_rise(self, claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> None:
+        """Add a finding on a claim that a profile rises with depth (see ``rises``)."""
+        self.findings.append(rises(claim, subject, profile, n=n, value=value))
+
+    def quote(self, encoder: str, published: Published, *, since: int) -> None:
+        """Put the paper's effects beside the findings from number ``since`` on, which are about an encoder."""
+        self.findings[since:] = quoted(self.inputs, encoder, self.findings[since:], published)
+
+    def table(self) -> pd.DataFrame:
+        """The table that the figure is drawn from."""
+        return pd.concat(self.tables, ignore_index=True)
+
+    def rows(self, *, kind: str, experiment: str) -> pd.DataFrame:
+        """The experiment's rows of claims.csv."""
+        return tabulate(self.claims, self.findings, kind=kind, experiment=experiment)
