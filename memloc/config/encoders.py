@@ -17,84 +17,112 @@ def faults(config: Config) -> Iterable[str]:
     """What contradicts itself in encoders, one line each."""
     encoders = config["encoders"]
     for name, encoder in encoders.items():
-        if "recipe" in encoder:
-            yield from _trains(f"encoders.{name}", name, encoder, config)
-            yield from _shares(f"encoders.{name}", encoder, encoders)
-        else:
+        if "recipe" not in encoder:
             trained = [other for other, entry in encoders.items() if "weights" not in entry]
             yield f"config: encoders.{name}.weights: {none_of(encoder['weights'], trained)}"
             return
+        try:
+            layers_of(encoder)
+        except InputError as error:
+            yield f"config: encoders.{name}.{error}"
+        for check in (_architecture, _privacy, _dataset, _patches, _batches, _epochs, _seeds):
+            for fault in check(name, encoder, config):
+                # A fault of the encoder's dataset, or of the scores, is none of its own keys.
+                outer = fault.startswith(("datasets.", "score."))
+                yield f"config: {fault}" if outer else f"config: encoders.{name}.{fault}"
 
 
-def _trains(key: str, name: str, encoder: Config, config: Config) -> Iterable[str]:
-    """What an encoder's framework, architecture and dataset ask of one another."""
-    framework, entry, recipe = (
-        FRAMEWORKS[encoder["framework"]],
-        ARCHITECTURES[encoder["architecture"]],
-        encoder["recipe"],
-    )
-    try:
-        layers_of(encoder)
-    except InputError as error:
-        yield f"config: {key}.{error}"
-    if framework.tokens and not entry.tokens:
-        able = ", ".join(known for known, other in ARCHITECTURES.items() if other.tokens)
-        yield f"config: {key}.architecture: {encoder['framework']} hides patches; take one of {able}"
-    elif framework.tokens and recipe["augmentation"] != "masking":
-        yield f"config: {key}.recipe.augmentation: {recipe['augmentation']} hides no patches; take masking"
-    if recipe["privacy"] and not framework.private:
-        able = ", ".join(known for known, other in FRAMEWORKS.items() if other.private)
-        yield f"config: {key}.recipe.privacy: not to be had with {encoder['framework']}; take {able}"
-    if recipe["privacy"] and not entry.tokens:
-        yield f"config: {key}.recipe.privacy: batch normalisation mixes images; take an architecture without, a ViT"
-    if recipe["privacy"] and (recipe["clip"] is not None or encoder["hardware"]["precision"] != "32-true"):
-        yield f"config: {key}.recipe.privacy: clips each image's gradient itself, in 32-true; leave clip and precision"
-    if encoder["dataset"] not in config["datasets"]:
-        yield f"config: {key}.dataset: {none_of(encoder['dataset'], config['datasets'])}"
+def _architecture(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """A framework that hides patches needs an architecture of patches, and views with hidden ones."""
+    framework, augmentation = encoder["framework"], encoder["recipe"]["augmentation"]
+    if not FRAMEWORKS[framework].tokens:
         return
-    dataset = config["datasets"][encoder["dataset"]]
-    split, size = dataset.get("split"), dataset["image_size"]
-    if split is None:
-        yield f"config: datasets.{encoder['dataset']}.split: missing; encoder {name} is trained on this dataset"
+    if not ARCHITECTURES[encoder["architecture"]].tokens:
+        able = ", ".join(other for other, entry in ARCHITECTURES.items() if entry.tokens)
+        yield f"architecture: {framework} hides patches; use one of {able}"
+    elif augmentation != "masking":
+        yield f"recipe.augmentation: {augmentation} hides no patches, which {framework} needs; use masking"
+
+
+def _privacy(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """Differential privacy needs a loss and a normalisation of single images, and clips by itself."""
+    recipe, framework = encoder["recipe"], encoder["framework"]
+    if not recipe["privacy"]:
         return
-    if framework.labels and SOURCES[dataset["source"]].unlabeled:
-        yield f"config: {key}.dataset: {encoder['dataset']} has no labels, which {encoder['framework']} learns from"
+    if not FRAMEWORKS[framework].private:
+        able = ", ".join(other for other, entry in FRAMEWORKS.items() if entry.private)
+        yield f"recipe.privacy: {framework} does not support differential privacy; use {able}"
+    if not ARCHITECTURES[encoder["architecture"]].tokens:
+        yield "recipe.privacy: batch normalisation mixes images; use an architecture without it, a ViT"
+    if recipe["clip"] is not None or encoder["hardware"]["precision"] != "32-true":
+        yield "recipe.privacy: each image's gradient is clipped by privacy itself, in 32-true; leave clip and precision out"
+
+
+def _dataset(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """The dataset must be there, with a split, with labels where they are learnt from, and images of enough pixels."""
+    known, entry = encoder["dataset"], ARCHITECTURES[encoder["architecture"]]
+    if known not in config["datasets"]:
+        yield f"dataset: {none_of(known, config['datasets'])}"
+        return
+    dataset = config["datasets"][known]
+    if "split" not in dataset:
+        yield f"datasets.{known}.split: missing; encoder {name} is trained on this dataset"
+        return
+    if FRAMEWORKS[encoder["framework"]].labels and SOURCES[dataset["source"]].unlabeled:
+        yield f"dataset: {known} has no labels, which {encoder['framework']} learns from; use another"
+    if dataset["image_size"] < entry.smallest:
+        least = f"{encoder['architecture']} takes images from {entry.smallest} pixels"
+        yield f"datasets.{known}.image_size: {dataset['image_size']}, but {least}; raise it"
+    neighbours, shared = config["score"]["neighbours"], dataset["split"]["shared"]
+    if neighbours > shared:
+        yield f"score.neighbours: {neighbours} must be at most the number of shared points, {shared}; lower it"
+
+
+def _patches(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """Patches must fill images and local views, and leave several where some are hidden."""
+    recipe, size = encoder["recipe"], config["datasets"][encoder["dataset"]]["image_size"]
     patch = encoder["network"].get("patch", 1)
-    if framework.tokens and (size // patch) ** 2 < 2:
-        yield f"config: {key}.network.patch: {patch} pixels make one patch of an image of {size}; lower it"
+    if FRAMEWORKS[encoder["framework"]].tokens and (size // patch) ** 2 < 2:
+        yield f"network.patch: {patch} pixels make one patch of an image of {size}; lower it"
     width, heads = recipe.get("decoder_dim", 12), recipe.get("decoder_heads", 3)
     if width % heads or width % 4:
-        yield f"config: {key}.recipe.decoder_dim: {width} is no multiple of 4 and of decoder_heads, {heads}; change one"
+        yield f"recipe.decoder_dim: {width} must be a multiple of 4 and of decoder_heads, {heads}; change one of them"
     local = recipe["local_size"] if recipe.get("local_crops") else patch
-    for what, pixels in (("image_size", size), ("local_size", local)):
+    for key, pixels in (("image_size", size), ("local_size", local)):
         if pixels % patch:
-            yield f"config: {key}.network.patch: {what} {pixels} is no multiple of {patch}; change one of them"
+            yield f"network.patch: {key} {pixels} is no multiple of {patch}; change one of them"
     if local > size:
-        yield f"config: {key}.recipe.local_size: {local} is more than the image's {size}; lower it"
-    if size < entry.smallest:
-        least = f"{encoder['architecture']} takes images from {entry.smallest} pixels"
-        yield f"config: datasets.{encoder['dataset']}.image_size: {size}, but {least}; raise it"
-    neighbours = config["score"]["neighbours"]
-    if neighbours > split["shared"]:
-        yield f"config: score.neighbours: {neighbours} asked for among {split['shared']} shared images; lower it"
-    batch, processes = recipe["batch_size"], encoder["hardware"]["devices"] * encoder["hardware"]["nodes"]
-    if batch > split["shared"] + min(split["candidate"], split["independent"]):
-        yield f"config: {key}.recipe.batch_size: {batch} is more than the images of one epoch; lower it"
+        yield f"recipe.local_size: {local} must be at most the image's size, {size}; lower it"
+
+
+def _batches(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """A batch must fit into an epoch of f and of g, and be shared evenly by all devices."""
+    split, batch = config["datasets"][encoder["dataset"]]["split"], encoder["recipe"]["batch_size"]
+    epoch = split["shared"] + min(split["candidate"], split["independent"])
+    processes = encoder["hardware"]["devices"] * encoder["hardware"]["nodes"]
+    if batch > epoch:
+        yield f"recipe.batch_size: {batch} must be at most the number of images in an epoch, {epoch}; lower it"
     if batch % processes:
-        yield f"config: {key}.recipe.batch_size: {batch} can't be shared by {processes} devices; take a multiple"
+        yield f"recipe.batch_size: {batch} must be a multiple of the number of devices, {processes}; change one of them"
+
+
+def _epochs(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """Warm-up and snapshots must lie within the training."""
+    recipe = encoder["recipe"]
     epochs, warmup = recipe["epochs"], recipe["warmup_epochs"]
     if warmup > epochs:
-        yield f"config: {key}.recipe.warmup_epochs: {warmup} is more than the {epochs} epochs; lower it"
+        yield f"recipe.warmup_epochs: {warmup} must be at most epochs, {epochs}; lower it"
     late = [snapshot for snapshot in encoder["snapshots"] if snapshot > epochs]
     if late:
-        yield f"config: {key}.snapshots: {late[0]} is more than the {epochs} epochs; leave it out"
+        yield f"snapshots: {late[0]} must be at most epochs, {epochs}; leave it out"
     if recipe["optimizer"] == "lars" and not recipe["weight_decay"]:
-        yield f"config: {key}.recipe.weight_decay: 0, but lars adapts its steps only where weights decay; raise it"
+        yield "recipe.weight_decay: 0, but lars adapts its steps only where weights decay; raise it"
 
 
-def _shares(key: str, encoder: Config, encoders: Config) -> Iterable[str]:
-    """What an encoder with another's weights may ask for."""
-    if "weights" in encoder:
-        there = encoders[encoder["weights"]]["seeds"]
-        if not set(encoder["seeds"]) <= set(there):
-            yield f"config: {key}.seeds: {encoder['seeds']} aren't all trained; {encoder['weights']} has {there}"
+def _seeds(name: str, encoder: Config, config: Config) -> Iterable[str]:
+    """An encoder with another's weights can have that one's seeds alone."""
+    if "weights" not in encoder:
+        return
+    trained = config["encoders"][encoder["weights"]]["seeds"]
+    if missing := sorted(set(encoder["seeds"]) - set(trained)):
+        yield f"seeds: {missing} aren't trained; {encoder['weights']} has {trained}"

@@ -10,8 +10,6 @@ from memloc.config import (
     check_files,
     complete,
     experiment_inputs,
-    head_measured,
-    layers_of,
     schema,
     trained_as,
 )
@@ -19,6 +17,7 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.layers import head_measured, layers_of
 from memloc.provenance import ROOT
 
 GONE = object()
@@ -124,7 +123,7 @@ BAD = [
     ("measure.layers", ["1", "conv"], ["measure.layers: 'conv'", "it has 1, 2", "res6"]),
     ("measure.draws", 5, ["measure.draws: 5", "multiple of 2"]),
     ("measure.draws", 2, ["measure.draws: 2", "minimum of 4"]),
-    ("score.neighbours", 501, ["score.neighbours: 501", "500 shared", "lower it"]),
+    ("score.neighbours", 501, ["score.neighbours: 501", "shared points, 500", "lower it"]),
     ("score.normalisation", "max", ["score.normalisation: 'max'", "ratio, none, range"]),
     ("datasets.fashion.source", "cifar", ["datasets.fashion.source: 'cifar'", "fashion-mnist-12k", "folder"]),
     (
@@ -167,14 +166,14 @@ BAD = [
     ),
     ("experiments.pruning.tasks", ["mnist"], ["experiments.pruning.tasks: 'mnist'", "fashion, fashion-unseen"]),
     ("experiments.finetuning.task", "mnist", ["experiments.finetuning.task: 'mnist'", "fashion, fashion-unseen"]),
-    ("experiments.finetuning.counts", [1, 8], ["experiments.finetuning.counts", "8 layers", "among 8", "lower it"]),
-    ("measure.layers", ["1", "2", "3"], ["experiments.finetuning.counts", "3 layers", "among 3", "lower it"]),
+    ("experiments.finetuning.counts", [1, 8], ["experiments.finetuning.counts", "counts: 8", "layers, 8", "lower it"]),
+    ("measure.layers", ["1", "2", "3"], ["experiments.finetuning.counts", "counts: 3", "layers, 3", "lower it"]),
     (
         "measure.layers",
         ["1", "res*"],
-        ["measure.layers: ['1', 'res*']", "1 layers with parameters", "name at least three"],
+        ["measure.layers of simclr, ['1', 'res*']", "1 layers with parameters", "name at least 3"],
     ),
-    ("measure.layers", ["res*"], ["measure.layers: ['res*']", "0 layers with parameters", "name at least three"]),
+    ("measure.layers", ["res*"], ["measure.layers of simclr, ['res*']", "0 layers with parameters", "name at least 3"]),
     ("experiments.finetuning.recipe.lr", 1, ["experiments.finetuning.recipe.lr: unknown key", "learning_rate"]),
     ("datasets", None, ["datasets: None", "object"]),
 ]
@@ -194,7 +193,11 @@ def test_matched_units_need_a_fraction_that_leaves_a_choice(config):
     check(config)
     put(config, "experiments.pruning.fractions", [0.7, 0.5])
     message = complaint(config)
-    assert "experiments.pruning.fractions" in message and "not for 0.5" in message and "leave matched out" in message
+    assert (
+        "experiments.pruning.fractions" in message
+        and "0.5 is too large for matched" in message
+        and "leave matched out" in message
+    )
 
 
 def test_a_batch_must_fit_into_the_smaller_of_the_two_training_sets(config):
@@ -218,7 +221,7 @@ def test_an_experiment_reads_one_file_for_each_encoder_and_seed(config):
         "scores/supervised/f/seed1/units.parquet",
     ]
     assert experiment_inputs(config, "pruning") == {
-        "outcomes": ["interventions/pruning/simclr/seed4.npz", "interventions/pruning/simclr/seed7.npz"]
+        "outcomes": ["outcomes/pruning/simclr/f/seed4.npz", "outcomes/pruning/simclr/f/seed7.npz"]
     }
 
 
@@ -275,19 +278,19 @@ TOGETHER = {
     ),
     "privacy of a loss of pairs": (
         {"architecture": "vit-tiny", "recipe": PRIVACY},
-        ["encoders.mine.recipe.privacy: not to be had with simclr", "take mae"],
+        ["encoders.mine.recipe.privacy: simclr does not support differential privacy", "use mae"],
     ),
     "privacy with batch normalisation": (
         {"framework": "supervised", "recipe": PRIVACY},
-        ["encoders.mine.recipe.privacy: ", "take mae"],
+        ["encoders.mine.recipe.privacy: ", "use mae"],
     ),
     "privacy beside another clipping": (
         {"framework": "mae", "architecture": "vit-tiny", "recipe": PRIVACY | {"clip": 3.0}},
-        ["encoders.mine.recipe.privacy: ", "leave clip and precision"],
+        ["encoders.mine.recipe.privacy: ", "leave clip and precision out"],
     ),
     "privacy in half precision": (
         {"framework": "mae", "architecture": "vit-tiny", "recipe": PRIVACY, "hardware": {"precision": "bf16-mixed"}},
-        ["encoders.mine.recipe.privacy: ", "leave clip and precision"],
+        ["encoders.mine.recipe.privacy: ", "leave clip and precision out"],
     ),
     "privacy that lacks a part": (
         {"framework": "mae", "architecture": "vit-tiny", "recipe": {"privacy": {"epsilon": 8, "clip": 1}}},
@@ -303,7 +306,7 @@ TOGETHER = {
     ),
     "a batch that devices can't share": (
         {"recipe": {"batch_size": 98}, "hardware": {"devices": 2, "nodes": 2}},
-        ["encoders.mine.recipe.batch_size: 98", "4 devices", "multiple"],
+        ["encoders.mine.recipe.batch_size: 98", "devices, 4", "multiple"],
     ),
     "patches that don't fill an image": (
         {"architecture": "vit-tiny", "network": {"patch": 5}},
@@ -315,11 +318,11 @@ TOGETHER = {
     ),
     "local views beyond the image": (
         {"framework": "lejepa", "recipe": {"local_size": 33}},
-        ["encoders.mine.recipe.local_size: 33 is more than the image's 32; lower it"],
+        ["encoders.mine.recipe.local_size: 33 must be at most the image's size, 32; lower it"],
     ),
     "the authors' local views beyond the image": (
         {"framework": "dino"},
-        ["encoders.mine.recipe.local_size: 96 is more than the image's 32; lower it"],
+        ["encoders.mine.recipe.local_size: 96 must be at most the image's size, 32; lower it"],
     ),
     "images too small": (
         {"architecture": "vgg19", "dataset": {"image_size": 16}},
@@ -372,7 +375,7 @@ def test_retraining_that_would_not_keep_privacy_is_told(mine):
     config = mine(**SOUND["privacy of single images"])
     rounds = {"fraction": 0.1, "rounds": 2, "epochs": 1, "learning_rate": 1e-3, "tasks": ["own"], "images": 60}
     config["experiments"]["pruned"] = {"kind": "iterative_pruning", "encoders": ["mine"], **rounds}
-    assert "experiments.pruned.encoders: one of them is trained under differential privacy" in complaint(config)
+    assert "experiments.pruned.encoders: mine is trained under differential privacy" in complaint(config)
     config["encoders"]["mine"]["recipe"]["privacy"] = None
     check(config)
 
@@ -539,7 +542,7 @@ ALIASES = {
     "with an unknown key": ({"colour": 3}, "encoders.other: 'colour' is none of weights, seeds, measure"),
     "of seeds never trained": (
         {"seeds": [0, 7]},
-        "encoders.other.seeds: [0, 7] aren't all trained; simclr has [0, 1, 2]",
+        "encoders.other.seeds: [7] aren't trained; simclr has [0, 1, 2]",
     ),
     "with a bad measure": ({"measure": {"draw": 4}}, "encoders.other.measure.draw: unknown key; did you mean draws?"),
     "of no layer": ({"measure": {"layers": ["conv1"]}}, "encoders.other.measure.layers: 'conv1' matches no layer of"),
@@ -638,7 +641,7 @@ def test_an_alias_is_trained_as_its_owner(alias):
 
 def test_an_epoch_after_the_last_cannot_be_kept(config):
     config["encoders"]["simclr"]["snapshots"] = [1, 251]
-    told = "config: encoders.simclr.snapshots: 251 is more than the 250 epochs; leave it out"
+    told = "config: encoders.simclr.snapshots: 251 must be at most epochs, 250; leave it out"
     assert complaint(config) == told
     config["encoders"]["simclr"]["snapshots"] = [250]
     check(config)
@@ -684,7 +687,7 @@ def test_a_head_is_measured_only_if_it_is_chosen(mine):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_head_is_measured_only_if_there_is_one(mine, framework):
     views = {"augmentation": "masking"} | ({"local_size": 16} if framework in ("dino", "lejepa") else {})
-    entry = completed(mine(framework, "vit-tiny", augmentation=views, measure={"sublayers": True}))
+    entry = completed(mine(framework, "vit-tiny", recipe=views, measure={"sublayers": True}))
     kinds = {layer.kind for layer in layers_of(entry)}
     assert head_measured(entry) == ("head" in kinds) == (framework != "mae")
     assert kinds - {"head"} == {"attention", "sum", "fully-connected", "output"}
@@ -735,7 +738,7 @@ def test_an_experiment_on_layers_that_are_not_measured_is_told_before_any_job(co
     ("layers", "whole"),
     [
         (None, True),
-        (["1.att", "1.fc", "1.res-att", "1.res-fc"], False),
+        (["1.att", "1.fc", "1.res-att", "1.res-fc", "2.fc"], False),
         (["1.att", "1.res-att", "1.fc", "2.att", "2.res-att", "2.fc"], True),
         (["1.att", "1.res-att", "1.fc", "2.att", "2.res-fc", "2.fc"], False),
         (["1.att", "1.res-att", "1.fc", "2.att"], False),
@@ -753,7 +756,7 @@ def test_attention_and_fully_connected_layers_are_compared_in_whole_blocks(confi
     else:
         message = complaint(config)
         assert message.startswith(
-            "config: experiments.mine.encoders: attention is compared with fully-connected layers"
+            "config: experiments.mine.encoders: simclr must be measured at every part of two or more blocks"
         )
         assert "name every part of each block in measure.layers" in message
 
@@ -780,7 +783,7 @@ def test_an_experiment_on_units_of_layers_without_any_is_told_before_any_job(min
     ("experiment", "line"),
     [
         ({"kind": "transfer", "tasks": ["fashion"], "images": 1, "order": "falling"}, "experiments.it.images: 1 "),
-        ({"kind": "unit_sets", "size": 20, "draws": 2, "classes": 3}, "experiments.it.classes: 3 of the 3 classes of"),
+        ({"kind": "unit_sets", "size": 20, "draws": 2, "classes": 3}, "experiments.it.classes: 3 must be smaller"),
         (
             {"kind": "injection", **ON_UNITS["injection"], "learning_rate": 1e200},
             "experiments.it.learning_rate: 1e+200",
@@ -794,12 +797,12 @@ def test_a_number_that_can_not_work_is_told_before_any_job(config, experiment, l
 
 
 def test_every_experiment_that_reads_what_is_made_of_units_asks_for_them():
-    made = ("/units.parquet", "measures/", "traces/")
+    made = ("/units.parquet", "measures/")
     reads = {
         kind for kind, entry in EXPERIMENTS.items() if any(m in path for path in entry.inputs.values() for m in made)
     }
-    changes = {"pruning", "iterative_pruning", "ablation", "injection"}
-    assert {kind for kind, entry in EXPERIMENTS.items() if entry.units} == reads | changes
+    changes = {"pruning", "iterative_pruning", "ablation", "injection", "unit_epochs"}
+    assert {kind for kind, entry in EXPERIMENTS.items() if "units" in entry.needs} == reads | changes
 
 
 def test_changing_an_experiment_without_the_file_that_defines_it_is_told(config):
@@ -847,8 +850,8 @@ def test_corners_are_seen_and_neighbours_chosen(config):
     config["experiments"]["dejavu"] = mine = {
         "kind": "dejavu", "encoders": ["simclr"], "public": 60, "neighbours": 60, "crop": 0.35
     }  # fmt: skip
-    with pytest.raises(InputError, match="neighbours: 60 of 60 public images is no choice"):
+    with pytest.raises(InputError, match="neighbours: 60 must be smaller than public, 60; lower it"):
         check(config)
     mine |= {"neighbours": 5, "crop": 0.1}
-    with pytest.raises(InputError, match=r"crop: 0.1 of 32 pixels is a corner of less than 4; raise it"):
+    with pytest.raises(InputError, match=r"crop: 0.1 of 32 pixels makes a corner of less than 4 pixels; raise it"):
         check(config)

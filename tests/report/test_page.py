@@ -29,12 +29,12 @@ def page(tmp_path):
 
     def make(text="plain"):
         (tmp_path / "x.png").write_bytes(PNG)
-        experiment = Experiment(title=text, paper=text, caption=text, inputs={}, options={})
+        experiment = Experiment(order=0, title=text, paper=text, asks=text, inputs={}, smallest={})
         settings = {"framework": text, "architecture": text, "network": {text: 0.375}, "recipe": {"epochs": 3}}
         recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
         return render(
             ROOT / "docs" / "report" / "page.html",
-            [Figure("one", experiment, str(tmp_path / "x.png"))],
+            [Figure("one", experiment, text, str(tmp_path / "x.png"))],
             claims(statement=text, subject=text, paper=text, paper_scale=text),
             [recipe],
             {"encoders": {text: {"dataset": text}}},
@@ -111,7 +111,7 @@ def test_a_claim_for_which_the_paper_has_no_number_shows_none(tmp_path, scale):
     assert (row["paper_effect"], row["paper_scale"]) == ("", "")
     (tmp_path / "x.png").write_bytes(PNG)
     experiment = Experiment(title="t", paper="p", caption="c", inputs={}, options={})
-    figures = [Figure("one", experiment, str(tmp_path / "x.png"))]
+    figures = [Figure("one", experiment, text, str(tmp_path / "x.png"))]
     without = render(ROOT / "docs" / "report" / "page.html", figures, empty, [], {})
     beside = render(ROOT / "docs" / "report" / "page.html", figures, claims(), [], {})
     assert "nan" not in Reader(without).text and "NaN" not in without and "In the paper" in without

@@ -84,5 +84,5 @@ def test_bytes_that_are_no_text_are_named_as_well(tmp_path, record):
 
 
 def test_it_needs_nothing_but_the_standard_library():
-    code = "import sys, memloc.timing; assert not {'numpy', 'pandas', 'torch'} & set(sys.modules)"
+    code = "import sys, memloc.report.timing; assert not {'numpy', 'pandas', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
