@@ -55,7 +55,7 @@ def _privacy(name: str, encoder: Config, config: Config) -> Iterable[str]:
     if not ARCHITECTURES[encoder["architecture"]].tokens:
         yield "recipe.privacy: batch normalisation mixes images; use an architecture without it, a ViT"
     if recipe["clip"] is not None or encoder["hardware"]["precision"] != "32-true":
-        yield "recipe.privacy: each image's gradient is clipped by privacy itself, in 32-true; leave clip and precision out"
+        yield "recipe.privacy: privacy clips each image's gradient itself, in 32-true; leave clip and precision out"
 
 
 def _dataset(name: str, encoder: Config, config: Config) -> Iterable[str]:

@@ -21,6 +21,7 @@ TRIALS = "valuation/{experiment}/{table}/seed{seed}.npz"
 OVER_ENCODERS = ("encoders",)
 OVER_TABLES = ("tables", "seeds")
 
+THEMES = ("layers", "units", "valuation")
 NEEDS = ("labels", "swapped", "image_losses", "units", "snapshots")
 
 
@@ -62,6 +63,7 @@ class Experiment:
 
     Attributes:
         order: its place among figures and in the report.
+        theme: of THEMES, under which the documentation lists it.
         title: of the figure.
         paper: the tables and figures of the paper that it answers.
         asks: the question that it answers, to go behind its name in a list.
@@ -89,6 +91,7 @@ class Experiment:
     """
 
     order: int
+    theme: str
     title: str
     paper: str
     asks: str

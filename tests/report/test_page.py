@@ -29,7 +29,7 @@ def page(tmp_path):
 
     def make(text="plain"):
         (tmp_path / "x.png").write_bytes(PNG)
-        experiment = Experiment(order=0, title=text, paper=text, asks=text, inputs={}, smallest={})
+        experiment = Experiment(order=0, theme="layers", title=text, paper=text, asks=text, inputs={}, smallest={})
         settings = {"framework": text, "architecture": text, "network": {text: 0.375}, "recipe": {"epochs": 3}}
         recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
         return render(
@@ -91,7 +91,7 @@ def test_a_claim_is_shown_with_effect_interval_and_verdict(page):
 def test_claims_of_another_figure_are_not_shown(tmp_path):
     (tmp_path / "t.html").write_text("{% for f in figures %}{{ f.claims | length }}{% endfor %} of {{ total }}")
     (tmp_path / "x.png").write_bytes(PNG)
-    experiment = Experiment(title="t", paper="p", caption="c", inputs={}, options={})
+    experiment = Experiment(order=0, theme="layers", title="t", paper="p", asks="a", inputs={}, smallest={})
     both = pd.concat([claims(), claims(experiment="two")])
     figures = [Figure(name, experiment, str(tmp_path / "x.png")) for name in ("one", "three")]
     assert render(tmp_path / "t.html", figures, both, [], {}) == "10 of 2"
@@ -110,8 +110,8 @@ def test_a_claim_for_which_the_paper_has_no_number_shows_none(tmp_path, scale):
     (row,) = claim_rows(empty)
     assert (row["paper_effect"], row["paper_scale"]) == ("", "")
     (tmp_path / "x.png").write_bytes(PNG)
-    experiment = Experiment(title="t", paper="p", caption="c", inputs={}, options={})
-    figures = [Figure("one", experiment, text, str(tmp_path / "x.png"))]
+    experiment = Experiment(order=0, theme="layers", title="t", paper="p", asks="a", inputs={}, smallest={})
+    figures = [Figure("one", experiment, "caption", str(tmp_path / "x.png"))]
     without = render(ROOT / "docs" / "report" / "page.html", figures, empty, [], {})
     beside = render(ROOT / "docs" / "report" / "page.html", figures, claims(), [], {})
     assert "nan" not in Reader(without).text and "NaN" not in without and "In the paper" in without

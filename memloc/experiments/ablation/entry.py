@@ -24,6 +24,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=220,
+    theme="units",
     title="Zeroing single units: do their owners suffer?",
     paper="beyond the paper",
     asks="whether zeroing one unit harms the image that owns it more than images like that one",

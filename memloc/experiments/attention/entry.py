@@ -28,6 +28,7 @@ def _whole_blocks(layers: Iterable[Layer]) -> bool:
 
 ENTRY = Experiment(
     order=440,
+    theme="layers",
     title="Memorization in transformers: attention against fully-connected layers",
     paper="Tables 2 and 10",
     asks="whether fully-connected sublayers of ViTs memorize more than attention",

@@ -24,6 +24,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=140,
+    theme="units",
     title="Which images are memorized",
     paper="Figures 1 and 7, Tables 11 and 12",
     asks="which images are memorized, and by which units",

@@ -41,6 +41,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=730,
+    theme="valuation",
     title="A backdoor's trigger among the cells of poisoned images",
     paper="2D-OOB (Sun et al., 2024)",
     asks="whether the cells of a backdoor's trigger stand out in poisoned images, and that they are high",

@@ -18,6 +18,7 @@ from memloc.experiments.entry import (
 
 ENTRY = Experiment(
     order=710,
+    theme="valuation",
     title="Cells repaired in the order of their values",
     paper="2D-OOB (Sun et al., 2024)",
     asks="what repairing the lowest cells wins back for a logistic regression",

@@ -19,6 +19,7 @@ from memloc.experiments.entry import (
 
 ENTRY = Experiment(
     order=700,
+    theme="valuation",
     title="Outlier cells found by their values",
     paper="2D-OOB (Sun et al., 2024)",
     asks="which values find outlier cells, from the tail of their class or swapped with another class",

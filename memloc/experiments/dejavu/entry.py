@@ -33,6 +33,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=500,
+    theme="layers",
     title="Labels inferred from the periphery",
     paper="beyond the paper (Meehan et al., 2023)",
     asks="labels inferred from the edges of training images (Meehan et al., 2023), an independent check of SSLMem",

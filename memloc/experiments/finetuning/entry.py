@@ -28,6 +28,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=320,
+    theme="layers",
     title="Fine-tuning layers by LayerMem increment",
     paper="Table 5",
     asks="whether fine-tuning layers of highest increment beats the last ones; every subset besides",

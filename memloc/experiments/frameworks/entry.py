@@ -6,6 +6,7 @@ from memloc.experiments.entry import POINTS, UNITS, Experiment
 
 ENTRY = Experiment(
     order=400,
+    theme="layers",
     title="Memorization by framework",
     paper="Tables 4, 29 and 31, Figures 12 and 15",
     asks="whether frameworks memorize in the same layers",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import MEASURES, Experiment, described
 
 ENTRY = Experiment(
     order=230,
+    theme="units",
     title="The most memorizing units and the images that own them",
     paper="beyond the paper; Table 12",
     asks="the most memorizing units of each layer and the images that own them; how few these are",

@@ -17,6 +17,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=250,
+    theme="units",
     title="Memorization put into single units",
     paper="Tables 13 and 14",
     asks="whether a single unit, trained on one image, memorizes it",

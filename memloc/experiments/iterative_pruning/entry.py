@@ -16,6 +16,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=210,
+    theme="units",
     title="Pruning units in rounds, with retraining in between",
     paper="beyond the paper (its follow-up, SparseMem)",
     asks="whether memorization goes with the units when the rest is retrained between rounds ([at risk](claims.md))",

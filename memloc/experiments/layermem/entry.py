@@ -14,6 +14,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=100,
+    theme="layers",
     title="Memorization by layer",
     paper="Tables 1 and 18",
     asks="how LayerMem rises with depth, for all candidates, the most and the least memorized",

@@ -23,6 +23,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=630,
+    theme="layers",
     title="Which points layers and encoders memorize in common",
     paper="Tables 3 and 28, Figure 13",
     asks="whether layers, and seeds, memorize the same images",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import VALUED_FILES, VALUED_OPTIONS, Experiment, v
 
 ENTRY = Experiment(
     order=160,
+    theme="units",
     title="Planted atypicality: images with a patch of another class",
     paper="beyond the paper",
     asks="a control: what reacts to images with a patch of another class ([at risk](claims.md))",

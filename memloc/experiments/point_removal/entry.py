@@ -6,6 +6,7 @@ from memloc.experiments.entry import FRACTION, LEARNERS, OVER_TABLES, RATIOS, TA
 
 ENTRY = Experiment(
     order=720,
+    theme="valuation",
     title="Flipped labels found, and rows removed, by the values of rows",
     paper="2D-OOB (Sun et al., 2024)",
     asks="which values of rows find flipped labels, and what removing the lowest rows wins",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import POINTS, SEVERAL, Experiment, array, describ
 
 ENTRY = Experiment(
     order=600,
+    theme="layers",
     title="Candidates and seeds that an effect asks for",
     paper="beyond the paper",
     asks="how many candidates and seeds an effect would need",

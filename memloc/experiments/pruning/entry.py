@@ -35,6 +35,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=200,
+    theme="units",
     title="Pruning units by UnitMem",
     paper="Table 6",
     asks="what units of high UnitMem are worth, and what units as active, weak or small are",

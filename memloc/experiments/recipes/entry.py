@@ -6,6 +6,7 @@ from memloc.experiments.entry import POINTS, Experiment, described
 
 ENTRY = Experiment(
     order=420,
+    theme="layers",
     title="Memorization by recipe of training",
     paper="Table 27 and beyond: residual sums, initialisation",
     asks="strength of the training augmentation; residual sums; initial weights that f and g share",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import OUTCOMES, OUTCOMES_OF_G, POINTS, Experiment
 
 ENTRY = Experiment(
     order=510,
+    theme="layers",
     title="Reconstruction of what was trained on",
     paper="beyond the paper",
     asks="whether MAE reconstructs images it was trained on better: a witness of its SSLMem",

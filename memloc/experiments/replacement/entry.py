@@ -63,6 +63,7 @@ def _donor_faults(experiment: Options, name: str, config: Options) -> Iterable[s
 
 ENTRY = Experiment(
     order=310,
+    theme="layers",
     title="Replacing layers by those of an encoder trained on other images",
     paper="Tables 21 to 25, 30, 32 and 33",
     asks="what replacing memorizing layers, or blocks, by those of another encoder does",

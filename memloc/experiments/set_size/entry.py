@@ -25,6 +25,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=640,
+    theme="layers",
     title="LayerMem by the number of points",
     paper="Table 19",
     asks="whether LayerMem depends on how many candidates are evaluated",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import UNIT_FILES, Experiment
 
 ENTRY = Experiment(
     order=130,
+    theme="units",
     title="Single images or classes: self-supervised against supervised units",
     paper="Figures 2 and 3",
     asks="whether units memorize single images or classes",

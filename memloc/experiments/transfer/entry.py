@@ -22,6 +22,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=300,
+    theme="units",
     title="Linear probes on several tasks",
     paper="Table 20, Figure 11",
     asks="what supervised and self-supervised encoders are worth on other tasks; accuracy along a series of encoders",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import OUTCOMES, Experiment, Job
 
 ENTRY = Experiment(
     order=610,
+    theme="units",
     title="Memorization by unit in the course of training",
     paper="Figure 4",
     asks="how UnitMem grows in the course of training",

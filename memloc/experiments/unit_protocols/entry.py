@@ -6,6 +6,7 @@ from memloc.experiments.entry import MEASURES, Experiment, described
 
 ENTRY = Experiment(
     order=620,
+    theme="units",
     title="Memorization by unit and protocol of measurement",
     paper="Figures 5, 8 and 9",
     asks="whether UnitMem depends on the views it is measured on, and on mean or median ([at risk](claims.md))",

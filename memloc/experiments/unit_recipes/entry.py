@@ -6,6 +6,7 @@ from memloc.experiments.entry import UNIT_FILES, Experiment, described
 
 ENTRY = Experiment(
     order=120,
+    theme="units",
     title="Memorization by unit and recipe of training",
     paper="Figures 1, 10 and 11",
     asks="whether UnitMem falls with other data, under privacy, stronger augmentation, more weight decay",

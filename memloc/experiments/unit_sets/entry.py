@@ -28,6 +28,7 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 ENTRY = Experiment(
     order=240,
+    theme="units",
     title="UnitMem by the make-up of the evaluated images",
     paper="Figure 6, Table 34",
     asks="whether UnitMem depends on how many images of which classes it is evaluated on ([at risk](claims.md))",

@@ -6,6 +6,7 @@ from memloc.experiments.entry import FRACTION, UNIT_FILES, Experiment, described
 
 ENTRY = Experiment(
     order=110,
+    theme="units",
     title="Memorization by unit",
     paper="Figure 1",
     asks="where highly memorizing units are, and what training adds to UnitMem",

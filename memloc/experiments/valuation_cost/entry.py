@@ -6,6 +6,7 @@ from memloc.experiments.entry import COUNT, DIRTY_COLUMNS, DIRTY_ROWS, OVER_TABL
 
 ENTRY = Experiment(
     order=740,
+    theme="valuation",
     title="What values of cells cost",
     paper="2D-OOB (Sun et al., 2024)",
     asks="what CPU time by rows, learners and permutations buys; times, and so claims, differ from run to run",

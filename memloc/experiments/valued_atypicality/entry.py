@@ -6,6 +6,7 @@ from memloc.experiments.entry import VALUED_FILES, VALUED_OPTIONS, Experiment, v
 
 ENTRY = Experiment(
     order=150,
+    theme="units",
     title="Which images are memorized, told from outside the encoder",
     paper="Section 4.1 and beyond (2D-OOB: Sun et al., 2024)",
     asks="whether the images that 2D-OOB values call outliers are those memorized ([at risk](claims.md))",
