@@ -93,7 +93,7 @@ def test_claims_of_another_figure_are_not_shown(tmp_path):
     (tmp_path / "x.png").write_bytes(PNG)
     experiment = Experiment(order=0, theme="layers", title="t", paper="p", asks="a", inputs={}, smallest={})
     both = pd.concat([claims(), claims(experiment="two")])
-    figures = [Figure(name, experiment, str(tmp_path / "x.png")) for name in ("one", "three")]
+    figures = [Figure(name, experiment, "caption", str(tmp_path / "x.png")) for name in ("one", "three")]
     assert render(tmp_path / "t.html", figures, both, [], {}) == "10 of 2"
 
 
