@@ -1,4 +1,4 @@
-"""Raw images to verified uint8 arrays."""
+"""Prepare raw images as verified uint8 arrays."""
 
 from pathlib import Path
 

@@ -62,7 +62,7 @@ def test_who_is_planted_depends_on_the_point_alone():
 
 def test_a_share_of_none_is_an_error():
     plain, labels = images(3)
-    with pytest.raises(InputError, match=r"swapped.share: 1e-06 of 3 images of toy is none; raise it"):
+    with pytest.raises(InputError, match=r"swapped.share: 1e-06 plants none of 3 images of toy; raise it"):
         swap(plain, labels, share=1e-6, side=4, dataset="toy")
 
 
