@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from memloc import io
+from memloc.data.prepared import array_sha256
 
 
 def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
@@ -31,7 +34,7 @@ def is_flat(pixels: NDArray[np.uint8], colour: Any) -> bool:
 
 def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     """The bytes of an image file."""
-    file = io.BytesIO()
+    file = BytesIO()
     image.save(file, format=form, **options)
     return file.getvalue()
 
@@ -60,3 +63,12 @@ def two_classes(root: Path, *, train: int = 3, test: int = 2) -> Path:
             for i in range(n):
                 Image.new("RGB", (20 + i, 30), colour).save(root / part / name / f"{i}.png")
     return root
+
+
+def prepared_images(folder: Path, images: NDArray[Any]) -> str:
+    """A prepared training part of these images, of two classes; returns the folder."""
+    labels = np.arange(len(images)) % 2
+    io.save_array(images, folder / "train_images.npy")
+    io.save_array(labels, folder / "train_labels.npy")
+    io.save_json({"classes": ["a", "b"], "sha256": {"train": array_sha256(images, labels)}}, folder / "dataset.json")
+    return str(folder)

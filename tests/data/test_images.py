@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memloc import io
 from memloc.data.images import Images, stream
 from memloc.data.opening import open_images
-from memloc.data.prepared import array_sha256
 from memloc.provenance import ROOT
-from tests.builders.pictures import noise, put
+from tests.builders.pictures import noise, prepared_images, put
 
 
 def test_windows_are_the_rows_in_order_for_any_number_of_threads(tmp_path):
@@ -34,17 +32,9 @@ def test_windows_are_the_rows_in_order_for_any_number_of_threads(tmp_path):
         assert np.array_equal(np.concatenate([pixels for pixels, _ in windows]), everything)
 
 
-def stored(folder, images):
-    """A prepared training part, opened at its own size."""
-    labels = np.zeros(len(images), dtype=np.int64)
-    io.save_array(images, folder / "train_images.npy")
-    io.save_array(labels, folder / "train_labels.npy")
-    io.save_json({"classes": ["a"], "sha256": {"train": array_sha256(images, labels)}}, folder / "dataset.json")
-
-
 def test_stored_images_stream_in_the_requested_order(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, size=(6, 1, 8, 8), dtype=np.uint8)
-    stored(tmp_path, pixels)
+    prepared_images(tmp_path, pixels)
     images, order = open_images(str(tmp_path), size=8), np.array([5, 4, 3, 0, 1])
     windows = list(stream(images, order, batch=2))
     assert [rows.tolist() for _, rows in windows] == [[5, 4], [3, 0], [1]]
@@ -64,7 +54,7 @@ def test_a_window_of_unreadable_images_is_empty_and_skipped_holds_only_windows_t
 
 
 def test_memory_does_not_grow_with_the_number_of_stored_images(tmp_path):
-    stored(tmp_path, np.ones((50_000, 3, 32, 32), np.uint8))
+    prepared_images(tmp_path, np.ones((50_000, 3, 32, 32), np.uint8))
     code = f"""
 import numpy as np
 import psutil

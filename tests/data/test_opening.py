@@ -13,7 +13,7 @@ from memloc.data.opening import open_images
 from memloc.data.preparing import prepare
 from memloc.provenance import ROOT
 from tests.builders.complaints import complaint
-from tests.builders.pictures import put, two_classes
+from tests.builders.pictures import prepared_images, put, two_classes
 
 
 def refused(text, **options):
@@ -33,22 +33,11 @@ def config(tmp_path):
 def stored(tmp_path):
     """That dataset prepared, as by scripts/prepare_dataset.py."""
     parts, description = prepare("folder", path=str(two_classes(tmp_path / "same")), classes=None, image_size=16)
-    return save(tmp_path / "prepared", parts, description)
-
-
-def save(folder, parts, description):
     for name, part in parts.items():
-        io.save_array(part.images, folder / f"{name}_images.npy")
-        io.save_array(part.labels, folder / f"{name}_labels.npy")
-    io.save_json(description, folder / "dataset.json")
-    return folder
-
-
-def with_images(folder, images):
-    """A prepared training part of these images."""
-    part = prepared.Part(images, np.arange(len(images)) % 2)
-    description = {"classes": ["a", "b"], "sha256": {"train": prepared.array_sha256(part.images, part.labels)}}
-    return str(save(folder, {"train": part}, description))
+        io.save_array(part.images, tmp_path / f"prepared/{name}_images.npy")
+        io.save_array(part.labels, tmp_path / f"prepared/{name}_labels.npy")
+    io.save_json(description, tmp_path / "prepared/dataset.json")
+    return tmp_path / "prepared"
 
 
 # --- Names -----------------------------------------------------------------------------------------------------------
@@ -155,7 +144,7 @@ def test_a_folder_goes_before_a_dataset_of_that_name(config, tmp_path, monkeypat
 @pytest.mark.parametrize("channels", [1, 3])
 def test_stored_images_are_resized_to_another_requested_size(tmp_path, channels):
     pixels = np.random.default_rng(0).integers(0, 256, size=(3, channels, 16, 16), dtype=np.uint8)
-    images = open_images(with_images(tmp_path / "p", pixels), size=24)
+    images = open_images(prepared_images(tmp_path / "p", pixels), size=24)
     resized, _ = images.read(np.array([2, 1]))
     assert resized.shape == (2, channels, 24, 24) and images.channels == channels
     for image, row in zip(resized, (2, 1), strict=True):
@@ -196,7 +185,7 @@ def test_an_incomplete_prepared_dataset_is_named(stored, name, content):
     ],
 )
 def test_arrays_that_are_not_images_are_refused(tmp_path, shape, dtype, reason):
-    assert reason in refused(with_images(tmp_path / "p", np.zeros(shape, dtype)))
+    assert reason in refused(prepared_images(tmp_path / "p", np.zeros(shape, dtype)))
 
 
 @pytest.mark.parametrize("bad", [[-1], [6], [0, 99]])
