@@ -172,9 +172,11 @@ def test_files_that_are_written_in_chunks_are_those_of_whole_arrays(source, fold
     monkeypatch.setattr("memloc.data.chunks.CHUNK", 3 * 32 * 32)
     into = {part: tmp_path / f"{part}.npy" for part in prepared.PARTS}
     written, about = preparing.write(source, into, **options)
-    assert about == description
+    joined, again = preparing.prepare(source, **options)
+    assert about == again == description
     for name, part in parts.items():
         assert len(part.images) > 1 and isinstance(written[name].images, np.memmap)
+        assert np.array_equal(joined[name].images, part.images)
         io.save_array(part.images, tmp_path / "whole.npy")
         assert into[name].read_bytes() == (tmp_path / "whole.npy").read_bytes()
         assert description["sha256"][name] == prepared.array_sha256(part.images, part.labels)
@@ -203,9 +205,11 @@ def test_training_images_are_drawn_before_any_is_decoded(folder):
     assert prepare(folder, source="folder", image_size=16, images=4)[1] == description
 
 
-def test_images_are_drawn_among_the_chosen_classes(idx_folder):
-    parts, _ = prepare(idx_folder, classes=[1, 0], images=3)
-    assert len(parts["train"].labels) == 3 and set(parts["train"].labels) == {0, 1}
+def test_images_are_drawn_among_the_chosen_classes_and_keep_their_order(idx_folder):
+    whole, part = (prepare(idx_folder, classes=[1, 0], images=images)[0]["train"] for images in (None, 3))
+    rows = streams.generator("limit", "fashion-mnist").choice(4, 3, replace=False)
+    assert rows.tolist() != sorted(rows)
+    assert np.array_equal(part.images, whole.images[np.sort(rows)]) and set(part.labels) == {0, 1}
 
 
 # --- Prepared parts --------------------------------------------------------------------------------------------------
