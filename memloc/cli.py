@@ -289,7 +289,7 @@ def _add_value(value: argparse.ArgumentParser) -> None:
 
 
 def _value(options: argparse.Namespace) -> int:
-    from memloc.data.images import show
+    from memloc.errors import show
     from memloc.valuation import files, sources
     from memloc.valuation.oob import value
 
@@ -340,7 +340,7 @@ def _score(options: argparse.Namespace) -> int:
     import torch
 
     from memloc import provenance
-    from memloc.data.images import open_images
+    from memloc.data.opening import open_images
     from memloc.measuring.protocol import Protocol
     from memloc.models.network import device as device_of
     from memloc.scoring import score as scoring

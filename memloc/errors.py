@@ -9,9 +9,14 @@ class InputError(ValueError):
     """Something a user handed in can't be used. The message is one line: the key, the value, what to do."""
 
 
+def show(name: object) -> str:
+    """A name as one printable line: names of files and classes can hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
 def one_line(text: str) -> str:
-    """A message as a terminal may be trusted with: names of files and classes can hold anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    """A message as one printable line, its white space reduced to single blanks."""
+    return show(" ".join(text.split()))
 
 
 def disk_full(error: BaseException) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from types import SimpleNamespace
 
 from memloc import config as configuration
-from memloc.data.sources import SOURCES, fetched, files
+from memloc.data.raw_files import files, is_fetched
+from memloc.data.sources import SOURCES
 from memloc.data.sources import module_path as source_module
 from memloc.models.architectures import module_path as encoder_module
 from memloc.errors import InputError
@@ -219,22 +220,22 @@ def option(key):
 def raw_files(wildcards):
     """The files a dataset is made from, by paths that stay the same when the repository moves.
 
-    Files that are fetched lie outside the results, where no rule's output may lie: what says that they are there stands
-    for them.
+    Files that are fetched lie outside the results, where no rule's output may lie: the record that they are there is
+    the input in their place.
     """
     dataset = config["datasets"][wildcards.dataset]
-    if fetched(dataset["source"], dataset.get("path")):
+    if is_fetched(dataset["source"], dataset.get("path")):
         return RESULTS / f"raw/{dataset['source']}.json"
-    found = files(dataset["source"], dataset.get("path"))
-    for path in found:
+    paths = files(dataset["source"], dataset.get("path"))
+    for path in paths:
         if {*str(path)} & {*"{<"} or not str(path).isprintable():
-            told = "Snakemake takes {...} and <...> for its own, and breaks lines in a name"
-            sys.exit(f"memloc: error: {ascii(str(path))}: {told}; rename it")
-    return [relative(path) for path in found]
+            reason = "Snakemake can't handle {, < and line breaks in a name"
+            sys.exit(f"memloc: error: {ascii(str(path))}: {reason}; rename it")
+    return [relative(path) for path in paths]
 
 
 def dataset_code(wildcards):
-    """The hash of a preparation's code: what all have in common, and that of its own source."""
+    """The hash of a preparation's code: the common part, and the module of its source."""
     return digest("scripts/prepare_dataset.py") + digest(source_module(config["datasets"][wildcards.dataset]["source"]))
 
 

@@ -1,8 +1,8 @@
-"""Raw images to verified arrays, and who is trained on which of them."""
+"""Raw images to verified arrays, and which points each role is trained on."""
 
 
 rule get_dataset:
-    """The files of a public dataset: there already, fetched, or an error that says which file to put where."""
+    """The files of a public dataset, fetched where they are missing; else an error that says which to put where."""
     output:
         RESULTS / "raw/{source}.json",
     log:
@@ -47,6 +47,8 @@ rule prepare_dataset:
         runtime=growing(240),
     params:
         dataset=lambda wildcards: {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "split"},
+        # What the registry, whose code isn't hashed, says of how it is read.
+        reading=lambda wildcards: SOURCES[config["datasets"][wildcards.dataset]["source"]].reading,
         code=dataset_code,
     message:
         "prepare {wildcards.dataset}"
@@ -55,7 +57,7 @@ rule prepare_dataset:
 
 
 rule swap_patches:
-    """Another dataset's images, into some of which a patch of another class's image is swapped."""
+    """The images of another dataset; into some of them a patch of another class's image is swapped."""
     input:
         train_images=before_swaps("train_images.npy"),
         train_labels=before_swaps("train_labels.npy"),

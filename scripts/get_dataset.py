@@ -1,12 +1,12 @@
-"""Get the files of one public dataset, those that aren't there yet."""
+"""Fetch the missing files of one public dataset."""
 
 from memloc import io, job
-from memloc.data import sources as datasets
+from memloc.data.fetching import fetch
 
 
 def main(snakemake):
     job.start(snakemake)
-    io.save_json(datasets.fetch(snakemake.wildcards.source), snakemake.output[0])
+    io.save_json(fetch(snakemake.wildcards.source), snakemake.output[0])
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""Disjoint groups of points, with hashes."""
+"""Draw disjoint groups of points and record their hashes."""
 
 from memloc import io, job
 from memloc.data import splits

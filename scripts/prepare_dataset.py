@@ -1,17 +1,18 @@
-"""Raw images to verified uint8 arrays."""
+"""Prepare raw images as verified uint8 arrays."""
 
 from pathlib import Path
 
 from memloc import io, job
-from memloc.data import sources as datasets
+from memloc.data.prepared import PARTS
+from memloc.data.preparing import write
 
 
 def main(snakemake):
     job.start(snakemake)
     settings = snakemake.params.dataset
-    parts, description = datasets.write(
+    parts, description = write(
         settings["source"],
-        {part: snakemake.output[f"{part}_images"] for part in datasets.PARTS},
+        {part: snakemake.output[f"{part}_images"] for part in PARTS},
         path=settings.get("path"),
         classes=settings.get("classes"),
         image_size=settings["image_size"],

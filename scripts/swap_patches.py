@@ -1,4 +1,4 @@
-"""Swap a patch of another class's image into some training images of a prepared dataset."""
+"""Replace a patch in some training images of a prepared dataset by one of another class's image."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from memloc.data.augment import UNIFORMS
 from memloc.data.augmentations import AUGMENTATIONS
-from memloc.data.sources import prepare
+from memloc.data.preparing import prepare
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
 from memloc.measuring.reader import Reader

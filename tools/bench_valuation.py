@@ -13,7 +13,7 @@ from bench_common import Outcome, child, seconds
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits, make_friedman1
 
-from memloc.data.sources import prepare
+from memloc.data.preparing import prepare
 from memloc.metrics.detection import detection_area
 from memloc.valuation import baselines
 from memloc.valuation.inject import choose_cells, tail

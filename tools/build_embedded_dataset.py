@@ -4,8 +4,8 @@
 
 DIRECTORY holds the four original idx .gz files (torchvision's FashionMNIST downloads them into
 <root>/FashionMNIST/raw). 1,000 training and 200 test images of each class are drawn without replacement
-with a fixed seed and kept in their original order: the same images on every machine (and the same bytes where
-zlib compresses alike).
+with a fixed seed and keep their original order: the same images on every machine, and the same bytes where
+zlib compresses alike.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def main(source: Path) -> None:
         if not (source / name).exists():
             sys.exit(f"{source / name}: missing; give the folder of the four original Fashion-MNIST files")
         if file_sha256(source / name) != expected:
-            sys.exit(f"{source / name}: is not the original file (SHA-256 differs); download it again")
+            sys.exit(f"{source / name}: not the original file (SHA-256 differs); download it again")
     TARGET.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    written = []
+    names = []
     for part, per_class in PER_CLASS.items():
         images, labels = f"{part}-images-idx3-ubyte.gz", f"{part}-labels-idx1-ubyte.gz"
         pixels = np.frombuffer(gzip.decompress((source / images).read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)
@@ -51,14 +51,14 @@ def main(source: Path) -> None:
         )
         _write(TARGET / images, struct.pack(">IIII", 0x803, len(drawn), 28, 28) + pixels[drawn].tobytes())
         _write(TARGET / labels, struct.pack(">II", 0x801, len(drawn)) + classes[drawn].tobytes())
-        written += [images, labels]
-    sums = "".join(f"{file_sha256(TARGET / name)}  {name}\n" for name in sorted(written))
+        names += [images, labels]
+    sums = "".join(f"{file_sha256(TARGET / name)}  {name}\n" for name in sorted(names))
     (TARGET / "SHA256SUMS").write_text(sums)
     print(sums, end="")
 
 
 def _write(path: Path, content: bytes) -> None:
-    # No time and no name in the header, so that nothing but the content is hashed.
+    # Without time and name in the header, the bytes depend on the content alone.
     with open(path, "wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=9, mtime=0) as file:
         file.write(content)
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 
 from memloc.config.schemas import Config
-from memloc.data.sources import SOURCES, missing
+from memloc.data.raw_files import missing
+from memloc.data.sources import SOURCES
 from memloc.wording import none_of
 
 

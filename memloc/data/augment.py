@@ -1,9 +1,9 @@
 """Augmentations as pure functions of a batch of images and a block of uniform numbers.
 
-Every random decision is read from ``u[n, UNIFORMS]``, so a view depends on nothing but its image and its
-own row of numbers: not on the batch it travels in, nor on threads, workers or devices. Training and
-measuring call the same function. Images stay in [0, 1] throughout; normalisation comes afterwards
-(torchvision clamps colour jitter to [0, 1], which destroys images that were normalised before).
+Every random decision is read from ``u[n, UNIFORMS]``, so a view depends only on its image and its own row of
+numbers: not on its batch, nor on threads, workers or devices. Training and measuring call the same function.
+Images stay in [0, 1] throughout; normalisation comes afterwards (torchvision clamps colour jitter to [0, 1],
+which destroys images that were normalised before).
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from memloc.data.augmentations import Augmentation
 
 CROP_TRIES = 10
-UNIFORMS = 2 * CROP_TRIES + 2 + 1 + 6 + 1 + 1 + 2 + 1 + 2
-"""Numbers one view consumes: crop tries, crop corner, flip, jitter (apply, order, 4 factors), grey, vertical flip, blur
+_COUNTS = [2 * CROP_TRIES, 2, 1, 6, 1, 1, 2, 1, 2]
+"""Numbers of each decision: crop tries, crop corner, flip, jitter (apply, order, 4 factors), grey, vertical flip, blur
 (apply, width), inversion, hidden patches."""
+UNIFORMS = sum(_COUNTS)
+"""Numbers that one view consumes."""
 
 _ORDERS = torch.tensor(list(permutations(range(4))))
 _GREY = (0.2989, 0.587, 0.114)
@@ -28,14 +30,14 @@ _KERNEL = 5
 
 
 def for_encoder(augmentation: Augmentation, encoder: nn.Module) -> Augmentation:
-    """The same augmentation, hiding patches of the encoder's size."""
+    """The same augmentation, with patches of the encoder's size."""
     return replace(augmentation, patch=getattr(encoder, "patch", augmentation.patch))
 
 
 def augment(images: Tensor, u: Tensor, augmentation: Augmentation, *, size: int | None = None) -> Tensor:
     """One view of each image: blur, negative, crop and resize, flips, colour jitter, grey, in torchvision's order.
 
-    Patches are hidden afterwards, see ``hidden``.
+    Patches are hidden afterwards: see ``hidden``.
 
     Args:
         images: [n, channels, height, width] in [0, 1], one or three channels.
@@ -45,8 +47,7 @@ def augment(images: Tensor, u: Tensor, augmentation: Augmentation, *, size: int 
     Returns:
         [n, channels, size, size] in [0, 1].
     """
-    counts = [2 * CROP_TRIES, 2, 1, 6, 1, 1, 2, 1, 2]
-    tries, corner, flip, jitter, grey, turn, blur, invert, _ = torch.split(u, counts, dim=1)
+    tries, corner, flip, jitter, grey, turn, blur, invert, _ = torch.split(u, _COUNTS, dim=1)
     views = images
     if augmentation.blur:
         views = blurred(views, blur, augmentation)
@@ -54,10 +55,10 @@ def augment(images: Tensor, u: Tensor, augmentation: Augmentation, *, size: int 
         views = torch.where((invert < augmentation.invert)[:, :, None, None], 1 - views, views)
     mirrored, turned = flip[:, 0] < augmentation.flip, turn[:, 0] < augmentation.turn
     if augmentation.crop or size not in (None, images.shape[-1]):
-        whole = torch.tensor([0.0, 0.0, *images.shape[-2:]], device=u.device).expand(len(u), 4)
-        box = (
-            crop_boxes(tries, corner, images.shape[-2], images.shape[-1], augmentation) if augmentation.crop else whole
-        )
+        if augmentation.crop:
+            box = crop_boxes(tries, corner, images.shape[-2], images.shape[-1], augmentation)
+        else:
+            box = torch.tensor([0.0, 0.0, *images.shape[-2:]], device=u.device).expand(len(u), 4)
         views = resized_crop(views, box, flip=mirrored, turn=turned, size=size)
     elif augmentation.flip or augmentation.turn:
         views = torch.where(mirrored[:, None, None, None], views.flip(3), views)
@@ -73,11 +74,11 @@ def augment(images: Tensor, u: Tensor, augmentation: Augmentation, *, size: int 
 
 
 def hidden(u: Tensor, augmentation: Augmentation, size: int) -> Tensor:
-    """Which patches of each view a augmentation hides: a random set of the same number in each, [n, patches] bool.
+    """Which patches of each view the augmentation hides: a random set, of the same size in each, [n, patches] bool.
 
     Args:
-        u: [n, UNIFORMS]; two of the numbers are scattered into one for each patch.
-        size: side of the views; patches are counted row by row.
+        u: [n, UNIFORMS]; two of the numbers are mixed into one for each patch.
+        size: side of the views; patches are numbered row by row.
     """
     patches = (size // augmentation.patch) ** 2
     first, second = (u[:, -2:].double() * 2**24).long().unbind(1)
@@ -93,7 +94,7 @@ def hidden(u: Tensor, augmentation: Augmentation, size: int) -> Tensor:
 
 
 def hide(images: Tensor, hidden: Tensor, *, with_nan: bool) -> Tensor:
-    """Standardised images [n, c, size, size], their hidden patches [n, patches] grey (0), or nan for who skips them."""
+    """Standardised images [n, c, size, size] whose hidden patches [n, patches] are grey (0), or nan to be skipped."""
     side = round(math.sqrt(hidden.shape[1]))
     patch = images.shape[-1] // side
     rows = hidden.view(-1, 1, side, side).repeat_interleave(patch, 2).repeat_interleave(patch, 3)
@@ -103,7 +104,7 @@ def hide(images: Tensor, hidden: Tensor, *, with_nan: bool) -> Tensor:
 
 
 def blurred(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
-    """A Gaussian blur of 5 x 5 pixels, of a width of its own for each image, applied with probability p."""
+    """A Gaussian blur of 5 x 5 pixels, its width drawn for each image, applied with probability ``blur``."""
     rows = (u[:, 0] < augmentation.blur).nonzero()[:, 0]
     sigma = augmentation.sigma[0] + (augmentation.sigma[1] - augmentation.sigma[0]) * u[rows, 1]
     away = torch.arange(_KERNEL, device=u.device) - _KERNEL // 2
@@ -126,16 +127,16 @@ def crop_boxes(tries: Tensor, corner: Tensor, height: int, width: int, augmentat
     w, h = torch.round(torch.sqrt(area * ratio)), torch.round(torch.sqrt(area / ratio))
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
-    w, h, found = w.gather(1, first)[:, 0], h.gather(1, first)[:, 0], fits.any(dim=1)
+    w, h, any_fits = w.gather(1, first)[:, 0], h.gather(1, first)[:, 0], fits.any(dim=1)
     top = torch.floor(corner[:, 0] * (height - h + 1))
     left = torch.floor(corner[:, 1] * (width - w + 1))
-    # torchvision's way out when no try fits: the largest centred box of an allowed ratio.
+    # torchvision's fallback when no try fits: the largest centred box of an allowed ratio.
     fallback_w = min(width, round(height * augmentation.ratio[1]))
     fallback_h = min(height, round(width / augmentation.ratio[0]))
     fallback = torch.tensor(
         [(height - fallback_h) // 2, (width - fallback_w) // 2, fallback_h, fallback_w], dtype=w.dtype, device=w.device
     )
-    return torch.where(found[:, None], torch.stack([top, left, h, w], dim=1), fallback)
+    return torch.where(any_fits[:, None], torch.stack([top, left, h, w], dim=1), fallback)
 
 
 def resized_crop(
@@ -161,7 +162,7 @@ def resized_crop(
 
 
 def colour_jitter_(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
-    """Brightness, contrast, saturation and hue in an order drawn for each image, applied in place with probability p.
+    """Brightness, contrast, saturation and hue in an order drawn for each image, in place, with probability ``jitter``.
 
     Saturation and hue leave an image of one channel as it is.
     """
@@ -194,7 +195,7 @@ def _saturation(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor
 
 
 def _hue(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
-    # Through HSV and back in few passes over memory: masks and remainders are what takes time here.
+    # To HSV and back in few passes over memory: masks and remainders are slow here.
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
     span = value - torch.minimum(torch.minimum(red, green), blue)
@@ -206,7 +207,7 @@ def _hue(images: Tensor, u: Tensor, augmentation: Augmentation) -> Tensor:
     hue += (2 * u[:, 0] - 1) * (6 * augmentation.hue)
     hue -= 6 * torch.floor(hue / 6)
     out = torch.empty_like(images)
-    # Each colour is value - span * (0 to 1), by how far the hue is from its own.
+    # Each colour is value - span * x, where x in [0, 1] grows with the distance of the hue from the colour's own.
     for channel, far in enumerate((2 - (hue - 3).abs_(), (hue - 2).abs_().sub_(1), (hue - 4).abs_().sub_(1))):
         torch.addcmul(value, far.clamp_(0, 1), span, value=-1, out=out[:, channel])
     return out
@@ -216,7 +217,7 @@ _JITTER = (_brightness, _contrast, _saturation, _hue)
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Grey value [n, 1, height, width] of each image (ITU-R 601, as torchvision has it)."""
+    """Grey value [n, 1, height, width] of each image (ITU-R 601, as in torchvision)."""
     if images.shape[1] == 1:
         return images
     red, green, blue = torch.split(images, 1, dim=1)

@@ -1,4 +1,4 @@
-"""Augmentations by name: how views are drawn from images. Standard library only, as planning reads it."""
+"""Augmentations by name: how views are drawn from images. Standard library only: planning reads it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ class Augmentation:
 
     Attributes:
         brightness, contrast, saturation, hue: strengths of colour jitter, applied with probability ``jitter``.
-        flip, turn, grey, blur, invert: probabilities of a mirror image, of one upside down, of grey, of a Gaussian blur
+        flip, turn, grey, blur, invert: probabilities of mirroring, of turning upside down, of grey, of a Gaussian blur
             and of a negative.
         sigma: widths of the blur in pixels, smallest and largest.
-        crop: whether there is one; then ``scale`` is its area and ``ratio`` its shape, smallest and largest.
-        mask: share of the patches that is hidden, squares of ``patch`` pixels.
+        crop: whether views are crops; then ``scale`` is their share of the area and ``ratio`` width over height,
+            smallest and largest.
+        mask: share of the patches, squares of ``patch`` pixels, that is hidden.
     """
 
     brightness: float = 0.0
@@ -36,10 +37,10 @@ class Augmentation:
     patch: int = 4
 
 
-# weak, normal, strong, independent and masking are the paper's (Appendix B), mirrored with the probability of its code:
-# always, as Appendix B has it, would mirror every view alike. The blur's kernel is 5 pixels wide for 4, which is even.
-# mild has the jitter of the SSLMem paper's SimCLR and crops that keep at least a fifth of the image: on little data and
-# grey images the paper's leave too little to remember an image by.
+# weak, normal, strong, independent and masking are the paper's (Appendix B). They mirror with the probability in its
+# code: mirroring always, as in Appendix B, would turn every view alike. The blur's kernel has 5 pixels, as 4 is even.
+# mild has the jitter of the SSLMem paper's SimCLR and crops of at least a fifth of the image: with few and grey images,
+# the paper's crops leave too little to remember an image by.
 AUGMENTATIONS: dict[str, Augmentation] = {
     "mild": Augmentation(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, scale=(0.2, 1.0)),
     "weak": Augmentation(0.9, 0.9, 0.9, 0.5, jitter=0.4, flip=0.5, grey=0.1),
@@ -49,7 +50,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "masking": Augmentation(crop=False, mask=0.75),
     "none": Augmentation(crop=False),
 }
-"""Every augmentation by name. ``none``, whose every view is the image itself, is there to measure on alone."""
+"""Every augmentation by name. ``none``, whose every view is the image itself, is for measuring only."""
 
 TRAINED_WITH = tuple(name for name in AUGMENTATIONS if name != "none")
-"""Augmentations that an encoder can be trained with."""
+"""Augmentations for training."""

@@ -15,8 +15,7 @@ import pandas as pd
 
 from memloc import io, provenance
 from memloc.analysis.tables import save_table
-from memloc.data.images import show
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 from memloc.valuation.oob import Values
 from memloc.valuation.sources import Source
 

@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from memloc.data.images import open_images, show, stream
-from memloc.errors import InputError
+from memloc.data.images import stream
+from memloc.data.opening import open_images
+from memloc.errors import InputError, show
 from memloc.provenance import file_sha256
 from memloc.valuation.oob import squares
 

@@ -15,7 +15,7 @@ from memloc.data.preparing import Raw
 def read(folder: Path, part: str, image_size: int, *, classes: int) -> Raw:
     """One part, with the fine labels of CIFAR-100.
 
-    torchvision unpickles a batch after it has held all of them against their MD5 sums.
+    torchvision unpickles a batch only after it has checked all of them against their MD5 sums.
     """
     from torchvision.datasets import CIFAR10, CIFAR100
 
@@ -26,6 +26,5 @@ def read(folder: Path, part: str, image_size: int, *, classes: int) -> Raw:
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be", category=Warning)
         dataset = verified(lambda: kind(folder, train=part == "train"), folder / kind.base_folder, sums)
     images = dataset.data.transpose(0, 3, 1, 2)
-    return Raw(
-        np.array(dataset.targets, dtype=np.int64), list(dataset.classes), lambda rows: fit(images, rows, image_size)
-    )
+    labels = np.array(dataset.targets, dtype=np.int64)
+    return Raw(labels, list(dataset.classes), lambda rows: fit(images, rows, image_size))

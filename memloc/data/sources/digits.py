@@ -7,18 +7,18 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from memloc.data.preparing import Pixels, Raw, Rows
+from memloc.data.pixels import fit
+from memloc.data.preparing import Raw
 from memloc.errors import InputError
 
 FILE = "digits.csv.gz"
 SIDE = 8
 INK = 16
-"""The largest value of a pixel, black ink on all of its 16 dots; 0 is paper."""
+"""The largest value of a pixel: ink on all of its 16 dots; 0 is paper."""
 
 TRAIN = 1347
-"""The first so many of 1,797 images, three quarters, are the training part: the file has no cut of its own."""
+"""Images of the training part, the first three quarters of 1,797: the file itself has no parts."""
 
 
 def read(folder: Path, part: str, image_size: int) -> Raw:
@@ -33,14 +33,6 @@ def read(folder: Path, part: str, image_size: int) -> Raw:
     if values.shape[1] != SIDE * SIDE or len(table) <= TRAIN or values.min() < 0 or values.max() > INK:
         raise InputError(f"{folder / FILE}: not 1,797 digits of 64 pixels from 0 to 16; install scikit-learn again")
     rows = slice(None, TRAIN) if part == "train" else slice(TRAIN, None)
-    images = np.rint(values[rows] * (255 / INK)).astype(np.uint8).reshape(-1, SIDE, SIDE)
-    return Raw(
-        labels[rows].astype(np.int64), [str(digit) for digit in range(10)], lambda at: resized(images, at, image_size)
-    )
-
-
-def resized(images: Pixels, rows: Rows, size: int) -> Pixels:
-    """Rows of images [n, s, s] as [m, 1, size, size], bilinear."""
-    return np.stack(
-        [np.asarray(Image.fromarray(images[row]).resize((size, size), Image.Resampling.BILINEAR)) for row in rows]
-    )[:, None]
+    images = np.rint(values[rows] * (255 / INK)).astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
+    names = [str(digit) for digit in range(10)]
+    return Raw(labels[rows].astype(np.int64), names, lambda at: fit(images, at, image_size))

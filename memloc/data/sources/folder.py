@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memloc.data.pixels import class_folders
+from memloc.data.class_folders import class_folders
 from memloc.data.preparing import Raw
 
 

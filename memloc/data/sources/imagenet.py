@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from memloc.data.pixels import class_folders
+from memloc.data.class_folders import class_folders
 from memloc.data.preparing import Raw
 from memloc.errors import InputError
 
@@ -16,11 +16,12 @@ def read(folder: Path, part: str, image_size: int) -> Raw:
     """One part, its classes in the order of their WordNet ids; the validation images are the test part.
 
     Raises:
-        InputError: a class folder that is no WordNet id.
+        InputError: a class folder whose name isn't a WordNet id.
     """
-    place = folder / PARTS[part]
-    there = class_folders(folder, PARTS[part], image_size, reference=PARTS["train"])
-    for name in there.classes:
+    raw = class_folders(folder, PARTS[part], image_size, reference=PARTS["train"])
+    for name in raw.classes:
         if not re.fullmatch(r"n\d{8}", name):
-            raise InputError(f"{place / name}: no WordNet id (n and eight digits); name class folders by theirs")
-    return there
+            raise InputError(
+                f"{folder / PARTS[part] / name}: not a WordNet id (n and eight digits); name class folders by theirs"
+            )
+    return raw
