@@ -13,6 +13,8 @@ from memloc.errors import InputError
 from memloc.streams import generator
 
 GROUPS = ("shared", "candidate", "independent", "external")
+UNSHARED = ("candidate", "independent", "external")
+CANDIDATE_AND_NULL = ("candidate", "external")
 TRAINED_ON = {"f": ("shared", "candidate"), "g": ("shared", "independent"), "untrained": ("shared", "candidate")}
 """Groups each role is trained on. ``untrained`` is f before its first step."""
 
