@@ -99,13 +99,13 @@ def value(
         psi_ij = sum_b out_bi chosen_bj T_bi / sum_b out_bi chosen_bj
         T_bi = 1(y_i = f_b(x_i)) + w (t_bi - min t_b) / (max t_b - min t_b),  t_bi = -|x_i - mean_b of class y_i|
 
-    where out_bi is 1 if row i isn't in learner b's bootstrap sample, and chosen_bj is 1 if the learner sees cell j. f_b is
-    a tree of unlimited depth on the sample (rows weighted by how often they were drawn, which gives the tree of repeated
-    rows) and on the features of its cells; at each split it tries the square root of their number. Distances, and class
-    means of the sample, are over the same features. Minimum and maximum are over the sample, so the closeness of its
-    rows is in [0, 1]; a row further from its class than every row of the sample has one below 0. Closeness is 0 if the
-    class isn't in the sample, or all distances are equal. The authors' code is for two classes; here there may be more.
-    Distances take features as they are, so bring them to one scale first.
+    where out_bi is 1 if row i isn't in learner b's bootstrap sample, and chosen_bj is 1 if the learner sees cell j. f_b
+    is a tree of unlimited depth on the sample (rows weighted by how often they were drawn, which gives the tree of
+    repeated rows) and on the features of its cells; at each split it tries the square root of their number. Distances,
+    and class means of the sample, are over the same features. Minimum and maximum are over the sample, so the closeness
+    of its rows is in [0, 1]; a row further from its class than every row of the sample has one below 0. Closeness is 0
+    if the class isn't in the sample, or all distances are equal. The authors' code is for two classes; here there may
+    be more. Distances take features as they are, so bring them to one scale first.
 
     Args:
         x: [n, d] finite.
@@ -309,8 +309,8 @@ def _checked(
     bad = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
     if len(bad):
         raise InputError(
-            f"x: {len(bad)} features, the first of them {bad[0]}, hold NaN or numbers beyond 32-bit floats; fill them in"
-            " or leave them out"
+            f"x: {len(bad)} features, the first of them {bad[0]}, hold NaN or numbers beyond 32-bit floats; fill them"
+            " in or leave them out"
         )
     present, classes = np.unique(y, return_inverse=True)
     if len(present) < 2:

@@ -214,8 +214,8 @@ def _names(column: pd.Series[Any]) -> list[str]:
     repeated = names[names.duplicated()]
     if len(repeated):
         raise InputError(
-            f"id: {len(repeated)} rows repeat a {name}, the first is {show(repeated.iloc[0])}; name a column whose texts"
-            " all differ or leave --id out"
+            f"id: {len(repeated)} rows repeat a {name}, the first is {show(repeated.iloc[0])}; name a column whose"
+            " texts all differ or leave --id out"
         )
     return names.tolist()
 
@@ -282,8 +282,8 @@ def _cell(column: pd.Series[Any]) -> Floats:
     codes, different = pd.factorize(column.astype("string").fillna(""), sort=True)
     if len(different) > CATEGORIES:
         raise InputError(
-            f"{name}: {len(different)} different texts, too many for a category; leave it out (--ignore), or use it as the"
-            " rows' names (--id)"
+            f"{name}: {len(different)} different texts, too many for a category; leave it out (--ignore), or name the"
+            " rows by it (--id)"
         )
     one_hot = np.eye(len(different))[codes]
     return np.asarray(one_hot / (np.sqrt(one_hot.var(axis=0).sum()) or 1))

@@ -12,7 +12,8 @@ from torch import nn
 from memloc.errors import InputError
 from memloc.models import checkpoint
 from memloc.models.architectures import build, choose_layers
-from memloc.scoring.encoders import _pool, open_encoder
+from memloc.scoring.encoders import open_encoder
+from memloc.scoring.encoders.hugging_face import _pool
 
 timm = pytest.importorskip("timm")
 torchvision = pytest.importorskip("torchvision")

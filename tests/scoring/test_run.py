@@ -12,10 +12,13 @@ from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
 from memloc.measuring.protocol import Protocol
 from memloc.metrics import units
+from memloc.scoring import files
 from memloc.scoring import run as running
-from memloc.scoring import score as scoring
-from memloc.scoring.run import Result, Shard, Store, gather, others_median
-from memloc.scoring.score import plan, score, tabulate
+from memloc.scoring.passes import Result
+from memloc.scoring.plan import plan
+from memloc.scoring.run import Shard, gather
+from memloc.scoring.score import score, tabulate
+from memloc.scoring.stores import Store, others_median
 from tests.builders.scoring import SETTINGS, SPLIT, WINDOW, Memory, Net, encoder, everything, scores
 
 ABS = Protocol(draws=4, activation="abs")
@@ -374,7 +377,7 @@ def test_the_identity_tells_all_that_changes_numbers_apart():
     base = {"against": None, "split": None, "external": None, "patterns": (), "settings": SETTINGS, "device": "cpu"}
 
     def key(f=None, images=None, **changes):
-        return scoring.identity(f or encoder(), images or Memory(20), **{**base, **changes})
+        return files.identity(f or encoder(), images or Memory(20), **{**base, **changes})
 
     assert key() == key()
     changed = [
@@ -411,26 +414,26 @@ def test_the_identity_tells_all_that_changes_numbers_apart():
 
 
 def test_writing_leaves_nothing_of_an_earlier_run(tmp_path, monkeypatch, whole):
-    monkeypatch.setattr(scoring.page, "render", lambda **_: "page")
+    monkeypatch.setattr(files.page, "render", lambda **_: "page")
     meta = {"against": "g", "identity": "pair"}
-    scoring.write(whole["mean"], Memory(60), meta, tmp_path)
-    assert scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "other")
-    assert {path.name for path in tmp_path.iterdir()} == {*scoring.FILES, "meta.json"}
+    files.write(whole["mean"], Memory(60), meta, tmp_path)
+    assert files.finished(tmp_path, "pair") and not files.finished(tmp_path, "other")
+    assert {path.name for path in tmp_path.iterdir()} == {*files.FILES, "meta.json"}
     with monkeypatch.context() as patch:
-        patch.setattr(scoring.figure, "summary", lambda *_, **__: 1 / 0)
+        patch.setattr(files.figure, "summary", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            scoring.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
+            files.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
     # Tables of both would lie there otherwise, under the name of the first.
-    assert not scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "median")
+    assert not files.finished(tmp_path, "pair") and not files.finished(tmp_path, "median")
     one = scores(encoder(), Memory(20))
-    scoring.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
-    assert scoring.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
+    files.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
+    assert files.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
     for name in ("units.parquet", "index.html"):
         (tmp_path / name).rename(tmp_path / "aside")
-        assert not scoring.finished(tmp_path, "one")
+        assert not files.finished(tmp_path, "one")
         (tmp_path / "aside").rename(tmp_path / name)
     (tmp_path / "meta.json").write_text("[]")
-    assert not scoring.finished(tmp_path, "one")
+    assert not files.finished(tmp_path, "one")
 
 
 def test_a_result_that_was_saved_is_the_same_after_loading(tmp_path):

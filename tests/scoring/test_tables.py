@@ -10,10 +10,12 @@ from memloc.measuring.one_pass import measure_batches
 from memloc.metrics import alignment, units
 from memloc.metrics.tally import Tally
 from memloc.models.network import Normalise
+from memloc.scoring import passes as scoring
 from memloc.scoring import run as running
 from memloc.scoring import tables
-from memloc.scoring.run import Settings
-from memloc.scoring.score import plan, score
+from memloc.scoring.passes import Settings
+from memloc.scoring.plan import plan
+from memloc.scoring.score import score
 from memloc.streams import stream
 from tests.builders.scoring import LAYERS, SETTINGS, SPLIT, WINDOW, Memory, encoder, everything, scores
 
@@ -105,7 +107,7 @@ def test_shuffled_labels_are_permutations_among_the_images_scored():
     images = Memory(60, labels=[*([0] * 26), *([1] * 17), *([2] * 17)])
     images.labels[20:26] = 1
     passes = plan(encoder(), images, **PAIRED, settings=SETTINGS)
-    labels = running.labellings(passes["f-candidate"], SETTINGS)
+    labels = scoring.labellings(passes["f-candidate"], SETTINGS)
     assert labels.shape == (4, 60) and np.array_equal(labels[0], images.labels)
     for shuffled in labels[1:]:
         assert np.bincount(shuffled[:26]).tolist() == [20, 6] and not np.array_equal(shuffled, images.labels)

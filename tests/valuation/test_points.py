@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from memloc import io
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.measuring import files as measures
 from memloc.metrics.within import within_auroc
 from memloc.valuation.oob import squares, value
-from memloc.valuation.points import GROUPS, LABELS, SPACES, gathered_points, scored_points, value_points
+from memloc.valuation.points import LABELLINGS, SPACES, gathered_points, scored_points, value_points
 
 N, SIZE, PATCH, SETTINGS = 40, 16, 4, {"learners": 40, "ratios": [0.5, 0.25], "patch": 4, "seed": 3}
 
@@ -36,7 +37,7 @@ def world(toy):
 def test_candidates_and_external_points_are_valued_together(world):
     images, f, g = world
     got = value_points(images, f, g, {}, **SETTINGS)
-    rows = np.isin(g["groups"], GROUPS)
+    rows = np.isin(g["groups"], CANDIDATE_AND_NULL)
     assert (got["points"] == g["points"][rows]).all() and (got["groups"] == g["groups"][rows]).all()
     assert (got["classes"] == g["labels"][rows]).all() and not got["planted"].any() and not got["patched"].any()
     x = images[got["points"]].reshape(2 * N, -1) / 255
@@ -49,13 +50,13 @@ def test_candidates_and_external_points_are_valued_together(world):
     for space, encoder in (("g", g), ("f", f)):
         unit = encoder["features"][rows].astype(float)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        for labels in LABELS:
+        for labels in LABELLINGS:
             expected = value(unit, got[labels], learners=40, ratio=0.5, seed=3)
             np.testing.assert_allclose(got[f"{space}/{labels}/rows"][0], expected.rows, atol=1e-12)
     assert got["pixels/clusters/cells"].shape == (2, 2, 2 * N, 16)
-    assert set(got) == {"points", "groups", "ratios", *LABELS, "planted", "patched"} | {
-        f"{space}/{labels}/rows" for space in SPACES for labels in LABELS
-    } | {f"pixels/{labels}/{part}" for labels in LABELS for part in ("cells", "counts")}
+    assert set(got) == {"points", "groups", "ratios", *LABELLINGS, "planted", "patched"} | {
+        f"{space}/{labels}/rows" for space in SPACES for labels in LABELLINGS
+    } | {f"pixels/{labels}/{part}" for labels in LABELLINGS for part in ("cells", "counts")}
 
 
 def test_the_measured_encoder_and_its_images_reach_nothing_but_its_own_contrast(world):
@@ -91,7 +92,7 @@ def test_workers_change_nothing(world):
 
 def test_planted_patches_are_marked_and_have_low_values(world):
     images, f, g = world
-    planted = g["points"][np.isin(g["groups"], GROUPS)][::8]
+    planted = g["points"][np.isin(g["groups"], CANDIDATE_AND_NULL)][::8]
     swapped = images.copy()
     for point in planted:
         swapped[point, :, 4:12, 4:12] = images[
