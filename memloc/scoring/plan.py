@@ -197,7 +197,8 @@ def _count_units(
     pixels, points = images.read(rows[:4])
     if not len(points):
         pixels, points = np.zeros((1, 3, encoder.size, encoder.size), dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    batches = measure_batches(
+    # To its end: a pass that is left in the middle would leave torch without gradients.
+    first, *_ = measure_batches(
         encoder.module,
         [(pixels, points)],
         layers=layers,
@@ -208,7 +209,7 @@ def _count_units(
         alignment=False,
         plain=False,
     )
-    views = next(iter(batches)).views
+    views = first.views
     if settings.protocol.activation == "as-is":
         shares = {name: float((values < 0).any(axis=(0, 1)).mean()) for name, values in views.items()}
         _report_negative(shares, only_units=only_units)
