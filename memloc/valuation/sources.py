@@ -214,8 +214,8 @@ def _names(column: pd.Series[Any]) -> list[str]:
     repeated = names[names.duplicated()]
     if len(repeated):
         raise InputError(
-            f"id: {len(repeated)} rows repeat a {name}, the first is {show(repeated.iloc[0])}; name a column whose"
-            " texts all differ or leave --id out"
+            f"id: {len(repeated)} rows repeat the {name} of an earlier row, the first is {show(repeated.iloc[0])};"
+            " name a column whose texts all differ or leave --id out"
         )
     return names.tolist()
 
