@@ -352,7 +352,7 @@ def decimal(value: Any, places: int = 3) -> str:
     return f"{round(float(value), places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _present(value: object) -> bool:
+def _present(value: Any) -> bool:
     return value is not None and not pd.isna(value) and value != ""
 
 
