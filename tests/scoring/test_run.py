@@ -16,7 +16,7 @@ from memloc.scoring import run as running
 from memloc.scoring.passes import Result
 from memloc.scoring.plan import plan
 from memloc.scoring.run import Shard, gather
-from memloc.scoring.score import score, tabulate
+from memloc.scoring.score import score
 from memloc.scoring.stores import Store, others_median
 from tests.builders.scoring import SETTINGS, SPLIT, WINDOW, Memory, Net, encoder, everything, scores
 
@@ -436,11 +436,3 @@ def test_a_result_that_was_saved_is_the_same_after_loading(tmp_path):
         before, after = getattr(result, name).arrays(), getattr(again, name).arrays()
         assert before.keys() == after.keys() and all(np.array_equal(before[k], after[k]) for k in before)
     assert all(np.array_equal(a, b) for a, b in zip(result.aligned(), again.aligned(), strict=True))
-
-
-def test_tables_do_not_depend_on_the_kept_work(tmp_path, whole):
-    results = {}
-    passes = plan(encoder(0), Memory(60, bad=(3, 30, 44)), against=encoder(1), split=SPLIT, settings=SETTINGS)
-    for name, task in passes.items():
-        results[name] = running.run(task, SETTINGS, shard=Shard(), folder=None, progress=Stop())
-    same(tabulate(passes, results, SETTINGS), whole["mean"])

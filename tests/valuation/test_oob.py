@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer, make_friedman1
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 from memloc.errors import InputError
 from memloc.valuation import oob
+from memloc.valuation.inject import choose_cells, tail
 from memloc.valuation.oob import data_oob, draw_plan, gathered, scored, squares, value
 
 FIELDS = ("cells", "counts", "rows", "row_counts")
@@ -179,18 +179,6 @@ def test_rows_and_cells_out_of_place_have_low_values():
     assert roc_auc_score(odd.ravel(), -found.cells[1].ravel()) > 0.9
 
 
-def with_tails(x, y, *, rows, columns, rng):
-    """In a share of rows, a share of cells replaced by N(0, 1) in the outer 1 % of the class's normal."""
-    mean, std = (np.stack([f(x[y == c], axis=0) for c in (0, 1)])[y] for f in (np.mean, np.std))
-    low, high = norm.cdf(mean - 2.576 * std), norm.sf(mean + 2.576 * std)
-    u = rng.uniform(size=x.shape) * (low + high)
-    drawn = np.where(u < low, norm.ppf(u), norm.isf(u - low))
-    hit = np.zeros(x.shape, dtype=bool)
-    for i in rng.choice(len(x), round(rows * len(x)), replace=False):
-        hit[i, rng.choice(x.shape[1], round(columns * x.shape[1]), replace=False)] = True
-    return np.where(hit, drawn, x), hit
-
-
 @pytest.mark.parametrize("name", ["breast_cancer", "fried"])
 def test_it_finds_outlier_cells_as_well_as_when_first_measured(name):
     """Closeness finds them; accuracy alone fails if features add up (fried), and the test keeps that visible."""
@@ -200,7 +188,8 @@ def test_it_finds_outlier_cells_as_well_as_when_first_measured(name):
     else:
         (x, y), ratio = load_breast_cancer(return_X_y=True), 0.25
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    x, hit = with_tails(x, y, rows=0.2, columns=0.2, rng=np.random.default_rng(0))
+    hit = choose_cells(*x.shape, rows=0.2, columns=0.2, seed=0)
+    x = tail(x, y, hit, seed=0)
     found = value(x, y, learners=300, ratio=ratio)
     # The area under found against inspected, lowest first, from the AUROC.
     share = hit.mean()
