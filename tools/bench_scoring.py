@@ -27,7 +27,9 @@ from memloc.metrics.tally import Tally
 from memloc.models.architectures.resnet9 import ResNet9
 from memloc.models.capture import discover, reading
 from memloc.models.network import Normalise
-from memloc.scoring.run import JOINED, one_blas_thread, together, window_of
+from memloc.scoring.passes import together
+from memloc.scoring.run import one_blas_thread, window_of
+from memloc.scoring.stores import JOINED
 from memloc.streams import uniforms
 
 NORMALISE = Normalise({"mean": [0.5] * 3, "std": [0.25] * 3})

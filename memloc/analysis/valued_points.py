@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from memloc.analysis.claims import Finding
 from memloc.analysis.inputs import Inputs
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.experiments.atypicality.analysis import owners_of_top
 from memloc.metrics.stats import Estimate
-from memloc.valuation.points import GROUPS, LABELS, SPACES
+from memloc.valuation.points import LABELLINGS, SPACES
 
-WITNESSES = [(space, labels) for space in SPACES if space != "f" for labels in LABELS]
+WITNESSES = [(space, labels) for space in SPACES if space != "f" for labels in LABELLINGS]
 """Values that claims are told by: f's own features are no witness."""
 STRATA = {"classes": "label", "clusters": "cluster"}
 """By what learners tell apart, the column within whose groups their values are compared: what sets these apart sets
@@ -36,7 +37,7 @@ class Way:
     """A way to value a point.
 
     Attributes:
-        labels: what learners tell apart, one of LABELS.
+        labels: what learners tell apart, one of LABELLINGS.
         space: by what, one of SPACES.
         ratio: share of the cells that each one sees.
         w: 0 (accuracy) or 1 (accuracy and closeness to the class).
@@ -96,7 +97,7 @@ def joined(inputs: Inputs, encoder: str) -> list[Valued]:
         valued = values["points"]
         if not (np.isin(valued, last.index).all() and set(valued) == set(distance.index)):
             raise InputError(f"{encoder}: values and scores are of other points; delete both and run snakemake again")
-        owners = pd.concat([owners_of_top(units, group) for group in GROUPS]).value_counts()
+        owners = pd.concat([owners_of_top(units, group) for group in CANDIDATE_AND_NULL]).value_counts()
         about = {
             "point": valued,
             "group": values["groups"],
@@ -110,7 +111,7 @@ def joined(inputs: Inputs, encoder: str) -> list[Valued]:
         }
         ways = {
             Way(labels, space, float(ratio), w): values[f"{space}/{labels}/rows"][r, w]
-            for labels, space in product(LABELS, SPACES)
+            for labels, space in product(LABELLINGS, SPACES)
             for r, ratio in enumerate(values["ratios"])
             for w in (0, 1)
         }

@@ -16,6 +16,8 @@ Points: TypeAlias = NDArray[np.int64]
 Groups: TypeAlias = Mapping[str, Points]
 
 GROUPS = ("shared", "candidate", "independent", "external")
+UNSHARED = ("candidate", "independent", "external")
+CANDIDATE_AND_NULL = ("candidate", "external")
 TRAINED_ON = {"f": ("shared", "candidate"), "g": ("shared", "independent"), "untrained": ("shared", "candidate")}
 """Groups that each role is trained on. ``untrained`` is f before its first step."""
 

@@ -14,10 +14,10 @@ from memloc.io import atomic
 from memloc.metrics.alignment import ESTIMATORS
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
-UPRIGHT = 60
-"""Up to so many letters, names of layers stand upright and two panels side by side."""
+HORIZONTAL = 60
+"""Characters of all names of layers up to which they are horizontal, and panels in two columns."""
 TICKS = 48
-"""At most so many names of layers on end."""
+"""Most names of layers that are shown vertically."""
 
 _SERIES = {  # panel: (title, label of the y axis, {column of the layers table: label of the series})
     "UnitMem": (
@@ -64,11 +64,11 @@ def summary(
     table = drawn(layers, units)
     names = list(dict.fromkeys(table["panel"]))
     order, shared = _short([str(name) for name in layers["layer"]])
-    upright = sum(map(len, order)) + 2 * len(order) <= UPRIGHT
-    columns = 2 if upright and len(names) > 1 else 1
+    horizontal = sum(map(len, order)) + 2 * len(order) <= HORIZONTAL
+    columns = 2 if horizontal and len(names) > 1 else 1
     rows = ceil(len(names) / columns)
-    # Names on end need room below the last panel.
-    height = 3.2 if upright else 2.8 + 1.2 / rows
+    # Vertical names need room below the last panel.
+    height = 3.2 if horizontal else 2.8 + 1.2 / rows
     figure, axes = plotting.panels(rows=rows, columns=columns, width=10.5, height=height)
     for axis in axes.flat[len(names) :]:
         axis.remove()
@@ -77,7 +77,7 @@ def summary(
         letter = f"{'abcd'[place]}  " if len(names) > 1 else ""
         axis.set_title(letter + _SERIES[panel][0], loc="left")
         last = place >= len(names) - columns
-        _ticks(axis, order, upright=upright, shown=upright or last)
+        _ticks(axis, order, horizontal=horizontal, shown=horizontal or last)
         axis.set_xlabel(f"layer{shared}" if last else "")
     plotting.save(figure, path_png)
     if path_csv is not None:
@@ -86,7 +86,7 @@ def summary(
 
 
 def drawn(layers: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
-    """What the figure shows: panel, series, layer, value and interval, quantiles over units as series of their own."""
+    """The table behind the figure: panel, series, layer, value, interval; quantiles over units are series as well."""
     tables = []
     for panel, (_, _, series) in _SERIES.items():
         present = {column: label for column, label in series.items() if column in layers}
@@ -131,16 +131,16 @@ def _draw(axis: Axes, panel: str, table: pd.DataFrame, n: int) -> None:
         plotting.legend(axis)
 
 
-def _ticks(axis: Axes, names: list[str], *, upright: bool, shown: bool) -> None:
-    """Names of layers along the bottom, thinned to what fits, the last one always among them."""
-    step = 1 if upright else ceil(len(names) / TICKS)
+def _ticks(axis: Axes, names: list[str], *, horizontal: bool, shown: bool) -> None:
+    """Names of layers along the bottom, as many as fit, and always the last one."""
+    step = 1 if horizontal else ceil(len(names) / TICKS)
     at = list(range(len(names) - 1, -1, -step))[::-1]
     labels = [_label(names[i]) if shown else "" for i in at]
-    axis.set_xticks(at, labels, rotation=0 if upright else 90, fontsize=8 if upright else 7)
+    axis.set_xticks(at, labels, rotation=0 if horizontal else 90, fontsize=8 if horizontal else 7)
 
 
 def _short(names: list[str]) -> tuple[list[str], str]:
-    """Names without the dotted parts that all begin or end with, and those parts for the label of the axis."""
+    """Names without the dotted parts that all of them begin or end with, and those parts for the label of the axis."""
     parts = [name.split(".") for name in names]
     before = _common(parts)
     after = _common([rest[before:][::-1] for rest in parts])
@@ -152,13 +152,13 @@ def _short(names: list[str]) -> tuple[list[str], str]:
 
 
 def _common(parts: list[list[str]]) -> int:
-    """How many leading parts are the same in all, leaving one of each."""
+    """How many leading parts all have in common; at least one part of each is not counted."""
     most = min(map(len, parts)) - 1 if len(parts) > 1 else 0
     return next((i for i in range(most) if len({part[i] for part in parts}) > 1), most)
 
 
 def _label(name: str, *, most: int = 24) -> str:
-    """A layer's name as text of a figure: printable, no formula, the middle of a long one left out."""
+    """A layer's name as text of a figure: printable, not read as a formula, without the middle of a long name."""
     plain = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
     if len(plain) > most:
         plain = f"{plain[: most // 2]}…{plain[-(most - most // 2 - 1) :]}"

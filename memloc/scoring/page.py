@@ -1,4 +1,4 @@
-"""One self-contained page about a scored encoder: summary, layers, the images that units memorize. Opens offline."""
+"""One self-contained page about a scored encoder: summary, layers, the images that units memorize. It opens offline."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ UNITS = 6
 NEXT = 5
 """Images shown beside a unit's owner."""
 POINTS = 12
+"""Most memorized points shown."""
 SKIPPED = 20
+"""Skipped files listed."""
 OPEN = 2
-"""Layers of the gallery whose units are in sight before anyone unfolds them."""
+"""Layers of the gallery that are unfolded at first."""
 SIDE = 112
 """Pixels of an embedded image's longer side."""
 COARSE = 40
-"""Up to so many pixels a side, images are embedded without loss and shown with sharp pixels."""
+"""Largest side in pixels of images that are embedded without loss and shown with sharp pixels."""
 BUDGET = 3_500_000
-"""Letters of HTML that all embedded images together may take."""
+"""Characters of HTML that all embedded images together may take."""
 LENGTH = 160
-"""Letters of a text that are shown; of a longer one the middle is left out."""
+"""Characters of a text that are shown; a longer one loses its middle."""
 MISSING = "\N{EN DASH}"
 
 Thumbnail = Callable[[int], NDArray[np.uint8]]
@@ -42,7 +44,13 @@ Thumbnail = Callable[[int], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A column of the layers table: the heading of its group, its own, its decimals; an effect is 0 under the null."""
+    """A column of the layers table.
+
+    Attributes:
+        group, heading: the two headings above it.
+        decimals: that are shown.
+        effect: whether it is 0 under the null.
+    """
 
     group: str
     heading: str
@@ -61,7 +69,7 @@ QUANTITIES = {
     "classmem": Quantity("ClassMem", "mean"),
     "classmem_shuffled": Quantity("ClassMem", "shuffled labels"),
     **{
-        # What the published estimator has under the null is not 0.
+        # The published estimator is not 0 under the null.
         f"{kind}_{estimator}": Quantity(group, estimator, 4, effect=estimator != "published")
         for kind, group in (("layermem", "LayerMem"), ("increment", "Increment of LayerMem"))
         for estimator in ("published", "external-corrected", "crossed")
@@ -83,9 +91,9 @@ def render(
     """The page as HTML. Every text is escaped, every image embedded once; nothing is loaded from anywhere.
 
     Args:
-        meta: ``encoder``, ``images`` and, where there are any, ``against``, ``external``, ``split`` as the user wrote
-            them; ``counts`` of images by kind; ``skipped``, name of a file to the reason; ``settings``; ``versions``.
-        thumbnail: the picture of an image by its index, [1 or 3, height, width].
+        meta: ``encoder``, ``images`` and, if given, ``against``, ``external``, ``split`` as the user wrote them;
+            ``counts`` of images by kind; ``skipped``, names of files to reasons; ``settings``; ``versions``.
+        thumbnail: the picture of an image by its row, [1 or 3, height, width].
         shown: units shown of each layer.
     """
     layers = layers.sort_values("depth", kind="stable").astype({"layer": str})
@@ -129,34 +137,34 @@ def _template() -> jinja2.Template:
 
 
 class Album:
-    """Every image of the page: its data once, as a CSS class that any number of places share."""
+    """The images of the page: each once, as a CSS class for every place that shows it."""
 
     def __init__(self, thumbnail: Thumbnail) -> None:
         self._thumbnail = thumbnail
         self._data: dict[int, str] = {}
         self.classes: dict[str, str] = {}
-        """Data of each image to the name of its class; images that look alike share one."""
+        """Data of each image to the name of its class; equal images share one."""
         self.size = 0
         self.coarse = True
-        """All images are small enough that their pixels are best seen as squares."""
+        """Whether all images are so small that their pixels are best shown as squares."""
         self.unreadable = 0
 
     def add(self, images: Iterable[int], *, budget: int | None = None) -> bool:
-        """Embed images, or none of them where the page would have more than ``budget`` letters of images."""
+        """Embed images, or none of them if the page would have more than ``budget`` characters of images."""
         data = {image: self._encode(image) for image in images}
         new = dict.fromkeys(d for d in data.values() if d and d not in self.classes)
         size = sum(map(len, new))
         if budget is not None and self.size + size > budget:
             return False
         self.size += size
-        for one in new:
-            self.classes[one] = f"i{len(self.classes)}"
+        for uri in new:
+            self.classes[uri] = f"i{len(self.classes)}"
         self.unreadable += sum(not d for image, d in data.items() if image not in self._data)
         self._data |= data
         return True
 
     def __getitem__(self, image: int) -> str:
-        """The class of an embedded image; one that could not be read has a class without data."""
+        """The class of an embedded image; an image that can't be read has a class without data."""
         return self.classes.get(self._data[image], "none")
 
     def _encode(self, image: int) -> str:
@@ -165,36 +173,36 @@ class Album:
         try:
             pixels = self._thumbnail(image)
         except (InputError, OSError):
-            return ""  # it was there when it was scored
+            return ""  # It was readable when it was scored.
         self.coarse &= max(pixels.shape[1:]) <= COARSE
         return _data(pixels)
 
 
 def _data(pixels: NDArray[np.uint8]) -> str:
-    """An image [channels, height, width] as a data URI: PNG where it is small anyway, else whichever is shorter."""
+    """An image [channels, height, width] as a data URI: PNG if it is small, else the shorter of PNG and JPEG."""
     from PIL import Image
 
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     picture.thumbnail((SIDE, SIDE))
-    written = {}
+    encoded = {}
     for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 82, "optimize": True})):
         buffer = io.BytesIO()
         picture.save(buffer, format=kind, **options)
-        written[kind] = buffer.getvalue()
-    kind = "png" if max(picture.size) <= COARSE or len(written["png"]) <= len(written["jpeg"]) else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(written[kind]).decode()}"
+        encoded[kind] = buffer.getvalue()
+    kind = "png" if max(picture.size) <= COARSE or len(encoded["png"]) <= len(encoded["jpeg"]) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded[kind]).decode()}"
 
 
 def _gallery(
     units: pd.DataFrame, tops: pd.DataFrame, layers: pd.DataFrame, album: Album, shown: int
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Of each layer its units of highest UnitMem, layer by layer; names of layers that the page has no room for."""
+    """The units of highest UnitMem, layer by layer, and the names of layers that the page has no room for."""
     by_layer = dict(iter(units.groupby("layer", sort=False)))
     images_of = {key: rows.sort_values("rank") for key, rows in tops.groupby(["layer", "unit"], sort=False)}
     entries = {}
     for row in layers[["layer", "units", "dead", "signed"]].to_dict("records"):
-        mine = by_layer.get(row["layer"], units.iloc[:0])
-        scored = mine[mine["status"] == "ok"].sort_values("unitmem", ascending=False, kind="stable")
+        own = by_layer.get(row["layer"], units.iloc[:0])
+        scored = own[own["status"] == "ok"].sort_values("unitmem", ascending=False, kind="stable")
         owned = scored["owner"].value_counts()
         cards = [
             _unit(unit, images_of.get((row["layer"], unit["unit"])), int(owned[unit["owner"]]))
@@ -205,9 +213,9 @@ def _gallery(
             "scored": len(scored),
             "cards": cards,
             "open": False,
-            # As in the table of layers: with dead units where they count as 0.
-            "highest": mine["unitmem"].quantile(0.9) if len(scored) else -1.0,
-            "mean": mine["unitmem"].mean() if len(scored) else None,
+            # As in the table of layers: with dead units, if they count as 0.
+            "highest": own["unitmem"].quantile(0.9) if len(scored) else -1.0,
+            "mean": own["unitmem"].mean() if len(scored) else None,
         }
     # The page fills up from the layers that memorize most.
     ranked = sorted(entries.values(), key=lambda entry: -entry["highest"])
@@ -223,7 +231,7 @@ def _gallery(
 
 
 def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict[str, Any]:
-    """A unit as a card: its owner, the next images and how far they are from exciting it as much."""
+    """A unit as a card: its owner, the next images, and their activations as shares of the owner's."""
     rows = [] if top is None else top.head(1 + NEXT).to_dict("records")
     highest = float(unit["highest"])
     images = [
@@ -247,23 +255,23 @@ def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict
         "next": images[1:],
         "images": images,
         "others": min(float(unit["others"]) / highest, 1.0) if highest > 0 else 0.0,
-        "values": {label: unit[column] for label, column in nulls.items() if _known(unit.get(column))},
-        "top_class": unit.get("top_class") if _known(unit.get("top_class")) else None,
+        "values": {label: unit[column] for label, column in nulls.items() if _present(unit.get(column))},
+        "top_class": unit.get("top_class") if _present(unit.get("top_class")) else None,
         "also": owned - 1,
     }
 
 
-def _memorized(points: pd.DataFrame | None, layers: pd.DataFrame, album: Album) -> dict[str, Any] | None:
-    """Candidates of highest SSLMem at the last layer, and how high the highest external images get by choice alone."""
+def _memorized(points: pd.DataFrame | None, layers: pd.DataFrame, album: Album) -> dict[str, object] | None:
+    """Candidates of highest SSLMem at the last layer, and as their null the highest external images."""
     if points is None or points.empty:
         return None
     measured = list(dict.fromkeys(points["layer"].astype(str)))
     last = next((name for name in reversed(list(layers["layer"])) if name in measured), measured[-1])
-    there = points[points["layer"].astype(str) == last].dropna(subset=["sslmem"])
-    groups = {str(name): rows for name, rows in there.groupby("group")}
+    scored = points[points["layer"].astype(str) == last].dropna(subset=["sslmem"])
+    groups = {str(name): rows for name, rows in scored.groupby("group")}
     if "candidate" not in groups:
         return None
-    # Chosen on one half of the draws and shown on the other, or choosing alone would separate them.
+    # Chosen on one half of the draws and shown on the other: choosing alone would separate the groups.
     ranked = {name: rows.sort_values("sslmem_choose", ascending=False, kind="stable") for name, rows in groups.items()}
     top = ranked["candidate"].head(POINTS)
     album.add(int(image) for image in top["image"])
@@ -281,13 +289,13 @@ def _memorized(points: pd.DataFrame | None, layers: pd.DataFrame, album: Album) 
 
 
 def _spans(layers: pd.DataFrame) -> list[tuple[str, int]]:
-    """Headings over the columns of the layers table and how many columns each is over."""
+    """Headings of groups of columns of the layers table, and the number of columns of each."""
     present = [quantity.group for column, quantity in QUANTITIES.items() if column in layers]
     return [(group, len(list(members))) for group, members in groupby(present)]
 
 
-def _rows(layers: pd.DataFrame) -> list[dict[str, Any]]:
-    """The layers table as a reader sees it."""
+def _rows(layers: pd.DataFrame) -> list[dict[str, object]]:
+    """The layers table as text."""
     return [
         {
             **{name: row[name] for name in ("layer", "units", "dead", "signed")},
@@ -297,18 +305,18 @@ def _rows(layers: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _cell(row: Mapping[Any, Any], column: str, quantity: Quantity) -> dict[str, Any]:
+def _cell(row: Mapping[Any, Any], column: str, quantity: Quantity) -> dict[str, object]:
     low, high = (float(row.get(f"{column}_{end}", np.nan)) for end in ("low", "high"))
-    known = _known(low) and _known(high)
+    bounded = _present(low) and _present(high)
     return {
         "value": decimal(row[column], quantity.decimals),
-        "interval": f"{decimal(low, quantity.decimals)} to {decimal(high, quantity.decimals)}" if known else "",
-        "off_zero": known and quantity.effect and not low <= 0 <= high,
+        "interval": f"{decimal(low, quantity.decimals)} to {decimal(high, quantity.decimals)}" if bounded else "",
+        "off_zero": bounded and quantity.effect and not low <= 0 <= high,
     }
 
 
-def _highest(layers: pd.DataFrame) -> list[dict[str, Any]]:
-    """The layers where UnitMem and LayerMem are highest, without intervals: they were picked for being high."""
+def _highest(layers: pd.DataFrame) -> list[dict[str, object]]:
+    """The layers where UnitMem and LayerMem are highest, without intervals: choosing the highest biases them."""
     labels = {
         "unitmem": "Highest mean UnitMem",
         "excess": "Largest excess over external images",
@@ -337,25 +345,25 @@ def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
 
 
 def decimal(value: Any, places: int = 3) -> str:
-    """A number with its decimals and a true minus sign, a dash where there is none."""
-    if not _known(value):
+    """A number with its decimals and a true minus sign; a dash if it is missing."""
+    if not _present(value):
         return MISSING
     # Adding 0 turns the -0.0 that rounding may leave into 0.
     return f"{round(float(value), places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _known(value: Any) -> bool:
+def _present(value: Any) -> bool:
     return value is not None and not pd.isna(value) and value != ""
 
 
-def _printable(value: Any) -> Any:
-    """Text with its invisible letters spelled out: newlines, changes of direction, bytes that are no letters."""
+def _printable(value: object) -> object:
+    """Text with invisible characters spelled out: newlines, changes of direction, undecodable bytes."""
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
 
 
-def _short(text: Any, most: int = LENGTH) -> str:
+def _short(text: object, most: int = LENGTH) -> str:
     text = str(text)
     return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2 - 1) :]}"
 

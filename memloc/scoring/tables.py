@@ -1,4 +1,4 @@
-"""From what the passes found to tables: units, their highest images, layers, points."""
+"""Tables of the results of passes: units, their highest images, layers, points."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memloc.data.splits import UNSHARED
 from memloc.metrics import alignment, units
 from memloc.metrics.stats import Subsampled, bootstrap, permutation_test
 from memloc.metrics.tally import Tally
-from memloc.scoring.run import Pass, Result, Settings, others_median
+from memloc.scoring.passes import Pass, Result, Settings
+from memloc.scoring.stores import others_median
 
 Floats = NDArray[np.float64]
-PERMUTATIONS = BOOTSTRAP = 1000
+LAYERMEM_RESAMPLES = LAYERMEM_PERMUTATIONS = 1000
+"""Of the images, for LayerMem's intervals and p-values."""
 
 
 def unit_table(
@@ -25,7 +28,7 @@ def unit_table(
     external: Result | None = None,
     untrained: Result | None = None,
 ) -> pd.DataFrame:
-    """UnitMem of every unit and the images that excite it most; ClassMem and nulls where they were measured."""
+    """UnitMem of every unit and the images that excite it most; ClassMem and nulls if they were measured."""
     tally = _tally(result)
     highest, others = _highest(tally, result, settings)
     names = task.images.names
@@ -53,25 +56,25 @@ def unit_table(
     if external is not None:
         if external.classes is not None:
             table["class_selectivity"] = _classmem(external, settings)[0]
-        matched, outside = _matched(result), _matched(external)
-        chosen = result.task.matched if result.matched is not None else None
-        inside = _score(matched, *_highest(matched, result, settings, chosen), settings)
-        chosen = external.task.matched if external.matched is not None else None
-        beyond = _score(outside, *_highest(outside, external, settings, chosen), settings)
-        nulls = {"unitmem_matched": inside, "unitmem_external": beyond}
-        below = signed | (matched.lowest < 0) | (outside.lowest < 0)
+        below = signed.copy()
+        nulls = {}
+        for name, side in (("unitmem_matched", result), ("unitmem_external", external)):
+            matched = _matched(side)
+            subset = side.task.matched if side.matched is not None else None
+            nulls[name] = _score(matched, *_highest(matched, side, settings, subset), settings)
+            below |= matched.lowest < 0
         if untrained is not None:
             fresh = _tally(untrained)
             nulls["unitmem_untrained"] = _score(fresh, *_highest(fresh, untrained, settings), settings)
             below |= fresh.lowest < 0
-        # The same units on all sides: one may go below 0 on some of these images only.
+        # The same units in all columns: a unit may go below 0 on some of these images only.
         for name, values in nulls.items():
             table[name] = np.where(below, np.nan, values)
     return table
 
 
 def top_table(task: Pass, result: Result) -> pd.DataFrame:
-    """The images that excite each unit most, from the first rank on."""
+    """The images that excite each unit most, by rank."""
     tally = _tally(result)
     ranks, count = tally.top.shape
     layers = [name for name, span in task.spans().items() for _ in range(span.stop - span.start)]
@@ -95,12 +98,12 @@ def point_table(task: Pass, settings: Settings, f: Mapping[str, Result], g: Mapp
     layers = [layer.name for layer in task.layers]
     rows, groups, pairs = [], [], []
     for group in f:
-        mine, a_f = f[group].aligned()
-        others, a_g = g[group].aligned()
-        rows.append(np.intersect1d(mine, others))
+        rows_f, a_f = f[group].aligned()
+        rows_g, a_g = g[group].aligned()
+        rows.append(np.intersect1d(rows_f, rows_g))
         groups.append(np.full(len(rows[-1]), group, dtype=object))
-        pairs.append(np.stack([a_f[np.isin(mine, others)], a_g[np.isin(others, mine)]]).astype(np.float64))
-    # All groups at once: a range must be one for all, or differences between groups would say nothing.
+        pairs.append(np.stack([a_f[np.isin(rows_f, rows_g)], a_g[np.isin(rows_g, rows_f)]]).astype(np.float64))
+    # All groups together: with a range for each group, differences between groups would mean nothing.
     a_f, a_g = np.concatenate(pairs, axis=1)
     point, group_of = np.concatenate(rows), np.concatenate(groups)
     halves = alignment.sslmem(a_f, a_g, normalisation=settings.normalisation)
@@ -148,16 +151,16 @@ def layer_table(
         tallies |= {"unitmem_matched": _matched(result), "unitmem_external": _matched(external)}
     if untrained is not None:
         tallies["unitmem_untrained"] = _tally(untrained)
-    made = {name: _estimates(tally, units_table[name], spans, settings) for name, tally in tallies.items()}
-    both = made["unitmem_matched"] if external is not None else {}
-    if "unitmem_external" in made:
-        others = made["unitmem_external"]
-        made["excess"] = {layer: both[layer].unpaired(others[layer]) for layer in both.keys() & others.keys()}
-    if "unitmem_untrained" in made:
-        others = made["unitmem_untrained"]
-        made["gain"] = {layer: both[layer].paired(others[layer]) for layer in both.keys() & others.keys()}
-    for name, estimates in made.items():
-        # Parts hold the sums that a mean needs; a median has no interval here.
+    columns = {name: _estimates(tally, units_table[name], spans, settings) for name, tally in tallies.items()}
+    inside = columns["unitmem_matched"] if external is not None else {}
+    if "unitmem_external" in columns:
+        null = columns["unitmem_external"]
+        columns["excess"] = {layer: inside[layer].unpaired(null[layer]) for layer in inside.keys() & null.keys()}
+    if "unitmem_untrained" in columns:
+        null = columns["unitmem_untrained"]
+        columns["gain"] = {layer: inside[layer].paired(null[layer]) for layer in inside.keys() & null.keys()}
+    for name, estimates in columns.items():
+        # Subsets hold the sums that a mean needs; a median has no interval here.
         ends = {
             layer: (np.nan, np.nan) if settings.others == "median" else e.interval() for layer, e in estimates.items()
         }
@@ -173,17 +176,17 @@ def layer_table(
 
 def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame) -> pd.DataFrame:
     samples = {}
-    for group, mine in points.groupby("group", sort=False):
-        wide = mine.pivot(index="image", columns="layer", values="sslmem")[table["layer"].tolist()]
+    for group, rows in points.groupby("group", sort=False):
+        wide = rows.pivot(index="image", columns="layer", values="sslmem")[table["layer"].tolist()]
         samples[str(group)] = wide.to_numpy(dtype=np.float64)
     empty = np.zeros((0, len(table)))
-    # A layer's predecessor is the one before it on the way through the encoder: sums and side branches have none.
+    # Increments are between layers on the main path through the encoder: sums and side branches have none.
     side = table["layer"].str.contains("downsample|shortcut", regex=True)
-    way = np.flatnonzero((table["units"] > 0) & ~side)
+    main = np.flatnonzero((table["units"] > 0) & ~side)
 
     def steps(profile: Floats) -> Floats:
         out = np.full_like(profile, np.nan)
-        out[..., way] = alignment.increments(profile[..., way])
+        out[..., main] = alignment.increments(profile[..., main])
         return out
 
     needs = {"published": (), "external-corrected": ("external",), "crossed": ("independent",)}
@@ -192,20 +195,19 @@ def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame
             continue
         sample = {group: samples[group] for group in ("candidate", *groups)}
 
-        def profile(drawn: Mapping[str, NDArray[np.float64]], estimator: str = estimator) -> Floats:
-            parts = [drawn.get(group, empty) for group in ("candidate", "independent", "external")]
-            return alignment.layermem(*parts, estimator=estimator)
+        def profile(resample: Mapping[str, NDArray[np.float64]], estimator: str = estimator) -> Floats:
+            return alignment.layermem(*(resample.get(group, empty) for group in UNSHARED), estimator=estimator)
 
-        made = bootstrap([sample], profile, replicates=BOOTSTRAP, seed=settings.seed)
+        layermem = bootstrap([sample], profile, replicates=LAYERMEM_RESAMPLES, seed=settings.seed)
         for name, estimate in (
-            (f"layermem_{estimator}", made),
-            (f"increment_{estimator}", made.map(steps)),
+            (f"layermem_{estimator}", layermem),
+            (f"increment_{estimator}", layermem.map(steps)),
         ):
             low, high = estimate.interval()
             table[name], table[f"{name}_low"], table[f"{name}_high"] = estimate.value, low, high
         for group in groups:
             table[f"layermem_{estimator}_p"] = permutation_test(
-                samples["candidate"], samples[group], permutations=PERMUTATIONS, seed=settings.seed
+                samples["candidate"], samples[group], permutations=LAYERMEM_PERMUTATIONS, seed=settings.seed
             )[0]
     return table
 
@@ -221,10 +223,10 @@ def _matched(result: Result) -> Tally:
 
 
 def _highest(
-    tally: Tally, result: Result, settings: Settings, chosen: NDArray[np.int64] | None = None
+    tally: Tally, result: Result, settings: Settings, subset: NDArray[np.int64] | None = None
 ) -> tuple[Floats, Floats]:
     highest, others = tally.highest()
-    return (highest, others_median(result.stores, chosen)) if settings.others == "median" else (highest, others)
+    return (highest, others_median(result.stores, subset)) if settings.others == "median" else (highest, others)
 
 
 def _score(tally: Tally, highest: Floats, others: Floats, settings: Settings) -> Floats:
@@ -237,7 +239,7 @@ def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.in
     assert result.classes is not None
     scores, best = [], np.zeros(0, dtype=np.int64)
     for number, (present, means) in enumerate(result.classes.means()):
-        if len(present) < 2:  # No image of the others could be read.
+        if len(present) < 2:  # No image of the other classes could be read.
             value = np.full(means.shape[1], np.nan)
         else:
             value = units.unitmem(np.clip(means, 0, None), others=settings.others, dead=settings.dead)
@@ -251,14 +253,14 @@ def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.in
 def _estimates(
     tally: Tally, values: pd.Series[float], spans: Mapping[str, slice], settings: Settings
 ) -> dict[str, Subsampled]:
-    """By layer, mean UnitMem of its units, of all points and of parts of them; none where no unit has a value."""
+    """By layer, mean UnitMem of its units, over all points and over subsets; nothing if no unit has a value."""
     halves = units.contrast(*tally.halves(), dead=settings.dead)
     out = {}
     for layer, span in spans.items():
-        mine = values.to_numpy(dtype=np.float64)[span]
-        known = ~np.isnan(mine)
-        if known.any():
-            # A part that has none of the kept images of a unit says nothing of it.
-            parts = np.where(np.isnan(halves[..., span]), mine, halves[..., span])[..., known]
-            out[layer] = Subsampled(float(mine[known].mean()), parts.mean(axis=-1))
+        unitmem = values.to_numpy(dtype=np.float64)[span]
+        scored = ~np.isnan(unitmem)
+        if scored.any():
+            # A subset without any of the images kept for a unit has no value of it.
+            subsets = np.where(np.isnan(halves[..., span]), unitmem, halves[..., span])[..., scored]
+            out[layer] = Subsampled(float(unitmem[scored].mean()), subsets.mean(axis=-1))
     return out

@@ -1,4 +1,4 @@
-"""What 2D-OOB is compared with: 2D-KNN, Data-OOB explained by trees, z-scores, chance. Low values are outlying."""
+"""What 2D-OOB is compared with: 2D-KNN, Data-OOB explained by trees, z-scores, chance. Low values mark outliers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Classes = NDArray[np.int64]
 NEIGHBOURS = 10
 
 
-def knn_rows(distances: NDArray[np.floating], y: Classes, held: Classes, *, neighbours: int) -> NDArray[np.float64]:
+def knn_rows(distances: NDArray[np.floating], y: Classes, held_y: Classes, *, neighbours: int) -> NDArray[np.float64]:
     """Shapley values of rows for a K nearest neighbours classifier (Jia et al., 2019, Theorem 1).
 
     With rows a_1 ... a_N by distance to a held-out point of class t and K <= N:
@@ -27,20 +27,20 @@ def knn_rows(distances: NDArray[np.floating], y: Classes, held: Classes, *, neig
 
     Args:
         distances: from held-out points to rows, [m, n]; equal ones are taken in any order.
-        y, held: classes of rows [n] and of held-out points [m].
+        y, held_y: classes of rows [n] and of held-out points [m].
 
     Returns:
         [n], means over held-out points.
     """
     n = len(y)
     order = np.argsort(distances, axis=1)
-    right = (y[order] == held[:, None]).astype(np.float64)
+    right = (y[order] == held_y[:, None]).astype(np.float64)
     places = np.arange(1, n)
     steps = np.empty_like(right)
     steps[:, -1] = right[:, -1] / n
     steps[:, :-1] = (right[:, :-1] - right[:, 1:]) * (np.minimum(neighbours, places) / (neighbours * places))
     values = np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
-    return np.bincount(order.ravel(), weights=values.ravel(), minlength=n) / len(held)
+    return np.bincount(order.ravel(), weights=values.ravel(), minlength=n) / len(held_y)
 
 
 def knn(
@@ -90,10 +90,10 @@ def two_stage(x: Floats, y: Classes, *, learners: int, seed: int) -> Floats:
 def tree_shap(tree: Any, x: NDArray[np.float32]) -> Floats:
     """Shapley values of the features for one tree's prediction (Lundberg et al., 2020, the path-dependent game).
 
-    What is unknown is averaged over: a row goes both ways at a node, by the shares of the training rows that did. The
-    game is a sum over leaves of products, one factor a feature on the leaf's path: whether the row satisfies its
-    conditions where the feature is known, the share of the training rows where it isn't. So each leaf is played on its
-    own, over the few features of its path.
+    Unknown features are averaged over: a row goes both ways at a node, by the shares of the training rows that did. The
+    game is a sum over leaves of products with one factor for each feature on the leaf's path: whether the row satisfies
+    its conditions if the feature is known, else the share of the training rows that do. So each leaf is a separate
+    game over the few features of its path.
 
     Args:
         tree: scikit-learn's, shallow: the cost of a leaf is exponential in the features of its path.

@@ -8,7 +8,6 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,48 +22,50 @@ ABOUT = "value.json"
 FILES = ("rows.parquet", "cells.npz", ABOUT)
 COMMAND = "memloc value"
 FEW = 10
+"""Learners below which a cell's value is called uncertain."""
 SHOWN = 10
+"""Rows of each table that is printed."""
 
 
-def about(source: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written about values before they are computed; its identity is a hash of all that they depend on."""
+def describe(source: Source, settings: Mapping[str, object]) -> dict[str, object]:
+    """What value.json says; its identity is a hash of all that the values depend on."""
     code = provenance.digest("memloc/valuation/sources.py")
     versions = provenance.versions("memloc", "numpy", "scikit-learn", "pandas")
-    told = {"sha256": source.sha256, "settings": dict(settings), "code": code, "versions": versions}
+    depends_on = {"sha256": source.sha256, "settings": dict(settings), "code": code, "versions": versions}
     return {
         "command": COMMAND,
-        "identity": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16],
+        "identity": hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16],
         "rows": len(source.rows),
         "cells": len(source.cells),
         "classes": list(source.classes),
         **source.about,
-        **told,
+        **depends_on,
     }
 
 
-def finished(folder: Path, meta: Mapping[str, Any]) -> bool:
-    """Whether a folder has all that ``write`` puts there for ``meta``.
+def finished(folder: Path, meta: Mapping[str, object]) -> bool:
+    """Whether a folder has every file that ``write`` makes for ``meta``.
 
     Raises:
-        InputError: it is no folder, or has files of these names that aren't memloc's.
+        InputError: it is not a folder, or has files of these names that aren't memloc's.
     """
     try:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"out: {folder} is a file; name a folder")
-        there = [name for name in FILES if (folder / name).exists()]
+        present = [name for name in FILES if (folder / name).exists()]
     except OSError as error:
         raise _refused(folder, error) from error
     try:
-        found = io.load_json(folder / ABOUT)
+        saved = io.load_json(folder / ABOUT)
     except InputError:
-        found = None
-    if there and not (isinstance(found, dict) and found.get("command") == COMMAND):
-        raise InputError(f"out: {folder} has a {there[0]} that isn't memloc's; choose another folder")
-    return len(there) == len(FILES) and found.get("identity") == meta["identity"] and "unfinished" not in found
+        saved = None
+    if present and not (isinstance(saved, dict) and saved.get("command") == COMMAND):
+        raise InputError(f"out: {folder} has a {present[0]} that isn't memloc's; choose another folder")
+    return len(present) == len(FILES) and saved.get("identity") == meta["identity"] and "unfinished" not in saved
 
 
 def prepare(folder: Path) -> None:
-    """Make a folder that can be written to, without what a killed run left half written.
+    """Make a folder that can be written to, and remove files that a killed run left half written.
 
     Raises:
         InputError: it can't be made or written to.
@@ -72,8 +73,8 @@ def prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in map(Path, FILES):
-            for left in folder.glob(f".{name.stem}.????????{name.suffix}"):  # See io.atomic.
-                left.unlink(missing_ok=True)
+            for temporary in folder.glob(f".{name.stem}.????????{name.suffix}"):  # See io.atomic.
+                temporary.unlink(missing_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -86,9 +87,9 @@ def _refused(folder: Path, error: OSError) -> InputError:
     return InputError(f"out: {folder}: can't be written to ({error.strerror}); choose another folder")
 
 
-def write(source: Source, values: Values, meta: Mapping[str, Any], folder: Path) -> None:
-    """Rows as Parquet, cells as .npz, and what all this is."""
-    # Files are the command's own from now on, and not finished until all are written.
+def write(source: Source, values: Values, meta: Mapping[str, object], folder: Path) -> None:
+    """Rows as Parquet, cells as .npz, and ``meta``."""
+    # From now on the files count as memloc's, and as unfinished until all are written.
     io.save_json({**meta, "unfinished": True}, folder / ABOUT)
     save_table(_rows(source, values), folder / "rows.parquet")
     arrays = {"values": values.cells, "counts": values.counts, "names": np.array(source.cells, dtype=np.str_)}
@@ -99,28 +100,31 @@ def write(source: Source, values: Values, meta: Mapping[str, Any], folder: Path)
 def lowest(source: Source, values: Values) -> str:
     """Three short tables: rows of lowest value, w = 0 and w = 1, and the cells furthest below their rows, one a row.
 
-    All cells of a low row are low, so among the lowest of all are hardly any but its own.
+    All cells of a low row are low, so the lowest of all cells would hardly be of other rows.
     """
     rows = _rows(source, values)[values.row_counts > 0]
     below = np.where(values.counts > 0, values.cells[1] - values.rows[1][:, None], np.inf)
     column = below.argmin(axis=1)
     least = below.min(axis=1)
     lowest = [i for i in np.argsort(least, kind="stable")[:SHOWN] if np.isfinite(least[i])]
-    at = [(int(i), int(column[i])) for i in lowest]
     cells = pd.DataFrame(
-        {
-            "row": [source.rows[i] for i, _ in at],
-            "label": [source.classes[source.y[i]] for i, _ in at],
-            "cell": [source.cells[j] for _, j in at],
-            "holds": [source.holds(i, j) for i, j in at],
-            "below_row": [-below[i, j] for i, j in at],
-            "value_w1": [values.cells[1, i, j] for i, j in at],
-            "learners": [values.counts[i, j] for i, j in at],
-        }
+        [
+            (
+                source.rows[i],
+                source.classes[source.y[i]],
+                source.cells[j],
+                source.holds(i, j),
+                -below[i, j],
+                values.cells[1, i, j],
+                values.counts[i, j],
+            )
+            for i, j in ((int(i), int(column[i])) for i in lowest)
+        ],
+        columns=["row", "label", "cell", "holds", "below_row", "value_w1", "learners"],
     )
     parts = {
         "rows of lowest value, w = 0: look at their labels": rows.nsmallest(SHOWN, ["value_w0", "value_w1"]),
-        "rows of lowest value, w = 1: odd ones, too": rows.nsmallest(SHOWN, "value_w1"),
+        "rows of lowest value, w = 1: also odd ones": rows.nsmallest(SHOWN, "value_w1"),
         "cells furthest below the value of their row, w = 1, one a row": cells,
     }
     return "\n\n".join(f"{title}\n{_text(table)}" for title, table in parts.items())
@@ -140,7 +144,7 @@ def _rows(source: Source, values: Values) -> pd.DataFrame:
 
 def _text(table: pd.DataFrame) -> str:
     if table.empty:
-        return "none: no learner was without them; raise --learners"
+        return "none: every learner saw them; raise --learners"
     texts = [str(name) for name in table.select_dtypes(["object", "string"])]
     return table.to_string(index=False, float_format="{:.3f}".format, formatters=dict.fromkeys(texts, _short))
 

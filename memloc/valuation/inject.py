@@ -1,4 +1,4 @@
-"""What is planted into clean tables: outlier cells, flipped labels, triggers."""
+"""Outlier cells, flipped labels and triggers, planted into clean tables."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tail(x: Floats, y: Classes, marked: Marks, *, seed: int) -> Floats:
     low, high = mean[row, column] - half, mean[row, column] + half
     below, above = norm.cdf(low), norm.sf(high)
     u = generator("tail", seed).random(len(row)) * (below + above)
-    # Where a class is so wide that both tails are empty in floating point, the nearer bound is all there is.
+    # If a class is so wide that both tails are empty in floating point, the nearer bound is all there is.
     nearer = np.where(-low < high, low, high)
     drawn = np.where(u < below, norm.ppf(u), norm.isf(np.maximum(u - below, 1e-300)))
     dirty = x.copy()
@@ -55,7 +55,7 @@ def tail(x: Floats, y: Classes, marked: Marks, *, seed: int) -> Floats:
 
 
 def swap(x: Floats, y: Classes, marked: Marks, *, seed: int) -> Floats:
-    """Marked cells become those of the same column in rows of other classes, each drawn on its own."""
+    """Marked cells become those of the same column in rows of other classes, each drawn independently."""
     rng, dirty = generator("swap", seed), x.copy()
     for label in np.unique(y):
         row, column = np.nonzero(marked & (y == label)[:, None])
@@ -118,6 +118,6 @@ def class_moments(x: Floats, y: Classes) -> tuple[Floats, Floats]:
     """Each row's class mean and standard deviation by column: [n, d] each."""
     mean, deviation = np.empty_like(x), np.empty_like(x)
     for label in np.unique(y):
-        mine = y == label
-        mean[mine], deviation[mine] = x[mine].mean(axis=0), x[mine].std(axis=0)
+        rows = y == label
+        mean[rows], deviation[rows] = x[rows].mean(axis=0), x[rows].std(axis=0)
     return mean, deviation

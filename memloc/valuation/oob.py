@@ -3,9 +3,10 @@
 Sun, Shen and Kwon (2D-OOB, NeurIPS 2024) value a cell by the weak learners that were fitted without its row but with
 its feature; Kwon and Zou (Data-OOB, ICML 2023) value a row by those fitted without it. Low values mark outliers.
 
-Who sees what is drawn first, learner by learner, from streams of their own; nothing depends on how many work at once,
-and 300 learners are the first 300 of 1000. Sums are added up in chunks of fixed size, in the plan's order: so a part of
-the learners (``scored``) is summed by nobody before all are there (``gathered``), and the bytes are those of one call.
+A plan of what each learner sees is drawn first, from a random stream for each learner: nothing depends on how many
+work at once, and 300 learners are the first 300 of 1000. Sums are added up in chunks of fixed size, in the plan's
+order: the scores of some learners (``scored``) are summed only when all are there (``gathered``), to the bytes of one
+call.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ T = TypeVar("T")
 
 CHUNK = 16
 BLOCK = 1024
-"""Learners and rows whose scores are summed at once: sums depend on it in their last bits, so these are no options."""
+"""Learners and rows whose scores are summed at once. Not options: the last bits of sums depend on them."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Who sees what.
+    """What each learner sees.
 
     Attributes:
-        counts: [learners, n] how often each row stands in a learner's bootstrap sample.
+        counts: [learners, n] how often each row is in a learner's bootstrap sample.
         chosen: [learners, cells] which cells (groups of features) it sees.
         seeds: [learners] of the weak learners.
     """
@@ -54,7 +55,7 @@ class Values:
     """Values with w = 0 (accuracy) and w = 1 (accuracy and closeness to the class) first.
 
     Attributes:
-        cells: [2, n, cells] 2D-OOB; 0 where no learner saw the cell without its row.
+        cells: [2, n, cells] 2D-OOB; 0 if no learner saw the cell's column without its row.
         counts: [n, cells] learners behind each cell.
         rows: [2, n] Data-OOB of the same learners, the mean of a row's cells weighted by ``counts``.
         row_counts: [n] learners behind each row.
@@ -69,7 +70,7 @@ class Values:
 def draw_plan(n: int, cells: int, *, learners: int, ratio: float, seed: int, first: int = 0) -> Plan:
     """Plan for learners ``first``, ``first`` + 1, ...; each one's part is a function of ``seed`` and its number.
 
-    It gets n rows, drawn with replacement, and max(round(ratio cells), 1) cells, without.
+    A learner gets n rows, drawn with replacement, and max(round(ratio cells), 1) cells, drawn without.
     """
     counts = np.empty((learners, n), dtype=np.uint16)
     chosen = np.zeros((learners, cells), dtype=np.bool_)
@@ -98,26 +99,26 @@ def value(
         psi_ij = sum_b out_bi chosen_bj T_bi / sum_b out_bi chosen_bj
         T_bi = 1(y_i = f_b(x_i)) + w (t_bi - min t_b) / (max t_b - min t_b),  t_bi = -|x_i - mean_b of class y_i|
 
-    where out_bi says that row i isn't in learner b's bootstrap sample. f_b is a tree of unlimited depth on the sample
-    (rows weighted by how often they were drawn, which is the tree of repeated rows) and on the features of its cells,
-    of which it tries the square root of their number at each split. Distance and class means, of the sample, are over
-    the same features; minimum and maximum are over the sample, so the term lies in [0, 1] there and may leave it
-    elsewhere: a row further from its class than every row of the sample counts below 0. It is 0 where the class isn't
-    in the sample, or all its distances are equal. The authors' code has it for two classes; here there may be more.
-    Distances take features as they are, so bring them to one scale first.
+    where out_bi is 1 if row i isn't in learner b's bootstrap sample, and chosen_bj is 1 if the learner sees cell j. f_b
+    is a tree of unlimited depth on the sample (rows weighted by how often they were drawn, which gives the tree of
+    repeated rows) and on the features of its cells; at each split it tries the square root of their number. Distances,
+    and class means of the sample, are over the same features. Minimum and maximum are over the sample, so the closeness
+    of its rows is in [0, 1]; a row further from its class than every row of the sample has one below 0. Closeness is 0
+    if the class isn't in the sample, or all distances are equal. The authors' code is for two classes; here there may
+    be more. Distances take features as they are, so bring them to one scale first.
 
     Args:
         x: [n, d] finite.
         y: [n] classes.
-        groups: [d] the cell that each feature belongs to, 0 to the number of cells - 1; None makes each its own.
+        groups: [d] the cell that each feature belongs to, from 0; None makes each feature a cell.
         learners: how many.
         ratio: share of cells that a learner sees, in (0, 1].
         seed: of the plan.
         workers: threads; results don't depend on it.
-        progress: is told of so many more learners done.
+        progress: called with the number of learners that have just finished.
 
     Raises:
-        InputError: one of these doesn't fit.
+        InputError: an argument has a wrong shape, type or value.
     """
     table = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
     return _added(_chunks(*table, range(0, learners, CHUNK), learners, ratio, seed, workers), *_sizes(table), progress)
@@ -135,30 +136,30 @@ def scored(
     number: int = 1,
     of: int = 1,
 ) -> Iterator[Floats]:
-    """T of every row by the learners of part ``number`` of ``of``, 0 where a learner saw the row: [some, 2, n] each.
+    """T of every row by the learners of part ``number`` of ``of``, 0 if a learner saw the row: [some, 2, n] each.
 
     Parts are whole chunks of learners. See ``value`` for the rest.
     """
     table = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
     chunks = -(-learners // CHUNK)
-    mine = range(chunks * (number - 1) // of * CHUNK, chunks * number // of * CHUNK, CHUNK)
-    for _, scores in _chunks(*table, mine, learners, ratio, seed, workers):
+    firsts = range(chunks * (number - 1) // of * CHUNK, chunks * number // of * CHUNK, CHUNK)
+    for _, scores in _chunks(*table, firsts, learners, ratio, seed, workers):
         yield scores.swapaxes(0, 1)
 
 
 def gathered(
     scores: Iterable[Floats], *, n: int, cells: int, learners: int = 1000, ratio: float = 0.5, seed: int = 0
 ) -> Values:
-    """What ``value`` gives, from all that ``scored`` gave of all parts, one below the other, cut anywhere.
+    """What ``value`` gives, from the scores that ``scored`` gave for all parts.
 
     Args:
-        scores: [some, 2, n] of the learners in their order.
+        scores: [some, 2, n] of the learners in their order, in pieces of any length.
 
     Raises:
-        ValueError: they are more or fewer than ``learners``.
+        ValueError: they are of more or fewer than ``learners``.
     """
-    # As they lay when they were made: products of what lies otherwise may differ in their last bits.
-    parts = _recut(scores, CHUNK)
+    # In the memory layout of ``value``: with another, products may differ in their last bits.
+    parts = _in_chunks(scores, CHUNK)
     firsts = range(0, learners, CHUNK)
 
     def plans() -> Iterator[tuple[Plan, Floats]]:
@@ -172,16 +173,16 @@ def gathered(
     return _added(plans(), n, cells)
 
 
-def _recut(parts: Iterable[Floats], size: int) -> Iterator[Floats]:
+def _in_chunks(parts: Iterable[Floats], size: int) -> Iterator[Floats]:
     """The same rows, ``size`` at a time."""
-    held: list[Floats] = []
+    chunk: list[Floats] = []
     for row in (row for part in parts for row in part):
-        held.append(row)
-        if len(held) == size:
-            yield np.stack(held)
-            held = []
-    if held:
-        yield np.stack(held)
+        chunk.append(row)
+        if len(chunk) == size:
+            yield np.stack(chunk)
+            chunk = []
+    if chunk:
+        yield np.stack(chunk)
 
 
 def _sizes(table: tuple[Floats, Rows, Rows]) -> tuple[int, int]:
@@ -193,7 +194,7 @@ def _sizes(table: tuple[Floats, Rows, Rows]) -> tuple[int, int]:
 def _chunks(
     table: Floats, classes: Rows, cell_of: Rows, firsts: range, learners: int, ratio: float, seed: int, workers: int
 ) -> Iterator[tuple[Plan, Floats]]:
-    """Plan and T [2, some, n] of some learners at a time, those from each of ``firsts`` on."""
+    """Plan and T [2, some, n] of up to CHUNK learners at a time, from each of ``firsts`` on."""
     n, cells = _sizes((table, classes, cell_of))
     order = np.argsort(classes, kind="stable")
     features, classes = table.T.take(order, axis=1), classes[order]
@@ -202,14 +203,14 @@ def _chunks(
         size = min(CHUNK, learners - first)
         plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
         scores = np.empty((2, size, n))
-        with config_context(skip_parameter_validation=True):  # It takes as long as a tenth of a small table's tree.
+        with config_context(skip_parameter_validation=True):  # It takes a tenth of the time of a small table's tree.
             for i in range(size):
-                mine = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
-                scores[:, i, order] = _scores(mine, classes, plan.counts[i, order], int(plan.seeds[i]))
+                visible = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
+                scores[:, i, order] = _scores(visible, classes, plan.counts[i, order], int(plan.seeds[i]))
         scores *= plan.counts == 0
         return plan, scores
 
-    # One thread a product: the order of its sums would depend on their number.
+    # One thread for each product: the order of its sums would depend on their number.
     with threadpool_limits(1, user_api="blas"):
         yield from _ahead(chunk, firsts, workers)
 
@@ -249,15 +250,15 @@ def data_oob(
 def squares(channels: int, size: int, patch: int) -> Rows:
     """The cell of each pixel of an image [channels, size, size] laid flat: squares of ``patch`` pixels, row by row.
 
-    Those at the right and at the bottom are smaller where the size is no multiple.
+    Those at the right and at the bottom are smaller if the size is not a multiple of ``patch``.
     """
-    at = np.arange(size) // patch
-    cells = at[:, None] * (at[-1] + 1) + at
+    index = np.arange(size) // patch
+    cells = index[:, None] * (index[-1] + 1) + index
     return np.asarray(np.broadcast_to(cells, (channels, size, size)).ravel())
 
 
 def _ahead(function: Callable[[int], T], arguments: Iterable[int], workers: int) -> Iterator[T]:
-    """Results in order, computed by threads that keep no more than one each ahead."""
+    """Results in order, computed by threads, at most one result for each of them ahead."""
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for argument in arguments:
@@ -284,8 +285,8 @@ def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats
         x[:, start:end] -= (x[:, start:end] @ weights[start:end] / max(total, 1))[:, None]
     near = -np.sqrt(np.einsum("ij,ij->j", x, x))
     low, high = near[counts > 0].min(), near[counts > 0].max()
-    known = (drawn[y] > 0) & (high > low)
-    return np.stack([hits, hits + np.divide(near - low, high - low, out=np.zeros(len(y)), where=known)])
+    defined = (drawn[y] > 0) & (high > low)
+    return np.stack([hits, hits + np.divide(near - low, high - low, out=np.zeros(len(y)), where=defined)])
 
 
 def _checked(
@@ -308,12 +309,12 @@ def _checked(
     bad = np.flatnonzero(~(largest <= np.finfo(np.float32).max))
     if len(bad):
         raise InputError(
-            f"x: {len(bad)} features, the first of them {bad[0]}, hold NaN or what 32-bit floats can't; fill or leave"
-            " them out"
+            f"x: {len(bad)} features, the first of them {bad[0]}, hold NaN or numbers beyond 32-bit floats; fill them"
+            " in or leave them out"
         )
     present, classes = np.unique(y, return_inverse=True)
     if len(present) < 2:
-        raise InputError(f"y: {len(present)} class only; two or more are needed")
+        raise InputError(f"y: only {len(present)} class; give two or more")
     d = table.shape[1]
     groups = np.arange(d) if groups is None else np.asarray(groups)
     if groups.shape != (d,) or groups.dtype.kind not in "iu":

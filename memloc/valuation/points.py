@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.data.swapped import covered
 from memloc.errors import InputError
 from memloc.valuation.oob import Values, gathered, scored, squares, value
@@ -16,12 +17,10 @@ from memloc.valuation.oob import Values, gathered, scored, squares, value
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
-GROUPS = ("candidate", "external")
-"""Points that are valued: g has seen neither of them, so nothing but f's training tells them apart."""
 SPACES = ("pixels", "g", "f")
-"""What points are valued by: pixels, g's features and, as a contrast that is no independent witness, f's."""
-LABELS = ("classes", "clusters")
-"""What learners tell apart: the true classes, or as many clusters of g's features, for which no label is asked."""
+"""What points are valued by: pixels, g's features and, as a contrast that is not an independent witness, f's."""
+LABELLINGS = ("classes", "clusters")
+"""What learners predict: the true classes, or as many clusters of g's features, which need no labels."""
 
 
 def value_points(
@@ -36,36 +35,37 @@ def value_points(
     seed: int,
     workers: int = 1,
 ) -> dict[str, NDArray[Any]]:
-    """Values of all points of GROUPS together, by each of SPACES and LABELS.
+    """Values of all candidate and external points together, by each of SPACES and LABELLINGS.
 
-    All are on the same rows, by one plan for each number of cells and ratio. Cells are squares of ``patch`` pixels, or
-    single features, which have unit length as a whole. f reaches what begins with ``f/`` alone.
+    g was trained on neither group, so only f's training tells them apart. All values are on the same rows, by one plan
+    for each number of cells and ratio. Cells are squares of ``patch`` pixels, or single features of a vector of unit
+    length. f changes only the arrays that begin with ``f/``.
 
     Args:
         images: of the dataset [n, channels, size, size].
         f, g: measures of the two encoders on the same points.
         swaps: patches that are swapped in, empty for none.
-        ratios: shares of the cells that a learner sees, one after the other.
+        ratios: shares of the cells that a learner sees; each gives values.
         learners, seed, workers: see ``memloc.valuation.oob.value``.
 
     Returns:
         ``points``, ``groups``, ``classes``, ``clusters`` and ``planted`` [n]; ``patched`` [n, cells], which cells a
-        planted patch reaches into; ``ratios`` [r]; for each space and kind of labels ``{space}/{labels}/rows``
-        [r, 2, n], w = 0 and w = 1, and of pixels ``pixels/{labels}/cells`` [r, 2, n, cells] and
-        ``pixels/{labels}/counts`` [r, n, cells].
+        planted patch reaches into; ``ratios`` [r]; for each space and labelling ``{space}/{labelling}/rows``
+        [r, 2, n], w = 0 and w = 1, and of pixels ``pixels/{labelling}/cells`` [r, 2, n, cells] and
+        ``pixels/{labelling}/counts`` [r, n, cells].
 
     Raises:
-        InputError: f and g were measured on other points than one another.
+        InputError: f and g were measured on different points.
     """
     table = _table(images, f, g, swaps, ratios=ratios, patch=patch, seed=seed)
-    found = {
+    values = {
         name: [
             value(x, labels, groups=groups, learners=learners, ratio=ratio, seed=seed, workers=workers)
             for ratio in ratios
         ]
         for name, x, labels, groups in table.tasks()
     }
-    return table.about | _named(found)
+    return table.about | _named(values)
 
 
 def scored_points(
@@ -82,25 +82,34 @@ def scored_points(
     number: int = 1,
     of: int = 1,
 ) -> tuple[dict[str, NDArray[Any]], Iterator[dict[str, NDArray[Any]]]]:
-    """What part ``number`` of ``of`` of the learners has to say, for ``gathered_points``.
+    """Scores of part ``number`` of ``of`` of the learners, for ``gathered_points``.
 
     Returns:
-        What is known of the points and, some learners at a time, their scores [some, 2, n] by each of SPACES, LABELS
-        and the number of the ratio. See ``value_points`` for the rest.
+        ABOUT the points and the widths of the tables; and, some learners at a time, their scores [some, 2, n] by each
+        of SPACES, LABELLINGS and the number of the ratio. See ``value_points`` for the rest.
     """
     table = _table(images, f, g, swaps, ratios=ratios, patch=patch, seed=seed)
-    options: dict[str, Any] = {"learners": learners, "seed": seed, "workers": workers}
-    made = (
+    scores = (
         {f"{name}/{r}/scores": some}
         for name, x, labels, groups in table.tasks()
         for r, ratio in enumerate(ratios)
-        for some in scored(x, labels, groups=groups, ratio=ratio, number=number, of=of, **options)
+        for some in scored(
+            x,
+            labels,
+            groups=groups,
+            learners=learners,
+            ratio=ratio,
+            seed=seed,
+            workers=workers,
+            number=number,
+            of=of,
+        )
     )
     widths = {
         f"{name}/width": np.array(len(np.unique(groups)) if groups is not None else x.shape[1])
         for name, x, _, groups in table.tasks()
     }
-    return table.about | widths, made
+    return table.about | widths, scores
 
 
 def gathered_points(
@@ -109,14 +118,14 @@ def gathered_points(
     """What ``value_points`` gives, from the parts in their order; one array of one part at a time is in memory.
 
     Raises:
-        InputError: parts differ in what they say of the points.
+        InputError: parts differ in ABOUT.
     """
     first = parts[0]
     about = {name: first[name] for name in ABOUT}
     for name, part in ((name, part) for part in parts[1:] for name in ABOUT):
         if not np.array_equal(part[name], about[name]):
             raise InputError(f"parts of the values differ in their {name}; delete them and run snakemake again")
-    found = {
+    values = {
         name: [
             gathered(
                 (part[key] for part in parts if key in part),
@@ -128,18 +137,18 @@ def gathered_points(
             )
             for key, ratio in ((f"{name}/{r}/scores", ratio) for r, ratio in enumerate(ratios))
         ]
-        for name in (f"{space}/{labels}" for space in SPACES for labels in LABELS)
+        for name in (f"{space}/{labelling}" for space in SPACES for labelling in LABELLINGS)
     }
-    return about | _named(found)
+    return about | _named(values)
 
 
-ABOUT = ("points", "groups", "ratios", *LABELS, "planted", "patched")
-"""What is told of points besides their values."""
+ABOUT = ("points", "groups", "ratios", *LABELLINGS, "planted", "patched")
+"""What a file says of points besides their values."""
 
 
 @dataclass(frozen=True)
 class _Table:
-    """The points that are valued: by what, under which labels, and ABOUT them."""
+    """The points that are valued: their features by space, the cells of pixels, and ABOUT them."""
 
     spaces: dict[str, Floats]
     cells: NDArray[np.int64]
@@ -148,8 +157,8 @@ class _Table:
     def tasks(self) -> Iterator[tuple[str, Floats, NDArray[np.int64], NDArray[np.int64] | None]]:
         """Name, features, labels and cells of each valuation."""
         for space, x in self.spaces.items():
-            for labels in LABELS:
-                yield f"{space}/{labels}", x, self.about[labels], self.cells if space == "pixels" else None
+            for labelling in LABELLINGS:
+                yield f"{space}/{labelling}", x, self.about[labelling], self.cells if space == "pixels" else None
 
 
 def _table(
@@ -157,40 +166,46 @@ def _table(
 ) -> _Table:
     if not np.array_equal(f["points"], g["points"]):
         raise InputError("measures of f and g differ in their points; delete both and run snakemake again")
-    rows = np.flatnonzero(np.isin(g["groups"], GROUPS))
+    rows = np.flatnonzero(np.isin(g["groups"], CANDIDATE_AND_NULL))
     points, classes = g["points"][rows], g["labels"][rows]
-    shown = np.asarray(images[points])
-    _, channels, size, _ = shown.shape
+    pixels = np.asarray(images[points])
+    _, channels, size, _ = pixels.shape
     spaces = {
-        "pixels": shown.reshape(len(points), -1) / 255.0,
+        "pixels": pixels.reshape(len(points), -1) / 255.0,
         "g": _unit(g["features"][rows]),
         "f": _unit(f["features"][rows]),
     }
-    told = {"classes": classes, "clusters": _clusters(spaces["g"], len(np.unique(classes)), seed)}
+    clusters = _clusters(spaces["g"], len(np.unique(classes)), seed)
     none = np.zeros((len(points), (-(-size // patch)) ** 2), dtype=np.bool_)
     patched = covered(swaps, points, size=size, patch=patch) if swaps else none
-    planted = np.asarray(patched.any(axis=1))
-    about = {"points": points, "groups": g["groups"][rows], "ratios": np.array(ratios, dtype=np.float64), **told}
-    about |= {"planted": planted, "patched": patched}
+    about = {
+        "points": points,
+        "groups": g["groups"][rows],
+        "ratios": np.array(ratios, dtype=np.float64),
+        "classes": classes,
+        "clusters": clusters,
+        "planted": np.asarray(patched.any(axis=1)),
+        "patched": patched,
+    }
     return _Table(spaces, squares(channels, size, patch), about)
 
 
-def _named(found: Mapping[str, Sequence[Values]]) -> dict[str, NDArray[Any]]:
-    """Values by name as one file holds them: of pixels, those of cells, too."""
+def _named(values: Mapping[str, Sequence[Values]]) -> dict[str, NDArray[Any]]:
+    """Values by name as one file holds them; cells only of pixels."""
     out: dict[str, NDArray[Any]] = {}
-    for name, values in found.items():
-        out[f"{name}/rows"] = np.stack([one.rows for one in values])
+    for name, by_ratio in values.items():
+        out[f"{name}/rows"] = np.stack([one.rows for one in by_ratio])
         if name.startswith("pixels/"):
-            out[f"{name}/cells"] = np.stack([one.cells for one in values])
-            out[f"{name}/counts"] = np.stack([one.counts for one in values])
+            out[f"{name}/cells"] = np.stack([one.cells for one in by_ratio])
+            out[f"{name}/counts"] = np.stack([one.counts for one in by_ratio])
     return out
 
 
 def _unit(features: NDArray[np.floating]) -> Floats:
-    """Features of unit length, as distances between representations take them everywhere."""
-    values = features.reshape(len(features), -1).astype(np.float64)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.asarray(np.divide(values, length, out=np.zeros_like(values), where=length > 0))
+    """Features of unit length, as in all distances between representations."""
+    flat = features.reshape(len(features), -1).astype(np.float64)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 0))
 
 
 def _clusters(features: Floats, number: int, seed: int) -> NDArray[np.int64]:
@@ -199,5 +214,5 @@ def _clusters(features: Floats, number: int, seed: int) -> NDArray[np.int64]:
 
     # One thread: the order of its sums would depend on their number.
     with threadpool_limits(1):
-        found = KMeans(number, n_init=10, random_state=seed % 2**32).fit(features)
-    return np.asarray(found.labels_, dtype=np.int64)
+        clusters = KMeans(number, n_init=10, random_state=seed % 2**32).fit(features)
+    return np.asarray(clusters.labels_, dtype=np.int64)

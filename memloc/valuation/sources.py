@@ -1,9 +1,9 @@
-"""What a user wants valued: a table or images, as numbers on one scale, with cells and classes."""
+"""Tables and images of a user as numbers on one scale, with cells and classes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,8 +24,11 @@ Floats = NDArray[np.float64]
 
 TABLES = (".csv", ".parquet")
 CATEGORIES = 100
-"""Different texts of a column beyond which it is no category."""
+"""Different texts of a column beyond which it is not a category."""
 WINDOW = 256
+"""Images that are read at once."""
+SKIPPED = 10
+"""Images that can't be read and are named in remarks; ``about`` lists all."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Source:
         rows: names of the rows [n].
         sha256: of what was read.
         holds: what a cell of a row holds, as text.
-        remarks: what a user should know, a line each.
-        about: the same for a file.
+        remarks: what a user should know, one line each.
+        about: the same, complete, for value.json.
     """
 
     x: Floats
@@ -52,15 +55,15 @@ class Source:
     sha256: str
     holds: Callable[[int, int], str]
     remarks: Sequence[str] = ()
-    about: dict[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 def read_table(path: str, *, label: str | None, id: str | None = None, ignore: Sequence[str] = ()) -> Source:
-    """A CSV or Parquet table, one cell a column, each of variance 1.
+    """A CSV or Parquet table: each column is a cell, of variance 1.
 
-    Numbers and truth values are standardised. Text becomes a feature for each of its different values, all of them one
-    cell. A missing number counts as the column's mean and is marked by a feature more in its cell; a missing text is a
-    value of its own.
+    Numbers and truth values are standardised. Text becomes a feature for each of its different values, together one
+    cell. A missing number counts as the column's mean and is marked by another feature in its cell; a missing text
+    counts as another value.
 
     Args:
         path: .csv or .parquet.
@@ -88,15 +91,15 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
             raise InputError(f"ignore: no column of {show(path)} fits {show(pattern)}; check its spelling")
     features = [c for c in columns if c not in (label, id) and not any(fnmatchcase(c, p) for p in ignore)]
     if not features:
-        raise InputError(f"{show(path)}: no columns besides the label; values need some")
+        raise InputError(f"{show(path)}: no columns besides the label; add one or more")
     y, classes = _classes(table[label])
     parts = [_cell(table[column]) for column in features]
     missing = {column: int(table[column].isna().sum()) for column in features if table[column].isna().any()}
     remarks = []
     if missing:
-        told = ", ".join(f"{show(column)} {count}" for column, count in list(missing.items())[:10])
-        remarks.append(f"missing values in {len(missing)} columns, counted as their means and marked: {told}")
-    shown = table[features]
+        counts = ", ".join(f"{show(column)} {count}" for column, count in list(missing.items())[:10])
+        remarks.append(f"missing values in {len(missing)} columns, counted as their means and marked: {counts}")
+    contents = table[features]
     return Source(
         x=np.concatenate(parts, axis=1),
         y=y,
@@ -105,16 +108,16 @@ def read_table(path: str, *, label: str | None, id: str | None = None, ignore: S
         cells=features,
         rows=_names(table.index.to_series() if id is None else table[id]),
         sha256=file_sha256(path),
-        holds=lambda row, cell: str(shown.iat[row, cell]),
+        holds=lambda row, cell: str(contents.iat[row, cell]),
         remarks=remarks,
         about={"missing": missing},
     )
 
 
 def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, config: Path) -> Source:
-    """Images in class subfolders or a dataset, pixels from 0 to 1, one cell a square of ``patch`` pixels.
+    """Images in class subfolders or a dataset, pixels from 0 to 1; each square of ``patch`` pixels is a cell.
 
-    Where all are grey, one channel is kept. Cells are named by row and column of the square.
+    If all are grey, one channel is kept. A cell's name is the row and column of its square.
 
     Raises:
         InputError: there are none, they have no classes, or one can't be read and ``strict`` is set.
@@ -125,28 +128,28 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
             f"images: {show(text)}: no classes; put images into subfolders named by class, two or more of them"
         )
     windows = list(stream(images, np.arange(len(images)), batch=WINDOW))
-    pixels, kept = (np.concatenate(parts) for parts in zip(*windows, strict=True))
-    if not len(kept):
+    pixels, readable = (np.concatenate(parts) for parts in zip(*windows, strict=True))
+    if not len(readable):
         raise InputError(f"images: {show(text)}: none of {len(images)} can be read ({images.skipped[0]})")
-    empty = sorted(set(images.labels.tolist()) - set(images.labels[kept].tolist()))
+    empty = sorted(set(images.labels.tolist()) - set(images.labels[readable].tolist()))
     if empty and images.skipped:
         raise InputError(
             f"images: {show(text)}: none of class {show(images.classes[empty[0]])} can be read; repair or remove them"
         )
-    _enough(f"images: {show(text)}", len(np.unique(images.labels[kept])), len(kept))
+    _enough(f"images: {show(text)}", len(np.unique(images.labels[readable])), len(readable))
     if (pixels == pixels[:, :1]).all():
         pixels = pixels[:, :1]
     across = -(-size // patch)
-    remarks = [f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:10]]
-    if len(images.skipped) > 10:
-        remarks.append(f"skipped {len(images.skipped) - 10} images more, all listed in value.json")
+    remarks = [f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:SKIPPED]]
+    if len(images.skipped) > SKIPPED:
+        remarks.append(f"skipped {len(images.skipped) - SKIPPED} more images, all listed in value.json")
     return Source(
-        x=pixels.reshape(len(kept), -1) / 255,
-        y=images.labels[kept],
+        x=pixels.reshape(len(readable), -1) / 255,
+        y=images.labels[readable],
         classes=images.classes,
         groups=squares(pixels.shape[1], size, patch),
         cells=[f"{row},{column}" for row in range(across) for column in range(across)],
-        rows=[images.names[row] for row in kept],
+        rows=[images.names[row] for row in readable],
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
         remarks=remarks,
@@ -157,13 +160,13 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
 def _load(path: str, id: str | None) -> pd.DataFrame:
     ending = Path(path).suffix.lower()
     if ending not in TABLES:
-        raise InputError(f"{show(path)}: no {' or '.join(TABLES)}; save the table as one of them")
+        raise InputError(f"{show(path)}: not a {' or '.join(TABLES)} file; save the table as one of them")
     if not Path(path).is_file():
         raise InputError(f"{show(path)}: no such file; check its name")
     try:
         with open(path, "rb") as file:
             if ending == ".csv":
-                # Names stay as they are written, and only what is empty is missing: None may be a class.
+                # Names stay as they are written, and only an empty text is missing: None may be a class.
                 texts = {} if id is None else {id: str}
                 table = pd.read_csv(file, low_memory=False, dtype=texts, keep_default_na=False, na_values=[""])
             else:
@@ -175,13 +178,13 @@ def _load(path: str, id: str | None) -> pd.DataFrame:
         raise
     except UnicodeDecodeError as error:
         raise InputError(f"{show(path)}: can't be read (not UTF-8); save it as UTF-8") from error
-    except Exception as error:  # What readers raise for damaged files is no closed list.
+    except Exception as error:  # Readers raise anything for damaged files.
         reason = show(" ".join(str(error).split())) or type(error).__name__
         raise InputError(f"{show(path)}: can't be read ({reason}); repair it") from error
     if ending == ".csv" and not isinstance(table.index, pd.RangeIndex):
         raise InputError(f"{show(path)}: rows have more fields than the first line has names; repair it")
     if not len(table):
-        raise InputError(f"{show(path)}: no rows; values need some")
+        raise InputError(f"{show(path)}: no rows; add some")
     table.columns = table.columns.map(str)
     _check_names(path, table.columns)
     return table.reset_index(drop=True)
@@ -194,26 +197,26 @@ def _check_names(path: str, columns: Iterable[str]) -> None:
 
 
 def _check_size(path: str, about: pq.FileMetaData) -> None:
-    """Refuse what memory can't hold: a few kilobytes may stand for any number of equal values."""
+    """Refuse what memory can't hold: a few kilobytes may hold any number of equal values."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 8 * about.num_rows * about.num_columns > memory:
-        told = f"{about.num_rows} rows of {about.num_columns} columns, more than memory holds"
-        raise InputError(f"{show(path)}: {told}; value fewer")
+        size = f"{about.num_rows} rows of {about.num_columns} columns"
+        raise InputError(f"{show(path)}: {size}, more than memory holds; value fewer rows")
 
 
 def _names(column: pd.Series[Any]) -> list[str]:
     missing, name = int(column.isna().sum()), show(str(column.name))
     if missing:
         raise InputError(
-            f"id: {missing} rows have no {name}, row {int(column.isna().argmax())} (from 0) first; fill it in or leave"
-            " --id out"
+            f"id: {missing} rows have no {name}, the first is row {int(column.isna().argmax())} (from 0); fill it in or"
+            " leave --id out"
         )
     names = column.map(str)
-    twice = names[names.duplicated()]
-    if len(twice):
+    repeated = names[names.duplicated()]
+    if len(repeated):
         raise InputError(
-            f"id: {len(twice)} rows have the {name} of one before, {show(twice.iloc[0])} first; name a column whose"
-            " texts all differ or leave --id out"
+            f"id: {len(repeated)} rows repeat the {name} of an earlier row, the first is {show(repeated.iloc[0])};"
+            " name a column whose texts all differ or leave --id out"
         )
     return names.tolist()
 
@@ -226,13 +229,19 @@ def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
         column = column.astype(column.cat.categories.dtype)
     kind = pd.api.types.infer_dtype(column)
     if kind not in ("string", "boolean", "integer", "floating"):
-        raise InputError(f"label: {name} holds {kind}; make it text, true and false or whole numbers, or name another")
+        raise InputError(
+            f"label: {name} holds {kind}; make it text, true and false or whole numbers, or name another column"
+        )
     if kind == "floating":
         column = column.astype("float64")
         if not (column.abs() < 2.0**63).all():
-            raise InputError(f"label: {name} holds infinity or numbers from 2^63 on; make it text or name another")
+            raise InputError(
+                f"label: {name} holds infinity or numbers from 2^63 on; make it text or name another column"
+            )
         if not (column % 1 == 0).all():
-            raise InputError(f"label: {name} holds fractions; values need classes: cut it into some, or name another")
+            raise InputError(
+                f"label: {name} holds fractions, not classes; divide it into classes or name another column"
+            )
         column = column.astype("int64")
     y, classes = pd.factorize(column, sort=True)
     _enough(f"label: {name}", len(classes), len(column))
@@ -242,32 +251,32 @@ def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
 def _enough(what: str, classes: int, rows: int) -> None:
     if not 2 <= classes <= rows / 2:
         raise InputError(
-            f"{what} has {classes} classes in {rows} rows; values need two or more, of two rows or more on average"
+            f"{what} has {classes} classes in {rows} rows; give two or more classes, with two or more rows on average"
         )
 
 
 def _cell(column: pd.Series[Any]) -> Floats:
     """The features of a column [n, k]."""
     name = show(str(column.name))
-    # With gaps, or beyond 64 bits, these come as objects.
-    held = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
-    if held == "boolean":
+    # With gaps, or beyond 64 bits, truth values and whole numbers come as objects.
+    objects = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
+    if objects == "boolean":
         column = column.astype("boolean")
-    elif held == "integer":
+    elif objects == "integer":
         column = column.astype("float64")
     if pd.api.types.is_bool_dtype(column) or (
         pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
     ):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        known = ~np.isnan(numbers)
-        if not known.any():
+        present = ~np.isnan(numbers)
+        if not present.any():
             raise InputError(f"{name}: no value in any row; leave it out (--ignore)")
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, deviation = numbers[known].mean(), numbers[known].std()
+            mean, deviation = numbers[present].mean(), numbers[present].std()
         if not np.isfinite(deviation):
             raise InputError(f"{name}: holds infinity or numbers too large to square; replace them or --ignore it")
-        filled = (np.where(known, numbers, mean) - mean) / (deviation or 1)
-        return filled[:, None] if known.all() else np.stack([filled, ~known], axis=1)
+        filled = (np.where(present, numbers, mean) - mean) / (deviation or 1)
+        return filled[:, None] if present.all() else np.stack([filled, ~present], axis=1)
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind not in ("string", "categorical"):
         raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")

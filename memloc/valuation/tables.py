@@ -1,6 +1,6 @@
 """Labelled tables by name: scikit-learn's own sets, generated ones, and OpenML's, which need a network.
 
-Any dataset of the configuration is a table, too: its training images, a pixel a column.
+Any dataset of the configuration is also a table: its training images, with a column for each pixel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Table:
         about: what it is.
         load: gives features [n, d] and classes [n].
         classes: how many.
-        side: pixels along the side of the square grey images that its rows are, brightest at 1; 0 where they are none.
+        side: of the square grey images that are its rows, in pixels, brightest at 1; 0 if its rows are not images.
         fetched: whether it needs a network.
     """
 
@@ -42,10 +42,10 @@ class Table:
 
 
 def load(name: str) -> dict[str, NDArray[Any]]:
-    """A table of TABLES: features ``x`` [n, d], classes ``y`` [n] from 0 on, ``shape`` of an image, where a row is one.
+    """A table of TABLES: features ``x`` [n, d], classes ``y`` [n] from 0 on, ``shape`` of the images that are its rows.
 
     Raises:
-        InputError: it has to be fetched and can't be.
+        InputError: it is on OpenML and can't be fetched.
     """
     entry = TABLES[name]
     x, y = entry.load()
@@ -55,7 +55,7 @@ def load(name: str) -> dict[str, NDArray[Any]]:
 
 
 def shape_of_table(name: str, config: Mapping[str, Any]) -> tuple[int, float]:
-    """Side of a table's images in pixels (0: its rows are none) and number of its classes (inf: not known before).
+    """Side of a table's images in pixels (0: its rows are not images) and number of its classes (inf: not yet known).
 
     Args:
         name: of a dataset of the configuration, or of TABLES.
@@ -110,7 +110,7 @@ def _gaussian(d: int, correlation: float) -> Callable[[], Columns]:
 
 
 def _openml(number: int, *, among: tuple[str, ...] = ()) -> Table:
-    """Of set ``number`` the numeric columns and the rows without a gap; where named, only some of the classes."""
+    """The numeric columns of set ``number`` and its rows without gaps; of the classes all, or those ``among`` names."""
 
     def load() -> Columns:
         from sklearn.datasets import fetch_openml
@@ -120,13 +120,14 @@ def _openml(number: int, *, among: tuple[str, ...] = ()) -> Table:
             x, y = fetch_openml(data_id=number, data_home=folder, as_frame="auto", parser="auto", return_X_y=True)
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            way = "run where there is a network, or leave its table out"
-            raise InputError(f"OpenML {number}: can't be fetched ({reason}); {way}") from error
+            raise InputError(
+                f"OpenML {number}: can't be fetched ({reason}); connect to a network, or leave its table out"
+            ) from error
         if hasattr(x, "select_dtypes"):
             x = x.select_dtypes("number").to_numpy(dtype=np.float64)
         x, y = np.asarray(x.toarray() if hasattr(x, "toarray") else x), np.asarray(y).astype(str)
-        whole = np.isfinite(x).all(axis=1) & (np.isin(y, among) if among else True)
-        return x[whole], y[whole]
+        kept = np.isfinite(x).all(axis=1) & (np.isin(y, among) if among else True)
+        return x[kept], y[kept]
 
     about = f"OpenML {number}" + (f", classes {' and '.join(among)}" if among else "")
     return Table(about, load, fetched=True)

@@ -13,8 +13,9 @@ from memloc.data.images import Images
 from memloc.measuring.protocol import Protocol
 from memloc.models.architectures import Layer
 from memloc.scoring.encoders import OpenEncoder
-from memloc.scoring.run import Settings
-from memloc.scoring.score import Scores, plan, score
+from memloc.scoring.passes import Settings
+from memloc.scoring.plan import plan
+from memloc.scoring.score import Scores, score
 
 WINDOW = 7
 """Images in a window, where a test says so."""

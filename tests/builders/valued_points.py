@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from memloc.valuation.points import LABELS, SPACES
+from memloc.valuation.points import LABELLINGS, SPACES
 
 N, CLASSES, CELLS, UNITS = 60, 3, 16, 600
 GROUPS = ("candidate", "external")
@@ -84,7 +84,7 @@ def world(
         "patched": patched,
     }
     for space in SPACES:
-        for told in LABELS:
+        for told in LABELLINGS:
             rows = np.stack(
                 [
                     [np.concatenate([noisy(-low * trait[g]) for g in GROUPS]) - 4 * labels for _ in (0, 1)]

@@ -8,12 +8,14 @@ import pytest
 from memloc.analysis.valued_points import MEASURES, Way
 from memloc.errors import InputError
 from memloc.experiments.planted.analysis import CLAIMS, SERIES
-from memloc.valuation.points import LABELS, SPACES
+from memloc.valuation.points import LABELLINGS, SPACES
 from tests.builders.study import Study, complaint
 from tests.builders.valued_points import RATIOS, N, world
 
 PLANTED = 18
-NAMES = [Way(labels, space, ratio, w).name for labels in LABELS for space in SPACES for ratio in RATIOS for w in (0, 1)]
+NAMES = [
+    Way(labels, space, ratio, w).name for labels in LABELLINGS for space in SPACES for ratio in RATIOS for w in (0, 1)
+]
 ALL = [*MEASURES.values(), *NAMES]
 
 

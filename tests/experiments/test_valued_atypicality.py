@@ -10,13 +10,13 @@ from memloc.analysis.valued_points import Way, draw_cells, resamples
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued_atypicality.analysis import CLAIMS
-from memloc.valuation.points import LABELS, SPACES
+from memloc.valuation.points import LABELLINGS, SPACES
 from tests.builders.study import Study, complaint
 from tests.builders.valued_points import GROUPS, RATIOS, N, world
 
 KIND = "valued_atypicality"
 SHOWN = 4
-WAYS = [Way(labels, space, ratio, w) for labels in LABELS for space in SPACES for ratio in RATIOS for w in (0, 1)]
+WAYS = [Way(labels, space, ratio, w) for labels in LABELLINGS for space in SPACES for ratio in RATIOS for w in (0, 1)]
 NAMES = [way.name for way in WAYS]
 
 
@@ -70,7 +70,7 @@ def test_every_claim_has_a_finding_of_each_witness(tmp_path):
     assert set(rows["claim"]) == set(CLAIMS)
     for _, mine in rows.groupby("claim"):
         assert [s.rsplit(", ", 2)[0] for s in mine["subject"]] == [
-            f"simclr, {space}, {labels}" for space in ("pixels", "g") for labels in LABELS
+            f"simclr, {space}, {labels}" for space in ("pixels", "g") for labels in LABELLINGS
         ]
     assert (rows["n"] == N).all() and (rows["seeds"] == 2).all() and rows["p"].between(0, 1).all()
     assert (rows["low"] <= rows["effect"]).all() and (rows["effect"] <= rows["high"]).all()

@@ -239,7 +239,7 @@ def test_a_split_with_more_rows_than_images_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "s.parquet"
     pd.DataFrame({"image": ["x"] * 1000, "group": ["candidate"] * 1000}).to_parquet(path)
     monkeypatch.setattr(pd, "read_parquet", lambda *_: pytest.fail("was read"))
-    assert "1000 rows for 2 images; keep one of each image" in complaint(load_split, path, ["x", "y"])
+    assert "1000 rows for 2 images; keep one row for each image" in complaint(load_split, path, ["x", "y"])
 
 
 def test_a_gzip_file_is_not_unpacked_beyond_what_makes_sense(idx_folder, monkeypatch):

@@ -57,11 +57,11 @@ def page(made: Scored, thumbnail=thumbnail, **changes):
 
 def embedded(text):
     """Pixels of every embedded image, by CSS class."""
-    found = re.findall(r"\.(i[0-9]+) \{ background-image: url\(data:image/(png|jpeg);base64,([^)]+)\)", text)
-    return {name: np.asarray(Image.open(BytesIO(base64.b64decode(data)))) for name, _, data in found}
+    images = re.findall(r"\.(i[0-9]+) \{ background-image: url\(data:image/(png|jpeg);base64,([^)]+)\)", text)
+    return {name: np.asarray(Image.open(BytesIO(base64.b64decode(data)))) for name, _, data in images}
 
 
-# --- What stands on the page -----------------------------------------------------------------------------------------
+# --- What the page shows ---------------------------------------------------------------------------------------------
 
 
 def test_units_of_highest_unitmem_are_shown_with_their_owners():
@@ -133,7 +133,7 @@ def test_last_layer_is_the_deepest_whatever_the_order_of_rows():
     assert "at layer 2," in page(made, points=made.points[::-1], layers=made.layers[::-1])
 
 
-def test_what_was_scored_and_how_is_said():
+def test_the_page_says_what_was_scored_and_how():
     text = Reader(page(scored(images=6000))).text
     for part in ("simclr-f.safetensors", "simclr-g.safetensors", "/data/photos", "/data/unseen", "6,000 images"):
         assert part in text
@@ -174,7 +174,7 @@ def test_layers_without_room_are_named_and_those_that_memorize_most_are_kept(mon
     assert all(f">{name}</th>" in text for name in made.layers["layer"])  # the table has them all
 
 
-def test_an_image_that_is_gone_is_said():
+def test_images_that_are_gone_are_counted():
     def gone(image):
         raise InputError(f"{image} can't be read")
 
@@ -230,7 +230,7 @@ def test_one_encoder_without_labels_and_nulls():
     [lambda p: p.iloc[:0], lambda p: p[p["group"] == "independent"], lambda p: p.assign(sslmem=np.nan)],
     ids=["no rows", "no candidates", "no values"],
 )
-def test_points_that_say_nothing_leave_their_section_out(change):
+def test_points_without_scores_have_no_section(change):
     made = scored()
     assert "points" not in Reader(page(made, points=change(made.points))).sections
 
@@ -278,17 +278,12 @@ def test_very_long_names_lose_their_middle():
     assert len(text) < 200_000 and re.search(r"start/x+…x+/[0-9]+\.png", text)
 
 
-def test_each_image_is_embedded_once():
-    made = scored(["1", "2", "3"], units=16, images=12)  # 12 images, shown again and again
-    text = page(made)
+@pytest.mark.parametrize(("picture", "different"), [(thumbnail, 12), (lambda image: thumbnail(image % 2), 2)])
+def test_each_image_and_images_that_look_alike_are_embedded_once(picture, different):
+    text = page(scored(["1", "2", "3"], units=16, images=12), picture)  # 12 images, shown again and again
     data = re.findall(r"data:image/(?:png|jpeg);base64,([^)\"]+)", text)
-    assert len(data) == len(set(data)) == 12 + 1  # the figure
-    assert len(Reader(text).of(role="img")) > 100
-
-
-def test_images_that_look_alike_are_embedded_once():
-    text = page(scored(), lambda image: thumbnail(image % 2))
-    assert len(embedded(text)) == 2
+    assert len(data) == len(set(data)) == different + 1  # the figure
+    assert len(Reader(text).of(role="img")) > 100 and len(embedded(text)) == different
 
 
 def test_large_images_are_made_small():
@@ -321,19 +316,16 @@ def test_nothing_is_loaded_from_anywhere():
 
 
 @pytest.mark.parametrize("options", [{}, {"nulls": False, "labels": False, "pair": False}, {"skipped": 2}])
-def test_links_lead_somewhere_and_every_picture_has_a_name(options):
-    reader = Reader(page(scored(**options)))
+def test_links_have_targets_pictures_have_names_and_rows_of_the_table_are_as_wide_as_its_head(options):
+    text = page(scored(**options))
+    reader = Reader(text)
     targets = {a["href"][1:] for tag, a in reader.tags if tag == "a"}
     ids = [a["id"] for _, a in reader.tags if "id" in a]
     assert targets <= set(ids) and len(ids) == len(set(ids))
     assert all(a["aria-label"] for _, a in reader.of(role="img"))
     assert all(a["alt"] for tag, a in reader.tags if tag == "img")
-
-
-@pytest.mark.parametrize("options", [{}, {"nulls": False, "labels": False, "pair": False}])
-def test_rows_of_the_table_are_as_wide_as_its_head(options):
-    text = page(scored(**options)).split("<table>")[1].split("</table>")[0]
-    head, names, *rows = [re.findall(r"<t[hd][^>]*>", row) for row in text.split("<tr")[1:]]
+    table = text.split("<table>")[1].split("</table>")[0]
+    head, names, *rows = [re.findall(r"<t[hd][^>]*>", row) for row in table.split("<tr")[1:]]
     spans = sum(int((re.findall(r'colspan="([0-9]+)"', cell) or [1])[0]) for cell in head)
     assert {spans, len(names)} == {len(row) for row in rows} and len(rows) == 3
 

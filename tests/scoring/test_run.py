@@ -8,14 +8,16 @@ import torch
 from torch import nn
 
 from memloc import io
-from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
 from memloc.measuring.protocol import Protocol
 from memloc.metrics import units
+from memloc.scoring import files
 from memloc.scoring import run as running
-from memloc.scoring import score as scoring
-from memloc.scoring.run import Result, Shard, Store, gather, others_median
-from memloc.scoring.score import plan, score, tabulate
+from memloc.scoring.passes import Result
+from memloc.scoring.plan import plan
+from memloc.scoring.run import Shard, gather
+from memloc.scoring.score import score
+from memloc.scoring.stores import Store, others_median
 from tests.builders.scoring import SETTINGS, SPLIT, WINDOW, Memory, Net, encoder, everything, scores
 
 ABS = Protocol(draws=4, activation="abs")
@@ -44,14 +46,14 @@ def whole():
 
 
 class Stop:
-    """Progress that interrupts at its n-th word, and notes how many images it was told of."""
+    """Progress that interrupts at its n-th update, and counts updates and images."""
 
     def __init__(self, at=None):
-        self.at, self.words, self.total = at, 0, 0
+        self.at, self.updates, self.total = at, 0, 0
 
     def update(self, n=1):
-        self.words, self.total = self.words + 1, self.total + n
-        if self.words == self.at:
+        self.updates, self.total = self.updates + 1, self.total + n
+        if self.updates == self.at:
             raise KeyboardInterrupt
 
 
@@ -67,7 +69,7 @@ def test_shards_in_any_number_and_order_give_the_bits_of_one_run(tmp_path, whole
     progress = Stop()
     same(everything(settings, run={"folder": tmp_path, "progress": progress}), whole[settings.others])
     # Joined and not done again, also where there are more shards than windows.
-    assert progress.words == 7 and not list(tmp_path.glob("*-1of1.npz"))
+    assert progress.updates == 7 and not list(tmp_path.glob("*-1of1.npz"))
 
 
 def test_each_shard_reads_its_own_images_only(tmp_path):
@@ -95,7 +97,7 @@ def test_incomplete_shards_are_not_joined(tmp_path, missing):
     assert gather(passes["f-candidate"], SETTINGS, folder=tmp_path) is None
     progress = Stop()
     found = scores(encoder(), Memory(40), run={"folder": tmp_path, "progress": progress})
-    assert progress.words > 1
+    assert progress.updates > 1
     pd.testing.assert_frame_equal(found.units, scores(encoder(), Memory(40)).units, check_exact=True)
 
 
@@ -110,10 +112,10 @@ def test_windows_of_shards_are_all_windows_once():
 
 @pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
 @pytest.mark.parametrize("seed", range(4))
-def test_an_interrupted_run_goes_on_and_ends_in_the_same_bits(tmp_path, monkeypatch, whole, settings, seed):
+def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch, whole, settings, seed):
     monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
     rng = np.random.default_rng(seed)
-    # There are about 30 words in a run; what is left grows shorter by two or more at each stop.
+    # There are about 30 updates in a run; each stop shortens the rest by two or more.
     for stop in (rng.integers(3, 15), rng.integers(3, 12)):
         with pytest.raises(KeyboardInterrupt):
             everything(settings, run={"folder": tmp_path, "progress": Stop(stop)})
@@ -124,7 +126,7 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_bits(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, MEDIAN], ids=lambda s: s.others)
-def test_interrupted_shards_go_on_and_join_to_the_same_bits(tmp_path, monkeypatch, whole, settings):
+def test_interrupted_shards_continue_and_join_to_the_same_bits(tmp_path, monkeypatch, whole, settings):
     monkeypatch.setattr(running, "SAVE_EVERY", -1.0)
     for number in (2, 1):
         run = {"shard": Shard(number, 2), "folder": tmp_path}
@@ -160,7 +162,7 @@ def test_what_was_saved_is_not_read_again(tmp_path, monkeypatch):
     passes = plan(encoder(), images, settings=SETTINGS)
     images.seen.clear()
     score(passes, settings=SETTINGS, folder=tmp_path)
-    # The fourth word is that the third window is done, which was not saved yet.
+    # The fourth update is of the third window, which was not saved yet.
     assert images.seen == {*range(2 * WINDOW, 40)}
 
 
@@ -233,26 +235,26 @@ def test_passes_of_one_encoder_a_null_and_a_pair():
 def test_a_matched_subset_is_drawn_from_the_larger_set_and_the_untrained_sees_it():
     for n, m in ((30, 20), (20, 30), (25, 25)):
         passes = plan(encoder(), Memory(n), external=Memory(m, seed=1), settings=SETTINGS)
-        mine, theirs = passes["f-candidate"].matched, passes["f-external"].matched
-        for rows, size, other in ((mine, n, m), (theirs, m, n)):
+        inside, outside = passes["f-candidate"].matched, passes["f-external"].matched
+        for rows, size, other in ((inside, n, m), (outside, m, n)):
             if size <= other:
                 assert rows is None
             else:
                 assert len({*rows.tolist()}) == other and (np.diff(rows) > 0).all() and rows.max() < size
-        expected = np.arange(n) if mine is None else mine
+        expected = np.arange(n) if inside is None else inside
         assert np.array_equal(passes["untrained-candidate"].rows, expected)
 
 
 def test_an_untrained_encoder_is_reproducible_and_not_the_trained_one():
-    made = []
+    states = []
     for seed in (0, 0, 1):
-        torch.rand(3)  # Whoever draws in between changes nothing, dropout included.
+        torch.rand(3)  # Draws in between change nothing, dropout included.
         settings = replace(SETTINGS, seed=seed)
         passes = plan(encoder(5), Memory(30), external=Memory(20, seed=1), settings=settings)
-        made.append(passes["untrained-candidate"].encoder.module.state_dict())
-    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
-    assert not torch.equal(made[0]["conv1.weight"], made[2]["conv1.weight"])
-    assert not torch.equal(made[0]["conv1.weight"], encoder(5).module.conv1.weight)
+        states.append(passes["untrained-candidate"].encoder.module.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["conv1.weight"], states[2]["conv1.weight"])
+    assert not torch.equal(states[0]["conv1.weight"], encoder(5).module.conv1.weight)
 
 
 def test_an_untrained_encoder_has_the_batch_norm_statistics_of_its_own_views():
@@ -306,7 +308,7 @@ def complaint(images, f=None, settings=SETTINGS, **chosen):
     return message
 
 
-def test_units_that_all_go_below_zero_say_what_to_add():
+def test_units_that_all_go_below_zero_are_refused_with_the_way_out():
     message = complaint(Memory(20), encoder(signed=(6, 8)))
     assert "--activation abs" in message and "below 0" in message
     found = scores(encoder(signed=(6, 8)), Memory(20), replace(SETTINGS, protocol=ABS))
@@ -318,19 +320,19 @@ def test_fewer_than_two_images_are_refused(n):
     assert f"{n} candidate image" in complaint(Memory(n, classes=0))
 
 
-@pytest.mark.parametrize(("bad", "readable"), [(range(20), 0), (range(19), 1)])
-def test_fewer_than_two_readable_images_are_refused(bad, readable):
-    assert f"{readable} readable in f-candidate" in complaint(Memory(20, bad=bad))
-
-
-@pytest.mark.parametrize("group", ["candidate", "independent", "external"])
-def test_a_group_without_readable_images_is_refused(group):
-    message = complaint(Memory(60, bad=SPLIT[group]), against=encoder(1), split=SPLIT)
-    assert f"0 readable in f-{group}" in message
-
-
-def test_external_images_that_cannot_be_read_are_refused():
-    assert "0 readable in f-external" in complaint(Memory(20), external=Memory(9, seed=1, bad=range(9)))
+@pytest.mark.parametrize(
+    ("bad", "options", "message"),
+    [
+        (range(20), {}, "0 readable in f-candidate"),
+        (range(19), {}, "1 readable in f-candidate"),
+        *((SPLIT[group], "pair", f"0 readable in f-{group}") for group in SPLIT),
+        ((), {"external": Memory(9, seed=1, bad=range(9))}, "0 readable in f-external"),
+    ],
+)
+def test_fewer_than_two_readable_images_are_refused(bad, options, message):
+    pair = {"against": encoder(1), "split": SPLIT}
+    images = Memory(60 if options == "pair" else 20, bad=bad)
+    assert message in complaint(images, **(pair if options == "pair" else options))
 
 
 def test_what_does_not_fit_together_is_refused():
@@ -339,11 +341,12 @@ def test_what_does_not_fit_together_is_refused():
     assert "leave one of the two out" in complaint(images, split=SPLIT, external=Memory(9, seed=1))
     assert "no candidate images" in complaint(images, split={"external": np.arange(9)})
     assert "1 independent image" in complaint(images, split={**SPLIT, "independent": np.array([30])})
-    assert "architecture (its images have 32 pixels" in complaint(images, against=encoder(1, size=32), split=SPLIT)
+    assert "in architecture (its images have 32 pixels" in complaint(images, against=encoder(1, size=32), split=SPLIT)
     message = complaint(images, settings=replace(SETTINGS, hook="before"), patterns=["nothing*"])
     assert "'nothing*' matches no module" in message and "conv1" in message
-    assert "matches no module" in complaint(images, patterns=["3"])
     assert "matches no module" in complaint(images, patterns=["1", "3"])
+    g = replace(encoder(1), layers=encoder().layers[:1])
+    assert "it has no layer 2" in complaint(images, against=g, split=SPLIT)
 
 
 def test_layers_without_units_are_refused():
@@ -352,11 +355,6 @@ def test_layers_without_units_are_refused():
     assert "1, 2 has no units" in complaint(Memory(20), f)
     found = scores(replace(f, layers=(encoder().layers[0], bare[1])), Memory(20))
     assert found.layers["units"].tolist() == [6, 0] and np.isnan(found.layers["unitmem"][1])
-
-
-def test_a_twin_without_the_layers_is_refused():
-    g = replace(encoder(1), layers=encoder().layers[:1])
-    assert "it has no layer 2" in complaint(Memory(60), against=g, split=SPLIT)
 
 
 def test_layers_are_chosen_by_pattern():
@@ -370,26 +368,22 @@ def test_layers_are_chosen_by_pattern():
 # --- Identity --------------------------------------------------------------------------------------------------------
 
 
-def test_the_identity_tells_all_that_changes_numbers_apart():
+def test_the_identity_changes_with_all_that_changes_numbers():
     base = {"against": None, "split": None, "external": None, "patterns": (), "settings": SETTINGS, "device": "cpu"}
 
     def key(f=None, images=None, **changes):
-        return scoring.identity(f or encoder(), images or Memory(20), **{**base, **changes})
+        return files.identity(f or encoder(), images or Memory(20), **{**base, **changes})
 
     assert key() == key()
     changed = [
         key(encoder(1)),
-        key(replace(encoder(), size=32)),
-        key(replace(encoder(), mean=(0.1,))),
-        key(replace(encoder(), std=(0.1,))),
-        key(images=Memory(20, seed=1)),
-        key(images=Memory(21)),
-        key(against=encoder(1)),
-        key(split=SPLIT),
-        key(split={**SPLIT, "external": np.arange(42, 59)}),
-        key(external=Memory(20)),
-        key(patterns=["1"]),
-        key(device="cuda"),
+        *(key(replace(encoder(), **change)) for change in ({"size": 32}, {"mean": (0.1,)}, {"std": (0.1,)})),
+        *(key(images=images) for images in (Memory(20, seed=1), Memory(21))),
+        *(key(split=split) for split in (SPLIT, {**SPLIT, "external": np.arange(42, 59)})),
+        *(
+            key(**change)
+            for change in ({"against": encoder(1)}, {"external": Memory(20)}, {"patterns": ["1"]}, {"device": "cuda"})
+        ),
         *(
             key(settings=replace(SETTINGS, **change))
             for change in (
@@ -407,30 +401,29 @@ def test_the_identity_tells_all_that_changes_numbers_apart():
         ),
     ]
     assert len({key(), *changed}) == len(changed) + 1
-    assert {*AUGMENTATIONS} >= {SETTINGS.augmentation}
 
 
 def test_writing_leaves_nothing_of_an_earlier_run(tmp_path, monkeypatch, whole):
-    monkeypatch.setattr(scoring.page, "render", lambda **_: "page")
+    monkeypatch.setattr(files.page, "render", lambda **_: "page")
     meta = {"against": "g", "identity": "pair"}
-    scoring.write(whole["mean"], Memory(60), meta, tmp_path)
-    assert scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "other")
-    assert {path.name for path in tmp_path.iterdir()} == {*scoring.FILES, "meta.json"}
+    files.write(whole["mean"], Memory(60), meta, tmp_path)
+    assert files.finished(tmp_path, "pair") and not files.finished(tmp_path, "other")
+    assert {path.name for path in tmp_path.iterdir()} == {*files.FILES, "meta.json"}
     with monkeypatch.context() as patch:
-        patch.setattr(scoring.figure, "summary", lambda *_, **__: 1 / 0)
+        patch.setattr(files.figure, "summary", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            scoring.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
+            files.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
     # Tables of both would lie there otherwise, under the name of the first.
-    assert not scoring.finished(tmp_path, "pair") and not scoring.finished(tmp_path, "median")
+    assert not files.finished(tmp_path, "pair") and not files.finished(tmp_path, "median")
     one = scores(encoder(), Memory(20))
-    scoring.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
-    assert scoring.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
+    files.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
+    assert files.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
     for name in ("units.parquet", "index.html"):
         (tmp_path / name).rename(tmp_path / "aside")
-        assert not scoring.finished(tmp_path, "one")
+        assert not files.finished(tmp_path, "one")
         (tmp_path / "aside").rename(tmp_path / name)
     (tmp_path / "meta.json").write_text("[]")
-    assert not scoring.finished(tmp_path, "one")
+    assert not files.finished(tmp_path, "one")
 
 
 def test_a_result_that_was_saved_is_the_same_after_loading(tmp_path):
@@ -440,14 +433,6 @@ def test_a_result_that_was_saved_is_the_same_after_loading(tmp_path):
     again.load(tmp_path / "f-candidate-1of1.npz")
     assert again.done == result.done == 4 and again.skipped == {8: "bad 8"}
     for name in ("tally", "matched", "classes"):
-        mine, theirs = getattr(result, name).arrays(), getattr(again, name).arrays()
-        assert mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
+        before, after = getattr(result, name).arrays(), getattr(again, name).arrays()
+        assert before.keys() == after.keys() and all(np.array_equal(before[k], after[k]) for k in before)
     assert all(np.array_equal(a, b) for a, b in zip(result.aligned(), again.aligned(), strict=True))
-
-
-def test_tables_do_not_depend_on_the_kept_work(tmp_path, whole):
-    results = {}
-    passes = plan(encoder(0), Memory(60, bad=(3, 30, 44)), against=encoder(1), split=SPLIT, settings=SETTINGS)
-    for name, task in passes.items():
-        results[name] = running.run(task, SETTINGS, shard=Shard(), folder=None, progress=Stop())
-    same(tabulate(passes, results, SETTINGS), whole["mean"])

@@ -6,7 +6,7 @@ from memloc.errors import InputError
 from memloc.scoring.splits import load_split
 
 NAMES = ["cat/a.png", "cat/b.png", "dog/c.png", "dog/d.png", "é.png", "with, comma.png"]
-GROUPS = {"candidate": [0, 4], "independent": [3], "external": [1, 5]}
+SPLIT = {"candidate": [0, 4], "independent": [3], "external": [1, 5]}
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def csv(tmp_path):
 
 
 def rows(split):
-    assert all(found.dtype == np.int64 for found in split.values())
-    return {group: found.tolist() for group, found in split.items()}
+    assert all(members.dtype == np.int64 for members in split.values())
+    return {group: members.tolist() for group, members in split.items()}
 
 
 def complaint(path):
@@ -33,7 +33,7 @@ def complaint(path):
 
 
 TABLE = pd.DataFrame(
-    [(NAMES[row], group) for group, found in GROUPS.items() for row in found], columns=["image", "group"]
+    [(NAMES[row], group) for group, members in SPLIT.items() for row in members], columns=["image", "group"]
 )
 
 
@@ -44,35 +44,31 @@ def test_all_kinds_of_files_give_the_same_rows(tmp_path):
     numbered = TABLE.assign(image=TABLE["image"].map(NAMES.index))
     numbered.to_parquet(tmp_path / "numbers.parquet")
     numbered.assign(more="columns")[["more", "group", "image"]].to_csv(tmp_path / "numbers.csv", index=False)
-    np.savez(tmp_path / "s.npz", **{group: np.array(found) for group, found in GROUPS.items()})
-    np.savez(tmp_path / "small.npz", **{group: np.array(found, dtype=np.uint8) for group, found in GROUPS.items()})
+    np.savez(tmp_path / "s.npz", **{group: np.array(members) for group, members in SPLIT.items()})
+    np.savez(tmp_path / "small.npz", **{group: np.array(members, dtype=np.uint8) for group, members in SPLIT.items()})
     files = sorted(tmp_path.iterdir())
     assert len(files) == 7
     for path in files:
-        found = {group: sorted(each) for group, each in rows(load_split(path, NAMES)).items()}
-        assert found == GROUPS, path
-
-
-def test_a_name_goes_before_a_row(csv):
-    assert rows(load_split(csv("image,group\n1,candidate\n0,external\n"), ["1", "0"])) == {
-        "candidate": [0],
-        "external": [1],
-    }
-
-
-def test_names_that_look_like_numbers_or_nothing_stay_texts(csv):
-    assert rows(load_split(csv("image,group\n007,candidate\n1e3,external\n"), ["1e3", "007"])) == {
-        "candidate": [1],
-        "external": [0],
-    }
-
-
-def test_images_in_no_group_may_be_left_out(csv):
-    assert rows(load_split(csv("image,group\ncat/a.png,candidate\n"), NAMES)) == {"candidate": [0]}
+        assert {group: sorted(each) for group, each in rows(load_split(path, NAMES)).items()} == SPLIT, path
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("text", "names", "expected"),
+    [
+        # A name goes before a row.
+        ("1,candidate\n0,external\n", ["1", "0"], {"candidate": [0], "external": [1]}),
+        # Names that look like numbers stay texts.
+        ("007,candidate\n1e3,external\n", ["1e3", "007"], {"candidate": [1], "external": [0]}),
+        # Images may be in no group.
+        ("cat/a.png,candidate\n", NAMES, {"candidate": [0]}),
+    ],
+)
+def test_images_are_found_by_name_or_row(csv, text, names, expected):
+    assert rows(load_split(csv(f"image,group\n{text}"), names)) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
     [
         (["cat/z.png,candidate"], "no image 'cat/z.png' among the images"),
         (["-1,candidate"], "no image '-1'"),
@@ -85,13 +81,13 @@ def test_images_in_no_group_may_be_left_out(csv):
         (["cat/b.png,candidate", "cat/b.png,external"], "image cat/b.png is in candidate and in external"),
     ],
 )
-def test_tables_that_do_not_fit_the_images_are_refused(csv, lines, told):
-    assert told in complaint(csv("\n".join(["image,group", *lines])))
+def test_tables_that_do_not_fit_the_images_are_refused(csv, lines, message):
+    assert message in complaint(csv("\n".join(["image,group", *lines])))
 
 
 @pytest.mark.parametrize("text", ["", "name,part\na,b\n", "image\ncat/a.png\n"])
 def test_tables_without_the_columns_are_refused(csv, text):
-    assert any(told in complaint(csv(text)) for told in ("no columns image and group", "can't be read"))
+    assert any(message in complaint(csv(text)) for message in ("no columns image and group", "can't be read"))
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
@@ -124,19 +120,19 @@ def test_pickles_in_arrays_are_not_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("groups", "told"),
+    ("groups", "message"),
     [
-        ({"candidate": [0.0, 1.0]}, "candidate is no list of rows"),
-        ({"candidate": [[0, 1]]}, "candidate is no list of rows"),
-        ({"candidate": ["a"]}, "candidate is no list of rows"),
-        ({"candidate": [True]}, "candidate is no list of rows"),
+        ({"candidate": [0.0, 1.0]}, "candidate is not a list of rows"),
+        ({"candidate": [[0, 1]]}, "candidate is not a list of rows"),
+        ({"candidate": ["a"]}, "candidate is not a list of rows"),
+        ({"candidate": [True]}, "candidate is not a list of rows"),
         ({"candidate": [-1]}, "candidate has image -1"),
         ({"candidate": [0, 6]}, "candidate has image 6"),
         ({"candidate": [0], "external": [0]}, "image cat/a.png is in candidate and in external"),
         ({"anchor": [0]}, "group 'anchor' is none of"),
     ],
 )
-def test_arrays_that_do_not_fit_the_images_are_refused(tmp_path, groups, told):
+def test_arrays_that_do_not_fit_the_images_are_refused(tmp_path, groups, message):
     path = tmp_path / "s.npz"
-    np.savez(path, **{group: np.array(found) for group, found in groups.items()})
-    assert told in complaint(path)
+    np.savez(path, **{group: np.array(members) for group, members in groups.items()})
+    assert message in complaint(path)

@@ -10,10 +10,12 @@ from memloc.measuring.one_pass import measure_batches
 from memloc.metrics import alignment, units
 from memloc.metrics.tally import Tally
 from memloc.models.network import Normalise
+from memloc.scoring import passes as scoring
 from memloc.scoring import run as running
 from memloc.scoring import tables
-from memloc.scoring.run import Settings
-from memloc.scoring.score import plan, score
+from memloc.scoring.passes import Settings
+from memloc.scoring.plan import plan
+from memloc.scoring.score import score
 from memloc.streams import stream
 from tests.builders.scoring import LAYERS, SETTINGS, SPLIT, WINDOW, Memory, encoder, everything, scores
 
@@ -105,7 +107,7 @@ def test_shuffled_labels_are_permutations_among_the_images_scored():
     images = Memory(60, labels=[*([0] * 26), *([1] * 17), *([2] * 17)])
     images.labels[20:26] = 1
     passes = plan(encoder(), images, **PAIRED, settings=SETTINGS)
-    labels = running.labellings(passes["f-candidate"], SETTINGS)
+    labels = scoring.labellings(passes["f-candidate"], SETTINGS)
     assert labels.shape == (4, 60) and np.array_equal(labels[0], images.labels)
     for shuffled in labels[1:]:
         assert np.bincount(shuffled[:26]).tolist() == [20, 6] and not np.array_equal(shuffled, images.labels)
@@ -155,14 +157,14 @@ def test_nulls_compare_sets_of_one_size(others, n, m):
     inside, outside, fresh = (passes[name] for name in ("f-candidate", "f-external", "untrained-candidate"))
     mu = literal(encoder(), images, np.arange(n))[0]
     theirs = literal(encoder(), external, np.arange(m), source="external")[0]
-    mine = slice(None) if inside.matched is None else inside.matched
+    matched = slice(None) if inside.matched is None else inside.matched
     close(found.units["unitmem"], units.unitmem(mu, others=others))
-    close(found.units["unitmem_matched"], units.unitmem(mu[mine], others=others))
+    close(found.units["unitmem_matched"], units.unitmem(mu[matched], others=others))
     rows = slice(None) if outside.matched is None else outside.matched
     close(found.units["unitmem_external"], units.unitmem(theirs[rows], others=others))
     untrained = literal(fresh.encoder, images, fresh.rows, plain=False)[0]
     close(found.units["unitmem_untrained"], units.unitmem(untrained, others=others))
-    assert len(fresh.rows) == min(n, m) == len(mu[mine]) == len(theirs[rows])
+    assert len(fresh.rows) == min(n, m) == len(mu[matched]) == len(theirs[rows])
     layer = found.units.groupby("layer")
     means = layer[["unitmem_matched", "unitmem_external", "unitmem_untrained"]].mean()
     close(found.layers["excess"], means["unitmem_matched"] - means["unitmem_external"])
@@ -196,7 +198,7 @@ def test_layers_are_means_over_their_units():
 
 
 @pytest.mark.parametrize("dead", ["zero", "nan"])
-def test_dead_and_signed_units_are_told_and_count_as_they_should(dead):
+def test_dead_and_signed_units_are_marked_and_count_as_they_should(dead):
     images, settings = Memory(40), replace(SETTINGS, dead=dead)
     found = scores(encoder(dead=[2, 4], signed=(1, 0)), images, settings, external=Memory(30, seed=1))
     first = found.units[found.units["layer"] == "1"]
@@ -211,7 +213,7 @@ def test_dead_and_signed_units_are_told_and_count_as_they_should(dead):
         low, high = (found.layers.loc[0, f"{column}_{end}"] for end in ("low", "high"))
         assert low < found.layers.loc[0, column] < high
     assert np.isfinite(found.layers.loc[0, ["excess", "excess_low", "excess_high", "gain"]].astype(float)).all()
-    # Those that are alive are what they are without the others.
+    # The values of units that are alive don't depend on the others.
     mu = literal(encoder(dead=[2, 4], signed=(1, 0)), images, np.arange(40))[0]
     close(first["unitmem"].iloc[[1, 3, 5]], units.unitmem(mu[:, [1, 3, 5]]))
 
@@ -245,15 +247,15 @@ def test_layermem_is_that_of_the_metrics_on_the_same_alignments(normalisation):
     layers = plan(encoder(0), images, **PAIRED, settings=settings)["f-candidate"].layers
     a_f, a_g = [], []
     for group, rows in SPLIT.items():
-        # Images as they are travel along where classes are compared.
+        # Plain images are in the same batches if classes are compared.
         a_f.append(literal(encoder(0), images, rows, plain=group != "independent", layers=layers)[2].astype(np.float64))
         a_g.append(literal(encoder(1), images, rows, plain=False, layers=layers)[2].astype(np.float64))
-        mine = found.points[found.points["group"] == group]
-        assert mine["layer"].tolist() == ["1", "2", "output"] * len(rows)
-        assert mine["image"].tolist() == np.repeat(rows, 3).tolist()
-        assert mine["name"].tolist() == [f"{i}.png" for i in np.repeat(rows, 3)]
-        close(mine["alignment_f"], a_f[-1].mean(axis=2).ravel())
-        close(mine["alignment_g"], a_g[-1].mean(axis=2).ravel())
+        points = found.points[found.points["group"] == group]
+        assert points["layer"].tolist() == ["1", "2", "output"] * len(rows)
+        assert points["image"].tolist() == np.repeat(rows, 3).tolist()
+        assert points["name"].tolist() == [f"{i}.png" for i in np.repeat(rows, 3)]
+        close(points["alignment_f"], a_f[-1].mean(axis=2).ravel())
+        close(points["alignment_g"], a_g[-1].mean(axis=2).ravel())
     # One normalisation for all groups: a range of each group's own would hide differences between them.
     f, g = np.concatenate(a_f), np.concatenate(a_g)
     whole = alignment.sslmem(f.mean(axis=2), g.mean(axis=2), normalisation=normalisation)
@@ -261,9 +263,9 @@ def test_layermem_is_that_of_the_metrics_on_the_same_alignments(normalisation):
     ends = np.cumsum([len(rows) for rows in SPLIT.values()])
     values = dict(zip(SPLIT, np.split(whole, ends), strict=False))
     for group, part in zip(SPLIT, np.split(halves, ends), strict=False):
-        mine = found.points[found.points["group"] == group]
-        close(mine["sslmem"], values[group].ravel())
-        close(mine[["sslmem_choose", "sslmem_score"]], part.reshape(-1, 2))
+        points = found.points[found.points["group"] == group]
+        close(points["sslmem"], values[group].ravel())
+        close(points[["sslmem_choose", "sslmem_score"]], part.reshape(-1, 2))
     for estimator in alignment.ESTIMATORS:
         expected = alignment.layermem(*(values[group] for group in SPLIT), estimator=estimator)
         close(found.layers[f"layermem_{estimator}"], expected)
@@ -313,7 +315,7 @@ def test_estimators_need_their_groups():
 def test_a_twin_of_the_same_weights_has_no_layermem():
     found = scores(encoder(0), Memory(60), against=encoder(0), split=SPLIT).layers
     for estimator in alignment.ESTIMATORS:
-        # Windows of another make-up (plain images travel along with f's) differ in the last bits.
+        # f's batches also hold plain images, which changes the last bits.
         assert np.abs(found[f"layermem_{estimator}"]).max() < 1e-5
 
 
@@ -347,17 +349,17 @@ ABS = {"activation": "abs", "hook": "before"}
     ],
     ids=lambda x: "-".join(map(str, x.values())) if isinstance(x, dict) else "",
 )
-def test_every_choice_reaches_its_numbers_and_no_others(base, change, moves, stays):
-    def made(choices):
+def test_every_choice_changes_its_numbers_and_no_others(base, change, moves, stays):
+    def scored(choices):
         inner = {k: v for k, v in choices.items() if hasattr(SETTINGS.protocol, k)}
         outer = {k: v for k, v in choices.items() if k not in inner}
         settings = replace(SETTINGS, protocol=replace(SETTINGS.protocol, **inner), **outer)
-        # Layers of its own have one hook; found ones have all.
+        # Layers of an architecture have one hook; discovered ones have all.
         f, g = (encoder(seed, dead=[2], layers=None) for seed in (0, 1))
         return scores(f, Memory(30, classes=5), settings, against=g, split=split)
 
     split = {"candidate": np.arange(12), "independent": np.arange(12, 21), "external": np.arange(21, 30)}
-    one, other = made(base), made({**base, **change})
+    one, other = scored(base), scored({**base, **change})
     for table, column in moves:
         assert not getattr(one, table)[column].equals(getattr(other, table)[column]), (table, column)
     for table, column in stays:
@@ -389,8 +391,8 @@ def estimate(mu, first=0, *, seed=0, replicates=32):
     return tables._estimates(tally, values, {"1": slice(0, mu.shape[1])}, Settings(seed=seed))["1"]
 
 
-def width(made):
-    low, high = made.interval()
+def width(estimate):
+    low, high = estimate.interval()
     return high - low
 
 
@@ -426,7 +428,7 @@ def test_the_excess_of_exchangeable_sets_covers_zero_about_as_often_as_intervals
     assert np.mean(covered) >= 0.93
 
 
-def test_an_excess_beyond_the_noise_is_told():
+def test_an_excess_beyond_the_noise_is_significant():
     rng = np.random.default_rng(0)
     mu = rng.random((80, 16))
     mu[np.arange(16), np.arange(16)] += 3  # Each unit has an image of its own among the first 40.

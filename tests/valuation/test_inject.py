@@ -1,4 +1,4 @@
-"""What is planted is where it is said to be, and only there."""
+"""Faults are planted in the cells and rows that are marked, and only there."""
 
 import numpy as np
 import pytest
@@ -52,14 +52,14 @@ def test_tails_are_a_standard_normal_outside_the_class():
     mean, deviation = class_moments(x, y)
     assert (2 * norm.sf(abs(dirty - mean) / deviation) <= TAIL * (1 + 1e-9)).all()
     # Of the truncated normal, by its distribution function, in one class and column.
-    mine, m, s = y == 2, mean[y == 2][0, 5], deviation[y == 2][0, 5]
+    rows, m, s = y == 2, mean[y == 2][0, 5], deviation[y == 2][0, 5]
     low, high = m - norm.isf(TAIL / 2) * s, m + norm.isf(TAIL / 2) * s
     below, above = norm.cdf(low), norm.sf(high)
 
     def cdf(v):
         return (np.minimum(norm.cdf(v), below) + np.maximum(above - norm.sf(v), 0)) / (below + above)
 
-    assert kstest(dirty[mine, 5], cdf).pvalue > 0.01
+    assert kstest(dirty[rows, 5], cdf).pvalue > 0.01
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e3])
@@ -108,5 +108,5 @@ def test_poisoned_images_have_the_trigger_and_the_target_s_label():
         images[poisoned][:, ~trigger] == x[poisoned][:, ~trigger]
     ).all()
     assert (images[~poisoned] == x[~poisoned]).all() and (labels[~poisoned] == y[~poisoned]).all()
-    # Half of the source's stay what they are.
+    # Half of the source class stay as they are.
     assert poison(x, y, trigger, source=2, target=0, share=0.4, seed=0)[2].sum() == 16

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer, make_friedman1
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.oob import data_oob, draw_plan, gathered, scored, value
+from memloc.valuation.inject import choose_cells, tail
+from memloc.valuation.oob import data_oob, draw_plan, gathered, scored, squares, value
 
 FIELDS = ("cells", "counts", "rows", "row_counts")
 
@@ -71,18 +71,14 @@ def test_workers_change_no_byte(workers):
 
 def test_chunks_and_blocks_change_no_more_than_the_last_digits(monkeypatch):
     x, y = clouds()
-    whole = value(x, y, learners=30)
+    updates = []
+    whole = value(x, y, learners=30, progress=updates.append)
+    assert sum(updates) == 30
     monkeypatch.setattr(oob, "CHUNK", 7)
     monkeypatch.setattr(oob, "BLOCK", 9)
     parts = value(x, y, learners=30)
     for name in FIELDS:
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-12)
-
-
-def test_progress_is_told_of_every_learner():
-    told = []
-    value(*clouds(), learners=37, progress=told.append)
-    assert sum(told) == 37
 
 
 def test_fewer_learners_are_the_first_of_more():
@@ -143,7 +139,7 @@ def test_worked_by_hand(monkeypatch):
     np.testing.assert_allclose(found.cells[:, :, 0], found.rows)
 
 
-def test_names_of_classes_and_scale_without_closeness_do_not_matter():
+def test_names_of_classes_and_scale_do_not_matter_but_for_closeness():
     x, y = clouds(classes=3)
     plain = value(x, y, learners=40, ratio=0.5)
     renamed = value(x, np.array([30, -1, 5])[y], learners=40, ratio=0.5)
@@ -183,28 +179,17 @@ def test_rows_and_cells_out_of_place_have_low_values():
     assert roc_auc_score(odd.ravel(), -found.cells[1].ravel()) > 0.9
 
 
-def with_tails(x, y, *, rows, columns, rng):
-    """In a share of rows, a share of cells replaced by N(0, 1) in the outer 1 % of the class's normal."""
-    mean, std = (np.stack([f(x[y == c], axis=0) for c in (0, 1)])[y] for f in (np.mean, np.std))
-    low, high = norm.cdf(mean - 2.576 * std), norm.sf(mean + 2.576 * std)
-    u = rng.uniform(size=x.shape) * (low + high)
-    drawn = np.where(u < low, norm.ppf(u), norm.isf(u - low))
-    hit = np.zeros(x.shape, dtype=bool)
-    for i in rng.choice(len(x), round(rows * len(x)), replace=False):
-        hit[i, rng.choice(x.shape[1], round(columns * x.shape[1]), replace=False)] = True
-    return np.where(hit, drawn, x), hit
-
-
 @pytest.mark.parametrize("name", ["breast_cancer", "fried"])
 def test_it_finds_outlier_cells_as_well_as_when_first_measured(name):
-    """Closeness finds them; accuracy alone fails where features add up (fried), and that stays to be seen."""
+    """Closeness finds them; accuracy alone fails if features add up (fried), and the test keeps that visible."""
     if name == "fried":
         x, y = make_friedman1(1000, random_state=0)
         y, ratio = (y > y.mean()).astype(int), 0.5
     else:
         (x, y), ratio = load_breast_cancer(return_X_y=True), 0.25
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    x, hit = with_tails(x, y, rows=0.2, columns=0.2, rng=np.random.default_rng(0))
+    hit = choose_cells(*x.shape, rows=0.2, columns=0.2, seed=0)
+    x = tail(x, y, hit, seed=0)
     found = value(x, y, learners=300, ratio=ratio)
     # The area under found against inspected, lowest first, from the AUROC.
     share = hit.mean()
@@ -243,9 +228,9 @@ def test_integers_and_single_precision_are_taken_as_they_are():
     wide = value(x.astype(np.float64), y, learners=20)
     for other in (x, x.astype(np.float32), np.asfortranarray(x)):
         np.testing.assert_array_equal(value(other, y, learners=20).cells, wide.cells)
-    kept = x.astype(np.float64)
-    value(kept, y, learners=5)
-    np.testing.assert_array_equal(kept, x)  # Not overwritten.
+    copy = x.astype(np.float64)
+    value(copy, y, learners=5)
+    np.testing.assert_array_equal(copy, x)  # Not overwritten.
 
 
 @pytest.mark.parametrize(
@@ -257,7 +242,7 @@ def test_integers_and_single_precision_are_taken_as_they_are():
         ({"x": np.where(np.eye(40, 6) > 0, np.nan, 0)}, "x: 6 features, the first of them 0, hold NaN"),
         ({"x": np.where(np.eye(40, 6, 5) > 0, np.inf, 0)}, "x: 1 features, the first of them 5"),
         ({"x": np.full((40, 6), -1e39)}, "32-bit"),
-        ({"y": np.zeros(40, dtype=int)}, "y: 1 class only"),
+        ({"y": np.zeros(40, dtype=int)}, "y: only 1 class"),
         ({"y": np.zeros(39, dtype=int)}, "y: shape"),
         ({"y": np.zeros(40)}, "y: shape"),
         ({"groups": np.arange(5)}, "groups: shape"),
@@ -299,3 +284,8 @@ def test_scores_of_more_or_fewer_learners_are_not_joined(learners):
     x, y = clouds()
     with pytest.raises(ValueError):
         gathered(scored(x, y, learners=70), n=len(y), cells=6, learners=learners)
+
+
+def test_squares_at_the_border_are_smaller_if_the_size_is_not_a_multiple():
+    expected = [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5], [3, 3, 4, 4, 5], [6, 6, 7, 7, 8]]
+    assert squares(2, 5, 2).reshape(2, 5, 5).tolist() == [expected, expected]

@@ -1,14 +1,15 @@
-"""Values of an encoder's points: what they are made of, and what they must not depend on."""
+"""Values of an encoder's points: what they depend on, and what they must not depend on."""
 
 import numpy as np
 import pytest
 
 from memloc import io
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.measuring import files as measures
 from memloc.metrics.within import within_auroc
-from memloc.valuation.oob import squares, value
-from memloc.valuation.points import GROUPS, LABELS, SPACES, gathered_points, scored_points, value_points
+from memloc.valuation.oob import value
+from memloc.valuation.points import LABELLINGS, SPACES, gathered_points, scored_points, value_points
 
 N, SIZE, PATCH, SETTINGS = 40, 16, 4, {"learners": 40, "ratios": [0.5, 0.25], "patch": 4, "seed": 3}
 
@@ -36,7 +37,7 @@ def world(toy):
 def test_candidates_and_external_points_are_valued_together(world):
     images, f, g = world
     got = value_points(images, f, g, {}, **SETTINGS)
-    rows = np.isin(g["groups"], GROUPS)
+    rows = np.isin(g["groups"], CANDIDATE_AND_NULL)
     assert (got["points"] == g["points"][rows]).all() and (got["groups"] == g["groups"][rows]).all()
     assert (got["classes"] == g["labels"][rows]).all() and not got["planted"].any() and not got["patched"].any()
     x = images[got["points"]].reshape(2 * N, -1) / 255
@@ -49,16 +50,16 @@ def test_candidates_and_external_points_are_valued_together(world):
     for space, encoder in (("g", g), ("f", f)):
         unit = encoder["features"][rows].astype(float)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        for labels in LABELS:
-            expected = value(unit, got[labels], learners=40, ratio=0.5, seed=3)
-            np.testing.assert_allclose(got[f"{space}/{labels}/rows"][0], expected.rows, atol=1e-12)
+        for labelling in LABELLINGS:
+            expected = value(unit, got[labelling], learners=40, ratio=0.5, seed=3)
+            np.testing.assert_allclose(got[f"{space}/{labelling}/rows"][0], expected.rows, atol=1e-12)
     assert got["pixels/clusters/cells"].shape == (2, 2, 2 * N, 16)
-    assert set(got) == {"points", "groups", "ratios", *LABELS, "planted", "patched"} | {
-        f"{space}/{labels}/rows" for space in SPACES for labels in LABELS
-    } | {f"pixels/{labels}/{part}" for labels in LABELS for part in ("cells", "counts")}
+    assert set(got) == {"points", "groups", "ratios", *LABELLINGS, "planted", "patched"} | {
+        f"{space}/{labelling}/rows" for space in SPACES for labelling in LABELLINGS
+    } | {f"pixels/{labelling}/{part}" for labelling in LABELLINGS for part in ("cells", "counts")}
 
 
-def test_the_measured_encoder_and_its_images_reach_nothing_but_its_own_contrast(world):
+def test_f_and_its_images_change_only_the_values_by_f(world):
     """Other features of f, and other shared and independent images, change values by f's features alone."""
     images, f, g = world
     other = f | {"features": f["features"][::-1]}
@@ -71,7 +72,7 @@ def test_the_measured_encoder_and_its_images_reach_nothing_but_its_own_contrast(
     assert differ == {"f/classes/rows", "f/clusters/rows"}
 
 
-def test_clusters_ask_for_no_labels_but_their_number(world):
+def test_clusters_need_only_the_number_of_classes(world):
     images, f, g = world
     got = value_points(images, f, g, {}, **SETTINGS)
     turned = g | {"labels": (g["labels"] + 1) % 3}
@@ -91,7 +92,7 @@ def test_workers_change_nothing(world):
 
 def test_planted_patches_are_marked_and_have_low_values(world):
     images, f, g = world
-    planted = g["points"][np.isin(g["groups"], GROUPS)][::8]
+    planted = g["points"][np.isin(g["groups"], CANDIDATE_AND_NULL)][::8]
     swapped = images.copy()
     for point in planted:
         swapped[point, :, 4:12, 4:12] = images[
@@ -106,12 +107,6 @@ def test_planted_patches_are_marked_and_have_low_values(world):
     assert within_auroc(-got["pixels/classes/rows"][0], flag, ~flag, got["classes"]).min() > 0.8
 
 
-def test_squares_where_the_size_is_no_multiple():
-    # Five pixels in cells of two: three by three, the last ones narrow; the second channel is in the same cells.
-    expected = [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5], [3, 3, 4, 4, 5], [6, 6, 7, 7, 8]]
-    assert squares(2, 5, 2).reshape(2, 5, 5).tolist() == [expected, expected]
-
-
 def test_measures_of_other_points_are_an_error(world):
     images, f, g = world
     with pytest.raises(InputError, match="measures of f and g differ in their points; delete both"):
@@ -119,10 +114,9 @@ def test_measures_of_other_points_are_an_error(world):
 
 
 def test_parts_of_the_learners_are_joined_to_the_bytes_of_one_call(world, tmp_path):
-    swaps = {}
-    io.save_arrays(value_points(*world, swaps, **SETTINGS), tmp_path / "whole.npz")
+    io.save_arrays(value_points(*world, {}, **SETTINGS), tmp_path / "whole.npz")
     for number in (1, 2, 3, 4):  # Of 40 learners in chunks of 16 one part has none.
-        about, scores = scored_points(*world, swaps, number=number, of=4, **SETTINGS)
+        about, scores = scored_points(*world, {}, number=number, of=4, **SETTINGS)
         measures.save(tmp_path / f"{number}.npz", about, scores)
     parts = [measures.Arrays(tmp_path / f"{number}.npz") for number in (1, 2, 3, 4)]
     assert any("g/classes/scores" not in part for part in parts)

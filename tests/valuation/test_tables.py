@@ -1,4 +1,4 @@
-"""Tables by name: what is said of them is true, and those that need a network say so in one line."""
+"""Tables by name: their entries are true, and those that need a network say so in one line."""
 
 import re
 
@@ -53,25 +53,25 @@ def test_images_are_tables_of_pixels():
 
 def test_what_openml_sends_becomes_numbers(monkeypatch):
     frame = pd.DataFrame({"a": [1.0, 2, 3, 4], "b": [1.0, None, 3, 4], "c": list("wxyz"), "d": [5, 6, 7, 8]})
-    asked = []
+    requests = []
 
     def fetch(**options):
-        asked.append(options)
+        requests.append(options)
         return frame, pd.Series(["4", "4", "1", "2"], dtype="category")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     table = load("gas-drift")
     # Classes 1 and 4 alone, no row with a gap, no column of words.
     assert table["x"].tolist() == [[1, 1, 5], [3, 3, 7]] and table["y"].tolist() == [1, 0]
-    assert asked[0]["data_id"] == 1476 and asked[0]["data_home"] == ROOT / "data" / "openml"
+    assert requests[0]["data_id"] == 1476 and requests[0]["data_home"] == ROOT / "data" / "openml"
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: (csr_matrix(np.eye(2)), np.array([3.0, 1.0])))
     assert load("vehicle")["x"].tolist() == np.eye(2).tolist()
 
 
-def test_without_a_network_one_line_says_what_to_do(monkeypatch):
+def test_without_a_network_the_error_names_the_way_out(monkeypatch):
     def fetch(**_):
         raise OSError("no route\nto host")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
-    with pytest.raises(InputError, match=r"OpenML 722: can't be fetched \(no route\); run where there is a network"):
+    with pytest.raises(InputError, match=r"OpenML 722: can't be fetched \(no route\); connect to a network"):
         load("pol")

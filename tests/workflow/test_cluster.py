@@ -61,7 +61,7 @@ def test_a_gpu_is_asked_for_where_one_is_used_and_nowhere_else(asked: Asked) -> 
     text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
     rules = {rule.split(":")[0]: rule for rule in re.split(r"(?m)^rule ", text)[1:]}
     users = {name for name, rule in rules.items() if COMPUTES.search(rule)}
-    assert {"train_encoder", "measure", "finetune_layers"} <= users
+    assert {"train_encoder", "measure", "run_experiment"} <= users
     assert users == {name for name, rule in rules.items() if re.search(r"^        gpu=", rule, re.MULTILINE)}
     there = asked("cuda")
     assert {job for job, values in there.items() if "gpu" in values} == {

@@ -134,7 +134,7 @@ def test_environment_holds_what_the_script_imports(rule, env, script):
 
 def test_the_walk_sees_imports_in_functions_and_of_experiments():
     assert {"lightly", "torch", "safetensors"} <= third_party("scripts/train_encoder.py", "TRAINING_ENV")
-    assert "scikit-learn" in third_party("scripts/prune_units.py", "TRAINING_ENV")
+    assert "scikit-learn" in third_party("scripts/run_experiment.py", "TRAINING_ENV")
     assert {"matplotlib", "seaborn", "scipy", "pyarrow"} <= third_party("scripts/draw_figure.py", "ANALYSIS_ENV")
 
 

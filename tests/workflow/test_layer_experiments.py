@@ -61,7 +61,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     }
 
     # After the last epoch f is the encoder that is measured, on the same views.
-    with np.load(results / "traces/unit_epochs/simclr/seed0.npz") as trace:
+    with np.load(results / "outcomes/unit_epochs/simclr/f/seed0.npz") as trace:
         assert trace["epochs"].tolist() == [0, 1, 2, 3] and trace["warmup"] == 1 and len(trace["loss"]) == 3
         last = trace["values"][-1, -1, 0]
     with np.load(results / "measures/simclr/f/seed0.npz") as measures:
@@ -69,28 +69,28 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     np.testing.assert_allclose(last, unitmem(views).mean(), rtol=1e-4)
 
     # The base's task is asked of images that the base was not trained on, the donor's of the donor's.
-    with np.load(results / "interventions/replacement/simclr/seed0.npz") as outcomes:
+    with np.load(results / "outcomes/replacement/simclr/f/seed0.npz") as outcomes:
         assert outcomes["correct"].shape == (2 * (2 + 8 * 2), 40)
         assert outcomes["dataset"].tolist()[:2] == ["fashion", "fashion-unseen"]
-    with np.load(results / "interventions/ablation/simclr/seed0.npz") as outcomes:
+    with np.load(results / "outcomes/ablation/simclr/f/seed0.npz") as outcomes:
         # Two units of each arm and group in every layer where so many are excited.
         assert set(outcomes["layer"]) <= set("12345678") and len(outcomes["after"]) > 16
         assert outcomes["matched_after"].shape == (len(outcomes["after"]), 3)
         assert (outcomes["after"] != outcomes["before"]).any()
     # Two rounds of three arms, each after retraining, and two probes of each.
-    with np.load(results / "interventions/iterative_pruning/simclr/seed0.npz") as rounds:
+    with np.load(results / "outcomes/iterative_pruning/simclr/f/seed0.npz") as rounds:
         assert rounds["by"].tolist() == ["none"] * 2 + ["top"] * 4 + ["random"] * 4 + ["low"] * 4
         assert (np.diff(rounds["pruned"]) > 0).all() and rounds["after"].shape == (3, 3, 3)
         assert (rounds["after"][:, 0] == rounds["after"][0, 0]).all()
         assert (rounds["after"][:, 1] != rounds["after"][:, 0]).all()
     # One unit alone was trained, and looked at before and after.
-    with np.load(results / "interventions/injection/simclr/seed0.npz") as looks:
+    with np.load(results / "outcomes/injection/simclr/f/seed0.npz") as looks:
         assert looks["activations"].shape == (48, 6, 3) and looks["steps"].tolist() == [0, 2, 4]
         assert (looks["activations"][:, :, 0] != looks["activations"][:, :, -1]).any()
-    with np.load(results / "interventions/transfer/mae/seed0.npz") as probes:
+    with np.load(results / "outcomes/transfer/mae/f/seed0.npz") as probes:
         assert probes["dataset"].tolist() == ["fashion", "digits"] and probes["tested"].tolist()[1] == 450
     # Who is planted was known before training; the images of the other dataset are what they were.
-    with np.load(results / "witnesses/planted/swapped/seed0.npz") as values:
+    with np.load(results / "values/planted/swapped/seed0.npz") as values:
         with np.load(results / "data/fashion-swapped/swaps.npz") as swaps:
             assert (values["planted"] == np.isin(values["points"], swaps["points"])).all()
         assert 0 < values["planted"].sum() < 48 and (values["patched"].sum(axis=1) == 4 * values["planted"]).all()
@@ -98,8 +98,8 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         points, planted = values["points"], values["planted"]
     plain, swapped = (np.load(results / f"data/{name}/train_images.npy") for name in ("fashion", "fashion-swapped"))
     assert ((plain[points] != swapped[points]).any(axis=(1, 2, 3)) == planted).all()
-    with np.load(results / "witnesses/dejavu/simclr/f/seed0.npz") as votes:
+    with np.load(results / "outcomes/dejavu/simclr/f/seed0.npz") as votes:
         assert set(votes["groups"]) == {"candidate", "independent", "external"}
         assert ((votes["votes"] >= 0) & (votes["votes"] <= 1)).all()
-    with np.load(results / "witnesses/reconstruction/mae/g/seed0.npz") as losses:
+    with np.load(results / "outcomes/reconstruction/mae/g/seed0.npz") as losses:
         assert (losses["losses"] > 0).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 import resource
 import shutil
 import signal
@@ -64,24 +63,10 @@ def signed():
     return net
 
 
-def damaged():
-    net = Net(0)
-    net.conv2.bias.data[3] = float("nan")
-    return net
-
-
 def overflows():
     net = Net(0)
     net.conv1.weight.data.fill_(3e38)
     return net
-
-
-def nothing():
-    return None
-
-
-def broken():
-    raise RuntimeError("no weights\\nhere")
 """
 
 
@@ -167,12 +152,12 @@ def undisturbed(place: Path) -> Path:
 # --- What comes out --------------------------------------------------------------------------------------------------
 
 
-def test_the_command_is_installed_and_tells_its_version() -> None:
+def test_the_command_is_installed_and_prints_its_version() -> None:
     done = subprocess.run([str(MEMLOC), "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("memloc ")
 
 
-def test_help_has_examples_and_waits_for_no_library() -> None:
+def test_help_has_examples_and_imports_no_heavy_library() -> None:
     code = """
 import sys
 from memloc import cli
@@ -204,7 +189,7 @@ def test_all_files_are_written(undisturbed: Path) -> None:
     assert (undisturbed / "summary.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_second_call_has_nothing_to_do_and_a_lost_file_is_made_again(score: Any, undisturbed: Path) -> None:
+def test_a_second_call_has_nothing_to_do_and_a_missing_file_is_made_again(score: Any, undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.iterdir()}
     for more in ((), ("--shard", "1/2")):
         status, lines = score(*PAIR, "--out", undisturbed, *more)
@@ -217,7 +202,7 @@ def test_a_second_call_has_nothing_to_do_and_a_lost_file_is_made_again(score: An
     assert tables(undisturbed) == expected
 
 
-def test_another_question_in_the_same_folder_leaves_nothing_of_the_first(score: Any, tmp_path: Path) -> None:
+def test_other_scores_in_the_same_folder_replace_the_first(score: Any, tmp_path: Path) -> None:
     assert score(*PAIR, "--out", tmp_path)[0] == 0
     assert score(*SINGLE, "--out", tmp_path)[0] == 0
     assert not (tmp_path / "points.parquet").exists() and not (tmp_path / "unfinished").exists()
@@ -281,7 +266,7 @@ def test_a_run_that_was_interrupted_and_killed_ends_in_the_same_bytes(
     out = tmp_path / "out"
     status, lines = stop(place, out, "f-candidate", signal.SIGINT)
     assert status == 130
-    assert lines[-1] == "memloc: interrupted; the same command goes on where it stopped"
+    assert lines[-1] == "memloc: interrupted; the same command continues where it stopped"
     assert all(line.startswith("memloc: ") for line in lines)
     assert [path.name for path in out.iterdir()] == ["unfinished"]
     kept = next(out.glob("unfinished/*/f-candidate-1of1.npz"))
@@ -296,10 +281,10 @@ def test_a_run_that_was_interrupted_and_killed_ends_in_the_same_bytes(
     assert not (out / "unfinished").exists()
 
 
-def test_parts_in_any_order_join_to_the_same_bytes(score: Any, undisturbed: Path, tmp_path: Path) -> None:
+def test_shards_in_any_order_join_to_the_same_bytes(score: Any, undisturbed: Path, tmp_path: Path) -> None:
     for number in (3, 1, 2):
         status, lines = score(*PAIR, "--shard", f"{number}/3", "--out", tmp_path)
-        assert status == 0 and f"part {number}/3 is done" in lines[-1]
+        assert status == 0 and f"shard {number}/3 is done" in lines[-1]
         assert [path.name for path in tmp_path.iterdir()] == ["unfinished"]
     parts = {path.name for path in tmp_path.glob("unfinished/*/*.npz")}
     assert len(parts) == 3 * 6  # A function can't be made untrained.
@@ -307,25 +292,25 @@ def test_parts_in_any_order_join_to_the_same_bytes(score: Any, undisturbed: Path
     assert tables(tmp_path) == tables(undisturbed)
 
 
-def test_one_part_alone_is_said_and_all_is_done(score: Any, undisturbed: Path, tmp_path: Path) -> None:
+def test_one_shard_of_two_is_reported_and_everything_computed(score: Any, undisturbed: Path, tmp_path: Path) -> None:
     assert score(*PAIR, "--shard", "1/2", "--out", tmp_path)[0] == 0
     status, lines = score(*PAIR, "--out", tmp_path)
-    assert status == 0 and any("1 of 2 parts are here; does all of it itself" in line for line in lines)
+    assert status == 0 and any("only 1 of 2 shards are finished; the whole pass" in line for line in lines)
     assert tables(tmp_path) == tables(undisturbed)
 
 
-def test_files_of_others_and_work_of_other_settings_are_left_alone(score: Any, tmp_path: Path) -> None:
+def test_foreign_files_and_work_of_other_settings_are_left_alone(score: Any, tmp_path: Path) -> None:
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "thesis.tex").write_text("mine")
     assert score(*SINGLE, "--activation", "abs", "--shard", "1/2", "--out", tmp_path)[0] == 0
     parts = list(tmp_path.glob("unfinished/*/*.npz"))
     status, lines = score(*SINGLE, "--out", tmp_path)
-    assert status == 0 and any("it stays there and isn't joined" in line for line in lines)
+    assert status == 0 and any("it is kept and not joined" in line for line in lines)
     assert parts and all(path.exists() for path in parts)
     assert (tmp_path / "unfinished" / "thesis.tex").read_text() == "mine"
 
 
-def test_a_folder_with_a_page_of_somebody_else_is_refused(score: Any, tmp_path: Path) -> None:
+def test_a_folder_with_a_foreign_page_is_refused(score: Any, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine")
     status, lines = score(*SINGLE, "--out", tmp_path)
     assert status == 1 and "isn't memloc's" in lines[-1] and (tmp_path / "index.html").read_text() == "mine"
@@ -338,7 +323,7 @@ def test_results_inside_the_images_are_refused(score: Any, place: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["short", "other", "far", "gone", "cut"])
 @pytest.mark.parametrize("others", ["mean", "median"])
-def test_a_damaged_part_is_done_anew_and_said(score: Any, tmp_path: Path, damage: str, others: str) -> None:
+def test_a_damaged_shard_is_reported_and_computed_again(score: Any, tmp_path: Path, damage: str, others: str) -> None:
     command = (*SINGLE, "--others", others)
     assert score(*command, "--out", tmp_path / "whole")[0] == 0
     assert score(*command, "--shard", "1/1", "--out", tmp_path / "hurt")[0] == 0
@@ -357,7 +342,7 @@ def test_a_damaged_part_is_done_anew_and_said(score: Any, tmp_path: Path, damage
     else:
         mu.write_bytes(mu.read_bytes()[:2000])
     status, lines = score(*command, "--out", tmp_path / "hurt")
-    assert status == 0 and any("is damaged: that part is done anew" in line for line in lines)
+    assert status == 0 and any("is damaged and computed again" in line for line in lines)
     for name in ("units.parquet", "layers.csv"):
         assert (tmp_path / "hurt" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -427,8 +412,8 @@ def test_images_of_all_kinds_are_read_and_the_others_are_listed(score: Any, tmp_
     mixed(tmp_path / "mixed")
     status, lines = score("encoder:f", "--images", tmp_path / "mixed", *COMMON, "--out", tmp_path / "out")
     assert status == 0, lines
-    told = [line.split()[2].rstrip(":") for line in lines if line.startswith("memloc: skipped")]
-    assert {*told} == BAD and len(told) == 3
+    skipped = [line.split()[2].rstrip(":") for line in lines if line.startswith("memloc: skipped")]
+    assert {*skipped} == BAD and len(skipped) == 3
     meta = json.loads((tmp_path / "out/meta.json").read_text())
     assert {*meta["skipped"]} == BAD and meta["counts"] == {"f-candidate": 14}
     page = (tmp_path / "out/index.html").read_text()
@@ -459,40 +444,26 @@ def refused(done: tuple[int, list[str]]) -> str:
 
 
 def files(out: Path) -> list[str]:
-    """What stands in the folder for results, but for unfinished work."""
+    """Files in the folder for results, except unfinished work."""
     return [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and path.parts[-3] != "unfinished"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("encoder:f", "--layers", "nope"), "'nope' matches no module of the encoder; it has for example conv1"),
-        (("encoder:f", "--layers", "act*", "fc"), "'fc' matches no module"),
         (("encoder:f", "--images", "empty"), "no images in it"),
         (("encoder:f", "--images", "nowhere"), "no such folder"),
         (("encoder:f", "--images", "encoder.py"), "is a file; name a folder of images"),
         (("encoder:f", "--images", "single"), "1 candidate image"),
         (("encoder:f", "--images", "unreadable"), "0 readable in f-candidate"),
         (("encoder:f", "--external", "single"), "1 external image"),
-        (("encoder:f", "--external", "empty"), "no images in it"),
         (("encoder:signed",), "add --activation abs"),
-        (("encoder:damaged",), "its weights aren't finite (conv2.bias)"),
         (("encoder:overflows",), "output isn't finite"),
-        (("encoder:nothing",), "returned NoneType"),
-        (("encoder:broken",), "calling it failed (RuntimeError: no weights)"),
-        (("encoder:absent",), "has no function absent"),
-        (("nomodule:f",), "importing nomodule failed"),
         (("nonsense",), "no such encoder"),
-        (("nonsense.safetensors",), "no such file"),
-        (("torchvision:resnet18@other.pth",), "its weights lack"),
-        (("torchvision:resnet18@bomb.pth",), "which is code and isn't run"),
-        (("torchvision:resnet18@bomb.pt",), "isn't a complete PyTorch file of tensors"),
-        (("torchvision:resnet81@untrained",), "did you mean"),
         (("encoder:f", "--against", "encoder:g"), "name the split"),
-        (("encoder:f", "--against", "encoder:g", "--split", "unknown.csv"), "no image 'cat/99.png' among the images"),
         (("encoder:f", "--split", "nowhere.csv"), "nowhere.csv: can't be read"),
         (("encoder:f", "--split", "split.csv", "--external", "photos"), "the same images as --images"),
-        (("encoder:f", "--shard", "5/3"), "'5/3'; write K/N"),
         (("encoder:f", "--shard", "0/3"), "'0/3'; write K/N"),
         (("encoder:f", "--shard", "half"), "'half'; write K/N"),
         (("encoder:f", "--draws", "3"), "draws: 3 views; an even number"),
@@ -501,8 +472,6 @@ def files(out: Path) -> list[str]:
         (("encoder:f", "--threads", "0"), "threads: 0; give 1 to"),
         (("encoder:f", "--size", "0"), "size: 0"),
         (("encoder:f", "--size", "2"), "can't take images"),
-        (("encoder:f", "--mean", "0.1", "0.2"), "one or three numbers"),
-        (("encoder:f", "--std", "0"), "above 0"),
         (("encoder:f", "--out", "encoder.py"), "encoder.py is a file; name a folder"),
         (("encoder:f", "--out", "encoder.py/below"), "encoder.py"),
         pytest.param(
@@ -514,24 +483,16 @@ def files(out: Path) -> list[str]:
     ids=lambda x: " ".join(x) if isinstance(x, tuple) else "",
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    score: Any, place: Path, tmp_path: Path, arguments: tuple[str, ...], told: str
+    score: Any, place: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     prepare_bad_input(place)
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if "__pycache__" not in path.parts}
-    chosen = [] if "--images" in arguments else ["--images", "photos"]
-    common = [*COMMON] if arguments[0].startswith("encoder") else ["--quiet", "--size", "64"]
+    images = [] if "--images" in arguments else ["--images", "photos"]
     out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
-    assert told in refused(score(arguments[0], *common, *chosen, *out, *arguments[1:]))
+    assert message in refused(score(arguments[0], *COMMON, *images, *out, *arguments[1:]))
     assert files(tmp_path) == []
     after = {path: path.stat().st_mtime_ns for path in place.rglob("*") if "__pycache__" not in path.parts}
     assert before == after
-
-
-class Bomb:
-    """A pickle that would leave a trace."""
-
-    def __reduce__(self) -> Any:
-        return (open, ("trace", "w"))
 
 
 def prepare_bad_input(place: Path) -> None:
@@ -542,10 +503,6 @@ def prepare_bad_input(place: Path) -> None:
     (place / "unreadable").mkdir()
     for name in ("a.png", "b.png"):
         (place / "unreadable" / name).touch()
-    torch.save({"conv1.weight": torch.zeros(1)}, place / "other.pth")
-    torch.save({"conv1.weight": Bomb()}, place / "bomb.pth")
-    (place / "bomb.pt").write_bytes(pickle.dumps({"conv1.weight": Bomb()}))
-    (place / "unknown.csv").write_text("image,group\ncat/99.png,candidate\n")
 
 
 def test_bad_input_of_the_installed_command_is_one_line(place: Path) -> None:
@@ -556,7 +513,7 @@ def test_bad_input_of_the_installed_command_is_one_line(place: Path) -> None:
     assert not (place / "bad").exists()
 
 
-def test_usage_errors_have_a_status_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["score"], ["score", "timm:x"], ["nothing"], ["score", "x", "--others", "mode"]):
         with pytest.raises(SystemExit) as caught:
             cli.main(arguments)
@@ -590,7 +547,7 @@ def test_a_full_disk_is_one_line_and_a_later_run_succeeds(
     assert tables(out, names) == tables(tmp_path / "else", names)
 
 
-def test_a_limit_on_files_is_one_line_and_a_later_run_succeeds(score: Any, tmp_path: Path) -> None:
+def test_a_limit_on_file_sizes_is_one_line_and_a_later_run_succeeds(score: Any, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in (2_000, 12_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))

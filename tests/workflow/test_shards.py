@@ -12,7 +12,7 @@ from tests.workflow.running import ROOT, SMOKE, job_counts, snakemake
 KEPT = (
     "measures/simclr/f/seed0.npz",
     "measures/simclr/g/seed0.npz",
-    "witnesses/valued_atypicality/simclr/seed0.npz",
+    "values/valued_atypicality/simclr/seed0.npz",
 )
 
 

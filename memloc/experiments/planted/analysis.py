@@ -31,11 +31,12 @@ from memloc.analysis.valued_points import (
     told,
     with_ways,
 )
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.metrics.stats import Sample, bootstrap, bootstrap_means, nest, permutation_p
 from memloc.metrics.within import reached, within_auroc, within_orders
 from memloc.streams import generator
-from memloc.valuation.points import GROUPS, LABELS
+from memloc.valuation.points import LABELLINGS
 
 CLAIMS = {
     "sslmem": Claim(
@@ -96,7 +97,7 @@ def analyse(sheet: Sheet) -> None:
         shared = all(set(it.table["point"]) == set(first["point"]) for it in seeds)
         streams = [0 if shared else run for run in range(len(seeds))]
         found = [
-            [_aurocs(it, group, replicates, number) for group in GROUPS]
+            [_aurocs(it, group, replicates, number) for group in CANDIDATE_AND_NULL]
             for it, number in zip(seeds, streams, strict=True)
         ]
         value, drawn, null = (np.array([[group[i] for group in seed] for seed in found]) for i in range(3))
@@ -107,7 +108,10 @@ def analyse(sheet: Sheet) -> None:
         p_of, p_both = permutation_p(auroc.value, null), permutation_p(both.value, null.mean(axis=0))
         p_gap = permutation_p(gap.value, exchanged.T)
         names = [*MEASURES.values(), *(way.name for way in ways)]
-        for group, side, p in [*zip(GROUPS, (auroc[0], auroc[1]), p_of, strict=True), ("both", both, p_both)]:
+        for group, side, p in [
+            *zip(CANDIDATE_AND_NULL, (auroc[0], auroc[1]), p_of, strict=True),
+            ("both", both, p_both),
+        ]:
             tables.append(rows_of(above(side, -0.5), names, series="auroc", group=group, encoder=encoder).assign(p=p))
         tables.append(rows_of(gap, names, series="difference", encoder=encoder).assign(p=p_gap))
         tables.append(_owning(seeds).assign(series="planted images that own top units", encoder=encoder))
@@ -157,13 +161,13 @@ def _check(table: pd.DataFrame, whose: str) -> None:
 
 
 def _strata(seed: Valued) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
-    """For each of LABELS, every point's class or cluster, and scores [k, points] that are compared within it.
+    """For each of LABELLINGS, every point's class or cluster, and scores [k, points] that are compared within it.
 
     These are MEASURES (within classes) and minus the values, in all the order of the table.
     """
-    for told_apart in LABELS:
+    for told_apart in LABELLINGS:
         scores = -seed.table[columns_of(seed.ways, told_apart)].to_numpy(np.float64).T
-        if told_apart == LABELS[0]:
+        if told_apart == LABELLINGS[0]:
             scores = np.concatenate([seed.table[list(MEASURES)].to_numpy(np.float64).T, scores])
         yield seed.table[STRATA[told_apart]].to_numpy(), scores
 
@@ -207,7 +211,7 @@ def _exchanged(seed: Valued, number: int) -> NDArray[np.float64]:
         [PERMUTATIONS, scores].
     """
     planted = seed.table["planted"].to_numpy(dtype=bool)
-    candidate = (seed.table["group"] == GROUPS[0]).to_numpy()
+    candidate = (seed.table["group"] == CANDIDATE_AND_NULL[0]).to_numpy()
     parts = []
     for labels, scores in _strata(seed):
         member = candidate[within_orders(2 * labels + planted, PERMUTATIONS, generator("exchanged", number))]
@@ -227,7 +231,7 @@ def _values(seed: Valued) -> Sample:
     """Values of planted and of clean images minus the median of the clean ones of their stratum, [n, ways] each."""
     planted = seed.table["planted"].to_numpy(dtype=bool)
     parts = []
-    for told_apart in LABELS:
+    for told_apart in LABELLINGS:
         columns, stratum = columns_of(seed.ways, told_apart), STRATA[told_apart]
         clean = seed.table[~planted].groupby(stratum)[columns].median()
         # A stratum that has no clean images isn't told from others by its values.
@@ -264,7 +268,7 @@ def _reached(seed: Valued) -> Sample:
     """
     planted = seed.table["planted"].to_numpy(dtype=bool)
     parts = []
-    for told_apart in LABELS:
+    for told_apart in LABELLINGS:
         labels, rows = seed.table[STRATA[told_apart]].to_numpy(), []
         every = seed.values[f"pixels/{told_apart}/cells"]
         cells = every.reshape(-1, *every.shape[2:])
@@ -284,7 +288,7 @@ def _found(means: Sample) -> NDArray[np.float64]:
 
 def _shown(table: pd.DataFrame, size: int) -> list[tuple[str, int]]:
     """Rows of planted images of each group, the first ones."""
-    rows = {group: np.flatnonzero(table["planted"] & (table["group"] == group))[:size] for group in GROUPS}
+    rows = {group: np.flatnonzero(table["planted"] & (table["group"] == group))[:size] for group in CANDIDATE_AND_NULL}
     return [(f"planted, {group}", int(row)) for group, mine in rows.items() for row in mine]
 
 
@@ -300,7 +304,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     axis.set_title(f"{encoder}, first seed: images with a swapped patch (outlined), cells of low value", fontsize=10)
     aurocs, differences, cells = below.subplots(1, 3)
     ratios = sorted(mine["ratio"].dropna().unique())
-    groups = {group: plotting.COLOURS[group] for group in GROUPS}
+    groups = {group: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL}
     dots(aurocs, _kinds(mine.loc[["auroc"]], "group"), kinds_of(groups, ratios), null=0.5)
     aurocs.axvline(THRESHOLD, color="black", linewidth=0.8, linestyle=":", zorder=1)
     aurocs.set(title="planted images told from clean ones", xlabel="AUROC within classes or clusters")

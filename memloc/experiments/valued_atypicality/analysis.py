@@ -31,10 +31,11 @@ from memloc.analysis.valued_points import (
     told,
     with_ways,
 )
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.metrics.stats import Estimate, nest, permutation_p
 from memloc.metrics.within import lift_within, lowest_within, within_orders, within_ranks
 from memloc.streams import generator
-from memloc.valuation.points import GROUPS, LABELS
+from memloc.valuation.points import LABELLINGS
 
 CLAIMS = {
     "memorized": Claim(
@@ -74,7 +75,7 @@ def analyse(sheet: Sheet) -> None:
         # Seeds of one split have the same points, which then are resampled alike.
         shared = all(set(seed.table["point"]) == set(first["point"]) for seed in seeds)
         found = [
-            [_statistics(it, group, options["replicates"], 0 if shared else run) for group in GROUPS]
+            [_statistics(it, group, options["replicates"], 0 if shared else run) for group in CANDIDATE_AND_NULL]
             for run, it in enumerate(seeds)
         ]
         value, drawn, null = (np.array([[group[i] for group in seed] for seed in found]) for i in range(3))
@@ -85,7 +86,7 @@ def analyse(sheet: Sheet) -> None:
         lift = nest(value[..., 3:], drawn[..., 3:], seed=0, shared=shared)
         tables += _rows(correlation, chance[:, :, :3], list(MEASURES), ways, encoder=encoder, series="correlation")
         tables += _rows(lift, chance[:, :, 3:], ["sslmem"], ways, encoder=encoder, series="lift")
-        n = int((first["group"] == GROUPS[0]).sum())
+        n = int((first["group"] == CANDIDATE_AND_NULL[0]).sum())
         for claim, column in TOLD.items():
             estimate = correlation[:, :, column] if column < 3 else lift[:, :, 0]
             for witness in WITNESSES:
@@ -128,7 +129,7 @@ def _statistics(
     """
     mine = seed.table[seed.table["group"] == group]
     parts = []
-    for told_apart in LABELS:
+    for told_apart in LABELLINGS:
         strata, columns = mine[STRATA[told_apart]].to_numpy(), _columns(mine, seed.ways, told_apart)
         values, memorized = columns[:-3], columns[-3]
         everyone = np.ones((1, len(mine)), dtype=np.bool_)
@@ -169,10 +170,10 @@ def _exchanged(seed: Valued, number: int) -> NDArray[np.float64]:
         [PERMUTATIONS, ways, 4].
     """
     parts = []
-    for told_apart in LABELS:
+    for told_apart in LABELLINGS:
         strata, columns = seed.table[STRATA[told_apart]].to_numpy(), _columns(seed.table, seed.ways, told_apart)
         orders = within_orders(strata, PERMUTATIONS, generator("exchanged", number))
-        member = (seed.table["group"] == GROUPS[0]).to_numpy()[orders]
+        member = (seed.table["group"] == CANDIDATE_AND_NULL[0]).to_numpy()[orders]
         rows = []
         step = max(1, CHUNK // columns.size)
         for start in range(0, PERMUTATIONS, step):
@@ -195,10 +196,13 @@ def _rows(
     """A row for each group, way to value and measure, and for candidates minus external images.
 
     Args:
-        estimate: [GROUPS, ways, names].
-        null: [GROUPS and the difference, ways, names, permutations].
+        estimate: [CANDIDATE_AND_NULL, ways, names].
+        null: [CANDIDATE_AND_NULL and the difference, ways, names, permutations].
     """
-    sides = [*((group, estimate[g]) for g, group in enumerate(GROUPS)), ("difference", estimate[0] - estimate[1])]
+    sides = [
+        *((group, estimate[g]) for g, group in enumerate(CANDIDATE_AND_NULL)),
+        ("difference", estimate[0] - estimate[1]),
+    ]
     return [
         with_ways(
             rows_of(side[k], names, **about, group=group, name=way.name).assign(
@@ -213,7 +217,7 @@ def _rows(
 
 def _extremes(seed: Valued, size: int) -> list[tuple[str, int]]:
     """Rows of the most memorized candidates, of those of lowest value in their class, and of those in its middle."""
-    mine = seed.table[seed.table["group"] == GROUPS[0]]
+    mine = seed.table[seed.table["group"] == CANDIDATE_AND_NULL[0]]
     value, labels = mine[seed.shown().name].to_numpy(np.float64), mine["label"].to_numpy()
     z = within_ranks(value[None], labels, np.ones((len(mine), 1)))[0, :, 0]
     orders = {"most memorized": -mine["chosen"].to_numpy(), "most atypical": z, "typical": np.abs(z)}
@@ -236,7 +240,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     axis.set_title(f"{encoder}, first seed: candidates, and cells of low value by pixels and classes", fontsize=10)
     panels = below.subplots(1, len(TOLD), sharey=True)
     ratios = sorted(mine.loc["correlation", "ratio"].unique())
-    kinds = kinds_of({group: plotting.COLOURS[group] for group in GROUPS}, ratios)
+    kinds = kinds_of({group: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL}, ratios)
     rows = mine.loc[["correlation", "lift"]].reset_index()
     rows["kind"] = [kind_of(group, ratio) for group, ratio in zip(rows["group"], rows["ratio"], strict=True)]
     correlations = rows[rows["series"] == "correlation"]

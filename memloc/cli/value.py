@@ -1,0 +1,76 @@
+"""``memloc value``: values of the rows and cells of a table, or of images and their patches."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from memloc.cli.parser import CORES
+from memloc.cli.terminal import Bar, prepare
+from memloc.errors import InputError, show
+from memloc.job import log
+from memloc.valuation import files, sources
+from memloc.valuation.oob import Values, value
+from memloc.valuation.sources import Source
+
+
+def run(options: argparse.Namespace) -> int:
+    """Value a source and write what ``memloc.valuation.files`` says; the exit status."""
+    prepare(options, ("size", 1, 1024), ("patch", 1, options.size), ("learners", 1, 1_000_000), ("workers", 1, CORES))
+    if not 0 < options.ratio <= 1:
+        raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
+    source, reading = _read(options)
+    settings = {"learners": options.learners, "ratio": options.ratio, "seed": options.seed}
+    meta = files.describe(source, {"source": options.source, **reading, **settings})
+    if files.finished(options.out, meta):
+        log.info("%s: already finished, nothing to do; remove it to value again", options.out / files.ABOUT)
+        return 0
+    files.prepare(options.out)
+    for remark in source.remarks:
+        log.info("%s", remark)
+    bar = Bar(options.learners, quiet=options.quiet, unit="learners")
+    try:
+        values = value(
+            source.x,
+            source.y,
+            groups=source.groups,
+            learners=options.learners,
+            ratio=options.ratio,
+            seed=options.seed,
+            workers=options.workers or CORES,
+            progress=bar.update,
+        )
+    finally:
+        bar.close()
+    files.write(source, values, meta, options.out)
+    _report(source, values)
+    log.info("%s: all values are in %s and %s", options.out, *files.FILES[:2])
+    return 0
+
+
+def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:
+    """The source, and the options that it was read with."""
+    path = Path(options.source)
+    if path.is_file() or (path.suffix.lower() in sources.TABLES and not path.is_dir()):
+        columns = {"label": options.label, "id": options.id, "ignore": options.ignore}
+        return sources.read_table(options.source, **columns), columns
+    if options.label or options.id or options.ignore:
+        raise InputError(f"source: {show(options.source)} is not a table; --label, --id and --ignore need one")
+    images = {"size": options.size, "patch": options.patch, "part": options.part, "strict": options.strict}
+    return sources.read_images(options.source, config=options.config, **images), images
+
+
+def _report(source: Source, values: Values) -> None:
+    """Print the lowest values, and say whether many learners are behind them."""
+    try:
+        print(files.lowest(source, values), flush=True)
+    except (OSError, UnicodeError):  # A closed pipe, or an odd terminal: at Python's end it would fail again.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    few = int((values.counts < files.FEW).sum())
+    if few:
+        log.info(
+            "%d of %d cells have fewer than %d learners behind them; raise --learners or --ratio",
+            *(few, values.counts.size, files.FEW),
+        )

@@ -1,0 +1,142 @@
+"""What every library's module gives for an encoder, and how errors of libraries become one line."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from memloc.errors import InputError
+from memloc.models.architectures import Layer
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network and what is known of its input; size, mean and std are None where unknown.
+
+    Attributes:
+        module: the network with its weights.
+        build: makes the same network with fresh weights; None where nobody knows how.
+        size: side of its input in pixels.
+        mean, std: of the pixels it was trained on, as they are stated, so they may be anything.
+        layers: of an encoder that memloc trained; None where they are to be discovered.
+        absent: modules, a head only, whose weights the file lacks.
+        augmentation: of its training, where known.
+    """
+
+    module: nn.Module
+    build: Callable[[], nn.Module] | None
+    size: int | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    layers: tuple[Layer, ...] | None = None
+    absent: tuple[str, ...] = ()
+    augmentation: str | None = None
+
+
+def sized(create: Callable[..., nn.Module], key: str, size: int | None) -> nn.Module:
+    """A network for inputs of a size, if it can be built for one; a convolutional network takes any."""
+    if size is not None:
+        try:
+            return create(**{key: size})
+        except TypeError as error:
+            if key not in str(error):
+                raise
+    return create()
+
+
+def library(name: str, text: str) -> ModuleType:
+    """A library that is imported only when an encoder needs it.
+
+    Raises:
+        InputError: it isn't installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{text}: needs {name}: pip install {name}") from error
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({reason(error)}); get it again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: not a JSON object; get it again")
+    return value
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """No warnings, log lines or progress bars from libraries, which may unpickle tensors only."""
+    level, force = logging.root.manager.disable, "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(force)
+    silent = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        os.environ[force] = "1"
+        try:
+            yield
+        finally:
+            logging.disable(level)
+            os.environ.pop(force)
+            if before is not None:
+                os.environ[force] = before
+
+
+@contextlib.contextmanager
+def in_one_line(failure: str, way_out: str) -> Iterator[None]:
+    """Whatever a library raises, as an InputError: what failed, the library's reason, the way out."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{failure} ({reason(error)}); {way_out}") from error
+
+
+def building(text: str, pretrained: bool) -> contextlib.AbstractContextManager[None]:
+    """Errors of a library that builds a network, with pretrained weights or without."""
+    if pretrained:
+        return in_one_line(
+            f"{text}: can't get its pretrained weights", f"name a file, {text}@FILE, or {text}@untrained"
+        )
+    return in_one_line(f"{text}: can't be built", "see --size")
+
+
+def unknown_model(text: str, library: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a model that a library doesn't have, with close names that it has."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else f"see {library}'s list_models()"
+    return InputError(f"{text}: {library} has no model {name!r}; {hint}")
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first three names and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

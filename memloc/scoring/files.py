@@ -1,0 +1,100 @@
+"""What ``memloc score`` writes, and how it recognises its own finished and unfinished work."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from memloc import io, provenance
+from memloc.analysis.tables import save_table
+from memloc.data.images import Images
+from memloc.errors import InputError
+from memloc.scoring import figure, page
+from memloc.scoring.encoders import OpenEncoder
+from memloc.scoring.passes import Settings
+from memloc.scoring.score import Scores
+from memloc.scoring.stores import Rows
+
+FILES = (
+    *("units.parquet", "tops.parquet", "layers.parquet", "points.parquet", "layers.csv"),
+    *("summary.png", "summary.csv", "index.html"),
+)
+"""What is written beside meta.json; points.parquet for two encoders only."""
+
+
+def write(scores: Scores, images: Images, meta: Mapping[str, object], folder: Path) -> None:
+    """Tables as Parquet, the layers also as CSV, the figure, the page, and last ``meta``."""
+    # Without it the folder counts as unfinished.
+    (folder / "meta.json").unlink(missing_ok=True)
+    for name in ("units", "tops", "layers", "points"):
+        table, path = getattr(scores, name), folder / f"{name}.parquet"
+        if table is None:
+            path.unlink(missing_ok=True)
+        else:
+            save_table(table, path)
+    save_table(scores.layers, folder / "layers.csv")
+    figure.summary(scores.layers, scores.units, path_png=folder / "summary.png", path_csv=folder / "summary.csv")
+    html = page.render(
+        units=scores.units,
+        tops=scores.tops,
+        layers=scores.layers,
+        points=scores.points,
+        meta=meta,
+        figure_png=(folder / "summary.png").read_bytes(),
+        thumbnail=lambda row: images.thumbnail(row, page.SIDE),
+    )
+    io.save_text(html, folder / "index.html")
+    io.save_json(meta, folder / "meta.json")
+
+
+def finished(folder: Path, key: str) -> bool:
+    """Whether a folder holds every file that ``write`` makes for an identity."""
+    try:
+        meta = io.load_json(folder / "meta.json")
+    except InputError:
+        return False
+    if not isinstance(meta, dict) or meta.get("identity") != key:
+        return False
+    names = FILES if meta.get("against") else [name for name in FILES if name != "points.parquet"]
+    return all((folder / name).is_file() for name in names)
+
+
+def identity(
+    encoder: OpenEncoder,
+    images: Images,
+    *,
+    against: OpenEncoder | None,
+    split: Mapping[str, Rows] | None,
+    external: Images | None,
+    patterns: Sequence[str],
+    settings: Settings,
+    device: str,
+) -> str:
+    """A hash of everything that the numbers depend on: only the same work is continued."""
+    depends_on = {
+        "encoders": [
+            [e.name, re.sub(" at 0x[0-9a-f]+", "", str(e.module)), e.sha256, e.size, e.mean, e.std]
+            for e in (encoder, against)
+            if e is not None
+        ],
+        "images": [[i.sha256, len(i)] for i in (images, external) if i is not None],
+        "split": {group: rows.tolist() for group, rows in sorted((split or {}).items())},
+        "layers": list(patterns),
+        "settings": asdict(settings),
+        "device": device,
+        "code": [provenance.digest(f"memloc/scoring/{name}.py") for name in ("plan", "files")],
+    }
+    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def clear(folder: Path) -> None:
+    """Remove the work of an identity, and the folder around it if nothing else is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
