@@ -1,13 +1,13 @@
 """A labelled table: features, classes and, where a row is an image, its shape."""
 
 from memloc import io, job
-from memloc.valuation import tables
+from memloc.valuation import loading
 
 
 def main(snakemake):
     job.start(snakemake)
     images = [io.load_array(path) for path in snakemake.input]
-    table = tables.of_images(*images) if images else tables.load(snakemake.wildcards.table)
+    table = loading.of_images(*images) if images else loading.load(snakemake.wildcards.table)
     io.save_arrays(table, snakemake.output.table)
     job.log.info("%d rows, %d columns, %d classes", *table["x"].shape, table["y"].max() + 1)
 

@@ -9,7 +9,8 @@ from scipy.sparse import csr_matrix
 
 from memloc.errors import InputError
 from memloc.provenance import ROOT
-from memloc.valuation.tables import TABLES, load, of_images
+from memloc.valuation.loading import load, of_images
+from memloc.valuation.tables import TABLES
 
 HERE = [name for name, table in TABLES.items() if not table.fetched]
 

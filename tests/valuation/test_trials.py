@@ -5,10 +5,11 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from memloc.errors import InputError
-from memloc.valuation import trials
+from memloc.experiments import module
+from memloc.experiments.backdoor.job import trigger_scores
+from memloc.valuation.loading import load
 from memloc.valuation.oob import value
-from memloc.valuation.tables import load
-from memloc.valuation.trials import CHANGED, INSPECTED, TRIALS, divide
+from memloc.valuation.trials import CHANGED, INSPECTED, divide
 
 CELLS = {
     "rows": 150,
@@ -73,7 +74,7 @@ def test_parts_are_apart_and_standardised_by_what_is_valued(wine):
 
 
 def test_outlier_cells_are_found_in_the_order_of_their_values(wine):
-    outcome = trials.cell_outliers(wine, CELLS, 0)
+    outcome = module("cell_outliers", "job").run(wine, CELLS, 0)
     tail, swap = (dict(zip(outcome["methods"].tolist(), areas, strict=True)) for areas in outcome["areas"])
     assert tail["z-score"] > 0.9 and tail["2D-OOB, w = 1"] > 0.75 and swap["2D-OOB, w = 0"] > 0.7
     assert 0.4 < tail["random"] < 0.6
@@ -86,7 +87,7 @@ def test_known_areas_come_out_on_real_tables():
     few = CELLS | {"rows": 1000, "learners": 300, "permutations": 1, "injectors": ["tail"]}
     found = {}
     for name, ratio in (("breast-cancer", 0.25), ("fried", 0.5)):
-        outcome = trials.cell_outliers(load(name), few | {"ratios": [ratio]}, 0)
+        outcome = module("cell_outliers", "job").run(load(name), few | {"ratios": [ratio]}, 0)
         found[name] = dict(zip(outcome["methods"].tolist(), outcome["areas"][0], strict=True))
     bc, fried = found["breast-cancer"], found["fried"]
     assert bc["2D-OOB, w = 1"] > 0.8 and bc["2D-OOB, w = 1"] > bc["2D-OOB, w = 0"] + 0.02
@@ -97,13 +98,13 @@ def test_known_areas_come_out_on_real_tables():
 def test_repairing_all_outliers_is_the_clean_table(wine, monkeypatch):
     # Values that know where the outliers are: cells that differ from what they were.
     monkeypatch.setattr(trials, "cell_values", lambda dirty, parts, *_: [("oracle", 0.0, -abs(dirty - parts.x))])
-    outcome = trials.cell_fixation(wine, CELLS, 0)
+    outcome = module("cell_fixation", "job").run(wine, CELLS, 0)
     assert (outcome["accuracy"][0][CHANGED >= 0.06] == outcome["clean"]).all()
     assert outcome["accuracy"][0, 0] <= outcome["clean"]
 
 
 def test_flipped_labels_are_found_and_their_removal_helps(digits):
-    outcome = trials.point_removal(digits, POINTS | {"rows": 300}, 0)
+    outcome = module("point_removal", "job").run(digits, POINTS | {"rows": 300}, 0)
     found = by_method(outcome, "found")
     assert found["Data-OOB"] > 0.7 and found["2D-OOB, w = 0"] > 0.7 and found["KNN-Shapley"] > 0.5
     assert found["random"] < 0.3 and outcome["flipped"] == pytest.approx(0.1)
@@ -113,7 +114,7 @@ def test_flipped_labels_are_found_and_their_removal_helps(digits):
 
 
 def test_a_trigger_is_high_within_poisoned_images(digits):
-    outcome = trials.backdoor(digits, TRIGGER, 0)
+    outcome = module("backdoor", "job").run(digits, TRIGGER, 0)
     areas = dict(zip(outcome["methods"].tolist(), outcome["areas"][0], strict=True))
     tops = dict(zip(outcome["methods"].tolist(), outcome["tops"][0], strict=True))
     assert areas["2D-OOB, w = 0"] > 0.95 and tops["2D-OOB, w = 0"] > 0.9 and tops["random"] < 0.3
@@ -125,18 +126,18 @@ def test_a_trigger_is_high_within_poisoned_images(digits):
 
 def test_scores_of_a_trigger_by_hand():
     values = np.array([[0.9, 0.1, 0.8, 0.2], [0.1, 0.9, 0.3, 0.2]])
-    area, hits, top = trials.trigger_scores(values, np.array([True, False, True, False]))
+    area, hits, top = trigger_scores(values, np.array([True, False, True, False]))
     # In the second image one of four pairs is in order, and one of the two highest is hit.
     assert (area, hits, top) == (pytest.approx((1 + 0.25) / 2), pytest.approx(0.75), pytest.approx(0.5))
 
 
 def test_a_class_that_is_not_there_is_told(digits):
     with pytest.raises(InputError, match=r"classes \[12\]: not in the table, which has 0 to 9; change classes"):
-        trials.backdoor(digits, TRIGGER | {"classes": [3, 12]}, 0)
+        module("backdoor", "job").run(digits, TRIGGER | {"classes": [3, 12]}, 0)
 
 
 def test_costs_are_measured_for_every_size(wine):
-    outcome = trials.valuation_cost(wine, COST, 0)
+    outcome = module("valuation_cost", "job").run(wine, COST, 0)
     measured = list(zip(*(outcome[key].tolist() for key in ("methods", "rows", "amounts")), strict=True))
     expected = [
         ("2D-OOB, w = 1", 10),
@@ -155,9 +156,9 @@ def test_costs_are_measured_for_every_size(wine):
     assert (outcome["seconds"] >= 0).all() and outcome["seconds"].sum() > 0 and (outcome["areas"] > 0).all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TRIALS if kind != "valuation_cost"])
+@pytest.mark.parametrize("kind", [kind for kind in OPTIONS if kind != "valuation_cost"])
 def test_a_trial_is_the_same_every_time_and_another_with_another_seed(kind, digits, wine):
     options, table = OPTIONS[kind] | {"rows": 100, "learners": 10}, digits if kind == "backdoor" else wine
-    one, same, other = (TRIALS[kind](table, options, seed) for seed in (0, 0, 1))
+    one, same, other = (module(kind, "job").run(table, options, seed) for seed in (0, 0, 1))
     assert one.keys() == same.keys() and all(one[key].tobytes() == same[key].tobytes() for key in one)
     assert any((one[key] != other[key]).any() for key in one if key not in ("methods", "ratios"))

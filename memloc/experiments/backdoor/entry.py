@@ -18,12 +18,11 @@ from memloc.experiments.entry import (
     array,
     described,
 )
+from memloc.valuation.tables import TABLES, shape_of_table
 
 
 def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
     """Tables must be of images that the grids divide, larger than the trigger, and have the classes."""
-    from memloc.valuation.tables import TABLES, shape_of_table
-
     side, classes = shape_of_table(name, config)
     if not side:
         images = ", ".join([*(table for table, entry in TABLES.items() if entry.side), *config["datasets"]])
