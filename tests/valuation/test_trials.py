@@ -97,7 +97,9 @@ def test_known_areas_come_out_on_real_tables():
 
 def test_repairing_all_outliers_is_the_clean_table(wine, monkeypatch):
     # Values that know where the outliers are: cells that differ from what they were.
-    monkeypatch.setattr(module("cell_fixation", "job"), "cell_values", lambda dirty, parts, *_: [("oracle", 0.0, -abs(dirty - parts.x))])
+    monkeypatch.setattr(
+        module("cell_fixation", "job"), "cell_values", lambda dirty, parts, *_: [("oracle", 0.0, -abs(dirty - parts.x))]
+    )
     outcome = module("cell_fixation", "job").run(wine, CELLS, 0)
     assert (outcome["accuracy"][0][CHANGED >= 0.06] == outcome["clean"]).all()
     assert outcome["accuracy"][0, 0] <= outcome["clean"]
