@@ -60,6 +60,10 @@ class Sheet:
         """Add rows to the figure's table, with columns that say what all of them are about."""
         self.tables += [table.assign(**about) if about else table for table in tables]
 
+    def add_column(self, name: str, value: str) -> None:
+        """Give all rows that are there so far a column of one value, behind their others."""
+        self.tables = [self.table().assign(**{name: value})]
+
     def profile(self, estimate: Estimate, axis: Sequence[Any], **about: Any) -> None:
         """Add one row for each place along an axis, with interval and z."""
         self.add(rows_of(estimate, axis, **about))

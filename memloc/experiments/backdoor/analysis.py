@@ -11,50 +11,44 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import OOB, PAPER, Floats, dots, legend_below, outcomes, over_seeds, rows_of_methods, share
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "area": Claim("Pixels: a trigger's are the high ones within a poisoned image: AUROC, w = 0, minus .95", OWN),
-    "hits": Claim("Pixels: of as many highest ones as the trigger has, most are its own: share, w = 0, minus .8", OWN),
-    "top": Claim(
-        "Patches: the highest one of a poisoned image is the trigger's: share of images, w = 0, minus .8", OWN
+    "area": Claim("A trigger's pixels have the highest values within a poisoned image: AUROC, w = 0, minus .95", OWN),
+    "hits": Claim("Of as many highest pixels as a trigger has, most are its own: share, w = 0, minus .8", OWN),
+    "top": Claim("The highest patch of a poisoned image is the trigger's: share of images, w = 0, minus .8", OWN),
+    "top-digits": Claim(
+        "The highest patch of a poisoned digit is the trigger's: share of images, w = 0, minus .95", OWN
     ),
-    "top-digits": Claim("Patches of digits: the same share minus .95", OWN),
 }
-"""At the first of the ratios. The thresholds were told by trials on one seed, before this experiment was written."""
+"""At the first of the ratios. The thresholds come from trials on one seed, before this experiment was written."""
 SERIES = {"areas": "AUROC", "hits": "share of highest cells", "tops": "highest cell"}
 MAPS = ("values of this image", "mean, poisoned", "mean, others of its label")
 
 
 def analyse(sheet: Sheet) -> None:
     """How a trigger's cells stand within poisoned images, and the maps of the first seed."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    method = (OOB[0], options["ratios"][0])
-    for name in inputs.encoders():
-        mine = outcomes(inputs, name)
-        image = mine.arrays["image"][0]
-        tables.append(_pixels(image, table=name, grid=0, series="image"))
-        for g, grid in enumerate(options["grids"]):
+    method = (OOB[0], sheet.options["ratios"][0])
+    for name in sheet.encoders:
+        outcome = outcomes(sheet.inputs, name)
+        image = outcome.arrays["image"][0]
+        sheet.add(_pixels(image), table=name, grid=0, series="image")
+        for g, grid in enumerate(sheet.options["grids"]):
             about = {"table": name, "grid": grid}
             for key, series in SERIES.items():
-                tables.append(rows_of_methods(share(mine.arrays[key][:, g]), mine.methods, series=series, **about))
-            for drawn, series in zip(mine.arrays[f"map{grid}"][0], MAPS, strict=True):
-                tables.append(_pixels(drawn, series=series, **about))
-            effects = {key: mine.of(key, method, axis=1)[:, g] for key in SERIES}
+                sheet.add(rows_of_methods(share(outcome.arrays[key][:, g]), outcome.methods, series=series, **about))
+            for drawn, series in zip(outcome.arrays[f"map{grid}"][0], MAPS, strict=True):
+                sheet.add(_pixels(drawn), series=series, **about)
+            effects = {key: outcome.of(key, method, axis=1)[:, g] for key in SERIES}
             subject = f"{name}, {grid} x {grid} cells, ratio {method[1]:g}"
-            findings += [
-                Finding(f"{claim}", subject, over_seeds(effect), mine.rows)
-                for claim, effect in _told(effects, pixels=grid == len(image), name=name)
-            ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+            for claim, effect in _effects(effects, pixels=grid == len(image), name=name):
+                sheet.find(claim, subject, over_seeds(effect), outcome.rows)
 
 
-def _told(effects: dict[str, Floats], *, pixels: bool, name: str) -> Iterator[tuple[str, Floats]]:
+def _effects(effects: dict[str, Floats], *, pixels: bool, name: str) -> Iterator[tuple[str, Floats]]:
     if pixels:
         yield "area", effects["areas"] - 0.95
         yield "hits", effects["hits"] - 0.8
@@ -64,9 +58,9 @@ def _told(effects: dict[str, Floats], *, pixels: bool, name: str) -> Iterator[tu
         yield "top-digits", effects["tops"] - 0.95
 
 
-def _pixels(image: Floats, **about: Any) -> pd.DataFrame:
+def _pixels(image: Floats) -> pd.DataFrame:
     row, column = np.indices(image.shape)
-    return pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "value": image.ravel()}).assign(**about)
+    return pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "value": image.ravel()})
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -75,16 +69,16 @@ def draw(table: pd.DataFrame) -> Figure:
     figure, axes = plotting.panels(rows=len(kinds), columns=5, width=12, height=2.6)
     axes[0, 0].get_gridspec().set_width_ratios([1, 1, 1, 1, 2.6])
     for row, (name, grid) in zip(axes, kinds, strict=True):
-        mine = table[(table["table"] == name) & (table["grid"] == grid)]
+        part = table[(table["table"] == name) & (table["grid"] == grid)]
         image = table[(table["table"] == name) & (table["series"] == "image")]
         _map(row[0], image, "gray")
         row[0].set_title("a poisoned image", fontsize=8)
         row[0].set_ylabel(name, fontsize=8)
         for axis, series in zip(row[1:4], MAPS, strict=True):
-            drawn = _map(axis, mine[mine["series"] == series], "viridis")
+            drawn = _map(axis, part[part["series"] == series], "viridis")
             axis.set_title(series, fontsize=8)
             figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.04).ax.tick_params(labelsize=6)
-        dots(row[4], mine[mine["method"].notna()], list(SERIES.values()), column="series")
+        dots(row[4], part[part["method"].notna()], list(SERIES.values()), column="series")
         row[4].set_ylim(-0.02, 1.02)
         row[4].set_title(f"{name}, {grid} x {grid} cells: trigger found", fontsize=8)
     legend_below(figure, axes[0, 4])

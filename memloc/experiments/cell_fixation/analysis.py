@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
     MAIN,
@@ -24,44 +24,39 @@ from memloc.analysis.valued import (
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
     "recovers": Claim(
-        "Outliers cost accuracy, and repairing the 10 % of the cells of lowest value wins three tenths of it back: the "
-        "gap between clean and dirty, and accuracy won minus .3 of it",
+        "Outliers cost accuracy, and repairing the 10 % of cells of lowest value wins back three tenths of the loss: "
+        "clean minus dirty accuracy, and accuracy won minus .3 of this loss",
         OWN,
     ),
     "random": Claim(
-        "Repairing as many random cells wins back at most .15 of it: .15 of the gap minus accuracy won", OWN
+        "Repairing 10 % of the cells at random wins back at most .15 of the loss: .15 of the loss minus accuracy won",
+        OWN,
     ),
-    "gap": Claim("Outliers cost accuracy: clean minus dirty"),
+    "gap": Claim("Outliers cost accuracy: accuracy on the clean table minus accuracy on the dirty one"),
 }
 
 
 def analyse(sheet: Sheet) -> None:
     """Accuracy by share repaired, table and method; what 10 % win back, as a share of the gap where there is one."""
-    inputs = sheet.inputs
-    tables, findings = [], []
-    for name in inputs.encoders():
-        mine = outcomes(inputs, name)
-        accuracy, clean = mine.arrays["accuracy"], mine.arrays["clean"]
-        shares = mine.arrays["changed"][0]
-        tables.append(rows_of_methods(share(accuracy), mine.methods, shares, series="accuracy", table=name))
-        tables.append(rows_of_methods(share(clean[:, None]), [("clean", 0.0)], series="clean", table=name))
+    for name in sheet.encoders:
+        outcome = outcomes(sheet.inputs, name)
+        accuracy, clean = outcome.arrays["accuracy"], outcome.arrays["clean"]
+        shares = outcome.arrays["changed"][0]
+        sheet.add(rows_of_methods(share(accuracy), outcome.methods, shares, series="accuracy", table=name))
+        sheet.add(rows_of_methods(share(clean[:, None]), [("clean", 0.0)], series="clean", table=name))
         dirty = accuracy[:, 0, 0]
-        won = accuracy[:, :, mine.at("changed", 0.1)] - dirty[:, None]
-        tables.append(rows_of_methods(over_seeds(won, limit=1), mine.methods, series="won back", table=name))
-        if MAIN not in mine.methods:
+        won = accuracy[:, :, outcome.at("changed", 0.1)] - dirty[:, None]
+        sheet.add(rows_of_methods(over_seeds(won, limit=1), outcome.methods, series="won back", table=name))
+        if MAIN not in outcome.methods:
             continue
-        best, chance = (won[:, mine.methods.index(method)] for method in (MAIN, ("random", 0.0)))
+        best, chance = (won[:, outcome.methods.index(method)] for method in (MAIN, ("random", 0.0)))
         gap = clean - dirty
-        # Where nothing is lost, there is nothing to win back: the one of both that is less sure speaks.
+        # Where nothing is lost, there is nothing to win back: both must hold.
         both = over_seeds(np.stack([gap, best - 0.3 * gap], axis=1))
         subject = f"{name}, {label(MAIN)}"
-        findings += [
-            Finding.of_every("recovers", subject, both, ["gap", "won back"], n=mine.rows),
-            Finding("random", name, over_seeds(0.15 * gap - chance), mine.rows),
-            Finding("gap", name, over_seeds(gap), mine.rows),
-        ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        sheet.find_in_every("recovers", subject, both, ["gap", "won back"], n=outcome.rows)
+        sheet.find("random", name, over_seeds(0.15 * gap - chance), outcome.rows)
+        sheet.find("gap", name, over_seeds(gap), outcome.rows)
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -70,9 +65,9 @@ def draw(table: pd.DataFrame) -> Figure:
     columns = min(4, len(names))
     figure, axes = plotting.panels(rows=-(-len(names) // columns), columns=columns, width=11, height=3.0)
     for axis, name in zip(axes.flat, names, strict=False):
-        mine = table[table["table"] == name]
-        curves(axis, mine[mine["series"] == "accuracy"], bands=[MAIN, ("random", 0.0)])
-        axis.axhline(float(mine.loc[mine["series"] == "clean", "value"].iloc[0]), color="black", linestyle="--")
+        part = table[table["table"] == name]
+        curves(axis, part[part["series"] == "accuracy"], bands=[MAIN, ("random", 0.0)])
+        axis.axhline(float(part.loc[part["series"] == "clean", "value"].iloc[0]), color="black", linestyle="--")
         axis.set(title=name, xlabel="share of the cells repaired", ylabel="test accuracy")
     for axis in axes.flat[len(names) :]:
         axis.remove()

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
     MAIN,
@@ -42,7 +42,9 @@ CLAIMS = {
         "Closeness finds tail outliers where classes depend on a sum of columns: area, w = 1, minus .85", OWN
     ),
     "additive-accuracy": Claim(
-        "Accuracy alone does not find them there, a failure known beforehand: .65 minus area, w = 0", OWN
+        "Accuracy alone does not find tail outliers where classes depend on a sum of columns, as was known beforehand: "
+        ".65 minus area, w = 0",
+        OWN,
     ),
     "swapped": Claim(
         "Accuracy alone finds swapped cells sooner than a z-score: area, w = 0, minus z-score's, minus .03", OWN
@@ -58,10 +60,10 @@ CLAIMS = {
         "outlier is a z-score's own definition, so expect refuted there)",
     ),
 }
-"""Those with thresholds were told by trials on one seed, before this experiment was written; they are about the tables
-and ratios named in ``TOLD``, the last three about all tables."""
+"""Thresholds come from trials on one seed, before this experiment was written; they are about the tables
+and ratios named in ``JUDGED``, the last three about all tables."""
 
-TOLD: Mapping[tuple[str, str], float] = {
+JUDGED: Mapping[tuple[str, str], float] = {
     ("tail", "breast-cancer"): 0.25,
     ("tail", "fried"): 0.5,
     ("swap", "breast-cancer"): 0.25,
@@ -73,39 +75,36 @@ OVER = {"over-knn": "2D-KNN", "over-two-stage": "two-stage", "over-z-score": "z-
 
 def analyse(sheet: Sheet) -> None:
     """Areas by injector, table and method, detection curves, and what they say."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    found = {name: outcomes(inputs, name) for name in inputs.encoders()}
+    options = sheet.options
+    tables = {name: outcomes(sheet.inputs, name) for name in sheet.encoders}
     for i, injector in enumerate(options["injectors"]):
-        for name, mine in found.items():
+        for name, outcome in tables.items():
             about = {"injector": injector, "table": name}
-            areas, rates = share(mine.arrays["areas"][:, i]), share(mine.arrays["rates"][:, i])
-            tables.append(rows_of_methods(areas, mine.methods, series="area", **about))
-            tables.append(rows_of_methods(rates, mine.methods, mine.arrays["inspected"][0], series="found", **about))
-            ratio = TOLD.get((injector, name))
+            areas, rates = share(outcome.arrays["areas"][:, i]), share(outcome.arrays["rates"][:, i])
+            sheet.add(rows_of_methods(areas, outcome.methods, series="area", **about))
+            sheet.add(rows_of_methods(rates, outcome.methods, outcome.arrays["inspected"][0], series="found", **about))
+            ratio = JUDGED.get((injector, name))
             if ratio in options["ratios"]:
                 subject = f"{name}, {injector}, ratio {ratio:g}"
-                findings += [
-                    Finding(f"{claim}", subject, over_seeds(effect), mine.rows)
-                    for claim, effect in _told(mine, i, injector, name, float(ratio or 0))
-                ]
+                for claim, effect in _effects(outcome, i, injector, name, float(ratio or 0)):
+                    sheet.find(claim, subject, over_seeds(effect), outcome.rows)
         if MAIN[1] in options["ratios"]:
             for claim, other in OVER.items():
-                estimate = _gains(found, i, other)
+                estimate = _gains(tables, i, other)
                 low, high = estimate.interval()
-                told = {"table": list(found), "value": estimate.value, "low": low, "high": high}
-                tables.append(pd.DataFrame(told).assign(injector=injector, series=f"{label(MAIN)}, minus {other}"))
-                n, subject = min(mine.rows for mine in found.values()), f"{label(MAIN)}, {injector}"
-                findings.append(Finding.of_every(f"{claim}", subject, estimate, list(found), n=n))
+                gains = {"table": list(tables), "value": estimate.value, "low": low, "high": high}
+                series = f"{label(MAIN)}, minus {other}"
+                sheet.add(pd.DataFrame(gains), injector=injector, series=series)
+                n, subject = min(outcome.rows for outcome in tables.values()), f"{label(MAIN)}, {injector}"
+                sheet.find_in_every(claim, subject, estimate, list(tables), n=n)
     planted = f"{options['dirty_columns']:.0%} of the cells in {options['dirty_rows']:.0%} of the rows"
-    sheet.add(pd.concat(tables, ignore_index=True).assign(planted=planted))
-    sheet.findings += findings
+    sheet.add_column("planted", planted)
 
 
-def _told(mine: Outcomes, i: int, injector: str, name: str, ratio: float) -> Iterator[tuple[str, Floats]]:
+def _effects(outcome: Outcomes, i: int, injector: str, name: str, ratio: float) -> Iterator[tuple[str, Floats]]:
     """Claims with a threshold and their effects in every seed."""
     accuracy, close, z, chance = (
-        mine.of("areas", method, axis=1)[:, i]
+        outcome.of("areas", method, axis=1)[:, i]
         for method in ((OOB[0], ratio), (OOB[1], ratio), ("z-score", 0.0), ("random", 0.0))
     )
     if injector == "swap":
@@ -116,14 +115,15 @@ def _told(mine: Outcomes, i: int, injector: str, name: str, ratio: float) -> Ite
     else:
         yield "finds", close - 0.8
         yield "closeness", close - accuracy - 0.02
-        yield "found", mine.of("rates", (OOB[1], ratio), axis=1)[:, i, mine.at("inspected", 0.3)] - 0.85
+        yield "found", outcome.of("rates", (OOB[1], ratio), axis=1)[:, i, outcome.at("inspected", 0.3)] - 0.85
         yield "chance", 0.03 - np.abs(chance - 0.5)
 
 
-def _gains(found: Mapping[str, Outcomes], i: int, other: str) -> Estimate:
+def _gains(tables: Mapping[str, Outcomes], i: int, other: str) -> Estimate:
     """How much sooner 2D-OOB finds outliers than a baseline: differences of areas [tables]."""
     gains = [
-        mine.of("areas", MAIN, axis=1)[:, i] - mine.of("areas", (other, 0.0), axis=1)[:, i] for mine in found.values()
+        outcome.of("areas", MAIN, axis=1)[:, i] - outcome.of("areas", (other, 0.0), axis=1)[:, i]
+        for outcome in tables.values()
     ]
     return over_seeds(np.stack(gains, axis=1), limit=1)
 
@@ -134,11 +134,11 @@ def draw(table: pd.DataFrame) -> Figure:
     figure, axes = plotting.panels(rows=len(injectors), columns=2, width=11, height=3.3)
     axes[0, 0].get_gridspec().set_width_ratios([2, 1])
     for (left, right), injector in zip(axes, injectors, strict=True):
-        mine = table[table["injector"] == injector]
-        dots(left, mine[mine["series"] == "area"], names)
+        part = table[table["injector"] == injector]
+        dots(left, part[part["series"] == "area"], names)
         left.axhline(0.5, color="#777777", linewidth=0.8, zorder=0)
         left.set(title=f"{injector} outliers, {table['planted'].iloc[0]}", ylabel="area under the detection curve")
-        curves(right, mine[(mine["series"] == "found") & (mine["table"] == names[0])])
+        curves(right, part[(part["series"] == "found") & (part["table"] == names[0])])
         right.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, zorder=0)
         right.set(title=f"{injector} outliers, {names[0]}", xlabel="share of the cells inspected", ylabel="share found")
     legend_below(figure, axes[0, 1])

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import equivalent
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
@@ -33,52 +33,52 @@ CLAIMS = {
         "Values of rows find flipped labels: area under precision and recall minus that of random order", PAPER
     ),
     "as-data-oob": Claim(
-        "Means over cells find them as Data-OOB does: difference of areas within .05 in every table",
+        "Means over cells find flipped labels as Data-OOB does: difference of areas within .05 in every table",
         f"{PAPER}; own threshold",
     ),
     "helps": Claim(
-        "Removing the 10 % of lowest value helps more than removing random rows: difference in accuracy", PAPER
+        "Removing the 10 % of rows of lowest value helps more than removing random rows: difference in accuracy", PAPER
     ),
 }
 
 
 def analyse(sheet: Sheet) -> None:
     """How well each method finds flipped labels, by table; accuracy by share removed."""
-    inputs = sheet.inputs
-    tables, findings, differences, rows = [], [], [], []
-    names = inputs.encoders()
-    for name in names:
-        mine = outcomes(inputs, name)
-        tables.append(rows_of_methods(share(mine.arrays["found"]), mine.methods, series="found", table=name))
-        tables.append(
+    differences, rows = [], []
+    for name in sheet.encoders:
+        outcome = outcomes(sheet.inputs, name)
+        sheet.add(rows_of_methods(share(outcome.arrays["found"]), outcome.methods, series="found", table=name))
+        sheet.add(
             rows_of_methods(
-                share(mine.arrays["accuracy"]), mine.methods, mine.arrays["changed"][0], series="accuracy", table=name
+                share(outcome.arrays["accuracy"]),
+                outcome.methods,
+                outcome.arrays["changed"][0],
+                series="accuracy",
+                table=name,
             )
         )
-        chance = _by_chance(mine)
-        tables.append(pd.DataFrame({"series": ["chance"], "table": name, "value": np.median(chance)}))
-        if ROWS not in mine.methods:
+        chance = _by_chance(outcome)
+        sheet.add(pd.DataFrame({"series": ["chance"], "table": name, "value": np.median(chance)}))
+        if ROWS not in outcome.methods:
             continue
-        found, data_oob = mine.of("found", ROWS), mine.of("found", ("Data-OOB", 0.0))
-        at = mine.at("changed", 0.1)
-        accuracy, random = (mine.of("accuracy", method)[:, at] for method in (ROWS, ("random", 0.0)))
+        area, data_oob = outcome.of("found", ROWS), outcome.of("found", ("Data-OOB", 0.0))
+        at = outcome.at("changed", 0.1)
+        accuracy, random = (outcome.of("accuracy", method)[:, at] for method in (ROWS, ("random", 0.0)))
         subject = f"{name}, {label(ROWS)}"
-        findings += [
-            Finding("finds", subject, over_seeds(found - chance), mine.rows),
-            Finding("helps", subject, over_seeds(accuracy - random), mine.rows),
-        ]
-        differences.append(found - data_oob)
-        rows.append(mine.rows)
+        sheet.find("finds", subject, over_seeds(area - chance), outcome.rows)
+        sheet.find("helps", subject, over_seeds(accuracy - random), outcome.rows)
+        differences.append(area - data_oob)
+        rows.append(outcome.rows)
     if differences:
         estimate = over_seeds(np.stack(differences, axis=1), limit=1)
-        findings.append(equivalent("as-data-oob", label(ROWS), estimate, names, margin=0.05, n=min(rows)))
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        sheet.findings.append(
+            equivalent("as-data-oob", label(ROWS), estimate, sheet.encoders, margin=0.05, n=min(rows))
+        )
 
 
-def _by_chance(mine: Outcomes) -> Floats:
+def _by_chance(outcome: Outcomes) -> Floats:
     """The area under precision and recall of random order in each seed, [seeds]."""
-    rows, flipped = mine.arrays["rows"], mine.arrays["flipped"]
+    rows, flipped = outcome.arrays["rows"], outcome.arrays["flipped"]
     return np.array([chance_precision(int(n), round(n * share)) for n, share in zip(rows, flipped, strict=True)])
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import OOB, PAPER, Floats, over_seeds, share
 from memloc.metrics.stats import Estimate
@@ -26,7 +26,8 @@ CLAIMS = {
         OWN,
     ),
     "any": Claim(
-        "However few permutations 2D-KNN makes, 2D-OOB is as good in less time: log10 of that ratio, the smallest",
+        "2D-OOB is as good as 2D-KNN in less time for every number of permutations: log10 of CPU time, 2D-KNN over "
+        "2D-OOB, the smallest",
     ),
     "learners": Claim("Cost grows at most nearly in proportion to learners: 1.25 minus the exponent", OWN),
     "rows": Claim("Cost grows at most nearly in proportion to rows: 1.25 minus the exponent", OWN),
@@ -55,69 +56,61 @@ class Measured:
 
     def at(self, method: str, *, most_rows: bool = False, most: bool = False) -> NDArray[np.int64]:
         """Places of a method's measurements, with the most rows alone, or its largest amount alone."""
-        mine = self.methods == method
-        keep = mine.copy()
+        outcome = self.methods == method
+        keep = outcome.copy()
         if most_rows:
             keep &= self.rows == self.rows.max()
         if most:
-            keep &= self.amounts == self.amounts[mine].max()
+            keep &= self.amounts == self.amounts[outcome].max()
         return np.flatnonzero(keep)
 
 
 def analyse(sheet: Sheet) -> None:
     """Seconds and areas of every measurement, exponents of cost, how much longer 2D-KNN takes to be as good."""
-    inputs = sheet.inputs
-    tables, findings = [], []
-    for name in inputs.encoders():
-        seeds = inputs.arrays("outcomes", name)
+    for name in sheet.encoders:
+        seeds = sheet.arrays("outcomes", name)
         columns = {key: seeds[0][key] for key in ("methods", "rows", "amounts")}
         stacked = {key: np.stack([seed[key] for seed in seeds]) for key in ("seconds", "areas", "fewest")}
-        mine = Measured(**columns, **stacked)
-        about = {"method": mine.methods, "rows": mine.rows, "amount": mine.amounts}
-        tables.append(_rows(share(mine.areas), series="area", table=name, **about))
+        outcome = Measured(**columns, **stacked)
+        about = {"method": outcome.methods, "rows": outcome.rows, "amount": outcome.amounts}
+        sheet.add(_rows(share(outcome.areas), series="area", table=name, **about))
         # Times differ by factors, so theirs is the median, and the interval, of the logarithm.
-        times = _rows(over_seeds(np.log10(mine.seconds)), series="seconds", table=name, **about)
-        tables.append(times.assign(**{key: 10 ** times[key] for key in ("value", "low", "high")}))
-        n = int(mine.rows.max())
-        permutations = mine.at(KNN, most_rows=True)
-        ratios, reached = zip(*(_ratios(mine, place) for place in permutations), strict=True)
-        last = int(np.argmax(mine.amounts[permutations]))
+        times = _rows(over_seeds(np.log10(outcome.seconds)), series="seconds", table=name, **about)
+        sheet.add(times.assign(**{key: 10 ** times[key] for key in ("value", "low", "high")}))
+        n = int(outcome.rows.max())
+        permutations = outcome.at(KNN, most_rows=True)
+        ratios, reached = zip(*(_ratios(outcome, place) for place in permutations), strict=True)
+        last = int(np.argmax(outcome.amounts[permutations]))
         exponents = {
-            "learners": _exponents(mine, mine.at(OOB[1], most_rows=True), mine.amounts),
-            "rows": _exponents(mine, mine.at(OOB[1], most=True), mine.rows),
+            "learners": _exponents(outcome, outcome.at(OOB[1], most_rows=True), outcome.amounts),
+            "rows": _exponents(outcome, outcome.at(OOB[1], most=True), outcome.rows),
         }
         every = over_seeds(np.stack(ratios, axis=1))
         of_them = {key: value[permutations] for key, value in about.items()}
-        tables.append(_rows(every, series="log10 of ratio to 2D-OOB", table=name, **of_them))
-        places = [f"{amount} permutation{'s' if amount > 1 else ''}" for amount in mine.amounts[permutations]]
-        findings += [
-            Finding("tenth", name + reached[last], over_seeds(ratios[last] - 1), n),
-            Finding.of_every("any", name, every, places, n=n),
-        ]
-        findings += [
-            Finding(f"{axis}", f"{name}, exponent of {axis}", over_seeds(1.25 - values), n)
-            for axis, values in exponents.items()
-        ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        sheet.add(_rows(every, series="log10 of ratio to 2D-OOB", table=name, **of_them))
+        places = [f"{amount} permutation{'s' if amount > 1 else ''}" for amount in outcome.amounts[permutations]]
+        sheet.find("tenth", name + reached[last], over_seeds(ratios[last] - 1), n)
+        sheet.find_in_every("any", name, every, places, n=n)
+        for axis, values in exponents.items():
+            sheet.find(axis, f"{name}, exponent of {axis}", over_seeds(1.25 - values), n)
 
 
-def _ratios(mine: Measured, place: int) -> tuple[Floats, str]:
+def _ratios(outcome: Measured, place: int) -> tuple[Floats, str]:
     """log10 of CPU time, one 2D-KNN over the 2D-OOB of fewest learners as good in the median and enough, [seeds]."""
-    ours = mine.at(OOB[1], most_rows=True)
-    ours = ours[np.argsort(mine.amounts[ours])]
-    areas, enough = np.median(mine.areas, axis=0), mine.fewest.min(axis=0) >= ENOUGH
+    ours = outcome.at(OOB[1], most_rows=True)
+    ours = ours[np.argsort(outcome.amounts[ours])]
+    areas, enough = np.median(outcome.areas, axis=0), outcome.fewest.min(axis=0) >= ENOUGH
     good = ours[(areas[ours] >= areas[place]) & enough[ours]]
     chosen = good[0] if len(good) else ours[-1]
     lacking = " (not as good)" if areas[chosen] < areas[place] else "" if enough[chosen] else " (too few)"
-    said = f", {mine.amounts[chosen]} learners{lacking}"
-    return np.log10(mine.seconds[:, place] / mine.seconds[:, chosen]), said
+    learners = f", {outcome.amounts[chosen]} learners{lacking}"
+    return np.log10(outcome.seconds[:, place] / outcome.seconds[:, chosen]), learners
 
 
-def _exponents(mine: Measured, places: NDArray[np.int64], size: NDArray[np.int64]) -> Floats:
+def _exponents(outcome: Measured, places: NDArray[np.int64], size: NDArray[np.int64]) -> Floats:
     """Slope of log time against log size by least squares, [seeds]."""
     logs = np.log(size[places]) - np.log(size[places]).mean()
-    return np.asarray(np.log(mine.seconds[:, places]) @ logs / (logs @ logs))
+    return np.asarray(np.log(outcome.seconds[:, places]) @ logs / (logs @ logs))
 
 
 def _rows(estimate: Estimate, **about: Any) -> pd.DataFrame:
@@ -130,9 +123,9 @@ def draw(table: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(table["table"]))
     figure, axes = plotting.panels(rows=len(names), columns=3, width=11, height=3.0)
     for (left, middle, right), name in zip(axes, names, strict=True):
-        mine = table[table["table"] == name]
-        seconds, areas = (mine[mine["series"] == series] for series in ("seconds", "area"))
-        most = mine["rows"].max()
+        part = table[table["table"] == name]
+        seconds, areas = (part[part["series"] == series] for series in ("seconds", "area"))
+        most = part["rows"].max()
         for method in dict.fromkeys(seconds["method"]):
             time, area = (rows[(rows["method"] == method) & (rows["rows"] == most)] for rows in (seconds, areas))
             _line(left, time["value"], area, method)
