@@ -233,7 +233,7 @@ def test_a_resample_that_holds_a_single_class_does_not_end_the_run():
 def test_units_are_pruned_by_candidates_and_by_what_these_have_over_unseen_images():
     m = measures(SIZES)
     traits = scores.unit_traits(scores.unit_scores(m, shuffles=1, seed=0))
-    groups = {name: m["views/2"][m["groups"] == name].mean(axis=1) for name in scores.UNIT_GROUPS}
+    groups = {name: m["views/2"][m["groups"] == name].mean(axis=1) for name in scores.UNSHARED}
     unseen = (unitmem(groups["independent"]) + unitmem(groups["external"])) / 2
     np.testing.assert_allclose(traits["excess"]["2"], unitmem(groups["candidate"]) - unseen, atol=1e-6)
     np.testing.assert_allclose(traits["unitmem"]["2"], unitmem(groups["candidate"]))
@@ -310,7 +310,7 @@ def test_every_unit_is_told_on_the_points_themselves_and_on_resamples_of_them(ot
     m = measures(SIZES)
     found = {key: values for *key, values in scores.resampled_units(m, replicates=1200, seed=3, others=others)
              for key in [tuple(key)]}  # fmt: skip
-    assert list(found) == [(g, layer) for g in scores.UNIT_GROUPS for layer in ("1", "2")]
+    assert list(found) == [(g, layer) for g in scores.UNSHARED for layer in ("1", "2")]
     views = m["views/2"][m["groups"] == "independent"].mean(axis=1, dtype=np.float64)
     values = found["independent", "2"]
     assert values.shape == (1201, 5)
