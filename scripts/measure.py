@@ -5,8 +5,8 @@ from memloc.data import splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.measuring import files as measures
-from memloc.measuring.batches import shard, windows
-from memloc.measuring.one_pass import by_point, described, measure_batches
+from memloc.measuring.batches import batches_of_file, shard
+from memloc.measuring.one_pass import about_layers, by_point, measure_batches
 from memloc.measuring.protocol import Protocol
 from memloc.models import network
 from memloc.models.architectures import Layer
@@ -18,8 +18,8 @@ def main(snakemake):
     job.start(snakemake)
     params, names, seed = snakemake.params, snakemake.wildcards, int(snakemake.wildcards.seed)
     points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
-    mine = shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
-    points, groups = points[mine], groups[mine]
+    rows = shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
+    points, groups = points[rows], groups[rows]
     layers = [Layer(**layer) for layer in params.layers]
     trained = Trained(snakemake.input, {"encoder": params.encoder, "device": params.device}, names)
     encoder, device = trained.encoder, trained.device
@@ -28,7 +28,7 @@ def main(snakemake):
     about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
     batches = measure_batches(
         encoder,
-        windows(snakemake.input.images, points, device=device),
+        batches_of_file(snakemake.input.images, points, device=device),
         layers=layers,
         augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
         normalise=trained.normalise,
@@ -36,8 +36,8 @@ def main(snakemake):
         seed=stream("measure", seed),
         device=device,
     )
-    made = map(by_point, batches)
-    measures.save(snakemake.output.measures, about | described(layers, encoder), made)
+    parts = map(by_point, batches)
+    measures.save(snakemake.output.measures, about | about_layers(layers, encoder), parts)
 
 
 if "snakemake" in globals():

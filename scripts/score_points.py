@@ -2,16 +2,16 @@
 
 from memloc import job
 from memloc.analysis import tables
-from memloc.measuring import scores
 from memloc.measuring.files import Arrays
+from memloc.measuring.points import atypicality_scores, point_scores
 
 
 def main(snakemake):
     job.start(snakemake)
     f, g = Arrays(snakemake.input.f), Arrays(snakemake.input.g)
-    points = scores.point_scores(f, g, normalisation=snakemake.params.normalisation)
+    points = point_scores(f, g, normalisation=snakemake.params.normalisation)
     tables.save_table(points, snakemake.output.points)
-    atypicality = scores.atypicality_scores(g, neighbours=snakemake.params.neighbours)
+    atypicality = atypicality_scores(g, neighbours=snakemake.params.neighbours)
     tables.save_table(atypicality, snakemake.output.atypicality)
 
 

@@ -2,8 +2,9 @@
 
 from memloc import io, job
 from memloc.analysis import tables
-from memloc.measuring import scores
 from memloc.measuring.files import Arrays
+from memloc.measuring.resamples import unit_resamples
+from memloc.measuring.units import unit_scores
 from memloc.streams import stream
 
 
@@ -12,10 +13,10 @@ def main(snakemake):
     measures = Arrays(snakemake.input.measures)
     seed = stream("score_units", int(snakemake.wildcards.seed))
     options = {"seed": seed, "others": snakemake.params.others}
-    table = scores.unit_scores(measures, shuffles=snakemake.params.shuffles, **options)
+    table = unit_scores(measures, shuffles=snakemake.params.shuffles, **options)
     tables.save_table(table, snakemake.output.units)
-    replicates = scores.unit_replicates(measures, replicates=snakemake.params.replicates, **options)
-    io.save_arrays(replicates, snakemake.output.replicates)
+    resamples = unit_resamples(measures, resamples=snakemake.params.replicates, **options)
+    io.save_arrays(resamples, snakemake.output.replicates)
 
 
 if "snakemake" in globals():

@@ -66,7 +66,7 @@ def overhead(name: str) -> Iterator[Outcome]:
     layers = discover(encoder, NORMALISE(torch.zeros(2, 3, size, size)))
     windows = [(images[s : s + window], np.arange(s, s + window)) for s in range(0, count, window)]
     reader = Reader(layers, PROTOCOL, alignment=True, activations=True, plain=False)
-    options = {"layers": layers, "protocol": PROTOCOL, "recipe": RECIPE, "normalise": NORMALISE, "seed": 0}
+    options = {"layers": layers, "protocol": PROTOCOL, "augmentation": RECIPE, "normalise": NORMALISE, "seed": 0}
     batches = measure_batches(whole, [windows[0], *windows], plain=False, **options)
     times: dict[str, list[float]] = {"bare": [], "read": [], "whole": [], "tally": []}
     tally, waiting, room = None, [], None
@@ -77,7 +77,7 @@ def overhead(name: str) -> Iterator[Outcome]:
 
     def forward_and_read(points: np.ndarray) -> None:
         reader.expect(len(points))
-        reader.batch(points, read(room))
+        reader.measures(points, read(room))
 
     with one_blas_thread(), reading(read, reader.readers):
         for number, (mine, points) in enumerate([windows[0], *windows]):
@@ -142,7 +142,7 @@ def literal() -> Iterator[Outcome]:
             ((images[s : s + window], points[s : s + window]) for s in range(0, len(images), window)),
             layers=layers,
             protocol=PROTOCOL,
-            recipe=RECIPE,
+            augmentation=RECIPE,
             normalise=NORMALISE,
             seed=0,
             alignment=False,

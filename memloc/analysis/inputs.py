@@ -14,7 +14,7 @@ from memloc.analysis.claims import Finding
 from memloc.analysis.tables import load_table
 from memloc.errors import InputError
 from memloc.io import load_arrays
-from memloc.measuring.scores import own_layers
+from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
 from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
 from memloc.streams import generator

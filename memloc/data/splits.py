@@ -8,6 +8,7 @@ from typing import TypeAlias, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc.data.groups import GROUPS
 from memloc.data.prepared import array_sha256
 from memloc.errors import InputError
 from memloc.streams import generator
@@ -15,9 +16,6 @@ from memloc.streams import generator
 Points: TypeAlias = NDArray[np.int64]
 Groups: TypeAlias = Mapping[str, Points]
 
-GROUPS = ("shared", "candidate", "independent", "external")
-UNSHARED = ("candidate", "independent", "external")
-CANDIDATE_AND_NULL = ("candidate", "external")
 TRAINED_ON = {"f": ("shared", "candidate"), "g": ("shared", "independent"), "untrained": ("shared", "candidate")}
 """Groups that each role is trained on. ``untrained`` is f before its first step."""
 

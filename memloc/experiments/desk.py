@@ -19,7 +19,7 @@ from memloc.data.prepared import Part
 from memloc.measuring.batches import BATCH
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
-from memloc.measuring.reader import Batch
+from memloc.measuring.reader import Measures
 from memloc.models import probe
 from memloc.models.architectures import Layer, blocks_of, choose_layers, unit_modules
 from memloc.models.network import Normalise
@@ -162,7 +162,7 @@ class Desk(Trained):
         layers: Sequence[Layer],
         seed: int,
         **what: bool,
-    ) -> Iterator[Batch]:
+    ) -> Iterator[Measures]:
         """Measure some points of the dataset, batch by batch, as the encoder is measured (``measure_batches``).
 
         Args:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from memloc.data.groups import CANDIDATE_AND_NULL
+
 Options = Mapping[str, Any]
 
 POINTS = "scores/{encoder}/seed{seed}/points.parquet"
@@ -162,16 +164,10 @@ INJECTOR = {"enum": ["tail", "swap"]}
 PERMUTATIONS = described(COUNT, "Random orders of the columns behind 2D-KNN.")
 
 
-CANDIDATE_AND_NULL = ("candidate", "external")
-"""Points that f was trained on, and points that neither encoder was trained on."""
-UNSHARED = ("candidate", "independent", "external")
-"""Groups of the points that f and g do not share."""
-
-
 def group_fits(experiment: Options, split: Mapping[str, int]) -> Iterable[str]:
     """Faults of ``group_size``: two groups must fit into the candidates, and into the external points."""
     size = experiment["group_size"]
-    for group in ("candidate", "external"):
+    for group in CANDIDATE_AND_NULL:
         if 2 * size > split[group]:
             yield f"group_size: two groups of {size} don't fit into {split[group]} {group} points; lower it"
 

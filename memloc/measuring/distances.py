@@ -13,7 +13,9 @@ from memloc.measuring.batches import at_once
 from memloc.measuring.protocol import HALVES, Protocol
 
 _BLOCK = 1024
+"""Columns of a matrix that are multiplied at a time."""
 _NEAR = 0.01
+"""Squared distance, between vectors of unit length, below which inner products lose too many digits."""
 _MANY = 256
 """Matrices that keep a GPU busy side by side."""
 
@@ -21,12 +23,13 @@ _MANY = 256
 def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> Tensor:
     """Mean distance over the pairs within each half of the draws, [images, HALVES].
 
-    All distances but l1 follow from inner products, |a - b|^2 = 2 - 2 a.b, which takes one pass over memory. That
-    cancels where views lie close together, so images with a pair closer than 0.1 are done again from differences.
+    All distances but l1 follow from inner products, |a - b|^2 = 2 - 2 a.b, in one pass over memory. The difference
+    loses digits where views are close together, so images with a pair closer than 0.1 are computed again from
+    differences of vectors.
 
     Args:
         representations: [images, views, ...].
-        plain: the first view is the image as it is.
+        plain: whether the first view is the image as it is.
     """
     vectors = representations.flatten(2)
     i, j = _pairs(protocol.pairs, protocol.draws, plain, vectors.device)
@@ -43,7 +46,7 @@ def alignments(representations: Tensor, protocol: Protocol, *, plain: bool) -> T
 
 @cache
 def _pairs(kind: str, draws: int, plain: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which views are compared with which, those of the first half of the draws first."""
+    """First and second view of every pair that is compared, the pairs of the first half of the draws first."""
     half = draws // HALVES
     starts = [plain + h * half for h in range(HALVES)]
     if kind == "image-aug":
@@ -55,12 +58,13 @@ def _pairs(kind: str, draws: int, plain: bool, device: torch.device) -> tuple[Te
 
 
 def _l2(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """l2 distances of the pairs, scaled to unit length: [images, pairs]."""
     gram = _gram(vectors)
     squared = gram.diagonal(dim1=1, dim2=2)
     inverse = squared.rsqrt()
     cosine = (gram * inverse[:, :, None] * inverse[:, None]).flatten(1)[:, i * gram.shape[1] + j]
     distances = (2 - 2 * cosine).sqrt()
-    # A square may be 0, or more or less than a number can hold.
+    # A squared length may be 0, or underflow or overflow.
     odd = ~((squared > 1e-30) & (squared < 1e30)).all(dim=1)
     near = odd | (cosine > 1 - _NEAR / 2).any(dim=1)
     rows = near.nonzero()[:, 0]
@@ -73,11 +77,11 @@ def _gram(vectors: Tensor) -> Tensor:
     """Inner products between the rows of each matrix of [n, rows, length]."""
     n, _, length = vectors.shape
     if vectors.device.type != "cpu":
-        # A GPU multiplies many matrices side by side; of few long ones it needs parts to be as busy.
+        # A GPU multiplies many matrices side by side; a few long ones keep it busy only in blocks.
         return _squared(vectors) if n >= _MANY else _in_blocks(vectors, 4 * _BLOCK)
     if length <= 32 * _BLOCK:
         return _squared(vectors)
-    # In blocks that fit the cache, as a long thin matrix doesn't.
+    # A long thin matrix doesn't fit the cache; its blocks do.
     return torch.cat([_in_blocks(matrix, _BLOCK) for matrix in torch.split(vectors, 1)])
 
 
@@ -87,7 +91,7 @@ def _squared(matrices: Tensor) -> Tensor:
 
 
 def _in_blocks(matrices: Tensor, block: int) -> Tensor:
-    """The same from blocks of columns."""
+    """The same, summed over blocks of columns."""
     n, rows, length = matrices.shape
     whole = length // block * block
     blocks = matrices[:, :, :whole].unflatten(2, (-1, block)).transpose(1, 2).flatten(0, 1)  # type: ignore[no-untyped-call]
@@ -95,16 +99,16 @@ def _in_blocks(matrices: Tensor, block: int) -> Tensor:
 
 
 def _near(vectors: Tensor, rows: Tensor, inverse: Tensor, odd: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    """l2 distances within some of the matrices, however small: from products of differences to the first view."""
+    """l2 distances in the matrices ``rows``, exact for close pairs: from differences to the first view."""
     out = []
-    # Together as many as are nearby, a long one alone.
+    # As many as stay in the cache at a time, a long one alone.
     for some in torch.split(rows, at_once(2, vectors[0].numel(), vectors.device)):
         unit = vectors[some] * inverse[some][:, :, None] if not odd[some].any() else _unit(vectors[some])
         gram = _gram(unit - unit[:, :1])
         squared = gram.diagonal(dim1=1, dim2=2)
         both = squared[:, i] + squared[:, j]
         distances = both - 2 * gram[:, i, j]
-        # That in turn cancels where a pair lies much closer together than to the first.
+        # This in turn loses digits where a pair is much closer together than to the first view.
         again = (distances < _NEAR * both).nonzero()
         for row, pair in map(torch.unbind, torch.split(again.T, at_once(1, unit[0, 0].numel(), unit.device), dim=1)):
             distances[row, pair] = (unit[row, i[pair]] - unit[row, j[pair]]).square().sum(dim=1)
@@ -113,7 +117,7 @@ def _near(vectors: Tensor, rows: Tensor, inverse: Tensor, odd: Tensor, i: Tensor
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """The vectors along the last dimension scaled to unit length, whatever their size; zeros stay zeros."""
+    """The vectors along the last dimension scaled to unit length, however short or long; zeros stay zeros."""
     largest = vectors.abs().amax(dim=-1, keepdim=True)
     scaled = vectors / torch.where(largest > 0, largest, 1)
     length = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
@@ -121,6 +125,7 @@ def _unit(vectors: Tensor) -> Tensor:
 
 
 def _l1(vectors: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """l1 distances of the pairs, scaled to unit length: [images, pairs]."""
     unit = _unit(vectors)
     pairs = zip(i.tolist(), j.tolist(), strict=True)
     return torch.stack([(unit[:, a] - unit[:, b]).abs().sum(dim=1) for a, b in pairs], dim=1)

@@ -1,4 +1,4 @@
-"""Files of measures: written as they are made, joined from shards, read array by array. Memory never holds a file."""
+"""Files of measures: written part by part, joined from shards, read array by array. Memory never holds a whole file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from numpy.typing import NDArray
 from memloc import io
 
 Array = NDArray[Any]
+NamedArrays = Mapping[str, Array]
 
 ABOUT_LAYERS = ("layers", "own", "kinds", "parameters")
-"""Arrays that tell of an encoder's layers, and so are the same in all parts of its measures."""
+"""Arrays that describe an encoder's layers, and so are the same in all parts of its measures."""
 
 BUFFER = 1 << 22
-"""Bytes that are held back before they are written, or copied in one go."""
+"""Bytes that wait in memory before they are written, or are copied at a time."""
 
 
-def save(path: str | Path, arrays: Mapping[str, Array], parts: Iterable[Mapping[str, Array]]) -> None:
-    """Write ``arrays``, and by name what the parts hold one below the other, as an uncompressed .npz.
+def save(path: str | Path, arrays: NamedArrays, parts: Iterable[NamedArrays]) -> None:
+    """Write ``arrays``, and the arrays of the parts joined by name, as an uncompressed .npz.
 
-    It has the bytes that ``memloc.io.save_arrays`` gives for parts that are joined in memory. Until it is complete, the
-    parts lie in a temporary folder beside it, so it takes twice its size on disk.
+    The bytes are those that ``memloc.io.save_arrays`` writes for parts joined in memory. Until the file is complete,
+    the parts are in a temporary folder beside it, so writing takes twice its size on disk.
 
     Args:
-        parts: each with some of the names, and arrays [rows, ...] whose rows have one shape.
+        parts: each has some of the names, and arrays [rows, ...] whose rows have one shape.
+
+    Raises:
+        ValueError: rows of one name differ in type or shape.
     """
     with io.scratch(path) as folder:
         columns: dict[str, _Column] = {}
@@ -52,14 +56,14 @@ def save(path: str | Path, arrays: Mapping[str, Array], parts: Iterable[Mapping[
 
 
 def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str], rows: str) -> None:
-    """Write one .npz from those of shards, each one's arrays below those of the shard before it.
+    """Write one .npz with the arrays of all shards joined by name, in the shards' order.
 
     Args:
-        common: names of arrays that are the same in all shards and stand there once.
-        rows: an array without which, or with no rows of which, a shard holds nothing.
+        common: names of arrays that are the same in all shards and are written once.
+        rows: an array that is missing or empty in shards that hold nothing.
 
     Raises:
-        InputError: a shard can't be read, or its arrays can't stand below those of the first.
+        InputError: a shard can't be read, or its arrays can't be joined with those of the first.
     """
     opened = [Arrays(shard) for shard in shards]
     filled = [shard for shard in opened if rows in shard and shard.header(rows)[0][0]] or opened[:1]
@@ -67,19 +71,20 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
         for name in filled[0]:
             sources = filled[:1] if name in common else filled
             headers = [shard.header(name) for shard in sources]
-            for shard, (found, dtype) in zip(sources[1:], headers[1:], strict=True):
-                if not found or (found[1:], dtype) != (headers[0][0][1:], headers[0][1]):
-                    told = f"{name}: {dtype} {list(found)} isn't of the kind that {sources[0].path.name} holds"
-                    raise io.unreadable(shard.path, ValueError(told))
-            shape = headers[0][0] if name in common else (sum(s[0] for s, _ in headers), *headers[0][0][1:])
-            _put(archive, name, headers[0][1], shape, (piece for shard in sources for piece in shard.pieces(name)))
+            first, kind = headers[0]
+            for shard, (shape, dtype) in zip(sources[1:], headers[1:], strict=True):
+                if not shape or (shape[1:], dtype) != (first[1:], kind):
+                    difference = f"{name}: {dtype} {list(shape)} can't be joined with {sources[0].path.name}"
+                    raise io.unreadable(shard.path, ValueError(difference))
+            joined = first if name in common else (sum(shape[0] for shape, _ in headers), *first[1:])
+            _put(archive, name, kind, joined, (piece for shard in sources for piece in shard.pieces(name)))
 
 
 class Arrays(Mapping[str, Array]):
-    """The named arrays of an .npz, each read anew when it is asked for, and checked against its sum.
+    """The arrays of an .npz by name, each read from disk whenever it is looked up, and checked against its checksum.
 
     Raises:
-        InputError: it can't be read.
+        InputError: the file can't be read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -98,8 +103,8 @@ class Arrays(Mapping[str, Array]):
 
         def read(file: IO[bytes]) -> Array:
             with np.load(file, allow_pickle=False) as archive:
-                found: Array = archive[name]
-                return found
+                array: Array = archive[name]
+                return array
 
         return io.readable(self.path, read)
 
@@ -119,13 +124,13 @@ class Arrays(Mapping[str, Array]):
             with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
                 shape, dtype = _header(member)
                 if archive.getinfo(f"{name}.npy").file_size - member.tell() != math.prod(shape) * dtype.itemsize:
-                    raise ValueError(f"{name} hasn't the size that it says")
+                    raise ValueError(f"the size of {name} is not the one in its header")
                 return shape, dtype
 
         return io.readable(self.path, read)
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """An array's bytes, some at a time."""
+        """An array's bytes, BUFFER at a time."""
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as member:
                 _header(member)
@@ -135,7 +140,7 @@ class Arrays(Mapping[str, Array]):
 
 
 class _Column:
-    """What the parts hold of one name, on its way to a file."""
+    """The rows of one name, of all parts, on their way to a file."""
 
     def __init__(self, path: Path, first: Array) -> None:
         self.path, self.dtype, self.shape = path, first.dtype, first.shape[1:]
@@ -144,7 +149,7 @@ class _Column:
 
     def add(self, array: Array) -> None:
         if array.dtype != self.dtype or array.shape[1:] != self.shape:
-            raise ValueError(f"{array.dtype} {array.shape} can't stand below {self.dtype} of {self.shape}")
+            raise ValueError(f"{array.dtype} {array.shape} can't be joined with rows of {self.dtype} {self.shape}")
         self.waiting += array.tobytes()  # The array may be a view of a much larger one.
         self.rows += len(array)
 
@@ -168,7 +173,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     np.lib.format.read_magic(file)
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     if fortran and len(shape) > 1:
-        raise ValueError("rows don't lie one below the other")
+        raise ValueError("columns, not rows, are contiguous")
     return shape, dtype
 
 

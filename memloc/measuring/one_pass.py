@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NotRequired, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -17,17 +17,20 @@ from memloc.errors import InputError, out_of_memory
 from memloc.job import log
 from memloc.measuring.batches import BATCH
 from memloc.measuring.protocol import Protocol
-from memloc.measuring.reader import Batch, Reader
+from memloc.measuring.reader import Measures, Reader
 from memloc.measuring.views import with_views
 from memloc.models.architectures import Layer
 from memloc.models.capture import reading
 from memloc.models.network import Normalise
 from memloc.streams import uniforms
 
+Images = NDArray[np.uint8]
+Points = NDArray[np.int64]
+
 
 def measure_batches(
     encoder: nn.Module,
-    batches: Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]],
+    batches: Iterable[tuple[Images, Points]],
     *,
     layers: Sequence[Layer],
     protocol: Protocol,
@@ -38,143 +41,197 @@ def measure_batches(
     activations: bool = True,
     plain: bool = True,
     device: str = "cpu",
-) -> Iterator[Batch]:
+) -> Iterator[Measures]:
     """Alignment and activations of all layers over augmented views (and the plain image), batch by batch.
 
     A_h(x) = E d(h(x'), h(x'')) over pairs of views x', x'' ~ Aug(x) (paper, Eq. 1) between representations scaled to
     unit length; mu_u(x) = E act_u(x') with act the mean over positions (Eq. 5). Views depend on ``seed`` and the
-    point only, so f and g see the same ones. A batch that memory can't hold is halved, and those after it.
+    point only, so f and g see the same views. If a batch doesn't fit in memory, it and those after it are halved.
 
     Args:
         batches: images [b, c, h, w] uint8 and their indices in their dataset [b].
         alignment, activations, plain: what to measure; ``plain`` is the images as they are.
 
     Raises:
-        InputError: a layer's output isn't finite, or isn't called, or memory can't hold the views of one image.
+        InputError: a layer's output isn't finite, or a layer isn't called, or the views of one image don't fit in
+            memory.
     """
-    # An encoder that leaves hidden patches out can't take them beside whole images: those go through on their own.
-    apart = bool(augmentation.mask) and getattr(encoder, "skips_hidden", False)
-    if apart and alignment and (protocol.pairs, protocol.representation) != ("aug-aug", "pooled"):
-        raise InputError("representation: where patches are left out, only pooled ones compare, and pairs aug-aug")
-    reader = Reader(layers, protocol, alignment=alignment, activations=activations, plain=plain and not apart)
-    whole = Reader(layers, protocol, alignment=False, activations=activations, plain=True, draws=0)
-    kind = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), torch.float32)
-    encoder.to(device)
+    passes = _Passes(encoder, layers, protocol, augmentation, normalise, seed, alignment, activations, plain, device)
     limit: int | None = None
-    room: Tensor | None = None
-    readers = {
-        name: [*found, *(whole.readers.get(name, []) if apart else [])] for name, found in reader.readers.items()
-    }
-    with reading(encoder, readers):
+    with reading(encoder, passes.readers):
         for images, points in batches:
             start = 0
             while start < len(points):
                 rows = slice(start, start + (limit or len(points)))
                 try:
-                    u = torch.from_numpy(uniforms(seed, points[rows], (protocol.draws, UNIFORMS))).to(device)
-                    room = with_views(
-                        images[rows], u, augmentation, normalise, plain=reader.plain, room=room, nan=apart
-                    )
-                    reader.expect(len(u))
-                    whole.expect(0)
-                    batch = reader.batch(points[rows], encoder(room.to(kind)))
-                    if apart and plain:
-                        reader.expect(0)
-                        whole.expect(len(u))
-                        clean = torch.from_numpy(np.array(images[rows])).to(device).float().div_(255)
-                        bare = whole.batch(points[rows], encoder(normalise(clean).to(kind)))
-                        whole.expect(0)
-                        batch = replace(batch, plain=bare.plain, features=bare.features)
-                    yield batch
+                    measures = passes.measure(images[rows], points[rows])
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                    if not out_of_memory(error):
-                        raise
-                    held = len(points[rows])
-                    if held == 1:
-                        raise InputError(
-                            f"draws: memory can't hold {protocol.draws} views of one image; lower draws or size"
-                        ) from error
-                    limit = held // 2
-                    log.info("memory can't hold the views of %d images; goes on with %d at a time", held, limit)
+                    limit = _halved(len(points[rows]), protocol, error)
                 else:
-                    start += len(points[rows])
+                    yield measures
+                    start += len(measures.points)
 
 
-@dataclass(frozen=True)
-class Measures:
-    """What one encoder does with n images: the attributes of ``Batch``, joined."""
+class _Passes:
+    """The forward passes of one encoder over batches of images.
 
-    alignment: NDArray[np.floating]
-    views: dict[str, NDArray[np.floating]]
-    plain: dict[str, NDArray[np.floating]]
-    features: NDArray[np.floating]
+    An encoder that leaves hidden patches out can't take views and whole images in one batch: whole images then have a
+    pass apart from the views.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        layers: Sequence[Layer],
+        protocol: Protocol,
+        augmentation: Augmentation,
+        normalise: Normalise,
+        seed: int,
+        alignment: bool,
+        activations: bool,
+        plain: bool,
+        device: str,
+    ) -> None:
+        self.encoder, self.augmentation, self.normalise = encoder.to(device), augmentation, normalise
+        self.draws, self.seed, self.device = protocol.draws, seed, device
+        self.kind = next((p.dtype for p in encoder.parameters() if p.is_floating_point()), torch.float32)
+        self.apart = bool(augmentation.mask) and getattr(encoder, "skips_hidden", False)
+        if self.apart and alignment and (protocol.pairs, protocol.representation) != ("aug-aug", "pooled"):
+            raise InputError(
+                "representation: where patches are left out, only pooled representations and pairs aug-aug compare"
+            )
+        self.whole_images = self.apart and plain
+        self.views = Reader(
+            layers, protocol, alignment=alignment, activations=activations, plain=plain and not self.apart
+        )
+        self.whole = Reader(layers, protocol, alignment=False, activations=activations, plain=True, draws=0)
+        self.room: Tensor | None = None
+
+    @property
+    def readers(self) -> dict[str, list[Callable[[Tensor], None]]]:
+        """Functions that read outputs, by module."""
+        whole = self.whole.readers if self.apart else {}
+        return {name: [*reads, *whole.get(name, [])] for name, reads in self.views.readers.items()}
+
+    def measure(self, images: Images, points: Points) -> Measures:
+        """Alignment and activations of some images, all of them at a time."""
+        u = torch.from_numpy(uniforms(self.seed, points, (self.draws, UNIFORMS))).to(self.device)
+        self.room = with_views(
+            *(images, u, self.augmentation, self.normalise),
+            plain=self.views.image_first,
+            room=self.room,
+            nan=self.apart,
+        )
+        self.whole.expect(0)
+        self.views.expect(len(points))
+        measures = self.views.measures(points, self.encoder(self.room.to(self.kind)))
+        if not self.whole_images:
+            return measures
+        self.views.expect(0)
+        self.whole.expect(len(points))
+        clean = torch.from_numpy(np.array(images)).to(self.device).float().div_(255)
+        whole = self.whole.measures(points, self.encoder(self.normalise(clean).to(self.kind)))
+        return replace(measures, plain=whole.plain, features=whole.features)
+
+
+def _halved(images: int, protocol: Protocol, error: Exception) -> int:
+    """How many images to measure at a time after so many didn't fit in memory; other errors are raised again."""
+    if not out_of_memory(error):
+        raise error
+    if images == 1:
+        raise InputError(
+            f"draws: memory can't hold {protocol.draws} views of one image; lower draws or size"
+        ) from error
+    log.info("memory can't hold the views of %d images; continuing with %d at a time", images, images // 2)
+    return images // 2
+
+
+class MeasureSettings(TypedDict):
+    """Keyword arguments of ``measure_batches``."""
+
+    layers: Sequence[Layer]
+    protocol: Protocol
+    augmentation: Augmentation
+    normalise: Normalise
+    seed: int
+    alignment: NotRequired[bool]
+    activations: NotRequired[bool]
+    plain: NotRequired[bool]
+    device: NotRequired[str]
+
+
+def measure_points(
+    encoder: nn.Module, images: Images, points: Points, **settings: Unpack[MeasureSettings]
+) -> dict[str, NDArray[np.floating]]:
+    """Arrays of a measures file (``by_point``) for some points of a dataset, measured in batches of BATCH.
+
+    ``activations=False, plain=False`` gives ``alignment`` alone; ``alignment=False, plain=False`` activations of views
+    alone.
+
+    Args:
+        images: [n, c, h, w] uint8, the whole dataset; only a batch of it is read at a time.
+        points: [k] rows of ``images``.
+        settings: as in ``measure_batches``, which also says what is raised.
+
+    Returns:
+        What was measured, each array [k, ...].
+    """
+    some = np.split(points, range(BATCH, len(points), BATCH))
+    return by_point(_join(measure_batches(encoder, ((images[rows], rows) for rows in some), **settings)))
 
 
 def measure_images(
-    encoder: nn.Module,
-    images: NDArray[np.uint8],
-    points: NDArray[np.int64],
-    *,
-    layers: Sequence[Layer],
-    augmentation: Augmentation,
-    normalise: Normalise,
-    protocol: Protocol,
-    seed: int,
-    batch: int = BATCH,
-    device: str = "cpu",
+    encoder: nn.Module, images: Images, points: Points, *, batch: int = BATCH, **settings: Unpack[MeasureSettings]
 ) -> Measures:
-    """Everything ``measure_batches`` gives for images [n, c, h, w] that fit in memory, the plain images included."""
-    starts = range(0, len(points), batch)
-    parts = list(
-        measure_batches(
-            encoder,
-            ((images[start : start + batch], points[start : start + batch]) for start in starts),
-            layers=layers,
-            protocol=protocol,
-            augmentation=augmentation,
-            normalise=normalise,
-            seed=seed,
-            device=device,
-        )
-    )
+    """Measures of images that are at hand.
+
+    Args:
+        images: [n, c, h, w] uint8.
+        points: [n] indices of the same images in their dataset, which their views depend on.
+        batch: images in a batch.
+        settings: as in ``measure_batches``, which also says what is raised.
+    """
+    rows = [slice(start, start + batch) for start in range(0, len(points), batch)]
+    return _join(measure_batches(encoder, ((images[some], points[some]) for some in rows), **settings))
+
+
+def _join(parts: Iterable[Measures]) -> Measures:
+    """The measures of all parts, in order."""
+    parts = list(parts)
+
+    def joined(arrays: Iterable[NDArray[np.floating] | None]) -> NDArray[np.floating] | None:
+        present = [array for array in arrays if array is not None]
+        return np.concatenate(present) if present else None
+
     return Measures(
-        alignment=np.concatenate([part.alignment for part in parts if part.alignment is not None]),
+        points=np.concatenate([part.points for part in parts]),
+        alignment=joined(part.alignment for part in parts),
         views={name: np.concatenate([part.views[name] for part in parts]) for name in parts[0].views},
         plain={name: np.concatenate([part.plain[name] for part in parts]) for name in parts[0].plain},
-        features=np.concatenate([part.features for part in parts if part.features is not None]),
+        features=joined(part.features for part in parts),
     )
 
 
-def pack(
-    measures: Measures, layers: Sequence[Layer], encoder: nn.Module, **about: NDArray[Any]
-) -> dict[str, NDArray[Any]]:
-    """The arrays of one measures file: ``about`` each image, by layer name what was measured."""
-    return {**about, **described(layers, encoder), **by_point(measures)}
+def by_point(measures: Measures) -> dict[str, NDArray[np.floating]]:
+    """The arrays about points in a measures file, each [n, ...]: what was measured, by name."""
+    arrays = {"alignment": measures.alignment, "features": measures.features}
+    for name in measures.views:
+        arrays[f"views/{name}"] = measures.views[name]
+        arrays[f"plain/{name}"] = measures.plain.get(name)
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
-def described(layers: Sequence[Layer], encoder: nn.Module) -> dict[str, NDArray[Any]]:
-    """What a measures file says of layers (``measures.ABOUT_LAYERS``), each array [layers]."""
+def about_layers(layers: Sequence[Layer], encoder: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """The arrays about layers in a measures file (``files.ABOUT_LAYERS``), each [layers]."""
     return {
         "layers": np.array([layer.name for layer in layers]),
-        # A layer with parameters of its own, or a sum or a pool between layers.
+        # Whether it has parameters of its own, and is no sum or pool between layers.
         "own": np.array([bool(layer.modules) for layer in layers]),
         "kinds": np.array([layer.kind for layer in layers]),
         "parameters": np.array([parameters_of(encoder, layer) for layer in layers]),
     }
 
 
-def by_point(measures: Measures | Batch) -> dict[str, NDArray[Any]]:
-    """What a measures file says of images, each array [images, ...]."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for name in ("alignment", "features"):
-        if (values := getattr(measures, name)) is not None:
-            arrays[name] = values
-    for name in measures.views:
-        arrays[f"views/{name}"] = measures.views[name]
-        arrays[f"plain/{name}"] = measures.plain[name]
-    return arrays
-
-
 def parameters_of(encoder: nn.Module, layer: Layer) -> int:
-    """Number of parameters of all that belongs to a layer."""
+    """Number of parameters of all parts of a layer."""
     return sum(p.numel() for name in layer.parts for p in encoder.get_submodule(name).parameters())

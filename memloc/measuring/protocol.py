@@ -17,15 +17,18 @@ ACTIVATIONS = ("as-is", "abs", "relu")
 
 @dataclass(frozen=True)
 class Protocol:
-    """How views are compared and activations read; the paper's form unless said otherwise.
+    """How views are compared and activations read. The defaults are the paper's.
 
     Attributes:
         draws: augmented views of each image, an even number of at least 4 (paper: 10, Appendix B).
-        pairs: views compared with one another (Eq. 1), or the image as it is with each of its views.
+        pairs: aug-aug compares views with one another (Eq. 1), image-aug the image as it is with each of its views.
         distance: between representations scaled to unit length: l2 (Eq. 1), l1, cosine (1 - cos) or angular
             (angle / pi) (Table 26).
-        representation: the whole output of a layer, or its mean over positions.
+        representation: the whole output of a layer (flattened), or its mean over positions (pooled).
         activation: of a unit at a position, before the mean over positions: as-is (Eq. 5), abs or relu.
+
+    Raises:
+        InputError: a value is not among these.
     """
 
     draws: int = 10
@@ -36,7 +39,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.draws < 2 * HALVES or self.draws % HALVES:
-            raise InputError(f"draws: {self.draws} views; an even number of at least {2 * HALVES} is needed")
+            raise InputError(f"draws: {self.draws} must be an even number of at least {2 * HALVES}")
         for key, allowed in (
             ("pairs", PAIRS),
             ("distance", DISTANCES),

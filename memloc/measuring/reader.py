@@ -18,16 +18,16 @@ from memloc.models.architectures import Layer
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one encoder does with a few images.
+class Measures:
+    """Alignment and activations of one encoder on n images.
 
     Attributes:
-        points: [b] the images' indices in their dataset.
-        alignment: [b, layers, HALVES] mean distance between pairs of views, within each half of the draws; None where
-            it wasn't asked for.
-        views: by layer name, [b, HALVES, units] mean activation over augmented views, within each half of the draws.
-        plain: by layer name, [b, units] activation of the image as it is; empty where it wasn't asked for.
-        features: [b, dim] output of the encoder on the image as it is; None where it wasn't asked for.
+        points: [n] indices of the images in their dataset.
+        alignment: [n, layers, HALVES] mean distance between pairs of views, within each half of the draws; None if not
+            measured.
+        views: by layer name, [n, HALVES, units] mean activation over augmented views, within each half of the draws.
+        plain: by layer name, [n, units] activation of the image as it is; empty if not measured.
+        features: [n, dim] output of the encoder on the image as it is; None if not measured.
     """
 
     points: NDArray[np.int64]
@@ -38,7 +38,16 @@ class Batch:
 
 
 class Reader:
-    """Reduces every layer's output to a few numbers while it passes by, and joins those of one batch."""
+    """Reduces every layer's output to a few numbers as it passes by, and joins the numbers of one batch.
+
+    Args:
+        alignment, activations, plain: what to measure; ``plain`` is the images as they are.
+        draws: views of each image, if not those of the protocol.
+
+    Attributes:
+        readers: functions that read outputs, by module, for ``models.capture.reading``.
+        image_first: whether each image itself precedes its views in a batch.
+    """
 
     def __init__(
         self,
@@ -50,74 +59,79 @@ class Reader:
         plain: bool,
         draws: int | None = None,
     ) -> None:
-        self.layers, self.protocol, self.alignment, self.asked = layers, protocol, alignment, plain
+        self.layers, self.protocol, self.alignment, self.plain = layers, protocol, alignment, plain
         self.units = [layer.name for layer in layers if layer.units and activations]
-        self.plain = plain or (alignment and protocol.pairs == "image-aug")
+        self.image_first = plain or (alignment and protocol.pairs == "image-aug")
         self.draws = protocol.draws if draws is None else draws
-        self.views = self.draws + self.plain
+        self.views = self.draws + self.image_first
         self.images = 0
         self.distances: dict[str, Tensor] = {}
         self.activations: dict[str, Tensor] = {}
         self.readers: dict[str, list[Callable[[Tensor], None]]] = {}
         for layer in layers:
             if alignment:
-                self.readers.setdefault(layer.representation, []).append(self._heard(self._align(layer)))
+                self.readers.setdefault(layer.representation, []).append(self._reads_distances(layer))
             if layer.units and activations:
-                self.readers.setdefault(layer.units, []).append(self._heard(self._activate(layer)))
+                self.readers.setdefault(layer.units, []).append(self._reads_activations(layer))
 
     def expect(self, images: int) -> None:
-        """How many images the next batch holds; 0 where it isn't to be read."""
+        """Prepare for a batch of so many images; 0 reads nothing until the next call."""
         self.images, self.distances, self.activations = images, {}, {}
 
-    def _heard(self, read: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
-        return lambda output: read(output) if self.images else None
-
-    def _align(self, layer: Layer) -> Callable[[Tensor], None]:
+    def _reads_distances(self, layer: Layer) -> Callable[[Tensor], None]:
         def read(output: Tensor) -> None:
-            views, _ = by_image(output, self.images, self.views, layer)
-            self.distances[layer.name] = alignments(views, self.protocol, plain=self.plain)
-
-        def pooled(output: Tensor) -> None:
-            views, positions = by_image(output, self.images, self.views, layer)
-            self.distances[layer.name] = alignments(views.mean(dim=positions), self.protocol, plain=self.plain)
-
-        return pooled if self.protocol.representation == "pooled" else read
-
-    def _activate(self, layer: Layer) -> Callable[[Tensor], None]:
-        def read(output: Tensor) -> None:
-            views, positions = by_image(output, self.images, self.views, layer)
-            self.activations[layer.name] = unit_activations(views, self.protocol, positions=positions)
+            if self.images:
+                views, positions = by_image(output, self.images, self.views, layer)
+                if self.protocol.representation == "pooled":
+                    views = views.mean(dim=positions)
+                self.distances[layer.name] = alignments(views, self.protocol, plain=self.image_first)
 
         return read
 
-    def batch(self, points: NDArray[np.int64], output: Tensor) -> Batch:
-        """What the readers have seen of the batch that went through."""
-        read: list[tuple[str, Tensor]] = []
+    def _reads_activations(self, layer: Layer) -> Callable[[Tensor], None]:
+        def read(output: Tensor) -> None:
+            if self.images:
+                views, positions = by_image(output, self.images, self.views, layer)
+                self.activations[layer.name] = unit_activations(views, self.protocol, positions=positions)
+
+        return read
+
+    def measures(self, points: NDArray[np.int64], output: Tensor) -> Measures:
+        """What was read of the batch that passed through, and the encoder's output.
+
+        Raises:
+            InputError: a layer was not called, or its output isn't finite.
+        """
+        numbers: list[tuple[str, Tensor]] = []
         for layer in self.layers:
             for kind in [self.distances] * self.alignment + [self.activations] * (layer.name in self.units):
                 if layer.name not in kind:
                     raise InputError(f"layer {layer.name}: the encoder didn't call it; choose other layers")
-                read.append((layer.name, kind[layer.name]))
-        features = output[:: self.views] if self.asked else None
-        _check_finite([*read, *([("output", features)] if features is not None else [])])
-        return Batch(
+                numbers.append((layer.name, kind[layer.name]))
+        features = output[:: self.views] if self.plain else None
+        _check_finite([*numbers, *([("output", features)] if features is not None else [])])
+        distances = torch.stack([self.distances[layer.name] for layer in self.layers], 1) if self.alignment else None
+        return Measures(
             points=points,
-            alignment=_array(torch.stack([self.distances[x.name] for x in self.layers], 1)) if self.alignment else None,
-            views={
-                name: _array(torch.stack(values[:, self.plain :].chunk(HALVES, dim=1), dim=1).mean(dim=2))
-                for name, values in ((name, self.activations[name]) for name in self.units)
-                if self.draws
-            },
-            plain={name: _array(self.activations[name][:, 0]) for name in self.units} if self.asked else {},
+            alignment=None if distances is None else _array(distances),
+            views={name: _array(self._by_half(self.activations[name])) for name in self.units} if self.draws else {},
+            plain={name: _array(self.activations[name][:, 0]) for name in self.units} if self.plain else {},
             features=None if features is None else _array(features),
         )
 
+    def _by_half(self, activations: Tensor) -> Tensor:
+        """Mean over the views of each half, [images, HALVES, units]."""
+        return torch.stack(activations[:, self.image_first :].chunk(HALVES, dim=1), dim=1).mean(dim=2)
 
-def _check_finite(read: Sequence[tuple[str, Tensor]]) -> None:
-    """No sum is finite of an output in which a number isn't. All are asked at once, as a GPU must be waited for."""
-    finite = torch.stack([torch.isfinite(values).all() for _, values in read]) if read else torch.ones(1)
+
+def _check_finite(numbers: Sequence[tuple[str, Tensor]]) -> None:
+    """Refuse non-finite numbers: one in an output makes every sum over it non-finite.
+
+    All layers are checked at once, as every check waits for the GPU.
+    """
+    finite = torch.stack([torch.isfinite(values).all() for _, values in numbers]) if numbers else torch.ones(1)
     if not finite.all():
-        layer = next(name for (name, _), fine in zip(read, finite.tolist(), strict=True) if not fine)
+        layer = next(name for (name, _), fine in zip(numbers, finite.tolist(), strict=True) if not fine)
         raise InputError(f"layer {layer}: output isn't finite; the encoder is damaged, train it again")
 
 
@@ -127,7 +141,7 @@ def _array(tensor: Tensor) -> NDArray[np.floating]:
 
 
 def by_image(output: Tensor, images: int, views: int, layer: Layer) -> tuple[Tensor, int]:
-    """[images, views, ...] with two more dimensions, positions and units in the order they lie in memory.
+    """[images, views, ...] with two more dimensions, positions and units in the order they have in memory.
 
     Returns:
         The tensor, and which of its dimensions counts positions.
@@ -144,7 +158,7 @@ def by_image(output: Tensor, images: int, views: int, layer: Layer) -> tuple[Ten
         output = output.permute(0, 2, 3, 1)
     elif layer.axis == 1 and output.dim() > 2:
         return output.reshape(images, views, output.shape[1], -1), 3
-    # Some attentions cut an image into windows: more rows than views, side by side.
+    # Some attentions cut an image into windows: several adjacent rows for each view.
     return output.reshape(images, views, -1, output.shape[-1]), 2
 
 
@@ -157,7 +171,7 @@ def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Te
     """
     if protocol.activation == "as-is":
         return _mean(views, positions)
-    # A few views at a time, in the same place: what becomes of them stays near.
+    # A few views at a time, in the same memory, so that intermediate results stay in the cache.
     flat = views.flatten(0, 1)[:, None]
     room = flat.new_empty(min(len(flat), at_once(1, views[0, 0].numel(), flat.device)), *flat.shape[1:])
     parts = []
@@ -165,14 +179,14 @@ def unit_activations(views: Tensor, protocol: Protocol, *, positions: int) -> Te
         out = room[: len(part)]
         torch.abs(part, out=out)
         if protocol.activation == "relu":
-            # (x + |x|) / 2, in which minus infinity doesn't vanish.
+            # (x + |x|) / 2, which keeps minus infinity visible.
             out.add_(part).mul_(0.5)
         parts.append(_mean(out, positions))
     return torch.cat(parts).view(*views.shape[:2], -1)
 
 
 def _mean(views: Tensor, positions: int) -> Tensor:
-    """Mean over positions. Where units lie side by side in memory a product with a row of 1/n is the fastest sum."""
+    """Mean over positions. Where units are adjacent in memory, the product with a row of 1/n is the fastest sum."""
     if positions == 3:
         return views.mean(dim=3)
     n = views.shape[2]

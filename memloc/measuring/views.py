@@ -23,13 +23,13 @@ def with_views(
     room: Tensor | None = None,
     nan: bool = False,
 ) -> Tensor:
-    """What an encoder is shown: standardised views of each image in a row, behind the image itself if ``plain``.
+    """An encoder's input: the standardised views of each image in a row, after the image itself if ``plain``.
 
     Args:
         images: [n, c, h, w].
         u: [n, draws, UNIFORMS], on the device of the result.
-        room: a result of the same shape to be overwritten.
-        nan: hidden patches are nan, for an encoder that leaves them out, not grey.
+        room: an earlier result, overwritten if it has the shape.
+        nan: hidden patches are nan instead of grey, for an encoder that leaves them out.
 
     Returns:
         [n * (draws + plain), 3, h, w].
@@ -39,16 +39,16 @@ def with_views(
     if room is None or room.shape != shape:
         room = torch.empty(shape, device=u.device).to(memory_format=torch.channels_last)
     out = room.unflatten(0, (n, draws + plain))  # type: ignore[no-untyped-call]
-    # Some images at a time: what happens to them on the way stays near.
+    # Some images at a time, so that intermediate results stay in the cache.
     step = at_once(4, draws * images[0].size, u.device)
     for start in range(0, n, step):
         rows = slice(start, start + step)
         clean = torch.from_numpy(np.array(images[rows])).to(u.device).float().div_(255)
         views = augment(clean.repeat_interleave(draws, dim=0), u[rows].flatten(0, 1), augmentation)
-        shown = normalise(views)
+        standard = normalise(views)
         if augmentation.mask:
-            shown = hide(shown, hidden(u[rows].flatten(0, 1), augmentation, shown.shape[-1]), with_nan=nan)
-        out[rows, plain:] = shown.unflatten(0, (-1, draws))  # type: ignore[no-untyped-call]
+            standard = hide(standard, hidden(u[rows].flatten(0, 1), augmentation, standard.shape[-1]), with_nan=nan)
+        out[rows, plain:] = standard.unflatten(0, (-1, draws))  # type: ignore[no-untyped-call]
         if plain:
             out[rows, 0] = normalise(clean)
     return room

@@ -1,4 +1,4 @@
-"""Checkpoints: named tensors and a description in one safetensors file, whole or not there, verified when read."""
+"""Checkpoints: named tensors and a description in one safetensors file, written whole, checked when read."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from memloc.io import atomic
 
 def save(tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Path) -> None:
     """Write tensors with a JSON description and a hash over both."""
-    # A scalar step count or a channels_last weight is stored as plain contiguous memory.
+    # Everything is stored in contiguous memory, a scalar step count or a channels_last weight too.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     text = json.dumps(about, sort_keys=True)
-    # One key: safetensors writes several in any order, and equal checkpoints should be equal files.
+    # One key: safetensors writes several keys in any order, and equal checkpoints should be equal files.
     with atomic(path) as temporary:
-        kept = {"about": text, "sha256": tensors_sha256(plain, text)}
-        save_file(plain, temporary, metadata={"memloc": json.dumps(kept)})
+        metadata = {"about": text, "sha256": tensors_sha256(plain, text)}
+        save_file(plain, temporary, metadata={"memloc": json.dumps(metadata)})
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and description.
+    """Tensors and description of a checkpoint.
 
     Raises:
         InputError: the file is truncated, altered or not one of memloc's.
@@ -45,31 +45,46 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if "memloc" not in metadata:
         raise InputError(f"{path}: not a checkpoint of memloc; move it away to start this encoder anew")
     try:
-        kept = json.loads(metadata["memloc"])
-        if kept["sha256"] != tensors_sha256(tensors, kept["about"]):
+        stored = json.loads(metadata["memloc"])
+        if stored["sha256"] != tensors_sha256(tensors, stored["about"]):
             raise ValueError("hash differs")
-        about: dict[str, Any] = json.loads(kept["about"])
+        about: dict[str, Any] = json.loads(stored["about"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: altered since it was written; delete it to start this encoder anew") from error
     return tensors, about
 
 
+def load_tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint of one training.
+
+    Raises:
+        InputError: the file is damaged or another training's, or a tensor isn't finite.
+    """
+    tensors, about = load(path)
+    if (about.get("seed"), about.get("role")) != (seed, role):
+        raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} isn't finite; delete it to train anew")
+    return tensors
+
+
 def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Load a module's state.
+    """Load a module's state, read from ``path``.
 
     Raises:
         InputError: names or shapes differ from the module's.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if expected != found:
-        odd = sorted(set(expected.items()) ^ set(found.items()))[0][0]
-        raise InputError(f"{path}: belongs to another encoder ({odd} differs); delete it to start this encoder anew")
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != shapes:
+        name = min(set(expected.items()) ^ set(shapes.items()))[0]
+        raise InputError(f"{path}: belongs to another encoder ({name} differs); delete it to start this encoder anew")
     module.load_state_dict(dict(tensors))
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """SHA-256 over a text and names, shapes, types and bytes of tensors in the order of their names."""
+    """SHA-256 over a text and the names, shapes, types and bytes of tensors, in the order of their names."""
     sha = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())

@@ -10,21 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from memloc.errors import InputError
-from memloc.models import architectures as encoders
-from memloc.models import checkpoint, frameworks
+from memloc.models import architectures, checkpoint, frameworks
 from memloc.models.frameworks.learner import Learner
 
 
 class Normalise:
-    """[n, 1 or 3, h, w] in [0, 1] to the three standardised channels that encoders take.
+    """[n, 1 or 3, h, w] in [0, 1] to the three standardised channels that encoders take: (x - mean) / std.
 
     Args:
-        description: a prepared dataset's description, for its mean and standard deviation.
+        description: of a prepared dataset, with the ``mean`` and ``std`` of each of its channels.
     """
 
-    def __init__(self, description: dict[str, Any]) -> None:
+    def __init__(self, description: Mapping[str, Any]) -> None:
         self.mean = torch.tensor(description["mean"])[:, None, None]
-        # A channel that never varies (all red images) stays 0 instead of 0 / 0.
+        # A channel that never varies (in all-red images) becomes 0 instead of 0 / 0.
         self.std = torch.tensor([value or 1.0 for value in description["std"]])[:, None, None]
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -44,23 +43,12 @@ def load(
         options: the architecture's, complete.
 
     Raises:
-        InputError: the checkpoint is damaged or belongs to another encoder.
+        InputError: the checkpoint is damaged, or another training's or encoder's.
     """
-    network = encoders.build(architecture, options, image_size=image_size)
-    checkpoint.restore(network, tensors_of(path, seed=seed, role=role), path)
+    network = architectures.build(architecture, options, image_size=image_size)
+    checkpoint.restore(network, checkpoint.load_tensors(path, seed=seed, role=role), path)
     network.to(memory_format=torch.channels_last)
     return network.eval()
-
-
-def tensors_of(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
-    """Tensors of a checkpoint that must be one training's."""
-    tensors, about = checkpoint.load(path)
-    if (about.get("seed"), about.get("role")) != (seed, role):
-        raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"{path}: {name} isn't finite; delete it to train anew")
-    return tensors
 
 
 def load_learner(
@@ -84,7 +72,7 @@ def load_learner(
     """
     classes, size = len(description["classes"]), description["image_size"]
     learner = frameworks.build(framework, encoder, classes=classes, recipe=recipe, image_size=size)
-    tensors = tensors_of(path, seed=seed, role=role)
+    tensors = checkpoint.load_tensors(path, seed=seed, role=role)
     expected = {name: tensor.shape for name, tensor in learner.additions().items()}
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise InputError(f"{path}: belongs to another training; delete it to train this encoder anew")
@@ -94,7 +82,7 @@ def load_learner(
 
 def add_head(encoder: nn.Module, head: nn.Module) -> None:
     """Let every output of an encoder pass through its framework's head, which is measured as module HEAD."""
-    encoder.add_module(encoders.HEAD, head)
+    encoder.add_module(architectures.HEAD, head)
     # It must be called, and nothing uses its output.
     encoder.register_forward_hook(lambda module, inputs, output: (head(output), None)[1])
 
@@ -103,7 +91,7 @@ def device(name: str) -> str:
     """The device that a configuration's ``device`` means on this machine.
 
     Raises:
-        InputError: cuda is asked for and there is none.
+        InputError: the device is cuda, and this machine has none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda, but PyTorch finds no such device here; set device: cpu or auto")

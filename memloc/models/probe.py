@@ -1,18 +1,17 @@
-"""Linear probes: what a frozen encoder's features are worth for telling classes apart."""
+"""Linear probes: how well classes can be told apart by a frozen encoder's features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from memloc.data.groups import GROUPS
 from memloc.data.prepared import Part, load
-from memloc.data.splits import GROUPS
 from memloc.errors import InputError
 from memloc.io import load_arrays
 from memloc.models.network import Normalise
@@ -41,8 +40,8 @@ def correct(
 ) -> NDArray[np.bool_]:
     """Which test points a linear probe gets right, [n].
 
-    The probe is a logistic regression fitted to its optimum on standardised features, so it has no schedule or seed
-    that a comparison of encoders could hang on.
+    The probe is a logistic regression fitted to its optimum on standardised features, so no comparison of encoders
+    depends on a schedule or a seed.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -53,7 +52,7 @@ def correct(
 
 
 def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], dataset: str, seed: int) -> Part:
-    """Labelled images for a probe, drawn from the points that are not in ``exclude``.
+    """Labelled images for a probe, drawn from the points outside ``exclude``.
 
     Raises:
         InputError: there are too few, or all of one class.
@@ -61,20 +60,20 @@ def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], datase
     free = np.setdiff1d(np.arange(len(part.labels)), exclude)
     if images > len(free):
         raise InputError(
-            f"{images} labelled images asked for, {len(free)} of {dataset} are in no group; "
-            f"ask for fewer in the experiment or lower datasets.{dataset}.split"
+            f"{images} labelled images are too many: {len(free)} of {dataset} are in no group; "
+            f"lower images in the experiment or datasets.{dataset}.split"
         )
     rows = np.sort(generator("probe", dataset, seed).choice(free, size=images, replace=False))
     if len(np.unique(part.labels[rows])) < 2:
-        raise InputError(f"{images} labelled images of {dataset} have one class; ask for more in the experiment")
+        raise InputError(f"{images} labelled images of {dataset} have one class; raise images in the experiment")
     return Part(np.asarray(part.images[rows]), part.labels[rows])
 
 
 def in_split(path: str | Path) -> dict[str, NDArray[np.int64]]:
-    """The groups of a split, whose points no probe may be fitted on.
+    """The groups of a split, on whose points no probe is fitted.
 
     Raises:
-        InputError: the file holds something else.
+        InputError: the file isn't a split.
     """
     split = load_arrays(path)
     if set(split) != set(GROUPS) or any(points.dtype.kind != "i" for points in split.values()):
@@ -85,13 +84,19 @@ def in_split(path: str | Path) -> dict[str, NDArray[np.int64]]:
 def task(
     folder: Path, split: Mapping[str, NDArray[np.int64]], *, images: int, dataset: str, seed: int
 ) -> tuple[Part, Part]:
-    """Labelled images of a prepared dataset to fit a probe on, none of them in the split, and all test images."""
+    """Labelled images of a prepared dataset to fit a probe on, none of them in the split, and all test images.
+
+    Raises:
+        InputError: too few training images are outside the split, or all that are drawn have one class.
+    """
     exclude = np.concatenate([np.empty(0, dtype=np.int64), *split.values()])
     train = draw_training(load(folder, "train"), images=images, exclude=exclude, dataset=dataset, seed=seed)
     return train, load(folder, "test")
 
 
-def describe(arms: list[dict[str, Any]], marks: list[NDArray[np.bool_]]) -> dict[str, NDArray[Any]]:
-    """Arrays of one outcome file: for each arm its settings by name and which test points it got right."""
-    keys = arms[0].keys()
-    return {key: np.array([arm[key] for arm in arms]) for key in keys} | {"correct": np.stack(marks)}
+def describe(
+    arms: Sequence[Mapping[str, object]], correct: Sequence[NDArray[np.bool_]]
+) -> dict[str, NDArray[np.generic]]:
+    """Arrays of one outcome file: every setting of the arms [arms], and ``correct`` [arms, test points]."""
+    settings = {key: np.array([arm[key] for arm in arms]) for key in arms[0]}
+    return {**settings, "correct": np.stack(correct)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memloc import io
 from memloc.data.images import Images
 from memloc.measuring.protocol import Protocol
-from memloc.measuring.reader import Batch
+from memloc.measuring.reader import Measures
 from memloc.metrics.tally import ClassTally, Tally
 from memloc.models.architectures import Layer
 from memloc.scoring.encoders import OpenEncoder
@@ -111,9 +111,9 @@ class Result:
         self.alignment: list[NDArray[np.floating]] = []
         self.skipped: dict[int, str] = {}
         self.stores: list[Store] = []
-        self._waiting: list[Batch] = []
+        self._waiting: list[Measures] = []
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: Measures) -> None:
         """Take in a batch."""
         if batch.alignment is not None:
             self.rows.append(batch.points)
@@ -186,7 +186,7 @@ class Result:
         self.skipped = {int(row): str(reason) for row, reason in json.loads(arrays["skipped"].tobytes())}
 
 
-def together(batch: Batch) -> NDArray[np.floating]:
+def together(batch: Measures) -> NDArray[np.floating]:
     """Activations of all layers side by side, averaged over draws, [b, units]."""
     return np.concatenate([halves.mean(axis=1) for halves in batch.views.values()], axis=1)
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from memloc.data.augment import UNIFORMS, augment, for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
+from memloc.data.groups import UNSHARED
 from memloc.data.images import Images
-from memloc.data.splits import UNSHARED
 from memloc.errors import InputError
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from memloc.data.splits import GROUPS
+from memloc.data.groups import GROUPS
 from memloc.errors import InputError
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc.data.splits import UNSHARED
+from memloc.data.groups import UNSHARED
 from memloc.metrics import alignment, units
 from memloc.metrics.stats import Subsampled, bootstrap, permutation_test
 from memloc.metrics.tally import Tally

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.data.swapped import covered
 from memloc.errors import InputError
 from memloc.valuation.oob import Values, gathered, scored, squares, value

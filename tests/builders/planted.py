@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from memloc.measuring.scores import METRICS, layer_metrics
+from memloc.measuring.units import METRICS, layer_metrics
 
 LAYERS = ("1", "2", "3", "4")
 PLACES = ("1", "2", "res2", "3", "4")

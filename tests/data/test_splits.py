@@ -1,7 +1,8 @@
 import numpy as np
 
+from memloc.data.groups import GROUPS
 from memloc.data.prepared import array_sha256
-from memloc.data.splits import GROUPS, draw, manifest, measured_points, training_points
+from memloc.data.splits import draw, manifest, measured_points, training_points
 from tests.builders.complaints import complaint
 
 SIZES = {"shared": 20, "candidate": 10, "independent": 10, "external": 5}

@@ -13,8 +13,9 @@ from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments.layermem import analysis as layermem
 from memloc.experiments.unitmem import analysis as unitmem
 from memloc.io import save_arrays
-from memloc.measuring import scores
-from memloc.measuring.one_pass import measure_images, pack
+from memloc.measuring import resamples, units
+from memloc.measuring.one_pass import about_layers, by_point, measure_images
+from memloc.measuring.points import point_scores
 from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint, network
 from memloc.models.architectures import ARCHITECTURES
@@ -72,15 +73,16 @@ def scored(name, settings, folder, *, size):
             protocol=Protocol(**protocol),
             seed=1,
         )
-        measures[role] = pack(measured, layers, opened, points=points, groups=groups, labels=labels[points])
+        about = {"points": points, "groups": groups, "labels": labels[points]}
+        measures[role] = about | about_layers(layers, opened) | by_point(measured)
     out = {}
     for prefix, role in (("", "f"), ("untrained_", "untrained")):
-        units = scores.unit_scores(measures[role], shuffles=1, seed=0)
+        table = units.unit_scores(measures[role], shuffles=1, seed=0)
         out[f"{prefix}units"], out[f"{prefix}replicates"] = folder / f"{prefix}u.parquet", folder / f"{prefix}r.npz"
-        tables.save_table(units, out[f"{prefix}units"])
-        save_arrays(scores.unit_replicates(measures[role], replicates=20, seed=0), out[f"{prefix}replicates"])
+        tables.save_table(table, out[f"{prefix}units"])
+        save_arrays(resamples.unit_resamples(measures[role], resamples=20, seed=0), out[f"{prefix}replicates"])
     out["points"] = folder / "points.parquet"
-    tables.save_table(scores.point_scores(measures["f"], measures["g"], normalisation="ratio"), out["points"])
+    tables.save_table(point_scores(measures["f"], measures["g"], normalisation="ratio"), out["points"])
     return out
 
 

@@ -13,6 +13,7 @@ import torch
 from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
 from memloc.data.augmentations import AUGMENTATIONS
+from memloc.data.groups import UNSHARED
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.iterative_pruning import analysis as experiment
@@ -21,7 +22,6 @@ from memloc.experiments.iterative_pruning.job import ARMS
 from memloc.io import load_arrays, save_array, save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
-from memloc.measuring.scores import UNIT_GROUPS
 from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import checkpoint, frameworks
@@ -32,7 +32,7 @@ from tests.builders.study import Study
 # --- The engine -------------------------------------------------------------------------------------------------------
 
 OPTIONS = {"width": 0.125, "residual": True}
-SPLIT = {name: np.arange(12 * i, 12 * (i + 1)) for i, name in enumerate(("shared", *UNIT_GROUPS))}
+SPLIT = {name: np.arange(12 * i, 12 * (i + 1)) for i, name in enumerate(("shared", *UNSHARED))}
 PROTOCOL = {"draws": 4}
 
 
@@ -261,7 +261,7 @@ def test_every_round_scores_prunes_retrains_and_probes(job, part, normalise, mon
         )  # fmt: skip
         return {
             group: {name: unitmem(values[12 * g : 12 * g + 12].mean(axis=1)) for name, values in found.views.items()}
-            for g, group in enumerate(UNIT_GROUPS)
+            for g, group in enumerate(UNSHARED)
         }
 
     sizes, place = {"3": 8, "5": 16, "8": 32}, iter(handed)
@@ -282,7 +282,7 @@ def test_every_round_scores_prunes_retrains_and_probes(job, part, normalise, mon
                     assert mine[gone].min() >= mine[kept[name]].max()
                 elif by == "low":
                     assert mine[gone].max() <= mine[kept[name]].min()
-            for g, group in enumerate(UNIT_GROUPS):
+            for g, group in enumerate(UNSHARED):
                 for key, chosen in (("after", left), ("before", kept)):
                     expected = np.mean([found[group][name][rows].mean() for name, rows in chosen.items()])
                     assert out[key][arm, number, g] == pytest.approx(expected, abs=1e-6)
@@ -304,14 +304,14 @@ def test_a_run_is_a_function_of_its_seed(job):
 
 def test_what_all_layers_show_is_their_mean_whatever_their_size():
     rng = np.random.default_rng(0)
-    groups = np.repeat(UNIT_GROUPS, 6)
+    groups = np.repeat(UNSHARED, 6)
     measures = {"groups": groups, "labels": np.tile([0, 1], 9), "layers": np.array(["a", "b"])}
     measures |= {"views/a": rng.random((18, 2, 3)), "views/b": rng.random((18, 2, 50))}
     chosen = ({"a": np.array([0, 2]), "b": np.array([7])}, {"a": np.arange(3), "b": np.arange(50)})
     found = iterative.layer_means(measures, chosen, replicates=5, seed=3, others="mean")
     for means, rows in zip(found, chosen, strict=True):
         assert means.shape == (6, 3)
-        for g, group in enumerate(UNIT_GROUPS):
+        for g, group in enumerate(UNSHARED):
             of = [unitmem(measures[f"views/{n}"][groups == group].mean(axis=1))[r].mean() for n, r in rows.items()]
             assert means[0, g] == pytest.approx(np.mean(of))
 
@@ -396,7 +396,7 @@ def outcome(seed, accuracy, candidate, unseen, *, change=None, noise=0.004):
         f"{name}_drawn": values + common + noise * rng.normal(size=(150, *values.shape))
         for name, values in (("after", after), ("before", before))
     }
-    about = {"arms": np.array(ARMS), "groups": np.array(UNIT_GROUPS), "pruned": np.array(SHARES), "size": np.array(40)}
+    about = {"arms": np.array(ARMS), "groups": np.array(UNSHARED), "pruned": np.array(SHARES), "size": np.array(40)}
     return {key: np.array([row[key] for row in rows]) for key in rows[0]} | about | drawn | {
         "after": after,
         "before": before,

@@ -71,7 +71,7 @@ def test_fine_tuning_on_the_encoders_own_dataset_leaves_its_groups_out(start, tm
         "memloc.experiments.finetuning.job.run",
         lambda encoder, profile, layers, train, test, **_: given.append(train) or {},
     )
-    monkeypatch.setattr("memloc.measuring.scores.crossed_profile", lambda _: (["1"], np.zeros(1)))
+    monkeypatch.setattr("memloc.measuring.points.crossed_profile", lambda _: (["1"], np.zeros(1)))
     monkeypatch.setattr("memloc.analysis.tables.load_table", lambda _: None)
     monkeypatch.setattr("memloc.io.save_arrays", lambda *_: None)
     files = {"task": tmp_path / task / "dataset.json", "points": "points", "weights": "f"}

@@ -37,35 +37,37 @@ def expected(tmp_path):
 
 
 @pytest.mark.parametrize("buffer", [1, 1000, 1 << 22])
-def test_a_file_written_in_parts_has_the_bytes_of_whole_arrays(buffer, tmp_path, expected, monkeypatch):
+def test_a_file_written_part_by_part_has_the_bytes_of_whole_arrays(buffer, tmp_path, expected, monkeypatch):
     monkeypatch.setattr(measures, "BUFFER", buffer)
     measures.save(tmp_path / "new" / "made.npz", ABOUT, parts(25))
     assert (tmp_path / "new" / "made.npz").read_bytes() == expected
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["made.npz"]
 
 
-@pytest.mark.parametrize("cuts", [[103], [50, 53], [25, 0, 25, 53, 0], [0, 103]])
-def test_shards_are_joined_to_the_bytes_of_whole_arrays(cuts, tmp_path, expected, monkeypatch):
+@pytest.mark.parametrize("sizes", [[103], [50, 53], [25, 0, 25, 53, 0], [0, 103]])
+def test_shards_are_joined_to_the_bytes_of_whole_arrays(sizes, tmp_path, expected, monkeypatch):
     monkeypatch.setattr(measures, "BUFFER", 100)
-    ends = np.cumsum(cuts)
-    for number, (start, end) in enumerate(zip(ends - cuts, ends, strict=True)):
-        mine = {name: array[start:end] for name, array in WHOLE.items()}
-        rest = {"points": mine.pop("points"), "groups": mine.pop("groups")}
-        # A shard without images has no measures, not even empty ones.
-        made = parts(25, {"points": rest["points"], **mine}) if end > start else []
-        made = [{name: part[name] for name in mine} for part in made]
-        measures.save(tmp_path / f"{number}.npz", {**ABOUT, **rest}, made)
-    measures.join(tmp_path / "made.npz", [tmp_path / f"{i}.npz" for i in range(len(cuts))], common=ABOUT, rows="points")
+    ends = np.cumsum(sizes)
+    for number, (start, end) in enumerate(zip(ends - sizes, ends, strict=True)):
+        rows = {name: array[start:end] for name, array in WHOLE.items()}
+        about = {name: rows[name] for name in ("points", "groups")}
+        # A shard without points has no measures, not even empty ones.
+        batches = parts(25, rows) if end > start else []
+        batches = [{name: part[name] for name in ("alignment", "views/1")} for part in batches]
+        measures.save(tmp_path / f"{number}.npz", {**ABOUT, **about}, batches)
+    measures.join(
+        tmp_path / "made.npz", [tmp_path / f"{i}.npz" for i in range(len(sizes))], common=ABOUT, rows="points"
+    )
     assert (tmp_path / "made.npz").read_bytes() == expected
 
 
 def test_arrays_are_read_one_at_a_time(tmp_path, expected):
-    found = measures.Arrays(tmp_path / "expected.npz")
-    assert list(found) == [*ABOUT, *WHOLE] and len(found) == 7
-    assert all(np.array_equal(found[name], array) for name, array in (ABOUT | WHOLE).items())
-    assert "views/1" in found and "views/2" not in found
+    arrays = measures.Arrays(tmp_path / "expected.npz")
+    assert list(arrays) == [*ABOUT, *WHOLE] and len(arrays) == 7
+    assert all(np.array_equal(arrays[name], array) for name, array in (ABOUT | WHOLE).items())
+    assert "views/1" in arrays and "views/2" not in arrays
     with pytest.raises(KeyError):
-        found["views/2"]
+        arrays["views/2"]
 
 
 def test_a_damaged_file_is_named(tmp_path, expected):
@@ -75,10 +77,10 @@ def test_a_damaged_file_is_named(tmp_path, expected):
         measures.Arrays(path)
     at = expected.index(WHOLE["views/1"].tobytes()) + 9
     path.write_bytes(expected[:at] + bytes([expected[at] ^ 1]) + expected[at + 1 :])
-    found = measures.Arrays(path)
-    assert np.array_equal(found["alignment"], WHOLE["alignment"])
+    arrays = measures.Arrays(path)
+    assert np.array_equal(arrays["alignment"], WHOLE["alignment"])
     with pytest.raises(InputError, match=r"bad\.npz: can't be read"):
-        found["views/1"]
+        arrays["views/1"]
     with pytest.raises(InputError, match=r"bad\.npz: can't be read"):
         measures.join(tmp_path / "made.npz", [path], common=ABOUT, rows="points")
     assert not (tmp_path / "made.npz").exists()
@@ -87,12 +89,12 @@ def test_a_damaged_file_is_named(tmp_path, expected):
 def test_parts_that_do_not_fit_leave_nothing(tmp_path):
     folder = tmp_path / "new"
     bad = [{"x": np.zeros((2, 3))}, {"x": np.zeros((2, 4))}]
-    with pytest.raises(ValueError, match="can't stand below"):
+    with pytest.raises(ValueError, match="can't be joined"):
         measures.save(folder / "made.npz", {}, bad)
     assert list(folder.iterdir()) == []
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(tmp_path):
+def test_the_next_write_removes_what_a_killed_writer_left_and_nothing_else(tmp_path):
     path = tmp_path / "seed[0].npz"
 
     def killed():
@@ -103,8 +105,8 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(tmp
     if not pid:
         measures.save(path, ABOUT, killed())
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
-    assert left.is_dir()
+    (leftover,) = tmp_path.iterdir()
+    assert leftover.is_dir()
     others = [tmp_path / name for name in (".seed[1].abcdefgh", ".seed0.abcdefgh", ".seed[0]-1of2.abcdefgh")]
     for other in others:
         other.mkdir()
@@ -119,17 +121,17 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(tmp
 
 
 def test_parts_are_joined_without_torch():
-    """Which would take more memory than the job asks for, and longer than the joining."""
+    """Importing torch would take more memory than the job requests, and longer than joining."""
     code = "import runpy, sys; runpy.run_path('scripts/gather_measures.py'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_a_link_in_the_place_of_a_temporary_folder_is_not_followed(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "file").touch()
-    (tmp_path / f".made.abcdefgh{io.SCRATCH}").symlink_to(tmp_path / "mine")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    (tmp_path / f".made.abcdefgh{io.SCRATCH}").symlink_to(tmp_path / "elsewhere")
     measures.save(tmp_path / "made.npz", ABOUT, parts(25))
-    assert (tmp_path / "mine" / "file").exists()
+    assert (tmp_path / "elsewhere" / "file").exists()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_a_link_in_the_place_of_a_temporary_folder_is_not_followed(tmp_path):
         ({"alignment": np.float32(1)}, "alignment: float32"),
     ],
 )
-def test_shards_of_other_kinds_are_not_joined(tmp_path, change, message):
+def test_shards_of_other_types_or_shapes_are_not_joined(tmp_path, change, message):
     io.save_arrays(ABOUT | WHOLE, tmp_path / "1.npz")
     io.save_arrays(ABOUT | WHOLE | change, tmp_path / "2.npz")
     with pytest.raises(InputError, match=rf"2\.npz: can't be read \({message}"):
@@ -148,7 +150,7 @@ def test_shards_of_other_kinds_are_not_joined(tmp_path, change, message):
     assert not (tmp_path / "made.npz").exists()
 
 
-def test_compressed_arrays_and_others_than_are_declared_are_not_read(tmp_path):
+def test_compressed_arrays_and_arrays_of_another_size_than_declared_are_not_read(tmp_path):
     path = tmp_path / "bad.npz"
     np.savez_compressed(path, points=np.zeros(1 << 20))
     with pytest.raises(InputError, match=r"bad\.npz: can't be read \(compressed"):
@@ -156,13 +158,13 @@ def test_compressed_arrays_and_others_than_are_declared_are_not_read(tmp_path):
     with zipfile.ZipFile(path, "w") as archive, archive.open("points.npy", "w") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (2, 4)})
         file.write(bytes(8))
-    with pytest.raises(InputError, match=r"bad\.npz: can't be read \(points hasn't the size"):
+    with pytest.raises(InputError, match=r"bad\.npz: can't be read \(the size of points"):
         measures.join(tmp_path / "made.npz", [path], common=(), rows="points")
     assert not (tmp_path / "made.npz").exists()
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):
-    """Four times as many rows, 13 MB more, are written, joined and read in the same memory but for one array."""
+    """Four times as many rows, 13 MB more, are written and joined in the same memory."""
     monkeypatch.setattr(measures, "BUFFER", 1 << 20)
 
     def peak(count):

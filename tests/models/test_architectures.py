@@ -69,7 +69,7 @@ def on_paper(name, image_size=32, **changed):
 def test_planning_imports_no_torch():
     heavy = "{'torch', 'torchvision', 'timm', 'lightly', 'pandas'}"
     some = "{'depth': 2, 'residual': 1, 'stem': 'imagenet'}"
-    code = f"import sys, memloc.encoders as e; [x.layers({some}) for x in e.ARCHITECTURES.values()]\n"
+    code = f"import sys, memloc.models.architectures as e; [x.layers({some}) for x in e.ARCHITECTURES.values()]\n"
     subprocess.run([sys.executable, "-c", f"{code}assert not {heavy} & sys.modules.keys()"], check=True)
 
 
@@ -150,13 +150,13 @@ def test_every_parameter_of_a_layer_belongs_to_that_layer_alone(name):
         for key, _ in small(name).named_parameters()
     }
     assert all(len(names) <= 1 for names in owners.values())
-    nobodys = {key for key, names in owners.items() if not names}
+    rest = {key for key, names in owners.items() if not names}
     if name in VITS:
         around = {key for key in owners if not key.startswith("blocks.")}
-        assert nobodys == around | {key for key in owners if ".norm1." in key or ".norm2." in key}
+        assert rest == around | {key for key in owners if ".norm1." in key or ".norm2." in key}
         assert owners["blocks.1.attn.qkv.weight"] == ["2.att"] and owners["blocks.0.mlp.fc2.bias"] == ["1.fc"]
     else:
-        assert nobodys == {key for key in owners if "downsample" in key}
+        assert rest == {key for key in owners if "downsample" in key}
 
 
 def test_layers_of_resnet9_have_the_parameters_of_table_8_and_those_of_their_normalisation():
@@ -500,8 +500,8 @@ def by_hand(encoder, image, keep):
         q, k, v = (norm(block.norm1, x) @ block.attn.qkv.weight.T + block.attn.qkv.bias).chunk(3, dim=1)
         heads = []
         for h in range(3):
-            mine = slice(64 * h, 64 * h + 64)
-            heads.append(torch.softmax(q[:, mine] @ k[:, mine].T / math.sqrt(64), dim=1) @ v[:, mine])
+            rows = slice(64 * h, 64 * h + 64)
+            heads.append(torch.softmax(q[:, rows] @ k[:, rows].T / math.sqrt(64), dim=1) @ v[:, rows])
         x = x + torch.cat(heads, dim=1) @ block.attn.proj.weight.T + block.attn.proj.bias
         hidden = norm(block.norm2, x) @ block.mlp.fc1.weight.T + block.mlp.fc1.bias
         hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
@@ -543,7 +543,7 @@ def test_positions_are_sines_and_cosines_of_column_and_row_that_never_train():
         assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_hidden_patches_are_as_if_they_never_were():
+def test_hidden_patches_have_no_effect():
     encoder, x = vit(), torch.rand(2, 3, 32, 32, dtype=torch.double)
     with torch.no_grad():
         expected = torch.stack([by_hand(encoder, image, kept.tolist()) for image, kept in zip(x, KEEP, strict=True)])
@@ -566,7 +566,7 @@ def test_hiding_nothing_or_keeping_everything_is_the_plain_pass_and_hiding_all_l
         torch.testing.assert_close(nothing[0], by_hand(encoder, x[0], []))
 
 
-def test_tokens_come_in_the_order_of_keep_and_don_t_depend_on_it():
+def test_tokens_come_in_the_order_of_keep_and_do_not_depend_on_it():
     encoder, x = vit(), torch.rand(2, 3, 32, 32, dtype=torch.double)
     order = torch.tensor([4, 0, 2, 1, 3])
     with torch.no_grad():
@@ -586,7 +586,7 @@ def test_no_nan_reaches_an_output_or_a_gradient():
     assert all(torch.equal(found[name], p.grad) for name, p in encoder.named_parameters() if p.requires_grad)
 
 
-def test_a_stray_nan_is_not_hushed_up():
+def test_a_stray_nan_reaches_the_output():
     encoder, x = vit(), torch.rand(2, 3, 32, 32, dtype=torch.double)
     x[0, 1, 13, 13] = math.nan
     with torch.no_grad():
@@ -595,7 +595,7 @@ def test_a_stray_nan_is_not_hushed_up():
 
 def test_images_that_hide_different_numbers_of_patches_are_refused():
     x = hide(torch.rand(2, 3, 32, 32, dtype=torch.double), [[0, 1, 2], [3, 4]])
-    with pytest.raises(InputError, match="hidden patches: 13 in one image, 14 in another of a batch"):
+    with pytest.raises(InputError, match="hidden patches: 13 in one image of a batch, 14 in another"):
         vit()(x)
 
 
@@ -642,12 +642,13 @@ def test_smaller_views_get_the_positions_interpolated():
         torch.testing.assert_close(encoder.tokens(hide(x, keep, patch=4)), kept, rtol=1e-5, atol=1e-5)
 
 
-def test_sizes_that_patches_don_t_fill_are_refused():
-    with pytest.raises(InputError, match=r"image_size: 30 pixels are no multiple of network\.patch, 4"):
-        build("vit-tiny", {"patch": 4, "depth": 1, "width": 1}, image_size=30)
-    with pytest.raises(InputError, match=r"image_size: 32 pixels are no multiple of network\.patch, 64"):
-        build("vit-tiny", {"patch": 64, "depth": 1, "width": 1}, image_size=32)
-    with pytest.raises(InputError, match=r"view size: 20 pixels are no multiple of network\.patch, 8"):
+@pytest.mark.parametrize(("pixels", "patch"), [(30, 4), (32, 64)])
+def test_sizes_that_patches_do_not_fill_are_refused(pixels, patch):
+    with pytest.raises(
+        InputError, match=rf"image_size: {pixels} pixels are not a multiple of network\.patch, {patch};"
+    ):
+        build("vit-tiny", {"patch": patch, "depth": 1, "width": 1}, image_size=pixels)
+    with pytest.raises(InputError, match=r"view size: 20 pixels are not a multiple of network\.patch, 8"):
         vit()(torch.rand(1, 3, 32, 20, dtype=torch.double))
 
 

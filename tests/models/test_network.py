@@ -1,13 +1,7 @@
-import itertools
-import json
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
-from memloc.config import layers_of
-from memloc.data.augment import UNIFORMS, augment
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.errors import InputError
 from memloc.measuring.one_pass import measure_images
@@ -15,8 +9,9 @@ from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint, frameworks, network
 from memloc.models.architectures import HEAD, choose_layers
 from memloc.models.frameworks import FRAMEWORKS
-from memloc.streams import uniforms
+from memloc.models.layers import layers_of
 from memloc.training.loop import build
+from tests.builders import literal
 
 
 def same(a, b):
@@ -61,12 +56,12 @@ def test_cuda_without_cuda_is_an_input_error(monkeypatch):
     assert network.device("auto") == network.device("cuda") == "cuda" and network.device("cpu") == "cpu"
 
 
-# What a framework added
+# What a framework adds
 
 
 @pytest.fixture
-def job(settings, description, tmp_path):
-    """A factory of an encoder, the learner it is part of, and what Snakemake would say to a job that measures it."""
+def trained(settings, tmp_path):
+    """A factory of a learner, its entry in the configuration, and the file of what the framework adds."""
 
     def make(framework, *, name="additions", **recipe):
         torch.manual_seed(5)
@@ -76,35 +71,34 @@ def job(settings, description, tmp_path):
         for key, tensor in learner.state_dict().items():
             if tensor.dim() == 1 and key.endswith(("weight", "running_var")):
                 tensor.uniform_(0.5, 1.5)
-        checkpoint.save(learner.additions(), {"seed": 3, "role": "f"}, tmp_path / f"{name}.safetensors")
-        (tmp_path / "description.json").write_text(json.dumps(description))
-        told = SimpleNamespace(
-            input=SimpleNamespace(
-                description=tmp_path / "description.json", additions=tmp_path / f"{name}.safetensors"
-            ),
-            params=SimpleNamespace(framework=framework, recipe=entry["recipe"]),
-            wildcards=SimpleNamespace(seed="3"),
-        )
-        return learner.eval(), told, entry
+        path = tmp_path / f"{name}.safetensors"
+        checkpoint.save(learner.additions(), {"seed": 3, "role": "f"}, path)
+        return learner.eval(), entry, path
 
     return make
 
 
-HEADED = [name for name, framework in FRAMEWORKS.items() if framework.head]
+@pytest.fixture
+def load(description):
+    def go(learner, entry, path, *, seed=3, role="f"):
+        options = {"description": description, "seed": seed, "role": role}
+        return network.load_learner(learner.result(), entry["framework"], entry["recipe"], path, **options)
+
+    return go
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_learner_is_rebuilt_around_its_encoder(job, framework):
-    learner, told, _ = job(framework)
+def test_a_learner_is_rebuilt_around_its_encoder(trained, load, framework):
+    learner, entry, path = trained(framework)
     torch.manual_seed(6)
-    rebuilt = network.learner_of_job(learner.result(), told, role="f")
+    rebuilt = load(learner, entry, path)
     assert type(rebuilt) is type(learner) and not any(module.training for module in rebuilt.modules())
-    found, expected = rebuilt.additions(), learner.additions()
-    assert found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
+    got, expected = rebuilt.additions(), learner.additions()
+    assert got.keys() == expected.keys() and all(torch.equal(got[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize(
-    ("mine", "other", "recipe"),
+    ("framework", "other", "recipe"),
     [
         ("simclr", "supervised", {}),
         ("simclr", "byol", {}),
@@ -112,95 +106,77 @@ def test_a_learner_is_rebuilt_around_its_encoder(job, framework):
         ("mae", "mae", {"decoder_depth": 2}),
     ],
 )
-def test_additions_of_another_training_are_refused_in_one_line(job, mine, other, recipe):
-    learner, told, _ = job(mine)
-    _, foreign, _ = job(other, name="foreign", **recipe)
-    told.input.additions = foreign.input.additions
-    with pytest.raises(InputError, match=r"foreign\.safetensors: belongs to another training; delete it") as caught:
-        network.learner_of_job(learner.result(), told, role="f")
-    assert "\n" not in str(caught.value)
+def test_additions_of_another_training_are_refused(trained, load, framework, other, recipe):
+    learner, entry, _ = trained(framework)
+    _, _, foreign = trained(other, name="foreign", **recipe)
+    with pytest.raises(InputError, match=r"foreign\.safetensors: belongs to another training; delete it[^\n]*$"):
+        load(learner, entry, foreign)
 
 
-@pytest.mark.parametrize(("seed", "role"), [("4", "f"), ("3", "g")])
-def test_additions_of_another_seed_or_role_are_refused_in_one_line(job, seed, role):
-    learner, told, _ = job("simclr")
-    told.wildcards.seed = seed
-    with pytest.raises(InputError, match=r"additions\.safetensors: belongs to f, seed 3; delete it to train anew"):
-        network.learner_of_job(learner.result(), told, role=role)
+@pytest.mark.parametrize(("seed", "role"), [(4, "f"), (3, "g")])
+def test_additions_of_another_seed_or_role_are_refused(trained, load, seed, role):
+    with pytest.raises(InputError, match=r"additions\.safetensors: belongs to f, seed 3; delete it to train anew$"):
+        load(*trained("simclr"), seed=seed, role=role)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_additions_that_are_not_finite_are_told_where_they_are_read(job, value):
-    learner, told, _ = job("simclr")
-    tensors, about = checkpoint.load(told.input.additions)
+def test_additions_that_are_not_finite_are_refused(trained, load, value):
+    learner, entry, path = trained("simclr")
+    tensors, about = checkpoint.load(path)
     name = next(name for name, tensor in tensors.items() if tensor.dim() == 2)
     tensors[name][0, 0] = value
-    checkpoint.save(tensors, about, told.input.additions)
-    with pytest.raises(InputError, match=rf"additions\.safetensors: {name} isn't finite; delete it to train anew"):
-        network.learner_of_job(learner.result(), told, role="f")
+    checkpoint.save(tensors, about, path)
+    with pytest.raises(InputError, match=rf"additions\.safetensors: {name} isn't finite; delete it to train anew$"):
+        load(learner, entry, path)
 
 
-@pytest.mark.parametrize("framework", HEADED)
-def test_a_head_is_measured_and_changes_nothing_of_what_the_encoder_puts_out(job, framework, normalise):
-    learner, told, _ = job(framework)
+@pytest.mark.parametrize("framework", [name for name, framework in FRAMEWORKS.items() if framework.head])
+def test_a_head_is_measured_and_changes_nothing_of_the_encoders_output(trained, framework, normalise):
+    learner, _, _ = trained(framework)
     encoder, head = learner.result(), learner.result_head()
     images = np.random.default_rng(0).integers(0, 256, size=(3, 1, 16, 16), dtype=np.uint8)
-    points, draws = np.array([4, 9, 2]), 4
+    points, protocol = np.array([4, 9, 2]), Protocol(draws=4)
     standard = [normalise(torch.from_numpy(image[None]).float() / 255) for image in images]
     with torch.no_grad():
         before = [encoder(x) for x in standard]
-        network.add_head(encoder, told, role="f")
+        network.add_head(encoder, head)
         assert all(torch.equal(encoder(x), y) for x, y in zip(standard, before, strict=True))
-
     learner.double(), encoder.double()
-    alignment = np.zeros((3, 2, 2))
-    for n, (image, point) in enumerate(zip(images, points, strict=True)):
-        u = torch.from_numpy(uniforms(5, np.array([point]), (draws, UNIFORMS)))[0]
-        picture = torch.from_numpy(image[None]).float() / 255
-        with torch.no_grad():
-            shown = [normalise(augment(picture, u[k : k + 1], AUGMENTATIONS["normal"])).double() for k in range(draws)]
-            outputs = [encoder(x)[0] for x in shown]
-            projected = [head(encoder(x))[0] for x in shown]
-        for place, vectors in enumerate((outputs, projected)):
-            units = [v / v.square().sum().sqrt() for v in vectors]
-            for half in range(2):
-                pairs = itertools.combinations(units[2 * half : 2 * half + 2], 2)
-                alignment[n, place, half] = np.mean([float((a - b).square().sum().sqrt()) for a, b in pairs])
-
     layers = choose_layers("resnet9", {"width": 1, "residual": True}, ["output", "head"], sublayers=True)
     assert [layer.representation for layer in layers] == ["", HEAD]
-    protocol = Protocol(draws=draws)
-    options = {"recipe": AUGMENTATIONS["normal"], "normalise": normalise, "protocol": protocol, "seed": 5}
+
+    def forward(x, visible):
+        return {"": encoder(x), HEAD: head(encoder(x))}
+
+    expected, *_ = literal.measures(forward, layers, images, points, normalise, protocol)
+    options = {"augmentation": AUGMENTATIONS["normal"], "normalise": normalise, "protocol": protocol, "seed": 5}
     got = measure_images(encoder, images, points, layers=layers, **options)
-    assert alignment.min() > 1e-6 and not np.allclose(alignment[:, 0], alignment[:, 1], rtol=0.01)
-    np.testing.assert_allclose(got.alignment, alignment, rtol=1e-7)
+    assert expected.min() > 1e-6 and not np.allclose(expected[:, 0], expected[:, 1], rtol=0.01)
+    np.testing.assert_allclose(got.alignment, expected, rtol=1e-7)
     np.testing.assert_allclose(got.features, torch.cat(before), rtol=1e-5, atol=1e-6)
 
 
-def test_a_transformers_head_sees_only_what_is_visible(job, normalise):
-    """Where patches are left out of views, whole images go through on their own, and the head follows both."""
-    learner, told, entry = job("simclr", architecture="vit-tiny", augmentation="masking")
-    encoder = learner.result()
+def test_a_transformers_head_sees_only_what_is_visible(trained, normalise):
+    """Where patches are left out of views, whole images have a pass apart, and the head follows both."""
+    learner, entry, _ = trained("simclr", architecture="vit-tiny", augmentation="masking")
+    encoder, head = learner.result(), learner.result_head()
     images = np.random.default_rng(0).integers(0, 256, size=(3, 1, 16, 16), dtype=np.uint8)
     entry["measure"] |= {"sublayers": True, "layers": ["output", "head"]}
-    layers = layers_of(entry)
-    network.add_head(encoder, told, role="f")
-    seen = []
-    projection = encoder.get_submodule(HEAD)
-    projection.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
-    options = {"recipe": AUGMENTATIONS["masking"], "normalise": normalise, "seed": 5}
+    network.add_head(encoder, head)
+    outputs = []
+    head.register_forward_hook(lambda _, inputs, output: outputs.append(output))
+    options = {"augmentation": AUGMENTATIONS["masking"], "normalise": normalise, "seed": 5}
     protocol = Protocol(draws=4, representation="pooled")
-    got = measure_images(encoder, images, np.arange(3), layers=layers, protocol=protocol, **options)
+    got = measure_images(encoder, images, np.arange(3), layers=layers_of(entry), protocol=protocol, **options)
     assert got.alignment.shape == (3, 2, 2) and (got.alignment > 0).all()
-    views, whole = seen
-    assert (len(views[1]), len(whole[1])) == (12, 3)
-    units = torch.nn.functional.normalize(views[1].double(), dim=1).unflatten(0, (3, 4))
-    literal = (units[:, 0] - units[:, 1]).square().sum(dim=1).sqrt()
-    np.testing.assert_allclose(got.alignment[:, 1, 0], literal, rtol=1e-4)
+    views, whole = outputs
+    assert (len(views), len(whole)) == (12, 3)
+    expected = [literal.alignment([*image], protocol) for image in views.unflatten(0, (3, 4))]
+    np.testing.assert_allclose(got.alignment[:, 1], expected, rtol=1e-4)
 
 
-def test_an_encoder_without_its_head_cannot_be_measured_there(job, normalise):
-    learner, _, _ = job("simclr")
+def test_an_encoder_without_its_head_cannot_be_measured_there(trained, normalise):
+    learner, _, _ = trained("simclr")
     layers = choose_layers("resnet9", {"width": 1, "residual": True}, ["head"], sublayers=True)
     with pytest.raises(InputError, match="layer 'projection': the encoder has no such module"):
         measure_images(

@@ -65,13 +65,13 @@ def test_training_images_of_a_probe_are_none_of_the_excluded():
 def test_too_many_training_images_are_an_input_error():
     part = Part(np.zeros((50, 1, 1, 1), dtype=np.uint8), np.arange(50))
     assert len(probe.draw_training(part, images=40, exclude=np.arange(10), dataset="d", seed=0).labels) == 40
-    with pytest.raises(InputError, match="41 labelled images asked for, 40 of d are in no group"):
+    with pytest.raises(InputError, match="41 labelled images are too many: 40 of d are in no group; lower images"):
         probe.draw_training(part, images=41, exclude=np.arange(10), dataset="d", seed=0)
 
 
 def test_training_images_of_one_class_are_an_input_error():
     part = Part(np.zeros((50, 1, 1, 1), dtype=np.uint8), np.arange(50))
-    with pytest.raises(InputError, match="1 labelled images of d have one class; ask for more"):
+    with pytest.raises(InputError, match="1 labelled images of d have one class; raise images"):
         probe.draw_training(part, images=1, exclude=np.arange(10), dataset="d", seed=0)
 
 
@@ -91,7 +91,7 @@ def test_outcomes_are_described_arm_by_arm():
     assert {k: v.tolist() for k, v in out.items()} == {"by": ["a", "b"], "k": [1, 2], "correct": [[True], [False]]}
 
 
-def test_a_file_that_is_no_split_is_told(tmp_path):
+def test_a_file_that_is_not_a_split_is_refused(tmp_path):
     groups = {name: np.arange(3) + 10 * i for i, name in enumerate(("shared", "candidate", "independent", "external"))}
     io.save_arrays(groups, tmp_path / "indices.npz")
     assert probe.in_split(tmp_path / "indices.npz").keys() == groups.keys()

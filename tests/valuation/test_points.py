@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from memloc import io
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.measuring import files as measures
 from memloc.metrics.within import within_auroc

@@ -32,7 +32,7 @@ def choose(units: pd.DataFrame, *, count: int, seed: int) -> pd.DataFrame:
     owners that stand out among candidates by the choice alone. Random ones are the same in both groups.
 
     Args:
-        units: the table of ``scores.unit_scores``.
+        units: the table of ``measuring.units.unit_scores``.
         count: units of each arm in a layer; all where it has fewer that an image excites.
 
     Returns:
@@ -95,7 +95,7 @@ def ablate(
     """Zero units one by one and compare alignment at the output (paper, Eq. 1) before and after, on the same views.
 
     Args:
-        units: the table of ``scores.unit_scores``.
+        units: the table of ``measuring.units.unit_scores``.
         points, groups: [n] images of GROUPS.
         modules: by layer, the modules that make it.
         output: the encoder's output, as the one layer to measure.

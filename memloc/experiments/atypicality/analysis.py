@@ -14,7 +14,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import rows_of, wide
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import TOP
+from memloc.measuring.units import TOP
 from memloc.metrics.alignment import extremes
 from memloc.metrics.stats import Estimate, Sample, bootstrap, bootstrap_means, nest, rank_correlation, ranks
 from memloc.metrics.units import unitmem

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 from memloc.data.augment import resized_crop
+from memloc.data.groups import UNSHARED
 from memloc.data.prepared import Part
 from memloc.experiments.desk import Desk, Outcomes
-from memloc.experiments.entry import UNSHARED
 from memloc.models import probe
 from memloc.models.network import Normalise
 

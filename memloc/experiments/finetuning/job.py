@@ -16,7 +16,7 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
-from memloc.measuring.scores import crossed_profile
+from memloc.measuring.points import crossed_profile
 from memloc.metrics.alignment import increments
 from memloc.models import probe
 from memloc.models.network import Normalise

@@ -25,7 +25,7 @@ from memloc.analysis.inputs import (
     rows_of,
 )
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import by_layer
+from memloc.measuring.units import by_layer
 from memloc.metrics.stats import Sample, bootstrap, ks_distance, rank_correlation
 
 CORRELATION, SHARE, DISTANCE = 0.9, 1 / 6, 0.2

@@ -14,7 +14,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import rows_of, unit_activations
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import TOP
+from memloc.measuring.units import TOP
 from memloc.metrics.stats import Sample, bootstrap
 from memloc.metrics.units import owners, unitmem
 from memloc.streams import generator

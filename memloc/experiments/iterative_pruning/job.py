@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from memloc.data.augmentations import Augmentation
+from memloc.data.groups import UNSHARED
 from memloc.data.prepared import Part
 from memloc.data.splits import measured_points, training_points
 from memloc.errors import InputError
@@ -21,7 +22,8 @@ from memloc.experiments.pruning.job import Units, choose
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
-from memloc.measuring.scores import UNIT_GROUPS, group_size, resampled_units
+from memloc.measuring.resamples import resampled_units
+from memloc.measuring.units import group_size
 from memloc.models import probe
 from memloc.models.architectures import Layer
 from memloc.models.frameworks.learner import Learner
@@ -189,7 +191,7 @@ def prune_in_rounds(
         InputError: a round would prune nothing, or a whole layer; or retraining diverges.
     """
     points, groups = measured_points(split)
-    held = np.isin(groups, UNIT_GROUPS)
+    held = np.isin(groups, UNSHARED)
     points, groups = points[held], groups[held]
     trained = training_points(split, "f")
     about = {"groups": groups, "labels": part.labels[points], "layers": np.array([layer.name for layer in layers])}
@@ -231,8 +233,8 @@ def prune_in_rounds(
     units = {layer.name: start[f"views/{layer.name}"].shape[-1] for layer in layers}
     check_rounds(units, fraction=fraction, rounds=rounds)
     test(learner, "none", 0)
-    before = np.empty((1 + replicates, len(ARMS), rounds, len(UNIT_GROUPS)))
-    after = np.empty((1 + replicates, len(ARMS), rounds + 1, len(UNIT_GROUPS)))
+    before = np.empty((1 + replicates, len(ARMS), rounds, len(UNSHARED)))
+    after = np.empty((1 + replicates, len(ARMS), rounds + 1, len(UNSHARED)))
     for arm, by in enumerate(ARMS):
         pupil, measures = copy.deepcopy(learner), start
         remaining = {name: np.arange(size) for name, size in units.items()}
@@ -254,7 +256,7 @@ def prune_in_rounds(
     return {
         **probe.describe(settings, marks),
         "arms": np.array(ARMS),
-        "groups": np.array(UNIT_GROUPS),
+        "groups": np.array(UNSHARED),
         "pruned": pruned,
         "size": np.array(group_size(start)),
         "before": before[0],
@@ -266,7 +268,7 @@ def prune_in_rounds(
 
 def _candidates(measures: Mapping[str, NDArray[Any]], *, seed: int, others: str) -> dict[str, NDArray[np.float64]]:
     """UnitMem of every unit on candidates, by layer (paper, Eqs. 5 to 8)."""
-    found = resampled_units(measures, replicates=0, seed=seed, others=others)
+    found = resampled_units(measures, resamples=0, seed=seed, others=others)
     return {layer: values[0] for group, layer, values in found if group == "candidate"}
 
 
@@ -283,10 +285,10 @@ def layer_means(
     Returns:
         For each choice [1 + replicates, groups].
     """
-    out = [np.zeros((1 + replicates, len(UNIT_GROUPS))) for _ in chosen]
-    for group, layer, values in resampled_units(measures, replicates=replicates, seed=seed, others=others):
+    out = [np.zeros((1 + replicates, len(UNSHARED))) for _ in chosen]
+    for group, layer, values in resampled_units(measures, resamples=replicates, seed=seed, others=others):
         for mean, rows in zip(out, chosen, strict=True):
-            mean[:, UNIT_GROUPS.index(group)] += values[:, rows[layer]].mean(axis=1) / len(measures["layers"])
+            mean[:, UNSHARED.index(group)] += values[:, rows[layer]].mean(axis=1) / len(measures["layers"])
     return out
 
 

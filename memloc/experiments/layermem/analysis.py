@@ -11,7 +11,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import forms, quoted, rises, rows_of, wide
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import own_layers
+from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS, extremes, increments
 from memloc.metrics.stats import Sample, bootstrap_means
 

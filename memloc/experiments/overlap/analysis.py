@@ -19,7 +19,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import PERMUTATIONS, above, random_orders, rises, rows_of, wide
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import own_layers
+from memloc.measuring.points import own_layers
 from memloc.metrics.overlap import chance, kendall, overlap, top
 from memloc.metrics.stats import LEVEL, Sample, bootstrap, bootstrap_means, permutation_p, rank_correlation
 

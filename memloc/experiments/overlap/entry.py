@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.experiments.entry import (
-    CANDIDATE_AND_NULL,
     COUNT,
     POINTS,
     Experiment,

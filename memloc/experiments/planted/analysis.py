@@ -31,7 +31,7 @@ from memloc.analysis.valued_points import (
     told,
     with_ways,
 )
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.metrics.stats import Sample, bootstrap, bootstrap_means, nest, permutation_p
 from memloc.metrics.within import reached, within_auroc, within_orders

@@ -17,7 +17,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import profiles, rows_of, wide
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import own_layers
+from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.stats import LEVEL, Estimate
 

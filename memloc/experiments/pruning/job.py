@@ -15,7 +15,7 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
-from memloc.measuring.scores import unit_traits
+from memloc.measuring.units import unit_traits
 from memloc.metrics.stats import ranks
 from memloc.models import probe
 from memloc.models.network import Normalise
@@ -210,7 +210,7 @@ def probe_pruned(
     """Prune, fit a new probe on each task and note which of its test points it gets right.
 
     Args:
-        traits: ``scores.unit_traits`` of the units, each by layer, [units].
+        traits: ``measuring.units.unit_traits`` of the units, each by layer, [units].
         modules: by layer, the modules that make it.
         tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
 

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from memloc.data.augment import UNIFORMS, augment, hidden
+from memloc.data.groups import UNSHARED
 from memloc.experiments.desk import Desk, Outcomes
-from memloc.experiments.entry import UNSHARED
 from memloc.models.frameworks.mae import MAE
 from memloc.models.network import Normalise
 from memloc.streams import stream, uniforms

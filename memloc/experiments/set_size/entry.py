@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from memloc.data.groups import UNSHARED
 from memloc.experiments.entry import (
     POINTS,
     SEVERAL,
-    UNSHARED,
     Experiment,
     Options,
     array,

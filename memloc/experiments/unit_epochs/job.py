@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from memloc.analysis.tables import load_table
 from memloc.data.augmentations import Augmentation
+from memloc.data.groups import UNSHARED
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
-from memloc.experiments.entry import UNSHARED
-from memloc.measuring import scores
+from memloc.measuring import resamples
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint
@@ -40,21 +40,14 @@ def states(
     Raises:
         InputError: a file is damaged or another training's, or an epoch isn't in ``snapshots``.
     """
-    kept = _tensors(snapshots, role="f", seed=seed)
-    found = {0: _tensors(untrained, role="untrained", seed=seed)}
+    kept = checkpoint.load_tensors(snapshots, role="f", seed=seed)
+    found = {0: checkpoint.load_tensors(untrained, role="untrained", seed=seed)}
     for epoch in sorted(epoch for epoch in epochs if epoch < end):
         prefix = f"{epoch}."
         found[epoch] = {name.removeprefix(prefix): value for name, value in kept.items() if name.startswith(prefix)}
         if not found[epoch]:
             raise InputError(f"{snapshots}: holds no epoch {epoch}; delete it to train this encoder anew")
-    return found | {end: _tensors(weights, role="f", seed=seed)}
-
-
-def _tensors(path: str | Path, *, role: str, seed: int) -> dict[str, Tensor]:
-    tensors, about = checkpoint.load(path)
-    if (about.get("role"), about.get("seed")) != (role, seed):
-        raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
-    return tensors
+    return found | {end: checkpoint.load_tensors(weights, role="f", seed=seed)}
 
 
 def units(
@@ -113,7 +106,7 @@ def units(
         views = [window.views for window in seen]
         joined = {f"views/{layer.name}": np.concatenate([v[layer.name] for v in views]) for layer in layers}
         drawn = stream("score_units", seed)
-        found.append(scores.unit_means({**about, **joined}, replicates=replicates, seed=drawn, others=others))
+        found.append(resamples.unit_means({**about, **joined}, resamples=replicates, seed=drawn, others=others))
     once = {key: found[0][key] for key in ("layers", "groups", "size")}
     each = {key: np.stack([means[key] for means in found]) for key in ("values", "means", "dealt")}
     return {"epochs": np.array(list(states)), **once, **each}

@@ -15,7 +15,9 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Inputs, above, rows_of
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import UNIT_GROUPS, group_size, resampled_units
+from memloc.data.groups import UNSHARED
+from memloc.measuring.resamples import resampled_units
+from memloc.measuring.units import group_size
 from memloc.metrics.stats import Estimate, nest, rank_correlation
 from memloc.streams import stream
 
@@ -117,7 +119,7 @@ class _Measured:
 
     def group(self, name: str) -> Estimate:
         """Mean UnitMem on one group, [encoders, layers]."""
-        return self.means[..., UNIT_GROUPS.index(name)]
+        return self.means[..., UNSHARED.index(name)]
 
     def unseen(self) -> Estimate:
         """Mean UnitMem on images that f has not seen, [encoders, layers]: two groups, half the noise."""
@@ -143,13 +145,13 @@ def _measured(inputs: Inputs, name: str, options: Mapping[str, Any]) -> _Measure
             found: dict[tuple[str, str], NDArray[np.float64]] = {}
             for group, layer, values in resampled_units(
                 arrays,
-                replicates=options["replicates"],
+                resamples=options["replicates"],
                 seed=stream("unit_protocols", 0 if shared else number),
                 others=options["others"][encoder],
             ):
                 found[group, layer] = values
             layers = list(dict.fromkeys(layer for _, layer in found))
-            each = [[found[group, layer].mean(axis=1) for group in UNIT_GROUPS] for layer in layers]
+            each = [[found[group, layer].mean(axis=1) for group in UNSHARED] for layer in layers]
             last = {group: found[group, layers[-1]] for group in HELD}
             own = reference.setdefault(number, last)
             for layer in layers:

@@ -14,7 +14,7 @@ from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import above, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.experiments.unitmem.analysis import dealt_excess, excess_of, layer_means
-from memloc.measuring.scores import SHARES, THRESHOLDS, by_layer
+from memloc.measuring.units import SHARES, THRESHOLDS, by_layer
 from memloc.metrics.stats import Estimate
 
 STILL = 0.5

@@ -14,7 +14,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Inputs, depth_correlation, rises, rows_of
 from memloc.analysis.sheet import Sheet
-from memloc.measuring.scores import METRICS, layer_metrics
+from memloc.measuring.units import METRICS, layer_metrics
 from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
 
 CLAIMS = {

@@ -1,8 +1,9 @@
 """Architectures by name.
 
-An entry is what planning must know: options and layers. The networks are in modules of their own.
+An entry holds what planning needs: options and layers. The networks are in the modules of this package, and importing
+the entries imports no torch.
 
-A layer has a name (paper's numbering where there is one), the module whose raw output represents it for LayerMem and
+A layer has a name (the paper's numbering if it has one), the module whose raw output represents it for LayerMem, and
 the module whose output holds its units' activations for UnitMem.
 """
 
@@ -27,13 +28,13 @@ class Layer:
     Attributes:
         name: as in tables and figures.
         representation: module whose raw output LayerMem compares (a convolution before normalisation, a linear map).
-        units: module whose output channels are the units of UnitMem (after the activation); None for none.
+        units: module whose output channels are the units of UnitMem (after the activation); None if it has no units.
         depth: position along the forward pass, from 1.
         axis: dimension of the outputs that counts units: 1 in feature maps, -1 in tokens.
-        modules: the modules that make its units; the first dimension of each of their parameters counts them, or its
-            outputs where it has none (what pruning zeroes). Empty for a sum or a pool, which is no layer of its own.
-        parts: all that belongs to it, parameters and all (what is fine-tuned, replaced and counted).
-        kind: a key of KINDS.
+        modules: the modules whose rows pruning zeroes: the first dimension of each of their parameters counts its
+            units, or its outputs if it has no units. Empty for a sum or a pool, which has no parameters.
+        parts: the modules whose parameters belong to it: these are fine-tuned, replaced and counted.
+        kind: one of KINDS.
     """
 
     name: str
@@ -48,7 +49,10 @@ class Layer:
 
 KINDS = ("convolution", "attention", "fully-connected", "sum", "output", "normalisation", "pool", "head")
 SUBLAYERS = KINDS[5:]
-"""Kinds that are measured only where ``measure.sublayers`` asks for them (paper, Table 18)."""
+"""Kinds that are measured only if ``measure.sublayers`` is true (paper, Table 18)."""
+
+Options = Mapping[str, Any]
+"""Complete values of an architecture's options, by name."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,18 @@ class Architecture:
 
     Attributes:
         title: its name in prose.
-        module: the module below memloc.encoders with ``build(image_size=..., **fixed, **options)``, which gives a
-            network from [n, 3, h, w] to [n, ``dim``].
-        layers: complete options to layers, by depth.
+        module: the module of this package with ``build(image_size=..., **fixed, **options)``, which returns a network
+            from [n, 3, h, w] to [n, ``dim``].
+        layers: function from options to layers, ordered by depth.
         options: JSON schema, with a default, of each key of ``network``.
-        fixed: arguments of ``build`` that tell this entry from others of its module.
+        fixed: arguments of ``build`` that distinguish this entry from others of its module.
         tokens: whether it takes an image as patches.
         smallest: side of the smallest images it takes, in pixels.
     """
 
     title: str
     module: str
-    layers: Callable[[Mapping[str, Any]], tuple[Layer, ...]]
+    layers: Callable[[Options], tuple[Layer, ...]]
     options: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     tokens: bool = False
@@ -76,14 +80,14 @@ class Architecture:
 
 
 def _convolution(name: str, conv: str, norm: str, units: str, depth: float) -> tuple[Layer, Layer]:
-    """A convolution and, a sublayer, the normalisation behind it."""
+    """A convolution and, as a sublayer, the normalisation after it."""
     return (
         Layer(name, conv, units, depth, modules=(conv, norm), parts=(conv, norm), kind="convolution"),
         Layer(f"{name}.norm", norm, None, depth + 0.1, kind="normalisation"),
     )
 
 
-def _resnet9(options: Mapping[str, Any]) -> tuple[Layer, ...]:
+def _resnet9(options: Options) -> tuple[Layer, ...]:
     blocks = [
         layer
         for i in range(1, 9)
@@ -96,7 +100,7 @@ def _resnet9(options: Mapping[str, Any]) -> tuple[Layer, ...]:
 
 
 def _end(depth: float, axis: int = -1) -> tuple[Layer, Layer]:
-    """The encoder's output and, a sublayer, what the framework's head makes of it in training."""
+    """The encoder's output and, as a sublayer, the output of the framework's head in training."""
     return (
         Layer("output", OUTPUT, None, depth, axis=axis, kind="output"),
         Layer("head", HEAD, None, depth + 0.5, axis=axis, kind="head"),
@@ -104,17 +108,17 @@ def _end(depth: float, axis: int = -1) -> tuple[Layer, Layer]:
 
 
 OUTPUT, HEAD = "", "projection"
-"""Modules of an encoder: itself, and its framework's head where ``memloc.models.network`` put one."""
+"""Modules of an encoder: itself, and its framework's head if ``memloc.models.network`` added it."""
 
 
-def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Mapping[str, Any]], tuple[Layer, ...]]:
-    """Layers of a ResNet: its convolutions, named as in timm, and the output of every block, behind sum and ReLU.
+def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Options], tuple[Layer, ...]]:
+    """Layers of a ResNet: its convolutions, named as in timm, and the output of every block, after sum and ReLU.
 
-    Units are read behind the next ReLU, which for the last convolution of a block stands after the sum. Convolutions
-    that only fit a block's input to its output are no layers.
+    Units are read after the next ReLU, which for the last convolution of a block follows the sum. Convolutions that
+    only fit a block's input to the shape of its output are no layers.
     """
 
-    def layers(options: Mapping[str, Any]) -> tuple[Layer, ...]:
+    def layers(options: Options) -> tuple[Layer, ...]:
         out = [*_convolution("conv1", "conv1", "bn1", "act1", 1.0)]
         if options["stem"] == "imagenet":
             out.append(Layer("conv1.pool", "maxpool", None, 1.2, kind="pool"))
@@ -131,8 +135,8 @@ def _resnet(blocks: Sequence[int], convolutions: int) -> Callable[[Mapping[str, 
     return layers
 
 
-def _vgg19(options: Mapping[str, Any]) -> tuple[Layer, ...]:
-    # Convolution, normalisation and ReLU follow one another in one row; a max pool ends each stage.
+def _vgg19(options: Options) -> tuple[Layer, ...]:
+    # One sequence of modules: convolution, normalisation, ReLU, and so on; a max pool ends each stage.
     stages = [stage for stage, count in enumerate((2, 2, 4, 4, 4)) for _ in range(count)]
     out: list[Layer] = []
     for i, stage in enumerate(stages, start=1):
@@ -144,10 +148,10 @@ def _vgg19(options: Mapping[str, Any]) -> tuple[Layer, ...]:
     return (*out, *_end(len(stages) + 1))
 
 
-def _vit(options: Mapping[str, Any]) -> tuple[Layer, ...]:
-    """Four places a block: what attention and what the perceptron adds to the tokens, and the tokens after each sum.
+def _vit(options: Options) -> tuple[Layer, ...]:
+    """Four layers a block: what attention and perceptron each add to the tokens, and the tokens after each sum.
 
-    The units of a perceptron are its hidden ones, behind the GELU, so the module that makes them is its first linear
+    The units of a perceptron are its hidden units, after the GELU, so the module that makes them is its first linear
     map. Attention has no activation and no units. The paper's ResBlock rows (Table 10) are the sums.
     """
     out = []
@@ -209,14 +213,14 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def build(name: str, options: Mapping[str, Any], *, image_size: int) -> nn.Module:
+def build(name: str, options: Options, *, image_size: int) -> nn.Module:
     """A network with random weights.
 
     Args:
-        options: all of the architecture's options.
+        options: complete.
 
     Raises:
-        KeyError: ``name`` is no key of ARCHITECTURES; nothing else is ever imported.
+        KeyError: ``name`` is not in ARCHITECTURES; nothing else is ever imported.
         InputError: the network can't take images of this size.
     """
     entry = ARCHITECTURES[name]
@@ -231,12 +235,12 @@ def module_path(name: str) -> str:
 
 
 def choose_layers(
-    name: str, options: Mapping[str, Any], patterns: Sequence[str], *, sublayers: bool = False
+    name: str, options: Options, patterns: Sequence[str], *, sublayers: bool = False
 ) -> tuple[Layer, ...]:
     """Layers of an encoder whose names match any of the patterns (``*`` and ``?`` as in file names), by depth.
 
     Args:
-        sublayers: normalisations, pools and the framework's head, too.
+        sublayers: whether normalisations, pools and the framework's head are included.
 
     Raises:
         InputError: a pattern matches no layer.
@@ -250,25 +254,25 @@ def choose_layers(
 
 
 def unit_modules(layers: Sequence[Layer]) -> dict[str, list[str]]:
-    """By layer that has units, the modules that make them; attention has modules and no units."""
+    """The modules that make the units of each layer that has units; attention has modules and no units."""
     return {layer.name: list(layer.modules) for layer in layers if layer.units}
 
 
 def block_of(layer: str) -> str:
-    """The block that a layer belongs to, by its name: layer4.1 of layer4.1.conv2; a layer in no block is one alone."""
+    """Name of the block that a layer belongs to: layer4.1 for layer4.1.conv2; a layer in no block is a block itself."""
     return layer.rpartition(".")[0] or layer
 
 
 def blocks_of(layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-    """By block, the modules that hold all of it, shortcuts too: those above all parts of its layers, or these parts."""
+    """The modules that make up each block, shortcuts too: the one that holds all parts of its layers, or the parts."""
     parts: dict[str, list[str]] = {}
     for layer in layers:
         if layer.parts:
             parts.setdefault(block_of(layer.name), []).extend(layer.parts)
-    return {block: _above(names) for block, names in parts.items()}
+    return {block: _parent(names) for block, names in parts.items()}
 
 
-def _above(names: Sequence[str]) -> tuple[str, ...]:
+def _parent(names: Sequence[str]) -> tuple[str, ...]:
     paths = [name.split(".") for name in names]
     shared = [level[0] for level in zip(*paths, strict=False) if len(set(level)) == 1]
     return (".".join(shared),) if shared and len(names) > 1 else tuple(names)

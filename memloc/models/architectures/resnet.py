@@ -16,8 +16,8 @@ BLOCKS: dict[str, Any] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 class ResNet(timm.models.resnet.ResNet):
     """timm's ResNet without a classifier: [n, 3, h, w] to the last feature map's mean over positions, [n, dim].
 
-    The last normalisation of a block starts at scale 1, as in torchvision: at timm's 0 the last convolutions of an
-    untrained encoder would put out nothing.
+    The last normalisation of a block starts at scale 1, as in torchvision: with timm's 0, the last convolutions of an
+    untrained encoder would have no effect.
 
     Args:
         block: a key of BLOCKS.

@@ -28,7 +28,7 @@ class VGG19(nn.Module):
         """[n, 3, h, w] to [n, dim].
 
         Raises:
-            InputError: the five max pools leave nothing of so small a view.
+            InputError: a view is smaller than 32 pixels, of which the five max pools leave nothing.
         """
         _check(min(x.shape[-2:]), "view size")
         return torch.flatten(self.pool(self.features(x)), 1)

@@ -1,0 +1,7 @@
+"""The groups of a split. Standard library only, so that planning can use them."""
+
+GROUPS = ("shared", "candidate", "independent", "external")
+UNSHARED = ("candidate", "independent", "external")
+"""The groups that f and g do not both train on: units are scored on these."""
+CANDIDATE_AND_NULL = ("candidate", "external")
+"""The group that f alone trains on, and the group that neither encoder trains on."""

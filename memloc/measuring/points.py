@@ -1,0 +1,79 @@
+"""Score tables of single points, from the measures of f and g."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.data.groups import CANDIDATE_AND_NULL
+from memloc.errors import InputError
+from memloc.measuring.files import NamedArrays
+from memloc.metrics import alignment, atypicality
+
+
+def point_scores(f: NamedArrays, g: NamedArrays, *, normalisation: str) -> pd.DataFrame:
+    """SSLMem (paper, Eq. 2) of every point at every layer: one row for each.
+
+    ``sslmem`` uses all draws; ``sslmem_choose`` and ``sslmem_score`` use one half each, so that groups can be chosen
+    on draws on which they are not scored.
+
+    Args:
+        f, g: measures of the two encoders on the same points.
+
+    Raises:
+        InputError: the measures are of different points, groups or layers.
+    """
+    for name in ("points", "groups", "layers"):
+        if not np.array_equal(f[name], g[name]):
+            raise InputError(f"measures of f and g differ in their {name}; delete both and run snakemake again")
+    a_f, a_g = f["alignment"].astype(np.float64), g["alignment"].astype(np.float64)
+    n, layers = a_f.shape[:2]
+    halves = alignment.sslmem(a_f, a_g, normalisation=normalisation)
+    return pd.DataFrame(
+        {
+            "point": np.repeat(f["points"], layers),
+            "group": np.repeat(f["groups"], layers),
+            "label": np.repeat(f["labels"], layers),
+            "layer": np.tile(f["layers"], n),
+            "own": np.tile(f["own"], n),
+            "kind": np.tile(f["kinds"], n),
+            "parameters": np.tile(f["parameters"], n),
+            "alignment_f": a_f.mean(axis=2).ravel(),
+            "alignment_g": a_g.mean(axis=2).ravel(),
+            "sslmem": alignment.sslmem(a_f.mean(axis=2), a_g.mean(axis=2), normalisation=normalisation).ravel(),
+            "sslmem_choose": halves[..., 0].ravel(),
+            "sslmem_score": halves[..., 1].ravel(),
+        }
+    )
+
+
+def atypicality_scores(g: NamedArrays, *, neighbours: int) -> pd.DataFrame:
+    """Atypicality of the points that g has not seen (candidate, external): distance to their nearest shared points."""
+    groups, features = g["groups"], g["features"]
+    unseen = np.isin(groups, CANDIDATE_AND_NULL)
+    reference = features[groups == "shared"]
+    return pd.DataFrame(
+        {
+            "point": g["points"][unseen],
+            "group": groups[unseen],
+            "label": g["labels"][unseen],
+            "atypicality": atypicality.neighbour_distance(features[unseen], reference, neighbours=neighbours),
+        }
+    )
+
+
+def own_layers(points: pd.DataFrame) -> list[str]:
+    """Names of the layers with parameters of their own (no sums or pools), in order of depth."""
+    return list(dict.fromkeys(points.loc[points["own"], "layer"]))
+
+
+def crossed_profile(points: pd.DataFrame) -> tuple[list[str], NDArray[np.float64]]:
+    """The layers with parameters of their own, and the crossed LayerMem of each, [layers].
+
+    crossed = (mean SSLMem of candidates - mean SSLMem of independent points) / 2
+    """
+    layers = own_layers(points)
+    means = points.groupby(["group", "layer"])["sslmem"].mean()
+    crossed = (means["candidate"][layers] - means["independent"][layers]) / 2
+    return layers, crossed.to_numpy(dtype=np.float64)
