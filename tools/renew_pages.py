@@ -37,7 +37,7 @@ def renewed(page: Path) -> str:
     """A page, the parts between its marks as the registries have them."""
     text = page.read_text(encoding="utf-8")
     for name, lines in PAGES[page].items():
-        pattern = rf"(?m)^(\W*){name}: {MADE}(\W*)\n(?:.*\n)*?(\W*){END} {name}"
+        pattern = rf"(?m)^([^\w\n]*){name}: {MADE}([^\w\n]*)\n(?:.*\n)*?([^\w\n]*){END} {name}"
         if not re.search(pattern, text):
             raise SystemExit(f"{page}: has no marks for {name}")
         body = "\n".join(lines())
