@@ -7,7 +7,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import yaml
+from snakemake.utils import update_config
+
+from memloc import config
+from memloc.experiments import EXPERIMENTS
+from memloc.experiments.entry import OVER_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(
@@ -29,6 +41,38 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=900, check=False
     )
+
+
+def jobs_of_experiments(*files: str) -> dict[str, int]:
+    """Jobs that the entries of experiments make of the configuration in these files, merged over config.yaml."""
+    whole: dict[str, Any] = {}
+    for name in ("config.yaml", *files):
+        update_config(whole, yaml.safe_load((ROOT / name).read_text()))
+    config.complete(whole)
+    experiments = config.active(whole)
+    counts = Counter({"analyse_experiment": len(experiments), "draw_figure": len(experiments)})
+    for name, experiment in experiments.items():
+        entry, runs = EXPERIMENTS[experiment["kind"]], len(config.runs(whole, name))
+        if entry.over == OVER_TABLES:
+            counts["run_trial"] += runs
+        elif entry.job:
+            counts[f"run_experiment_{experiment['kind']}"] += runs * len(entry.job.roles)
+    return dict(counts)
+
+
+def rule_texts(path: Path) -> dict[str, str]:
+    """The rules of a file by name. One that stands in a loop, and is named there, goes by the name of its script."""
+    texts = {}
+    blocks = re.split(r"(?m)^(?= *rule(?: \w+)?:$)", path.read_text())[1:]
+    for block in blocks:
+        deeper = " " * (len(block) - len(block.lstrip(" ")) + 1)
+        first, *lines = block.splitlines()
+        own = [first, *takewhile(partial(re.match, rf"{deeper}|$"), lines)]
+        text = dedent("\n".join(own)) + "\n"
+        name = re.match(r"rule (\w+):", text) or re.search(r"scripts/(\w+)\.py", text)
+        if name:
+            texts[name[1]] = text
+    return texts
 
 
 def job_counts(output: str) -> dict[str, int]:

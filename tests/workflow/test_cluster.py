@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.running import ROOT, SMOKE, snakemake
+from tests.workflow.running import ROOT, SMOKE, rule_texts, snakemake
 
 PROFILES = {name: yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("default", "slurm")}
-COMPUTES = re.compile(r'device=config\["device"\]')
+COMPUTES = re.compile(r'device=config\["device"\]|job_settings')
 
 
 # One encoder in one process, one in four.
@@ -30,7 +30,7 @@ def asked(copy: Callable[[str], Path]) -> Asked:
     folder = copy("asking")
     for path in (folder / "rules").glob("*.smk"):
         # With a message of its own a job's resources aren't shown.
-        path.write_text(re.sub(r"    message:\n        .*\n", "", path.read_text()))
+        path.write_text(re.sub(r"(?m)^ +message:\n +.*\n", "", path.read_text()))
     (folder / "my.yaml").write_text(json.dumps({"encoders": WIDE}))
 
     @cache
@@ -58,14 +58,13 @@ def test_a_retry_asks_for_as_much_again_of_memory_and_time(asked: Asked) -> None
 
 
 def test_a_gpu_is_asked_for_where_one_is_used_and_nowhere_else(asked: Asked) -> None:
-    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    rules = {rule.split(":")[0]: rule for rule in re.split(r"(?m)^rule ", text)[1:]}
+    rules = {name: text for path in (ROOT / "rules").glob("*.smk") for name, text in rule_texts(path).items()}
     users = {name for name, rule in rules.items() if COMPUTES.search(rule)}
     assert {"train_encoder", "measure", "run_experiment"} <= users
     assert users == {name for name, rule in rules.items() if re.search(r"^        gpu=", rule, re.MULTILINE)}
     there = asked("cuda")
     assert {job for job, values in there.items() if "gpu" in values} == {
-        job for job in there if job.split()[0] in users
+        job for job in there if re.sub("(?<=run_experiment)_\\w+", "", job.split()[0]) in users
     }
     assert not any("gpu" in values for values in asked("cpu").values())
 

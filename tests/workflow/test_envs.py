@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from memloc.experiments import EXPERIMENTS
+from memloc.experiments.entry import OVER_TABLES
+from tests.workflow.running import rule_texts
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = {"TRAINING_ENV": ROOT / "envs/training.yaml", "ANALYSIS_ENV": ROOT / "envs/analysis.yaml"}
 
 # Where conda-forge's name, or the name one imports, isn't PyPI's.
 FROM_CONDA = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 FROM_IMPORT = {"PIL": "pillow", "lightning_fabric": "pytorch-lightning", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-
-# Imports inside functions that no analysis script calls: reading raw images is the training side's.
-NEVER_REACHED = {("ANALYSIS_ENV", "memloc.data.sources"): {"pillow", "torchvision"}}
 
 
 def pins(env):
@@ -40,11 +41,11 @@ def rules():
     """(rule, environment, script) of every rule that has a script."""
     found = []
     for file in sorted((ROOT / "rules").glob("*.smk")):
-        for block in re.split(r"(?m)^(?=rule )", file.read_text())[1:]:
+        for name, block in rule_texts(file).items():
             script = re.search(r'script:\s+"\.\./(scripts/\w+\.py)"', block)
             if script:
                 env = re.search(r"conda:\s+(\w+)", block)
-                found.append((re.match(r"rule (\w+)", block)[1], env and env[1], script[1]))
+                found.append((name, env and env[1], script[1]))
     return found
 
 
@@ -61,7 +62,20 @@ def nodes(tree):
             yield from nodes(node)
 
 
-def imports(path):
+def reached(script, env, file):
+    """Whether a script imports a file that a name with something to fill in may stand for."""
+    room = file.relative_to(ROOT / "memloc").parts
+    if room[0] == "models":  # Planning reads the registries; networks are built on the training side.
+        return env == "TRAINING_ENV"
+    if room[0] != "experiments" or room[-1] == "entry.py":
+        return True
+    if room[-1] == "analysis.py":
+        return script in ("scripts/analyse_experiment.py", "scripts/draw_figure.py")
+    over_tables = EXPERIMENTS[room[1]].over == OVER_TABLES
+    return script == ("scripts/run_trial.py" if over_tables else "scripts/run_experiment.py")
+
+
+def imports(path, script, env):
     """Full names that a file imports, anywhere; a name with something to fill in is all modules that it may name."""
     names = set()
     for node in nodes(ast.parse(path.read_text())):
@@ -72,7 +86,7 @@ def imports(path):
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
             parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else [node.args[0]]
             name = "".join(part.value if isinstance(part, ast.Constant) else "*" for part in parts)
-            found = ROOT.glob(name.replace(".", "/") + ".py")
+            found = [file for file in ROOT.glob(name.replace(".", "/") + ".py") if reached(script, env, file)]
             names.update(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in found)
         elif isinstance(node, ast.Attribute) and node.attr in ("read_parquet", "to_parquet"):
             names.add("pyarrow")
@@ -81,11 +95,11 @@ def imports(path):
 
 def third_party(script, env):
     """PyPI names of the packages that a script and the memloc modules behind it import."""
-    found, seen, todo = set(), set(), [("", ROOT / script)]
+    found, seen, todo = set(), set(), [ROOT / script]
     while todo:
-        module, path = todo.pop()
+        path = todo.pop()
         packages = set()
-        for name in imports(path):
+        for name in imports(path, script, env):
             top = name.split(".")[0]
             if top == "memloc":
                 parts = name.split(".")
@@ -93,10 +107,10 @@ def third_party(script, env):
                     part = ".".join(parts[:end])
                     if path_of(part).exists() and part not in seen:
                         seen.add(part)
-                        todo.append((part, path_of(part)))
+                        todo.append(path_of(part))
             elif top not in sys.stdlib_module_names:
                 packages.add(FROM_IMPORT.get(top, top))
-        found |= packages - NEVER_REACHED.get((env, module), set())
+        found |= packages
     return found
 
 
