@@ -27,7 +27,7 @@ def faults(config: Config) -> Iterable[str]:
         over = _over_tables if entry.over == OVER_TABLES else _over_encoders
         for fault in over(entry, experiment, config):
             # A fault of a whole encoder is one of its own entry, not of the experiment's.
-            yield f"config: {fault}" if fault.startswith("encoders.") else f"{key}.{fault}"
+            yield f"config: {fault} (experiments.{name})" if fault.startswith("encoders.") else f"{key}.{fault}"
 
 
 def _over_tables(entry: Experiment, experiment: Config, config: Config) -> Iterable[str]:

@@ -5,19 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.experiments.ablation import analysis as experiment
-from memloc.experiments.ablation.job import choose, matches, run
+from memloc.experiments.ablation.job import ablate, choose, matches
 from memloc.experiments.pruning.job import prune
 from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.models import architectures as encoders
-from tests.builders.study import complaint
+from tests.builders.study import Study, analysed, complaint
 
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 
@@ -67,7 +66,7 @@ def test_images_like_an_owner_are_of_its_group_and_class_and_nearest():
 
 
 @pytest.fixture
-def world(network, toy, normalise):
+def job(network, toy, normalise):
     """A small encoder, 12 candidates and 12 external images, and units of layers 5 and 8 with owners among them."""
     encoder, (images, labels) = network(seed=4), toy(40, seed=1)
     points = np.concatenate([np.arange(5, 17), np.arange(20, 32)])
@@ -81,7 +80,7 @@ def world(network, toy, normalise):
         tables.append(units_table(scores, held).assign(layer=layer))
     settings = {
         "output": encoders.choose_layers("resnet9", {"residual": True}, ["output"]),
-        "recipe": AUGMENTATIONS["mild"],
+        "augmentation": AUGMENTATIONS["mild"],
         "protocol": Protocol(draws=4),
         "normalise": normalise,
         "views": 9,
@@ -89,10 +88,10 @@ def world(network, toy, normalise):
     return encoder, pd.concat(tables, ignore_index=True), Part(images, labels), points, groups, settings
 
 
-def test_alignments_before_and_after_are_those_of_the_intact_and_the_pruned_encoder(world):
-    encoder, units, part, points, groups, settings = world
+def test_alignments_before_and_after_are_those_of_the_intact_and_the_pruned_encoder(job):
+    encoder, units, part, points, groups, settings = job
     state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    found = run(encoder, units, part, points, groups, modules=MODULES, count=2, matched=3, seed=0, **settings)
+    found = ablate(encoder, units, part, points, groups, modules=MODULES, count=2, matched=3, seed=0, **settings)
     assert all((tensor == state[name]).all() for name, tensor in encoder.state_dict().items())
     assert found["after"].shape == (2 * 2 * 2 * 2,) and found["matched_after"].shape == (16, 3)
     chosen = choose(units, count=2, seed=0)
@@ -104,7 +103,7 @@ def test_alignments_before_and_after_are_those_of_the_intact_and_the_pruned_enco
             part.images[[point]],
             np.array([point]),
             layers=settings["output"],
-            recipe=settings["recipe"],
+            augmentation=settings["augmentation"],
             normalise=settings["normalise"],
             protocol=settings["protocol"],
             seed=9,
@@ -128,6 +127,7 @@ def test_alignments_before_and_after_are_those_of_the_intact_and_the_pruned_enco
 
 LAYERS, UNITS, MATCHED = ("1", "2", "3"), 8, 4
 HARM = {("candidate", "top"): 0.5, ("external", "top"): 0.2, ("candidate", "random"): 0.1, ("external", "random"): 0.1}
+OPTIONS = {"units": UNITS, "matched": MATCHED}
 
 
 def outcomes(harm, seed, *, noise=0.05, owners=30, last=None):
@@ -169,14 +169,22 @@ def study(folder, seeds):
         paths.append(str(folder / f"{seed}.npz"))
         save_arrays(arrays, paths[-1])
     inputs = Inputs([("simclr", seed) for seed in range(len(paths))], {"outcomes": paths})
-    table, findings = experiment.analyse(inputs, {"replicates": 400, "units": UNITS, "matched": MATCHED})
-    return table, tabulate(experiment.CLAIMS, findings, experiment="ablation").set_index("claim")
+    table, rows = analysed("ablation", inputs, replicates=400, **OPTIONS)
+    return table, rows.set_index("claim")
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    made = Study(folder, "ablation")
+    for seed in range(seeds):
+        made.add("simclr", seed, outcomes=outcomes(HARM, seed))
+    return made
 
 
 def test_planted_harm_comes_out(tmp_path):
     worlds = [outcomes(HARM, seed) for seed in range(3)]
     table, rows = study(tmp_path, worlds)
-    assert set(rows["verdict"]) == {"supported"} and set(rows.index) == set(experiment.CLAIMS)
+    assert set(rows["verdict"]) == {"supported"}
     for claim, effect in {
         "owners": 0.5,
         "owners-last": 0.5,
@@ -241,7 +249,7 @@ def test_two_owners_say_nothing_of_others(tmp_path):
     last = (arrays["layer"] == "3") & (arrays["group"] == "candidate")
     arrays["owner"][last] = arrays["unit"][last] % 2
     table, rows = study(tmp_path, [arrays, outcomes(HARM, 1)])
-    assert set(experiment.CLAIMS) - set(rows.index) == {"ablation.owners-last", "ablation.excess-last"}
+    assert set(experiment.CLAIMS) - {claim.partition(".")[2] for claim in rows.index} == {"owners-last", "excess-last"}
     row = table[(table["series"] == "top, candidate") & (table["layer"] == "3")].iloc[0]
     assert row["owners"] == 2 and np.isnan(row["low"]) and np.isfinite(row["value"])
 
@@ -262,4 +270,4 @@ def test_more_matched_images_than_a_group_has_are_told():
     options = {"kind": "ablation", "encoders": ["simclr"], "units": 8}
     assert complaint({**options, "matched": 10}, {}) is None
     said = complaint({**options, "matched": 200}, {})
-    assert "experiments.it.matched: 200 of 200 candidate or external points is no choice; lower it" in said
+    assert "experiments.it.matched: 200 must be smaller than the number of candidate points, 200; lower it" in said

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from memloc import experiments
-from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import GROUPS, Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.dejavu import job as dejavu
 from memloc.io import save_arrays
+from tests.builders.study import Study, analysed
 
 # --- Corners and votes ------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ def test_the_batch_does_not_matter(toy, network, normalise):
 N = 60
 
 
-def world(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, encoder="simclr"):
+def planted(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, encoder="simclr"):
     """Files of planted votes.
 
     Args:
@@ -175,8 +175,18 @@ def world(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, encod
 
 
 def analyse(inputs):
-    table, findings = experiments.module("dejavu").analyse(inputs, {"replicates": 100, "normalisation": "ratio"})
-    return table, tabulate(experiments.module("dejavu").CLAIMS, findings, experiment="dejavu").set_index("claim")
+    table, rows = analysed("dejavu", inputs, replicates=100)
+    return table, rows.set_index("claim")
+
+
+OPTIONS = {}
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    made, inputs = Study(folder, "dejavu"), planted(folder, seeds=seeds)
+    made.runs, made.files = list(inputs.runs), dict(inputs.files)
+    return made
 
 
 def part(table, name):
@@ -184,14 +194,14 @@ def part(table, name):
 
 
 def test_an_offset_is_in_the_published_form_alone(tmp_path):
-    table, rows = analyse(world(tmp_path, offset=0.1))
+    table, rows = analyse(planted(tmp_path, offset=0.1))
     got = part(table, "advantage")
     np.testing.assert_allclose(got[["published", "external-corrected", "crossed"]], [0.1, 0, 0], atol=0.03)
     assert set(rows["verdict"]) == {"inconclusive"}
 
 
 def test_planted_memory_comes_out(tmp_path):
-    inputs = world(tmp_path, offset=0.1, gain=0.15, agree=2.0)
+    inputs = planted(tmp_path, offset=0.1, gain=0.15, agree=2.0)
     table, rows = analyse(inputs)
     np.testing.assert_allclose(part(table, "advantage")[["external-corrected", "crossed"]], 0.15, atol=0.04)
     assert set(rows["verdict"]) == {"supported"} and set(rows["n"]) == {N} and set(rows["seeds"]) == {3}
@@ -210,17 +220,17 @@ def test_planted_memory_comes_out(tmp_path):
 
 
 def test_memory_the_wrong_way_round_refutes(tmp_path):
-    _, rows = analyse(world(tmp_path, gain=-0.15))
+    _, rows = analyse(planted(tmp_path, gain=-0.15))
     assert rows["verdict"]["dejavu.crossed"] == "refuted"
 
 
 def test_what_external_images_show_too_is_no_agreement_about_memory(tmp_path):
-    _, rows = analyse(world(tmp_path, common=2.0))
+    _, rows = analyse(planted(tmp_path, common=2.0))
     assert rows["verdict"]["dejavu.agrees"] == "supported" and rows["verdict"]["dejavu.agrees-excess"] == "inconclusive"
 
 
 def test_points_may_come_in_any_order(tmp_path):
-    inputs = world(tmp_path, gain=0.1, agree=1.0)
+    inputs = planted(tmp_path, gain=0.1, agree=1.0)
     _, first = analyse(inputs)
     for path in inputs.files["points"]:
         save_table(load_table(path).sample(frac=1, random_state=0), path)
@@ -229,7 +239,7 @@ def test_points_may_come_in_any_order(tmp_path):
 
 
 def test_f_and_g_of_different_points_are_told(tmp_path):
-    inputs = world(tmp_path)
+    inputs = planted(tmp_path)
     arrays = inputs.arrays("f", "simclr")[0]
     save_arrays(arrays | {"points": arrays["points"] + 1}, inputs.files["f"][0])
     with pytest.raises(InputError, match="f and g differ in points"):
@@ -237,7 +247,7 @@ def test_f_and_g_of_different_points_are_told(tmp_path):
 
 
 def test_an_output_that_was_not_measured_is_told(tmp_path):
-    inputs = world(tmp_path)
+    inputs = planted(tmp_path)
     table = load_table(inputs.files["points"][0])
     save_table(table[table["layer"] != "output"], inputs.files["points"][0])
     with pytest.raises(InputError, match=r"measure\.layers: lack output"):
@@ -247,9 +257,9 @@ def test_an_output_that_was_not_measured_is_told(tmp_path):
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds):
     (tmp_path / "b").mkdir()
-    one, other = world(tmp_path, seeds=seeds), world(tmp_path / "b", seeds=seeds, encoder="simclr-vit")
+    one, other = planted(tmp_path, seeds=seeds), planted(tmp_path / "b", seeds=seeds, encoder="simclr-vit")
     both = Inputs([*one.runs, *other.runs], {name: [*one.files[name], *other.files[name]] for name in one.files})
-    table, _ = experiments.module("dejavu").analyse(both, {"replicates": 30, "normalisation": "ratio"})
+    table, _ = analysed("dejavu", both, replicates=30)
     save_table(table, tmp_path / "table.csv")
     figure = experiments.module("dejavu").draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 2, 2), np.uint8))
     figure.canvas.draw()

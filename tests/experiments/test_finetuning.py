@@ -100,7 +100,7 @@ def test_fine_tuning_is_a_function_of_its_seed(network, tune):
 
 
 def test_a_run_has_the_head_alone_and_two_arms_for_every_count(network, toy, normalise):
-    out = finetune.run(
+    out = finetune.finetune_choices(
         network(),
         PROFILE,
         LAYERS,
@@ -129,7 +129,7 @@ def test_every_subset_is_tuned_once_and_arms_of_the_same_layers_are_one(network,
     monkeypatch.setattr(finetune, "finetune", finetune_)
     options = {"modules": MODULES, "recipe": {}, "normalise": normalise, "seed": 0}
     parts = Part(*toy(20)), Part(*toy(6, seed=1))
-    out = finetune.run(network(), PROFILE, LAYERS, *parts, counts=[1, 2], subsets=True, **options)
+    out = finetune.finetune_choices(network(), PROFILE, LAYERS, *parts, counts=[1, 2], subsets=True, **options)
     subsets = out["layers"][out["by"] == "subset"].tolist()
     assert subsets == LAYERS + [" ".join(pair) for pair in itertools.combinations(LAYERS, 2)]
     assert len(tuned) == len(set(tuned)) == 1 + 8 + 28

@@ -1,43 +1,37 @@
 """Pruning in rounds with retraining in between: the engine on a tiny encoder, the experiment on planted outcomes."""
 
 import copy
-import importlib
-import json
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
-from memloc.analysis.claims import tabulate
-from memloc.analysis.inputs import Inputs
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.groups import UNSHARED
 from memloc.data.prepared import Part
 from memloc.errors import InputError
-from memloc.experiments.iterative_pruning import analysis as experiment
 from memloc.experiments.iterative_pruning import job as iterative
 from memloc.experiments.iterative_pruning.job import ARMS
-from memloc.io import load_arrays, save_array, save_arrays
+from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
-from memloc.models import checkpoint, frameworks
+from memloc.models import frameworks
 from memloc.models.capture import capture
 from memloc.streams import stream
 from tests.builders.study import Study
 
 # --- The engine -------------------------------------------------------------------------------------------------------
 
-OPTIONS = {"width": 0.125, "residual": True}
+NETWORK = {"width": 0.125, "residual": True}
 SPLIT = {name: np.arange(12 * i, 12 * (i + 1)) for i, name in enumerate(("shared", *UNSHARED))}
 PROTOCOL = {"draws": 4}
 
 
 def layers_of(*names):
-    return [layer for layer in encoders.choose_layers("resnet9", OPTIONS, [*names]) if layer.units]
+    return [layer for layer in encoders.choose_layers("resnet9", NETWORK, [*names]) if layer.units]
 
 
 @pytest.fixture
@@ -224,7 +218,7 @@ def job(pupil, part, toy, normalise):
             "replicates": 12,
             "seed": 4,
         }
-        return iterative.run(learner, part, SPLIT, tasks, **settings | changes)
+        return iterative.prune_in_rounds(learner, part, SPLIT, tasks, **settings | changes)
 
     return run, learner
 
@@ -316,51 +310,6 @@ def test_what_all_layers_show_is_their_mean_whatever_their_size():
             assert means[0, g] == pytest.approx(np.mean(of))
 
 
-def test_the_script_hands_on_what_the_job_says(settings, description, toy, tmp_path, monkeypatch):
-    script = importlib.import_module("scripts.prune_rounds")
-    entry = settings("simclr")
-    encoder = encoders.build("resnet9", entry["network"], image_size=16)
-    learner = frameworks.build("simclr", encoder, classes=3, recipe=entry["recipe"], image_size=16)
-    saved = {"weights": learner.result().state_dict(), "additions": learner.additions()}
-    files = {name: tmp_path / f"{name}.safetensors" for name in saved}
-    for name, tensors in saved.items():
-        checkpoint.save(tensors, {"seed": 0, "role": "f"}, files[name])
-    save_arrays(SPLIT, tmp_path / "split.npz")
-    for name, n in (("toy", 80), ("new", 60)):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "dataset.json").write_text(json.dumps(description))
-        for which, (images, labels) in (("train", toy(n)), ("test", toy(9, seed=5))):
-            save_array(images, folder / f"{which}_images.npy")
-            save_array(labels, folder / f"{which}_labels.npy")
-    files |= {"split": tmp_path / "split.npz", "images": tmp_path / "toy/train_images.npy"}
-    files |= {"description": tmp_path / "toy/dataset.json"}
-    files |= {"tasks": [tmp_path / name / "dataset.json" for name in ("toy", "new")]}
-    params = {key: entry[key] for key in ("architecture", "network", "framework", "recipe")}
-    layer = next(layer for layer in encoders.choose_layers("resnet9", entry["network"], ["8"]) if layer.units)
-    params |= {"layers": [vars(layer)], "augmentation": "mild", "protocol": PROTOCOL, "others": "median"}
-    params |= {"dataset": "toy", "tasks": ["toy", "new"], "images": 20, "fraction": 0.25, "rounds": 1, "epochs": 1}
-    params |= {"learning_rate": 1e-3, "replicates": 3, "device": "cpu"}
-    monkeypatch.setattr(script.job, "start", lambda _: None)
-    rates = []
-    monkeypatch.setattr(
-        script.iterative, "optimizer_of", lambda m, recipe: (rates.append(recipe), network_optimizer(m, recipe))[1]
-    )
-    script.main(
-        SimpleNamespace(
-            params=SimpleNamespace(**params),
-            input=SimpleNamespace(**files),
-            output=SimpleNamespace(outcomes=tmp_path / "out.npz"),
-            wildcards=SimpleNamespace(seed="0"),
-        )
-    )
-    out = load_arrays(tmp_path / "out.npz")
-    assert out["dataset"].tolist() == ["toy", "new"] * 4 and out["round"].max() == 1
-    assert [(r["learning_rate"], r["epochs"]) for r in rates] == [(1e-3, 1)] * 3
-
-
-network_optimizer = iterative.optimizer_of
-
 # --- The experiment ---------------------------------------------------------------------------------------------------
 
 ROUNDS = 4
@@ -421,6 +370,17 @@ WORLDS = {
 }
 
 
+OPTIONS = {}
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    made = Study(folder, "iterative_pruning")
+    for seed in range(seeds):
+        made.add("it", seed, outcomes=outcome(seed, **WORLDS["supported"]))
+    return made
+
+
 @pytest.fixture
 def study(tmp_path):
     def make(seeds=3, encoder="it", made=None, **planted):
@@ -440,7 +400,6 @@ def study(tmp_path):
 @pytest.mark.parametrize("said", list(WORLDS))
 def test_claims_follow_what_was_planted(study, said, seeds):
     _, rows = study(seeds, **WORLDS[said]).analyse()
-    assert set(rows["claim"]) == set(experiment.CLAIMS)
     assert set(rows["verdict"]) == {said}, rows[["claim", "effect", "low", "high", "p", "verdict"]].to_string()
     by_task = rows["claim"].isin(["iterative_pruning.top", "iterative_pruning.low"])
     assert rows.loc[by_task, "subject"].tolist() == [
@@ -537,6 +496,5 @@ def test_the_figure_shows_every_arm_and_an_analysis_is_the_same_every_time(study
     assert set(ARMS) <= {line.get_label() for line in accuracy.lines}
     np.testing.assert_allclose({line.get_label(): line for line in excess.lines}["top"].get_ydata(), FALLING - 0.45)
     plt.close(figure)
-    again, findings = experiment.analyse(Inputs(made.runs, made.files), {"replicates": 150})
-    assert again.equals(table)
-    assert tabulate(experiment.CLAIMS, findings, experiment="iterative_pruning").equals(rows)
+    again, same = made.analyse()
+    assert again.equals(table) and same.equals(rows)

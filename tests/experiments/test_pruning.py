@@ -12,8 +12,8 @@ from memloc.experiments.pruning.job import (
     choose,
     choose_matched,
     magnitudes,
+    probe_pruned,
     prune,
-    run,
 )
 from memloc.metrics.stats import ranks
 from memloc.models import architectures as encoders
@@ -160,7 +160,7 @@ def test_a_transformer_is_pruned_by_magnitude_in_its_layers_that_have_units(toy,
     baselines = ["matched-magnitude", "magnitude-low"]
     tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
     given = {"modules": modules, "fractions": [0.2], "scopes": ["layer"], "baselines": baselines, "trials": 1}
-    out = run(encoder, known, tasks, **given, normalise=normalise, seed=0)
+    out = probe_pruned(encoder, known, tasks, **given, normalise=normalise, seed=0)
     assert out["by"].tolist() == ["none", "top", "low", "random", *baselines]
 
 
@@ -240,7 +240,7 @@ def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, n
     tasks = {"a": (Part(*toy(30)), Part(*toy(9, seed=1))), "b": (Part(*toy(30, seed=2)), Part(*toy(6, seed=3)))}
     encoder = network()
     options = {"modules": MODULES, "fractions": [0.5], "trials": 2, "normalise": normalise, "seed": 0}
-    out = run(encoder, traits(encoder), tasks, scopes=["layer"], baselines=[], **options)
+    out = probe_pruned(encoder, traits(encoder), tasks, scopes=["layer"], baselines=[], **options)
     assert out["by"].tolist() == ["none"] * 2 + ["top"] * 2 + ["low"] * 2 + ["random"] * 4
     assert out["dataset"].tolist() == ["a", "b"] * 5 and out["tested"].tolist() == [9, 6] * 5
     assert out["trial"].tolist() == [0] * 8 + [1, 1] and out["correct"].shape == (10, 9)
@@ -264,7 +264,7 @@ def test_fractions_that_prune_nothing_or_a_whole_layer_are_told_before_any_probe
     encoder, tasks = network(), {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
     options = {"modules": MODULES, "trials": 1, "normalise": normalise, "seed": 0, "baselines": []}
     with pytest.raises(InputError, match=line):
-        run(encoder, traits(encoder), tasks, fractions=[0.5, fraction], scopes=[scope], **options)
+        probe_pruned(encoder, traits(encoder), tasks, fractions=[0.5, fraction], scopes=[scope], **options)
 
 
 def test_one_ranking_of_all_units_may_empty_a_layer():
@@ -288,7 +288,7 @@ def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch)
     tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
     baselines = ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]
     options = {"modules": MODULES, "trials": 2, "normalise": normalise, "seed": 3, "baselines": baselines}
-    out = run(encoder, known, tasks, fractions=[0.2], scopes=["layer", "total"], **options)
+    out = probe_pruned(encoder, known, tasks, fractions=[0.2], scopes=["layer", "total"], **options)
     assert out["by"].tolist() == ["none"] + 2 * ["top", "low", *["random"] * 2, *["matched"] * 2, *baselines[1:]]
     relative = {name: values / values.mean() for name, values in known["activation"].items()}
     ranked = {

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from memloc import experiments
-from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import GROUPS, Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.config import check
@@ -20,6 +19,7 @@ from memloc.io import load_arrays, save_arrays
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
 from memloc.streams import uniforms
+from tests.builders.study import Study, analysed
 
 # --- Losses -----------------------------------------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ def test_losses_do_not_depend_on_batch_or_order(learner, toy, normalise):
 def test_the_encoder_never_sees_what_it_is_asked_to_paint(learner, toy, normalise):
     """Whatever stands in hidden patches, the painting is the same: only its distance to them changes."""
     image = normalise(torch.from_numpy(toy(1)[0]).float() / 255)
-    mask = hidden(torch.from_numpy(uniforms(0, np.array([0]), (UNIFORMS,))), learner.groups[0].recipe, 16)
+    mask = hidden(torch.from_numpy(uniforms(0, np.array([0]), (UNIFORMS,))), learner.groups[0].augmentation, 16)
     keep, rest = learner.indices(mask)
     emptied = hide(image, mask, with_nan=False)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_images_that_were_trained_on_are_painted_better(learner, normalise):
     whole = normalise(torch.from_numpy(images[:2].repeat(4, axis=0)).float() / 255)
     for step in range(80):
         u = torch.rand(8, UNIFORMS, generator=torch.Generator().manual_seed(step))
-        loss = trained.forward([(whole, hidden(u, trained.groups[0].recipe, 16))], torch.zeros(8), 0.0)
+        loss = trained.forward([(whole, hidden(u, trained.groups[0].augmentation, 16))], torch.zeros(8), 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -125,10 +125,10 @@ def test_labels_that_are_not_there_cannot_be_inferred(settings):
     options = {"kind": "dejavu", "public": 50, "neighbours": 5, "crop": 0.3}
     config = configured("simclr", settings, **options)
     check(config)
-    with pytest.raises(InputError, match=r"asked\.neighbours: 51 of 50 public images is no choice; lower it"):
+    with pytest.raises(InputError, match=r"asked\.neighbours: 51 must be smaller than public, 50; lower it"):
         check(configured("simclr", settings, **options | {"neighbours": 51}))
     config["datasets"]["toy"]["source"] = "stl10-unlabeled"
-    with pytest.raises(InputError, match=r"asked\.encoders: toy has no labels, which it asks for"):
+    with pytest.raises(InputError, match=r"asked\.encoders: toy has no labels, which this experiment needs"):
         check(config)
 
 
@@ -137,7 +137,7 @@ def test_labels_that_are_not_there_cannot_be_inferred(settings):
 N = 60
 
 
-def world(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, encoder="mae-vit"):
+def planted(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, encoder="mae-vit"):
     """Files of planted losses about .2: f's advantage on every point (offset), on its own (gain), as SSLMem has it."""
     runs, files = [], {name: [] for name in ("points", "f", "g")}
     for seed in range(seeds):
@@ -161,9 +161,18 @@ def world(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, encod
 
 
 def analyse(inputs):
-    module = experiments.module("reconstruction")
-    table, findings = module.analyse(inputs, {"replicates": 100, "normalisation": "ratio"})
-    return table, tabulate(module.CLAIMS, findings, experiment="reconstruction").set_index("claim")
+    table, rows = analysed("reconstruction", inputs, replicates=100)
+    return table, rows.set_index("claim")
+
+
+OPTIONS = {}
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    made, inputs = Study(folder, "reconstruction"), planted(folder, seeds=seeds)
+    made.runs, made.files = list(inputs.runs), dict(inputs.files)
+    return made
 
 
 def part(table, name):
@@ -171,7 +180,7 @@ def part(table, name):
 
 
 def test_planted_memory_comes_out_as_a_share_of_external_losses(tmp_path):
-    inputs = world(tmp_path, offset=0.02, gain=0.01, agree=2.0)
+    inputs = planted(tmp_path, offset=0.02, gain=0.01, agree=2.0)
     table, rows = analyse(inputs)
     assert set(rows["verdict"]) == {"supported"} and set(rows["n"]) == {N}
     crossed = []
@@ -189,23 +198,23 @@ def test_planted_memory_comes_out_as_a_share_of_external_losses(tmp_path):
 
 
 def test_an_offset_alone_is_no_memory(tmp_path):
-    table, rows = analyse(world(tmp_path, offset=0.02))
+    table, rows = analyse(planted(tmp_path, offset=0.02))
     assert set(rows["verdict"]) == {"inconclusive"} and part(table, "advantage")["published"] > 0.08
 
 
 def test_memory_the_wrong_way_round_refutes(tmp_path):
-    _, rows = analyse(world(tmp_path, gain=-0.02))
+    _, rows = analyse(planted(tmp_path, gain=-0.02))
     assert rows["verdict"]["reconstruction.crossed"] == "refuted"
 
 
 def test_what_external_images_show_too_is_no_agreement_about_memory(tmp_path):
-    _, rows = analyse(world(tmp_path, common=2.0))
+    _, rows = analyse(planted(tmp_path, common=2.0))
     assert rows["verdict"]["reconstruction.agrees"] == "supported"
     assert rows["verdict"]["reconstruction.agrees-excess"] == "inconclusive"
 
 
 def test_the_unit_of_the_loss_does_not_matter(tmp_path):
-    inputs = world(tmp_path, gain=0.01, agree=1.0)
+    inputs = planted(tmp_path, gain=0.01, agree=1.0)
     _, first = analyse(inputs)
     for path in inputs.files["f"] + inputs.files["g"]:
         arrays = load_arrays(path)
@@ -216,7 +225,7 @@ def test_the_unit_of_the_loss_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds):
-    table, _ = analyse(world(tmp_path, seeds=seeds))
+    table, _ = analyse(planted(tmp_path, seeds=seeds))
     save_table(table, tmp_path / "table.csv")
     draw = experiments.module("reconstruction").draw
     figure = draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 2, 2), np.uint8))

@@ -1,10 +1,7 @@
 """Replacing layers: what is copied, what is probed, and what an analysis makes of planted effects."""
 
 import copy
-import importlib
 import itertools
-import json
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +13,6 @@ from scipy.stats import pearsonr, rankdata, spearmanr
 from torch import nn
 
 from memloc import config
-from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs, layer_traits, membership, random_orders
 from memloc.analysis.tables import load_table, save_table
 from memloc.data.prepared import Part
@@ -24,10 +20,11 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.replacement import job as replace
 from memloc.experiments.replacement.analysis import chance, cosine, of_blocks, permuted
-from memloc.io import save_array, save_arrays
+from memloc.io import save_arrays
 from memloc.metrics.stats import partial_rank_correlation, rank_correlation
 from memloc.models.architectures import blocks_of, build, choose_layers
 from memloc.provenance import ROOT
+from tests.builders.study import Study, analysed
 
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 
@@ -120,21 +117,25 @@ def test_a_run_probes_every_arm_on_both_tasks_with_the_task_s_own_standardisatio
         name: (Part(*toy(24, seed=seed)), Part(*toy(12, seed=seed + 1))) for name, seed in (("one", 0), ("two", 5))
     }
     before = copy.deepcopy(base.state_dict())
-    out = replace.run(base, donor, tasks, modules=FEW, counts=[1], normalise={name: counting(name) for name in tasks})
+    out = replace.probe_replaced(
+        base, donor, tasks, modules=FEW, counts=[1], normalise={name: counting(name) for name in tasks}
+    )
     arms = 2 + 2 * 3
     assert out["dataset"].tolist() == ["one", "two"] * arms and out["correct"].shape == (2 * arms, 12)
     assert seen == {"one": 36 * arms, "two": 36 * arms}
     assert all(torch.equal(tensor, before[key]) for key, tensor in base.state_dict().items())
     assert {key for key in out if key.startswith("affine/")} == {f"affine/{layer}" for layer in FEW}
     # The whole donor, from the base with all layers replaced; and a donor that is the base changes nothing.
-    same = replace.run(
+    same = replace.probe_replaced(
         base, copy.deepcopy(base), tasks, modules=FEW, counts=[1], normalise=dict.fromkeys(tasks, normalise)
     )
     for task in tasks:
         rows = same["correct"][same["dataset"] == task]
         assert (rows == rows[0]).all()
         assert np.array_equal(rows[0], out["correct"][(out["dataset"] == task) & (out["by"] == "base")][0])
-    alone = replace.run(donor, base, tasks, modules=FEW, counts=[1], normalise=dict.fromkeys(tasks, normalise))
+    alone = replace.probe_replaced(
+        donor, base, tasks, modules=FEW, counts=[1], normalise=dict.fromkeys(tasks, normalise)
+    )
     assert np.array_equal(alone["correct"][:2], out["correct"][2:4])
 
 
@@ -296,8 +297,14 @@ class Desk:
         self.inputs = Inputs(self.runs, files)
 
     def analyse(self):
-        table, findings = module("replacement").analyse(self.inputs, OPTIONS)
-        return table, tabulate(module("replacement").CLAIMS, findings, experiment="replacement")
+        return analysed("replacement", self.inputs, **OPTIONS)
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    made, desk = Study(folder, "replacement"), Desk(folder, seeds=seeds, rates=by_increment, alike=0.8)
+    made.runs, made.files = list(desk.inputs.runs), dict(desk.inputs.files)
+    return made
 
 
 RISE = dict(zip(LAYERS, np.append(0, np.diff(PROFILE)), strict=True))
@@ -448,7 +455,7 @@ def test_more_seeds_of_the_same_outcomes_say_no_more_about_the_test_images(tmp_p
 def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds, alike):
     norms = ("with",) if alike is None else ("with", "without")
     table, rows = Desk(tmp_path, rates=by_increment, seeds=seeds, alike=alike, norms=norms).analyse()
-    assert set(rows["claim"]) >= set(module("replacement").CLAIMS) - {"replacement.scales"}
+    assert {claim.partition(".")[2] for claim in rows["claim"]} >= set(module("replacement").CLAIMS) - {"scales"}
     assert np.isfinite(rows[["effect", "low", "high"]].to_numpy()).all()
     save_table(table, tmp_path / "table.csv")
     figure = module("replacement").draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 16, 16), dtype=np.uint8))
@@ -494,62 +501,9 @@ def test_the_effects_of_the_paper_are_those_of_its_own_tables():
                 most, least = accuracy[int(np.argmax(sums))], accuracy[int(np.argmin(sums))]
                 gaps = {"random": sign * (most - np.mean(accuracy)) / 100, "least": sign * (most - least) / 100}
                 for name, gap in gaps.items():
-                    assert claims[f"replacement.{task}-{name}"].value == pytest.approx(gap, abs=6e-5)
+                    assert claims[f"{task}-{name}"].value == pytest.approx(gap, abs=6e-5)
             assert published[task, sum_, ""] == pytest.approx(alone, abs=6e-4)
             assert published[task, sum_, "-partial"] == pytest.approx(given, abs=6e-4)
-
-
-# --- the job ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tasks", [["here", "there"], ["here", "labelled"]])
-def test_probes_are_fitted_on_images_that_neither_encoder_was_trained_on(tmp_path, monkeypatch, tasks):
-    script = importlib.import_module("scripts.replace_layers")
-    none = dict.fromkeys(("shared", "candidate", "independent", "external"), np.arange(0))
-    splits = {
-        "here": none | {"shared": np.arange(4), "candidate": np.arange(4, 6)},
-        "there": none | {"shared": np.arange(3)},
-    }
-    for name, split in splits.items():
-        save_arrays(split, tmp_path / f"{name}.npz")
-    for name in tasks:
-        (tmp_path / name).mkdir()
-        about = {"image_size": 4, "channels": 1, "mean": [0.5], "std": [0.5]}
-        (tmp_path / name / "dataset.json").write_text(json.dumps(about))
-        for part, n in (("train", 20), ("test", 5)):
-            save_array(np.zeros((n, 1, 4, 4), dtype=np.uint8), tmp_path / name / f"{part}_images.npy")
-            save_array(np.arange(n), tmp_path / name / f"{part}_labels.npy")
-    given = {}
-    monkeypatch.setattr(script.job, "start", lambda _: None)
-    monkeypatch.setattr(script.network, "load", lambda *_, **__: None)
-    monkeypatch.setattr(script.network, "device", lambda _: "cpu")
-    monkeypatch.setattr(script.replace, "run", lambda base, donor, tasks, **_: given.update(tasks) or {})
-    monkeypatch.setattr(script.io, "save_arrays", lambda *_: None)
-    # As many images as are left where a split is left out, so that these are the labels of all that is left.
-    params = {
-        "dataset": "here",
-        "donor_dataset": "there",
-        "tasks": tasks,
-        "images": 14,
-        "tested": 5,
-        "counts": [1],
-        "by": "layers",
-    }
-    params |= {"architecture": "resnet9", "network": {}, "modules": {}, "device": "cpu"}
-    files = {"split": tmp_path / "here.npz", "donor_split": tmp_path / "there.npz", "weights": "f", "donor": "f"}
-    files |= {"tasks": [tmp_path / name / "dataset.json" for name in tasks]}
-    script.main(
-        SimpleNamespace(
-            params=SimpleNamespace(**params),
-            input=SimpleNamespace(**files),
-            output=SimpleNamespace(outcomes=tmp_path / "out.npz"),
-            wildcards=SimpleNamespace(seed="0"),
-        )
-    )
-    assert list(given) == tasks
-    for name, (train, _) in given.items():
-        trained_on = np.concatenate([*splits.get(name, {"none": np.empty(0)}).values()])
-        assert len(train.labels) == 14 and not set(train.labels.tolist()) & set(trained_on.tolist())
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------
@@ -585,8 +539,7 @@ def test_traits_of_blocks_are_those_of_their_layers():
 
 def test_blocks_have_the_papers_effects_on_blocks(tmp_path):
     desk = Desk(tmp_path, rates=by_increment)
-    _, findings = module("replacement").analyse(desk.inputs, {**OPTIONS, "by": "blocks"})
-    rows = tabulate(module("replacement").CLAIMS, findings, experiment="blocks")
+    _, rows = analysed("replacement", desk.inputs, **{**OPTIONS, "by": "blocks"})
     known = rows[rows["paper_effect"].notna()]
     assert set(known["claim"]) == {"replacement.base-random", "replacement.base-least"}
     assert known["paper_scale"].str.contains("Table 24").all()
@@ -687,4 +640,4 @@ def test_only_the_base_is_measured(whole):
     config.complete(whole)
     inputs = config.experiment_inputs(whole, "exchange")
     assert inputs["points"] == [f"scores/simclr/seed{seed}/points.parquet" for seed in range(3)]
-    assert inputs["outcomes"] == [f"interventions/exchange/simclr/seed{seed}.npz" for seed in range(3)]
+    assert inputs["outcomes"] == [f"outcomes/exchange/simclr/f/seed{seed}.npz" for seed in range(3)]

@@ -19,7 +19,7 @@ TASKS = {"own": 400, "near": 300, "far": 500}
 def test_every_task_has_a_probe_of_its_own(network, toy, normalise):
     encoder = network()
     tasks = {"a": (Part(*toy(30)), Part(*toy(9, seed=1))), "b": (Part(*toy(30, seed=2)), Part(*toy(7, seed=3)))}
-    out = transfer.run(encoder, tasks, normalise=normalise)
+    out = transfer.probe_tasks(encoder, tasks, normalise=normalise)
     assert out["dataset"].tolist() == ["a", "b"] and out["tested"].tolist() == [9, 7]
     assert out["chance"].tolist() == [3 / 9, 3 / 7] and out["correct"].shape == (2, 9)
     for row, (train, test) in zip(out["correct"], tasks.values(), strict=True):
@@ -123,7 +123,7 @@ def test_a_planted_order_comes_out_on_every_task(study, said):
 
 def test_every_claim_has_a_finding():
     named = {"transfer.own", "transfer.elsewhere", "transfer.falls", "transfer.first-over-last"}
-    assert set(module("transfer").CLAIMS) == named
+    assert {f"transfer.{claim}" for claim in module("transfer").CLAIMS} == named
 
 
 def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_those(study):
@@ -167,12 +167,12 @@ ASKED = {
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoders": ["simclr", "supervised"]}, "it.encoders: own-task compares two: write a supervised one"),
+        ({"encoders": ["simclr", "supervised"]}, "it.encoders: own-task compares two encoders; write a supervised one"),
         ({"encoders": ["supervised", "simclr", "again"]}, "it.encoders: own-task compares two"),
         ({"tasks": ["fashion-unseen", "fashion"]}, "it.tasks: write the encoders' own, fashion, first and"),
         ({"tasks": ["fashion"]}, "it.tasks: write the encoders' own, fashion, first and at least one other"),
         ({"tasks": ["fashion", "nowhere"]}, "it.tasks: 'nowhere' is none of"),
-        ({"encoders": ["supervised", "same"]}, "supervised and same are one and the same; keep one"),
+        ({"encoders": ["supervised", "same"]}, "supervised and same are the same training; keep one"),
     ],
 )
 def test_what_cannot_be_compared_is_told_before_any_job(changes, words):

@@ -7,14 +7,13 @@ import yaml
 from scipy.stats import spearmanr
 
 from memloc import config
-from memloc.analysis.claims import tabulate
 from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.experiments.unit_epochs import analysis as unit_epochs
 from memloc.io import save_arrays
 from memloc.metrics.stats import Estimate
 from memloc.provenance import ROOT
-from tests.builders.study import complaint
+from tests.builders.study import analysed, complaint
 
 EPOCHS = np.array([0, 1, 2, 5, 10, 20, 50, 100])
 WARMUP, SIZE = 10, 40
@@ -26,7 +25,7 @@ FAST = np.minimum(EPOCHS, 10) * 0.02 + np.maximum(EPOCHS - 10, 0) * 0.001
 def study(tmp_path):
     """The analysis of curves [epochs] of the last layer; other layers have the opposite."""
 
-    def analysed(candidate, independent, external, *, seeds=3, noise=0.004, chance=0.002, encoder="simclr"):
+    def make(candidate, independent, external, *, seeds=3, noise=0.004, chance=0.002, encoder="simclr"):
         paths = []
         for seed in range(seeds):
             rng = np.random.default_rng([5, seed])
@@ -41,11 +40,10 @@ def study(tmp_path):
             paths.append(tmp_path / f"{encoder}{seed}.npz")
             save_arrays(arrays | {"loss": np.linspace(4 + seed, 1 + seed, 100)}, paths[-1])
         runs = [(encoder, seed) for seed in range(seeds)]
-        table, findings = unit_epochs.analyse(Inputs(runs, {"traces": [str(p) for p in paths]}), {})
-        rows = tabulate(unit_epochs.CLAIMS, findings, experiment="unit_epochs")
+        table, rows = analysed("unit_epochs", Inputs(runs, {"traces": [str(p) for p in paths]}))
         return table, rows.set_index(rows["claim"].str.removeprefix("unit_epochs."))
 
-    return analysed
+    return make
 
 
 def of(table, series, layer="3", column="value"):
@@ -67,7 +65,6 @@ def test_planted_curves_excess_slopes_and_gains_come_out(study):
     assert of(table, "unseen images, gain")[0] == pytest.approx(0.4 * 0.29)
     loss = table[table["series"] == "loss"]
     assert loss["value"].iloc[[0, -1]].tolist() == [5, 2] and loss["epoch"].tolist() == list(range(1, 101))
-    assert set(rows.index) == {claim.removeprefix("unit_epochs.") for claim in unit_epochs.CLAIMS}
     assert (rows["verdict"] == "supported").all()
     effects = {"rises": 1, "warm-up": 0.019, "gain": 0.29, "gain-excess": 0.6 * 0.29, "excess-rises": 1}
     assert rows["effect"].to_dict() == pytest.approx(effects)
@@ -155,9 +152,12 @@ def test_an_encoder_whose_warm_up_and_another_epoch_are_kept_may_be_traced():
 
 
 BAD = {
-    "none": ({}, "encoders.mine.snapshots: [] keep fewer than two epochs before the last, 250, for experiments.it; "),
+    "none": ({}, "encoders.mine.snapshots: [] keep fewer than two epochs before the last, 250; name more"),
     "one": ({"snapshots": [10, 250]}, "encoders.mine.snapshots: [10, 250] keep fewer than two epochs before the last"),
-    "other": ({"snapshots": [5, 20]}, "encoders.mine.snapshots: [5, 20] lack epoch 10, where warm-up ends, for exp"),
+    "other": (
+        {"snapshots": [5, 20]},
+        "encoders.mine.snapshots: [5, 20] lack epoch 10, where warm-up ends; add it (ex",
+    ),
     "no warm-up": ({"snapshots": [5, 10], "recipe": RECIPE | {"warmup_epochs": 0}}, "encoders.mine.recipe.warmup_epoc"),
     "all": ({"snapshots": [5, 10], "recipe": RECIPE | {"warmup_epochs": 250}}, "encoders.mine.recipe.warmup_epochs: 2"),
 }
@@ -180,7 +180,7 @@ def test_the_experiment_reads_its_own_traces():
     whole["encoders"]["simclr"]["snapshots"] = [1, 10]
     whole["experiments"] = {"it": {"kind": "unit_epochs", "encoders": ["simclr"]}}
     config.complete(whole)
-    expected = [f"traces/it/simclr/seed{seed}.npz" for seed in (0, 1, 2)]
+    expected = [f"outcomes/it/simclr/f/seed{seed}.npz" for seed in (0, 1, 2)]
     assert config.experiment_inputs(whole, "it") == {"traces": expected}
 
 

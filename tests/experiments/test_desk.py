@@ -1,0 +1,146 @@
+"""What a job has at hand: its own encoder's files alone, and images for probes that no encoder was trained on."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from memloc.errors import InputError
+from memloc.experiments import module
+from memloc.experiments.desk import Desk
+from memloc.io import save_array, save_arrays
+from memloc.models import architectures, checkpoint, frameworks
+
+N = 40
+SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
+DONOR_SPLIT = {"shared": [10, 11], "candidate": [30], "independent": [31], "external": [32]}
+FREE = {
+    "here": sorted(set(range(N)) - {point for points in SPLIT.values() for point in points}),
+    "there": sorted(set(range(N)) - {point for points in DONOR_SPLIT.values() for point in points}),
+    "elsewhere": list(range(N)),
+}
+
+
+@pytest.fixture
+def desk(tmp_path, settings, description):
+    """A factory of desks with SimCLR's ResNet9 trained on ``here``; labels of all datasets are the points' numbers."""
+    entry = settings("simclr")
+    torch.manual_seed(0)
+    encoder = architectures.build("resnet9", entry["network"], image_size=16)
+    learner = frameworks.build("simclr", encoder, classes=3, recipe=entry["recipe"], image_size=16)
+    for role in "fg":
+        for name, tensors in (("weights", learner.result().state_dict()), ("additions", learner.additions())):
+            checkpoint.save(tensors, {"seed": 0, "role": role}, tmp_path / f"{role}-{name}.safetensors")
+    for name, split in (("split", SPLIT), ("donor_split", DONOR_SPLIT)):
+        save_arrays({group: np.array(points) for group, points in split.items()}, tmp_path / f"{name}.npz")
+    for dataset in FREE:
+        folder = tmp_path / dataset
+        folder.mkdir()
+        (folder / "dataset.json").write_text(json.dumps(description))
+        for part in ("train", "test"):
+            images = np.random.default_rng(1).integers(0, 256, (N, 1, 16, 16), dtype=np.uint8)
+            save_array(images, folder / f"{part}_images.npy")
+            save_array(np.arange(N), folder / f"{part}_labels.npy")
+
+    def make(*, role="f", tasks=(), donor=None, seed=0, **options):
+        files = {
+            "description": tmp_path / "here/dataset.json",
+            "images": tmp_path / "here/train_images.npy",
+            "split": tmp_path / "split.npz",
+            "weights": tmp_path / f"{role}-weights.safetensors",
+            "additions": tmp_path / f"{role}-additions.safetensors",
+            "tasks": [tmp_path / name / "dataset.json" for name in tasks],
+        }
+        given = {
+            "encoder": {key: entry[key] for key in ("architecture", "network", "framework", "recipe", "dataset")},
+            "layers": [vars(layer) for layer in architectures.choose_layers("resnet9", entry["network"], ["*"])],
+            "protocol": {"draws": 4},
+            "augmentation": "mild",
+            "others": "mean",
+            "resamples": 3,
+            "device": "cpu",
+            "tasks": list(tasks),
+            "options": options,
+        }
+        given["encoder"]["dataset"] = "here"
+        if donor:
+            files |= {"donor": tmp_path / "f-weights.safetensors", "donor_split": tmp_path / "donor_split.npz"}
+            given["donor_dataset"] = donor
+        job = SimpleNamespace(
+            input=SimpleNamespace(**files, get=files.get),
+            params=SimpleNamespace(settings=given),
+            wildcards=SimpleNamespace(seed=str(seed), role=role),
+        )
+        return Desk(job)
+
+    return make
+
+
+@pytest.mark.parametrize("task", ["here", "elsewhere"])
+def test_a_probe_is_fitted_on_no_image_of_the_encoders_split(desk, task):
+    train, test = desk(tasks=[task], images=len(FREE[task])).tasks[task]
+    assert sorted(train.labels.tolist()) == FREE[task] and len(test.labels) == N
+
+
+def test_a_probe_is_fitted_on_no_image_of_the_donors_split_either(desk):
+    tasks = desk(tasks=["here", "there"], donor="there", images=20).tasks
+    for name, (train, _) in tasks.items():
+        assert len(train.labels) == 20 and set(train.labels.tolist()) <= set(FREE[name])
+    with pytest.raises(InputError, match=f"{len(FREE['there'])} of there are in no group"):
+        _ = desk(tasks=["there"], donor="there", images=1 + len(FREE["there"])).tasks
+
+
+@pytest.mark.parametrize("role", ["f", "g"])
+def test_public_images_of_label_inference_are_in_no_group(desk, monkeypatch, role):
+    given = []
+
+    def infer(encoder, images, labels, public, **_):
+        given.append(public)
+        return np.zeros((len(labels), N)), np.zeros(len(labels), dtype=bool)
+
+    job = module("dejavu", "job")
+    monkeypatch.setattr(job, "infer", infer)
+    # As many as there are in no group: all of them, and nothing else.
+    outcome = job.run(desk(role=role, public=len(FREE["here"]), crop=0.35, neighbours=3))
+    assert sorted(given[0].labels.tolist()) == FREE["here"]
+    points = {group: sorted(outcome["points"][outcome["groups"] == group].tolist()) for group in SPLIT}
+    assert points == SPLIT | {"shared": []}
+    assert (outcome["chance"] == 0).all()  # No public image has the label of a judged one.
+
+
+@pytest.mark.parametrize("task", ["here", "elsewhere"])
+def test_fine_tuning_leaves_the_encoders_own_groups_out(desk, monkeypatch, task):
+    given, job = [], module("finetuning", "job")
+    monkeypatch.setattr(job, "finetune", lambda encoder, modules, train, test, **_: given.append(train) or np.ones(N))
+    monkeypatch.setattr(job, "crossed_profile", lambda _: (["1", "2"], np.zeros(2)))
+    options = {"counts": [1], "subsets": False, "recipe": {}, "task": task, "images": len(FREE[task])}
+    it = desk(tasks=[task], **options)
+    it.scores = None
+    job.run(it)
+    assert given and all(sorted(train.labels.tolist()) == FREE[task] for train in given)
+
+
+def test_pruning_in_rounds_follows_the_desk(desk, monkeypatch):
+    job, recipes = module("iterative_pruning", "job"), []
+    make = job.optimizer_of
+    monkeypatch.setattr(job, "optimizer_of", lambda model, recipe: (recipes.append(recipe), make(model, recipe))[1])
+    options = {"fraction": 0.25, "rounds": 1, "epochs": 1, "learning_rate": 1e-3, "images": 20}
+    out = job.run(desk(tasks=["here", "elsewhere"], **options))
+    assert out["dataset"].tolist() == ["here", "elsewhere"] * 4 and out["round"].max() == 1 and len(recipes) == 3
+
+
+def test_files_of_another_role_or_seed_are_refused(desk):
+    with pytest.raises(InputError, match="belongs to f, seed 0; delete it"):
+        _ = desk(seed=1).encoder
+    it = desk(role="g")
+    it.files.weights = it.files.weights.with_name("f-weights.safetensors")
+    with pytest.raises(InputError, match="belongs to f, seed 0"):
+        _ = it.encoder
+
+
+def test_points_are_those_of_the_named_groups_in_the_order_of_the_split(desk):
+    points, groups = desk().points("external", "candidate")
+    assert points.tolist() == SPLIT["candidate"] + SPLIT["external"]
+    assert groups.tolist() == ["candidate"] * 4 + ["external"] * 2
