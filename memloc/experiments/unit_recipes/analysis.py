@@ -144,13 +144,13 @@ def _find(sheet: Sheet, steps: _Steps, chance: Mapping[str, NDArray[np.float64]]
     sheet.find_in_every("falls", subject, candidate[:, -1], names, n=n)
     for i, name in enumerate(names):
         sheet.find("step", name, candidate[i, -1], n)
-    shares = {
-        f"{name}, {label}": steps.over(label)[i, -1]
-        for label in (f"share above {threshold}" for threshold in THRESHOLDS)
-        for i, (name, pair) in enumerate(zip(names, steps.pairs, strict=True))
-        if any(steps.series[encoder][label].value[-1] > 0 for encoder in pair)
-    }
-    sheet.find_in_every("shares", subject, _stacked([*shares.values()]), [*shares], n=n)
+    shares = [f"share above {threshold}" for threshold in THRESHOLDS]
+    each = [(label, i) for label in shares for i in range(len(names))]
+    # Thresholds that no unit of either encoder reaches say nothing, unless there is no other.
+    reached = [(label, i) for label, i in each if any(steps.series[e][label].value[-1] > 0 for e in steps.pairs[i])]
+    chosen = reached or each
+    fewer = _stacked([steps.over(label)[i, -1] for label, i in chosen])
+    sheet.find_in_every("shares", subject, fewer, [f"{names[i]}, {label}" for label, i in chosen], n=n)
     sheet.find_in_every("all-layers", subject, candidate.map(lambda v: v.mean(axis=-1)), names, n=n)
     null = np.stack([chance[a] - chance[b] for a, b in steps.pairs])
     sheet.find_in_every("excess", subject, steps.over("excess")[:, -1], names, n=n, null=null)
