@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from memloc.analysis.claims import Finding
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import owners_of_top
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.errors import InputError
-from memloc.experiments.entry import CANDIDATE_AND_NULL
 from memloc.metrics.stats import Estimate
 from memloc.valuation.points import SPACES
 

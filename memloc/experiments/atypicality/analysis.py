@@ -15,7 +15,7 @@ from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import wide
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import last_units, owners_of_top
-from memloc.experiments.entry import CANDIDATE_AND_NULL
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.measuring.scores import TOP
 from memloc.metrics.alignment import extremes
 from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation, ranks

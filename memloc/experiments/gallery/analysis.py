@@ -16,7 +16,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import rows_of, unit_activations
 from memloc.analysis.sheet import Sheet
-from memloc.experiments.entry import CANDIDATE_AND_NULL
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.measuring.scores import TOP
 from memloc.metrics.stats import Sample
 from memloc.metrics.units import owners, unitmem

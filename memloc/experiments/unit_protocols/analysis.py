@@ -14,7 +14,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
-from memloc.experiments.entry import CANDIDATE_AND_NULL, UNSHARED
+from memloc.data.splits import CANDIDATE_AND_NULL, UNSHARED
 from memloc.measuring.scores import group_size, resampled_units
 from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation
 from memloc.streams import stream

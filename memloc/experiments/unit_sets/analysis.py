@@ -13,8 +13,8 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above, equivalent, unit_activations
 from memloc.analysis.sheet import Sheet
+from memloc.data.splits import CANDIDATE_AND_NULL
 from memloc.errors import InputError
-from memloc.experiments.entry import CANDIDATE_AND_NULL
 from memloc.metrics.stats import Estimate, Sample, permutation_p, rank_correlation
 from memloc.metrics.units import unitmem
 from memloc.streams import generator
