@@ -74,10 +74,15 @@ def by_claim(rows, claim):
     return rows[rows["claim"] == claim].set_index("subject")
 
 
+def single(rows):
+    """Rows by claim, without the name of the experiment's kind, of an analysis in which each claim has one subject."""
+    assert rows["claim"].is_unique
+    return rows.set_index(rows["claim"].str.partition(".")[2])
+
+
 def verdicts(rows):
     """By claim, of an analysis in which each claim has one subject, without the name of the experiment's kind."""
-    assert rows["claim"].is_unique
-    return {claim.partition(".")[2]: verdict for claim, verdict in zip(rows["claim"], rows["verdict"], strict=True)}
+    return single(rows)["verdict"].to_dict()
 
 
 def configured(experiment, encoders):
