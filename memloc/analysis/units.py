@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.analysis.inputs import Inputs
-from memloc.measuring.scores import METRICS, TOP, layer_metrics
+from memloc.measuring.units import METRICS, TOP, layer_metrics
 from memloc.metrics.stats import Estimate, nest
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memloc.analysis.claims import Finding
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import owners_of_top
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate
 from memloc.valuation.points import SPACES

@@ -57,7 +57,7 @@ class Study:
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
         if images is None:
-            images = np.zeros((1, 1, 16, 16), dtype=np.uint8)
+            images = np.zeros((300, 1, 16, 16), dtype=np.uint8)
         shown = [images] if "encoders" in EXPERIMENTS[self.kind].over else []
         figure = module(self.kind).draw(read, *shown)
         figure.canvas.draw()

@@ -15,8 +15,8 @@ from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import wide
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import last_units, owners_of_top
-from memloc.data.splits import CANDIDATE_AND_NULL
-from memloc.measuring.scores import TOP
+from memloc.data.groups import CANDIDATE_AND_NULL
+from memloc.measuring.units import TOP
 from memloc.metrics.alignment import extremes
 from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation, ranks
 from memloc.metrics.units import unitmem

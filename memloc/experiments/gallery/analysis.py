@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import rows_of, unit_activations
+from memloc.analysis.inputs import unit_activations
 from memloc.analysis.sheet import Sheet
-from memloc.data.splits import CANDIDATE_AND_NULL
-from memloc.measuring.scores import TOP
+from memloc.data.groups import CANDIDATE_AND_NULL
+from memloc.measuring.units import TOP
 from memloc.metrics.stats import Sample
 from memloc.metrics.units import owners, unitmem
 from memloc.streams import generator
@@ -56,10 +56,11 @@ def analyse(sheet: Sheet) -> None:
         limit=1,
     )
     excess = fewer[0] - fewer[1]
-    series = {f"too few owners, {group}": fewer[g] for g, group in enumerate(CANDIDATE_AND_NULL)} | {"excess": excess}
-    tables = [_top_units(seeds[0], layers, begins, sheet.options["units"])]
-    tables += [rows_of(estimate, layers, series=name) for name, estimate in series.items()]
-    sheet.add(pd.concat(tables), encoder=encoder)
+    sheet.add(_top_units(seeds[0], layers, begins, sheet.options["units"]))
+    for g, group in enumerate(CANDIDATE_AND_NULL):
+        sheet.profile(fewer[g], layers, series=f"too few owners, {group}")
+    sheet.profile(excess, layers, series="excess")
+    sheet.add_column("encoder", encoder)
     n = len(seeds[0]["candidate"].points)
     sheet.find("few-owners", encoder, fewer[0, -1], n)
     sheet.find("few-owners-excess", encoder, excess[-1], n)

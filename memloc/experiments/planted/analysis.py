@@ -38,7 +38,7 @@ from memloc.analysis.valued_points import (
     with_kinds,
     with_ways,
 )
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate, Sample, nest, permutation_p
 from memloc.metrics.within import reached, within_auroc, within_orders

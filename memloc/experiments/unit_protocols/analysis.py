@@ -14,8 +14,9 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
-from memloc.data.splits import CANDIDATE_AND_NULL, UNSHARED
-from memloc.measuring.scores import group_size, resampled_units
+from memloc.data.groups import CANDIDATE_AND_NULL, UNSHARED
+from memloc.measuring.resamples import resampled_units
+from memloc.measuring.units import group_size
 from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation
 from memloc.streams import stream
 
@@ -159,8 +160,12 @@ class _Run:
 
     @classmethod
     def resampled(cls, sheet: Sheet, encoder: str, measures: Sample, number: int) -> _Run:
-        settings = {"replicates": sheet.options["replicates"], "others": sheet.options["others"][encoder]}
-        every = resampled_units(measures, seed=stream("unit_protocols", number), **settings)
+        every = resampled_units(
+            measures,
+            resamples=sheet.options["replicates"],
+            seed=stream("unit_protocols", number),
+            others=sheet.options["others"][encoder],
+        )
         values = {(group, layer): unitmem for group, layer, unitmem in every}
         layers = list(dict.fromkeys(layer for _, layer in values))
         means = np.array([[values[group, layer].mean(axis=1) for group in UNSHARED] for layer in layers])

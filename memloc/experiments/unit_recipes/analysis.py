@@ -16,7 +16,7 @@ from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import UnitMeans
-from memloc.measuring.scores import SHARES, THRESHOLDS, by_layer
+from memloc.measuring.units import SHARES, THRESHOLDS, by_layer
 from memloc.metrics.stats import Estimate
 
 STILL = 0.5

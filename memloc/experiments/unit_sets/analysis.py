@@ -13,7 +13,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above, equivalent, unit_activations
 from memloc.analysis.sheet import Sheet
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate, Sample, permutation_p, rank_correlation
 from memloc.metrics.units import unitmem

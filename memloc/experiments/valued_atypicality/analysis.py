@@ -36,7 +36,7 @@ from memloc.analysis.valued_points import (
     with_kinds,
     with_ways,
 )
-from memloc.data.splits import CANDIDATE_AND_NULL
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.metrics.stats import Estimate, nest, permutation_p
 from memloc.metrics.within import lift_within, lowest_within, within_orders, within_ranks
 from memloc.streams import generator
