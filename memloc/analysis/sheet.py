@@ -52,9 +52,16 @@ class Sheet:
         """A statistic of means, with points resampled within seeds (see ``bootstrap_means``)."""
         return bootstrap_means(samples, statistic, replicates=self.options["replicates"], seed=0, **settings)
 
-    def bootstrap(self, samples: Sequence[Sample], statistic: Statistic, **settings: Any) -> Estimate:
-        """A statistic of samples, with points resampled within seeds (see ``bootstrap``)."""
-        return bootstrap(samples, statistic, replicates=self.options["replicates"], seed=0, **settings)
+    def bootstrap(
+        self, samples: Sequence[Sample], statistic: Statistic, *, at_most: int | None = None, **settings: Any
+    ) -> Estimate:
+        """A statistic of samples, with points resampled within seeds (see ``bootstrap``).
+
+        Args:
+            at_most: resamples of a statistic that takes long.
+        """
+        replicates = min(self.options["replicates"], at_most or self.options["replicates"])
+        return bootstrap(samples, statistic, replicates=replicates, seed=0, **settings)
 
     def add(self, *tables: pd.DataFrame, **about: Any) -> None:
         """Add rows to the figure's table, with columns that say what all of them are about."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,21 +14,25 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from memloc.analysis.claims import Finding
-from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
+from memloc.analysis.units import owners_of_top
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
-from memloc.experiments.atypicality.analysis import owners_of_top
 from memloc.metrics.stats import Estimate
-from memloc.valuation.points import LABELLINGS, SPACES
+from memloc.valuation.points import SPACES
 
-WITNESSES = [(space, labels) for space in SPACES if space != "f" for labels in LABELLINGS]
-"""Values that claims are told by: f's own features are no witness."""
 STRATA = {"classes": "label", "clusters": "cluster"}
-"""By what learners tell apart, the column within whose groups their values are compared: what sets these apart sets
-their values apart, too. Clusters so ask for no label anywhere."""
-MEASURES = {"sslmem": "SSLMem", "owned": "top units owned", "distance": "distance to neighbours"}
+"""For each labelling that learners predict, the column of the points' labels. Values are compared among points of one
+label: what sets labels apart sets their values apart, too. Clusters so need no label anywhere."""
+WITNESSES = [(space, labelling) for space in SPACES if space != "f" for labelling in STRATA]
+"""Values that claims are about: f's own features are not a witness."""
+SCORES = {"sslmem": "SSLMem", "owned": "top units owned", "distance": "distance to neighbours"}
+"""Scores of points that values are compared with, and their names."""
 LOWEST = 5
 """Cells of an image that count as its lowest."""
+CHUNK = 1 << 20
+"""Numbers computed from counts that are in memory at once."""
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,25 +40,25 @@ class Way:
     """A way to value a point.
 
     Attributes:
-        labels: what learners tell apart, one of LABELLINGS.
-        space: by what, one of SPACES.
-        ratio: share of the cells that each one sees.
+        labelling: what learners predict, a key of STRATA.
+        space: what they predict it from, one of SPACES.
+        ratio: share of the cells that each learner sees.
         w: 0 (accuracy) or 1 (accuracy and closeness to the class).
     """
 
-    labels: str
+    labelling: str
     space: str
     ratio: float
     w: int
 
     @property
     def row(self) -> str:
-        """What it is called where ratios are told apart otherwise."""
-        return f"{'f, a contrast' if self.space == 'f' else self.space}, {self.labels}, w = {self.w}"
+        """Its name where something else tells ratios apart."""
+        return f"{'f, a contrast' if self.space == 'f' else self.space}, {self.labelling}, w = {self.w}"
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its full name."""
         return self.row.replace("w =", f"ratio {self.ratio:g}, w =")
 
 
@@ -73,64 +76,124 @@ class Valued:
     values: Mapping[str, NDArray[Any]]
     ways: Sequence[Way]
 
-    def shown(self) -> Way:
-        """The one that maps of cells are drawn of: by pixels and classes, the last of the ratios, w = 1."""
-        return [way for way in self.ways if (way.labels, way.space, way.w) == ("classes", "pixels", 1)][-1]
+    def map_way(self) -> Way:
+        """The way that maps of cells are drawn of: by pixels and classes, the last of the ratios, w = 1."""
+        return [way for way in self.ways if (way.labelling, way.space, way.w) == ("classes", "pixels", 1)][-1]
+
+    def columns(self, labelling: str) -> list[str]:
+        """Columns of the values whose learners predict a labelling."""
+        return [way.name for way in self.ways if way.labelling == labelling]
+
+    def candidates(self) -> NDArray[np.bool_]:
+        """Which of the points are candidates."""
+        return np.asarray(self.table["group"] == "candidate")
 
 
-def joined(inputs: Inputs, encoder: str) -> list[Valued]:
+def joined(sheet: Sheet, encoder: str) -> list[Valued]:
     """By seed, each valued point with its scores and its values, in the order of the values' arrays.
 
-    ``sslmem`` is that of the encoder's output on the half of the draws that chose nothing, ``chosen`` on the other;
-    ``owned`` how many of the last layer's top 10 % of units are the point's among its group; ``distance`` atypicality.
+    Columns: ``sslmem``, that of the encoder's output on the half of the draws that chose nothing, and ``chosen`` on the
+    other half; ``owned``, how many of the last layer's top 10 % of units are the point's among its group; ``distance``,
+    atypicality.
 
     Raises:
-        InputError: scores and values are of other points, or seeds are valued otherwise.
+        InputError: scores and values are of other points, or seeds are valued with other ratios.
     """
-    seeds = []
-    names = ("points", "atypicality", "units")
-    tables = [inputs.tables(name, encoder) for name in names]
-    arrays = inputs.arrays("values", encoder, same=["ratios"])
-    for points, atypicality, units, values in zip(*tables, arrays, strict=True):
-        last = points[points["layer"] == points["layer"].iloc[-1]].set_index("point")
-        distance = atypicality.set_index("point")["atypicality"]
-        valued = values["points"]
-        if not (np.isin(valued, last.index).all() and set(valued) == set(distance.index)):
-            raise InputError(f"{encoder}: values and scores are of other points; delete both and run snakemake again")
-        owners = pd.concat([owners_of_top(units, group) for group in CANDIDATE_AND_NULL]).value_counts()
-        about = {
-            "point": valued,
-            "group": values["groups"],
-            "label": values["classes"],
-            "cluster": values["clusters"],
-            "planted": values["planted"],
-            "sslmem": last["sslmem_score"][valued].to_numpy(),
-            "chosen": last["sslmem_choose"][valued].to_numpy(),
-            "owned": owners.reindex(valued, fill_value=0).to_numpy(),
-            "distance": distance[valued].to_numpy(),
-        }
-        ways = {
-            Way(labels, space, float(ratio), w): values[f"{space}/{labels}/rows"][r, w]
-            for labels, space in product(LABELLINGS, SPACES)
-            for r, ratio in enumerate(values["ratios"])
-            for w in (0, 1)
-        }
-        table = pd.DataFrame(about | {way.name: rows for way, rows in ways.items()})
-        seeds.append(Valued(table, values, list(ways)))
-    return seeds
+    tables = [sheet.scores(name, encoder) for name in ("points", "atypicality", "units")]
+    arrays = sheet.arrays("values", encoder, same=["ratios"])
+    return [_joined(encoder, *of_seed) for of_seed in zip(*tables, arrays, strict=True)]
 
 
-def columns_of(ways: Sequence[Way], labels: str) -> list[str]:
-    """Columns of the values whose learners tell ``labels`` apart."""
-    return [way.name for way in ways if way.labels == labels]
+def _joined(
+    encoder: str,
+    points: pd.DataFrame,
+    atypicality: pd.DataFrame,
+    units: pd.DataFrame,
+    values: Mapping[str, NDArray[Any]],
+) -> Valued:
+    last = points[points["layer"] == points["layer"].iloc[-1]].set_index("point")
+    distance = atypicality.set_index("point")["atypicality"]
+    valued = values["points"]
+    if not (np.isin(valued, last.index).all() and set(valued) == set(distance.index)):
+        raise InputError(f"{encoder}: values and scores are of different points; delete both and run snakemake again")
+    owners = pd.concat([owners_of_top(units, group) for group in CANDIDATE_AND_NULL]).value_counts()
+    about = {
+        "point": valued,
+        "group": values["groups"],
+        "label": values["classes"],
+        "cluster": values["clusters"],
+        "planted": values["planted"],
+        "sslmem": last["sslmem_score"][valued].to_numpy(),
+        "chosen": last["sslmem_choose"][valued].to_numpy(),
+        "owned": owners.reindex(valued, fill_value=0).to_numpy(),
+        "distance": distance[valued].to_numpy(),
+    }
+    ways = {
+        Way(labelling, space, float(ratio), w): values[f"{space}/{labelling}/rows"][r, w]
+        for labelling in STRATA
+        for space in SPACES
+        for r, ratio in enumerate(values["ratios"])
+        for w in (0, 1)
+    }
+    table = pd.DataFrame(about | {way.name: rows for way, rows in ways.items()})
+    return Valued(table, values, list(ways))
 
 
-def places(ways: Sequence[Way], space: str, labels: str) -> list[int]:
-    """Where the ways of a space and labels stand: every ratio, w = 0 and w = 1."""
-    return [k for k, way in enumerate(ways) if (way.space, way.labels) == (space, labels)]
+@dataclass(frozen=True)
+class Resampled:
+    """A statistic with its resamples and its null.
+
+    Attributes:
+        value: [...].
+        drawn: of resampled points, [resamples, ...].
+        null: of what chance makes, [permutations, ...].
+    """
+
+    value: Floats
+    drawn: Floats
+    null: Floats
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Resampled], axis: int) -> Resampled:
+        """Parts side by side along an axis, counted from the last."""
+        values, drawn, null = ([getattr(part, name) for part in parts] for name in ("value", "drawn", "null"))
+        return cls(*(np.concatenate(arrays, axis=axis) for arrays in (values, drawn, null)))
 
 
-def told(
+def by_group(
+    seeds: Sequence[Valued], statistic: Callable[[Valued, str, int], Resampled]
+) -> tuple[Floats, Floats, Floats]:
+    """A statistic of each seed and group.
+
+    Args:
+        statistic: of a seed's points, group and number of the random stream.
+
+    Returns:
+        Values [seeds, groups, ...], resamples [seeds, resamples, groups, ...], and the null averaged over seeds
+        [groups, ..., permutations].
+    """
+    every = [
+        [statistic(seed, group, stream) for group in CANDIDATE_AND_NULL]
+        for seed, stream in zip(seeds, streams(seeds), strict=True)
+    ]
+    value, drawn, null = (
+        np.array([[getattr(group, name) for group in seed] for seed in every]) for name in ("value", "drawn", "null")
+    )
+    return value, np.moveaxis(drawn, 2, 1), np.moveaxis(null.mean(axis=0), 1, -1)
+
+
+def streams(seeds: Sequence[Valued]) -> list[int]:
+    """The number of each seed's random stream: seeds that share their points have them resampled alike."""
+    return [0 if share_points(seeds) else number for number in range(len(seeds))]
+
+
+def share_points(seeds: Sequence[Valued]) -> bool:
+    """Whether all seeds have the same points, as those of one split do."""
+    return all(set(seed.table["point"]) == set(seeds[0].table["point"]) for seed in seeds)
+
+
+def find_by_witness(
+    sheet: Sheet,
     claim: str,
     encoder: str,
     estimate: Estimate,
@@ -138,50 +201,48 @@ def told(
     witness: tuple[str, str],
     *,
     n: int,
-    p: NDArray[np.float64] | None = None,
-) -> Finding:
-    """A claim that holds with every ratio and either w: the one that is least sure of it speaks.
+    p: Floats | None = None,
+) -> None:
+    """Add a finding on a claim that an effect is there with every ratio and either w, of one witness.
 
     Args:
         estimate: [ways].
-        witness: space and labels.
-        p: [ways] of permutations; the largest is asked for.
+        witness: space and labelling.
+        p: [ways] of permutations, of which the largest counts.
     """
-    at = places(ways, *witness)
-    found = Finding.of_every(claim, encoder, estimate[at], [ways[k].name for k in at], n=n)
-    return found if p is None else replace(found, p=float(p[at].max()))
+    at = [k for k, way in enumerate(ways) if (way.space, way.labelling) == witness]
+    finding = Finding.of_every(claim, encoder, estimate[at], [ways[k].name for k in at], n=n)
+    sheet.findings.append(finding if p is None else replace(finding, p=float(p[at].max())))
 
 
 def with_ways(table: pd.DataFrame, ways: Sequence[Way]) -> pd.DataFrame:
-    """The table's rows with ratio and row of the way that ``name`` names; what is no way is a row by itself."""
-    known = {way.name: way for way in ways}
-    found = [known.get(name) for name in table["name"]]
+    """The table's rows with ratio and row of the way in column ``name``; any other name is a row by itself."""
+    by_name = {way.name: way for way in ways}
+    matches = [by_name.get(name) for name in table["name"]]
     return table.assign(
-        ratio=[way.ratio if way else np.nan for way in found],
-        row=[way.row if way else name for way, name in zip(found, table["name"], strict=True)],
+        ratio=[way.ratio if way else np.nan for way in matches],
+        row=[way.row if way else name for way, name in zip(matches, table["name"], strict=True)],
     )
 
 
-def cell_rows(seed: Valued, chosen: Sequence[tuple[str, int]], *, patch: int, encoder: str) -> pd.DataFrame:
+def cell_rows(seed: Valued, chosen: Sequence[tuple[str, int]], *, patch: int) -> pd.DataFrame:
     """Cells by pixels, classes and the last ratio of some points, a row a cell and w.
 
     Args:
-        seed: points of one.
-        chosen: strip of the figure that it stands in, and row in the arrays.
+        chosen: strip of the figure, and row of the point in the arrays.
         patch: side of a cell.
     """
     values = seed.values
     cells = values["pixels/classes/cells"][-1]
-    count = cells.shape[2]
-    number: dict[str, int] = {}
+    places: dict[str, int] = {}
     tables = []
     for strip, row in chosen:
-        number[strip] = number.get(strip, -1) + 1
-        about = {"strip": strip, "place": number[strip], "point": values["points"][row], "patch": patch}
+        places[strip] = places.get(strip, -1) + 1
+        about = {"strip": strip, "place": places[strip], "point": values["points"][row], "patch": patch}
         for w in (0, 1):
-            of = {"w": w, "cell": np.arange(count), "value": cells[w, row], "patched": values["patched"][row]}
-            tables.append(pd.DataFrame({**about, **of}))
-    return pd.concat(tables, ignore_index=True).assign(encoder=encoder, series="cell")
+            of_cells = {"value": cells[w, row], "patched": values["patched"][row]}
+            tables.append(pd.DataFrame({**about, "w": w, "cell": np.arange(cells.shape[2]), **of_cells}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def draw_cells(axis: Axes, cells: pd.DataFrame, images: NDArray[np.uint8]) -> None:
@@ -195,35 +256,25 @@ def draw_cells(axis: Axes, cells: pd.DataFrame, images: NDArray[np.uint8]) -> No
     cells = cells.assign(depth=(-depth).clip(lower=0) / cells["w"].map(most))
     strips, side = list(dict.fromkeys(cells["strip"])), images.shape[-1]
     step, gap = side + max(1, side // 16), side // 3
-    columns = int(cells["place"].max()) + 1
-    canvas = np.ones((len(strips) * (3 * step + gap), columns * step, 3))
-    marks = []
+    height, columns = 3 * step + gap, int(cells["place"].max()) + 1
+    canvas = np.ones((len(strips) * height, columns * step, 3))
     key: Any
-    for key, mine in cells.groupby(["strip", "place", "w"], sort=False):
+    for key, rows in cells.groupby(["strip", "place", "w"], sort=False):
         strip, place, w = key
-        mine = mine.sort_values("cell")
-        y, x = strips.index(strip) * (3 * step + gap), place * step
-        image = images[mine["point"].iloc[0]].transpose(1, 2, 0) / 255.0
+        rows = rows.sort_values("cell")
+        image = images[rows["point"].iloc[0]].transpose(1, 2, 0) / 255.0
         image = np.broadcast_to(image, (side, side, 3)) if image.shape[2] == 1 else image
-        patch, across = int(mine["patch"].iloc[0]), round(len(mine) ** 0.5)
-        shade = 0.85 * np.kron(mine["depth"].to_numpy().reshape(across, across), np.ones((patch, patch)))
-        shade = shade[:side, :side, None]
-        for number, picture in ((0, image), (1 + w, (1 - shade) * image + shade * np.array([0.9, 0.1, 0.1]))):
-            canvas[y + number * step : y + number * step + side, x : x + side] = picture
-            marks += [(number, y, x, mine["cell"].to_numpy()[mine["patched"].astype(bool)], patch, across)]
+        for number, picture in ((0, image), (1 + w, _reddened(image, rows))):
+            y, x = strips.index(strip) * height + number * step, place * step
+            canvas[y : y + side, x : x + side] = picture
+            _outline(axis, rows, x, y)
     axis.imshow(canvas, interpolation="nearest")
-    for number, y, x, inside, patch, across in marks:
-        if len(inside):
-            row, column = inside.min() // across * patch, (inside % across).min() * patch
-            height, width = (inside.max() // across + 1) * patch - row, ((inside % across).max() + 1) * patch - column
-            corner = (x + column - 0.5, y + number * step + row - 0.5)
-            axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#00c8ff", linewidth=0.9))
     ticks = [
-        (s * (3 * step + gap) + k * step + side / 2, said)
+        (s * height + k * step + side / 2, label)
         for s, strip in enumerate(strips)
-        for k, said in enumerate((strip, "w = 0", "w = 1"))
+        for k, label in enumerate((strip, "w = 0", "w = 1"))
     ]
-    axis.set_yticks([at for at, _ in ticks], [said for _, said in ticks], fontsize=8)
+    axis.set_yticks([at for at, _ in ticks], [label for _, label in ticks], fontsize=8)
     axis.set_xticks([])
     axis.grid(visible=False)
     axis.tick_params(length=0)
@@ -231,34 +282,54 @@ def draw_cells(axis: Axes, cells: pd.DataFrame, images: NDArray[np.uint8]) -> No
         spine.set_visible(False)
 
 
-def resamples(
-    strata: NDArray[Any], replicates: int, rng: np.random.Generator, *, columns: int
-) -> Iterator[NDArray[Any]]:
-    """How often each of so many resamples holds each point, some resamples at a time; each stratum on its own.
+def _reddened(image: Floats, cells: pd.DataFrame) -> Floats:
+    """An image [side, side, 3] under the map of its cells, by ``depth``."""
+    patch, across, side = int(cells["patch"].iloc[0]), round(len(cells) ** 0.5), len(image)
+    shade = 0.85 * np.kron(cells["depth"].to_numpy().reshape(across, across), np.ones((patch, patch)))
+    shade = shade[:side, :side, None]
+    return np.asarray((1 - shade) * image + shade * np.array([0.9, 0.1, 0.1]))
+
+
+def _outline(axis: Axes, cells: pd.DataFrame, x: int, y: int) -> None:
+    """A frame around the patched cells of an image at x, y, if it has any."""
+    inside = cells.loc[cells["patched"].astype(bool), "cell"].to_numpy()
+    if len(inside) == 0:
+        return
+    patch, across = int(cells["patch"].iloc[0]), round(len(cells) ** 0.5)
+    rows, columns = inside // across, inside % across
+    corner = (x + patch * columns.min() - 0.5, y + patch * rows.min() - 0.5)
+    height, width = (patch * (places.max() + 1 - places.min()) for places in (rows, columns))
+    axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#00c8ff", linewidth=0.9))
+
+
+def resample_counts(
+    strata: NDArray[Any], resamples: int, rng: np.random.Generator, *, columns: int
+) -> Iterator[NDArray[np.int64]]:
+    """How often each of so many resamples has each point, some resamples at a time; each stratum keeps its size.
 
     Args:
         strata: [n].
-        columns: what is to be made of a count at once.
+        columns: how many numbers are computed from a count at once.
 
     Yields:
         [some, n].
     """
     step = max(1, CHUNK // (len(strata) * columns))
-    for start in range(0, replicates, step):
-        counts = np.empty((min(step, replicates - start), len(strata)), dtype=np.int64)
+    for start in range(0, resamples, step):
+        counts = np.empty((min(step, resamples - start), len(strata)), dtype=np.int64)
         for stratum in np.unique(strata):
-            mine = np.flatnonzero(strata == stratum)
-            counts[:, mine] = rng.multinomial(len(mine), np.full(len(mine), 1 / len(mine)), size=len(counts))
+            rows = np.flatnonzero(strata == stratum)
+            counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=len(counts))
         yield counts
 
 
-CHUNK = 1 << 20
-"""Numbers made of counts that are in memory at once."""
+Marks = Mapping[str, Any]
+"""How matplotlib draws one kind of points."""
 
 
-def kinds_of(groups: Mapping[str, str], ratios: Sequence[float]) -> dict[str, dict[str, Any]]:
-    """Marks by group, in its colour, and ratio, the fuller the larger; groups alone for what has no ratio."""
-    kinds = {}
+def kinds_of(groups: Mapping[str, str], ratios: Sequence[float]) -> dict[str, Marks]:
+    """Marks by group, in its colour, and ratio, the fuller the larger; groups alone for rows without a ratio."""
+    kinds: dict[str, Marks] = {}
     for number, (group, colour) in enumerate(groups.items()):
         for place, ratio in enumerate(ratios):
             # The first of several is an outline, the last one full.
@@ -274,7 +345,13 @@ def kind_of(group: str, ratio: float) -> str:
     return group if np.isnan(ratio) else f"{group}, ratio {ratio:g}"
 
 
-def dots(axis: Axes, table: pd.DataFrame, kinds: Mapping[str, Mapping[str, Any]], *, null: float) -> None:
+def with_kinds(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The table with the kind of each row's mark: what a column says, and the ratio."""
+    pairs = zip(table[column], table["ratio"], strict=True)
+    return table.assign(kind=[kind_of(name, ratio) for name, ratio in pairs])
+
+
+def dots(axis: Axes, table: pd.DataFrame, kinds: Mapping[str, Marks], *, null: float) -> None:
     """A row for each ``row`` with a dot and its interval for each kind that it has.
 
     Args:
@@ -283,17 +360,17 @@ def dots(axis: Axes, table: pd.DataFrame, kinds: Mapping[str, Mapping[str, Any]]
         null: what chance gives, a line.
     """
     names = list(dict.fromkeys(table["row"]))
-    rows = {name: len(names) - 1 - number for number, name in enumerate(names)}
-    there = {name: [kind for kind in kinds if kind in set(mine["kind"])] for name, mine in table.groupby("row")}
+    heights = {name: len(names) - 1 - number for number, name in enumerate(names)}
+    present = {name: [kind for kind in kinds if kind in set(rows["kind"])] for name, rows in table.groupby("row")}
     for kind, marks in kinds.items():
-        mine = table[table["kind"] == kind]
-        if mine.empty:
+        rows = table[table["kind"] == kind]
+        if rows.empty:
             continue
-        error = np.abs(mine[["low", "high"]].to_numpy().T - mine["value"].to_numpy())
-        shift = [0.6 * ((there[name].index(kind) + 0.5) / len(there[name]) - 0.5) for name in mine["row"]]
-        y = mine["row"].map(rows).to_numpy(dtype=float) - shift
-        axis.errorbar(mine["value"], y, xerr=error, markersize=4, capsize=1.5, elinewidth=0.9, label=kind, **marks)
+        error = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+        shift = [0.6 * ((present[name].index(kind) + 0.5) / len(present[name]) - 0.5) for name in rows["row"]]
+        y = rows["row"].map(heights).to_numpy(dtype=float) - shift
+        axis.errorbar(rows["value"], y, xerr=error, markersize=4, capsize=1.5, elinewidth=0.9, label=kind, **marks)
     axis.axvline(null, color="black", linewidth=0.8, zorder=1)
-    axis.set_yticks(list(rows.values()), list(rows), fontsize=7)
+    axis.set_yticks(list(heights.values()), list(heights), fontsize=7)
     axis.set_ylim(-0.6, len(names) - 0.4)
     axis.tick_params(axis="x", labelsize=7)

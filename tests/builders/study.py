@@ -57,7 +57,7 @@ class Study:
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
         if images is None:
-            images = np.zeros((1, 1, 16, 16), dtype=np.uint8)
+            images = np.zeros((300, 1, 16, 16), dtype=np.uint8)
         shown = [images] if "encoders" in EXPERIMENTS[self.kind].over else []
         figure = module(self.kind).draw(read, *shown)
         figure.canvas.draw()
@@ -74,10 +74,15 @@ def by_claim(rows, claim):
     return rows[rows["claim"] == claim].set_index("subject")
 
 
+def single(rows):
+    """Rows by claim, without the name of the experiment's kind, of an analysis in which each claim has one subject."""
+    assert rows["claim"].is_unique
+    return rows.set_index(rows["claim"].str.partition(".")[2])
+
+
 def verdicts(rows):
     """By claim, of an analysis in which each claim has one subject, without the name of the experiment's kind."""
-    assert rows["claim"].is_unique
-    return {claim.partition(".")[2]: verdict for claim, verdict in zip(rows["claim"], rows["verdict"], strict=True)}
+    return single(rows)["verdict"].to_dict()
 
 
 def configured(experiment, encoders):

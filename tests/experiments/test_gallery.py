@@ -4,13 +4,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from memloc.analysis.claims import tabulate
-from memloc.analysis.inputs import Inputs
-from memloc.analysis.tables import load_table, save_table
 from memloc.experiments.gallery import analysis as experiment
-from memloc.io import save_arrays
 from memloc.metrics.units import unitmem
+from tests.builders.study import Study, single, verdicts
 
+OPTIONS = {"units": 4, "replicates": 80}
 LAYERS, UNITS, N = ("1", "2", "3"), 60, 80
 
 
@@ -30,14 +28,11 @@ def measures(seed, *, few=(), n=N):
     return arrays
 
 
-def study(folder, seeds, **options):
-    paths = []
-    for seed, arrays in enumerate(seeds):
-        paths.append(str(folder / f"{seed}.npz"))
-        save_arrays(arrays, paths[-1])
-    inputs = Inputs([("simclr", seed) for seed in range(len(paths))], {"measures": paths})
-    table, findings = experiment.analyse(inputs, {"units": 4, "replicates": 80, **options})
-    return table, tabulate(experiment.CLAIMS, findings, experiment="gallery").set_index("claim")
+def world(folder, seeds=3, **planted):
+    it = Study(folder, "gallery")
+    for seed in range(seeds):
+        it.add("simclr", seed, measures=measures(seed, **planted))
+    return it
 
 
 def test_owners_are_counted_against_independent_draws():
@@ -63,35 +58,40 @@ def test_chance_is_what_random_owners_make():
 def test_the_paper_effect_is_that_of_table_12():
     chance, counts = 5000 * (1 - (1 - 1 / 5000) ** 26), {1: 10, 2: 2, 3: 1, 4: 1, 5: 1}
     assert sum(k * points for k, points in counts.items()) == 26
-    value = experiment.CLAIMS["gallery.few-owners"].value
+    value = experiment.CLAIMS["few-owners"].value
     assert value == pytest.approx((chance - sum(counts.values())) / 26, abs=0.005)
 
 
-@pytest.mark.parametrize(("few", "said"), [(("candidate",), ("supported", "supported")),
-                                           (("external",), (None, "refuted")),
-                                           (("candidate", "external"), ("supported", "inconclusive"))])  # fmt: skip
-def test_planted_owners_come_out(tmp_path, few, said):
-    _, rows = study(tmp_path, [measures(seed, few=few) for seed in range(3)])
-    assert rows.loc["gallery.few-owners-excess", "verdict"] == said[1]
-    if said[0]:
-        assert rows.loc["gallery.few-owners", "verdict"] == said[0]
+@pytest.mark.parametrize(
+    ("few", "expected"),
+    [
+        (("candidate",), {"few-owners": "supported", "few-owners-excess": "supported"}),
+        (("external",), {"few-owners-excess": "refuted"}),
+        (("candidate", "external"), {"few-owners": "supported", "few-owners-excess": "inconclusive"}),
+    ],
+)
+def test_planted_owners_come_out(tmp_path, few, expected):
+    _, rows = world(tmp_path, few=few).analyse(**OPTIONS)
+    assert expected.items() <= verdicts(rows).items()
+    if "candidate" in few:
         # Six top units: chance makes nearly six owners, here there are two.
-        assert rows.loc["gallery.few-owners", "effect"] == pytest.approx((5.8 - 2) / 6, abs=0.1)
-    assert (rows["n"] == N).all() and (rows["seeds"] == 3).all()
+        assert single(rows)["effect"]["few-owners"] == pytest.approx((5.8 - 2) / 6, abs=0.1)
+    assert (rows["n"] == N).all()
 
 
 def test_units_are_shown_with_the_images_that_excite_them_most(tmp_path):
     arrays = measures(0)
-    table, _ = study(tmp_path, [arrays, measures(1)])
+    table, _ = world(tmp_path, seeds=2).analyse(**OPTIONS)
     shown = table[table["series"] == "unit"]
     assert len(shown) == len(LAYERS) * 4 * (3 + 1)
     for layer in LAYERS:
         mu = arrays[f"views/{layer}"].mean(axis=1)
         score = {g: unitmem(mu[arrays["groups"] == g]) for g in ("candidate", "external")}
-        mine = shown[shown["layer"] == layer]
+        of_layer = shown[shown["layer"] == layer]
         order = np.argsort(-score["candidate"], kind="stable")[:4]
-        assert mine[(mine["place"] == 0) & (mine["group"] == "candidate")]["unit"].tolist() == order.tolist()
-        for unit, rows in mine.astype({"unit": int}).groupby("unit"):
+        firsts = of_layer[(of_layer["place"] == 0) & (of_layer["group"] == "candidate")]
+        assert firsts["unit"].tolist() == order.tolist()
+        for unit, rows in of_layer.astype({"unit": int}).groupby("unit"):
             for group, some in rows.groupby("group"):
                 activity = mu[arrays["groups"] == group][:, unit]
                 best = arrays["points"][arrays["groups"] == group][np.argsort(-activity)[: len(some)]]
@@ -99,27 +99,22 @@ def test_units_are_shown_with_the_images_that_excite_them_most(tmp_path):
                 assert some["value"].to_numpy() == pytest.approx(score[group][unit])
 
 
-def test_groups_are_drawn_down_to_one_size(tmp_path):
+def test_groups_are_subsets_of_one_size():
     arrays = measures(0)
-    kept = (arrays["groups"] != "external") | (arrays["points"] % 2 == 0)
-    arrays = {k: a[kept] if len(a) == len(kept) else a for k, a in arrays.items()}
-    groups, layers, begins = experiment._groups(arrays, 0)
-    assert {g: mu.shape for g, (mu, _) in groups.items()} == dict.fromkeys(groups, (N // 2, 3 * UNITS))
-    assert layers == list(LAYERS) and begins.tolist() == [0, UNITS, 2 * UNITS]
+    rows = (arrays["groups"] != "external") | (arrays["points"] % 2 == 0)
+    arrays = {name: array[rows] if len(array) == len(rows) else array for name, array in arrays.items()}
+    groups = experiment._groups(arrays, 0)
+    sizes = {name: (*group.activations.shape, len(group.points)) for name, group in groups.items()}
+    assert sizes == dict.fromkeys(("candidate", "external"), (N // 2, 3 * UNITS, N // 2))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_the_figure_shows_the_owners(tmp_path, seeds, channels):
-    (table, rows), (again, _) = (study(tmp_path, [measures(s) for s in range(seeds)]) for _ in range(2))
-    assert table.equals(again) and set(rows.index) == set(experiment.CLAIMS)
-    assert rows["effect"].between(rows["low"], rows["high"]).all()
-    save_table(table, tmp_path / "table.csv")
-    # Every image has a grey of its own: which one stands where can be read from the picture.
+def test_the_figure_shows_the_owners(tmp_path, channels):
+    it = world(tmp_path, seeds=1)
+    table, _ = it.analyse(**OPTIONS)
+    # Every image has its own grey: which one is where can be read from the picture.
     grey = np.arange(3 * N + 7, dtype=np.uint8)
-    images = np.broadcast_to(grey[:, None, None, None], (len(grey), channels, 16, 16))
-    figure = experiment.draw(load_table(tmp_path / "table.csv"), images)
-    figure.canvas.draw()
+    figure = it.drawn(table, np.broadcast_to(grey[:, None, None, None], (len(grey), channels, 16, 16)))
     (picture,) = figure.axes[0].images
     canvas, shown = picture.get_array(), table[table["series"] == "unit"]
     owners = shown[(shown["place"] == 0) & (shown["rank"] == 0) & (shown["group"] == "candidate")]["point"]

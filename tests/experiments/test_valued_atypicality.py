@@ -6,38 +6,17 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from memloc.analysis.valued_points import Way, draw_cells, resamples
+from memloc.analysis.valued_points import draw_cells, resample_counts
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.valued_atypicality.analysis import CLAIMS
-from memloc.valuation.points import LABELLINGS, SPACES
+from memloc.valuation.points import LABELLINGS
 from tests.builders.study import Study, complaint
-from tests.builders.valued_points import GROUPS, RATIOS, N, world
+from tests.builders.valued_points import NAMES, OPTIONS, WAYS, N, by_witness, files, study
 
 KIND = "valued_atypicality"
-SHOWN = 4
-WAYS = [Way(labels, space, ratio, w) for labels in LABELLINGS for space in SPACES for ratio in RATIOS for w in (0, 1)]
-NAMES = [way.name for way in WAYS]
-
-
-def study(folder, *, seeds=3, **planted):
-    it = Study(folder, KIND)
-    for seed in range(seeds):
-        it.add("simclr", seed, **world(seed, **planted))
-    return it
-
-
-def analyse(folder, **planted):
-    return study(folder, **planted).analyse(shown=SHOWN, patch=8)
-
-
-def verdicts(rows):
-    """By claim, the verdicts of the four witnesses."""
-    return {claim.partition(".")[2]: sorted(mine["verdict"]) for claim, mine in rows.groupby("claim")}
-
-
-YES, NO, OPEN = (["supported"] * 4, ["refuted"] * 4, ["inconclusive"] * 4)
-NONE = dict.fromkeys((claim.partition(".")[2] for claim in CLAIMS), OPEN)
+SHOWN = OPTIONS["shown"]
+YES, NO, OPEN = {"supported"}, {"refuted"}, {"inconclusive"}
 WORLDS = {
     "of candidates": (
         {"memorized": 1.0, "owners": 3.0, "far": 1.0},
@@ -53,51 +32,55 @@ WORLDS = {
     ),
     "the same ones": ({"memorized": 1.0, "noise": 0.02, "seeds": 5}, {"lift": YES, "lift-excess": YES}),
     "the same of every image": ({"common": 1.0, "noise": 0.02, "seeds": 5}, {"lift": YES, "lift-excess": OPEN}),
-    "values of nothing": ({"memorized": 1.0, "owners": 3.0, "far": 1.0, "low": 0.0}, NONE),
+    "values of nothing": ({"memorized": 1.0, "owners": 3.0, "far": 1.0, "low": 0.0}, dict.fromkeys(CLAIMS, OPEN)),
 }
+
+
+def world(folder, seeds=3, **planted):
+    return study(folder, KIND, seeds, **planted)
 
 
 @pytest.mark.parametrize("name", list(WORLDS))
 def test_claims_follow_what_is_planted(tmp_path, name):
     planted, expected = WORLDS[name]
-    _, rows = analyse(tmp_path, **planted)
-    found = verdicts(rows)
-    assert {claim: found[claim] for claim in expected} == expected
+    said = by_witness(world(tmp_path, **planted).analyse(**OPTIONS)[1])
+    assert {claim: said[claim] for claim in expected} == expected
 
 
 def test_every_claim_has_a_finding_of_each_witness(tmp_path):
-    _, rows = analyse(tmp_path, memorized=0.5, seeds=2)
-    assert set(rows["claim"]) == set(CLAIMS)
-    for _, mine in rows.groupby("claim"):
-        assert [s.rsplit(", ", 2)[0] for s in mine["subject"]] == [
-            f"simclr, {space}, {labels}" for space in ("pixels", "g") for labels in LABELLINGS
+    _, rows = world(tmp_path, seeds=2, memorized=0.5).analyse(**OPTIONS)
+    for _, of_claim in rows.groupby("claim"):
+        assert [s.rsplit(", ", 2)[0] for s in of_claim["subject"]] == [
+            f"simclr, {space}, {labelling}" for space in ("pixels", "g") for labelling in LABELLINGS
         ]
-    assert (rows["n"] == N).all() and (rows["seeds"] == 2).all() and rows["p"].between(0, 1).all()
-    assert (rows["low"] <= rows["effect"]).all() and (rows["effect"] <= rows["high"]).all()
+    assert (rows["n"] == N).all() and rows["p"].between(0, 1).all()
+
+
+def rho(points, name):
+    """Rank correlation of minus the value and SSLMem."""
+    return spearmanr(-points[name], points["sslmem"]).statistic
 
 
 def test_a_correlation_is_the_mean_over_classes_and_seeds(tmp_path):
-    table, rows = analyse(tmp_path, memorized=0.5, seeds=2)
+    table, rows = world(tmp_path, seeds=2, memorized=0.5).analyse(**OPTIONS)
     expected = {}
     points = table[table["series"] == "point"]
     for name in NAMES:
         by_seed = []
         for _, run in points[points["group"] == "candidate"].groupby("run"):
             by = "cluster" if "clusters" in name else "label"
-            of = [spearmanr(-mine[name], mine["sslmem"]).statistic for _, mine in run.groupby(by)]
-            by_seed.append(np.mean(of))
+            by_seed.append(np.mean([rho(rows, name) for _, rows in run.groupby(by)]))
         expected[name] = np.mean(by_seed)
-    told = table[(table["series"] == "correlation") & (table["measure"] == "sslmem") & (table["group"] == "candidate")]
-    np.testing.assert_allclose(told.set_index("name")["value"], pd.Series(expected), atol=1e-12)
-    # A claim is told by the ratio and w that are least sure.
+    found = table[(table["series"] == "correlation") & (table["measure"] == "sslmem") & (table["group"] == "candidate")]
+    np.testing.assert_allclose(found.set_index("name")["value"], pd.Series(expected), atol=1e-12)
+    # A claim is about the ratio and w that are least sure.
     claim = rows[rows["claim"] == f"{KIND}.memorized"].iloc[0]
     assert claim["effect"] == pytest.approx(expected[claim["subject"].removeprefix("simclr, ")])
 
 
-def test_excess_is_held_against_who_was_trained_on_at_random(tmp_path):
+def test_p_of_an_excess_is_that_of_random_candidates(tmp_path):
     """p of a difference is that of candidates and external images that change places within their class."""
-    it = study(tmp_path, memorized=0.3, seeds=1)
-    table, rows = it.analyse(shown=SHOWN, patch=8)
+    table, rows = world(tmp_path, seeds=1, memorized=0.3).analyse(**OPTIONS)
     points = table[table["series"] == "point"].reset_index(drop=True)
     claim = rows[rows["claim"] == f"{KIND}.memorized-excess"].iloc[0]
     name = claim["subject"].removeprefix("simclr, ")
@@ -105,8 +88,7 @@ def test_excess_is_held_against_who_was_trained_on_at_random(tmp_path):
     def gap(candidate):
         sides = []
         for inside in (candidate, ~candidate):
-            groups = points[inside].groupby("label")
-            sides.append(np.mean([spearmanr(-mine[name], mine["sslmem"]).statistic for _, mine in groups]))
+            sides.append(np.mean([rho(rows, name) for _, rows in points[inside].groupby("label")]))
         return sides[0] - sides[1]
 
     candidate = (points["group"] == "candidate").to_numpy()
@@ -115,34 +97,34 @@ def test_excess_is_held_against_who_was_trained_on_at_random(tmp_path):
     for _ in range(300):
         moved = candidate.copy()
         for label in (0, 1, 2):
-            mine = (points["label"] == label).to_numpy()
-            moved[mine] = rng.permutation(candidate[mine])
+            of_class = (points["label"] == label).to_numpy()
+            moved[of_class] = rng.permutation(candidate[of_class])
         null.append(gap(moved))
-    told = table[(table["series"] == "correlation") & (table["group"] == "difference") & (table["name"] == name)]
-    p = told.loc[told["measure"] == "sslmem", "p"].item()
+    found = table[(table["series"] == "correlation") & (table["group"] == "difference") & (table["name"] == name)]
+    p = found.loc[found["measure"] == "sslmem", "p"].item()
     assert p == pytest.approx(np.mean(np.abs(null) >= abs(claim["effect"])), abs=0.08) and p <= claim["p"]
 
 
 def test_seeds_that_are_valued_with_other_ratios_are_an_error(tmp_path):
     it = Study(tmp_path, KIND)
     for seed in range(3):
-        files = world(seed)
+        of_seed = files(seed)
         if seed == 1:
-            files["values"]["ratios"] = np.array([0.25, 0.75])
-        it.add("simclr", seed, **files)
-    with pytest.raises(InputError, match=r"differs from the other seeds in ratios; delete it"):
-        it.analyse(shown=SHOWN, patch=8)
+            of_seed["values"]["ratios"] = np.array([0.25, 0.75])
+        it.add("simclr", seed, **of_seed)
+    with pytest.raises(InputError, match=r"ratios.*; delete it"):
+        it.analyse(**OPTIONS)
 
 
 def test_lift_by_hand(tmp_path):
     """Classes of 20: two are the lowest tenth, two the most memorized; by chance a tenth of these are the same."""
-    table, _ = analyse(tmp_path, memorized=1.0, noise=0.0, seeds=1)
+    table, _ = world(tmp_path, seeds=1, memorized=1.0, noise=0.0).analyse(**OPTIONS)
     lift = table[(table["series"] == "lift") & (table["group"] == "candidate")]
     np.testing.assert_allclose(lift["value"], 10 - 1)
 
 
 def test_every_way_to_value_is_in_the_table_with_interval_and_p(tmp_path):
-    table, _ = analyse(tmp_path, memorized=1.0, seeds=2)
+    table, _ = world(tmp_path, seeds=2, memorized=1.0).analyse(**OPTIONS)
     for series, measures in (("correlation", 3), ("lift", 1)):
         rows = table[table["series"] == series]
         assert len(rows) == 3 * len(WAYS) * measures  # Candidates, external images and their difference.
@@ -152,16 +134,16 @@ def test_every_way_to_value_is_in_the_table_with_interval_and_p(tmp_path):
 
 
 def test_maps_have_the_cells_of_the_files_they_are_drawn_from(tmp_path):
-    it = study(tmp_path, memorized=1.0, seeds=2)
-    table, _ = it.analyse(shown=SHOWN, patch=8)
+    it = world(tmp_path, seeds=2, memorized=1.0)
+    table, _ = it.analyse(**OPTIONS)
     with np.load(it.files["values"][0]) as values:
         stored = {w: dict(zip(values["points"], values["pixels/classes/cells"][-1, w], strict=True)) for w in (0, 1)}
         rows = dict(zip(values["points"], values["pixels/classes/rows"][-1, 1], strict=True))
         labels = dict(zip(values["points"], values["classes"], strict=True))
     cells = table[table["series"] == "cell"]
     assert cells.groupby("strip")["point"].nunique().to_dict() == dict.fromkeys(cells["strip"], SHOWN)
-    for (point, w), mine in cells.groupby(["point", "w"]):
-        once = mine.drop_duplicates("cell")
+    for (point, w), rows_of in cells.groupby(["point", "w"]):
+        once = rows_of.drop_duplicates("cell")
         assert once["value"].sum() == pytest.approx(stored[w][point].sum(), abs=1e-6)
         np.testing.assert_allclose(once.sort_values("cell")["value"], stored[w][point], atol=1e-6)
     # Atypical ones have the lowest value of their class.
@@ -171,19 +153,12 @@ def test_maps_have_the_cells_of_the_files_they_are_drawn_from(tmp_path):
 
 
 def test_the_most_memorized_are_chosen_on_the_other_half_of_the_draws(tmp_path):
-    it = study(tmp_path, seeds=1)
-    files = world(0)
-    last = files["points"][files["points"]["layer"] == "res"].set_index("point")
-    table, _ = it.analyse(shown=SHOWN, patch=8)
+    points = files(0)["points"]
+    last = points[points["layer"] == "res"].set_index("point")
+    table, _ = world(tmp_path, seeds=1).analyse(**OPTIONS)
     cells = table[(table["series"] == "cell") & (table["strip"] == "most memorized")]
     expected = last.loc[last["group"] == "candidate", "sslmem_choose"].nlargest(SHOWN).index
     assert cells.drop_duplicates("place").sort_values("place")["point"].tolist() == expected.tolist()
-
-
-def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path):
-    it = study(tmp_path, memorized=1.0, seeds=2)
-    table, _ = it.analyse(shown=SHOWN, patch=8)
-    plt.close(it.drawn(table, np.zeros((300, 1, 32, 32), dtype=np.uint8)))
 
 
 def test_a_map_is_red_where_a_cell_is_below_the_mean_of_its_image():
@@ -205,44 +180,37 @@ def test_a_map_is_red_where_a_cell_is_below_the_mean_of_its_image():
     plt.close(figure)
 
 
-def test_an_analysis_is_the_same_every_time(tmp_path):
-    it = study(tmp_path, memorized=0.5, seeds=2)
-    (a, first), (b, second) = (it.analyse(shown=SHOWN, patch=8) for _ in range(2))
-    pd.testing.assert_frame_equal(a, b)
-    pd.testing.assert_frame_equal(first, second)
-
-
 def test_values_of_other_points_than_the_scores_are_an_error(tmp_path):
-    files = world(0)
-    files["values"]["points"] = files["values"]["points"] + 1
-    with pytest.raises(InputError, match="simclr: values and scores are of other points; delete both"):
-        Study(tmp_path, KIND).add("simclr", 0, **files).analyse(shown=SHOWN, patch=8)
+    of_seed = files(0)
+    of_seed["values"]["points"] = of_seed["values"]["points"] + 1
+    with pytest.raises(InputError, match="simclr: values and scores are of different points; delete both"):
+        Study(tmp_path, KIND).add("simclr", 0, **of_seed).analyse(**OPTIONS)
 
 
 def test_resamples_keep_the_size_of_each_stratum():
     strata = np.array([0, 0, 0, 1, 1])
-    drawn = np.concatenate(list(resamples(strata, 300, np.random.default_rng(0), columns=2**18)))
+    drawn = np.concatenate(list(resample_counts(strata, 300, np.random.default_rng(0), columns=2**18)))
     assert len(drawn) == 300 and (drawn[:, :3].sum(axis=1) == 3).all() and (drawn[:, 3:].sum(axis=1) == 2).all()
     np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=0.15)
 
 
-OPTIONS = {"kind": KIND, "encoders": ["simclr"], "learners": 10, "ratios": [0.5], "patch": 4, "shown": 5}
+IT = {"kind": KIND, "encoders": ["simclr"], "learners": 10, "ratios": [0.5], "patch": 4, "shown": 5}
 
 
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
         ({"patch": 11}, ["it.patch: images of 32 pixels have fewer than three by three cells of 11", "lower it"]),
-        ({"shown": 200}, ["it.shown: 200 of 200 candidate points is no choice", "lower it"]),
+        ({"shown": 200}, ["it.shown: 200 must be smaller than the number of candidate points, 200", "lower it"]),
         ({"ratios": [1.5]}, ["it.ratios.0: 1.5", "maximum"]),
         ({"learners": 0}, ["it.learners: 0", "minimum of 1"]),
     ],
 )
-def test_settings_that_cannot_be_are_told_in_one_line(changes, parts):
-    message = complaint(OPTIONS | changes, {})
+def test_bad_settings_get_one_line(changes, parts):
+    message = complaint(IT | changes, {})
     assert message and "\n" not in message and all(part in message for part in parts), message
-    assert complaint(OPTIONS, {}) is None
+    assert complaint(IT, {}) is None
 
 
-def test_labels_are_asked_for():
-    assert EXPERIMENTS[KIND].labels and set(GROUPS) == {"candidate", "external"}
+def test_encoders_need_labels():
+    assert "labels" in EXPERIMENTS[KIND].needs

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import rows_of, wide
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import wide
 from memloc.analysis.sheet import Sheet
+from memloc.analysis.units import last_units, owners_of_top
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.units import TOP
 from memloc.metrics.alignment import extremes
-from memloc.metrics.stats import Estimate, Sample, bootstrap, bootstrap_means, nest, rank_correlation, ranks
+from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation, ranks
 from memloc.metrics.units import unitmem
 from memloc.streams import generator
 
@@ -25,210 +27,199 @@ CLAIMS = {
         "Atypical images are memorized most: rank correlation of the output's SSLMem and atypicality, candidates",
         "Section 4.1",
     ),
-    "correlation-excess": Claim("SSLMem and atypicality correlate more on candidates than on external images"),
+    "correlation-excess": Claim(
+        "SSLMem and atypicality correlate more on images trained on: rank correlation, candidates minus external "
+        "images",
+    ),
     "owners": Claim(
-        "Units that memorize more belong to more memorized images: rank correlation, last layer", "Figure 1, Table 12"
+        "Units that memorize more belong to more memorized images: rank correlation over the owners of the last "
+        "layer's units of SSLMem and the highest UnitMem owned, candidates",
+        "Figure 1, Table 12",
     ),
     "top-owners": Claim(
-        "Owners of the last layer's top 10 % of units are more memorized than the other candidates", "Table 12"
+        "Owners of the last layer's top 10 % of units are more memorized than other candidates: difference of mean "
+        "SSLMem",
+        "Table 12",
     ),
     "owners-excess": Claim(
-        "That correlation of owners' SSLMem and UnitMem is higher on candidates than on external images",
+        "SSLMem and the highest UnitMem owned correlate more among images trained on: rank correlation over the owners "
+        "of the last layer's units, candidates minus external images",
     ),
     "top-owners-excess": Claim(
-        "That lead of the owners of top units is larger among candidates than among external images"
+        "Owners of the last layer's top 10 % of units lead in SSLMem more among images trained on: mean SSLMem of "
+        "owners minus other points, candidates minus external images",
     ),
     "owned": Claim(
         "Images that own more of the last layer's top 10 % of units are more memorized: rank correlation over their "
-        "owners of the number owned and SSLMem",
+        "owners of the number owned and SSLMem, candidates",
         "Table 12",
     ),
-    "owned-excess": Claim("That correlation with the number owned is higher on candidates than on external images"),
+    "owned-excess": Claim(
+        "SSLMem and the number owned of the last layer's top 10 % of units correlate more among images trained on: "
+        "rank correlation over their owners, candidates minus external images",
+    ),
     "units": Claim(
-        "UnitMem is higher on the most than on the least memorized points in every layer: the weakest difference",
+        "UnitMem is higher on the most than on the least memorized candidates in every layer: difference of mean "
+        "UnitMem of the top 10 % of units, weakest layer",
         "Figure 7, Table 11",
         0.507 - 0.248,
         "ResNet9, SimCLR, CIFAR10; 50 points each (Table 11), at least",
     ),
     "units-excess": Claim(
-        "UnitMem of most and least memorized points differs more than for the same choice among external images",
+        "UnitMem differs more between most and least memorized images among those trained on: difference of mean "
+        "UnitMem of the top 10 % of units, averaged over layers, candidates minus external images",
     ),
 }
+EXTREMES = ("most", "least")
+"""Memorized points of each group."""
+Extremes = Mapping[tuple[str, str], NDArray[np.int64]]
+"""Points by group and EXTREMES."""
 
 
 def analyse(sheet: Sheet) -> None:
     """Correlations, owners of units and UnitMem of the extremes; every candidate's SSLMem and atypicality."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    size, replicates = options["group_size"], options["replicates"]
-    for encoder in inputs.encoders():
-        points, units = inputs.tables("points", encoder), inputs.tables("units", encoder)
-        joined = [_join(p, a) for p, a in zip(points, inputs.tables("atypicality", encoder), strict=True)]
-        correlation = bootstrap(
-            [{group: _pair(j, group) for group in ("candidate", "external")} for j in joined],
-            lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
-            replicates=replicates,
-            seed=0,
-            limit=1,
-        )
-        owned = {
-            group: [_owned(u, j, group) for u, j in zip(units, joined, strict=True)]
-            for group in ("candidate", "external")
-        }
-        owners = bootstrap(
-            [{group: o[run] for group, o in owned.items()} for run in range(len(points))],
-            lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
-            replicates=replicates,
-            seed=0,
-            limit=1,
-        )
-        top = [_top_owners(u, j) for u, j in zip(units, joined, strict=True)]
-        advantage = bootstrap_means(
-            top,
-            lambda m: np.stack([m[f"{g} owner"] - m[f"{g} other"] for g in ("candidate", "external")], axis=1),
-            replicates=replicates,
-            seed=0,
-        )
-        owned_counts = [
-            {group: _owned_counts(u, j, group) for group in ("candidate", "external")}
-            for u, j in zip(units, joined, strict=True)
-        ]
-        numbers = bootstrap(
-            owned_counts,
-            lambda s: np.array([_rho(s["candidate"]), _rho(s["external"])]),
-            replicates=replicates,
-            seed=0,
-            limit=1,
-        )
-        chosen = [_extremes(p, size) for p in points]
-        layers, extreme = _extreme_units(inputs.arrays("measures", encoder), chosen, replicates)
-        gap = {group: extreme[group, "most"] - extreme[group, "least"] for group in ("candidate", "external")}
-
-        groups = ["candidate", "external"]
-        tables.append(rows_of(correlation, groups, encoder=encoder, series="correlation"))
-        tables.append(rows_of(owners, groups, encoder=encoder, series="correlation of owners"))
-        tables += [
-            rows_of(extreme["candidate", kind], layers, encoder=encoder, series=f"{kind} memorized")
-            for kind in ("most", "least")
-        ]
-        tables += [
-            rows_of(extreme["external", kind], layers, encoder=encoder, series=f"{kind}, external")
-            for kind in ("most", "least")
-        ]
-        tables += [rows_of(gap[g], layers, encoder=encoder, series=f"most minus least, {g}") for g in groups]
-        for group in groups:
-            every = pd.DataFrame(np.concatenate(owned[group]), columns=["sslmem", "unitmem"])
-            tables.append(every.assign(encoder=encoder, series=f"owner, {group}"))
-            tables.append(
-                _table_12([counts[group] for counts in owned_counts], replicates, encoder=encoder, group=group)
-            )
-        tables += [_every_point(j, chosen[run], encoder=encoder, run=run) for run, j in enumerate(joined)]
-        n = len(_pair(joined[0], "candidate"))
-        effects = {
-            "correlation": (correlation[0], n),
-            "correlation-excess": (correlation[0] - correlation[1], n),
-            "owners": (owners[0], len(owned["candidate"][0])),
-            "owners-excess": (owners[0] - owners[1], len(owned["candidate"][0])),
-            "top-owners": (advantage[0], len(top[0]["candidate owner"])),
-            "top-owners-excess": (advantage[0] - advantage[1], len(top[0]["candidate owner"])),
-            "owned": (numbers[0], len(owned_counts[0]["candidate"])),
-            "owned-excess": (numbers[0] - numbers[1], len(owned_counts[0]["candidate"])),
-            "units-excess": ((gap["candidate"] - gap["external"]).map(lambda v: v.mean(axis=-1)), size),
-        }
-        findings += [Finding(claim, encoder, effect, k) for claim, (effect, k) in effects.items()]
-        places = [f"layer {name}" for name in layers]
-        findings.append(Finding.of_every("units", encoder, gap["candidate"], places, n=size))
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+    for encoder in sheet.encoders:
+        tables = (sheet.scores(name, encoder) for name in ("points", "atypicality", "units"))
+        _analyse_encoder(sheet, encoder, [_Seed.joined(*of_seed) for of_seed in zip(*tables, strict=True)])
 
 
-def _join(points: pd.DataFrame, atypicality: pd.DataFrame) -> pd.DataFrame:
-    """SSLMem of the encoder's output (the last place measured) beside atypicality, one row a point."""
-    last = points[points["layer"] == points["layer"].iloc[-1]]
-    return atypicality.merge(last[["point", "sslmem"]], on="point", validate="one_to_one")
+@dataclass(frozen=True)
+class _Seed:
+    """Scores of one seed.
 
-
-def _pair(joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
-    return joined.loc[joined["group"] == group, ["sslmem", "atypicality"]].to_numpy(dtype=np.float64)
-
-
-def _rho(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(rank_correlation(pairs[:, 0], pairs[:, 1]))
-
-
-def _owned(units: pd.DataFrame, joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
-    """Owners of the last layer's units: SSLMem and the highest UnitMem that is theirs, [owners, 2].
-
-    A row an owner, not a unit: units of one owner share its SSLMem.
+    Attributes:
+        points: SSLMem of every point in every layer.
+        units: UnitMem and owner of every unit in every group.
+        outputs: a point a row, SSLMem of the encoder's output (the last place measured) beside atypicality.
     """
-    best = _last(units, group).groupby("owner")["unitmem"].max()
-    merged = joined.merge(best, left_on="point", right_index=True, validate="one_to_one")
-    return np.asarray(merged[["sslmem", "unitmem"]].to_numpy(dtype=np.float64))
+
+    points: pd.DataFrame
+    units: pd.DataFrame
+    outputs: pd.DataFrame
+
+    @classmethod
+    def joined(cls, points: pd.DataFrame, atypicality: pd.DataFrame, units: pd.DataFrame) -> _Seed:
+        last = points[points["layer"] == points["layer"].iloc[-1]]
+        return cls(points, units, atypicality.merge(last[["point", "sslmem"]], on="point", validate="one_to_one"))
+
+    def atypicality(self, group: str) -> NDArray[np.float64]:
+        """SSLMem and atypicality of a group's points, [points, 2]."""
+        return self._pairs(self.outputs[self.outputs["group"] == group], "atypicality")
+
+    def highest(self, group: str) -> NDArray[np.float64]:
+        """SSLMem of the owners of the last layer's units and the highest UnitMem of these, [owners, 2].
+
+        A row an owner, not a unit: units of one owner share its SSLMem.
+        """
+        best = last_units(self.units, group).groupby("owner")["unitmem"].max()
+        return self._pairs(self._owners(best), "unitmem")
+
+    def owned(self, group: str) -> NDArray[np.float64]:
+        """SSLMem of the owners of the last layer's top units and how many of these they own, [owners, 2]."""
+        counts = owners_of_top(self.units, group).value_counts(sort=False).rename("count")
+        return self._pairs(self._owners(counts), "count")
+
+    def _owners(self, values: pd.Series) -> pd.DataFrame:
+        return self.outputs.merge(values, left_on="point", right_index=True, validate="one_to_one")
+
+    @staticmethod
+    def _pairs(rows: pd.DataFrame, other: str) -> NDArray[np.float64]:
+        return np.asarray(rows[["sslmem", other]].to_numpy(dtype=np.float64))
+
+    def top_owners(self) -> Sample:
+        """SSLMem of the distinct points that own the top units, and of all others, in each group."""
+        sample = {}
+        for group in CANDIDATE_AND_NULL:
+            rows = self.outputs[self.outputs["group"] == group]
+            owner = rows["point"].isin(owners_of_top(self.units, group))
+            sample[f"{group} owner"] = rows.loc[owner, "sslmem"].to_numpy()
+            sample[f"{group} other"] = rows.loc[~owner, "sslmem"].to_numpy()
+        return sample
+
+    def extremes(self, size: int) -> Extremes:
+        """Most and least memorized points of each group, by SSLMem of the output on the first half of the draws."""
+        chosen = {}
+        for group in CANDIDATE_AND_NULL:
+            scores = wide(self.points, group, "sslmem_choose").iloc[:, -1]
+            for kind, rows in zip(EXTREMES, extremes(scores.to_numpy(), size), strict=True):
+                chosen[group, kind] = scores.index.to_numpy()[rows]
+        return chosen
 
 
-def _last(units: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Units of the last layer that something in a group excites."""
-    rows = (units["group"] == group) & (units["layer"] == units["layer"].iloc[-1]) & (units["owner"] >= 0)
-    last: pd.DataFrame = units.loc[rows]
-    return last
+PAIRS = {"correlation": _Seed.atypicality, "owners": _Seed.highest, "owned": _Seed.owned}
+"""By claim, SSLMem and what it is correlated with."""
 
 
-def owners_of_top(units: pd.DataFrame, group: str) -> pd.Series:
-    """Owners of the last layer's top units, one for each unit."""
-    last = _last(units, group).sort_values("unitmem", ascending=False, kind="stable")
-    top: pd.Series = last["owner"].head(max(1, round(TOP * len(last))))
-    return top
+def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None:
+    samples = {
+        claim: [{group: pairs(seed, group) for group in CANDIDATE_AND_NULL} for seed in seeds]
+        for claim, pairs in PAIRS.items()
+    }
+    correlations = {claim: sheet.bootstrap(of_seeds, _rhos, limit=1) for claim, of_seeds in samples.items()}
+    chosen = [seed.extremes(sheet.options["group_size"]) for seed in seeds]
+    layers, unitmem_of = _extreme_units(sheet, encoder, chosen)
+    gap = {group: unitmem_of[group, "most"] - unitmem_of[group, "least"] for group in CANDIDATE_AND_NULL}
+
+    for claim, series in (("correlation", "correlation"), ("owners", "correlation of owners")):
+        sheet.profile(correlations[claim], CANDIDATE_AND_NULL, encoder=encoder, series=series)
+    for (group, kind), estimate in unitmem_of.items():
+        series = f"{kind} memorized" if group == "candidate" else f"{kind}, {group}"
+        sheet.profile(estimate, layers, encoder=encoder, series=series)
+    for group, estimate in gap.items():
+        sheet.profile(estimate, layers, encoder=encoder, series=f"most minus least, {group}")
+    for group in CANDIDATE_AND_NULL:
+        highest = np.concatenate([sample[group] for sample in samples["owners"]])
+        sheet.add(pd.DataFrame(highest, columns=["sslmem", "unitmem"]), encoder=encoder, series=f"owner, {group}")
+        owned = np.concatenate([sample[group] for sample in samples["owned"]])
+        sheet.add(_table_12(sheet, owned), encoder=encoder, series=f"owners, {group}")
+    for run, (seed, points) in enumerate(zip(seeds, chosen, strict=True)):
+        sheet.add(_every_candidate(seed, points), encoder=encoder, series="point", run=run)
+
+    top = [seed.top_owners() for seed in seeds]
+    effects = {claim: (estimate, len(samples[claim][0]["candidate"])) for claim, estimate in correlations.items()}
+    effects["top-owners"] = (sheet.means(top, _lead), len(top[0]["candidate owner"]))
+    for claim in ("correlation", "owners", "top-owners", "owned"):
+        estimate, n = effects[claim]
+        sheet.find(claim, encoder, estimate[0], n)
+        sheet.find(f"{claim}-excess", encoder, estimate[0] - estimate[1], n)
+    n, excess = sheet.options["group_size"], gap["candidate"] - gap["external"]
+    sheet.find("units-excess", encoder, excess.map(lambda v: v.mean(axis=-1)), n)
+    sheet.find_in_every("units", encoder, gap["candidate"], [f"layer {name}" for name in layers], n=n)
 
 
-def _owned_counts(units: pd.DataFrame, joined: pd.DataFrame, group: str) -> NDArray[np.float64]:
-    """Owners of the last layer's top units: SSLMem and how many of these are theirs, [owners, 2]."""
-    counts = owners_of_top(units, group).value_counts(sort=False).rename("count")
-    merged = joined.merge(counts, left_on="point", right_index=True, validate="one_to_one")
-    return np.asarray(merged[["sslmem", "count"]].to_numpy(dtype=np.float64))
+def _rhos(sample: Sample) -> NDArray[np.float64]:
+    """Rank correlation of two columns in each of CANDIDATE_AND_NULL."""
+    return np.array([rank_correlation(*sample[group].T) for group in CANDIDATE_AND_NULL])
 
 
-def _table_12(seeds: list[NDArray[np.float64]], replicates: int, *, encoder: str, group: str) -> pd.DataFrame:
+def _lead(means: Sample) -> NDArray[np.float64]:
+    """Owners minus others in each of CANDIDATE_AND_NULL, [k, 2] from means [k]."""
+    return np.stack([means[f"{group} owner"] - means[f"{group} other"] for group in CANDIDATE_AND_NULL], axis=1)
+
+
+def _table_12(sheet: Sheet, owners: NDArray[np.float64]) -> pd.DataFrame:
     """Mean SSLMem of the points that own k of the top units, and how many do, for every k (paper, Table 12).
 
-    Points of all seeds together: few own more than one. One point alone has no interval.
+    Args:
+        owners: of all seeds together, as few own more than one: SSLMem and k, [owners, 2].
+
+    Returns:
+        A row for every k; one point alone has no interval.
     """
-    owners, rows = np.concatenate(seeds), []
+    rows = []
     for k in np.unique(owners[:, 1]):
-        mine = owners[owners[:, 1] == k, 0]
-        mean = bootstrap_means([{"owner": mine}], lambda m: m["owner"], replicates=replicates, seed=0)
-        low, high = mean.interval() if len(mine) > 1 else (np.nan, np.nan)
-        rows.append({"owns": int(k), "points": len(mine), "value": float(mean.value), "low": low, "high": high})
-    return pd.DataFrame(rows).assign(encoder=encoder, series=f"owners, {group}")
-
-
-def _top_owners(units: pd.DataFrame, joined: pd.DataFrame) -> Sample:
-    """SSLMem of the distinct points that own the top units, and of all others, in each group."""
-    sample = {}
-    for group in ("candidate", "external"):
-        top = owners_of_top(units, group)
-        mine = joined[joined["group"] == group]
-        owner = mine["point"].isin(top)
-        sample[f"{group} owner"] = mine.loc[owner, "sslmem"].to_numpy()
-        sample[f"{group} other"] = mine.loc[~owner, "sslmem"].to_numpy()
-    return sample
-
-
-def _extremes(points: pd.DataFrame, size: int) -> dict[tuple[str, str], NDArray[np.int64]]:
-    """Most and least memorized points of each group, by SSLMem of the output on the first half of the draws."""
-    out = {}
-    for group in ("candidate", "external"):
-        scores = wide(points, group, "sslmem_choose").iloc[:, -1]
-        for kind, rows in zip(("most", "least"), extremes(scores.to_numpy(), size), strict=True):
-            out[group, kind] = scores.index.to_numpy()[rows]
-    return out
+        sslmem = owners[owners[:, 1] == k, 0]
+        mean = sheet.means([{"owner": sslmem}], lambda m: m["owner"])
+        low, high = mean.interval() if len(sslmem) > 1 else (np.nan, np.nan)
+        rows.append({"owns": int(k), "points": len(sslmem), "value": float(mean.value), "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 def _extreme_units(
-    measures: Sequence[Mapping[str, NDArray[Any]]],
-    chosen: list[dict[tuple[str, str], NDArray[np.int64]]],
-    replicates: int,
+    sheet: Sheet, encoder: str, chosen: Sequence[Extremes]
 ) -> tuple[list[str], dict[tuple[str, str], Estimate]]:
-    """Mean UnitMem of each layer's top 10 % of units on each group of extreme points."""
+    """Mean UnitMem of each layer's top 10 % of units on each group of extreme points: layers, and [layers] each."""
+    measures = sheet.arrays("measures", encoder)
     layers = [str(name) for name in measures[0]["layers"] if f"views/{name}" in measures[0]]
     estimates = {}
     for key in chosen[0]:
@@ -239,7 +230,7 @@ def _extreme_units(
             # The half of the draws that did not choose the points.
             views = [arrays[f"views/{layer}"][rows, 1].astype(np.float64) for layer in layers]
             values.append([_top_mean(v) for v in views])
-            resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(replicates))
+            resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(sheet.options["replicates"]))
             drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
         estimates[key] = nest(np.array(values), np.array(drawn), seed=0).between(0, 1)
     return layers, estimates
@@ -250,39 +241,45 @@ def _top_mean(views: NDArray[np.float64]) -> float:
     return float(values[-max(1, round(TOP * len(values))) :].mean())
 
 
-def _every_point(
-    joined: pd.DataFrame, chosen: dict[tuple[str, str], NDArray[np.int64]], *, encoder: str, run: int
-) -> pd.DataFrame:
-    mine = joined[joined["group"] == "candidate"].copy()
-    mine["place"] = ""
-    for kind in ("most", "least"):
+def _every_candidate(seed: _Seed, chosen: Extremes) -> pd.DataFrame:
+    """Every candidate's scores and, of an extreme one, its ``place``, such as "most 0"."""
+    rows = seed.outputs[seed.outputs["group"] == "candidate"].copy()
+    rows["place"] = ""
+    for kind in EXTREMES:
         order = {point: place for place, point in enumerate(chosen["candidate", kind])}
-        place = mine["point"].map(order)
-        mine.loc[place.notna(), "place"] = kind + " " + place.dropna().astype(int).astype(str)
-    return mine.assign(encoder=encoder, series="point", run=run)
+        place = rows["point"].map(order)
+        rows.loc[place.notna(), "place"] = kind + " " + place.dropna().astype(int).astype(str)
+    return rows
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """The images themselves above; SSLMem against atypicality and UnitMem of the extremes; owners of units below."""
     encoder = table["encoder"].iloc[0]
-    mine = table[table["encoder"] == encoder].set_index("series")
-    points = mine.loc["point"]
+    rows = table[table["encoder"] == encoder].set_index("series")
     figure, axes = plotting.panels(rows=1, columns=1, width=11, height=8.6)
     axes[0, 0].remove()
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.4]).flat
-    strips = above.subfigures(1, 2, squeeze=False).flat
-    first = points[points["run"] == 0]
-    for strip, kind in zip(strips, ("most", "least"), strict=True):
+    points = rows.loc["point"]
+    _draw_images(above, points[points["run"] == 0], images)
+    _draw_panels(below, encoder, rows)
+    return figure
+
+
+def _draw_images(figure: SubFigure, points: pd.DataFrame, images: NDArray[np.uint8]) -> None:
+    """Most and least memorized candidates of one seed."""
+    for strip, kind in zip(figure.subfigures(1, 2, squeeze=False).flat, EXTREMES, strict=True):
         strip.suptitle(f"{kind} memorized candidates", fontsize=9)
-        grid = strip.subplots(3, 8)
-        for place, axis in enumerate(grid.flat):
-            row = first[first["place"] == f"{kind} {place}"]
+        for place, axis in enumerate(strip.subplots(3, 8).flat):
+            row = points[points["place"] == f"{kind} {place}"]
             if len(row):
                 plotting.thumbnail(axis, images[int(row["point"].iloc[0])])
             else:
                 axis.axis("off")
-    (scatter, correlation, extreme), (owner, of_owners, numbers) = below.subplots(2, 3)
-    for _, run in points.groupby("run"):
+
+
+def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
+    (scatter, correlation, extreme), (owner, of_owners, numbers) = figure.subplots(2, 3)
+    for _, run in rows.loc["point"].groupby("run"):
         x, y = (ranks(run[name].to_numpy()) / len(run) for name in ("atypicality", "sslmem"))
         scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
     scatter.set(title=f"{encoder}: candidates of all seeds", xlabel="atypicality (rank)", ylabel="SSLMem (rank)")
@@ -290,22 +287,21 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         (correlation, "correlation", "atypicality"),
         (of_owners, "correlation of owners", "the highest UnitMem"),
     ):
-        rho = mine.loc[series]
+        rho = rows.loc[[series]]
         plotting.bars(axis, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
         plotting.zero(axis)
         axis.set(title=f"SSLMem against {against}", ylabel="rank correlation")
     for name in ("most memorized", "least memorized", "most, external", "least, external"):
-        plotting.profile(extreme, mine.loc[name], label=name, dashed="external" in name)
+        plotting.profile(extreme, rows.loc[[name]], label=name, dashed="external" in name)
     extreme.set(title="top 10 % of units on each group", xlabel="layer", ylabel="mean UnitMem")
     for shift, group in ((0.12, "external"), (-0.12, "candidate")):
-        each, colour = mine.loc[f"owner, {group}"], plotting.COLOURS[group]
+        each, colour = rows.loc[f"owner, {group}"], plotting.COLOURS[group]
         owner.scatter(each["unitmem"], each["sslmem"], s=7, alpha=0.5, color=colour, linewidths=0, label=group)
-        counted = mine.loc[[f"owners, {group}"]]
+        counted = rows.loc[[f"owners, {group}"]]
         plotting.points(numbers, counted["owns"].to_numpy() + shift, counted, colour=colour, label=group, size=4)
-    owner.set(title="owners of units of the last layer", xlabel="highest UnitMem of theirs", ylabel="SSLMem")
+    owner.set(title="owners of units of the last layer", xlabel="highest UnitMem owned", ylabel="SSLMem")
     numbers.set(title="by number of the top 10 % of units", xlabel="units that a point owns", ylabel="mean SSLMem")
     numbers.xaxis.get_major_locator().set_params(integer=True)
     plotting.zero(numbers)
     for axis in (extreme, owner, numbers):
         plotting.legend(axis)
-    return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,76 +13,81 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import rows_of, unit_activations
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import unit_activations
 from memloc.analysis.sheet import Sheet
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.units import TOP
-from memloc.metrics.stats import Sample, bootstrap
+from memloc.metrics.stats import Sample
 from memloc.metrics.units import owners, unitmem
 from memloc.streams import generator
 
 CLAIMS = {
     "few-owners": Claim(
         "A few images own the most memorizing units: distinct owners of the last layer's top 10 % of units, as a share "
-        "of these, that independent choices among all images would give, minus the share found",
+        "of these units, that independent choices among all images would give, minus the observed share",
         "Table 12",
         # 10, 2, 1, 1 and 1 points own 1, 2, 3, 4 and 5: 15 owners of 26; among 5,000 points chance makes 25.9.
         0.42,
         "ResNet9, SimCLR, CIFAR10; 15 owners of 26 units, 5,000 candidates",
     ),
     "few-owners-excess": Claim(
-        "Images trained on own more units each than images never seen: that difference, candidates minus external "
+        "Fewer images own the most memorizing units among images trained on than among images never seen: distinct "
+        "owners by chance minus observed, as a share of the last layer's top 10 % of units, candidates minus external "
         "images",
     ),
 }
-GROUPS = ("candidate", "external")
 PLACES = 3
 """Images shown of each unit: the owner and the runners-up."""
 RESAMPLES = 500
-"""Each finds the owners of all units anew; the intervals are of shares, which more resamples change little."""
-SETTINGS = ("layers",)
-"""Arrays that are the same in all seeds."""
+"""At most: each finds the owners of all units, and the intervals are of shares, which more resamples change little."""
 
 
 def analyse(sheet: Sheet) -> None:
     """The top units of the first seed with their images, and how few owners the top units of all seeds have."""
-    inputs, options = sheet.inputs, sheet.options
-    (encoder,) = inputs.encoders()
-    seeds = [_groups(measures, seed) for seed, measures in enumerate(inputs.arrays("measures", encoder, same=SETTINGS))]
-    layers, begins = seeds[0][1], seeds[0][2]
-    samples = [sample for sample, *_ in seeds]
-    fewer = bootstrap(
-        [{group: sample[group][0] for group in GROUPS} for sample in samples],
-        lambda s: np.stack([too_few_owners(s[group], begins) for group in GROUPS]),
-        replicates=min(RESAMPLES, options["replicates"]),
-        seed=0,
+    (encoder,) = sheet.encoders
+    measures = sheet.arrays("measures", encoder, same=("layers",))
+    layers, _, begins = unit_activations(measures[0], np.arange(1))
+    seeds = [_groups(arrays, seed) for seed, arrays in enumerate(measures)]
+    fewer = sheet.bootstrap(
+        [{name: group.activations for name, group in groups.items()} for groups in seeds],
+        lambda sample: np.stack([too_few_owners(sample[group], begins) for group in CANDIDATE_AND_NULL]),
+        at_most=RESAMPLES,
         limit=1,
     )
     excess = fewer[0] - fewer[1]
-    tables = [_top_units(samples[0], layers, begins, options["units"])]
-    tables += [rows_of(fewer[g], layers, series=f"too few owners, {group}") for g, group in enumerate(GROUPS)]
-    tables.append(rows_of(excess, layers, series="excess"))
-    n = len(samples[0]["candidate"][0])
-    findings = [
-        Finding("few-owners", encoder, fewer[0, -1], n),
-        Finding("few-owners-excess", encoder, excess[-1], n),
-    ]
-    sheet.add(pd.concat(tables, ignore_index=True).assign(encoder=encoder))
-    sheet.findings += findings
+    sheet.add(_top_units(seeds[0], layers, begins, sheet.options["units"]))
+    for g, group in enumerate(CANDIDATE_AND_NULL):
+        sheet.profile(fewer[g], layers, series=f"too few owners, {group}")
+    sheet.profile(excess, layers, series="excess")
+    sheet.add_column("encoder", encoder)
+    n = len(seeds[0]["candidate"].points)
+    sheet.find("few-owners", encoder, fewer[0, -1], n)
+    sheet.find("few-owners-excess", encoder, excess[-1], n)
 
 
-def _groups(
-    measures: Sample, seed: int
-) -> tuple[dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]], list[str], NDArray[np.int64]]:
-    """Activations and points of each group, drawn down to equal sizes; layers and the column each begins at."""
-    rows = {group: np.flatnonzero(measures["groups"] == group) for group in GROUPS}
+@dataclass(frozen=True)
+class _Group:
+    """Images of a group.
+
+    Attributes:
+        activations: [images, units of all layers].
+        points: [images].
+    """
+
+    activations: NDArray[np.float64]
+    points: NDArray[np.int64]
+
+
+def _groups(measures: Sample, seed: int) -> dict[str, _Group]:
+    """Images of each group, subsets of equal size."""
+    rows = {group: np.flatnonzero(measures["groups"] == group) for group in CANDIDATE_AND_NULL}
     size = min(map(len, rows.values()))
-    out = {}
-    for group, mine in rows.items():
-        drawn = np.sort(generator("gallery", seed, group).choice(mine, size, replace=False))
-        layers, mu, begins = unit_activations(measures, drawn)
-        out[group] = (mu, measures["points"][drawn])
-    return out, layers, begins
+    groups = {}
+    for group, of_group in rows.items():
+        drawn = np.sort(generator("gallery", seed, group).choice(of_group, size, replace=False))
+        groups[group] = _Group(unit_activations(measures, drawn)[1], measures["points"][drawn])
+    return groups
 
 
 def too_few_owners(mu: NDArray[np.float64], begins: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -110,24 +117,21 @@ def too_few_owners(mu: NDArray[np.float64], begins: NDArray[np.int64]) -> NDArra
 
 
 def _top_units(
-    sample: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]],
-    layers: list[str],
-    begins: NDArray[np.int64],
-    count: int,
+    groups: Mapping[str, _Group], layers: Sequence[str], begins: NDArray[np.int64], count: int
 ) -> pd.DataFrame:
     """A row for each top unit on candidates, group and image: the owner is at place 0."""
-    score = {group: unitmem(mu) for group, (mu, _) in sample.items()}
+    score = {name: unitmem(group.activations) for name, group in groups.items()}
     columns = np.split(np.arange(len(score["candidate"])), begins[1:])
     rows = []
-    for layer, mine in zip(layers, columns, strict=True):
-        best = mine[np.argsort(-score["candidate"][mine], kind="stable")][:count]
+    for layer, of_layer in zip(layers, columns, strict=True):
+        best = of_layer[np.argsort(-score["candidate"][of_layer], kind="stable")][:count]
         for rank, unit in enumerate(best):
-            for group, places in (("candidate", PLACES), ("external", 1)):
-                mu, points = sample[group]
-                for place, row in enumerate(np.argsort(-mu[:, unit], kind="stable")[:places]):
-                    about = {"series": "unit", "layer": layer, "unit": unit - mine[0], "rank": rank, "group": group}
-                    what = {"place": place, "point": points[row], "activation": mu[row, unit]}
-                    rows.append({**about, **what, "value": score[group][unit]})
+            for name, places in (("candidate", PLACES), ("external", 1)):
+                activation, points = groups[name].activations[:, unit], groups[name].points
+                for place, row in enumerate(np.argsort(-activation, kind="stable")[:places]):
+                    about = {"series": "unit", "layer": layer, "unit": unit - of_layer[0], "rank": rank, "group": name}
+                    what = {"place": place, "point": points[row], "activation": activation[row]}
+                    rows.append({**about, **what, "value": score[name][unit]})
     return pd.DataFrame(rows)
 
 
@@ -143,11 +147,11 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[top, 2.4]).flat
     _mosaic(above.subplots(), shown, layers, images)
     axis = below.subplots()
-    for group in GROUPS:
-        mine = table[table["series"] == f"too few owners, {group}"]
-        plotting.profile(axis, mine, label=group, dashed=group == "external")
+    for group in CANDIDATE_AND_NULL:
+        rows = table[table["series"] == f"too few owners, {group}"]
+        plotting.profile(axis, rows, label=group, dashed=group == "external")
     plotting.zero(axis)
-    axis.set(title="owners of the top 10 % of units: chance minus found", xlabel="layer", ylabel="share of units")
+    axis.set(title="owners of the top 10 % of units: chance minus observed", xlabel="layer", ylabel="share of units")
     plotting.legend(axis)
     return figure
 
@@ -165,8 +169,8 @@ def _mosaic(axis: Axes, shown: pd.DataFrame, layers: list[str], images: NDArray[
         # Grey images have one channel for all three.
         canvas[y : y + side, x : x + side] = images[row.point].transpose(1, 2, 0)
         if row.place == 0:
-            said = f"unit {row.unit}: {row.value:.2f}" if row.group == "candidate" else f"{row.value:.2f}"
-            axis.text(x, y - band / 8, said, fontsize=6, va="bottom")
+            label = f"unit {row.unit}: {row.value:.2f}" if row.group == "candidate" else f"{row.value:.2f}"
+            axis.text(x, y - band / 8, label, fontsize=6, va="bottom")
     axis.imshow(canvas, interpolation="nearest", aspect="equal")
     axis.set_yticks([height * i + band + side / 2 for i in range(len(layers))], layers, fontsize=8)
     axis.set_xticks([])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,32 +13,36 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued_points import (
     LOWEST,
-    MEASURES,
+    SCORES,
     STRATA,
     WITNESSES,
+    Floats,
+    Resampled,
     Valued,
+    Way,
+    by_group,
     cell_rows,
-    columns_of,
     dots,
     draw_cells,
+    find_by_witness,
     joined,
-    kind_of,
     kinds_of,
-    resamples,
-    told,
+    resample_counts,
+    share_points,
+    streams,
+    with_kinds,
     with_ways,
 )
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
-from memloc.metrics.stats import Sample, bootstrap, bootstrap_means, nest, permutation_p
+from memloc.metrics.stats import Estimate, Sample, nest, permutation_p
 from memloc.metrics.within import reached, within_auroc, within_orders
 from memloc.streams import generator
-from memloc.valuation.points import LABELLINGS
 
 CLAIMS = {
     "sslmem": Claim(
@@ -44,16 +50,16 @@ CLAIMS = {
         "candidates",
     ),
     "sslmem-excess": Claim(
-        "SSLMem tells images with a swapped patch better among candidates than among external images: difference of "
-        "AUROC",
+        "SSLMem tells images with a swapped patch from clean ones better among images trained on: AUROC within "
+        "classes, candidates minus external images",
     ),
     "owners": Claim(
         "Images with a swapped patch own more of the last layer's top 10 % of units: AUROC within classes of the "
         "number owned, minus .5, candidates",
     ),
     "owners-excess": Claim(
-        "The number owned tells images with a swapped patch better among candidates than among external images: "
-        "difference of AUROC",
+        "The number of top units owned tells images with a swapped patch from clean ones better among images trained "
+        "on: AUROC within classes, candidates minus external images",
     ),
     "distance": Claim(
         "Images with a swapped patch are far from shared ones in g's features: AUROC within classes of atypicality, "
@@ -64,92 +70,49 @@ CLAIMS = {
         ".65 (own threshold), candidates and external images",
     ),
     "median": Claim(
-        "The median value of images with a swapped patch is below that of clean images of their class or cluster: "
-        "difference, candidates and external images (p of a sign test)",
+        "Images with a swapped patch have lower values than clean images of their class or cluster: median of clean "
+        "minus median of swapped ones, candidates and external images (p of a sign test)",
     ),
     "cells": Claim(
-        "The patch is where the value is low: share of them with a cell of the patch among their five lowest, minus "
-        ".5 (own threshold), candidates and external images",
+        "Values of cells are low where a patch was swapped in: share of images with a cell of the patch among their "
+        "five lowest, minus .5 (own threshold), candidates and external images",
     ),
     "cells-excess": Claim(
-        "The share of images with a cell of the patch among their five lowest is larger than that of the same cells "
-        "in clean images of the same class or cluster",
+        "Values of cells are lower where a patch was swapped in than in clean images: share of images with a cell of "
+        "the patch among their five lowest minus that with the same cells, clean images of the class or cluster",
     ),
 }
 THRESHOLD, SHARE = 0.65, 0.5
-"""AUROC of values, and share of planted images whose patch is found: what a control is to reach."""
+"""What a control must reach: AUROC of values, and share of planted images whose patch is among the lowest cells."""
 PERMUTATIONS = 1000
-"""Choices of as many images of each stratum, at random, as planted ones, or of who is a candidate, behind a p."""
+"""Random choices, within strata, of which images are planted, or of which are candidates, behind a p."""
+CELL_SERIES = ("patch among the lowest", "same cells in clean images", "patch minus clean")
+"""Of low cells by pixels: share of planted images, of clean ones of their stratum, and the difference."""
 
 
 def analyse(sheet: Sheet) -> None:
-    """AUROC of planted images by every measure and value, where their low cells are; all scores; planted cells."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    replicates, size, patch = options["replicates"], options["shown"], options["patch"]
-    for encoder in inputs.encoders():
-        seeds = joined(inputs, encoder)
-        numbers = [seed for owner, seed in inputs.runs if owner == encoder]
-        for seed, it in zip(numbers, seeds, strict=True):
-            _check(it.table, f"{encoder}, seed {seed}")
-        first, ways = seeds[0].table, seeds[0].ways
-        # Seeds of one split have the same points, which then are resampled alike.
-        shared = all(set(it.table["point"]) == set(first["point"]) for it in seeds)
-        streams = [0 if shared else run for run in range(len(seeds))]
-        found = [
-            [_aurocs(it, group, replicates, number) for group in CANDIDATE_AND_NULL]
-            for it, number in zip(seeds, streams, strict=True)
+    """AUROC of planted images by every score and value, where their low cells are; all scores; planted cells."""
+    for encoder in sheet.encoders:
+        seeds = joined(sheet, encoder)
+        numbers = [seed for owner, seed in sheet.inputs.runs if owner == encoder]
+        for number, seed in zip(numbers, seeds, strict=True):
+            _check(seed.table, f"{encoder}, seed {number}")
+        ways = seeds[0].ways
+        aurocs, lower, low_cells = _aurocs(sheet, seeds), _lower(sheet, seeds), _low_cells(sheet, seeds)
+        names = [*SCORES.values(), *(way.name for way in ways)]
+        tables = [
+            *aurocs.rows(names, encoder),
+            _owning(seeds).assign(series="planted images that own top units"),
+            rows_of(lower, names[len(SCORES) :], series="clean median minus planted"),
+            *_cell_shares(low_cells, _by_pixels(ways)),
+            *(seed.table.assign(series="point", run=run) for run, seed in enumerate(seeds)),
         ]
-        value, drawn, null = (np.array([[group[i] for group in seed] for seed in found]) for i in range(3))
-        auroc = nest(value, np.moveaxis(drawn, 2, 1), seed=0, limit=0.5, shared=shared)
-        null = np.moveaxis(null.mean(axis=0), 1, -1)
-        exchanged = np.mean([_exchanged(it, number) for it, number in zip(seeds, streams, strict=True)], axis=0)
-        gap, both = auroc[0] - auroc[1], (auroc[0] + auroc[1]).scaled(0.5)
-        p_of, p_both = permutation_p(auroc.value, null), permutation_p(both.value, null.mean(axis=0))
-        p_gap = permutation_p(gap.value, exchanged.T)
-        names = [*MEASURES.values(), *(way.name for way in ways)]
-        for group, side, p in [
-            *zip(CANDIDATE_AND_NULL, (auroc[0], auroc[1]), p_of, strict=True),
-            ("both", both, p_both),
-        ]:
-            tables.append(rows_of(above(side, -0.5), names, series="auroc", group=group, encoder=encoder).assign(p=p))
-        tables.append(rows_of(gap, names, series="difference", encoder=encoder).assign(p=p_gap))
-        tables.append(_owning(seeds).assign(series="planted images that own top units", encoder=encoder))
-        values = [_values(it) for it in seeds]
-        medians = bootstrap(values, _lower, replicates=replicates, seed=0, shared=shared)
-        tables.append(rows_of(medians, names[len(MEASURES) :], series="clean median minus planted", encoder=encoder))
-        where = bootstrap_means(
-            [_reached(it) for it in seeds], _found, replicates=replicates, seed=0, limit=0.5, shared=shared
-        )
-        own, clean, pixels = where[0], where[1], [way for way in ways if way.space == "pixels"]
-        for series, estimate in zip(SERIES, (above(own, -0.5), above(clean, -0.5), own - clean), strict=True):
-            tables.append(rows_of(estimate, [way.name for way in pixels], series=series, encoder=encoder))
-
-        n = int((first["planted"] & (first["group"] == "candidate")).sum())
-        every = int(first["planted"].sum())
-        for claim, k in (("sslmem", 0), ("owners", 1)):
-            findings.append(Finding(f"{claim}", encoder, auroc[0, k], n, p=float(p_of[0, k])))
-            findings.append(Finding(f"{claim}-excess", encoder, gap[k], n, p=float(p_gap[k])))
-        findings.append(Finding("distance", encoder, both[2], every, p=float(p_both[2])))
-        by_value = above(both[len(MEASURES) :], THRESHOLD - 0.5)
-        signs = _sign_p(seeds, values)
-        for witness in WITNESSES:
-            findings.append(told("value", encoder, by_value, ways, witness, n=every))
-            findings.append(told("median", encoder, medians, ways, witness, n=every, p=signs))
-            if witness[0] == "pixels":
-                cells = above(own, SHARE - 0.5)
-                findings.append(told("cells", encoder, cells, pixels, witness, n=every))
-                findings.append(told("cells-excess", encoder, own - clean, pixels, witness, n=every))
-        tables += [it.table.assign(encoder=encoder, series="point", run=run) for run, it in enumerate(seeds)]
-        if encoder == inputs.encoders()[0]:
-            tables.append(cell_rows(seeds[0], _shown(first, size), patch=patch, encoder=encoder))
-    table = pd.concat(tables, ignore_index=True).rename(columns={"layer": "name"})
-    sheet.add(with_ways(table, ways))
-    sheet.findings += findings
-
-
-SERIES = ("patch among the lowest", "same cells in clean images", "patch minus clean")
-"""Of low cells by pixels: share of planted images, of clean ones of their class, and the difference."""
+        if encoder == sheet.encoders[0]:
+            chosen = _first_planted(seeds[0].table, sheet.options["shown"])
+            tables.append(cell_rows(seeds[0], chosen, patch=sheet.options["patch"]).assign(series="cell"))
+        table = pd.concat([table.assign(encoder=encoder) for table in tables], ignore_index=True)
+        sheet.add(with_ways(table.rename(columns={"layer": "name"}), ways))
+        _find(sheet, encoder, seeds, aurocs, lower, low_cells)
 
 
 def _check(table: pd.DataFrame, whose: str) -> None:
@@ -160,68 +123,133 @@ def _check(table: pd.DataFrame, whose: str) -> None:
             raise InputError(f"{whose}: {few}; change datasets.*.swapped.share or datasets.*.split")
 
 
-def _strata(seed: Valued) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
-    """For each of LABELLINGS, every point's class or cluster, and scores [k, points] that are compared within it.
+def _find(
+    sheet: Sheet, encoder: str, seeds: Sequence[Valued], aurocs: _Aurocs, lower: Estimate, low_cells: Estimate
+) -> None:
+    """Findings on all claims."""
+    first, ways = seeds[0], seeds[0].ways
+    every, n = int(first.table["planted"].sum()), int((first.table["planted"] & first.candidates()).sum())
+    for k, claim in enumerate(("sslmem", "owners")):
+        sheet.find(claim, encoder, aurocs.groups[0, k], n, p=float(aurocs.p_of_groups[0, k]))
+        sheet.find(f"{claim}-excess", encoder, aurocs.difference[k], n, p=float(aurocs.p_of_difference[k]))
+    sheet.find("distance", encoder, aurocs.both[2], every, p=float(aurocs.p_of_both[2]))
+    by_value, signs = above(aurocs.both[len(SCORES) :], THRESHOLD - 0.5), _sign_p(seeds)
+    patch, clean, pixels = low_cells[0], low_cells[1], _by_pixels(ways)
+    for witness in WITNESSES:
+        find_by_witness(sheet, "value", encoder, by_value, ways, witness, n=every)
+        find_by_witness(sheet, "median", encoder, lower, ways, witness, n=every, p=signs)
+        if witness[0] == "pixels":
+            find_by_witness(sheet, "cells", encoder, above(patch, SHARE - 0.5), pixels, witness, n=every)
+            find_by_witness(sheet, "cells-excess", encoder, patch - clean, pixels, witness, n=every)
 
-    These are MEASURES (within classes) and minus the values, in all the order of the table.
+
+def _by_pixels(ways: Sequence[Way]) -> list[Way]:
+    """The ways whose cells have a place in the image."""
+    return [way for way in ways if way.space == "pixels"]
+
+
+@dataclass(frozen=True)
+class _Aurocs:
+    """AUROC minus .5 of planted among clean images, within strata, by each of SCORES and minus each value.
+
+    Attributes:
+        groups: of CANDIDATE_AND_NULL, [2, scores].
+        difference: candidates minus external images, [scores].
+        both: mean of the two, [scores].
+        p_of_groups, p_of_difference, p_of_both: of permutations, of the same shapes.
     """
-    for told_apart in LABELLINGS:
-        scores = -seed.table[columns_of(seed.ways, told_apart)].to_numpy(np.float64).T
-        if told_apart == LABELLINGS[0]:
-            scores = np.concatenate([seed.table[list(MEASURES)].to_numpy(np.float64).T, scores])
-        yield seed.table[STRATA[told_apart]].to_numpy(), scores
+
+    groups: Estimate
+    difference: Estimate
+    both: Estimate
+    p_of_groups: Floats
+    p_of_difference: Floats
+    p_of_both: Floats
+
+    def rows(self, names: Sequence[str], encoder: str) -> list[pd.DataFrame]:
+        """AUROC of each group and of both, and the difference, by name of the score."""
+        sides = [*zip(CANDIDATE_AND_NULL, (self.groups[0], self.groups[1]), self.p_of_groups, strict=True)]
+        sides.append(("both", self.both, self.p_of_both))
+        tables = [
+            rows_of(above(side, -0.5), names, series="auroc", group=name, encoder=encoder).assign(p=p)
+            for name, side, p in sides
+        ]
+        return [*tables, rows_of(self.difference, names, series="difference").assign(p=self.p_of_difference)]
 
 
-def _aurocs(
-    seed: Valued, group: str, replicates: int, number: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """AUROC minus .5 of planted images of a group by each of MEASURES and minus each value, [scores].
+def _aurocs(sheet: Sheet, seeds: Sequence[Valued]) -> _Aurocs:
+    value, drawn, null = by_group(seeds, partial(_auroc_of_group, resamples=sheet.options["replicates"]))
+    groups = nest(value, drawn, seed=0, limit=0.5, shared=share_points(seeds))
+    exchanged = np.mean([_exchanged(*of_seed) for of_seed in zip(seeds, streams(seeds), strict=True)], axis=0)
+    difference, both = groups[0] - groups[1], (groups[0] + groups[1]).scaled(0.5)
+    return _Aurocs(
+        groups=groups,
+        difference=difference,
+        both=both,
+        p_of_groups=permutation_p(groups.value, null),
+        p_of_difference=permutation_p(difference.value, exchanged.T),
+        p_of_both=permutation_p(both.value, null.mean(axis=0)),
+    )
+
+
+def _strata(seed: Valued) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Of every labelling, the points' labels, and scores [k, points] that are compared among points of one label.
+
+    These are SCORES (within classes) and minus the values, in all the order of the table.
+    """
+    for labelling, column in STRATA.items():
+        scores = -seed.table[seed.columns(labelling)].to_numpy(np.float64).T
+        if labelling == "classes":
+            scores = np.concatenate([seed.table[list(SCORES)].to_numpy(np.float64).T, scores])
+        yield seed.table[column].to_numpy(), scores
+
+
+def _auroc_of_group(seed: Valued, group: str, stream: int, *, resamples: int) -> Resampled:
+    """AUROC minus .5 of planted images of a group, by each of SCORES and minus each value.
 
     Returns:
-        It; the same of planted and of clean images resampled [replicates, scores]; and of as many images of each class,
-        or cluster, at random [PERMUTATIONS, scores].
+        [scores], with planted and clean images resampled; the null is that of as many random images of each stratum.
     """
-    mine = (seed.table["group"] == group).to_numpy()
-    planted = seed.table["planted"].to_numpy(dtype=bool)[mine]
+    rows = (seed.table["group"] == group).to_numpy()
+    planted = seed.table["planted"].to_numpy(dtype=bool)[rows]
     parts = []
-    for labels, scores in ((labels[mine], scores[:, mine]) for labels, scores in _strata(seed)):
-        rng = generator("planted", number, group)
-
-        def of(
-            counts: NDArray[Any],
-            flags: NDArray[np.bool_] = planted,
-            labels: NDArray[Any] = labels,
-            scores: NDArray[np.float64] = scores,
-        ) -> NDArray[np.float64]:
-            return within_auroc(scores, counts * flags, counts * ~flags, labels) - 0.5
-
-        drawn = [of(counts) for counts in resamples(planted, replicates, rng, columns=1)]
-        chance = of(np.ones((1, 1)), planted[within_orders(labels, PERMUTATIONS, rng)])
-        parts.append((of(np.ones((1, len(planted))))[0], np.concatenate(drawn), chance))
-    value, resampled, null = (np.concatenate([part[i] for part in parts], axis=-1) for i in range(3))
-    return value, resampled, null
+    for labels, scores in _strata(seed):
+        auroc = partial(_auroc, labels=labels[rows], scores=scores[:, rows])
+        rng = generator("planted", stream, group)
+        drawn = [auroc(planted, counts) for counts in resample_counts(planted, resamples, rng, columns=1)]
+        null = auroc(planted[within_orders(labels[rows], PERMUTATIONS, rng)], np.ones((1, 1)))
+        parts.append(Resampled(auroc(planted, np.ones((1, len(planted))))[0], np.concatenate(drawn), null))
+    return Resampled.concatenated(parts, axis=-1)
 
 
-def _exchanged(seed: Valued, number: int) -> NDArray[np.float64]:
-    """AUROC of candidates minus that of external images, once it is random who of a stratum's planted is which.
+def _auroc(planted: NDArray[np.bool_], counts: NDArray[Any], *, labels: NDArray[np.int64], scores: Floats) -> Floats:
+    """AUROC minus .5 of planted images, with so many copies of every image: [r, scores] of counts [r, points]."""
+    return within_auroc(scores, counts * planted, counts * ~planted, labels) - 0.5
 
-    Of its clean ones likewise: f was trained on the one and not on the other, and nothing else tells them apart.
+
+def _exchanged(seed: Valued, stream: int) -> Floats:
+    """AUROC of candidates minus that of external images if it is random which points of a stratum are candidates.
+
+    Planted and clean images change places among themselves. f was trained on candidates and not on external images, and
+    nothing else tells them apart.
 
     Returns:
         [PERMUTATIONS, scores].
     """
-    planted = seed.table["planted"].to_numpy(dtype=bool)
-    candidate = (seed.table["group"] == CANDIDATE_AND_NULL[0]).to_numpy()
+    planted, candidate = seed.table["planted"].to_numpy(dtype=bool), seed.candidates()
     parts = []
     for labels, scores in _strata(seed):
-        member = candidate[within_orders(2 * labels + planted, PERMUTATIONS, generator("exchanged", number))]
+        member = candidate[within_orders(2 * labels + planted, PERMUTATIONS, generator("exchanged", stream))]
         sides = [within_auroc(scores, inside & planted, inside & ~planted, labels) for inside in (member, ~member)]
         parts.append(sides[0] - sides[1])
     return np.concatenate(parts, axis=1)
 
 
 def _owning(seeds: Sequence[Valued]) -> pd.DataFrame:
-    """How many planted images of each group own a top unit, in all seeds, and how many there are: none says nothing."""
+    """How many planted images of each group own a top unit, in all seeds, and how many there are.
+
+    Where none owns one, the AUROC of the number owned says nothing.
+    """
     every = pd.concat(seed.table for seed in seeds)
     planted = every[every["planted"].astype(bool)].assign(value=lambda t: (t["owned"] > 0).astype(float))
     return planted.groupby("group")["value"].agg(value="sum", n="size").reset_index()
@@ -231,33 +259,47 @@ def _values(seed: Valued) -> Sample:
     """Values of planted and of clean images minus the median of the clean ones of their stratum, [n, ways] each."""
     planted = seed.table["planted"].to_numpy(dtype=bool)
     parts = []
-    for told_apart in LABELLINGS:
-        columns, stratum = columns_of(seed.ways, told_apart), STRATA[told_apart]
+    for labelling, stratum in STRATA.items():
+        columns = seed.columns(labelling)
         clean = seed.table[~planted].groupby(stratum)[columns].median()
-        # A stratum that has no clean images isn't told from others by its values.
+        # A stratum without clean images is compared with the median of all strata.
         usual = clean.reindex(seed.table[stratum]).fillna(clean.median()).to_numpy()
         parts.append(seed.table[columns].to_numpy(np.float64) - usual)
     values = np.concatenate(parts, axis=1)
     return {"planted": values[planted], "clean": values[~planted]}
 
 
-def _lower(sample: Sample) -> NDArray[np.float64]:
+def _lower(sheet: Sheet, seeds: Sequence[Valued]) -> Estimate:
+    """By how much the median value of planted images is below that of clean ones, [ways]."""
+    return sheet.bootstrap([_values(seed) for seed in seeds], _median_below, shared=share_points(seeds))
+
+
+def _median_below(sample: Sample) -> Floats:
     return np.asarray(np.median(sample["clean"], axis=0) - np.median(sample["planted"], axis=0))
 
 
-def _sign_p(seeds: Sequence[Valued], values: Sequence[Sample]) -> NDArray[np.float64]:
+def _sign_p(seeds: Sequence[Valued]) -> Floats:
     """Two-sided p, by way, of a sign test: planted images are above the median of clean ones as often as below.
 
-    An image that several seeds have counts once, with its mean over them; one that is neither doesn't count.
+    An image that several seeds have counts once, with its mean over them; one at the median doesn't count.
     """
     from scipy.stats import binomtest
 
-    points = np.concatenate([it.table.loc[it.table["planted"].astype(bool), "point"] for it in seeds])
-    means = pd.DataFrame(np.concatenate([sample["planted"] for sample in values])).groupby(points).mean().to_numpy()
-    below, above_ = (np.sum(np.sign(means) == sign, axis=0) for sign in (-1, 1))
-    return np.array(
-        [binomtest(int(b), int(b + a)).pvalue if b + a else 1.0 for b, a in zip(below, above_, strict=True)]
-    )
+    points = np.concatenate([seed.table.loc[seed.table["planted"].astype(bool), "point"] for seed in seeds])
+    values = np.concatenate([_values(seed)["planted"] for seed in seeds])
+    means = pd.DataFrame(values).groupby(points).mean().to_numpy()
+    below, over = (np.sum(np.sign(means) == sign, axis=0) for sign in (-1, 1))
+    return np.array([binomtest(int(b), int(b + a)).pvalue if b + a else 1.0 for b, a in zip(below, over, strict=True)])
+
+
+def _low_cells(sheet: Sheet, seeds: Sequence[Valued]) -> Estimate:
+    """Share of planted images with a cell of the patch among their lowest, and that of clean ones, minus .5.
+
+    Returns:
+        [2, ways by pixels].
+    """
+    samples = [_reached(seed) for seed in seeds]
+    return sheet.means(samples, lambda means: means["planted"] - 0.5, limit=0.5, shared=share_points(seeds))
 
 
 def _reached(seed: Valued) -> Sample:
@@ -268,65 +310,58 @@ def _reached(seed: Valued) -> Sample:
     """
     planted = seed.table["planted"].to_numpy(dtype=bool)
     parts = []
-    for told_apart in LABELLINGS:
-        labels, rows = seed.table[STRATA[told_apart]].to_numpy(), []
-        every = seed.values[f"pixels/{told_apart}/cells"]
+    for labelling, column in STRATA.items():
+        labels, rows = seed.table[column].to_numpy(), []
+        every = seed.values[f"pixels/{labelling}/cells"]
         cells = every.reshape(-1, *every.shape[2:])
         for row in np.flatnonzero(planted):
             patch, like = seed.values["patched"][row][None], np.flatnonzero(~planted & (labels == labels[row]))
-            own = [reached(c[row][None], patch, LOWEST)[0] for c in cells]
-            # A stratum without clean images tells nothing: its planted one is no better than they.
-            clean = [reached(c[like], patch, LOWEST).mean() for c in cells] if len(like) else own
-            rows.append([own, clean])
+            patch_share = [reached(c[row][None], patch, LOWEST)[0] for c in cells]
+            # A stratum without clean images is counted as no difference.
+            clean_share = [reached(c[like], patch, LOWEST).mean() for c in cells] if len(like) else patch_share
+            rows.append([patch_share, clean_share])
         parts.append(np.array(rows))
     return {"planted": np.concatenate(parts, axis=2)}
 
 
-def _found(means: Sample) -> NDArray[np.float64]:
-    return np.asarray(means["planted"] - 0.5)
+def _cell_shares(low_cells: Estimate, pixels: Sequence[Way]) -> list[pd.DataFrame]:
+    """Rows of CELL_SERIES."""
+    shares = (above(low_cells[0], -0.5), above(low_cells[1], -0.5), low_cells[0] - low_cells[1])
+    names = [way.name for way in pixels]
+    return [rows_of(share, names, series=series) for series, share in zip(CELL_SERIES, shares, strict=True)]
 
 
-def _shown(table: pd.DataFrame, size: int) -> list[tuple[str, int]]:
-    """Rows of planted images of each group, the first ones."""
-    rows = {group: np.flatnonzero(table["planted"] & (table["group"] == group))[:size] for group in CANDIDATE_AND_NULL}
-    return [(f"planted, {group}", int(row)) for group, mine in rows.items() for row in mine]
+def _first_planted(table: pd.DataFrame, size: int) -> list[tuple[str, int]]:
+    """Strips and rows of the first planted images of each group."""
+    planted = {group: np.flatnonzero(table["planted"] & (table["group"] == group)) for group in CANDIDATE_AND_NULL}
+    return [(f"planted, {group}", int(row)) for group, rows in planted.items() for row in rows[:size]]
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Planted images and maps of their cells above; how every measure tells them, and where they are low, below."""
+    """Planted images and maps of their cells above; how every score tells them, and where they are low, below."""
     encoder = table["encoder"].iloc[0]
-    mine = table[table["encoder"] == encoder].set_index("series")
+    by_series = table[table["encoder"] == encoder].set_index("series", drop=False)
     figure, axes = plotting.panels(rows=1, columns=1, width=11, height=9.6)
     axes[0, 0].remove()
-    above_, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.2, 5.4]).flat
-    axis = above_.subplots()
-    draw_cells(axis, mine.loc["cell"], images)
+    maps, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.2, 5.4]).flat
+    axis = maps.subplots()
+    draw_cells(axis, by_series.loc[["cell"]], images)
     axis.set_title(f"{encoder}, first seed: images with a swapped patch (outlined), cells of low value", fontsize=10)
     aurocs, differences, cells = below.subplots(1, 3)
-    ratios = sorted(mine["ratio"].dropna().unique())
+    ratios = sorted(by_series["ratio"].dropna().unique())
     groups = {group: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL}
-    dots(aurocs, _kinds(mine.loc[["auroc"]], "group"), kinds_of(groups, ratios), null=0.5)
+    dots(aurocs, with_kinds(by_series.loc[["auroc"]], "group"), kinds_of(groups, ratios), null=0.5)
     aurocs.axvline(THRESHOLD, color="black", linewidth=0.8, linestyle=":", zorder=1)
-    aurocs.set(title="planted images told from clean ones", xlabel="AUROC within classes or clusters")
+    aurocs.set(title="planted images against clean ones", xlabel="AUROC within classes or clusters")
     gap = {"candidate minus external": "black"}
-    rows = mine.loc[["difference"]].assign(group=next(iter(gap)))
-    dots(differences, _kinds(rows, "group"), kinds_of(gap, ratios), null=0)
+    rows = by_series.loc[["difference"]].assign(group=next(iter(gap)))
+    dots(differences, with_kinds(rows, "group"), kinds_of(gap, ratios), null=0)
     differences.set(title="candidates minus external images", xlabel="difference of AUROC")
     differences.tick_params(labelleft=False)
-    shares = {SERIES[0]: "#00a0d0", SERIES[1]: plotting.COLOURS["external"]}
-    rows = mine.loc[list(shares)].reset_index()
-    dots(cells, _kinds(rows, "series"), kinds_of(shares, ratios), null=SHARE)
+    shares = {CELL_SERIES[0]: "#00a0d0", CELL_SERIES[1]: plotting.COLOURS["external"]}
+    dots(cells, with_kinds(by_series.loc[[*shares]], "series"), kinds_of(shares, ratios), null=SHARE)
     cells.set(title=f"among an image's {LOWEST} lowest cells", xlabel="share of planted images")
-    for axis, place in (
-        (aurocs, "outside lower left"),
-        (differences, "outside lower center"),
-        (cells, "outside lower right"),
-    ):
+    for axis, side in ((aurocs, "left"), (differences, "center"), (cells, "right")):
         handles, labels = axis.get_legend_handles_labels()
-        below.legend(handles, labels, loc=place, fontsize=7)
+        below.legend(handles, labels, loc=f"outside lower {side}", fontsize=7)
     return figure
-
-
-def _kinds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Rows with the kind of their mark: what a column says, and the ratio."""
-    return rows.assign(kind=[kind_of(name, ratio) for name, ratio in zip(rows[column], rows["ratio"], strict=True)])

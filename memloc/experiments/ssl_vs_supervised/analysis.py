@@ -2,127 +2,150 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import above, rises, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
-from memloc.experiments.unitmem.analysis import excess_of, layer_means
+from memloc.analysis.units import UnitMeans
 from memloc.metrics.stats import Estimate
 
 CLAIMS = {
     "ssl-images": Claim(
-        "SSL: UnitMem is higher than ClassMem in every layer: the weakest difference (positive by sampling alone)",
+        "SSL units answer to single images more than to classes in every layer: mean UnitMem minus mean ClassMem, "
+        "weakest layer (positive by sampling alone)",
         "Figure 2",
     ),
     "supervised-classes": Claim(
-        "Supervised units of the last layer memorize classes rather than images: mean ClassMem minus UnitMem",
+        "Supervised units of the last layer memorize classes rather than images: mean ClassMem minus mean UnitMem",
         "Figure 3",
     ),
     "classes-rise": Claim(
         "ClassMem rises with depth under supervision: rank correlation of layer and mean ClassMem", "Figure 3"
     ),
     "interaction": Claim(
-        "Last layer: ClassMem minus UnitMem is higher under supervision than under SSL", "Figures 2 and 3"
-    ),
-    "interaction-depth": Claim(
-        "The surplus of ClassMem over UnitMem that supervision brings grows from the first layer to the last",
+        "Supervised units of the last layer prefer classes over images more than SSL units do: mean ClassMem minus "
+        "mean UnitMem, supervised minus SSL",
         "Figures 2 and 3",
     ),
-    "beyond-sampling": Claim("Last layer: ClassMem above its shuffled null is higher under supervision than under SSL"),
-}
-CLAIMS |= {
-    "ssl-training": Claim("Last layer: SSL training raises UnitMem minus ClassMem above the untrained encoder's"),
-    "supervised-training": Claim(
-        "Last layer: supervised training lowers UnitMem minus ClassMem below the untrained encoder's",
+    "interaction-depth": Claim(
+        "Supervision raises the preference for classes over images more in the last layer than in the first: mean "
+        "ClassMem minus mean UnitMem, supervised minus SSL, last minus first layer",
+        "Figures 2 and 3",
     ),
-}
-CLAIMS |= {
+    "beyond-sampling": Claim(
+        "ClassMem of the last layer is further above chance under supervision than under SSL: ClassMem minus ClassMem "
+        "of shuffled labels, supervised minus SSL",
+    ),
+    "ssl-training": Claim(
+        "SSL training raises the preference of the last layer's units for images over classes: mean UnitMem minus "
+        "mean ClassMem, trained minus untrained encoder",
+    ),
+    "supervised-training": Claim(
+        "Supervised training raises the preference of the last layer's units for classes over images: mean ClassMem "
+        "minus mean UnitMem, trained minus untrained encoder",
+    ),
     "supervised-excess": Claim(
-        "Supervised units of the last layer memorize classes of the images they were trained on: ClassMem on "
+        "Supervised units of the last layer memorize classes of the images they were trained on: mean ClassMem on "
         "candidates minus independent and external images",
     ),
     "excess-interaction": Claim(
-        "Last layer: that excess of ClassMem minus the excess of UnitMem is higher under supervision than under SSL",
+        "Supervision makes units of the last layer memorize classes of training images, more than images, compared "
+        "with SSL: excess of ClassMem minus excess of UnitMem, supervised minus SSL",
     ),
-}
-CLAIMS |= {
     "ssl-share": Claim(
-        "SSL: more than half of the units of every layer have UnitMem above ClassMem: the least share minus .5 "
-        "(positive by sampling alone)",
+        "Most SSL units of every layer have UnitMem above ClassMem: their share minus .5, weakest layer (positive by "
+        "sampling alone)",
         "Figure 2",
     ),
     "supervised-share": Claim(
-        "Last layer: most supervised units have ClassMem above UnitMem: .5 minus the share that doesn't",
+        "Most supervised units of the last layer have ClassMem above UnitMem: .5 minus the share that does not",
         "Figure 3",
     ),
 }
 HALF = 0.5
 SHARE = "share of units with UnitMem above ClassMem"
 METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}
-
 EXCESS = {"UnitMem, excess": "unitmem", "ClassMem, excess": "classmem"}
 UNTRAINED = {"UnitMem, untrained": "unitmem", "ClassMem, untrained": "classmem"}
 
 
 def analyse(sheet: Sheet) -> None:
     """Layer means of both metrics and ClassMem's null for both encoders, and every unit of the first and last layer."""
-    inputs = sheet.inputs
-    ssl, supervised = inputs.encoders()
-    tables, means, before = [], {}, {}
+    ssl, supervised = (_Encoder.read(sheet, name) for name in sheet.encoders)
     for encoder in (ssl, supervised):
-        units = inputs.tables("units", encoder)
-        layers = list(dict.fromkeys(units[0]["layer"]))
-        means[encoder] = layer_means(inputs, "units", "replicates", encoder)
-        for label, metric in METRICS.items():
-            tables.append(rows_of(means[encoder]["candidate", metric], layers, encoder=encoder, series=label))
-        tables.append(rows_of(means[encoder]["candidate", "over_classmem"], layers, encoder=encoder, series=SHARE))
-        for label, metric in EXCESS.items():
-            tables.append(rows_of(excess_of(means[encoder], metric), layers, encoder=encoder, series=label))
-        before[encoder] = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)
-        for label, metric in UNTRAINED.items():
-            tables.append(rows_of(before[encoder]["candidate", metric], layers, encoder=encoder, series=label))
-        for run, table in enumerate(units):
-            ends = table[(table["group"] == "candidate") & table["layer"].isin([layers[0], layers[-1]])]
-            columns = ["layer", "unit", "unitmem", "classmem"]
-            tables.append(ends[columns].assign(encoder=encoder, series="unit", run=run))
+        for series, estimate in encoder.series.items():
+            sheet.profile(estimate, encoder.layers, encoder=encoder.name, series=series)
+        for run, units in enumerate(encoder.units):
+            ends = (units["group"] == "candidate") & units["layer"].isin([encoder.layers[0], encoder.layers[-1]])
+            rows = units.loc[ends, ["layer", "unit", "unitmem", "classmem"]]
+            sheet.add(rows, encoder=encoder.name, series="unit", run=run)
+    _find(sheet, ssl, supervised)
 
-    def mean(encoder: str, name: str) -> Estimate:
-        return means[encoder]["candidate", name]
 
-    n = int(inputs.arrays("replicates", ssl)[0]["size"])
-    class_over_image = {e: mean(e, "classmem") - mean(e, "unitmem") for e in (ssl, supervised)}
-    beyond = {e: mean(e, "classmem") - mean(e, "classmem_shuffled") for e in (ssl, supervised)}
-    gap = class_over_image[supervised] - class_over_image[ssl]
-    start = {e: before[e]["candidate", "classmem"] - before[e]["candidate", "unitmem"] for e in (ssl, supervised)}
-    both = f"{supervised} - {ssl}"
-    excess = {e: (excess_of(means[e], "classmem"), excess_of(means[e])) for e in (ssl, supervised)}
-    apart = {e: classes - images for e, (classes, images) in excess.items()}
+@dataclass(frozen=True)
+class _Encoder:
+    """One of the two encoders.
+
+    Attributes:
+        name: in the configuration.
+        layers: names of those that have units.
+        size: images in each group.
+        units: scores of every unit, by seed.
+        series: means by the names that the table has for them, [layers] each.
+    """
+
+    name: str
+    layers: list[str]
+    size: int
+    units: list[pd.DataFrame]
+    series: dict[str, Estimate]
+
+    @classmethod
+    def read(cls, sheet: Sheet, name: str) -> _Encoder:
+        f, untrained = UnitMeans(sheet.inputs, name), UnitMeans(sheet.inputs, name, trained=False)
+        series = {label: f.mean("candidate", metric) for label, metric in METRICS.items()}
+        series[SHARE] = f.mean("candidate", "over_classmem")
+        series |= {label: f.excess(metric) for label, metric in EXCESS.items()}
+        series |= {label: untrained.mean("candidate", metric) for label, metric in UNTRAINED.items()}
+        return cls(name, f.layers, f.size, f.units, series)
+
+    def classes(self, suffix: str = "") -> Estimate:
+        """Mean ClassMem minus mean UnitMem, of the series whose names end so: [layers]."""
+        return self.series[f"ClassMem{suffix}"] - self.series[f"UnitMem{suffix}"]
+
+    def beyond_sampling(self) -> Estimate:
+        """ClassMem minus that of shuffled labels, [layers]."""
+        return self.series["ClassMem"] - self.series["ClassMem, shuffled labels"]
+
+
+def _find(sheet: Sheet, ssl: _Encoder, supervised: _Encoder) -> None:
+    """Findings on all claims."""
+    n, places = ssl.size, [f"layer {name}" for name in supervised.layers]
+    both, gap = f"{supervised.name} - {ssl.name}", supervised.classes() - ssl.classes()
+    sheet.find_in_every("ssl-images", ssl.name, ssl.classes().map(np.negative), places, n=n)
+    sheet.find_rise("classes-rise", supervised.name, supervised.series["ClassMem"], n=n)
+    sheet.find_in_every("ssl-share", ssl.name, above(ssl.series[SHARE], HALF), places, n=n)
+    fewer = above(supervised.series[SHARE], HALF)[-1].map(np.negative)
+    sheet.find("supervised-share", supervised.name, fewer, n)
     effects = {
-        "supervised-classes": (supervised, class_over_image[supervised][-1]),
-        "ssl-training": (ssl, (start[ssl] - class_over_image[ssl])[-1]),
-        "supervised-training": (supervised, (class_over_image[supervised] - start[supervised])[-1]),
-        "supervised-excess": (supervised, excess[supervised][0][-1]),
-        "excess-interaction": (both, (apart[supervised] - apart[ssl])[-1]),
-        "interaction": (both, gap[-1]),
-        "interaction-depth": (both, gap[-1] - gap[0]),
-        "beyond-sampling": (both, (beyond[supervised] - beyond[ssl])[-1]),
+        "supervised-classes": (supervised.name, supervised.classes()),
+        "ssl-training": (ssl.name, ssl.classes(", untrained") - ssl.classes()),
+        "supervised-training": (supervised.name, supervised.classes() - supervised.classes(", untrained")),
+        "supervised-excess": (supervised.name, supervised.series["ClassMem, excess"]),
+        "excess-interaction": (both, supervised.classes(", excess") - ssl.classes(", excess")),
+        "interaction": (both, gap),
+        "interaction-depth": (both, gap - gap[:1]),
+        "beyond-sampling": (both, supervised.beyond_sampling() - ssl.beyond_sampling()),
     }
-    images = class_over_image[ssl].map(np.negative)
-    places = [f"layer {name}" for name in layers]
-    findings = [Finding.of_every("ssl-images", ssl, images, places, n=n)]
-    findings.append(rises("classes-rise", supervised, mean(supervised, "classmem"), n=n))
-    share = {e: above(mean(e, "over_classmem"), HALF) for e in (ssl, supervised)}
-    findings.append(Finding.of_every("ssl-share", ssl, share[ssl], places, n=n))
-    fewer = share[supervised][-1].map(np.negative)
-    findings.append(Finding("supervised-share", supervised, fewer, n))
-    findings += [Finding(claim, who, effect, n) for claim, (who, effect) in effects.items()]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+    for claim, (subject, effect) in effects.items():
+        sheet.find(claim, subject, effect[-1], n)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
@@ -130,13 +153,13 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     encoders = list(dict.fromkeys(table["encoder"]))
     figure, axes = plotting.panels(rows=2, columns=4, width=11, height=2.9)
     for column, encoder in enumerate(encoders):
-        mine = table[table["encoder"] == encoder].set_index("series")
-        units, shares = mine.loc["unit"], mine.loc[[SHARE]]
+        rows = table[table["encoder"] == encoder].set_index("series")
+        units, shares = rows.loc["unit"], rows.loc[[SHARE]]
         for side, layer in enumerate(dict.fromkeys(units["layer"])):
             axis = axes[0, 2 * column + side]
-            some = units[units["layer"] == layer]
+            dots = units[units["layer"] == layer]
             axis.scatter(
-                some["classmem"], some["unitmem"], s=6, alpha=0.5, color=plotting.COLOURS["UnitMem"], linewidths=0
+                dots["classmem"], dots["unitmem"], s=6, alpha=0.5, color=plotting.COLOURS["UnitMem"], linewidths=0
             )
             axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
             share = shares[shares["layer"].astype(str) == str(layer)].iloc[0]
@@ -151,7 +174,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         axes[1, 2 * column].remove()
         axes[1, 2 * column + 1].remove()
         for name in (*METRICS, *UNTRAINED):
-            plotting.profile(axis, mine.loc[name], label=name, dashed="," in name)
+            plotting.profile(axis, rows.loc[name], label=name, dashed="," in name)
         axis.set(title=f"{encoder}: means by layer", xlabel="layer", ylabel="value", ylim=(0, 1))
         plotting.legend(axis)
     return figure

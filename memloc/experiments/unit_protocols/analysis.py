@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Inputs, above, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
-from memloc.data.groups import UNSHARED
+from memloc.data.groups import CANDIDATE_AND_NULL, UNSHARED
 from memloc.measuring.resamples import resampled_units
 from memloc.measuring.units import group_size
-from memloc.metrics.stats import Estimate, nest, rank_correlation
+from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation
 from memloc.streams import stream
 
 CORRELATION = 0.9
@@ -26,14 +25,14 @@ CORRELATION = 0.9
 by eye and give no number."""
 CLAIMS = {
     "first-highest": Claim(
-        "UnitMem is highest on the first encoder's views (those of its training): its mean minus another's, in every "
-        "layer",
+        "UnitMem is highest on the first encoder's views (those of its training): mean UnitMem of the first encoder "
+        "minus another's, in every layer",
         "Figures 5 and 9",
         scale="ResNet9, CIFAR100",
     ),
     "first-highest-trained": Claim(
-        "That lead is the trained encoder's: averaged over layers, it is larger than the same lead in the untrained "
-        "encoder, which the arithmetic of the measurement makes by itself",
+        "Training raises the lead in UnitMem of the first encoder's views over another's: mean UnitMem of the first "
+        "minus the other's, averaged over layers, trained minus untrained encoder (whose lead is arithmetic alone)",
     ),
     "order": Claim(
         "Units keep their order however they are measured: rank correlation of UnitMem over all units of the last "
@@ -41,59 +40,54 @@ CLAIMS = {
         "Figures 8 and 9",
     ),
     "excess": Claim(
-        "Some way of measuring shows that UnitMem of the last layer is higher on images trained on: candidates minus "
-        "independent and external images, by the surest way",
+        "Some way of measuring shows that units of the last layer memorize the images they were trained on: mean "
+        "UnitMem on candidates minus independent and external images, by the surest way",
     ),
 }
-HELD = ("candidate", "external")
-"""Groups on which the order of units is compared."""
-ORDERS = (*HELD, "untrained")
+ORDERS = (*CANDIDATE_AND_NULL, "untrained")
+"""Where the order of units is compared: on two groups, and on candidates before training."""
 
 
 def analyse(sheet: Sheet) -> None:
     """Mean UnitMem by layer in every way, its lead and excess, and how far units keep their order."""
-    inputs, options = sheet.inputs, sheet.options
-    found = _measured(inputs, "measures", options)
-    before = _measured(inputs, "untrained_measures", options)
-    encoders, layers, n = inputs.encoders(), found.layers, found.size
-    first, last = encoders[0], f"layer {found.layers[-1]}"
-    candidate, excess = found.group("candidate"), found.group("candidate") - found.unseen()
-    every = {
-        "candidate": candidate,
-        "unseen images": found.unseen(),
+    trained, untrained = _measured(sheet, "measures"), _measured(sheet, "untrained_measures")
+    encoders, layers = sheet.encoders, trained.layers
+    excess = trained.group("candidate") - trained.unseen()
+    series = {
+        "candidate": trained.group("candidate"),
+        "unseen images": trained.unseen(),
         "excess": excess,
-        "untrained": before.group("candidate"),
+        "untrained": untrained.group("candidate"),
     }
-    tables = [
-        rows_of(estimate[i], layers, encoder=encoder, series=name)
-        for name, estimate in every.items()
-        for i, encoder in enumerate(encoders)
-    ]
-    findings = [Finding.of_any("excess", f"{first}, {last}", excess[:, -1], [*encoders], n=n)]
-    order = {**{group: found.order(group) for group in HELD}, "untrained": before.order("candidate")}
-    for i, encoder in enumerate(encoders[1:], start=1):
-        subject, over, initial = f"{encoder} against {first}", f"{first} over {encoder}", before.group("candidate")
-        lead, untrained = candidate[0] - candidate[i], initial[0] - initial[i]
-        # The largest of several differences is above 0 by noise alone: no interval of its own.
-        most = int(np.argmax(np.abs(lead.value)))
-        largest = {"encoder": encoder, "series": "largest difference", "layer": layers[most]}
-        tables += [
-            rows_of(lead, layers, encoder=encoder, series="first minus this"),
-            rows_of(untrained, layers, encoder=encoder, series="first minus this, untrained"),
-            pd.DataFrame([{**largest, "value": abs(lead.value[most])}]),
-            pd.DataFrame([{"encoder": encoder, "series": "largest difference of a unit", **found.furthest[i]}]),
-            *(rows_of(e[[i]], layers[-1:], encoder=encoder, series=f"order, {group}") for group, e in order.items()),
-        ]
-        units = f"{subject}, {found.units} units of {last}"
-        findings.append(Finding("order", units, above(order["candidate"][i], CORRELATION), n))
-        if options["first"] == "highest":
-            gain = (lead - untrained).map(lambda v: v.mean(axis=-1), limit=4)
-            findings += [
-                Finding.of_every("first-highest", over, lead, [f"layer {name}" for name in layers], n=n),
-                Finding("first-highest-trained", over, gain, n),
-            ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+    for name, estimate in series.items():
+        for i, encoder in enumerate(encoders):
+            sheet.profile(estimate[i], layers, encoder=encoder, series=name)
+    sheet.find_in_any("excess", f"{encoders[0]}, layer {layers[-1]}", excess[:, -1], encoders, n=trained.size)
+    for i in range(1, len(encoders)):
+        _compare(sheet, trained, untrained, i)
+
+
+def _compare(sheet: Sheet, trained: _Measured, untrained: _Measured, i: int) -> None:
+    """Rows and findings on the first encoder against encoder ``i``."""
+    first, encoder, layers, n = sheet.encoders[0], sheet.encoders[i], trained.layers, trained.size
+    lead, before = (it.group("candidate")[0] - it.group("candidate")[i] for it in (trained, untrained))
+    orders = (*(trained.order(group) for group in CANDIDATE_AND_NULL), untrained.order("candidate"))
+    # The largest of several differences is above 0 by noise alone: it gets no interval.
+    most = int(np.argmax(np.abs(lead.value)))
+    largest = pd.DataFrame({"layer": [layers[most]], "value": [abs(lead.value[most])]})
+    of_unit = pd.DataFrame([trained.furthest[i]], columns=["layer", "value"])
+    sheet.profile(lead, layers, encoder=encoder, series="first minus this")
+    sheet.profile(before, layers, encoder=encoder, series="first minus this, untrained")
+    sheet.add(largest, encoder=encoder, series="largest difference")
+    sheet.add(of_unit, encoder=encoder, series="largest difference of a unit")
+    for name, order in zip(ORDERS, orders, strict=True):
+        sheet.profile(order[[i]], layers[-1:], encoder=encoder, series=f"order, {name}")
+    subject = f"{encoder} against {first}, {trained.units} units of layer {layers[-1]}"
+    sheet.find("order", subject, above(orders[0][i], CORRELATION), n)
+    if sheet.options["first"] == "highest":
+        over, gain = f"{first} over {encoder}", (lead - before).map(lambda v: v.mean(axis=-1), limit=4)
+        sheet.find_in_every("first-highest", over, lead, [f"layer {name}" for name in layers], n=n)
+        sheet.find("first-highest-trained", over, gain, n)
 
 
 @dataclass(frozen=True)
@@ -103,9 +97,9 @@ class _Measured:
     Attributes:
         layers: names of those that have units.
         size: images of a group.
-        units: of the last layer.
-        means: mean UnitMem, [encoders, layers, groups].
-        orders: rank correlation over the last layer's units with the first encoder, [encoders, HELD].
+        units: number of the last layer's units.
+        means: mean UnitMem, [encoders, layers, UNSHARED].
+        orders: rank correlation over the last layer's units with the first encoder, [encoders, CANDIDATE_AND_NULL].
         furthest: of each encoder, the layer of the unit whose UnitMem on candidates differs most from the first
             encoder's in any seed, and that difference.
     """
@@ -115,7 +109,7 @@ class _Measured:
     units: int
     means: Estimate
     orders: Estimate
-    furthest: list[dict[str, Any]]
+    furthest: list[tuple[str, float]]
 
     def group(self, name: str) -> Estimate:
         """Mean UnitMem on one group, [encoders, layers]."""
@@ -127,47 +121,79 @@ class _Measured:
 
     def order(self, group: str) -> Estimate:
         """Rank correlation on one group, [encoders]."""
-        return self.orders[:, HELD.index(group)]
+        return self.orders[:, CANDIDATE_AND_NULL.index(group)]
 
 
-def _measured(inputs: Inputs, name: str, options: Mapping[str, Any]) -> _Measured:
-    encoders, means, orders = inputs.encoders(), [], []
-    layers: list[str] = []
-    reference: dict[int, dict[str, NDArray[np.float64]]] = {}
-    units: dict[tuple[int, str], NDArray[np.float64]] = {}
-    furthest: list[dict[str, Any]] = []
-    for encoder in encoders:
-        furthest.append({"layer": "", "value": 0.0})
-        seeds = inputs.arrays(name, encoder)
+def _measured(sheet: Sheet, name: str) -> _Measured:
+    firsts: dict[int, _Run] = {}
+    means, orders, furthest = [], [], []
+    for encoder in sheet.encoders:
+        seeds = sheet.arrays(name, encoder)
         # Seeds of one split have the same points, which then are resampled alike.
         shared = all(set(arrays["points"]) == set(seeds[0]["points"]) for arrays in seeds)
+        apart = [("", 0.0)]
         for number, arrays in enumerate(seeds):
-            found: dict[tuple[str, str], NDArray[np.float64]] = {}
-            for group, layer, values in resampled_units(
-                arrays,
-                resamples=options["replicates"],
-                seed=stream("unit_protocols", 0 if shared else number),
-                others=options["others"][encoder],
-            ):
-                found[group, layer] = values
-            layers = list(dict.fromkeys(layer for _, layer in found))
-            each = [[found[group, layer].mean(axis=1) for group in UNSHARED] for layer in layers]
-            last = {group: found[group, layers[-1]] for group in HELD}
-            own = reference.setdefault(number, last)
-            for layer in layers:
-                itself = found["candidate", layer][0]
-                apart = float(np.abs(itself - units.setdefault((number, layer), itself)).max())
-                if apart > furthest[-1]["value"]:
-                    furthest[-1] = {"layer": layer, "value": apart}
-            means.append(np.moveaxis(np.array(each), -1, 0))
-            orders.append(np.stack([rank_correlation(own[group], last[group]) for group in HELD], axis=-1))
-    estimates = []
-    for values in (np.stack(means), np.stack(orders)):
-        # [encoders * seeds, 1 + replicates, ...] to [seeds, 1 + replicates, encoders, ...].
-        runs = np.moveaxis(values.reshape(len(encoders), -1, *values.shape[1:]), 0, 2)
-        estimates.append(nest(runs[:, 0], runs[:, 1:], seed=0, shared=shared))
-    mean, order = estimates[0].between(0, 1), estimates[1].between(-1, 1)
-    return _Measured(layers, group_size(arrays), last["candidate"].shape[1], mean, order, furthest)
+            run = _Run.resampled(sheet, encoder, arrays, 0 if shared else number)
+            first = firsts.setdefault(number, run)
+            means.append(run.means)
+            orders.append(run.order(first))
+            apart += run.differences(first)
+        furthest.append(max(apart, key=lambda one: one[1]))
+    mean, order = (_nested(values, len(sheet.encoders), shared=shared) for values in (means, orders))
+    units = run.last["candidate"].shape[1]
+    return _Measured(run.layers, group_size(arrays), units, mean.between(0, 1), order.between(-1, 1), furthest)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Resampled UnitMem of one encoder and seed; of what is resampled, the first is the points themselves.
+
+    Attributes:
+        means: of units, [1 + resamples, layers, UNSHARED].
+        last: UnitMem of the last layer's units on each of CANDIDATE_AND_NULL, [1 + resamples, units].
+        units: UnitMem of every layer's units on the candidates themselves, [units].
+    """
+
+    means: NDArray[np.float64]
+    last: Mapping[str, NDArray[np.float64]]
+    units: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def resampled(cls, sheet: Sheet, encoder: str, measures: Sample, number: int) -> _Run:
+        every = resampled_units(
+            measures,
+            resamples=sheet.options["replicates"],
+            seed=stream("unit_protocols", number),
+            others=sheet.options["others"][encoder],
+        )
+        values = {(group, layer): unitmem for group, layer, unitmem in every}
+        layers = list(dict.fromkeys(layer for _, layer in values))
+        means = np.array([[values[group, layer].mean(axis=1) for group in UNSHARED] for layer in layers])
+        last = {group: values[group, layers[-1]] for group in CANDIDATE_AND_NULL}
+        units = {layer: values["candidate", layer][0].copy() for layer in layers}
+        return cls(np.moveaxis(means, -1, 0), last, units)
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of those that have units."""
+        return [*self.units]
+
+    def order(self, first: _Run) -> NDArray[np.float64]:
+        """Rank correlation of the last layer's units with those of the first encoder, [1 + resamples, groups]."""
+        of_groups = [rank_correlation(first.last[group], self.last[group]) for group in CANDIDATE_AND_NULL]
+        return np.stack(of_groups, axis=-1)
+
+    def differences(self, first: _Run) -> list[tuple[str, float]]:
+        """Of every layer, the largest difference between a unit's UnitMem and that of the first encoder."""
+        return [(name, float(np.abs(values - first.units[name]).max())) for name, values in self.units.items()]
+
+
+def _nested(values: Sequence[NDArray[np.float64]], encoders: int, *, shared: bool) -> Estimate:
+    """An estimate [encoders, ...] from values [1 + resamples, ...] of every encoder and seed."""
+    runs = np.stack(values)
+    # [encoders * seeds, 1 + resamples, ...] to [seeds, 1 + resamples, encoders, ...].
+    runs = np.moveaxis(runs.reshape(encoders, -1, *runs.shape[1:]), 0, 2)
+    return nest(runs[:, 0], runs[:, 1:], seed=0, shared=shared)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
@@ -181,11 +207,11 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     ):
         for encoder, colour in plotting.colours(list(dict.fromkeys(table["encoder"]))).items():
             for name in (series, null):
-                mine = table[(table["series"] == name) & (table["encoder"] == encoder)]
-                if len(mine):
+                rows = table[(table["series"] == name) & (table["encoder"] == encoder)]
+                if len(rows):
                     # A label that begins with an underscore is in no legend.
                     label = encoder if name == series else f"_{encoder}"
-                    plotting.profile(axis, mine, label=label, dashed=name == null, colour=colour)
+                    plotting.profile(axis, rows, label=label, dashed=name == null, colour=colour)
     for place, group in enumerate(ORDERS):
         rows = table[table["series"] == f"order, {group}"]
         at = np.arange(len(rows)) + 0.2 * (place - 1)

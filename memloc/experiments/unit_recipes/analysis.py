@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import above, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
-from memloc.experiments.unitmem.analysis import dealt_excess, excess_of, layer_means
+from memloc.analysis.units import UnitMeans
 from memloc.measuring.units import SHARES, THRESHOLDS, by_layer
 from memloc.metrics.stats import Estimate
 
@@ -21,41 +23,45 @@ STILL = 0.5
 """A unit above this still memorizes highly: own threshold, that of the experiment unitmem."""
 CLAIMS = {
     "falls": Claim(
-        "UnitMem of the last layer's units is lower in each of these encoders than in the one it is compared with: the "
-        "least difference of its mean on candidates",
+        "UnitMem falls from each encoder to the one that it is compared with: mean UnitMem of the last layer on "
+        "candidates, first minus second, least difference",
         "Figures 1, 10 and 11",
     ),
     "step": Claim(
-        "Each of these differences by itself: mean UnitMem of the last layer's units on candidates",
+        "UnitMem falls from one encoder to another: mean UnitMem of the last layer on candidates, first minus second",
         "Figures 1, 10 and 11",
     ),
     "shares": Claim(
-        f"So is the share of the last layer's units with UnitMem above each of {', '.join(map(str, THRESHOLDS))} (own "
-        "thresholds, those that a unit of either reaches): the least difference",
+        "Fewer units memorize highly in each encoder than in the one it is compared with: share of the last layer's "
+        f"units with UnitMem above each of {', '.join(map(str, THRESHOLDS))} (own thresholds, those that a unit of "
+        "either reaches), least difference",
         "Figures 1, 10 and 11",
     ),
     "all-layers": Claim(
-        "So is UnitMem averaged over layers: the least difference of its mean on candidates",
+        "UnitMem falls over all layers from each encoder to the one that it is compared with: mean UnitMem on "
+        "candidates averaged over layers, first minus second, least difference",
         "Figures 1, 10 and 11",
     ),
     "excess": Claim(
-        "So is its excess, what candidates have above independent and external images, in the last layer: the least "
-        "difference (p among groups of images dealt at random)",
+        "The excess of UnitMem falls from each encoder to the one that it is compared with: candidates minus "
+        "independent and external images in the last layer, first minus second, least difference",
     ),
     "unseen": Claim(
-        "So it is, in the last layer, on images that f was not trained on: the least difference of its mean",
+        "UnitMem on images that f was not trained on falls from each encoder to the one that it is compared with: mean "
+        "of the last layer, first minus second, least difference",
     ),
     "still": Claim(
-        f"The last of these encoders still has units that memorize highly: highest UnitMem of its last layer minus "
-        f"{STILL} (own threshold)",
+        f"The last encoder still has units that memorize highly: highest UnitMem of its last layer minus {STILL} (own "
+        "threshold)",
         "Figure 1",
     ),
     "still-excess": Claim(
-        "Its highest UnitMem is higher on candidates than on external images: last layer",
+        "The last encoder's highest UnitMem is higher on images trained on: last layer, candidates minus external "
+        "images",
     ),
     "trained": Claim(
-        "Training raised UnitMem of every one of these encoders above that of its untrained state (else it had hardly "
-        "been trained): last layer, the least difference",
+        "Training raises UnitMem in every encoder (else it has hardly been trained): mean UnitMem of the last layer, "
+        "trained minus untrained encoder, least difference",
     ),
 }
 
@@ -65,79 +71,101 @@ def analyse(sheet: Sheet) -> None:
 
     Encoders of one seed that were trained on the same points have them resampled alike, so differences are paired.
     """
-    inputs, options = sheet.inputs, sheet.options
-    encoders, tables, held, null = inputs.encoders(), [], {}, {}
-    for encoder in encoders:
-        units = inputs.tables("units", encoder)
-        layers = list(by_layer(units[0]))
-        means = layer_means(inputs, "units", "replicates", encoder)
-        seen, excess = means["candidate", "unitmem"], excess_of(means)
-        null[encoder] = dealt_excess(inputs, encoder)
-        before = layer_means(inputs, "untrained_units", "untrained_replicates", encoder)["candidate", "unitmem"]
-        held[encoder] = {
-            "candidate": seen,
-            "unseen images": seen - excess,
-            "excess": excess,
-            "untrained": before,
-            "highest": means["candidate", "unitmem_max"],
-            "highest, external": means["external", "unitmem_max"],
-            **{f"share above {t}": means["candidate", name] for t, name in zip(THRESHOLDS, SHARES, strict=True)},
-        }
-        tables += [rows_of(estimate, layers, encoder=encoder, series=name) for name, estimate in held[encoder].items()]
-        tables += [
-            pd.DataFrame({"encoder": encoder, "series": "unit", "layer": layers[-1], "value": last, "run": run})
-            for run, last in enumerate(by_layer(table)[layers[-1]] for table in units)
-        ]
-    n = int(inputs.arrays("replicates", encoders[0])[0]["size"])
-    first, last = encoders[0], encoders[-1]
-    pairs = list(pairwise(encoders)) if options["order"] == "falling" else [(e, last) for e in encoders[:-1]]
-    steps = [f"{a} over {b}" for a, b in pairs]
-    subject = f"{first} to {last}" if options["order"] == "falling" else f"{last} below {', '.join(encoders[:-1])}"
+    encoders = {name: UnitMeans(sheet.inputs, name) for name in sheet.encoders}
+    series = {name: _series(sheet, name, f) for name, f in encoders.items()}
+    layers = encoders[sheet.encoders[-1]].layers
+    for name, f in encoders.items():
+        for label, estimate in series[name].items():
+            sheet.profile(estimate, f.layers, encoder=name, series=label)
+        for run, units in enumerate(f.units):
+            about = {"encoder": name, "series": "unit", "layer": f.layers[-1]}
+            sheet.add(pd.DataFrame({**about, "value": by_layer(units)[f.layers[-1]], "run": run}))
+    steps = _steps(sheet, series)
+    for label in ("candidate", "unseen images", "excess"):
+        for i, (a, b) in enumerate(steps.pairs):
+            sheet.profile(steps.over(label)[i], layers, encoder=a, series=f"{label}, minus {b}'s")
+    chance = {name: f.chance()[:, -1] for name, f in encoders.items()}
+    _find(sheet, steps, chance, n=encoders[sheet.encoders[0]].size)
 
-    def over(name: str) -> Estimate:
+
+def _series(sheet: Sheet, encoder: str, f: UnitMeans) -> dict[str, Estimate]:
+    """What is known of an encoder's units, [layers] each."""
+    seen, excess = f.mean("candidate"), f.excess()
+    return {
+        "candidate": seen,
+        "unseen images": seen - excess,
+        "excess": excess,
+        "untrained": UnitMeans(sheet.inputs, encoder, trained=False).mean("candidate"),
+        "highest": f.mean("candidate", "unitmem_max"),
+        "highest, external": f.mean("external", "unitmem_max"),
+        **{f"share above {t}": f.mean("candidate", name) for t, name in zip(THRESHOLDS, SHARES, strict=True)},
+    }
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Pairs of encoders, of which the first is claimed to have the higher UnitMem.
+
+    Attributes:
+        subject: of claims about all pairs.
+        pairs: names of the two.
+        series: of every encoder, see ``_series``.
+    """
+
+    subject: str
+    pairs: Sequence[tuple[str, str]]
+    series: Mapping[str, Mapping[str, Estimate]]
+
+    def over(self, label: str) -> Estimate:
         """What the first of each pair has more, [pairs, layers]."""
-        return _stacked([held[a][name] - held[b][name] for a, b in pairs])
+        return _stacked([self.series[a][label] - self.series[b][label] for a, b in self.pairs])
 
-    shares = [f"share above {t}" for t in THRESHOLDS]
-    reached = [(s, i) for s in shares for i, pair in enumerate(pairs) if any(held[e][s].value[-1] > 0 for e in pair)]
-    for name in ("candidate", "unseen images", "excess"):
-        tables += [
-            rows_of(over(name)[i], layers, encoder=a, series=f"{name}, minus {b}'s") for i, (a, b) in enumerate(pairs)
-        ]
-    dealt = np.stack([(null[a] - null[b])[:, -1] for a, b in pairs])
-    findings = [
-        Finding.of_every("falls", subject, over("candidate")[:, -1], steps, n=n),
-        *(Finding("step", step, over("candidate")[i, -1], n) for i, step in enumerate(steps)),
-        Finding.of_every(
-            "shares",
-            subject,
-            _stacked([over(name)[i, -1] for name, i in reached]),
-            [f"{steps[i]}, {name}" for name, i in reached],
-            n=n,
-        ),
-        Finding.of_every("all-layers", subject, over("candidate").map(lambda v: v.mean(axis=-1)), steps, n=n),
-        Finding.of_every("excess", subject, over("excess")[:, -1], steps, n=n, null=dealt),
-        Finding.of_every("unseen", subject, over("unseen images")[:, -1], steps, n=n),
-        Finding("still", last, above(held[last]["highest"][-1], STILL), n),
-        Finding("still-excess", last, (held[last]["highest"] - held[last]["highest, external"])[-1], n),
-        Finding.of_every(
-            "trained",
-            subject,
-            _stacked([(held[e]["candidate"] - held[e]["untrained"])[-1] for e in encoders]),
-            encoders,
-            n=n,
-        ),
-    ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+    def names(self) -> list[str]:
+        """One name a pair."""
+        return [f"{a} over {b}" for a, b in self.pairs]
 
 
-def _stacked(estimates: list[Estimate]) -> Estimate:
+def _steps(sheet: Sheet, series: Mapping[str, Mapping[str, Estimate]]) -> _Steps:
+    *others, last = sheet.encoders
+    if sheet.options["order"] == "falling":
+        return _Steps(f"{sheet.encoders[0]} to {last}", list(pairwise(sheet.encoders)), series)
+    return _Steps(f"{last} below {', '.join(others)}", [(other, last) for other in others], series)
+
+
+def _find(sheet: Sheet, steps: _Steps, chance: Mapping[str, NDArray[np.float64]], *, n: int) -> None:
+    """Findings on all claims.
+
+    Args:
+        chance: null of every encoder's excess in the last layer, [permutations].
+        n: images in each group.
+    """
+    subject, names, last = steps.subject, steps.names(), sheet.encoders[-1]
+    candidate = steps.over("candidate")
+    sheet.find_in_every("falls", subject, candidate[:, -1], names, n=n)
+    for i, name in enumerate(names):
+        sheet.find("step", name, candidate[i, -1], n)
+    shares = [f"share above {threshold}" for threshold in THRESHOLDS]
+    each = [(label, i) for label in shares for i in range(len(names))]
+    # Thresholds that no unit of either encoder reaches say nothing, unless there is no other.
+    reached = [(label, i) for label, i in each if any(steps.series[e][label].value[-1] > 0 for e in steps.pairs[i])]
+    chosen = reached or each
+    fewer = _stacked([steps.over(label)[i, -1] for label, i in chosen])
+    sheet.find_in_every("shares", subject, fewer, [f"{names[i]}, {label}" for label, i in chosen], n=n)
+    sheet.find_in_every("all-layers", subject, candidate.map(lambda v: v.mean(axis=-1)), names, n=n)
+    null = np.stack([chance[a] - chance[b] for a, b in steps.pairs])
+    sheet.find_in_every("excess", subject, steps.over("excess")[:, -1], names, n=n, null=null)
+    sheet.find_in_every("unseen", subject, steps.over("unseen images")[:, -1], names, n=n)
+    series = steps.series[last]
+    sheet.find("still", last, above(series["highest"][-1], STILL), n)
+    sheet.find("still-excess", last, (series["highest"] - series["highest, external"])[-1], n)
+    gains = [(steps.series[name]["candidate"] - steps.series[name]["untrained"])[-1] for name in sheet.encoders]
+    sheet.find_in_every("trained", subject, _stacked(gains), sheet.encoders, n=n)
+
+
+def _stacked(estimates: Sequence[Estimate]) -> Estimate:
     """Several estimates from the same resamples as one, along a new first axis."""
-    value, nested, fixed = (
-        np.stack([getattr(estimate, part) for estimate in estimates], axis=axis)
-        for part, axis in (("value", 0), ("nested", 1), ("fixed", 1))
-    )
+    value = np.stack([estimate.value for estimate in estimates])
+    nested, fixed = (np.stack([getattr(e, part) for e in estimates], axis=1) for part in ("nested", "fixed"))
     return Estimate(value, nested, fixed, estimates[0].seeds, estimates[0].limit)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import above, equivalent, rows_of, unit_activations
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import above, equivalent, unit_activations
 from memloc.analysis.sheet import Sheet
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
-from memloc.metrics.stats import Sample, bootstrap, permutation_p, rank_correlation
+from memloc.metrics.stats import Estimate, Sample, permutation_p, rank_correlation
 from memloc.metrics.units import unitmem
 from memloc.streams import generator
 
@@ -28,131 +28,138 @@ ORDER = 0.5
 TABLE_34 = "STL10; 1,000 images of all classes, and the cars among them; layer 8"
 CLAIMS = {
     "make-up": Claim(
-        "UnitMem doesn't depend on which images it is evaluated on: on few images, evenly from the classes or at "
-        "random, a layer's mean is within .04 (own margin) of that on all, in every layer: this minus the largest "
-        "difference (at risk, docs/claims.md)",
+        "UnitMem doesn't depend on which images it is evaluated on: .04 (own margin) minus the largest difference of "
+        "mean UnitMem, in any layer, between all images and few of them, evenly from the classes or at random (at "
+        "risk, docs/claims.md)",
         "Figure 6",
         None,
         "CIFAR100; 100 images, one of each class or at random, and 10,000",
     ),
     "evenly": Claim(
-        "At equal size it doesn't depend on the make-up: evenly from the classes and at random, as many images, a "
-        "layer's mean UnitMem is within .04 in every layer: this minus the largest difference",
+        "At equal size UnitMem doesn't depend on the make-up of the images: .04 (own margin) minus the largest "
+        "difference of mean UnitMem, in any layer, between images evenly from the classes and images at random",
     ),
     "size": Claim(
-        "UnitMem grows with the number of images by itself: mean on all external images, never seen, minus few of "
-        "them at random, the weakest layer",
+        "UnitMem grows with the number of images by itself: mean UnitMem on all external images, never seen, minus few "
+        "of them at random, weakest layer",
     ),
     "one-class-max": Claim(
-        "Units memorize within one class, too: the last layer's largest UnitMem on images of one class minus .8 (own "
+        "Units memorize within one class, too: largest UnitMem of the last layer on images of one class minus .8 (own "
         "threshold)",
         "Table 34",
         0.07,
         TABLE_34,
     ),
     "drop": Claim(
-        "UnitMem hardly falls on one class: .04 (own margin) minus the last layer's mean on all images plus that on "
-        "one class (at risk, docs/claims.md)",
+        "UnitMem hardly falls on one class: .04 (own margin) minus the fall of the last layer's mean UnitMem from all "
+        "images to those of one class (at risk, docs/claims.md)",
         "Table 34",
         # .409 on all, .397 on cars.
         0.028,
         TABLE_34,
     ),
-    "drop-cut": Claim("The same on as many images of all classes as of one: .04 minus the fall of the mean"),
+    "drop-cut": Claim(
+        "UnitMem hardly falls on one class at equal size: .04 (own margin) minus the fall of the last layer's mean "
+        "UnitMem from images of all classes to as many of one class",
+    ),
     "order": Claim(
         "The same units memorize on one class as on all: rank correlation of UnitMem over the last layer's units "
         "minus .5",
         "Table 34, own threshold",
     ),
     "one-class-max-excess": Claim(
-        "The highest UnitMem on one class is higher on images trained on: last layer, candidates minus external images "
+        "The largest UnitMem on one class is higher on images trained on: last layer, candidates minus external images "
         "of the class",
     ),
     "excess": Claim(
-        "UnitMem on one class is higher on images trained on: last layer, candidates minus external images of the "
-        "class",
+        "Units of the last layer memorize images of one class that they were trained on: mean UnitMem on candidates "
+        "minus external images of the class",
     ),
 }
-GROUPS = ("candidate", "external")
 SETS = ("all", "evenly", "random", "some classes", "one class", "all, cut", "some classes, cut", "one class, cut")
 RESAMPLES = 400
-"""Each measures UnitMem on dozens of sets anew."""
+"""At most: each measures UnitMem on dozens of sets."""
 PERMUTATIONS = 1000
-SETTINGS = ("layers",)
-"""Arrays that are the same in all seeds."""
+"""Random assignments of images to the groups behind the p of the excess."""
 
 
 def analyse(sheet: Sheet) -> None:
     """Mean and largest UnitMem by set, group and layer; rank correlation of the last layer's units with all images."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        measures = inputs.arrays("measures", encoder, same=SETTINGS)
+    for encoder in sheet.encoders:
+        measures = sheet.arrays("measures", encoder, same=("layers",))
         layers, _, begins = unit_activations(measures[0], np.arange(1))
-        samples = [_by_class(m, seed, options) for seed, m in enumerate(measures)]
-        sets = _Sets(
-            begins, generator("unit sets", encoder), **{key: options[key] for key in ("size", "draws", "classes")}
-        )
-        replicates = min(RESAMPLES, options["replicates"])
-        every = bootstrap(samples, sets, replicates=replicates, seed=0)
-        found, order = every[:, :, :2].between(0, 1), every[:, :, 2].between(-1, 1)
-        n = sum(len(array) for name, array in samples[0].items() if name.startswith("candidate"))
-        for g, group in enumerate(GROUPS):
+        size, draws, classes = (int(sheet.options[key]) for key in ("size", "draws", "classes"))
+        samples = [_by_class(arrays, seed, size=size, classes=classes) for seed, arrays in enumerate(measures)]
+        sets = _Sets(begins, generator("unit sets", encoder), size=size, draws=draws, classes=classes)
+        every = sheet.bootstrap(samples, sets, at_most=RESAMPLES)
+        unitmem_of, order = every[:, :, :2].between(0, 1), every[:, :, 2].between(-1, 1)
+        for g, group in enumerate(CANDIDATE_AND_NULL):
             for s, name in enumerate(SETS):
                 about = {"encoder": encoder, "series": name, "group": group}
-                tables.append(rows_of(found[g, s, 0], layers, what="mean", **about))
-                tables.append(rows_of(found[g, s, 1], layers, what="largest", **about))
-                tables.append(rows_of(order[g, s, -1:], layers[-1:], what="order", **about))
-        mean = {name: found[0, s, 0] for s, name in enumerate(SETS)}
-        places = [f"layer {name}" for name in layers]
-        few = found[0, 1:3, 0] - found[0, :1, 0]
-        both = few.map(lambda v: v.reshape(*v.shape[:-2], -1), limit=few.limit)
-        names = [f"{name}, {place}" for name in SETS[1:3] for place in places]
-        grown = found[1, SETS.index("all"), 0] - found[1, SETS.index("random"), 0]
-        one, cut = mean["one class"][-1], mean["one class, cut"][-1]
-        which = SETS.index("one class")
-        fall, fall_cut = mean["all"][-1] - one, mean["all, cut"][-1] - cut
-        findings += [
-            equivalent("make-up", encoder, both, names, margin=MARGIN, n=n),
-            equivalent("evenly", encoder, mean["evenly"] - mean["random"], places, margin=MARGIN, n=n),
-            Finding.of_every("size", encoder, grown, places, n=n),
-            Finding("one-class-max", encoder, above(found[0, which, 1, -1], HIGH), n),
-            Finding("one-class-max-excess", encoder, found[0, which, 1, -1] - found[1, which, 1, -1], n),
-            Finding("drop", encoder, fall.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
-            Finding("drop-cut", encoder, fall_cut.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n),
-            Finding("order", encoder, above(order[0, which, -1], ORDER), n),
-            Finding("excess", encoder, one - found[1, which, 0, -1], n, p=_p_of_excess(samples, begins[-1])),
-        ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+                sheet.profile(unitmem_of[g, s, 0], layers, what="mean", **about)
+                sheet.profile(unitmem_of[g, s, 1], layers, what="largest", **about)
+                sheet.profile(order[g, s, -1:], layers[-1:], what="order", **about)
+        n = sum(len(rows) for name, rows in samples[0].items() if name.startswith("candidate"))
+        _find(sheet, encoder, unitmem_of, order, layers, n=n, p=_p_of_excess(samples, begins[-1]))
 
 
-def _by_class(measures: Sample, seed: int, options: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+def _find(
+    sheet: Sheet, encoder: str, unitmem_of: Estimate, order: Estimate, layers: Sequence[str], *, n: int, p: float
+) -> None:
+    """Findings on all claims.
+
+    Args:
+        unitmem_of: [groups, SETS, mean and largest, layers].
+        order: rank correlation with all images, [groups, SETS, layers].
+        n: candidates.
+        p: of the excess on one class.
+    """
+    candidate, external = ({name: unitmem_of[g, s] for s, name in enumerate(SETS)} for g in (0, 1))
+    places = [f"layer {name}" for name in layers]
+    few = unitmem_of[0, 1:3, 0] - unitmem_of[0, :1, 0]
+    both = few.map(lambda v: v.reshape(*v.shape[:-2], -1), limit=few.limit)
+    names = [f"{name}, {place}" for name in SETS[1:3] for place in places]
+    evenly, random = candidate["evenly"][0], candidate["random"][0]
+    sheet.findings.append(equivalent("make-up", encoder, both, names, margin=MARGIN, n=n))
+    sheet.findings.append(equivalent("evenly", encoder, evenly - random, places, margin=MARGIN, n=n))
+    sheet.find_in_every("size", encoder, external["all"][0] - external["random"][0], places, n=n)
+
+    mean, largest = ((candidate["one class"][i, -1], external["one class"][i, -1]) for i in (0, 1))
+    sheet.find("one-class-max", encoder, above(largest[0], HIGH), n)
+    sheet.find("one-class-max-excess", encoder, largest[0] - largest[1], n)
+    for claim, suffix in (("drop", ""), ("drop-cut", ", cut")):
+        fall = candidate[f"all{suffix}"][0, -1] - candidate[f"one class{suffix}"][0, -1]
+        sheet.find(claim, encoder, fall.map(lambda v: MARGIN - v, limit=fall.limit, centre=MARGIN), n)
+    sheet.find("order", encoder, above(order[0, SETS.index("one class"), -1], ORDER), n)
+    sheet.find("excess", encoder, mean[0] - mean[1], n, p=p)
+
+
+def _by_class(measures: Sample, seed: int, *, size: int, classes: int) -> dict[str, NDArray[np.float64]]:
     """Activations of each group's images of each class, as many in all groups: {"group class": [images, units]}.
 
     Raises:
-        InputError: there are no more classes than asked for, or too few images of one.
+        InputError: ``classes`` are all that there are, or there are too few images of one to draw ``size`` evenly.
     """
     groups, labels = measures["groups"], measures["labels"]
-    classes = np.unique(labels[np.isin(groups, GROUPS)])
-    if len(classes) <= options["classes"]:
-        raise InputError(f"classes: {options['classes']} of {len(classes)} is no choice; lower it")
-    needed = max(2, -(-options["size"] // len(classes)))
+    every = np.unique(labels[np.isin(groups, CANDIDATE_AND_NULL)])
+    if len(every) <= classes:
+        raise InputError(f"classes: {classes} must be smaller than the number of classes, {len(every)}; lower it")
+    needed = max(2, -(-size // len(every)))
     out = {}
-    for label in classes:
-        rows = {group: np.flatnonzero((groups == group) & (labels == label)) for group in GROUPS}
-        size = min(map(len, rows.values()))
-        if size < needed:
-            few = f"{options['size']} take {needed} images of each class, a group has {size} of class {label}"
+    for label in every:
+        rows = {group: np.flatnonzero((groups == group) & (labels == label)) for group in CANDIDATE_AND_NULL}
+        smallest = min(map(len, rows.values()))
+        if smallest < needed:
+            few = f"{size} images need {needed} of each class, but a group has {smallest} of class {label}"
             raise InputError(f"size: {few}; lower it or enlarge the dataset's split")
-        for group, mine in rows.items():
-            drawn = np.sort(generator("unit sets", seed, group, int(label)).choice(mine, size, replace=False))
+        for group, of_class in rows.items():
+            drawn = np.sort(generator("unit sets", seed, group, int(label)).choice(of_class, smallest, replace=False))
             out[f"{group} {label}"] = unit_activations(measures, drawn)[1]
     return out
 
 
-def _p_of_excess(samples: list[dict[str, NDArray[np.float64]]], begin: int) -> float:
-    """Two-sided p of the excess on one class among images of a class dealt to the groups at random, alike in number.
+def _p_of_excess(samples: Sequence[Mapping[str, NDArray[np.float64]]], begin: int) -> float:
+    """Two-sided p of the excess on one class among random assignments of a class's images to groups of equal size.
 
     A bootstrap repeats points, which tells too little of how a maximum varies; this needs none.
 
@@ -163,24 +170,23 @@ def _p_of_excess(samples: list[dict[str, NDArray[np.float64]]], begin: int) -> f
     excess = np.zeros(1 + PERMUTATIONS)
     for sample in samples:
         labels = [name.removeprefix("candidate ") for name in sample if name.startswith("candidate ")]
-        pairs = [[sample[f"{group} {label}"][:, begin:] for group in GROUPS] for label in labels]
-        for candidate, external in pairs:
+        for label in labels:
+            candidate, external = (sample[f"{group} {label}"][:, begin:] for group in CANDIDATE_AND_NULL)
             both, size = np.concatenate([candidate, external]), len(candidate)
             for i in range(len(excess)):
-                # The first is as it was found.
+                # The first assignment is the true one.
                 rows = rng.permutation(len(both)) if i else np.arange(len(both))
                 gap = unitmem(both[rows[:size]]).mean() - unitmem(both[rows[size:]]).mean()
-                excess[i] += gap / len(pairs) / len(samples)
+                excess[i] += gap / len(labels) / len(samples)
     return float(permutation_p(excess[0], excess[1:]))
 
 
 class _Sets:
-    """Of UnitMem on every set: [groups, SETS, 3, layers], mean and maximum over units, rank correlation with all.
+    """UnitMem on every set: [groups, SETS, 3, layers]: mean and maximum over units, rank correlation with all images.
 
-    Where sets are drawn, the mean over draws; one class is each class in turn. Sets that are cut have as many images as
-    the smallest class. Every call draws anew, so a resample, which keeps the number of images of each class, has its
-    own sets. The rank correlation is the last layer's, 0
-    elsewhere.
+    Where sets are drawn, the mean over draws; "one class" is the mean over classes; sets that are "cut" have as many
+    images as the smallest class. Every call draws new sets, so a resample, which keeps the number of images of each
+    class, has other sets. The rank correlation is the last layer's, 0 elsewhere.
     """
 
     def __init__(
@@ -189,7 +195,9 @@ class _Sets:
         self.begins, self.rng, self.size, self.draws, self.classes = begins, rng, size, draws, classes
 
     def __call__(self, sample: Sample) -> NDArray[np.float64]:
-        return np.stack([self._group([a for name, a in sample.items() if name.startswith(group)]) for group in GROUPS])
+        return np.stack(
+            [self._group([a for name, a in sample.items() if name.startswith(group)]) for group in CANDIDATE_AND_NULL]
+        )
 
     def _group(self, by_class: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         mu = np.concatenate(by_class)
@@ -209,8 +217,8 @@ class _Sets:
             some,
             rows,
             [self._few(everything, smallest) for _ in draws],
-            [self._few(mine, smallest) for mine in some],
-            [self._few(mine, smallest) for mine in rows],
+            [self._few(of_classes, smallest) for of_classes in some],
+            [self._few(of_class, smallest) for of_class in rows],
         ]
 
     def _few(self, rows: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -238,8 +246,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.6)
     shades = plotting.colours(SETS[:5])
     for row, encoder in zip(axes, encoders, strict=True):
-        mine = table[(table["encoder"] == encoder) & (table["what"] == "mean")].set_index("series")
-        candidates = mine[mine["group"] == "candidate"]
+        means = table[(table["encoder"] == encoder) & (table["what"] == "mean")].set_index("series")
+        candidates = means[means["group"] == "candidate"]
         for axis, names in ((row[0], SETS[:3]), (row[1], (SETS[0], *SETS[3:5]))):
             for name in names:
                 plotting.profile(axis, candidates.loc[[name]], label=name, colour=shades[name])
@@ -247,7 +255,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             values, colour = candidates.loc[[name], "value"], shades[name.removesuffix(", cut")]
             row[1].plot(np.arange(len(values)), values, linestyle=":", color=colour, label=name)
         for shift, group in ((-0.12, "candidate"), (0.12, "external")):
-            last = mine[mine["group"] == group].groupby("series", sort=False).tail(1)
+            last = means[means["group"] == group].groupby("series", sort=False).tail(1)
             at = np.arange(len(last)) + shift
             plotting.points(row[2], at, last, colour=plotting.COLOURS[group], label=group, size=4)
         row[2].set_xticks(range(len(SETS)), SETS, rotation=35, ha="right", fontsize=7)

@@ -1,0 +1,65 @@
+"""What experiments on units share: means over a layer's units with their nulls, and the owners of its top units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.analysis.inputs import Inputs
+from memloc.measuring.units import METRICS, TOP, layer_metrics
+from memloc.metrics.stats import Estimate, nest
+
+
+class UnitMeans:
+    """Means over the units of each layer of one encoder, with points resampled within seeds.
+
+    Args:
+        inputs: of an experiment that reads ``UNIT_FILES``.
+        trained: f itself, or f before training.
+
+    Attributes:
+        units: the scores of every unit, one table for each seed.
+        layers: names of the layers that have units.
+        size: images in each group.
+    """
+
+    def __init__(self, inputs: Inputs, encoder: str, *, trained: bool = True) -> None:
+        prefix = "" if trained else "untrained_"
+        self.units = inputs.tables(f"{prefix}units", encoder)
+        self._resampled = inputs.arrays(f"{prefix}replicates", encoder)
+        first = self._resampled[0]
+        self.layers = [str(name) for name in first["layers"]]
+        self.size = int(first["size"])
+
+    def mean(self, group: str, metric: str = "unitmem") -> Estimate:
+        """One of METRICS on a group: [layers]."""
+        g, m = list(self._resampled[0]["groups"]).index(group), METRICS.index(metric)
+        values = np.stack([layer_metrics(t[t["group"] == group], metric)[self.layers] for t in self.units])
+        resampled = np.stack([arrays["means"][:, :, g, m] for arrays in self._resampled])
+        # One seed for all: differences between groups and metrics keep their resamples together.
+        return nest(values, resampled, seed=0).between(0, 1)
+
+    def excess(self, metric: str = "unitmem") -> Estimate:
+        """What candidates have above images that f was not trained on, independent and external ones: [layers]."""
+        # Twice as many for comparison, half the noise.
+        unseen = (self.mean("external", metric) + self.mean("independent", metric)).scaled(0.5)
+        return self.mean("candidate", metric) - unseen
+
+    def chance(self) -> NDArray[np.float64]:
+        """Null of the excess of UnitMem, averaged over seeds: groups assigned at random, [permutations, layers]."""
+        return np.asarray(np.mean([arrays["dealt"] for arrays in self._resampled], axis=0))
+
+
+def last_units(units: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Units of the last layer that some image of a group excites."""
+    rows = (units["group"] == group) & (units["layer"] == units["layer"].iloc[-1]) & (units["owner"] >= 0)
+    last: pd.DataFrame = units.loc[rows]
+    return last
+
+
+def owners_of_top(units: pd.DataFrame, group: str) -> pd.Series:
+    """Owners of the last layer's top 10 % of units, one for each unit (paper, Table 12)."""
+    last = last_units(units, group).sort_values("unitmem", ascending=False, kind="stable")
+    owners: pd.Series = last["owner"].head(max(1, round(TOP * len(last))))
+    return owners
