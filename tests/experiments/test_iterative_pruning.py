@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -26,6 +27,7 @@ from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import checkpoint, frameworks
 from memloc.models.capture import capture
+from memloc.models.frameworks.recipe import Recipe
 from memloc.streams import stream
 from tests.builders.study import Study
 
@@ -45,7 +47,7 @@ def pupil(settings, network):
     """A factory of learners on a tiny encoder, and of their recipes."""
 
     def make(framework="simclr", **recipe):
-        options = settings(framework, **{"epochs": 2, **recipe})["recipe"]
+        options = Recipe.of(settings(framework, **{"epochs": 2, **recipe})["recipe"])
         encoder = network(seed=3)
         torch.manual_seed(1)
         learner = frameworks.build(framework, encoder, classes=3, recipe=options, image_size=16)
@@ -145,7 +147,7 @@ def test_retraining_follows_the_framework_s_own_loss(pupil, retrain, part, norma
             views = [iterative.views_of(clean, group, normalise, draws) for group in of.groups]
             return float(of(views, torch.from_numpy(part.labels[:24]), 0.0))
 
-    before = loss(retrain(copy.deepcopy(learner), options | {"learning_rate": 0.0}, PRUNED))
+    before = loss(retrain(copy.deepcopy(learner), replace(options, learning_rate=0.0), PRUNED))
     assert loss(retrain(learner, options, PRUNED)) < 0.7 * before
 
 
@@ -220,7 +222,7 @@ def job(pupil, part, toy, normalise):
             "normalise": normalise,
             "fraction": 0.25,
             "rounds": 2,
-            "recipe": recipe | {"epochs": 1},
+            "recipe": replace(recipe, epochs=1),
             "replicates": 12,
             "seed": 4,
         }
@@ -320,7 +322,7 @@ def test_the_script_hands_on_what_the_job_says(settings, description, toy, tmp_p
     script = importlib.import_module("scripts.prune_rounds")
     entry = settings("simclr")
     encoder = encoders.build("resnet9", entry["network"], image_size=16)
-    learner = frameworks.build("simclr", encoder, classes=3, recipe=entry["recipe"], image_size=16)
+    learner = frameworks.build("simclr", encoder, classes=3, recipe=Recipe.of(entry["recipe"]), image_size=16)
     saved = {"weights": learner.result().state_dict(), "additions": learner.additions()}
     files = {name: tmp_path / f"{name}.safetensors" for name in saved}
     for name, tensors in saved.items():
@@ -356,7 +358,7 @@ def test_the_script_hands_on_what_the_job_says(settings, description, toy, tmp_p
     )
     out = load_arrays(tmp_path / "out.npz")
     assert out["dataset"].tolist() == ["toy", "new"] * 4 and out["round"].max() == 1
-    assert [(r["learning_rate"], r["epochs"]) for r in rates] == [(1e-3, 1)] * 3
+    assert [(r.learning_rate, r.epochs) for r in rates] == [(1e-3, 1)] * 3
 
 
 network_optimizer = iterative.optimizer_of
