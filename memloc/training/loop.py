@@ -242,9 +242,9 @@ class _Run:
     def diverged(self, what: str, unfinished: Unfinished) -> InputError:
         """What to tell a user whose recipe is too fast."""
         path, recipe = unfinished.path, self.training.recipe
-        kept = f"the last good checkpoint is kept: {path}" if path.exists() else "nothing was saved"
+        place = f"the last good checkpoint is kept: {path}" if path.exists() else "nothing was saved"
         rates = f"learning_rate {recipe.learning_rate} (or weight_decay {recipe.weight_decay})"
-        return InputError(f"{what}: {rates} is too high; lower it ({kept})")
+        return InputError(f"{what}: {rates} is too high; lower it ({place})")
 
 
 def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> Iterator[Tensor]:

@@ -178,7 +178,7 @@ def test_all_arms_see_the_same_views_in_the_same_order_and_no_two_epochs_do(pupi
 def test_a_rate_that_makes_retraining_diverge_is_told(pupil, retrain):
     learner, options = pupil()
     with pytest.raises(InputError, match=r"learning_rate: 1e\+30 makes retraining diverge; lower it"):
-        retrain(learner, options | {"learning_rate": 1e30}, PRUNED)
+        retrain(learner, replace(options, learning_rate=1e30), PRUNED)
 
 
 def test_what_a_round_leaves_is_told_by_the_scores_of_the_remaining_units():
