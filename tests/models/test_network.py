@@ -84,7 +84,7 @@ def trained(settings, tmp_path):
 def load(description):
     def go(learner, entry, path, *, seed=3, role="f"):
         options = {"description": description, "seed": seed, "role": role}
-        return network.load_learner(learner.result(), entry["framework"], entry["recipe"], path, **options)
+        return network.load_learner(learner.result(), entry["framework"], Recipe.of(entry["recipe"]), path, **options)
 
     return go
 
