@@ -1,4 +1,4 @@
-"""Train one encoder, or go on with one that was stopped."""
+"""Train one encoder, or continue a training that was stopped."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import torch
 from memloc import io, job, provenance
 from memloc.data import prepared, splits
 from memloc.models import checkpoint, network
-from memloc.training import loop as train
+from memloc.training import loop, unfinished
+from memloc.training.settings import Training
 
 
 def main(snakemake):
@@ -17,27 +18,30 @@ def main(snakemake):
     part = prepared.load(Path(snakemake.input.images).parent, "train")
     description = io.load_json(snakemake.input.description)
     points = splits.training_points(io.load_arrays(snakemake.input.split), role)
+    training = Training.of(snakemake.params.settings)
     about = {"settings": snakemake.params.settings, "seed": seed, "role": role}
-    # What the encoder wants to see, so that its file is enough to use it anywhere.
-    wanted = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
-    learner, history, snapshots = train.train(
+    # What the encoder takes, so that its file is enough to use it anywhere.
+    takes = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
+    learner, history, snapshots = loop.train(
         part.images,
         part.labels,
         points,
+        training=training,
         description=description,
         folder=folder,
         code=snakemake.params.code,
         device=network.device(snakemake.params.device),
-        **about,
+        seed=seed,
+        role=role,
     )
-    checkpoint.save(learner.result().state_dict(), {**about, "input": wanted}, snakemake.output.weights)
+    checkpoint.save(learner.result().state_dict(), {**about, "input": takes}, snakemake.output.weights)
     checkpoint.save(learner.additions(), about, snakemake.output.additions)
     checkpoint.save(snapshots, about, snakemake.output.snapshots)
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
-    trained = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
-    io.save_json({**about, **trained, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)
-    io.save_rows(history, train.columns(snakemake.params.settings), snakemake.output.history)
-    train.clear(folder)
+    facts = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
+    io.save_json({**about, **facts, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)
+    io.save_rows(history, loop.columns(training), snakemake.output.history)
+    unfinished.clear(folder)
 
 
 if "snakemake" in globals():

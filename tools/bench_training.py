@@ -78,15 +78,15 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
 
 def as_job(folder: Path, before_step: Callable[[int], None]) -> None:
     """Run the training script as Snakemake does, and a function before each of its steps."""
-    from memloc.training import loop as train
+    from memloc.training import loop
 
-    set_rates = train.set_rates
+    set_rates = loop.set_rates
 
     def after_looking(optimizer: Any, recipe: Any, step: int, **options: int) -> float:
         before_step(step)
         return set_rates(optimizer, recipe, step, **options)
 
-    train.set_rates = after_looking  # The first thing a step does.
+    loop.set_rates = after_looking  # The first thing a step does.
     snakemake = SimpleNamespace(
         rule="train_encoder",
         wildcards=namedtuple("Wildcards", "encoder role seed")("simclr", "f", "0"),
@@ -99,6 +99,8 @@ def as_job(folder: Path, before_step: Callable[[int], None]) -> None:
         ),
         output=SimpleNamespace(
             weights=str(folder / "out" / "weights.safetensors"),
+            additions=str(folder / "out" / "additions.safetensors"),
+            snapshots=str(folder / "out" / "snapshots.safetensors"),
             recipe=str(folder / "out" / "recipe.json"),
             history=str(folder / "out" / "training.csv"),
         ),
@@ -114,18 +116,20 @@ def bare_step(folder: Path, layout: str = "channels_last") -> Callable[[], None]
     from memloc.data import prepared
     from memloc.models import frameworks
     from memloc.models.network import Normalise
-    from memloc.training import loop as train
+    from memloc.training import loop
     from memloc.training.optim import optimizer_of
+    from memloc.training.settings import Training
+    from memloc.training.views import Pixels, Viewer
 
-    settings, description = io.load_json(folder / "settings.json"), io.load_json(folder / "dataset.json")
-    recipe, like = settings["recipe"], {"memory_format": getattr(torch, layout)}
-    encoder = train.build(settings, image_size=SIZE, seed=0, role="f")
+    training, description = Training.of(io.load_json(folder / "settings.json")), io.load_json(folder / "dataset.json")
+    recipe, like = training.recipe, {"memory_format": getattr(torch, layout)}
+    encoder = loop.build(training, image_size=SIZE, seed=0, role="f")
     learner = frameworks.build("simclr", encoder, classes=10, recipe=recipe, image_size=SIZE).to(**like).train()
     optimizer = optimizer_of(learner, recipe)
     part = prepared.load(folder, "train")
-    data = train._Images(part.images, part.labels, np.arange(BATCH), device=torch.device("cpu"))
-    show = train._Viewer(data, learner.groups, Normalise(description))
-    views, labels = show(torch.arange(BATCH), torch.Generator().manual_seed(0))
+    pixels = Pixels(part.images, part.labels, np.arange(BATCH), device=torch.device("cpu"))
+    viewer = Viewer(pixels, learner.groups, Normalise(description))
+    views, labels = viewer(torch.arange(BATCH), torch.Generator().manual_seed(0))
     views = [group._replace(images=group.images.contiguous(**like)) for group in views]
 
     def step() -> None:

@@ -21,16 +21,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memloc import config as configuration
 from memloc.data.augment import UNIFORMS, hidden
-from memloc.models import architectures as encoders
-from memloc.models import frameworks
+from memloc.models import architectures, frameworks
 from memloc.models.frameworks.learner import Views
+from memloc.models.frameworks.recipe import Recipe
 
 
 def step_flop(settings: dict, size: int, classes: int, batch: int = 2) -> float:
     """Floating point operations, forward and backward, of one image in all its views."""
-    network = encoders.build(settings["architecture"], settings["network"], image_size=size)
+    network = architectures.build(settings["architecture"], settings["network"], image_size=size)
     learner = frameworks.build(
-        settings["framework"], network, classes=classes, recipe=settings["recipe"], image_size=size
+        settings["framework"], network, classes=classes, recipe=Recipe.of(settings["recipe"]), image_size=size
     )
     views = []
     for group in learner.groups:
@@ -47,16 +47,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("overlay", type=Path, help="a configuration to lay over config.yaml")
     parser.add_argument("--tflops", type=float, default=40.0, help="what a device sustains (default: 40)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    update_config(config, yaml.safe_load(asked.overlay.read_text()))
+    update_config(config, yaml.safe_load(arguments.overlay.read_text()))
     configuration.check(config)
     configuration.complete(config)
     total = 0.0
     print(f"{'encoder':28}{'GFLOP an image':>16}{'images':>9}{'epochs':>8}{'trainings':>11}{'PFLOP':>10}{'hours':>9}")
     for name, settings in config["encoders"].items():
         if "weights" in settings:
-            continue  # Measured otherwise, not trained.
+            continue  # Trained as another encoder.
         dataset = config["datasets"][settings["dataset"]]
         images = dataset["split"]["shared"] + dataset["split"]["candidate"]
         flop = step_flop(settings, dataset["image_size"], 10)
@@ -65,9 +65,9 @@ def main() -> None:
         total += all_flop
         print(
             f"{name:28}{flop / 1e9:16.2f}{images:9,}{epochs:8,}{trainings:11}{all_flop / 1e15:10,.3g}"
-            f"{all_flop / asked.tflops / 1e12 / 3600:9,.3g}"
+            f"{all_flop / arguments.tflops / 1e12 / 3600:9,.3g}"
         )
-    print(f"{'all':28}{'':44}{total / 1e15:10,.6g}{total / asked.tflops / 1e12 / 3600:9,.3g}")
+    print(f"{'all':28}{'':44}{total / 1e15:10,.6g}{total / arguments.tflops / 1e12 / 3600:9,.3g}")
 
 
 if __name__ == "__main__":

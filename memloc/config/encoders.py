@@ -49,8 +49,8 @@ def _privacy(name: str, encoder: Config, config: Config) -> Iterable[str]:
     recipe, framework = encoder["recipe"], encoder["framework"]
     if not recipe["privacy"]:
         return
-    if not FRAMEWORKS[framework].private:
-        able = ", ".join(other for other, entry in FRAMEWORKS.items() if entry.private)
+    if not FRAMEWORKS[framework].image_losses:
+        able = ", ".join(other for other, entry in FRAMEWORKS.items() if entry.image_losses)
         yield f"recipe.privacy: {framework} does not support differential privacy; use {able}"
     if not ARCHITECTURES[encoder["architecture"]].tokens:
         yield "recipe.privacy: batch normalisation mixes images; use an architecture without it, a ViT"

@@ -131,8 +131,8 @@ def _suits(entry: Experiment, name: str, config: Config) -> Iterable[str]:
         yield f"encoders: {dataset} has no labels, which this experiment needs; take encoders of another dataset"
     if "swapped" in entry.needs and "swapped" not in config["datasets"][dataset]:
         yield f"encoders: nothing is swapped into {dataset}; take encoders of a dataset with swapped"
-    if "image_losses" in entry.needs and not FRAMEWORKS[framework].private:
-        able = ", ".join(other for other, known in FRAMEWORKS.items() if known.private)
+    if "image_losses" in entry.needs and not FRAMEWORKS[framework].image_losses:
+        able = ", ".join(other for other, known in FRAMEWORKS.items() if known.image_losses)
         yield f"encoders: {framework} has no loss of single images; take encoders of {able}"
     if encoder["measure"]["augmentation"] == "none" and POINTS in entry.inputs.values():
         same = f"all views of {name} are the image itself (measure.augmentation: none), so its SSLMem is 0"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from memloc.errors import InputError
 from memloc.models import architectures, checkpoint, frameworks
 from memloc.models.frameworks.learner import Learner
+from memloc.models.frameworks.recipe import Recipe
 
 
 class Normalise:
@@ -54,7 +55,7 @@ def load(
 def load_learner(
     encoder: nn.Module,
     framework: str,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     path: str | Path,
     *,
     description: Mapping[str, Any],

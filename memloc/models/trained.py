@@ -11,6 +11,7 @@ from torch import nn
 from memloc import io
 from memloc.models import network
 from memloc.models.frameworks.learner import Learner
+from memloc.models.frameworks.recipe import Recipe
 from memloc.models.network import Normalise
 
 
@@ -65,7 +66,7 @@ class Trained:
         return network.load_learner(
             self.encoder,
             settings["framework"],
-            settings["recipe"],
+            Recipe.of(settings["recipe"]),
             self.files.additions,
             description=self.description,
             seed=self.seed,

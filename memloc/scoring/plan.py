@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
-from torch import nn
 
 from memloc.data.augment import UNIFORMS, augment, for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
@@ -18,7 +17,9 @@ from memloc.errors import InputError
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
 from memloc.models.architectures import Layer
+from memloc.models.calibration import calibrate
 from memloc.models.capture import discover
+from memloc.models.frameworks.learner import Views
 from memloc.models.network import Normalise
 from memloc.scoring.encoders import OpenEncoder
 from memloc.scoring.passes import Pass, Settings
@@ -254,25 +255,18 @@ def _calibrated(encoder: OpenEncoder, images: Images, rows: Rows, settings: Sett
     """The same encoder untrained; its batch-norm statistics are those of its own views, as a trained encoder's are."""
     assert encoder.untrained is not None
     module = encoder.untrained(seed_of("untrained", settings.seed))
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     normalise = Normalise({"mean": [*encoder.mean], "std": [*encoder.std]})
-    if norms:
-        for norm in norms:
-            norm.train()  # Nothing else, so that dropout stays off.
-            norm.momentum = None  # The plain average over all batches.
-            norm.reset_running_stats()
+
+    def batches() -> Iterator[Views]:
         subset = generator("calibrate", settings.seed).permutation(rows)[:CALIBRATION]
         step = max(4, CALIBRATION * 32**2 // encoder.size**2 // 5)
         for start in range(0, len(subset), step):
             pixels, points = images.read(subset[start : start + step])
             if len(points) > 1:
-                u = uniforms(seed_of("calibrate", settings.seed), points, (UNIFORMS,))
-                views = augment(
-                    torch.from_numpy(pixels).float().div_(255),
-                    torch.from_numpy(u),
-                    AUGMENTATIONS[settings.augmentation],
-                )
-                with torch.no_grad():
-                    module(normalise(views))
+                u = torch.from_numpy(uniforms(seed_of("calibrate", settings.seed), points, (UNIFORMS,)))
+                whole = torch.from_numpy(pixels).float().div_(255)
+                yield Views(normalise(augment(whole, u, AUGMENTATIONS[settings.augmentation])))
+
+    calibrate(module, batches())
     name = f"{encoder.name}, untrained"
     return replace(encoder, name=name, module=module.eval(), sha256="", untrained=None, augmentation=None)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from memloc.errors import InputError
+from memloc.training.settings import Hardware
 
 
 @contextmanager
 def _without(package: str) -> Iterator[None]:
-    """A package that nobody has loaded can't be found for a while."""
+    """Hide a package that hasn't been imported yet."""
     hidden = package not in sys.modules
     if hidden:
         sys.modules[package] = None  # type: ignore[assignment]
@@ -34,11 +34,10 @@ with _without("torchmetrics"):
     from lightning_fabric import Fabric
 
 
-def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
-    """Start the processes that train together, one a device; each goes on from here on its own.
+def open_fabric(hardware: Hardware, device: str) -> Fabric:
+    """Start the processes that train together, one a device; each of them continues from here.
 
     Args:
-        hardware: ``devices`` in each of ``nodes``, ``precision`` (32-true or bf16-mixed).
         device: cpu or cuda.
 
     Raises:
@@ -47,7 +46,7 @@ def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
     # The reductions that gradients flow through; their successor has no public name yet.
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional", FutureWarning)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    devices, nodes = hardware["devices"], hardware["nodes"]
+    devices, nodes = hardware.devices, hardware.nodes
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"hardware.devices: {devices}, but this machine has {torch.cuda.device_count()}; lower it")
     fabric = Fabric(
@@ -55,7 +54,7 @@ def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=hardware["precision"],
+        precision=hardware.precision,
     )
     fabric.launch()
     if fabric.world_size > 1 and device == "cpu":
@@ -64,7 +63,7 @@ def open_fabric(hardware: Mapping[str, Any], device: str) -> Fabric:
 
 
 def synchronised(module: nn.Module, *, device: str = "cpu") -> nn.Module:
-    """The module with batch normalisation over all processes, on any device; parameters and names stay."""
+    """The module with batch normalisation over all processes, on any device; parameters and their names stay."""
     if device == "cuda":
         whole: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         return whole

@@ -1,41 +1,65 @@
-"""Training one encoder: a plain loop that can stop anywhere and go on where it stopped."""
+"""Training one encoder: a plain loop that can stop anywhere and continue where it stopped."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc.data.augment import UNIFORMS, augment, hidden
 from memloc.data.prepared import array_sha256
 from memloc.errors import InputError
 from memloc.job import log
-from memloc.models import architectures as encoders
-from memloc.models import checkpoint, frameworks
-from memloc.models.frameworks.learner import Group, Learner, Views, augmentation_of, represent
+from memloc.models import architectures, frameworks
+from memloc.models.calibration import calibrate
+from memloc.models.frameworks.learner import Group, Learner, Views, augmentation_of
 from memloc.models.network import Normalise
 from memloc.streams import stream
 from memloc.training import privacy
 from memloc.training.engine import open_fabric, synchronised
 from memloc.training.optim import optimizer_of, set_rates
+from memloc.training.settings import Training
+from memloc.training.unfinished import History, Unfinished
+from memloc.training.views import Pixels, Viewer
 
-HELD = 2 << 30
-"""Images of up to so many bytes are held in memory, on the device; more are read from disk, batch by batch."""
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+CALIBRATION_PASSES = 5
+"""How often an untrained encoder sees every image for its batch-norm statistics."""
 
 
-def build(settings: Mapping[str, Any], *, image_size: int, seed: int, role: str) -> nn.Module:
-    """An encoder with its initial weights. ``untrained`` is f's start, and g's too where initialisation is shared."""
-    alone = role == "g" and settings["initialisation"] == "own"
-    torch.manual_seed(stream("init", seed, "g" if alone else "f"))
-    return encoders.build(settings["architecture"], settings["network"], image_size=image_size)
+class TrainingResult(NamedTuple):
+    """What a training gives.
+
+    Attributes:
+        learner: in eval mode, and so is its ``result()``.
+        history: one record an epoch, with the keys of ``columns``.
+        snapshots: the encoder's state after each epoch of the training's ``snapshots``, tensors named
+            ``<epoch>.<name>``.
+    """
+
+    learner: Learner
+    history: History
+    snapshots: dict[str, Tensor]
+
+
+def columns(training: Training) -> list[str]:
+    """Keys of a record, in order; epsilon is what the epochs so far have spent."""
+    return ["epoch", "loss", "learning_rate", *(["epsilon"] if training.recipe.privacy else [])]
+
+
+def build(training: Training, *, image_size: int, seed: int, role: str) -> nn.Module:
+    """An encoder with its initial weights. ``untrained`` is f's start, and g's as well if initialisation is shared."""
+    own = role == "g" and training.initialisation == "own"
+    torch.manual_seed(stream("init", seed, "g" if own else "f"))
+    return architectures.build(training.architecture, training.network, image_size=image_size)
 
 
 def train(
@@ -43,7 +67,7 @@ def train(
     labels: NDArray[np.int64],
     points: NDArray[np.int64],
     *,
-    settings: dict[str, Any],
+    training: Training,
     description: dict[str, Any],
     seed: int,
     role: str,
@@ -51,279 +75,190 @@ def train(
     code: str = "",
     device: str = "cpu",
     save_every: float = 10.0,
-) -> tuple[Learner, list[dict[str, float]], dict[str, Tensor]]:
+) -> TrainingResult:
     """Train an encoder on some points of images [n, c, h, w] uint8 with labels [n].
 
-    Everything random is drawn from a stream named after the seed, the role and the epoch, so a run that goes on
+    Everything random is drawn from a stream named after the seed, the role and the epoch, so a training that continues
     from a checkpoint ends in the same weights, bit for bit on CPU, as one that was never stopped. Several processes
-    share every batch and its draws, so they follow the same curve as one.
+    share every batch and its draws, so they follow the same curve as one; only the first returns, the others end.
 
     Args:
-        settings: the encoder's entry in the configuration, complete.
-        description: the prepared dataset's description.
+        description: of the prepared dataset.
         role: f, g or untrained (f's initial weights, with batch-norm statistics of its views).
-        folder: where the unfinished run is kept, under a name made of all that determines it.
-        code: hash of the code, so that a run isn't continued by other code.
-        save_every: seconds between checkpoints, at least.
-
-    Returns:
-        The learner, its ``result()`` in eval mode; one record an epoch: epoch, loss, learning_rate and, where training
-        is private, the epsilon spent so far; the encoder's state after each epoch of ``settings["snapshots"]``,
-        tensors named ``<epoch>.<name>``. Of several processes only the first returns; the others end.
+        folder: where the unfinished training is kept.
+        code: hash of the code, so that a training isn't continued by other code.
+        save_every: least seconds between checkpoints.
 
     Raises:
-        InputError: the loss is no longer finite, or the kept run is damaged or not one of memloc's.
+        InputError: the loss is no longer finite, or the unfinished training is damaged or not one of memloc's.
     """
-    recipe, size = settings["recipe"], description["image_size"]
-    fabric = open_fabric(settings["hardware"], device)
-    encoder = build(settings, image_size=size, seed=seed, role=role)
-    learner = frameworks.build(
-        settings["framework"], encoder, classes=len(description["classes"]), recipe=recipe, image_size=size
-    ).to(memory_format=torch.channels_last)
-    if fabric.world_size > 1 and role != "untrained":
-        learner = synchronised(learner, device=device)  # type: ignore[assignment]
-    if settings["hardware"]["compile"]:
-        learner.encoder.compile()
-    optimizer = optimizer_of(learner, recipe)
-    model, stepped = fabric.setup(learner, optimizer)
-    data = _Images(images, labels, points, device=fabric.device)
-    shown = _Viewer(data, learner.groups, Normalise(description), rank=fabric.global_rank, world=fabric.world_size)
-    batch = min(recipe["batch_size"], len(points)) // fabric.world_size * fabric.world_size
-    steps, epochs = len(points) // batch, 0 if role == "untrained" else recipe["epochs"]
-    total = epochs * steps
-    account = (
-        privacy.Account.of(recipe["privacy"], rate=batch / len(points), steps=total) if recipe["privacy"] else None
-    )
-    identity = {
-        "settings": {key: value for key, value in settings.items() if key not in ("seeds", "measure")},
-        "dataset": description["sha256"]["train"],
-        "points": array_sha256(points),
-        "seed": seed,
-        "role": role,
-        "code": code,
-    }
-    # Images whose gradients are held at a time: many of them where starting a kernel takes longer than running it.
-    chunk = 256 if device == "cuda" else 16
-    kept = _Kept(folder, learner, optimizer, identity)
-    history = kept.load(epochs)
-    learner.train()
-    began = saved = time.monotonic()
-    first, pause = len(history), save_every
-    for epoch in range(first, epochs):
-        draws = torch.Generator().manual_seed(stream("epoch", seed, role, epoch))
-        torch.manual_seed(stream("learner", seed, role, epoch))
-        losses = torch.zeros((), device=fabric.device)
-        for step, rows in enumerate(_batches(len(points), batch, draws, private=account is not None), epoch * steps):
-            rate = set_rates(optimizer, recipe, step, steps=total, warmup=recipe["warmup_epochs"] * steps)
-            views, targets = shown(rows, draws)
-            stepped.zero_grad()
-            if account is None:
-                loss = model(views, targets, step / total)
-                fabric.backward(loss)
-                learner.before_update(epoch)
-                if recipe["clip"] is not None:
-                    fabric.clip_gradients(model, stepped, max_norm=recipe["clip"])
-            else:
-                loss = privacy.private_gradients(
-                    learner, views, targets, step / total, account=account, expected=batch, generator=draws, chunk=chunk
-                )
-            stepped.step()
-            learner.after_update((step + 1) / total)
-            losses += loss.detach()
-        mean = float(fabric.all_reduce(losses, reduce_op="mean")) / steps
-        if not math.isfinite(mean):
-            raise _diverged(f"loss is {mean} in epoch {epoch + 1}", recipe, kept.path)
-        history.append({"epoch": epoch + 1, "loss": mean, "learning_rate": rate})
-        if account is not None:
-            history[-1]["epsilon"] = account.spent((epoch + 1) * steps)
-        if epoch + 1 in settings["snapshots"] and fabric.is_global_zero:
-            kept.save_snapshot(epoch + 1)
-        now = time.monotonic()
-        if now - saved >= pause or epoch == first or epoch + 1 == epochs:
-            done = epoch + 1 - first
-            speed = done * steps * batch * sum(group.count for group in learner.groups) / (now - began)
-            left = (epochs - epoch - 1) * (now - began) / done
-            log.info(
-                "epoch %d/%d  loss %.4f  %s views/s  %d:%02d left",
-                *(epoch + 1, epochs, mean, f"{speed:,.0f}", *divmod(round(left), 60)),
-            )
-            if fabric.is_global_zero:
-                kept.save(history)
-            saved = time.monotonic()
-            # A large network takes long to write: no more than a twentieth of the time goes into it.
-            pause = max(save_every, 20 * (saved - now)) if save_every else 0.0
+    fabric = open_fabric(training.hardware, device)
+    learner = _learner(training, description, seed=seed, role=role, world=fabric.world_size, device=device)
+    pixels = Pixels(images, labels, points, device=fabric.device)
+    run = _Run(learner, training, pixels, Normalise(description), fabric, seed=seed, role=role)
+    dataset = {"dataset": description["sha256"]["train"], "points": array_sha256(points)}
+    identity = {"settings": training.plain(), **dataset, "seed": seed, "role": role, "code": code}
+    unfinished = Unfinished(folder, learner, run.optimizer, identity)
+    history = run.follow(unfinished, save_every=save_every)
     fabric.barrier()
     if not fabric.is_global_zero:
         raise SystemExit(0)
-    result = learner.result()
-    with torch.no_grad():
-        few = torch.arange(min(100, len(points)))
-        if not torch.isfinite(result.eval()(shown.plain(few))).all():
-            raise _diverged("outputs are no longer finite", recipe, kept.path)
-    if role == "untrained":
-        one = Group(1, augmentation_of(recipe, result), size)
-        _calibrate(result, _Viewer(data, (one,), shown.normalise), seed)
-    learner.eval()
-    return learner, history, kept.snapshots(settings["snapshots"] if epochs else [])
+    run.finish(unfinished)
+    return TrainingResult(learner, history, unfinished.snapshots(training.snapshots if run.epochs else ()))
+
+
+def _learner(
+    training: Training, description: Mapping[str, Any], *, seed: int, role: str, world: int, device: str
+) -> Learner:
+    """The module that is trained, with its initial weights."""
+    recipe, size = training.recipe, description["image_size"]
+    encoder = build(training, image_size=size, seed=seed, role=role)
+    learner = frameworks.build(
+        training.framework, encoder, classes=len(description["classes"]), recipe=recipe, image_size=size
+    ).to(memory_format=torch.channels_last)
+    if world > 1 and role != "untrained":
+        learner = synchronised(learner, device=device)  # type: ignore[assignment]
+    if training.hardware.compile:
+        learner.encoder.compile()
+    return learner
+
+
+class _Run:
+    """One training in one of its processes."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        training: Training,
+        pixels: Pixels,
+        normalise: Normalise,
+        fabric: Fabric,
+        *,
+        seed: int,
+        role: str,
+    ) -> None:
+        self.learner, self.training, self.fabric, self.seed, self.role = learner, training, fabric, seed, role
+        recipe, n = training.recipe, len(pixels)
+        self.optimizer = optimizer_of(learner, recipe)
+        self.model, self.stepped = fabric.setup(learner, self.optimizer)
+        self.viewer = Viewer(pixels, learner.groups, normalise, rank=fabric.global_rank, world=fabric.world_size)
+        self.batch = min(recipe.batch_size, n) // fabric.world_size * fabric.world_size
+        self.steps, self.epochs = n // self.batch, 0 if role == "untrained" else recipe.epochs
+        self.total = self.epochs * self.steps
+        rate = self.batch / n
+        self.account = privacy.Account.of(recipe.privacy, rate=rate, steps=self.total) if recipe.privacy else None
+
+    def follow(self, unfinished: Unfinished, *, save_every: float) -> History:
+        """Do the epochs that are left, with checkpoints on the way."""
+        history = unfinished.load()
+        if history:
+            log.info("continues after epoch %d of %d", len(history), self.epochs)
+        self.learner.train()
+        began = saved = time.monotonic()
+        first, pause = len(history), save_every
+        for epoch in range(first, self.epochs):
+            history.append(self.epoch(epoch))
+            loss = history[-1]["loss"]
+            if not math.isfinite(loss):
+                raise self.diverged(f"loss is {loss} in epoch {epoch + 1}", unfinished)
+            if epoch + 1 in self.training.snapshots and self.fabric.is_global_zero:
+                unfinished.save_snapshot(epoch + 1)
+            now = time.monotonic()
+            if now - saved >= pause or epoch in (first, self.epochs - 1):
+                self.report(epoch, loss, each=(now - began) / (epoch + 1 - first))
+                if self.fabric.is_global_zero:
+                    unfinished.save(history)
+                saved = time.monotonic()
+                # A large network takes long to write: no more than a twentieth of the time goes into it.
+                pause = max(save_every, 20 * (saved - now)) if save_every else 0.0
+        return history
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Do one epoch; returns its record."""
+        draws = torch.Generator().manual_seed(stream("epoch", self.seed, self.role, epoch))
+        torch.manual_seed(stream("learner", self.seed, self.role, epoch))
+        losses = torch.zeros((), device=self.fabric.device)
+        n, warmup = len(self.viewer.pixels), self.training.recipe.warmup_epochs * self.steps
+        batches = _batches(n, self.batch, draws, private=self.account is not None)
+        for step, rows in enumerate(batches, epoch * self.steps):
+            rate = set_rates(self.optimizer, self.training.recipe, step, steps=self.total, warmup=warmup)
+            losses += self.step(rows, draws, epoch=epoch, progress=step / self.total)
+            self.learner.after_update((step + 1) / self.total)
+        mean = float(self.fabric.all_reduce(losses, reduce_op="mean")) / self.steps
+        record = {"epoch": epoch + 1, "loss": mean, "learning_rate": rate}
+        if self.account is not None:
+            record["epsilon"] = self.account.spent((epoch + 1) * self.steps)
+        return record
+
+    def step(self, rows: Tensor, draws: torch.Generator, *, epoch: int, progress: float) -> Tensor:
+        """Do one step of the optimizer; returns the loss before it."""
+        views, labels = self.viewer(rows, draws)
+        self.stepped.zero_grad()
+        if self.account is None:
+            loss: Tensor = self.model(views, labels, progress)
+            self.fabric.backward(loss)
+            self.learner.before_update(epoch)
+            if self.training.recipe.clip is not None:
+                self.fabric.clip_gradients(self.model, self.stepped, max_norm=self.training.recipe.clip)
+        else:
+            loss = privacy.private_gradients(
+                self.learner,
+                views,
+                labels,
+                progress,
+                account=self.account,
+                expected=self.batch,
+                generator=draws,
+                # Many images at a time where starting a kernel takes longer than running it.
+                chunk=256 if self.fabric.device.type == "cuda" else 16,
+            )
+        self.stepped.step()
+        return loss.detach()
+
+    def report(self, epoch: int, loss: float, *, each: float) -> None:
+        """Log how far the training is.
+
+        Args:
+            each: seconds that an epoch takes.
+        """
+        speed = self.steps * self.batch * sum(group.count for group in self.learner.groups) / each
+        minutes, seconds = divmod(round((self.epochs - epoch - 1) * each), 60)
+        log.info(
+            "epoch %d/%d  loss %.4f  %s views/s  %d:%02d left",
+            *(epoch + 1, self.epochs, loss, f"{speed:,.0f}", minutes, seconds),
+        )
+
+    def finish(self, unfinished: Unfinished) -> None:
+        """Check the encoder's outputs, calibrate one that isn't trained, and switch to eval mode."""
+        result, pixels = self.learner.result().eval(), self.viewer.pixels
+        with torch.no_grad():
+            if not torch.isfinite(result(self.viewer.plain(torch.arange(min(100, len(pixels)))))).all():
+                raise self.diverged("outputs are no longer finite", unfinished)
+        if self.role == "untrained":
+            one = Group(1, augmentation_of(self.training.recipe, result), pixels.images.shape[-1])
+            calibrate(result, _calibration(Viewer(pixels, (one,), self.viewer.normalise), self.seed))
+        self.learner.eval()
+
+    def diverged(self, what: str, unfinished: Unfinished) -> InputError:
+        """What to tell a user whose recipe is too fast."""
+        path, recipe = unfinished.path, self.training.recipe
+        place = f"the last good checkpoint is kept: {path}" if path.exists() else "nothing was saved"
+        rates = f"learning_rate {recipe.learning_rate} (or weight_decay {recipe.weight_decay})"
+        return InputError(f"{what}: {rates} is too high; lower it ({place})")
 
 
 def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> Iterator[Tensor]:
-    """Rows of each step of an epoch: a random order in equal parts, or each drawn on its own, as privacy asks for."""
+    """Rows of each step of an epoch: a random order in equal parts; if private, independent draws (DP-SGD)."""
     if private:
         yield from (privacy.poisson(n, batch / n, draws) for _ in range(n // batch))
     else:
         yield from torch.split(torch.randperm(n, generator=draws)[: n // batch * batch], batch)
 
 
-class _Images:
-    """Chosen points of a dataset, given out by row on a device."""
-
-    def __init__(
-        self, images: NDArray[np.uint8], labels: NDArray[np.int64], points: NDArray[np.int64], *, device: torch.device
-    ) -> None:
-        self.images, self.points, self.device = images, points, device
-        self.labels = torch.from_numpy(np.array(labels[points])).to(device)
-        small = len(points) * images[0].nbytes <= HELD
-        self.held = torch.from_numpy(np.array(images[points])).to(device) if small else None
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Images [n, c, h, w] in [0, 1]."""
-        if self.held is not None:
-            return self.held[rows.to(self.device)].float().div_(255)
-        chosen = torch.from_numpy(np.array(self.images[self.points[rows.numpy()]]))
-        return chosen.to(self.device).float().div_(255)
-
-
-class _Viewer:
-    """What a step shows the learner: this process's share of a batch."""
-
-    def __init__(
-        self, data: _Images, groups: tuple[Group, ...], normalise: Normalise, *, rank: int = 0, world: int = 1
-    ) -> None:
-        self.data, self.groups, self.normalise, self.rank, self.world = data, groups, normalise, rank, world
-
-    def __call__(self, rows: Tensor, draws: torch.Generator) -> tuple[list[Views], Tensor]:
-        """Views of each group, and labels. Numbers are drawn for the whole batch, so processes share one stream."""
-        mine = slice(self.rank * len(rows) // self.world, (self.rank + 1) * len(rows) // self.world)
-        images, out = self.data(rows[mine]), []
-        for group in self.groups:
-            u = torch.rand(group.count, len(rows), UNIFORMS, generator=draws)[:, mine].flatten(0, 1).to(images.device)
-            seen = augment(images.repeat(group.count, 1, 1, 1), u, group.augmentation, size=group.size)
-            covered = hidden(u, group.augmentation, group.size) if group.augmentation.mask else None
-            out.append(Views(self.normalise(seen), covered))
-        return out, self.data.labels[rows[mine].to(images.device)]
-
-    def plain(self, rows: Tensor) -> Tensor:
-        """Images as they are, standardised."""
-        return self.normalise(self.data(rows))
-
-
-def columns(settings: Mapping[str, Any]) -> list[str]:
-    """What the records of a training hold, in this order."""
-    return ["epoch", "loss", "learning_rate", *(["epsilon"] if settings["recipe"]["privacy"] else [])]
-
-
-def clear(folder: Path) -> None:
-    """Remove what unfinished runs left, once an encoder is saved."""
-    for path in (*folder.glob("resume-*.safetensors"), *folder.glob(".resume-*.safetensors")):
-        path.unlink()
-
-
-def _diverged(what: str, recipe: Mapping[str, Any], resume: Path) -> InputError:
-    kept = f"the last good checkpoint is kept: {resume}" if resume.exists() else "nothing was saved"
-    rate, decay = recipe["learning_rate"], recipe["weight_decay"]
-    return InputError(f"{what}: learning_rate {rate} (or weight_decay {decay}) is too high; lower it ({kept})")
-
-
-CALIBRATION_PASSES = 5
-
-
-def _calibrate(encoder: nn.Module, shown: _Viewer, seed: int) -> None:
-    """Give an encoder that was never trained the batch-norm statistics of its own views.
-
-    With those it starts from (mean 0, variance 1) normalisation would do nothing in eval mode, and its deep layers
-    would follow their biases: no null for an encoder whose statistics are those of its data.
-    """
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
-    for module in norms:
-        module.momentum = None  # The plain average over all batches.
-        module.reset_running_stats()
+def _calibration(viewer: Viewer, seed: int) -> Iterator[Views]:
+    """Views of all images in batches of about 100, several times."""
     draws = torch.Generator().manual_seed(stream("calibrate", seed))
-    n = len(shown.data.labels)
-    with torch.no_grad():
-        encoder.train()
-        for _ in range(CALIBRATION_PASSES if norms else 0):
-            for rows in torch.chunk(torch.randperm(n, generator=draws), max(1, n // 100)):
-                represent(encoder, shown(rows, draws)[0][0])
-
-
-class _Kept:
-    """The unfinished run on disk."""
-
-    def __init__(
-        self, folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
-    ) -> None:
-        self.learner, self.optimizer, self.identity = learner, optimizer, identity
-        self.path = folder / f"resume-{stream(json.dumps(identity, sort_keys=True)):016x}.safetensors"
-        self.previous, self.damaged = self.path.with_suffix(".previous.safetensors"), False
-
-    def save(self, history: list[dict[str, float]]) -> None:
-        """Weights, the optimizer's state and the records so far, in one file that is whole or not there."""
-        # Renamed first: no more than two are ever on disk, and one of them is whole at any moment.
-        if self.path.exists() and not self.damaged:
-            self.path.replace(self.previous)
-        tensors = {f"model.{name}": tensor for name, tensor in self.learner.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
-        checkpoint.save(tensors, {"identity": self.identity, "history": history}, self.path)
-        self.damaged = False
-
-    def save_snapshot(self, epoch: int) -> None:
-        """The encoder as it is now, in a file that outlives this process, as the run itself does."""
-        checkpoint.save(self.learner.result().state_dict(), {"identity": self.identity}, self._snapshot(epoch))
-
-    def snapshots(self, epochs: list[int]) -> dict[str, Tensor]:
-        """The encoders of ``save_snapshot``, each tensor's name behind its epoch."""
-        try:
-            states = {epoch: checkpoint.load(self._snapshot(epoch))[0] for epoch in epochs}
-        except InputError as error:  # The epoch is over, and so are those after it.
-            raise InputError(str(error).replace("delete it", f"delete {self.path.stem}* beside it")) from error
-        return {f"{epoch}.{name}": tensor for epoch, state in states.items() for name, tensor in state.items()}
-
-    def _snapshot(self, epoch: int) -> Path:
-        return self.path.with_name(f"{self.path.stem}-epoch{epoch}.safetensors")
-
-    def load(self, epochs: int) -> list[dict[str, float]]:
-        """Go on from what is there, from the checkpoint before it if that is damaged; returns the records so far."""
-        there = [path for path in (self.path, self.previous) if path.exists()]
-        for path in there:
-            try:
-                tensors, about = checkpoint.load(path)
-                break
-            except InputError as error:
-                self.damaged |= path == self.path
-                told = str(error)
-                if path == there[-1]:
-                    both = f"{self.path.name} is damaged, too; delete both"
-                    raise InputError(told.replace("delete it", both if len(there) > 1 else "delete it")) from error
-                log.warning("%s", told.replace("delete it to start this encoder anew", "goes on from the one before"))
-        else:
-            return []
-        if about.get("identity") != self.identity:
-            raise InputError(f"{path}: belongs to another run; delete it to start this encoder anew")
-        prefix = "model."
-        model = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        checkpoint.restore(self.learner, model, path)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                # Moments must lie in memory as their parameter does: a fused step walks both side by side.
-                like = parameters[int(index)]
-                placed = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
-                state.setdefault(int(index), {})[key] = placed
-        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
-        history: list[dict[str, float]] = about["history"]
-        log.info("continues after epoch %d of %d", len(history), epochs)
-        return history
+    n = len(viewer.pixels)
+    for _ in range(CALIBRATION_PASSES):
+        for rows in torch.chunk(torch.randperm(n, generator=draws), max(1, n // 100)):
+            yield viewer(rows, draws)[0][0]

@@ -21,7 +21,8 @@ from memloc.models import checkpoint, network
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.models.network import Normalise
-from memloc.training import loop as train
+from memloc.training.loop import train
+from memloc.training.settings import Training
 from tests.builders.study import About
 
 SIZES = {"shared": 8, "candidate": 8, "independent": 8, "external": 8}
@@ -58,8 +59,8 @@ def scored(name, settings, folder, *, size):
     }
     for role in ("f", "g", "untrained"):
         mine, path = splits.training_points(split, role), folder / f"{role}.safetensors"
-        learner, *_ = train.train(
-            images, labels, mine, settings=settings, description=facts, seed=0, role=role, folder=folder
+        learner, *_ = train(
+            images, labels, mine, training=Training.of(settings), description=facts, seed=0, role=role, folder=folder
         )
         checkpoint.save(learner.result().state_dict(), {"seed": 0, "role": role}, path)
         opened = network.load(settings["architecture"], settings["network"], path, image_size=size, seed=0, role=role)

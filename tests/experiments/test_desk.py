@@ -12,6 +12,7 @@ from memloc.experiments import module
 from memloc.experiments.desk import Desk
 from memloc.io import save_array, save_arrays
 from memloc.models import architectures, checkpoint, frameworks
+from memloc.models.frameworks.recipe import Recipe
 
 N = 40
 SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
@@ -29,7 +30,7 @@ def desk(tmp_path, settings, description):
     entry = settings("simclr")
     torch.manual_seed(0)
     encoder = architectures.build("resnet9", entry["network"], image_size=16)
-    learner = frameworks.build("simclr", encoder, classes=3, recipe=entry["recipe"], image_size=16)
+    learner = frameworks.build("simclr", encoder, classes=3, recipe=Recipe.of(entry["recipe"]), image_size=16)
     for role in "fg":
         for name, tensors in (("weights", learner.result().state_dict()), ("additions", learner.additions())):
             checkpoint.save(tensors, {"seed": 0, "role": role}, tmp_path / f"{role}-{name}.safetensors")

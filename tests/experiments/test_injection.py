@@ -20,6 +20,7 @@ from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
+from memloc.models.frameworks.recipe import Recipe
 from tests.builders.study import Study
 
 # --- Training ---------------------------------------------------------------------------------------------------------
@@ -30,7 +31,7 @@ def learner(settings, network):
     """SimSiam on an encoder of 32 units in its last layer, whose statistics are not those of a first step."""
     encoder = network(seed=3)
     return frameworks.build(
-        "simsiam", encoder, classes=3, recipe=settings("simsiam")["recipe"], image_size=16
+        "simsiam", encoder, classes=3, recipe=Recipe.of(settings("simsiam")["recipe"]), image_size=16
     ).eval()  # fmt: skip
 
 
@@ -133,7 +134,7 @@ def test_every_other_parameter_and_statistic_is_watched(learner, eye):
 
 def test_training_lowers_the_loss_of_the_image(settings, network, eye, toy, normalise):
     # SimCLR's: what SimSiam follows is not the gradient of its loss.
-    recipe = settings("simclr")["recipe"]
+    recipe = Recipe.of(settings("simclr")["recipe"])
     learner = frameworks.build("simclr", network(seed=3), classes=3, recipe=recipe, image_size=16).eval()
     part = Part(*(array[:1] for array in toy(6)))
     unit = int(eye.activations(learner, part.images, np.arange(1))[0].argmax())

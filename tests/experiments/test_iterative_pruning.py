@@ -1,6 +1,7 @@
 """Pruning in rounds with retraining in between: the engine on a tiny encoder, the experiment on planted outcomes."""
 
 import copy
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +21,7 @@ from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
 from memloc.models.capture import capture
+from memloc.models.frameworks.recipe import Recipe
 from memloc.streams import stream
 from tests.builders.study import Study
 
@@ -39,7 +41,7 @@ def pupil(settings, network):
     """A factory of learners on a tiny encoder, and of their recipes."""
 
     def make(framework="simclr", **recipe):
-        options = settings(framework, **{"epochs": 2, **recipe})["recipe"]
+        options = Recipe.of(settings(framework, **{"epochs": 2, **recipe})["recipe"])
         encoder = network(seed=3)
         torch.manual_seed(1)
         learner = frameworks.build(framework, encoder, classes=3, recipe=options, image_size=16)
@@ -139,7 +141,7 @@ def test_retraining_follows_the_framework_s_own_loss(pupil, retrain, part, norma
             views = [iterative.views_of(clean, group, normalise, draws) for group in of.groups]
             return float(of(views, torch.from_numpy(part.labels[:24]), 0.0))
 
-    before = loss(retrain(copy.deepcopy(learner), options | {"learning_rate": 0.0}, PRUNED))
+    before = loss(retrain(copy.deepcopy(learner), replace(options, learning_rate=0.0), PRUNED))
     assert loss(retrain(learner, options, PRUNED)) < 0.7 * before
 
 
@@ -170,7 +172,7 @@ def test_all_arms_see_the_same_views_in_the_same_order_and_no_two_epochs_do(pupi
 def test_a_rate_that_makes_retraining_diverge_is_told(pupil, retrain):
     learner, options = pupil()
     with pytest.raises(InputError, match=r"learning_rate: 1e\+30 makes retraining diverge; lower it"):
-        retrain(learner, options | {"learning_rate": 1e30}, PRUNED)
+        retrain(learner, replace(options, learning_rate=1e30), PRUNED)
 
 
 def test_what_a_round_leaves_is_told_by_the_scores_of_the_remaining_units():
@@ -214,7 +216,7 @@ def job(pupil, part, toy, normalise):
             "normalise": normalise,
             "fraction": 0.25,
             "rounds": 2,
-            "recipe": recipe | {"epochs": 1},
+            "recipe": replace(recipe, epochs=1),
             "replicates": 12,
             "seed": 4,
         }

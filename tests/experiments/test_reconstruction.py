@@ -18,6 +18,7 @@ from memloc.experiments.reconstruction import job as reconstruction
 from memloc.io import load_arrays, save_arrays
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
+from memloc.models.frameworks.recipe import Recipe
 from memloc.streams import uniforms
 from tests.builders.study import Study, analysed
 
@@ -29,7 +30,7 @@ def learner(settings):
     torch.manual_seed(0)
     entry = settings("mae")
     encoder = encoders.build(entry["architecture"], entry["network"], image_size=16)
-    return frameworks.build("mae", encoder, classes=3, recipe=entry["recipe"], image_size=16).eval()
+    return frameworks.build("mae", encoder, classes=3, recipe=Recipe.of(entry["recipe"]), image_size=16).eval()
 
 
 def test_losses_are_those_of_the_training_on_the_same_masks_one_image_at_a_time(learner, toy, normalise):

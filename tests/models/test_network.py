@@ -9,8 +9,10 @@ from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint, frameworks, network
 from memloc.models.architectures import HEAD, choose_layers
 from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.frameworks.recipe import Recipe
 from memloc.models.layers import layers_of
 from memloc.training.loop import build
+from memloc.training.settings import Training
 from tests.builders import literal
 
 
@@ -66,8 +68,8 @@ def trained(settings, tmp_path):
     def make(framework, *, name="additions", **recipe):
         torch.manual_seed(5)
         entry = settings(framework, **recipe)
-        encoder = build(entry, image_size=16, seed=0, role="f")
-        learner = frameworks.build(framework, encoder, classes=3, recipe=entry["recipe"], image_size=16)
+        encoder = build(Training.of(entry), image_size=16, seed=0, role="f")
+        learner = frameworks.build(framework, encoder, classes=3, recipe=Recipe.of(entry["recipe"]), image_size=16)
         for key, tensor in learner.state_dict().items():
             if tensor.dim() == 1 and key.endswith(("weight", "running_var")):
                 tensor.uniform_(0.5, 1.5)
@@ -82,7 +84,7 @@ def trained(settings, tmp_path):
 def load(description):
     def go(learner, entry, path, *, seed=3, role="f"):
         options = {"description": description, "seed": seed, "role": role}
-        return network.load_learner(learner.result(), entry["framework"], entry["recipe"], path, **options)
+        return network.load_learner(learner.result(), entry["framework"], Recipe.of(entry["recipe"]), path, **options)
 
     return go
 

@@ -19,7 +19,9 @@ from memloc.data.prepared import array_sha256
 from memloc.errors import InputError, disk_full, out_of_memory
 from memloc.models import checkpoint
 from memloc.provenance import ROOT
-from memloc.training import loop as train
+from memloc.training import unfinished, views
+from memloc.training.loop import train
+from memloc.training.settings import Training
 
 
 @pytest.fixture
@@ -30,8 +32,15 @@ def trained(toy, settings, description):
     made = settings(epochs=6) | {"snapshots": [2, 4]}
 
     def go(folder, **changes):
-        options = {"settings": made, "description": about, "seed": 0, "role": "f", "save_every": 0.0, **changes}
-        learner, history, snapshots = train.train(images, labels, np.arange(24), folder=folder, **options)
+        options = {
+            "training": Training.of(made),
+            "description": about,
+            "seed": 0,
+            "role": "f",
+            "save_every": 0.0,
+            **changes,
+        }
+        learner, history, snapshots = train(images, labels, np.arange(24), folder=folder, **options)
         return learner.result().state_dict(), history, snapshots
 
     return go
@@ -46,7 +55,7 @@ def equal(one, other):
 
 
 # The moments before and after each of these: in a step, in a checkpoint half written, between two renames.
-MOMENTS = ((train, "augment"), (checkpoint, "save_file"), (os, "fsync"), (Path, "replace"), (Path, "chmod"))
+MOMENTS = ((views, "augment"), (checkpoint, "save_file"), (os, "fsync"), (Path, "replace"), (Path, "chmod"))
 
 
 class Clock:
@@ -100,7 +109,7 @@ def test_a_training_killed_at_ten_random_moments_ends_in_the_same_weights_and_le
         ends.append(in_a_process(work))
     assert ends == [-signal.SIGKILL] * 10
     assert equal(trained(folder), whole)
-    train.clear(folder)
+    unfinished.clear(folder)
     assert list(folder.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,14 +13,15 @@ from torch import nn
 from memloc.errors import InputError
 from memloc.provenance import ROOT
 from memloc.training.engine import open_fabric, synchronised
+from memloc.training.settings import Hardware
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed.nn.functional:FutureWarning")
-HARDWARE = {"devices": 1, "nodes": 1, "precision": "32-true", "compile": False}
+HARDWARE = Hardware(devices=1, nodes=1, precision="32-true", compile=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _alone(tmp_path_factory):
-    """A group of one process, as synchronised modules ask for."""
+    """A group of one process, which synchronised modules need."""
     store = tmp_path_factory.mktemp("group") / "store"
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
     yield
@@ -86,7 +88,7 @@ TWO = """
 import json, sys, torch
 sys.path.insert(0, {root!r})
 from tests.training.test_engine import batches, net, step
-from memloc.engine import synchronised
+from memloc.training.engine import synchronised
 torch.set_num_threads(1)
 rank = int(sys.argv[1])
 torch.distributed.init_process_group("gloo", init_method="tcp://127.0.0.1:{port}", rank=rank, world_size=2)
@@ -108,21 +110,20 @@ def test_two_processes_have_the_statistics_of_their_batches_together():
         )
         for rank in range(2)
     ]
-    said = [json.loads(process.communicate(timeout=120)[0]) for process in both]
-    assert said[0] == said[1]
+    statistics = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert statistics[0] == statistics[1]
     plain = net().double()
     plain(batches(1)[0, :6].double())
     expected = plain[1][0]
-    assert said[0][0] == pytest.approx(expected.running_mean.tolist(), rel=1e-9)
-    assert said[0][1] == pytest.approx(expected.running_var.tolist(), rel=1e-9)
+    assert statistics[0][0] == pytest.approx(expected.running_mean.tolist(), rel=1e-9)
+    assert statistics[0][1] == pytest.approx(expected.running_var.tolist(), rel=1e-9)
 
 
-def test_more_devices_than_there_are_is_told(monkeypatch):
+def test_more_devices_than_the_machine_has_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(InputError) as caught:
-        open_fabric(HARDWARE | {"devices": 3}, "cuda")
-    message = str(caught.value)
-    assert message == "hardware.devices: 3, but this machine has 2; lower it"
+        open_fabric(replace(HARDWARE, devices=3), "cuda")
+    assert str(caught.value) == "hardware.devices: 3, but this machine has 2; lower it"
 
 
 def test_one_process_needs_no_group_and_keeps_its_precision():
@@ -136,6 +137,6 @@ def test_half_precision_multiplies_in_bfloat16_and_returns_floats():
     seen = []
     linear = nn.Linear(3, 2)
     linear.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
-    model = open_fabric(HARDWARE | {"precision": "bf16-mixed"}, "cpu").setup(linear)
+    model = open_fabric(replace(HARDWARE, precision="bf16-mixed"), "cpu").setup(linear)
     assert model(torch.ones(1, 3)).dtype == torch.float32
     assert seen == [torch.bfloat16] and linear.weight.dtype == torch.float32

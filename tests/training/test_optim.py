@@ -4,16 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from memloc.models import architectures as encoders
+from memloc.models import architectures
 from memloc.training.optim import OPTIMIZERS, optimizer_of, schedule, set_rates
-
-RECIPE = {
-    "learning_rate": 0.1,
-    "weight_decay": 0.01,
-    "weight_decay_end": None,
-    "momentum": 0.9,
-    "beta2": 0.99,
-}
+from tests.builders.trainings import recipe
 
 
 class Kinds(nn.Module):
@@ -26,9 +19,9 @@ class Kinds(nn.Module):
         self.frozen = nn.Parameter(torch.ones(3, 3), requires_grad=False)
 
 
-def decays(module, **recipe):
+def decays(module, **changes):
     """By name of parameter, its weight decay; names of those that aren't trained are missing."""
-    optimizer = optimizer_of(module, RECIPE | {"optimizer": "sgd"} | recipe)
+    optimizer = optimizer_of(module, recipe(**{"optimizer": "sgd", **changes}))
     of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     return {name: of[id(p)] for name, p in module.named_parameters() if id(p) in of}
 
@@ -47,7 +40,7 @@ def test_weights_decay_and_biases_normalisation_and_single_tokens_do_not():
 
 
 def test_every_trained_parameter_of_an_encoder_is_in_one_group():
-    encoder = encoders.build("vit-tiny", {"patch": 4, "depth": 1, "width": 1}, image_size=16)
+    encoder = architectures.build("vit-tiny", {"patch": 4, "depth": 1, "width": 1}, image_size=16)
     for name in OPTIMIZERS:
         found = decays(encoder, optimizer=name)
         assert found.keys() == {n for n, p in encoder.named_parameters() if p.requires_grad}
@@ -55,18 +48,17 @@ def test_every_trained_parameter_of_an_encoder_is_in_one_group():
 
 
 def test_a_module_without_weights_has_an_optimizer_all_the_same():
-    (group,) = optimizer_of(nn.BatchNorm2d(3), RECIPE | {"optimizer": "adam"}).param_groups
+    (group,) = optimizer_of(nn.BatchNorm2d(3), recipe()).param_groups
     assert group["weight_decay"] == 0 and len(group["params"]) == 2
 
 
-def walk(name, gradients, **recipe):
+def walk(name, gradients, **changes):
     """Weight [2, 2] and bias [2] after steps along gradients; the learning rate stays."""
     module = nn.Linear(2, 2)
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
         module.bias.copy_(torch.tensor([1.0, -2.0]))
-    recipe = RECIPE | {"optimizer": name} | recipe
-    optimizer = optimizer_of(module, recipe)
+    optimizer = optimizer_of(module, recipe(optimizer=name, **changes))
     for weight, bias in gradients:
         module.weight.grad, module.bias.grad = torch.tensor(weight), torch.tensor(bias)
         optimizer.step()
@@ -76,7 +68,7 @@ def walk(name, gradients, **recipe):
 ONE = [([[0.0, 2.0], [0.0, 0.0]], [1.0, 0.0])]
 
 
-def test_a_step_of_lars_is_as_long_as_the_weights_ask_for():
+def test_a_step_of_lars_is_in_proportion_to_the_weights():
     # Norms: weights 5, gradient 2. Trust: 0.001 * 5 / (2 + 5 * 0.01). Biases take the plain step.
     weight, bias = walk("lars", ONE)
     trust = 0.001 * 5 / (2 + 0.05)
@@ -116,16 +108,30 @@ def test_adamw_shrinks_weights_apart_from_the_gradient_and_adam_within():
     assert weight.flatten().tolist() == pytest.approx([2.9, -0.1, 0, 3.9])
 
 
-def rates(step, **recipe):
-    recipe = RECIPE | {"optimizer": "adam"} | recipe
-    optimizer = optimizer_of(Kinds(), recipe)
-    rate = set_rates(optimizer, recipe, step, steps=100, warmup=20)
+def rates(step, **changes):
+    optimizer = optimizer_of(Kinds(), recipe(**changes))
+    rate = set_rates(optimizer, recipe(**changes), step, steps=100, warmup=20)
     decayed, rest = optimizer.param_groups
     assert decayed["lr"] == rest["lr"] == rate and rest["weight_decay"] == 0
     return rate, decayed["weight_decay"]
 
 
-def test_weight_decay_stays_where_no_end_is_given():
+def test_the_schedule_is_a_linear_warm_up_and_half_a_cosine():
+    def rate(step):
+        return schedule(step, total=110, warmup=10, peak=0.8)
+
+    assert [rate(s) for s in (0, 4, 9)] == pytest.approx([0.08, 0.4, 0.8])
+    assert [rate(s) for s in (10, 60, 110)] == pytest.approx([0.8, 0.4, 0.0])
+    assert rate(35) == pytest.approx(0.4 * (1 + math.sqrt(0.5)))
+    assert all(rate(s) > rate(s + 1) > 0 for s in range(10, 108))
+
+
+def test_a_schedule_that_is_all_warm_up_ends_at_its_peak():
+    rates = [schedule(s, total=5, warmup=5, peak=1.0) for s in range(5)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_weight_decay_stays_without_an_end():
     assert [rates(step)[1] for step in (0, 50, 99)] == [0.01] * 3
 
 
@@ -143,9 +149,9 @@ def test_the_learning_rate_of_a_step_is_that_of_the_schedule():
 
 def test_a_rate_that_was_set_is_the_one_a_step_takes():
     module = nn.Linear(1, 1)
-    recipe = RECIPE | {"optimizer": "sgd", "weight_decay": 0.0, "momentum": 0.0}
-    optimizer = optimizer_of(module, recipe)
-    set_rates(optimizer, recipe, 9, steps=100, warmup=20)
+    plain = recipe(optimizer="sgd", weight_decay=0.0, momentum=0.0)
+    optimizer = optimizer_of(module, plain)
+    set_rates(optimizer, plain, 9, steps=100, warmup=20)
     before, module.bias.grad = module.bias.item(), torch.ones(1)
     optimizer.step()
     assert module.bias.item() == pytest.approx(before - 0.05)

@@ -10,13 +10,13 @@ from torch import nn
 from memloc.data.augment import UNIFORMS, augment, hidden
 from memloc.data.augmentations import Augmentation
 from memloc.errors import InputError
-from memloc.models import architectures as encoders
-from memloc.models import frameworks
+from memloc.models import architectures, frameworks
 from memloc.models.architectures.vit import ViT
-from memloc.models.frameworks import FRAMEWORKS
 from memloc.models.frameworks.learner import Group, Learner, Views
+from memloc.models.frameworks.recipe import Privacy
 from memloc.training import privacy
 from memloc.training.privacy import Account, noise, poisson, private_gradients, spent
+from tests.builders.trainings import recipe
 
 DELTA = 1e-5
 
@@ -41,9 +41,8 @@ def account(clip=1.0, noise=0.0):
     return Account(clip=clip, noise=noise, delta=DELTA, rate=0.1)
 
 
-def filled(learner, views, labels, *, expected, seed=0, **rest):
+def filled(learner, views, labels, *, expected, seed=0, chunk=16, **rest):
     """The loss and a step's gradient, all parameters in one row."""
-    chunk = rest.pop("chunk", 16)
     learner.zero_grad()
     loss = private_gradients(
         learner,
@@ -67,14 +66,13 @@ def points(n, inputs=2, seed=0):
 def mae():
     """A masked autoencoder of one block each, with views of seven images."""
     torch.manual_seed(0)
-    options = {key: option["default"] for key, option in FRAMEWORKS["mae"].options.items()}
-    recipe = options | {"augmentation": "masking", "decoder_dim": 8, "decoder_depth": 1, "decoder_heads": 2}
+    made = recipe("mae", augmentation="masking", decoder_dim=8, decoder_depth=1, decoder_heads=2)
     encoder = ViT(16, patch=4, dim=12, depth=1, heads=2)
-    learner = frameworks.build("mae", encoder, classes=2, recipe=recipe, image_size=16)
+    learner = frameworks.build("mae", encoder, classes=2, recipe=made, image_size=16)
     u = torch.rand(7, UNIFORMS, generator=seeded())
     # Images of very different contrast, for gradients of different norms.
     images = torch.randn(7, 3, 16, 16, generator=seeded()) * torch.arange(1, 8).view(-1, 1, 1, 1) / 4
-    return learner, Views(images, hidden(u, learner.groups[0].recipe, 16)), torch.zeros(7, dtype=torch.long)
+    return learner, Views(images, hidden(u, learner.groups[0].augmentation, 16)), torch.zeros(7, dtype=torch.long)
 
 
 def one_by_one(learner, views, labels, clip):
@@ -197,9 +195,12 @@ def test_a_step_without_images_is_noise_alone(mae):
 
 
 def test_a_step_without_images_has_views():
-    u, recipe = torch.rand(0, UNIFORMS), Augmentation(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, mask=0.5)
-    assert augment(torch.rand(0, 3, 8, 8), u, recipe).shape == (0, 3, 8, 8)
-    assert hidden(u, recipe, 8).shape == (0, 4)
+    u, augmentation = (
+        torch.rand(0, UNIFORMS),
+        Augmentation(0.4, 0.4, 0.4, 0.1, jitter=0.8, flip=0.5, grey=0.2, mask=0.5),
+    )
+    assert augment(torch.rand(0, 3, 8, 8), u, augmentation).shape == (0, 3, 8, 8)
+    assert hidden(u, augmentation, 8).shape == (0, 4)
 
 
 def test_what_is_not_trained_gets_no_gradient_and_does_not_count():
@@ -245,8 +246,8 @@ def test_a_framework_that_compares_views_is_refused():
 
 
 def test_batch_normalisation_is_refused():
-    encoder = encoders.build("resnet9", {"width": 0.0625, "residual": True}, image_size=16)
-    learner = frameworks.build("supervised", encoder, classes=2, recipe={"augmentation": "normal"}, image_size=16)
+    encoder = architectures.build("resnet9", {"width": 0.0625, "residual": True}, image_size=16)
+    learner = frameworks.build("supervised", encoder, classes=2, recipe=recipe(), image_size=16)
     views, labels = Views(torch.rand(2, 3, 16, 16)), torch.zeros(2, dtype=torch.long)
     with pytest.raises(InputError, match=r"recipe\.privacy: batch normalisation"):
         filled(learner, views, labels, expected=2)
@@ -272,10 +273,10 @@ def test_steps_may_be_empty_or_whole():
     assert torch.equal(poisson(100, 0.3, seeded(4)), poisson(100, 0.3, seeded(4)))
 
 
-def test_noise_grows_as_epsilon_falls_and_costs_what_was_asked():
-    found = [noise(epsilon, DELTA, 0.05, 1000) for epsilon in (20.0, 8.0, 1.0, 0.05)]
-    assert found == sorted(found)
-    for epsilon, sigma in zip((20.0, 8.0, 1.0, 0.05), found, strict=True):
+def test_noise_grows_as_epsilon_falls_and_costs_it():
+    multipliers = [noise(epsilon, DELTA, 0.05, 1000) for epsilon in (20.0, 8.0, 1.0, 0.05)]
+    assert multipliers == sorted(multipliers)
+    for epsilon, sigma in zip((20.0, 8.0, 1.0, 0.05), multipliers, strict=True):
         assert 0.999 * epsilon <= spent(sigma, DELTA, 0.05, 1000) <= epsilon
 
 
@@ -319,14 +320,14 @@ def test_cost_of_one_step_bounds_what_delta_allows():
 
 
 def test_an_account_is_made_from_a_recipe():
-    made = Account.of({"epsilon": 8, "delta": DELTA, "clip": 0.7}, rate=0.1, steps=300)
+    made = Account.of(Privacy(8, DELTA, 0.7), rate=0.1, steps=300)
     assert (made.clip, made.delta, made.rate) == (0.7, DELTA, 0.1)
     assert made.noise == noise(8, DELTA, 0.1, 300)
     assert made.spent(150) < made.spent(300) <= 8
 
 
 def test_an_account_of_no_steps_costs_nothing():
-    made = Account.of({"epsilon": 8, "delta": DELTA, "clip": 1.0}, rate=0.1, steps=0)
+    made = Account.of(Privacy(8, DELTA, 1.0), rate=0.1, steps=0)
     assert made.spent(0) == 0
 
 

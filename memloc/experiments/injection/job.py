@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from memloc.data.augment import UNIFORMS, augment, hidden
 from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.errors import InputError
@@ -22,9 +21,10 @@ from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models.architectures import Layer
-from memloc.models.frameworks.learner import Group, Learner, Views
+from memloc.models.frameworks.learner import Learner
 from memloc.models.network import Normalise
 from memloc.streams import generator, stream
+from memloc.training.views import views_of
 
 ARMS = (
     ("top", "repeated"),
@@ -136,13 +136,6 @@ def train(
 
 def _diverged(learning_rate: float) -> InputError:
     return InputError(f"learning_rate: {learning_rate} makes the unit's training diverge; lower it")
-
-
-def views_of(images: torch.Tensor, group: Group, normalise: Normalise, draws: torch.Generator) -> Views:
-    """Views of one kind, as the training shows them."""
-    u = torch.rand(group.count * len(images), UNIFORMS, generator=draws).to(images.device)
-    seen = augment(images.repeat(group.count, 1, 1, 1), u, group.augmentation, size=group.size)
-    return Views(normalise(seen), hidden(u, group.augmentation, group.size) if group.augmentation.mask else None)
 
 
 def inject(

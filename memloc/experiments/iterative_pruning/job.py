@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from memloc.data.prepared import Part
 from memloc.data.splits import measured_points, training_points
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
-from memloc.experiments.injection.job import views_of
 from memloc.experiments.pruning.job import Units, choose
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
@@ -27,9 +27,11 @@ from memloc.measuring.units import group_size
 from memloc.models import probe
 from memloc.models.architectures import Layer
 from memloc.models.frameworks.learner import Learner
+from memloc.models.frameworks.recipe import Recipe
 from memloc.models.network import Normalise
 from memloc.streams import stream
 from memloc.training.optim import optimizer_of, set_rates
+from memloc.training.views import views_of
 
 ARMS = ("top", "random", "low")
 """Which of the remaining units of each layer are pruned: those of highest UnitMem, any, those of lowest."""
@@ -43,7 +45,7 @@ def retrain(
     pruned: Rows,
     *,
     layers: Sequence[Layer],
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     normalise: Normalise,
     seed: int,
     number: int,
@@ -68,11 +70,10 @@ def retrain(
     learner.to(device).train()
     own = parameters_of(learner, pruned, layers)
     _zero(own)
-    recipe = {**recipe, "batch_size": min(recipe["batch_size"], len(points))}
-    optimizer, batch = optimizer_of(learner, recipe), recipe["batch_size"]
+    optimizer, batch = optimizer_of(learner, recipe), min(recipe.batch_size, len(points))
     steps = len(points) // batch
-    total = recipe["epochs"] * steps
-    for epoch in range(recipe["epochs"]):
+    total = recipe.epochs * steps
+    for epoch in range(recipe.epochs):
         draws = torch.Generator().manual_seed(stream("prune_rounds", seed, number, epoch))
         torch.manual_seed(stream("prune_rounds learner", seed, number, epoch))
         order = torch.randperm(len(points), generator=draws).numpy()
@@ -86,13 +87,13 @@ def retrain(
             loss.backward()
             # No ``before_update``: it holds still what is new in a training, and here nothing is.
             _zero([(parameter.grad, units) for parameter, units in own if parameter.grad is not None])
-            if recipe["clip"] is not None:
-                nn.utils.clip_grad_norm_(learner.parameters(), recipe["clip"])
+            if recipe.clip is not None:
+                nn.utils.clip_grad_norm_(learner.parameters(), recipe.clip)
             optimizer.step()
             learner.after_update((done + 1) / total)
             _zero(own)
     if not all(bool(torch.isfinite(parameter).all()) for parameter in learner.parameters()):
-        raise InputError(f"learning_rate: {recipe['learning_rate']} makes retraining diverge; lower it")
+        raise InputError(f"learning_rate: {recipe.learning_rate} makes retraining diverge; lower it")
     learner.eval()
 
 
@@ -160,7 +161,7 @@ def prune_in_rounds(
     normalise: Normalise,
     fraction: float,
     rounds: int,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     replicates: int,
     seed: int,
     device: str = "cpu",
@@ -308,7 +309,7 @@ def run(desk: Desk) -> Outcomes:
         normalise=desk.normalise,
         fraction=options["fraction"],
         rounds=options["rounds"],
-        recipe={**desk.settings["encoder"]["recipe"], **retraining},
+        recipe=replace(Recipe.of(desk.settings["encoder"]["recipe"]), **retraining),
         replicates=desk.resamples,
         seed=desk.seed,
         device=desk.device,

@@ -1,6 +1,6 @@
-"""Training frameworks by name. An entry is what planning must know; the code is in the module of the same name.
+"""Training frameworks by name. An entry holds what planning needs; the code is in the module of the same name.
 
-A framework's module has ``build(encoder, *, classes, recipe, image_size)``, which gives a
+A framework's module has ``build(encoder, *, classes, recipe, image_size)``, which returns a
 ``memloc.models.frameworks.learner.Learner``.
 """
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from memloc.models.frameworks.learner import Learner
+    from memloc.models.frameworks.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Framework:
         title: its name in prose, with its reference.
         options: JSON schema, with a default, of each key of a recipe that only this framework has.
         labels: whether it learns from labels.
-        tokens: whether it asks for an encoder of patches (ViT).
-        private: whether its loss is one of single images, so that it can be trained with differential privacy.
+        tokens: whether it needs an encoder of patches (ViT).
+        image_losses: whether its loss is one of single images: it can be trained with differential privacy, and
+            reconstructed losses compared by point.
         head: whether a head maps the encoder's output to the space of the loss.
     """
 
@@ -34,7 +36,7 @@ class Framework:
     options: Mapping[str, Any] = field(default_factory=dict)
     labels: bool = False
     tokens: bool = False
-    private: bool = False
+    image_losses: bool = False
     head: bool = True
 
 
@@ -110,7 +112,7 @@ FRAMEWORKS: dict[str, Framework] = {
             "normalise_pixels": {"type": "boolean", "default": False},
         },
         tokens=True,
-        private=True,
+        image_losses=True,
         head=False,
     ),
     "lejepa": Framework(
@@ -127,15 +129,14 @@ FRAMEWORKS: dict[str, Framework] = {
 }
 
 
-def build(name: str, encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> Learner:
+def build(name: str, encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> Learner:
     """The module that is trained: an encoder with what its framework adds.
 
     Args:
         encoder: [n, 3, h, w] to [n, ``encoder.dim``].
-        recipe: complete, options of the framework included.
 
     Raises:
-        KeyError: ``name`` is no key of FRAMEWORKS; nothing else is ever imported.
+        KeyError: ``name`` isn't a key of FRAMEWORKS; nothing else is ever imported.
         InputError: an option doesn't go with the encoder, the images or the rest of the recipe.
     """
     FRAMEWORKS[name]

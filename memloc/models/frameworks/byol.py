@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
@@ -13,19 +12,20 @@ from torch import Tensor, nn
 
 from memloc.models.frameworks.groups import pair
 from memloc.models.frameworks.learner import Learner, Views, represent
+from memloc.models.frameworks.recipe import Recipe
 from memloc.models.frameworks.teacher import ema_at, follow
 
 
 class BYOL(Learner):
     """The prediction of one view against a teacher's projection of the other (BYOL's target network)."""
 
-    def __init__(self, encoder: nn.Module, dim: int, recipe: Mapping[str, Any], image_size: int) -> None:
+    def __init__(self, encoder: nn.Module, dim: int, recipe: Recipe, image_size: int) -> None:
         super().__init__(encoder, pair(recipe, encoder, image_size))
-        hidden, projection = recipe["hidden"], recipe["projection"]
+        hidden, projection = recipe.count("hidden"), recipe.count("projection")
         self.head = BYOLProjectionHead(dim, hidden, projection)
         self.predictor = BYOLPredictionHead(projection, hidden, projection)
         self.teacher = deepcopy(nn.ModuleDict({"encoder": encoder, "head": self.head})).requires_grad_(False)
-        self.loss, self.ema = NegativeCosineSimilarity(), recipe["ema"]
+        self.loss, self.ema = NegativeCosineSimilarity(), recipe.number("ema")
 
     def forward(self, views: Sequence[Views], labels: Tensor, progress: float) -> Tensor:
         """(2 - 2 cos(q1, z2)) + (2 - 2 cos(q2, z1)), squared distances of unit vectors (Equation 2, both ways)."""
@@ -42,7 +42,7 @@ class BYOL(Learner):
         follow(self.teacher["head"], self.head, share)
 
 
-def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> BYOL:
+def build(encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> BYOL:
     """BYOL on an encoder.
 
     Raises:

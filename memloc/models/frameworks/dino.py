@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from lightly.loss.dino_loss import DINOLoss
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from memloc.models.frameworks.groups import multi_crop
 from memloc.models.frameworks.learner import Learner, Views, represent
+from memloc.models.frameworks.recipe import Recipe
 from memloc.models.frameworks.teacher import ema_at, follow
 
 GLOBAL, LOCAL = (0.4, 1.0), (0.05, 0.4)
@@ -23,17 +23,17 @@ GLOBAL, LOCAL = (0.4, 1.0), (0.05, 0.4)
 class DINO(Learner):
     """A student's distributions of all views against a teacher's, centred and sharpened, of the global ones."""
 
-    def __init__(self, encoder: nn.Module, dim: int, recipe: Mapping[str, Any], image_size: int) -> None:
+    def __init__(self, encoder: nn.Module, dim: int, recipe: Recipe, image_size: int) -> None:
         super().__init__(encoder, multi_crop(recipe, encoder, image_size, large=GLOBAL, small=LOCAL))
         self.head, head = _head(dim, recipe), _head(dim, recipe)
         head.load_state_dict(self.head.state_dict())
         self.teacher = nn.ModuleDict({"encoder": deepcopy(encoder), "head": head}).requires_grad_(False)
         self.loss = DINOLoss(
-            recipe["outputs"],
-            teacher_temp=recipe["teacher_temperature"],
-            student_temp=recipe["student_temperature"],
+            recipe.count("outputs"),
+            teacher_temp=recipe.number("teacher_temperature"),
+            student_temp=recipe.number("student_temperature"),
         )
-        self.ema = recipe["ema"]
+        self.ema = recipe.number("ema")
 
     def forward(self, views: Sequence[Views], labels: Tensor, progress: float) -> Tensor:
         """Cross-entropy, averaged over pairs of a global view and another view of the same image (Equation 3)."""
@@ -45,7 +45,7 @@ class DINO(Learner):
         return loss
 
     def before_update(self, epoch: int) -> None:
-        """The last layer stands still in the first ``frozen_epochs``."""
+        """In the first ``frozen_epochs`` the last layer keeps its weights."""
         self.head.cancel_last_layer_gradients(epoch)
 
     def after_update(self, progress: float) -> None:
@@ -65,23 +65,23 @@ class DINO(Learner):
         return head
 
 
-def _head(dim: int, recipe: Mapping[str, Any]) -> DINOProjectionHead:
+def _head(dim: int, recipe: Recipe) -> DINOProjectionHead:
     with warnings.catch_warnings():
         # lightly's head calls PyTorch's older weight_norm.
         warnings.simplefilter("ignore", FutureWarning)
         return DINOProjectionHead(
             dim,
-            recipe["hidden"],
-            recipe["bottleneck"],
-            recipe["outputs"],
-            freeze_last_layer=recipe["frozen_epochs"],
+            recipe.count("hidden"),
+            recipe.count("bottleneck"),
+            recipe.count("outputs"),
+            freeze_last_layer=recipe.count("frozen_epochs"),
         )
 
 
-def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> DINO:
+def build(encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> DINO:
     """DINO on an encoder.
 
     Raises:
-        InputError: local_size is beyond the image or nothing that the encoder takes.
+        InputError: local_size exceeds the image, or the encoder takes no images of that size.
     """
     return DINO(encoder, encoder.dim, recipe, image_size)  # type: ignore[arg-type]

@@ -1,60 +1,58 @@
-"""Views that several frameworks ask for: two of a kind, or large crops with small ones beside them."""
+"""Views that several frameworks use: two of a kind, or large crops with small ones beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
 
 from memloc.errors import InputError
 from memloc.models.frameworks.learner import Group, augmentation_of
+from memloc.models.frameworks.recipe import Recipe
 
 
-def pair(recipe: Mapping[str, Any], encoder: nn.Module, image_size: int) -> list[Group]:
+def pair(recipe: Recipe, encoder: nn.Module, image_size: int) -> list[Group]:
     """Two views of each image.
 
     Raises:
         InputError: a batch is a single image, which has no other to differ from.
     """
-    if recipe["batch_size"] < 2:
-        raise InputError(f"recipe.batch_size: {recipe['batch_size']} is too small for this framework; at least 2")
+    if recipe.batch_size < 2:
+        raise InputError(f"recipe.batch_size: {recipe.batch_size} is too small for this framework; use 2 or more")
     return [Group(2, augmentation_of(recipe, encoder), image_size)]
 
 
 def multi_crop(
-    recipe: Mapping[str, Any],
-    encoder: nn.Module,
-    image_size: int,
-    *,
-    large: tuple[float, float],
-    small: tuple[float, float],
+    recipe: Recipe, encoder: nn.Module, image_size: int, *, large: tuple[float, float], small: tuple[float, float]
 ) -> list[Group]:
-    """Two global views and ``local_crops`` local ones of ``local_size`` pixels (SwAV, Section 3.2); no group of none.
+    """Two global views and ``local_crops`` local ones of ``local_size`` pixels (SwAV, Section 3.2).
 
     Args:
         large, small: smallest and largest area of a global and of a local crop, as shares of the image.
 
+    Returns:
+        The group of global views; if there are local ones, theirs as well.
+
     Raises:
-        InputError: local_size is beyond the image or nothing that the encoder takes.
+        InputError: local_size exceeds the image, or the encoder takes no images of that size.
     """
-    views, size = replace(augmentation_of(recipe, encoder), crop=True), recipe["local_size"]
-    groups = [Group(2, replace(views, scale=large), image_size)]
-    if recipe["local_crops"]:
-        patch = getattr(encoder, "patch", 1)
+    augmentation = replace(augmentation_of(recipe, encoder), crop=True)
+    groups = [Group(2, replace(augmentation, scale=large), image_size)]
+    if local_crops := recipe.count("local_crops"):
+        size, patch = recipe.count("local_size"), getattr(encoder, "patch", 1)
         if size > image_size:
-            raise InputError(f"recipe.local_size: {size} pixels, but an image has {image_size}; at most that")
+            raise InputError(f"recipe.local_size: {size} exceeds the image's {image_size} pixels; lower it")
         if size % patch:
-            raise InputError(f"recipe.local_size: {size} pixels are no multiple of the encoder's patch, {patch}")
+            raise InputError(f"recipe.local_size: {size} is not a multiple of the encoder's patch ({patch}); change it")
         if not _takes(encoder, size):
             raise InputError(f"recipe.local_size: {size} pixels are too few for the encoder; raise it")
-        groups.append(Group(recipe["local_crops"], replace(views, scale=small), size))
+        groups.append(Group(local_crops, replace(augmentation, scale=small), size))
     return groups
 
 
 def _takes(encoder: nn.Module, size: int) -> bool:
+    """Whether an encoder takes images of a size."""
     training = encoder.training
     try:
         with torch.no_grad():

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from memloc.data.augment import for_encoder, hide
 from memloc.data.augmentations import AUGMENTATIONS, Augmentation
+from memloc.models.frameworks.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Group:
-    """Views of one kind that a step takes of each image: how many, of which augmentation, of which size in pixels."""
+    """Views of one kind in a step: how many of each image, their augmentation, their size in pixels."""
 
     count: int
     augmentation: Augmentation
@@ -23,7 +24,7 @@ class Group:
 
 
 class Views(NamedTuple):
-    """The views of one group, view by view.
+    """The views of one group, ordered by view, then by image.
 
     Attributes:
         images: [count * n, 3, size, size], standardised.
@@ -39,7 +40,7 @@ class Learner(nn.Module):
 
     Attributes:
         encoder: what is trained.
-        groups: the views it asks for in each step.
+        groups: the views that a step needs.
     """
 
     def __init__(self, encoder: nn.Module, groups: Sequence[Group]) -> None:
@@ -57,10 +58,10 @@ class Learner(nn.Module):
         raise NotImplementedError
 
     def before_update(self, epoch: int) -> None:
-        """What happens to the gradients of a step, from epoch 0 on."""
+        """Change the gradients of a step in place; the first epoch is 0."""
 
     def after_update(self, progress: float) -> None:
-        """What follows a step of the optimizer: moving averages."""
+        """Update moving averages after a step of the optimizer."""
 
     def result(self) -> nn.Module:
         """The encoder that is kept."""
@@ -77,16 +78,16 @@ class Learner(nn.Module):
         return {k: v for k, v in state.items() if not k.startswith(("encoder.", "teacher.encoder."))}
 
     def add(self, additions: Mapping[str, Tensor]) -> None:
-        """Load what ``additions`` gave."""
+        """Load what ``additions`` returned."""
         self.load_state_dict({**self.state_dict(), **additions})
 
     def encode(self, views: Views) -> Tensor:
-        """Representations [count * n, dim] of the views; what is hidden is left out or grey."""
+        """Representations [count * n, dim] of the views; hidden patches are left out or grey."""
         return represent(self.encoder, views)
 
 
 def represent(encoder: nn.Module, views: Views) -> Tensor:
-    """Output of an encoder, [n, dim]: one that takes patches leaves hidden ones out, others see them grey."""
+    """Output of an encoder, [n, dim]: one of patches leaves hidden ones out, others see them grey."""
     images = views.images
     if views.hidden is not None:
         images = hide(images, views.hidden, with_nan=getattr(encoder, "skips_hidden", False))
@@ -94,9 +95,9 @@ def represent(encoder: nn.Module, views: Views) -> Tensor:
     return output
 
 
-def augmentation_of(recipe: Mapping[str, Any], encoder: nn.Module) -> Augmentation:
-    """The augmentation that a training recipe names; hidden patches are the encoder's own where it has some."""
-    return for_encoder(AUGMENTATIONS[recipe["augmentation"]], encoder)
+def augmentation_of(recipe: Recipe, encoder: nn.Module) -> Augmentation:
+    """The augmentation that a recipe names; it hides patches of the encoder's size, if the encoder has patches."""
+    return for_encoder(AUGMENTATIONS[recipe.augmentation], encoder)
 
 
 def world() -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from lightly.models.modules.masked_vision_transformer_decoder_timm import MaskedVisionTransformerDecoderTIMM
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from memloc.errors import InputError
 from memloc.models.frameworks.learner import Group, Learner, Views, augmentation_of
+from memloc.models.frameworks.recipe import Recipe
 
 
 class MAE(Learner):
@@ -23,16 +23,16 @@ class MAE(Learner):
         visible: how many of them the encoder sees.
     """
 
-    def __init__(self, encoder: nn.Module, dim: int, patch: int, recipe: Mapping[str, Any], image_size: int) -> None:
-        views = augmentation_of(recipe, encoder)
-        super().__init__(encoder, [Group(1, views, image_size)])
+    def __init__(self, encoder: nn.Module, dim: int, patch: int, recipe: Recipe, image_size: int) -> None:
+        augmentation = augmentation_of(recipe, encoder)
+        super().__init__(encoder, [Group(1, augmentation, image_size)])
         self.patch, self.patches = patch, (image_size // patch) ** 2
-        self.visible = self.patches - round(views.mask * self.patches)
-        self.normalise_pixels = recipe["normalise_pixels"]
-        width = recipe["decoder_dim"]
+        self.visible = self.patches - round(augmentation.mask * self.patches)
+        self.normalise_pixels = bool(recipe.options["normalise_pixels"])
+        width = recipe.count("decoder_dim")
         self.embed = nn.Linear(dim, width)
         self.decoder = MaskedVisionTransformerDecoderTIMM(
-            self.patches, width, recipe["decoder_depth"], recipe["decoder_heads"]
+            self.patches, width, recipe.count("decoder_depth"), recipe.count("decoder_heads")
         )
         self.head = nn.Linear(width, 3 * patch**2)
         self.embed.apply(init_weights)
@@ -70,20 +70,22 @@ class MAE(Learner):
         return losses
 
 
-def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> MAE:
+def build(encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> MAE:
     """A masked autoencoder on an encoder of patches.
 
     Raises:
-        InputError: the augmentation hides no patch or all, or decoder_dim doesn't fit heads and position embedding.
+        InputError: the augmentation hides no patch or all, or decoder_dim doesn't suit heads and position embedding.
     """
     patch: int = encoder.patch  # type: ignore[assignment]
     patches, mask = (image_size // patch) ** 2, augmentation_of(recipe, encoder).mask
     if not 0 < round(mask * patches) < patches:
         raise InputError(
-            f"recipe.augmentation: {recipe['augmentation']} hides {round(mask * patches)} of {patches} patches, but "
-            "MAE needs hidden and visible ones; take masking, and smaller patches"
+            f"recipe.augmentation: {recipe.augmentation} hides {round(mask * patches)} of {patches} patches, but "
+            "MAE needs hidden and visible ones; use masking and smaller patches"
         )
-    width, heads = recipe["decoder_dim"], recipe["decoder_heads"]
+    width, heads = recipe.count("decoder_dim"), recipe.count("decoder_heads")
     if width % heads or width % 4:
-        raise InputError(f"recipe.decoder_dim: {width} is no multiple of 4 and of decoder_heads, {heads}; change it")
+        raise InputError(
+            f"recipe.decoder_dim: {width} must be a multiple of 4 and of decoder_heads ({heads}); change it"
+        )
     return MAE(encoder, encoder.dim, patch, recipe, image_size)  # type: ignore[arg-type]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lightly.loss.ntx_ent_loss import NTXentLoss
 from lightly.models.modules.heads import SimCLRProjectionHead
@@ -11,15 +10,16 @@ from torch import Tensor, nn
 
 from memloc.models.frameworks.groups import pair
 from memloc.models.frameworks.learner import Learner, Views, world
+from memloc.models.frameworks.recipe import Recipe
 
 
 class SimCLR(Learner):
     """Projection head and NT-Xent loss: two views of an image against all others of the batch."""
 
-    def __init__(self, encoder: nn.Module, dim: int, recipe: Mapping[str, Any], image_size: int) -> None:
+    def __init__(self, encoder: nn.Module, dim: int, recipe: Recipe, image_size: int) -> None:
         super().__init__(encoder, pair(recipe, encoder, image_size))
-        self.head = SimCLRProjectionHead(dim, dim, recipe["projection"])
-        self.loss = NTXentLoss(temperature=recipe["temperature"], gather_distributed=world() > 1)
+        self.head = SimCLRProjectionHead(dim, dim, recipe.count("projection"))
+        self.loss = NTXentLoss(temperature=recipe.number("temperature"), gather_distributed=world() > 1)
 
     def forward(self, views: Sequence[Views], labels: Tensor, progress: float) -> Tensor:
         """NT-Xent of the two views."""
@@ -28,7 +28,7 @@ class SimCLR(Learner):
         return loss
 
 
-def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> SimCLR:
+def build(encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> SimCLR:
     """SimCLR on an encoder.
 
     Raises:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lightly.loss.negative_cosine_similarity import NegativeCosineSimilarity
 from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
@@ -11,16 +10,17 @@ from torch import Tensor, nn
 
 from memloc.models.frameworks.groups import pair
 from memloc.models.frameworks.learner import Learner, Views
+from memloc.models.frameworks.recipe import Recipe
 
 
 class SimSiam(Learner):
     """The prediction p of one view against the projection z of the other, which gets no gradient."""
 
-    def __init__(self, encoder: nn.Module, dim: int, recipe: Mapping[str, Any], image_size: int) -> None:
+    def __init__(self, encoder: nn.Module, dim: int, recipe: Recipe, image_size: int) -> None:
         super().__init__(encoder, pair(recipe, encoder, image_size))
-        projection = recipe["projection"]
+        projection = recipe.count("projection")
         self.head = SimSiamProjectionHead(dim, projection, projection)
-        self.predictor = SimSiamPredictionHead(projection, recipe["prediction"], projection)
+        self.predictor = SimSiamPredictionHead(projection, recipe.count("prediction"), projection)
         self.loss = NegativeCosineSimilarity()
 
     def forward(self, views: Sequence[Views], labels: Tensor, progress: float) -> Tensor:
@@ -32,7 +32,7 @@ class SimSiam(Learner):
         return loss
 
 
-def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> SimSiam:
+def build(encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> SimSiam:
     """SimSiam on an encoder.
 
     Raises:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lightly.loss.vicreg_loss import VICRegLoss
 from lightly.models.modules.heads import VICRegProjectionHead
@@ -11,18 +10,19 @@ from torch import Tensor, nn
 
 from memloc.models.frameworks.groups import pair
 from memloc.models.frameworks.learner import Learner, Views, world
+from memloc.models.frameworks.recipe import Recipe
 
 
 class VICReg(Learner):
     """Two views' projections agree (invariance), spread (variance) and are uncorrelated (covariance)."""
 
-    def __init__(self, encoder: nn.Module, dim: int, recipe: Mapping[str, Any], image_size: int) -> None:
+    def __init__(self, encoder: nn.Module, dim: int, recipe: Recipe, image_size: int) -> None:
         super().__init__(encoder, pair(recipe, encoder, image_size))
-        self.head = VICRegProjectionHead(dim, recipe["projection"], recipe["projection"])
+        self.head = VICRegProjectionHead(dim, recipe.count("projection"), recipe.count("projection"))
         self.loss = VICRegLoss(
-            lambda_param=recipe["invariance"],
-            mu_param=recipe["variance"],
-            nu_param=recipe["covariance"],
+            lambda_param=recipe.number("invariance"),
+            mu_param=recipe.number("variance"),
+            nu_param=recipe.number("covariance"),
             gather_distributed=world() > 1,
         )
 
@@ -33,7 +33,7 @@ class VICReg(Learner):
         return loss
 
 
-def build(encoder: nn.Module, *, classes: int, recipe: Mapping[str, Any], image_size: int) -> VICReg:
+def build(encoder: nn.Module, *, classes: int, recipe: Recipe, image_size: int) -> VICReg:
     """VICReg on an encoder.
 
     Raises:
