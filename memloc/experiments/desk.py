@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,13 @@ from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS, Augmentation
 from memloc.data.prepared import Part
-from memloc.measuring.batches import BATCH
-from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.one_pass import measure_points
 from memloc.measuring.protocol import Protocol
-from memloc.measuring.reader import Measures
 from memloc.models import probe
 from memloc.models.architectures import Layer, blocks_of, choose_layers, unit_modules
 from memloc.models.network import Normalise
 from memloc.models.trained import Trained
+from memloc.streams import stream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,23 +160,47 @@ class Desk(Trained):
         encoder: nn.Module | None = None,
         layers: Sequence[Layer],
         seed: int,
-        **what: bool,
-    ) -> Iterator[Measures]:
-        """Measure some points of the dataset, batch by batch, as the encoder is measured (``measure_batches``).
+        alignment: bool = False,
+        activations: bool = False,
+    ) -> dict[str, NDArray[np.floating]]:
+        """Measures of some points of the dataset, as the encoder is measured: arrays of a measures file, joined.
 
         Args:
             encoder: the trained one unless another is given.
             seed: of the views.
-            what: alignment, activations, plain: what to measure.
+            alignment, activations: what to measure, over augmented views.
         """
-        return measure_batches(
+        return measure_points(
             self.encoder if encoder is None else encoder,
-            ((self.part.images[rows], rows) for rows in np.split(points, range(BATCH, len(points), BATCH))),
+            self.part.images,
+            points,
             layers=layers,
             protocol=self.protocol,
             augmentation=self.augmentation,
             normalise=self.normalise,
             seed=seed,
+            alignment=alignment,
+            activations=activations,
+            plain=False,
             device=self.device,
-            **what,
         )
+
+    def views_of_units(
+        self, points: NDArray[np.int64], groups: NDArray[np.str_], *, encoder: nn.Module | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """What UnitMem is scored from: activations of all units on the views of rule ``measure``, and groups."""
+        layers = self.unit_layers
+        about = {"groups": groups, "labels": self.part.labels[points], "layers": np.array([x.name for x in layers])}
+        seed = stream("measure", self.seed)
+        return {**about, **self.measured(points, encoder=encoder, layers=layers, seed=seed, activations=True)}
+
+    def probed(self, encoder: nn.Module, task: str, *, normalise: Normalise | None = None) -> NDArray[np.bool_]:
+        """Which test points of a task a probe on an encoder gets right, [test points].
+
+        Args:
+            normalise: what standardises the task's images; by default, what the encoder was trained with.
+        """
+        normalise = normalise or self.normalise
+        train, test = self.tasks[task]
+        features = [probe.features(encoder, part.images, normalise, device=self.device) for part in (train, test)]
+        return probe.correct(features[0], train.labels, features[1], test.labels)

@@ -10,12 +10,14 @@ from memloc.analysis.tables import load_table, save_table
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.experiments.ablation import analysis as experiment
-from memloc.experiments.ablation.job import ablate, choose, matches
-from memloc.experiments.pruning.job import prune
+from memloc.experiments.ablation.job import choose, matches, run
 from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.models import architectures as encoders
+from memloc.models.units import prune
+from memloc.streams import stream
+from tests.builders.desk import desk
 from tests.builders.study import Study, analysed, complaint
 
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
@@ -67,60 +69,62 @@ def test_images_like_an_owner_are_of_its_group_and_class_and_nearest():
 
 @pytest.fixture
 def job(network, toy, normalise):
-    """A small encoder, 12 candidates and 12 external images, and units of layers 5 and 8 with owners among them."""
-    encoder, (images, labels) = network(seed=4), toy(40, seed=1)
-    points = np.concatenate([np.arange(5, 17), np.arange(20, 32)])
-    groups = np.repeat(["candidate", "external"], 12)
-    rng = np.random.default_rng(0)
-    tables = []
+    """A desk with a small encoder, 12 candidates, 12 external images, and units of layers 5 and 8 that these own."""
+    encoder, part = network(seed=4), Part(*toy(40, seed=1))
+    split = {"shared": np.arange(5), "candidate": np.arange(5, 17), "independent": np.arange(17, 20)}
+    split["external"] = np.arange(20, 32)
+    rng, tables = np.random.default_rng(0), []
     for layer in ("5", "8"):
         n = encoder.get_submodule(f"block{layer}").conv.out_channels
-        scores = {g: rng.random(n) for g in ("candidate", "external")}
-        held = {g: rng.choice(points[groups == g], n) for g in scores}
-        tables.append(units_table(scores, held).assign(layer=layer))
-    settings = {
-        "output": encoders.choose_layers("resnet9", {"residual": True}, ["output"]),
-        "augmentation": AUGMENTATIONS["mild"],
-        "protocol": Protocol(draws=4),
-        "normalise": normalise,
-        "views": 9,
-    }
-    return encoder, pd.concat(tables, ignore_index=True), Part(images, labels), points, groups, settings
+        scores = {group: rng.random(n) for group in ("candidate", "external")}
+        tables.append(units_table(scores, {group: rng.choice(split[group], n) for group in scores}).assign(layer=layer))
+    return desk(
+        encoder=encoder,
+        part=part,
+        split=split,
+        units=pd.concat(tables, ignore_index=True),
+        unit_modules=MODULES,
+        every_layer=encoders.choose_layers("resnet9", {"residual": True}, ["*"]),
+        protocol=Protocol(draws=4),
+        augmentation=AUGMENTATIONS["mild"],
+        normalise=normalise,
+        options={"units": 2, "matched": 3},
+    )
 
 
 def test_alignments_before_and_after_are_those_of_the_intact_and_the_pruned_encoder(job):
-    encoder, units, part, points, groups, settings = job
+    encoder = job.encoder
     state = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    found = ablate(encoder, units, part, points, groups, modules=MODULES, count=2, matched=3, seed=0, **settings)
+    out = run(job)
     assert all((tensor == state[name]).all() for name, tensor in encoder.state_dict().items())
-    assert found["after"].shape == (2 * 2 * 2 * 2,) and found["matched_after"].shape == (16, 3)
-    chosen = choose(units, count=2, seed=0)
-    assert found["owner"].tolist() == chosen["owner"].tolist() and found["unit"].tolist() == chosen["unit"].tolist()
+    assert out["after"].shape == (2 * 2 * 2 * 2,) and out["matched_after"].shape == (16, 3)
+    chosen = choose(job.units, count=2, seed=0)
+    assert out["owner"].tolist() == chosen["owner"].tolist() and out["unit"].tolist() == chosen["unit"].tolist()
 
     def alignment(network, point):
-        got = measure_images(
+        measures = measure_images(
             network,
-            part.images[[point]],
+            job.part.images[[point]],
             np.array([point]),
-            layers=settings["output"],
-            augmentation=settings["augmentation"],
-            normalise=settings["normalise"],
-            protocol=settings["protocol"],
-            seed=9,
+            layers=encoders.choose_layers("resnet9", {"residual": True}, ["output"]),
+            augmentation=job.augmentation,
+            normalise=job.normalise,
+            protocol=job.protocol,
+            seed=stream("ablate", 0),
         )
-        return got.alignment[0, 0].mean()
+        return measures.alignment[0, 0].mean()
 
     for k in range(16):
-        pruned = prune(encoder, {str(found["layer"][k]): found["unit"][[k]]}, MODULES)
-        assert found["before"][k] == pytest.approx(alignment(encoder, found["owner"][k]), rel=1e-4)
-        assert found["after"][k] == pytest.approx(alignment(pruned, found["owner"][k]), rel=1e-4)
+        pruned = prune(encoder, {str(out["layer"][k]): out["unit"][[k]]}, MODULES)
+        assert out["before"][k] == pytest.approx(alignment(encoder, out["owner"][k]), rel=1e-4)
+        assert out["after"][k] == pytest.approx(alignment(pruned, out["owner"][k]), rel=1e-4)
         one = k % 3
-        mate = found["matched"][k, one]
-        assert found["matched_before"][k, one] == pytest.approx(alignment(encoder, mate), rel=1e-4)
-        assert found["matched_after"][k, one] == pytest.approx(alignment(pruned, mate), rel=1e-4)
-        mine = points[groups == found["group"][k]]
-        assert set(found["matched"][k]) <= set(mine) - {found["owner"][k]}
-    assert np.abs(found["after"] - found["before"]).max() > 1e-4
+        mate = out["matched"][k, one]
+        assert out["matched_before"][k, one] == pytest.approx(alignment(encoder, mate), rel=1e-4)
+        assert out["matched_after"][k, one] == pytest.approx(alignment(pruned, mate), rel=1e-4)
+        others = job.split[out["group"][k]]
+        assert set(out["matched"][k]) <= set(others) - {out["owner"][k]}
+    assert np.abs(out["after"] - out["before"]).max() > 1e-4
 
 
 # --- analysis ---------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from memloc.models import frameworks
 from memloc.models.capture import capture
 from memloc.models.frameworks.recipe import Recipe
 from memloc.streams import stream
+from tests.builders.desk import desk
 from tests.builders.study import Study
 
 # --- The engine -------------------------------------------------------------------------------------------------------
@@ -207,20 +208,24 @@ def job(pupil, part, toy, normalise):
     learner, recipe = pupil(learning_rate=1e-3)
     tasks = {"own": (Part(*toy(30, seed=1)), Part(*toy(12, seed=2))), "new": (part, Part(*toy(9, seed=3)))}
 
-    def run(**changes):
-        settings = {
-            "layers": layers_of("3", "5", "8"),
-            "views": AUGMENTATIONS["mild"],
-            "protocol": Protocol(**PROTOCOL),
-            "others": "mean",
-            "normalise": normalise,
-            "fraction": 0.25,
-            "rounds": 2,
-            "recipe": replace(recipe, epochs=1),
-            "replicates": 12,
-            "seed": 4,
-        }
-        return iterative.prune_in_rounds(learner, part, SPLIT, tasks, **settings | changes)
+    def run(*, rounds=2, seed=4):
+        it = desk(
+            learner=learner,
+            encoder=learner.encoder,
+            part=part,
+            split=SPLIT,
+            tasks=tasks,
+            unit_layers=layers_of("3", "5", "8"),
+            augmentation=AUGMENTATIONS["mild"],
+            protocol=Protocol(**PROTOCOL),
+            others="mean",
+            normalise=normalise,
+            resamples=12,
+            seed=seed,
+            settings={"encoder": {"recipe": recipe.plain()}},
+            options={"fraction": 0.25, "rounds": rounds, "epochs": 1, "learning_rate": recipe.learning_rate},
+        )
+        return iterative.run(it)
 
     return run, learner
 
@@ -304,7 +309,7 @@ def test_what_all_layers_show_is_their_mean_whatever_their_size():
     measures = {"groups": groups, "labels": np.tile([0, 1], 9), "layers": np.array(["a", "b"])}
     measures |= {"views/a": rng.random((18, 2, 3)), "views/b": rng.random((18, 2, 50))}
     chosen = ({"a": np.array([0, 2]), "b": np.array([7])}, {"a": np.arange(3), "b": np.arange(50)})
-    found = iterative.layer_means(measures, chosen, replicates=5, seed=3, others="mean")
+    found = iterative.layer_means(measures, chosen, resamples=5, seed=3, others="mean")
     for means, rows in zip(found, chosen, strict=True):
         assert means.shape == (6, 3)
         for g, group in enumerate(UNSHARED):

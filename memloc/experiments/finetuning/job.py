@@ -92,34 +92,6 @@ def finetune(
     return np.asarray(predicted.numpy() == test.labels)
 
 
-def isolate(
-    encoder: nn.Module, units: Mapping[str, Sequence[int]], modules: Mapping[str, Sequence[str]]
-) -> list[nn.Parameter]:
-    """Make single units all that training can change (paper, Table 13): their filters, biases and normalisation.
-
-    Everything else is frozen, batch-norm statistics too as long as the encoder stays in eval mode, and the gradient of
-    every other unit of these layers is exactly zero.
-
-    Args:
-        units: by layer, numbers of the units to train.
-        modules: by layer, the modules that make it.
-
-    Returns:
-        Parameters to give to an optimizer without weight decay, which would move the others too.
-    """
-    encoder.eval().requires_grad_(False)
-    trained = []
-    for layer, rows in units.items():
-        for name in modules[layer]:
-            for parameter in encoder.get_submodule(name).parameters():
-                mask = torch.zeros_like(parameter)
-                mask[list(rows)] = 1
-                parameter.requires_grad_(True)
-                parameter.register_hook(lambda gradient, mask=mask: gradient * mask)  # type: ignore[no-untyped-call]
-                trained.append(parameter)
-    return trained
-
-
 def finetune_choices(
     encoder: nn.Module,
     profile: NDArray[np.float64],

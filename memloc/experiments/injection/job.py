@@ -15,7 +15,6 @@ from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
-from memloc.experiments.finetuning.job import isolate
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
 from memloc.measuring.protocol import Protocol
@@ -23,6 +22,7 @@ from memloc.metrics.units import unitmem
 from memloc.models.architectures import Layer
 from memloc.models.frameworks.learner import Learner
 from memloc.models.network import Normalise
+from memloc.models.units import isolate
 from memloc.streams import generator, stream
 from memloc.training.views import views_of
 

@@ -12,16 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from memloc.data.augmentations import Augmentation
 from memloc.data.groups import UNSHARED
 from memloc.data.prepared import Part
-from memloc.data.splits import measured_points, training_points
+from memloc.data.splits import training_points
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
-from memloc.experiments.pruning.job import Units, choose
 from memloc.job import log
-from memloc.measuring.one_pass import measure_batches
-from memloc.measuring.protocol import Protocol
 from memloc.measuring.resamples import resampled_units
 from memloc.measuring.units import group_size
 from memloc.models import probe
@@ -29,13 +25,14 @@ from memloc.models.architectures import Layer
 from memloc.models.frameworks.learner import Learner
 from memloc.models.frameworks.recipe import Recipe
 from memloc.models.network import Normalise
+from memloc.models.units import Rows, Units, choose
 from memloc.streams import stream
 from memloc.training.optim import optimizer_of, set_rates
 from memloc.training.views import views_of
 
 ARMS = ("top", "random", "low")
 """Which of the remaining units of each layer are pruned: those of highest UnitMem, any, those of lowest."""
-Rows = Mapping[str, NDArray[np.int64]]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def retrain(
@@ -148,37 +145,58 @@ def check_rounds(sizes: Mapping[str, int], *, fraction: float, rounds: int) -> N
                 raise InputError(f"fraction: {fraction} leaves layer {name} no unit in round {number}; lower it")
 
 
-def prune_in_rounds(
-    learner: Learner,
-    part: Part,
-    split: Rows,
-    tasks: Mapping[str, tuple[Part, Part]],
-    *,
-    layers: Sequence[Layer],
-    views: Augmentation,
-    protocol: Protocol,
-    others: str,
-    normalise: Normalise,
-    fraction: float,
-    rounds: int,
-    recipe: Recipe,
-    replicates: int,
-    seed: int,
-    device: str = "cpu",
-) -> dict[str, NDArray[Any]]:
+class _Study:
+    """Every round and arm scored on the same images, views and resamples, those of ``score_units``, and probed."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.points, self.groups = desk.points(*UNSHARED)
+        self.drawn: dict[str, Any] = {"seed": stream("score_units", desk.seed), "others": desk.others}
+        self.width = max(len(test.labels) for _, test in desk.tasks.values())
+        self.settings: list[dict[str, Any]] = []
+        self.correct: list[NDArray[np.bool_]] = []
+
+    def measures(self, pupil: Learner) -> Arrays:
+        """What UnitMem of a pupil's units is scored from."""
+        return self.desk.views_of_units(self.points, self.groups, encoder=pupil.result())
+
+    def test(self, pupil: Learner, by: str, number: int) -> None:
+        """Probe a pupil on every task, and note which test points it gets right."""
+        for dataset in self.desk.tasks:
+            right = self.desk.probed(pupil.result(), dataset)
+            self.settings.append({"by": by, "round": number, "dataset": dataset, "tested": len(right)})
+            self.correct.append(np.pad(right, (0, self.width - len(right))))
+
+    def retrain(self, pupil: Learner, pruned: Rows, number: int) -> None:
+        """Zero units and train all others for a round."""
+        desk = self.desk
+        recipe = Recipe.of(desk.settings["encoder"]["recipe"])
+        recipe = replace(recipe, epochs=desk.options["epochs"], learning_rate=desk.options["learning_rate"])
+        retrain(
+            pupil,
+            desk.part,
+            training_points(desk.split, "f"),
+            pruned,
+            layers=desk.unit_layers,
+            recipe=recipe,
+            normalise=desk.normalise,
+            seed=desk.seed,
+            number=number,
+            device=desk.device,
+        )
+
+    def scores(self, measures: Arrays, remaining: Rows) -> dict[str, NDArray[np.float64]]:
+        """UnitMem of the remaining units on candidates, by layer (paper, Eqs. 5 to 8)."""
+        every = resampled_units(measures, resamples=0, **self.drawn)
+        return {layer: values[0][remaining[layer]] for group, layer, values in every if group == "candidate"}
+
+    def means(self, measures: Arrays, *chosen: Rows) -> list[NDArray[np.float64]]:
+        """Mean UnitMem of some units by group, and of points resampled: for each choice [1 + resamples, groups]."""
+        return layer_means(measures, chosen, resamples=self.desk.resamples, **self.drawn)
+
+
+def prune_in_rounds(desk: Desk) -> Outcomes:
     """In each round score the remaining units, prune a fraction of every layer's, retrain the rest and probe it.
-
-    Images, views and resamples of the scores are the same in every round and arm, and those of ``score_units``.
-
-    Args:
-        learner: the encoder with all that its framework adds, as trained.
-        part: images and labels of the dataset.
-        split: rows of the images in each group.
-        tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
-        layers: that have units.
-        views: recipe of the views that units are scored on.
-        others: what UnitMem compares the highest activation with, the others' mean or median.
-        recipe: of the encoder, with epochs and learning rate of the retraining.
 
     Returns:
         Of every probe ``by`` (none, before the first round, or an arm), ``round``, ``dataset``, ``tested`` and
@@ -186,76 +204,35 @@ def prune_in_rounds(
         [rounds + 1], the share of all units that is pruned; ``size`` of a group. Mean UnitMem, averaged over layers, of
         the remaining units: ``after`` [arms, rounds + 1, groups], after every round's retraining, the trained encoder
         first; ``before`` [arms, rounds, groups], of the units that a round leaves, before anything is zeroed. Both with
-        points resampled: ``after_drawn``, ``before_drawn`` [replicates, ...].
+        points resampled: ``after_drawn``, ``before_drawn`` [resamples, ...].
 
     Raises:
         InputError: a round would prune nothing, or a whole layer; or retraining diverges.
     """
-    points, groups = measured_points(split)
-    held = np.isin(groups, UNSHARED)
-    points, groups = points[held], groups[held]
-    trained = training_points(split, "f")
-    about = {"groups": groups, "labels": part.labels[points], "layers": np.array([layer.name for layer in layers])}
-    drawn: dict[str, Any] = {"seed": stream("score_units", seed), "others": others}
-    how: dict[str, Any] = {"layers": layers, "recipe": recipe, "normalise": normalise, "device": device}
-    settings, marks, pruned = [], [], np.zeros(rounds + 1)
-    width = max(len(test.labels) for _, test in tasks.values())
-
-    def look(pupil: Learner) -> dict[str, NDArray[Any]]:
-        seen = list(
-            measure_batches(
-                pupil.result(),
-                ((part.images[p], p) for p in np.split(points, range(25, len(points), 25))),
-                layers=layers,
-                protocol=protocol,
-                augmentation=views,
-                normalise=normalise,
-                seed=stream("measure", seed),
-                alignment=False,
-                plain=False,
-                device=device,
-            )
-        )
-        joined = {f"views/{layer.name}": np.concatenate([b.views[layer.name] for b in seen]) for layer in layers}
-        return {**about, **joined}
-
-    def test(pupil: Learner, by: str, number: int) -> None:
-        for dataset, (train, tested) in tasks.items():
-            right = probe.correct(
-                probe.features(pupil.result(), train.images, normalise, device=device),
-                train.labels,
-                probe.features(pupil.result(), tested.images, normalise, device=device),
-                tested.labels,
-            )
-            settings.append({"by": by, "round": number, "dataset": dataset, "tested": len(right)})
-            marks.append(np.pad(right, (0, width - len(right))))
-
-    start = look(learner)
-    units = {layer.name: start[f"views/{layer.name}"].shape[-1] for layer in layers}
-    check_rounds(units, fraction=fraction, rounds=rounds)
-    test(learner, "none", 0)
-    before = np.empty((1 + replicates, len(ARMS), rounds, len(UNSHARED)))
-    after = np.empty((1 + replicates, len(ARMS), rounds + 1, len(UNSHARED)))
+    study, rounds = _Study(desk), desk.options["rounds"]
+    start = study.measures(desk.learner)
+    units = {layer.name: start[f"views/{layer.name}"].shape[-1] for layer in desk.unit_layers}
+    check_rounds(units, fraction=desk.options["fraction"], rounds=rounds)
+    study.test(desk.learner, "none", 0)
+    shape = 1 + desk.resamples, len(ARMS)
+    before, after = np.empty((*shape, rounds, len(UNSHARED))), np.empty((*shape, rounds + 1, len(UNSHARED)))
+    pruned = np.zeros(rounds + 1)
     for arm, by in enumerate(ARMS):
-        pupil, measures = copy.deepcopy(learner), start
+        pupil, measures = copy.deepcopy(desk.learner), start
         remaining = {name: np.arange(size) for name, size in units.items()}
         for number in range(rounds):
-            scores = {name: values[remaining[name]] for name, values in _candidates(measures, **drawn).items()}
-            # Other units in every round and seed.
-            kept = leave(scores, remaining, fraction=fraction, by=by, seed=stream("prune_rounds", seed, number))
-            after[:, arm, number], before[:, arm, number] = layer_means(
-                measures, (remaining, kept), replicates=replicates, **drawn
-            )
-            remaining = kept
+            left = _left(study.scores(measures, remaining), remaining, desk, by=by, number=number)
+            after[:, arm, number], before[:, arm, number] = study.means(measures, remaining, left)
+            remaining = left
             gone = {name: np.setdiff1d(np.arange(size), remaining[name]) for name, size in units.items()}
             pruned[number + 1] = sum(map(len, gone.values())) / sum(units.values())
-            retrain(pupil, part, trained, gone, **how, seed=seed, number=number)
-            measures = look(pupil)
-            test(pupil, by, number + 1)
+            study.retrain(pupil, gone, number)
+            measures = study.measures(pupil)
+            study.test(pupil, by, number + 1)
             log.info("%s: round %d/%d, %.1f %% of the units pruned", by, number + 1, rounds, 100 * pruned[number + 1])
-        (after[:, arm, rounds],) = layer_means(measures, (remaining,), replicates=replicates, **drawn)
+        (after[:, arm, rounds],) = study.means(measures, remaining)
     return {
-        **probe.describe(settings, marks),
+        **probe.describe(study.settings, study.correct),
         "arms": np.array(ARMS),
         "groups": np.array(UNSHARED),
         "pruned": pruned,
@@ -267,14 +244,14 @@ def prune_in_rounds(
     }
 
 
-def _candidates(measures: Mapping[str, NDArray[Any]], *, seed: int, others: str) -> dict[str, NDArray[np.float64]]:
-    """UnitMem of every unit on candidates, by layer (paper, Eqs. 5 to 8)."""
-    found = resampled_units(measures, resamples=0, seed=seed, others=others)
-    return {layer: values[0] for group, layer, values in found if group == "candidate"}
+def _left(scores: Units, remaining: Rows, desk: Desk, *, by: str, number: int) -> dict[str, NDArray[np.int64]]:
+    """The units of each layer that a round leaves; random ones are others in every round and seed."""
+    seed = stream("prune_rounds", desk.seed, number)
+    return leave(scores, remaining, fraction=desk.options["fraction"], by=by, seed=seed)
 
 
 def layer_means(
-    measures: Mapping[str, NDArray[Any]], chosen: Sequence[Rows], *, replicates: int, seed: int, others: str
+    measures: Mapping[str, NDArray[Any]], chosen: Sequence[Rows], *, resamples: int, seed: int, others: str
 ) -> list[NDArray[np.float64]]:
     """Mean UnitMem of some units of every layer, averaged over layers, by group, and of points resampled.
 
@@ -284,10 +261,10 @@ def layer_means(
         chosen: choices of units, each by layer.
 
     Returns:
-        For each choice [1 + replicates, groups].
+        For each choice [1 + resamples, groups].
     """
-    out = [np.zeros((1 + replicates, len(UNSHARED))) for _ in chosen]
-    for group, layer, values in resampled_units(measures, resamples=replicates, seed=seed, others=others):
+    out = [np.zeros((1 + resamples, len(UNSHARED))) for _ in chosen]
+    for group, layer, values in resampled_units(measures, resamples=resamples, seed=seed, others=others):
         for mean, rows in zip(out, chosen, strict=True):
             mean[:, UNSHARED.index(group)] += values[:, rows[layer]].mean(axis=1) / len(measures["layers"])
     return out
@@ -295,22 +272,4 @@ def layer_means(
 
 def run(desk: Desk) -> Outcomes:
     """Prune a few units of one encoder a round, retrain the rest in between, and probe what is left."""
-    options = desk.options
-    retraining = {"epochs": options["epochs"], "learning_rate": options["learning_rate"]}
-    return prune_in_rounds(
-        desk.learner,
-        desk.part,
-        desk.split,
-        desk.tasks,
-        layers=desk.unit_layers,
-        views=desk.augmentation,
-        protocol=desk.protocol,
-        others=desk.others,
-        normalise=desk.normalise,
-        fraction=options["fraction"],
-        rounds=options["rounds"],
-        recipe=replace(Recipe.of(desk.settings["encoder"]["recipe"]), **retraining),
-        replicates=desk.resamples,
-        seed=desk.seed,
-        device=desk.device,
-    )
+    return prune_in_rounds(desk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from memloc.measuring.units import unit_traits
 from memloc.metrics.stats import ranks
 from memloc.models import probe
 from memloc.models.network import Normalise
+from memloc.models.units import Units, by_layer, choose, prune
 from memloc.streams import generator
 
 MATCHABLE = 1 / 3
@@ -40,31 +40,6 @@ RANKED = {
 
 MATCHED = {"matched": "activation", "matched-magnitude": "magnitude"}
 """Arms of random units that have about as much of this as the top ones."""
-
-Units = Mapping[str, NDArray[np.float64]]
-
-
-def choose(values: Units, *, fraction: float, by: str, seed: int, scope: str = "layer") -> dict[str, NDArray[np.int64]]:
-    """Units to prune in each layer: those of highest or lowest values, or at random.
-
-    Args:
-        values: of each unit (UnitMem), by layer, [units].
-        by: top, low or random. Ties go to the lower unit, of the earlier layer.
-        scope: layer, the fraction of each layer's units; or total, of all units by one ranking.
-    """
-    if scope not in ("layer", "total"):
-        raise ValueError(f"scope {scope!r} is none of layer, total")
-    pools = values if scope == "layer" else {"all units": np.concatenate([*values.values()])}
-    chosen = {}
-    for name, pool in pools.items():
-        if by == "random":
-            order = generator("prune", seed, name).permutation(len(pool))
-        elif by in ("top", "low"):
-            order = np.argsort(-pool if by == "top" else pool, kind="stable")
-        else:
-            raise ValueError(f"by {by!r} is none of top, low, random")
-        chosen[name] = np.sort(order[: round(fraction * len(pool))])
-    return chosen if scope == "layer" else _by_layer(chosen["all units"], values)
 
 
 def choose_matched(
@@ -98,7 +73,7 @@ def choose_matched(
             others = np.flatnonzero(free)
         nearest = others[np.argsort(np.abs(rank[others] - rank[unit]), kind="stable")[:NEAREST]]
         free[rng.choice(nearest)] = False
-    return _by_layer(np.flatnonzero(~pruned & ~free), scores)
+    return by_layer(np.flatnonzero(~pruned & ~free), scores)
 
 
 def activity(activation: Units) -> dict[str, NDArray[np.float64]]:
@@ -122,36 +97,6 @@ def magnitudes(encoder: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict
 
 def _over_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values / (values.mean() or 1.0)
-
-
-def _by_layer(rows: NDArray[np.int64], like: Units) -> dict[str, NDArray[np.int64]]:
-    """Numbers of units counted through all layers, to numbers within each."""
-    start, out = 0, {}
-    for layer, values in like.items():
-        out[layer] = rows[(rows >= start) & (rows < start + len(values))] - start
-        start += len(values)
-    return out
-
-
-def prune(
-    encoder: nn.Module, units: Mapping[str, NDArray[np.int64]], modules: Mapping[str, Sequence[str]]
-) -> nn.Module:
-    """A copy of the encoder in which the units put out exactly zero after their block.
-
-    Zeroing a convolution's weights alone would leave batch normalisation's shift; its scale and shift are zeroed too.
-
-    Args:
-        units: by layer, numbers of its units.
-        modules: by layer, the modules that make it (``Layer.modules``).
-    """
-    pruned = copy.deepcopy(encoder)
-    with torch.no_grad():
-        for layer, rows in units.items():
-            index = torch.from_numpy(rows)
-            for name in modules[layer]:
-                for parameter in pruned.get_submodule(name).parameters():
-                    parameter[index] = 0
-    return pruned
 
 
 def arms(
