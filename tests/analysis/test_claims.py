@@ -32,12 +32,8 @@ def test_a_row_holds_effect_interval_and_verdict():
     table = rows_of([finding])
     assert list(table.columns) == COLUMNS and len(table) == 1
     row = table.iloc[0]
-    assert (row["claim"], row["experiment"], row["paper"], row["statement"]) == (
-        "a.b",
-        "e",
-        "Table 1",
-        "LayerMem rises",
-    )
+    assert (row["claim"], row["experiment"]) == ("a.b", "e")
+    assert (row["paper"], row["statement"]) == ("Table 1", "LayerMem rises")
     assert (row["subject"], row["n"], row["seeds"], row["level"]) == ("simclr", 7, 1, 0.95)
     half = 0.2 * norm.ppf(0.975)
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
