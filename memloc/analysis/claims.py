@@ -1,4 +1,4 @@
-"""Claims: what the paper says, and what an experiment's estimate says to it."""
+"""Claims of the paper and of our own, and what an experiment finds on each."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """An estimate that speaks to a claim.
+    """An estimate of a claim's effect.
 
     Attributes:
         claim: name of one of the experiment's CLAIMS.
-        subject: what was looked at (an encoder, a task).
+        subject: what was examined (an encoder, a task).
         estimate: of the effect, a scalar.
         n: what was resampled in each seed: points, owners or test images.
-        level: of the interval; higher where one of several intervals was picked.
+        level: of the interval; higher where one of several intervals was chosen.
         p: two-sided, among permutations of what the interval takes as given; nan where there is no such null.
-        value, scale: the paper's effect for this subject (nan: none) and what it was measured on, where it isn't the
+        value, scale: the paper's effect for this subject (nan: none) and what it was measured on; None for the
             claim's.
     """
 
@@ -83,14 +83,14 @@ class Finding:
         n: int,
         null: NDArray[np.floating] | None = None,
     ) -> Finding:
-        """A claim that an effect is there in every place: told by the place that is least sure of it.
+        """A finding on a claim that every place has an effect: that of the least certain place.
 
-        It is supported if every place alone supports it. To refute it any one place will do, so there the interval is
-        widened for the choice (Bonferroni). A bootstrap of the smallest effect would refute by itself: the smallest of
-        several noisy effects is negative even where there is nothing.
+        The claim is supported if every place alone supports it. One place is enough to refute it, so then the interval
+        is widened for the choice of the place (Bonferroni). A bootstrap of the smallest effect would refute too often:
+        the smallest of several noisy effects is negative even where there is no effect.
 
         Args:
-            null: [places, permutations] effects of permutations, for that place's p.
+            null: [places, permutations] effects of permutations, for the p of the chosen place.
         """
         pick = int(np.argmin(estimate.confidence()))
         low, _ = estimate[pick].interval()
@@ -100,9 +100,9 @@ class Finding:
 
     @classmethod
     def of_any(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
-        """A claim that an effect is there in some place: told by the place that is surest of it.
+        """A finding on a claim that some place has an effect: that of the most certain place.
 
-        Here one place will do to support it, at the wider interval, and every place must refute it.
+        One place is enough to support the claim, at the wider interval; it is refuted if every place refutes it.
         """
         pick = int(np.argmax(estimate.confidence()))
         _, high = estimate[pick].interval()
@@ -113,8 +113,8 @@ class Finding:
 def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: str, experiment: str) -> pd.DataFrame:
     """One row for each finding: effect, interval and verdict.
 
-    The verdict is ``supported`` where the interval lies above 0, ``refuted`` where it lies below, else
-    ``inconclusive``; and that, too, where permutations do as much (p above 1 - LEVEL).
+    The verdict is ``supported`` if the interval is above 0, ``refuted`` if it is below 0. Otherwise, or if p is above
+    1 - LEVEL, it is ``inconclusive``.
     """
     rows = []
     for finding in findings:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.analysis.claims import Finding
-from memloc.analysis.tables import load_table
+from memloc.analysis.tables import AGAIN, load_table
+from memloc.data.groups import UNSHARED
 from memloc.errors import InputError
 from memloc.io import load_arrays
 from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
 from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
 from memloc.streams import generator
+
+
+class About(TypedDict):
+    """What the configuration says of an encoder."""
+
+    architecture: str
+    framework: str
+    measure: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -27,12 +36,12 @@ class Inputs:
     Attributes:
         runs: (encoder, seed), or (table, seed), in the order of the files.
         files: for each input name, one path a run.
-        about: by encoder, what the configuration says of it: architecture, framework and measure.
+        about: what the configuration says of each encoder.
     """
 
     runs: Sequence[tuple[str, int]]
     files: Mapping[str, Sequence[str]]
-    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    about: Mapping[str, About] = field(default_factory=dict)
 
     def encoders(self) -> list[str]:
         """Encoders, or whatever the experiment is over, in the order of the configuration."""
@@ -46,57 +55,64 @@ class Inputs:
         """One set of arrays for each seed of an encoder.
 
         Args:
-            same: names of the arrays that all seeds must have in common: settings that the files were made with.
-            rows: the same of arrays that say what each row is, in whatever order.
+            same: names of arrays that must be equal in all seeds: settings that the files were made with.
+            rows: names of arrays that must hold the same values in all seeds, in any order: what each row is.
 
         Raises:
-            InputError: one isn't finite, or not as in the other seeds; or, where it is asked for, there is none of that
-                name.
+            InputError: an array isn't finite, or one in ``same`` or ``rows`` is missing or differs between seeds.
         """
-        found: list[Arrays] = []
-        for path in self._paths(name, encoder):
-            arrays = Arrays(path, load_arrays(path))
+        seeds = [Arrays(path, load_arrays(path)) for path in self._paths(name, encoder)]
+        for arrays in seeds:
             for key, array in arrays.items():
                 if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    raise InputError(f"{path}: {key} isn't finite; delete it and run snakemake again to make it anew")
-            found.append(arrays)
+                    raise InputError(f"{arrays.path}: {key} isn't finite; {AGAIN}")
         for key in (*same, *rows):
-            values = [repr((np.sort(arrays[key]) if key in rows else arrays[key]).tolist()) for arrays in found]
+            values = [repr((np.sort(arrays[key]) if key in rows else arrays[key]).tolist()) for arrays in seeds]
             usual = max(values, key=values.count)
-            for path, value in zip(self._paths(name, encoder), values, strict=True):
+            for arrays, value in zip(seeds, values, strict=True):
                 if value != usual:
-                    raise InputError(
-                        f"{path}: differs from the other seeds in {key}; delete it and run snakemake again"
-                    )
-        return found
+                    raise InputError(f"{arrays.path}: differs from the other seeds in {key}; {AGAIN}")
+        return seeds
+
+    def quotes(self, encoder: str, published: Mapping[tuple[str, str], Quotes]) -> Quotes:
+        """The paper's effects for an encoder's framework and architecture; NONE_QUOTED where it has none."""
+        about = self.about[encoder]
+        return published.get((about["framework"], about["architecture"]), NONE_QUOTED)
 
     def _paths(self, name: str, encoder: str) -> list[str]:
         return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]
 
 
 class Arrays(dict[str, NDArray[Any]]):
-    """Arrays of one file, which knows its name when one is missing."""
+    """Arrays of one file, which names the file if one is missing."""
 
     def __init__(self, path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         super().__init__(arrays)
         self.path = path
 
     def __missing__(self, key: str) -> NDArray[Any]:
-        raise InputError(f"{self.path}: holds no {key}; delete it and run snakemake again to make it anew")
+        raise InputError(f"{self.path}: lacks {key}; {AGAIN}")
 
 
-Published = Mapping[tuple[str, str], tuple[str, Mapping[str, float]]]
+@dataclass(frozen=True)
+class Quotes:
+    """The paper's effects for one kind of encoder.
 
-
-def quoted(inputs: Inputs, encoder: str, findings: Sequence[Finding], published: Published) -> list[Finding]:
-    """Findings about an encoder with what the paper has for its kind of encoder, and nothing where it has none.
-
-    Args:
-        published: by framework and architecture, what the paper measured it on and its effects by claim.
+    Attributes:
+        scale: what the paper measured them on.
+        effects: by claim.
     """
-    about = inputs.about[encoder]
-    scale, effects = published.get((about["framework"], about["architecture"]), ("", {}))
-    return [replace(found, value=effects.get(found.claim, np.nan), scale=scale) for found in findings]
+
+    scale: str = ""
+    effects: Mapping[str, float] = field(default_factory=dict)
+
+
+NONE_QUOTED = Quotes()
+
+
+def candidates(points: pd.DataFrame) -> int:
+    """Number of candidates among the points of one seed."""
+    return int(points.loc[points["group"] == "candidate", "point"].nunique())
 
 
 def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
@@ -106,10 +122,16 @@ def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
     return chosen.pivot(index="point", columns="layer", values=score)[layers]
 
 
+def sslmem_of_groups(points: pd.DataFrame, layers: Sequence[str] | None = None) -> dict[str, NDArray[np.float64]]:
+    """SSLMem [points, layers] of each unshared group, at some layers or at all that were measured."""
+    scores = {group: wide(points, group, "sslmem") for group in UNSHARED}
+    return {group: (table if layers is None else table[list(layers)]).to_numpy() for group, table in scores.items()}
+
+
 LIMITS = {"ratio": 1.0, "none": np.inf, "range": np.inf}
 """Largest SSLMem by normalisation: a ratio is at most 1; how large a distance can be depends on which one it is."""
 
-GROUPS = ("candidate", "independent", "external")
+GROUPS = UNSHARED
 EXTERNAL = "external images"
 """The null's series: mean SSLMem of images that neither encoder has seen."""
 SERIES = (*ESTIMATORS, EXTERNAL)
@@ -123,23 +145,31 @@ def profiles(seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: s
     Args:
         seeds: points of one encoder, one table for each seed.
     """
-    samples = [{group: wide(points, group, "sslmem").to_numpy() for group in GROUPS} for points in seeds]
-    # Seeds of one split have the same points, which then are resampled alike.
-    shared = all(set(points["point"]) == set(seeds[0]["point"]) for points in seeds)
-    every = bootstrap_means(
-        samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared
-    )
-    return {name: every[i] for i, name in enumerate(SERIES)}
+    samples = [sslmem_of_groups(points) for points in seeds]
+    return _every_series(samples, seeds, replicates=replicates, normalisation=normalisation)
 
 
 def forms(means: Sample) -> NDArray[np.float64]:
     """The forms of LayerMem from the means [k, ...] of each group: [k, ESTIMATORS, ...]."""
-    groups = [means[group] for group in GROUPS]
+    groups = [means[group] for group in UNSHARED]
     return np.stack([control(*groups, estimator=estimator) for estimator in ESTIMATORS], axis=1)
 
 
-def _every_series(means: Sample) -> NDArray[np.float64]:
-    return np.concatenate([forms(means), means["external"][:, None]], axis=1)
+def _every_series(
+    samples: Sequence[Sample], seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: str
+) -> dict[str, Estimate]:
+    """SERIES from SSLMem of the unshared groups and the points of each seed."""
+    # Seeds of one split have the same points, which then are resampled alike.
+    shared = all(set(points["point"]) == set(seeds[0]["point"]) for points in seeds)
+    every = bootstrap_means(
+        samples,
+        lambda means: np.concatenate([forms(means), means["external"][:, None]], axis=1),
+        replicates=replicates,
+        seed=0,
+        limit=LIMITS[normalisation],
+        shared=shared,
+    )
+    return {name: every[i] for i, name in enumerate(SERIES)}
 
 
 @dataclass(frozen=True)
@@ -184,22 +214,19 @@ def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> P
     samples = []
     for tables in seeds:
         sample = {}
-        for group in GROUPS:
+        for group in UNSHARED:
             scores = [wide(points, group, "sslmem") for points in tables]
             if not all(set(layers) <= set(s.columns) and s.index.equals(scores[0].index) for s in scores):
-                raise InputError(f"{', '.join(encoders)}: measured on other points or layers than one another")
+                names = ", ".join(encoders)
+                raise InputError(f"{names}: points or layers differ; delete their scores and run snakemake again")
             sample[group] = np.stack([s[layers].to_numpy() for s in scores], axis=1)
         samples.append(sample)
-    # Seeds of one split have the same points, which then are resampled alike.
-    shared = all(set(tables[0]["point"]) == set(seeds[0][0]["point"]) for tables in seeds)
-    every = bootstrap_means(
-        samples, _every_series, replicates=replicates, seed=0, limit=LIMITS[normalisation], shared=shared
-    )
-    crossed = [layermem(*(sample[group] for group in GROUPS), estimator="crossed") for sample in samples]
+    series = _every_series(samples, [tables[0] for tables in seeds], replicates=replicates, normalisation=normalisation)
+    crossed = [layermem(*(sample[group] for group in UNSHARED), estimator="crossed") for sample in samples]
     return Profiles(
         encoders=encoders,
         layers=layers,
-        series={name: every[i] for i, name in enumerate(SERIES)},
+        series=series,
         seeds=np.stack(crossed),
         points=len(samples[0]["candidate"]),
     )
@@ -223,7 +250,7 @@ def unit_activations(
     return layers, np.concatenate(parts, axis=1), begins
 
 
-def rows_of(estimate: Estimate, axis: Sequence[Any], **about: Any) -> pd.DataFrame:
+def rows_of(estimate: Estimate, axis: Sequence[object], **about: object) -> pd.DataFrame:
     """A profile as a table: one row for each place along the axis, with interval and z."""
     low, high = estimate.interval()
     return pd.DataFrame(
@@ -237,9 +264,9 @@ def depth_correlation(profile: Estimate) -> Estimate:
 
 
 def rises(claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> Finding:
-    """A claim that a profile rises with depth: their rank correlation over layers, with p among orders of the layers.
+    """A finding on a claim that a profile rises with depth: their rank correlation, with p among orders of the layers.
 
-    The interval takes the layers as given, and a few stand in order by chance: four of them once in 24 times.
+    The interval takes the layers as given, and a few layers are in order by chance: four of them once in 24 times.
     """
     estimate = depth_correlation(profile)
     orders = profile.value[random_orders(len(profile.value), permutations=PERMUTATIONS)]
@@ -252,13 +279,13 @@ PERMUTATIONS = 10_000
 
 
 def layer_traits(points: pd.DataFrame, *, estimator: str) -> pd.DataFrame:
-    """What may tell layers proper apart: increment (nan in the first), LayerMem, parameters and depth, by layer.
+    """Traits of the layers proper: increment (nan in the first), LayerMem, parameters and depth.
 
     Args:
         points: of one encoder and seed.
     """
     own = own_layers(points)
-    profile = layermem(*(wide(points, group, "sslmem")[own].to_numpy() for group in GROUPS), estimator=estimator)
+    profile = layermem(*sslmem_of_groups(points, own).values(), estimator=estimator)
     parameters = points.drop_duplicates("layer").set_index("layer")["parameters"]
     return pd.DataFrame(
         {
@@ -289,17 +316,19 @@ def profile_correlations(profile: Estimate) -> Estimate:
 
 
 def above(estimate: Estimate, threshold: float) -> Estimate:
-    """What an estimate has above a threshold."""
+    """An estimate minus a threshold."""
     return estimate.map(lambda v: v - threshold, limit=estimate.limit, centre=estimate.centre - threshold)
 
 
 def equivalent(
     claim: str, subject: str, difference: Estimate, places: Sequence[str], *, margin: float | Estimate, n: int
 ) -> Finding:
-    """A claim that a difference [places] lies within -margin and margin in every place: two one-sided tests in each.
+    """A finding on a claim that a difference [places] is within -margin and margin in all places.
+
+    Two one-sided tests in each place.
 
     Args:
-        margin: a number, or an estimate made with the same resamples, such as a share of what is compared with.
+        margin: a number, or an estimate made with the same resamples, such as a share of the reference.
     """
     if isinstance(margin, Estimate):
         room_of = margin.map(lambda v: v[..., None], limit=margin.limit, centre=margin.centre)

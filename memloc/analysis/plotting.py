@@ -20,63 +20,64 @@ from numpy.typing import NDArray
 
 from memloc.io import atomic
 
-_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _BROWN, _PINK, _GREY = sns.color_palette("colorblind", 8).as_hex()
-COLOURS = {
-    "published": _ORANGE,
-    "external-corrected": _GREEN,
-    "crossed": _BLUE,
-    "external images": "#777777",
-    "most memorized": _RED,
-    "least memorized": _BROWN,
-    "most, external": _RED,
-    "least, external": _BROWN,
-    "candidate": _PURPLE,
-    "external": "#777777",
-    "independent": _PINK,
-    "untrained": _ORANGE,
-    "UnitMem": _BLUE,
-    "ClassMem": _RED,
-    "ClassMem, shuffled labels": _RED,
-    "UnitMem, untrained": _GREEN,
-    "ClassMem, untrained": _ORANGE,
-    "top": _RED,
-    "random": "#777777",
-    "low": _BLUE,
-    "matched": _GREEN,
-    "matched-magnitude": "#66c2a5",
-    "top-unseen": _ORANGE,
-    "excess-unseen": "#8da0cb",
-    "excess": _PURPLE,
-    "activation-low": "#56b4e9",
-    "activation-high": _PINK,
-    "magnitude-low": _BROWN,
-    # What a single unit is trained on (memloc.interventions.injection.ARMS).
-    "repeated": _RED,
-    "natural": _BLUE,
-    "another": "#777777",
-    "increment": _RED,
-    "last": _BLUE,
-    # Kinds of layers (memloc.encoders.KINDS) and what transformer blocks add.
-    "convolution": _BLUE,
-    "attention": _ORANGE,
-    "fully-connected": _BLUE,
-    "sum": _PURPLE,
-    "output": _BROWN,
-    "normalisation": _ORANGE,
-    "pool": _GREEN,
-    "head": _RED,
-    "sum after attention": _PINK,
-    "sum after fully-connected": "#777777",
-    "block": _GREEN,
-    # Methods that value cells and rows.
-    "2D-OOB, w = 0": _ORANGE,
-    "2D-OOB, w = 1": _BLUE,
-    "2D-KNN": _GREEN,
-    "KNN-Shapley": _GREEN,
-    "two-stage": _PURPLE,
-    "Data-OOB": _BROWN,
-    "z-score": _RED,
+_HUES = ("blue", "orange", "green", "red", "purple", "brown", "pink")
+PALETTE = {
+    **dict(zip(_HUES, sns.color_palette("colorblind", len(_HUES)).as_hex(), strict=True)),
+    "grey": "#777777",
+    "pale green": "#66c2a5",
+    "pale purple": "#8da0cb",
+    "pale blue": "#56b4e9",
 }
+"""Colours by the names that an experiment's entry uses."""
+_NAMES = {
+    "published": "orange",
+    "external-corrected": "green",
+    "crossed": "blue",
+    "external images": "grey",
+    "most memorized": "red",
+    "least memorized": "brown",
+    "most, external": "red",
+    "least, external": "brown",
+    "candidate": "purple",
+    "external": "grey",
+    "independent": "pink",
+    "untrained": "orange",
+    "UnitMem": "blue",
+    "ClassMem": "red",
+    "ClassMem, shuffled labels": "red",
+    "UnitMem, untrained": "green",
+    "ClassMem, untrained": "orange",
+    "top": "red",
+    "random": "grey",
+    "low": "blue",
+    "matched": "green",
+    "matched-magnitude": "pale green",
+    "top-unseen": "orange",
+    "excess-unseen": "pale purple",
+    "excess": "purple",
+    "activation-low": "pale blue",
+    "activation-high": "pink",
+    "magnitude-low": "brown",
+    # What a single unit is trained on (memloc.interventions.injection.ARMS).
+    "repeated": "red",
+    "natural": "blue",
+    "another": "grey",
+    "increment": "red",
+    "last": "blue",
+    # Layers of transformers.
+    "attention": "orange",
+    "fully-connected": "blue",
+    # Methods that value cells and rows.
+    "2D-OOB, w = 0": "orange",
+    "2D-OOB, w = 1": "blue",
+    "2D-KNN": "green",
+    "KNN-Shapley": "green",
+    "two-stage": "purple",
+    "Data-OOB": "brown",
+    "z-score": "red",
+}
+COLOURS = {series: PALETTE[name] for series, name in _NAMES.items()}
+"""Colours of series that several experiments have."""
 plt.rcParams["svg.hashsalt"] = "memloc"
 
 
@@ -88,10 +89,24 @@ def panels(*, rows: int, columns: int, width: float, height: float = 3.2) -> tup
     return figure, axes
 
 
+def by_encoder(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Each encoder's rows of a figure's table, indexed by series, in the order of the table."""
+    return {str(encoder): rows.set_index("series") for encoder, rows in table.groupby("encoder", sort=False)}
+
+
+def palette(colours: Mapping[str, str]) -> dict[str, str]:
+    """COLOURS with those of one experiment.
+
+    Args:
+        colours: for each series that this experiment alone has, a name in PALETTE (``ENTRY.colours``).
+    """
+    return COLOURS | {series: PALETTE[name] for series, name in colours.items()}
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each of several names that have none of their own."""
-    palette = sns.color_palette("colorblind" if len(names) <= 10 else "tab20", len(names)).as_hex()
-    return dict(zip(names, palette, strict=True))
+    """A colour for each of several names that are not in COLOURS."""
+    hues = sns.color_palette("colorblind" if len(names) <= 10 else "tab20", len(names)).as_hex()
+    return dict(zip(names, hues, strict=True))
 
 
 def profile(
@@ -124,10 +139,10 @@ def band(
 
 
 def layers(axis: Axes, names: Sequence[str], *, at: Sequence[int] | NDArray[Any] | None = None) -> None:
-    """Names of layers along the axis, upright where they would touch, not all of them where they still would.
+    """Names of layers along the axis: upright if they would overlap, and only some of them if there are very many.
 
     Args:
-        at: where they stand; by default one beside the other.
+        at: their positions; by default 0, 1, ...
     """
     step = 1 + len(names) // 40
     crowded = sum(len(name) + 1 for name in names) > 40 or (len(names) > 8 and max(map(len, names)) > 5)
@@ -156,7 +171,7 @@ def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:
 
 
 def zero(axis: Axes) -> None:
-    """A line where there is nothing."""
+    """A line at 0."""
     axis.axhline(0, color="black", linewidth=0.8, zorder=1)
 
 
@@ -164,7 +179,7 @@ def legend(axis: Axes, *, room: float = 0.0) -> None:
     """A small legend where it covers least.
 
     Args:
-        room: what the axis grows by upwards for it, as a share of its height, where no corner is free.
+        room: share of its height by which the axis grows upwards, to make space for the legend.
     """
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + room * (high - low))
@@ -172,14 +187,13 @@ def legend(axis: Axes, *, room: float = 0.0) -> None:
 
 
 def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False, named: bool = True) -> None:
-    """A series' line over layers of every encoder, each in a colour of its own; named ones are in the legend."""
-    chosen = table[table["series"] == series]
-    names = colours(list(dict.fromkeys(table["encoder"])))
-    for place, (encoder, colour) in enumerate(names.items()):
-        # A label that begins with an underscore is in no legend. The first are broader, or equal ones would hide them.
-        label, width = encoder if named else f"_{encoder}", 1.4 + 0.9 * (len(names) - 1 - place)
-        mine = chosen[chosen["encoder"] == encoder]
-        profile(axis, mine, label=label, dashed=dashed, colour=colour, width=width)
+    """One line over layers for each encoder; ``named`` puts them into the legend."""
+    encoders = by_encoder(table)
+    hues = colours(list(encoders))
+    for place, (encoder, rows) in enumerate(encoders.items()):
+        # Labels that begin with an underscore are in no legend. The first lines are broader, or equal ones hide them.
+        label, width = encoder if named else f"_{encoder}", 1.4 + 0.9 * (len(encoders) - 1 - place)
+        profile(axis, rows[rows.index == series], label=label, dashed=dashed, colour=hues[encoder], width=width)
 
 
 MARKERS = {
@@ -191,7 +205,7 @@ MARKERS = {
     "candidate": "o",
     "unseen images": "s",
 }
-"""Shapes of what stands beside encoders or groups, whose colours mean something else."""
+"""Shapes of series where colours mean something else."""
 
 
 def shapes(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, label: str) -> None:
@@ -215,8 +229,8 @@ def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str], *, l
     """Every encoder's last layer in several series, side by side.
 
     Args:
-        series: by label, which is a key of MARKERS too.
-        line: draw one at 0.
+        series: by label, a key of MARKERS.
+        line: draw a line at 0.
     """
     for number, (label, name) in enumerate(series.items()):
         last = table[table["series"] == name].groupby("encoder", sort=False).tail(1)
@@ -230,11 +244,11 @@ def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str], *, l
 
 
 def encoder_panels(table: pd.DataFrame, *, suffix: str = "", than: str = "") -> Figure:
-    """Crossed profiles of several encoders, and their last layer: crossed, and as the other estimators have it.
+    """Crossed profiles of several encoders, and their last layer: crossed, and in the other estimators.
 
     Args:
-        suffix: behind the names of the last layer's series.
-        than: what that is compared with.
+        suffix: end of the names of the last layer's series.
+        than: what the last layer is compared with, for the titles.
     """
     figure, axes = panels(rows=1, columns=3, width=13, height=3.9)
     a, b, c = axes[0]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memloc.analysis import inputs as reading
 from memloc.analysis.claims import Claim, Finding, tabulate
-from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Published, quoted, rises, rows_of
-from memloc.metrics.stats import Estimate, Sample, bootstrap, bootstrap_means
+from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
+from memloc.metrics.stats import LEVEL, Estimate, Sample, bootstrap, bootstrap_means
 
 Statistic = Callable[[Sample], NDArray[np.float64]]
 
@@ -36,9 +39,19 @@ class Sheet:
         return self.inputs.encoders()
 
     @property
+    def resamples(self) -> int:
+        """Resamples of a bootstrap."""
+        return int(self.options["replicates"])
+
+    @property
+    def normalisation(self) -> str:
+        """How SSLMem of the scores is normalised."""
+        return str(self.options["normalisation"])
+
+    @property
     def limit(self) -> float:
         """The largest SSLMem under the normalisation of the scores."""
-        return LIMITS[self.options["normalisation"]]
+        return LIMITS[self.normalisation]
 
     def scores(self, name: str, encoder: str) -> list[pd.DataFrame]:
         """An input's tables of an encoder, one for each seed."""
@@ -48,20 +61,36 @@ class Sheet:
         """An input's arrays of an encoder, one set for each seed (see ``Inputs.arrays``)."""
         return self.inputs.arrays(name, encoder, same=same, rows=rows)
 
-    def means(self, samples: Sequence[Sample], statistic: Statistic, **settings: Any) -> Estimate:
+    def means(
+        self, samples: Sequence[Sample], statistic: Statistic, *, limit: float = np.inf, shared: bool = False
+    ) -> Estimate:
         """A statistic of means, with points resampled within seeds (see ``bootstrap_means``)."""
-        return bootstrap_means(samples, statistic, replicates=self.options["replicates"], seed=0, **settings)
+        return bootstrap_means(samples, statistic, replicates=self.resamples, seed=0, limit=limit, shared=shared)
 
     def bootstrap(
-        self, samples: Sequence[Sample], statistic: Statistic, *, at_most: int | None = None, **settings: Any
+        self,
+        samples: Sequence[Sample],
+        statistic: Statistic,
+        *,
+        at_most: int | None = None,
+        limit: float = np.inf,
+        shared: bool = False,
     ) -> Estimate:
         """A statistic of samples, with points resampled within seeds (see ``bootstrap``).
 
         Args:
             at_most: resamples of a statistic that takes long.
         """
-        replicates = min(self.options["replicates"], at_most or self.options["replicates"])
-        return bootstrap(samples, statistic, replicates=replicates, seed=0, **settings)
+        resamples = min(self.resamples, at_most or self.resamples)
+        return bootstrap(samples, statistic, replicates=resamples, seed=0, limit=limit, shared=shared)
+
+    def layermem(self, seeds: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
+        """LayerMem [layers] of one encoder in every estimator, and its null (see ``inputs.profiles``)."""
+        return reading.profiles(seeds, replicates=self.resamples, normalisation=self.normalisation)
+
+    def paired_layermem(self) -> Profiles:
+        """LayerMem of all encoders, which were measured on the same points (see ``inputs.paired_profiles``)."""
+        return reading.paired_profiles(self.inputs, replicates=self.resamples, normalisation=self.normalisation)
 
     def add(self, *tables: pd.DataFrame, **about: Any) -> None:
         """Add rows to the figure's table, with columns that say what all of them are about."""
@@ -71,13 +100,24 @@ class Sheet:
         """Give all rows that are there so far a column of one value, behind their others."""
         self.tables = [self.table().assign(**{name: value})]
 
-    def profile(self, estimate: Estimate, axis: Sequence[Any], **about: Any) -> None:
+    def profile(self, estimate: Estimate, axis: Sequence[object], **about: object) -> None:
         """Add one row for each place along an axis, with interval and z."""
-        self.add(rows_of(estimate, axis, **about))
+        self.add(reading.rows_of(estimate, axis, **about))
 
-    def find(self, claim: str, subject: str, estimate: Estimate, n: int, **settings: Any) -> None:
+    def find(
+        self,
+        claim: str,
+        subject: str,
+        estimate: Estimate,
+        n: int,
+        *,
+        level: float = LEVEL,
+        p: float = np.nan,
+        value: float | None = None,
+        scale: str | None = None,
+    ) -> None:
         """Add a finding: an estimate of what a claim says of a subject (see ``Finding``)."""
-        self.findings.append(Finding(claim, subject, estimate, n, **settings))
+        self.findings.append(Finding(claim, subject, estimate, n, level, p, value, scale))
 
     def find_in_every(
         self,
@@ -97,12 +137,31 @@ class Sheet:
         self.findings.append(Finding.of_any(claim, subject, estimate, places, n=n))
 
     def find_rise(self, claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> None:
-        """Add a finding on a claim that a profile rises with depth (see ``rises``)."""
-        self.findings.append(rises(claim, subject, profile, n=n, value=value))
+        """Add a finding on a claim that a profile rises with depth (see ``inputs.rises``)."""
+        self.findings.append(reading.rises(claim, subject, profile, n=n, value=value))
 
-    def quote(self, encoder: str, published: Published, *, since: int) -> None:
-        """Put the paper's effects beside the findings from number ``since`` on, which are about an encoder."""
-        self.findings[since:] = quoted(self.inputs, encoder, self.findings[since:], published)
+    def find_equivalent(
+        self,
+        claim: str,
+        subject: str,
+        difference: Estimate,
+        places: Sequence[str],
+        *,
+        margin: float | Estimate,
+        n: int,
+    ) -> None:
+        """Add a finding on a claim that a difference is within a margin everywhere (see ``inputs.equivalent``)."""
+        self.findings.append(reading.equivalent(claim, subject, difference, places, margin=margin, n=n))
+
+    @contextmanager
+    def quoting(self, quotes: Quotes) -> Iterator[None]:
+        """Put the paper's effects beside all findings added inside; those it doesn't quote get none."""
+        first = len(self.findings)
+        yield
+        self.findings[first:] = [
+            replace(finding, value=quotes.effects.get(finding.claim, np.nan), scale=quotes.scale)
+            for finding in self.findings[first:]
+        ]
 
     def table(self) -> pd.DataFrame:
         """The table that the figure is drawn from."""

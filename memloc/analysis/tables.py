@@ -10,6 +10,9 @@ import pandas as pd
 from memloc.errors import InputError
 from memloc.io import atomic
 
+AGAIN = "delete it and run snakemake again"
+"""What to do about a file that is damaged or out of date."""
+
 
 def save_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as CSV or Parquet, by the ending of its name."""
@@ -27,18 +30,17 @@ def load_units(path: str | Path) -> pd.DataFrame:
         InputError: columns are missing, or a number isn't finite.
     """
     table = load_table(path)
-    again = "delete it and run snakemake again to make it anew"
     lacking = [column for column in UNITS if column not in table]
     if lacking:
-        raise InputError(f"{path}: lacks {', '.join(lacking)}; {again}")
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; {AGAIN}")
     for column in ("unitmem", "activation"):
         if not np.isfinite(pd.to_numeric(table[column], errors="coerce")).all():
-            raise InputError(f"{path}: {column} isn't finite everywhere; {again}")
+            raise InputError(f"{path}: {column} isn't finite everywhere; {AGAIN}")
     return table
 
 
 UNITS = ("layer", "unit", "group", "unitmem", "owner", "activation")
-"""What is asked of units when they are pruned or zeroed."""
+"""Columns that pruning and zeroing of units need."""
 
 
 def load_table(path: str | Path) -> pd.DataFrame:
@@ -51,6 +53,4 @@ def load_table(path: str | Path) -> pd.DataFrame:
         )
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: can't be read ({reason}); delete it and run snakemake again to make it anew"
-        ) from error
+        raise InputError(f"{path}: can't be read ({reason}); {AGAIN}") from error

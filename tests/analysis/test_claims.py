@@ -6,7 +6,7 @@ from scipy.stats import norm, t
 from memloc.analysis.claims import COLUMNS, Claim, Finding, tabulate
 from memloc.metrics.stats import Estimate, bootstrap
 
-CLAIMS = {"a.b": Claim("Table 1", "It rises")}
+CLAIMS = {"b": Claim("LayerMem rises", "Table 1")}
 PLACES = [f"layer {i}" for i in range(1, 9)]
 
 
@@ -19,16 +19,21 @@ def estimate_of(value, error, *, seeds=1):
     return Estimate(value, replicates, replicates, seeds)
 
 
+def rows_of(findings, claims=CLAIMS):
+    return tabulate(claims, findings, kind="a", experiment="e")
+
+
 def verdicts(findings):
-    return tabulate(CLAIMS, findings, experiment="e")["verdict"].to_list()
+    return rows_of(findings)["verdict"].to_list()
 
 
 def test_a_row_holds_effect_interval_and_verdict():
-    finding = Finding("a.b", "simclr", estimate_of(0.5, 0.2), n=7)
-    table = tabulate(CLAIMS, [finding], experiment="e")
+    finding = Finding("b", "simclr", estimate_of(0.5, 0.2), n=7)
+    table = rows_of([finding])
     assert list(table.columns) == COLUMNS and len(table) == 1
     row = table.iloc[0]
-    assert (row["claim"], row["experiment"], row["paper"], row["statement"]) == ("a.b", "e", "Table 1", "It rises")
+    assert (row["claim"], row["experiment"]) == ("a.b", "e")
+    assert (row["paper"], row["statement"]) == ("Table 1", "LayerMem rises")
     assert (row["subject"], row["n"], row["seeds"], row["level"]) == ("simclr", 7, 1, 0.95)
     half = 0.2 * norm.ppf(0.975)
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
@@ -38,34 +43,34 @@ def test_a_row_holds_effect_interval_and_verdict():
 
 
 def test_the_papers_effect_stands_beside_ours_and_says_nothing_to_the_verdict():
-    finding = Finding("a.b", "simclr", estimate_of(-0.5, 0.2), n=7)
-    said = Claim("Table 1", "It rises", 0.308, "ResNet9, SimCLR, CIFAR10")
-    row = tabulate({"a.b": said}, [finding], experiment="e").iloc[0]
+    finding = Finding("b", "simclr", estimate_of(-0.5, 0.2), n=7)
+    quoted = Claim("LayerMem rises", "Table 1", 0.308, "ResNet9, SimCLR, CIFAR10")
+    row = rows_of([finding], {"b": quoted}).iloc[0]
     assert (row["paper_effect"], row["paper_scale"]) == (0.308, "ResNet9, SimCLR, CIFAR10")
     assert row["verdict"] == "refuted" and row["effect"] == -0.5
-    assert tabulate({"a.b": Claim("Table 1", "It rises", 0.0)}, [finding], experiment="e")["paper_effect"][0] == 0.0
+    assert rows_of([finding], {"b": Claim("LayerMem rises", "Table 1", 0.0)})["paper_effect"][0] == 0.0
 
 
 def test_an_interval_that_permutations_reach_as_well_gives_no_verdict():
     estimate = estimate_of(0.5, 0.1)
-    assert verdicts([Finding("a.b", "s", estimate, n=7, p=p) for p in (0.01, 0.05, 0.051, 0.9, np.nan)]) == [
+    assert verdicts([Finding("b", "s", estimate, n=7, p=p) for p in (0.01, 0.05, 0.051, 0.9, np.nan)]) == [
         "supported", "supported", "inconclusive", "inconclusive", "supported"
     ]  # fmt: skip
-    assert tabulate(CLAIMS, [Finding("a.b", "s", estimate, n=7, p=0.01)], experiment="e")["p"].tolist() == [0.01]
-    down = Finding("a.b", "s", estimate_of(-0.5, 0.1), n=7, p=0.2)
+    assert rows_of([Finding("b", "s", estimate, n=7, p=0.01)])["p"].tolist() == [0.01]
+    down = Finding("b", "s", estimate_of(-0.5, 0.1), n=7, p=0.2)
     assert verdicts([down]) == ["inconclusive"]
 
 
 def test_a_subject_may_have_the_papers_effect_of_its_own():
-    claims = {"a.b": Claim("Table 1", "It rises", 0.3, "ResNet9")}
-    findings = [Finding("a.b", "s", estimate_of(0.5, 0.2), n=7, value=value) for value in (None, 0.0, 0.7)]
-    assert tabulate(claims, findings, experiment="e")["paper_effect"].tolist() == [0.3, 0.0, 0.7]
+    claims = {"b": Claim("LayerMem rises", "Table 1", 0.3, "ResNet9")}
+    findings = [Finding("b", "s", estimate_of(0.5, 0.2), n=7, value=value) for value in (None, 0.0, 0.7)]
+    assert rows_of(findings, claims)["paper_effect"].tolist() == [0.3, 0.0, 0.7]
 
 
 def test_a_table_of_claims_with_and_without_a_number_of_the_papers_is_read_back_as_written(tmp_path):
-    claims = CLAIMS | {"a.c": Claim("Table 2", "It falls", 1.5, "ViT")}
+    claims = CLAIMS | {"c": Claim("LayerMem falls", "Table 2", 1.5, "ViT")}
     findings = [Finding(name, "s", estimate_of(0.5, 0.2), n=7) for name in claims]
-    table = tabulate(claims, findings, experiment="e")
+    table = rows_of(findings, claims)
     table.to_csv(tmp_path / "claims.csv", index=False)
     back = pd.read_csv(tmp_path / "claims.csv")
     assert list(back.columns) == COLUMNS
@@ -76,8 +81,8 @@ def test_a_table_of_claims_with_and_without_a_number_of_the_papers_is_read_back_
 def test_three_seeds_that_differ_speak_with_two_degrees_of_freedom():
     # Means 1, 2 and 3 without noise of points: an error of 1 / sqrt(3), as nested resamples show 2 / 3 of its square.
     nested = estimate_of(2.0, np.sqrt(2 / 9)).nested
-    finding = Finding("a.b", "s", Estimate(np.asarray(2.0), nested, np.full(len(nested), 2.0), 3), n=9)
-    row = tabulate(CLAIMS, [finding], experiment="e").iloc[0]
+    finding = Finding("b", "s", Estimate(np.asarray(2.0), nested, np.full(len(nested), 2.0), 3), n=9)
+    row = rows_of([finding]).iloc[0]
     half = t.ppf(0.975, 2) / np.sqrt(3)
     assert (row["low"], row["high"]) == pytest.approx((2 - half, 2 + half))
     assert row["z"] == pytest.approx(2 * np.sqrt(3)) and row["verdict"] == "inconclusive"
@@ -85,30 +90,30 @@ def test_three_seeds_that_differ_speak_with_two_degrees_of_freedom():
 
 def test_a_bounded_effect_has_a_bounded_interval():
     rho = estimate_of(0.9, 0.2).map(np.asarray, limit=1)
-    row = tabulate(CLAIMS, [Finding("a.b", "s", rho, n=1)], experiment="e").iloc[0]
+    row = rows_of([Finding("b", "s", rho, n=1)]).iloc[0]
     assert row["high"] == 1 and row["low"] == pytest.approx(0.9 - 0.2 * norm.ppf(0.975))
 
 
 def test_no_findings_give_a_table_of_the_same_columns():
-    table = tabulate(CLAIMS, [], experiment="e")
+    table = rows_of([])
     assert list(table.columns) == COLUMNS and table.empty
 
 
 def test_an_unknown_claim_is_an_error():
     with pytest.raises(KeyError):
-        tabulate(CLAIMS, [Finding("a.c", "simclr", estimate_of(0.0, 1.0), n=1)], experiment="e")
+        rows_of([Finding("c", "simclr", estimate_of(0.0, 1.0), n=1)])
 
 
 def test_the_verdict_is_that_of_the_interval_at_the_findings_own_level():
     estimate = estimate_of(0.5, 0.27)
-    assert verdicts([Finding("a.b", "s", estimate, n=1)]) == ["inconclusive"]
-    assert verdicts([Finding("a.b", "s", estimate, n=1, level=0.9)]) == ["supported"]
+    assert verdicts([Finding("b", "s", estimate, n=1)]) == ["inconclusive"]
+    assert verdicts([Finding("b", "s", estimate, n=1, level=0.9)]) == ["supported"]
 
 
 def test_a_claim_about_every_place_is_told_by_the_weakest_and_one_about_any_by_the_strongest():
     estimate = estimate_of([5.0, 9.0, 1.0, 7.0], 1.0)
-    every = Finding.of_every("a.b", "s", estimate, PLACES[:4], n=3)
-    some = Finding.of_any("a.b", "s", estimate, PLACES[:4], n=3)
+    every = Finding.of_every("b", "s", estimate, PLACES[:4], n=3)
+    some = Finding.of_any("b", "s", estimate, PLACES[:4], n=3)
     assert (every.subject, float(every.estimate.value)) == ("s, layer 3", 1.0)
     assert (some.subject, float(some.estimate.value)) == ("s, layer 2", 9.0)
     assert every.level == some.level == pytest.approx(1 - 0.05 / 4)
@@ -117,48 +122,48 @@ def test_a_claim_about_every_place_is_told_by_the_weakest_and_one_about_any_by_t
 
 def test_the_weakest_place_is_the_least_certain_not_the_smallest():
     estimate = estimate_of([0.2, 1.0], [0.01, 1.0])
-    assert Finding.of_every("a.b", "s", estimate, PLACES[:2], n=1).subject == "s, layer 2"
-    assert Finding.of_any("a.b", "s", estimate, PLACES[:2], n=1).subject == "s, layer 1"
+    assert Finding.of_every("b", "s", estimate, PLACES[:2], n=1).subject == "s, layer 2"
+    assert Finding.of_any("b", "s", estimate, PLACES[:2], n=1).subject == "s, layer 1"
 
 
 def test_a_claim_about_every_place_needs_each_place_at_95_percent_and_no_more():
     # Every place alone is told at 95 %, none would be at the level that a choice among eight needs.
     estimate = estimate_of([2.4, 2.2, 2.5, 2.3, 2.6, 2.2, 2.4, 2.3], 1.0)
     assert (estimate.interval()[0] > 0).all() and (estimate.interval(1 - 0.05 / 8)[0] < 0).all()
-    finding = Finding.of_every("a.b", "s", estimate, PLACES, n=1)
+    finding = Finding.of_every("b", "s", estimate, PLACES, n=1)
     assert finding.level == 0.95 and verdicts([finding]) == ["supported"]
-    row = tabulate(CLAIMS, [finding], experiment="e").iloc[0]
+    row = rows_of([finding]).iloc[0]
     assert row["level"] == 0.95 and row["low"] == pytest.approx(2.2 - norm.ppf(0.975))
     # One place that is not told at 95 % is enough to leave it open.
     (estimate.value)[3] = 1.9
-    finding = Finding.of_every("a.b", "s", estimate, PLACES, n=1)
+    finding = Finding.of_every("b", "s", estimate, PLACES, n=1)
     assert finding.subject == "s, layer 4" and verdicts([finding]) == ["inconclusive"]
     assert finding.level == pytest.approx(1 - 0.05 / 8)
 
 
 def test_a_claim_about_every_place_is_refuted_only_at_the_level_of_a_choice():
-    for value, said in ((-2.4, "inconclusive"), (-2.9, "refuted")):
-        finding = Finding.of_every("a.b", "s", estimate_of([9.0] * 7 + [value], 1.0), PLACES, n=1)
+    for value, verdict in ((-2.4, "inconclusive"), (-2.9, "refuted")):
+        finding = Finding.of_every("b", "s", estimate_of([9.0] * 7 + [value], 1.0), PLACES, n=1)
         assert finding.subject == "s, layer 8" and finding.level == pytest.approx(1 - 0.05 / 8)
-        assert verdicts([finding]) == [said]
+        assert verdicts([finding]) == [verdict]
 
 
 def test_a_claim_about_any_place_is_refuted_if_each_place_refutes_at_95_percent():
     estimate = estimate_of([-2.4, -2.2, -2.5, -2.3, -2.6, -2.2, -2.4, -2.3], 1.0)
     assert (estimate.interval(1 - 0.05 / 8)[1] > 0).all()
-    finding = Finding.of_any("a.b", "s", estimate, PLACES, n=1)
+    finding = Finding.of_any("b", "s", estimate, PLACES, n=1)
     assert finding.level == 0.95 and verdicts([finding]) == ["refuted"]
     (estimate.value)[3] = -1.9
-    finding = Finding.of_any("a.b", "s", estimate, PLACES, n=1)
+    finding = Finding.of_any("b", "s", estimate, PLACES, n=1)
     assert finding.subject == "s, layer 4" and verdicts([finding]) == ["inconclusive"]
     assert finding.level == pytest.approx(1 - 0.05 / 8)
 
 
 def test_a_claim_about_any_place_is_supported_only_at_the_level_of_a_choice():
-    for value, said in ((2.4, "inconclusive"), (2.9, "supported")):
-        finding = Finding.of_any("a.b", "s", estimate_of([-9.0] * 7 + [value], 1.0), PLACES, n=1)
+    for value, verdict in ((2.4, "inconclusive"), (2.9, "supported")):
+        finding = Finding.of_any("b", "s", estimate_of([-9.0] * 7 + [value], 1.0), PLACES, n=1)
         assert finding.subject == "s, layer 8" and finding.level == pytest.approx(1 - 0.05 / 8)
-        assert verdicts([finding]) == [said]
+        assert verdicts([finding]) == [verdict]
 
 
 def mixed(few, many, *, sign=1):
@@ -177,43 +182,43 @@ def test_the_least_sure_place_may_have_the_larger_z(form, sign):
     assert estimate.z() == pytest.approx(sign * np.array([6, 3]))
     freedom = estimate.spread()[1]
     assert freedom[0] == pytest.approx(1) and freedom[1] > 1e6
-    finding = form("a.b", "s", estimate, PLACES[:2], n=1)
+    finding = form("b", "s", estimate, PLACES[:2], n=1)
     # Least sure that there is an effect (every), or that there is none (any).
     assert finding.subject == "s, layer 1" and verdicts([finding]) == ["inconclusive"]
 
 
 @pytest.mark.parametrize(("form", "sign"), [(Finding.of_any, 1), (Finding.of_every, -1)])
 def test_the_surest_place_may_have_the_smaller_z(form, sign):
-    finding = form("a.b", "s", mixed(6, 3, sign=sign), PLACES[:2], n=1)
+    finding = form("b", "s", mixed(6, 3, sign=sign), PLACES[:2], n=1)
     assert finding.subject == "s, layer 2"
     assert verdicts([finding]) == ["supported" if sign > 0 else "refuted"]
 
 
 def test_a_place_keeps_its_limit_and_its_seeds():
     estimate = estimate_of([0.9, 0.99], [0.5, 0.5], seeds=3).map(np.asarray, limit=1)
-    assert Finding.of_any("a.b", "s", estimate, PLACES[:2], n=1).estimate.interval()[1] == 1
+    assert Finding.of_any("b", "s", estimate, PLACES[:2], n=1).estimate.interval()[1] == 1
 
 
 def test_clear_effects_are_supported_and_refuted():
-    every = [Finding.of_every("a.b", "s", estimate_of(v, 1.0), PLACES, n=1) for v in ([9.0] * 8, [9.0] * 7 + [-9.0])]
+    every = [Finding.of_every("b", "s", estimate_of(v, 1.0), PLACES, n=1) for v in ([9.0] * 8, [9.0] * 7 + [-9.0])]
     assert verdicts(every) == ["supported", "refuted"]
-    some = [Finding.of_any("a.b", "s", estimate_of(v, 1.0), PLACES, n=1) for v in ([-9.0] * 7 + [9.0], [-9.0] * 8)]
+    some = [Finding.of_any("b", "s", estimate_of(v, 1.0), PLACES, n=1) for v in ([-9.0] * 7 + [9.0], [-9.0] * 8)]
     assert verdicts(some) == ["supported", "refuted"]
 
 
 def test_a_place_without_any_spread_does_not_hide_a_place_that_refutes():
     estimate = estimate_of([-5.0, 0.25], [1.0, 0.0])
-    assert verdicts([Finding.of_every("a.b", "s", estimate, PLACES[:2], n=1)]) == ["refuted"]
+    assert verdicts([Finding.of_every("b", "s", estimate, PLACES[:2], n=1)]) == ["refuted"]
 
 
 def test_a_place_without_any_spread_does_not_hide_a_place_that_supports():
     estimate = estimate_of([5.0, -0.25], [1.0, 0.0])
-    assert verdicts([Finding.of_any("a.b", "s", estimate, PLACES[:2], n=1)]) == ["supported"]
+    assert verdicts([Finding.of_any("b", "s", estimate, PLACES[:2], n=1)]) == ["supported"]
 
 
 @pytest.mark.parametrize("form", [Finding.of_every, Finding.of_any])
 def test_places_of_exactly_nothing_give_no_verdict(form):
-    assert verdicts([form("a.b", "s", estimate_of([0.0] * 3, 0.0), PLACES[:3], n=1)]) == ["inconclusive"]
+    assert verdicts([form("b", "s", estimate_of([0.0] * 3, 0.0), PLACES[:3], n=1)]) == ["inconclusive"]
 
 
 def smallest(claim, subject, estimate, places, *, n):
@@ -230,7 +235,7 @@ def spoken(form, *, seeds, between, within, batches=6, size=100, points=60):
         drawn = between * shifts + within * np.sqrt(points) * rng.normal(size=(seeds, points, size, 8))
         samples = [{"x": x} for x in drawn]
         estimate = bootstrap(samples, lambda s: s["x"].mean(axis=0), replicates=200, seed=batch)
-        findings += [form("a.b", "s", estimate[i], PLACES, n=points) for i in range(size)]
+        findings += [form("b", "s", estimate[i], PLACES, n=points) for i in range(size)]
     return np.array(verdicts(findings))
 
 

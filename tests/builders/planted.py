@@ -12,6 +12,31 @@ SIGNS = {"candidate": 1, "independent": -1, "external": 0}
 OFFSET = 0.2
 
 
+def score_table(scores, places, *, split=0):
+    """Scores of points, a row for each point and place.
+
+    Args:
+        scores: by group, SSLMem [n, places], or several scores of that shape by column.
+        places: by name, what else is known of them (own, kind, parameters).
+        split: numbers the points.
+    """
+    tables = []
+    for g, (group, columns) in enumerate(scores.items()):
+        columns = columns if isinstance(columns, dict) else {"sslmem": columns}
+        n = len(next(iter(columns.values())))
+        first = 1000 * split + g * max(100, n)
+        about = {"point": np.repeat(first + np.arange(n), len(places)), "group": group, "layer": [*places] * n}
+        for key in next(iter(places.values())):
+            about[key] = [of[key] for of in places.values()] * n
+        tables.append(pd.DataFrame(about | {column: values.ravel() for column, values in columns.items()}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def places_of(names):
+    """Places by name; residual sums, called res..., are no layers proper."""
+    return {name: {"own": not name.startswith("res")} for name in names}
+
+
 def points(profile, *, noise=0.0, traits=None, offset=OFFSET, split=0, draw=0):
     """SSLMem with a crossed profile planted by layer: above an offset on candidates, below it on independent points.
 
@@ -24,23 +49,12 @@ def points(profile, *, noise=0.0, traits=None, offset=OFFSET, split=0, draw=0):
     profile = np.asarray(profile, dtype=np.float64)
     true = np.insert(profile, 2, profile[1])
     rng = np.random.default_rng([13, split, draw])
-    tables = []
-    for g, (group, sign) in enumerate(SIGNS.items()):
-        scores = offset + sign * true + noise * rng.normal(size=(POINTS, len(PLACES)))
-        if traits is not None:
-            scores += np.asarray(traits)[:, None]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "point": np.repeat(1000 * split + 100 * g + np.arange(POINTS), len(PLACES)),
-                    "group": group,
-                    "layer": [*PLACES] * POINTS,
-                    "own": [name.isdigit() for name in PLACES] * POINTS,
-                    "sslmem": scores.ravel(),
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
+    shared = 0 if traits is None else np.asarray(traits)[:, None]
+    scores = {
+        group: offset + sign * true + noise * rng.normal(size=(POINTS, len(PLACES))) + shared
+        for group, sign in SIGNS.items()
+    }
+    return score_table(scores, places_of(PLACES), split=split)
 
 
 UNITS = 40

@@ -5,19 +5,19 @@ import logging
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from memloc.analysis.tables import load_table, save_table
+from memloc.analysis.tables import load_table
 from memloc.experiments.overlap import analysis as experiment
 from memloc.metrics.overlap import chance, kendall, overlap, top
+from tests.builders.planted import places_of, score_table
 from tests.builders.study import Study, by_claim, complaint
 
 N, SIZE = 80, 16
 LAYERS = ("1", "2", "3", "4", "5", "6", "7")
 DEEP = len(LAYERS)
-GROUPS = ("candidate", "independent", "external")
+OPTIONS = {"size": SIZE}
 
 
 # --- the metric -------------------------------------------------------------------------------------------------------
@@ -118,19 +118,15 @@ def points(candidate, external, *, seed, layers=LAYERS, split=0, noise=0.1, comm
         noise: of each layer and half of the draws.
         common: noise of each half of the draws in all layers at once.
     """
-    rng = np.random.default_rng([22, seed])
-    tables = []
-    for g, (group, true) in enumerate(zip(GROUPS, (candidate, 0 * candidate, external), strict=True)):
+    rng, scores = np.random.default_rng([22, seed]), {}
+    for group, true in (("candidate", candidate), ("independent", 0 * candidate), ("external", external)):
         halves = [
             true + common * rng.normal(size=(len(true), 1)) + noise * rng.normal(size=true.shape) for _ in range(2)
         ]
         summed = rng.normal(size=len(true))  # A sum among the layers, which orders points at random.
-        for k, name in enumerate([*layers, "res"]):
-            choose, score = (summed, summed) if name == "res" else (half[:, k] for half in halves)
-            about = {"point": 1000 * split + 100 * g + np.arange(len(true)), "group": group, "layer": name}
-            scores = {"sslmem": (choose + score) / 2, "sslmem_choose": choose, "sslmem_score": score}
-            tables.append(pd.DataFrame({**about, "own": name != "res", "order": k, **scores}))
-    return pd.concat(tables).sort_values(["point", "order"]).drop(columns="order")
+        choose, score = (np.column_stack([half, summed]) for half in halves)
+        scores[group] = {"sslmem": (choose + score) / 2, "sslmem_choose": choose, "sslmem_score": score}
+    return score_table(scores, places_of([*layers, "res"]), split=split)
 
 
 @pytest.fixture
@@ -147,26 +143,30 @@ def study(tmp_path):
     return make
 
 
-@pytest.fixture
-def again(tmp_path):
-    """Encoders trained on one split: trait [n, layers] of the split, and how far each encoder has its own.
+def of_one_split(folder, candidate, external, *, own, runs=3, splits=1, **planted):
+    """A study of encoders trained on one split: trait [n, layers] of the split, and how far each encoder has its own.
 
     ``splits`` of them, ``runs`` encoders each, called a, b, c.
     """
+    made = Study(folder, "overlap")
+    for run in range(runs):
+        for split in range(splits):
+            seed = 10 * split + run
+            traits = [
+                trait(split + 50 * g) + own * nothing(seed + 100 * (g + 1))
+                for g, trait in enumerate((candidate, external))
+            ]
+            made.add("abc"[run], split, points=points(*traits, seed=seed, split=split, **planted))
+    return made
 
-    def make(candidate, external, *, own, runs=3, splits=1, **planted):
-        made = Study(tmp_path, "overlap")
-        for run in range(runs):
-            for split in range(splits):
-                seed = 10 * split + run
-                traits = [
-                    world(split + 50 * g) + own * nothing(seed + 100 * (g + 1))
-                    for g, world in enumerate((candidate, external))
-                ]
-                made.add("abc"[run], split, points=points(*traits, seed=seed, split=split, **planted))
-        return made
 
-    return make
+def world(folder, seeds=3):
+    return of_one_split(folder, drift, nothing, own=0.3, runs=2, splits=seeds)
+
+
+@pytest.fixture
+def again(tmp_path):
+    return lambda *traits, **planted: of_one_split(tmp_path, *traits, **planted)
 
 
 def verdicts(rows, claims):
@@ -179,7 +179,7 @@ SEEDED = ("seeds", "seeds-rises", "seeds-excess")
 
 def test_every_pair_of_layers_has_the_overlap_of_its_sets(study):
     made = study(drift, nothing, noise=0.4, seeds=2)
-    table, _ = made.analyse(size=SIZE, replicates=20)
+    table, _ = made.analyse(**OPTIONS, replicates=20)
     pairs = table[table["part"] == "layers"].set_index(["series", "layer", "other"])["value"]
     seeds = [load_table(path) for path in made.files["points"]]
     for group, (i, j) in itertools.product(("candidate", "external"), itertools.combinations(LAYERS, 2)):
@@ -209,7 +209,7 @@ def test_every_pair_of_layers_has_the_overlap_of_its_sets(study):
 
 
 def test_overlap_by_distance_is_the_mean_over_pairs(study):
-    table, rows = study(drift, nothing).analyse(size=SIZE)
+    table, rows = study(drift, nothing).analyse(**OPTIONS)
     pairs = table[(table["part"] == "layers") & (table["series"] == "candidate")]
     curve = table[(table["part"] == "distance") & (table["series"] == "candidate")].set_index("distance")["value"]
     for distance in range(1, len(LAYERS)):
@@ -257,7 +257,7 @@ WORLDS = {
 @pytest.mark.parametrize("name", list(WORLDS))
 def test_claims_about_layers_follow_what_was_planted(study, name):
     candidate, external, planted, expected = WORLDS[name]
-    table, rows = study(candidate, external, **planted).analyse(size=SIZE)
+    table, rows = study(candidate, external, **planted).analyse(**OPTIONS)
     assert verdicts(rows, expected) == expected
     if name == "draws":
         pairs = table[table["part"] == "layers"].set_index(["series", "layer", "other"])["value"]
@@ -274,25 +274,25 @@ def test_adjacent_layers_are_told_by_the_weakest_pair(study):
         traits[:, 3:] = drift(seed + 10, step=0.1)[:, 3:]
         return traits
 
-    _, rows = study(broken, nothing).analyse(size=SIZE)
+    _, rows = study(broken, nothing).analyse(**OPTIONS)
     assert by_claim(rows, "overlap.adjacent").index.tolist() == ["simclr, layers 3 and 4"]
     assert verdicts(rows, ["adjacent"]) == {"adjacent": "inconclusive"}
 
 
 def test_few_layers_have_the_first_and_the_last_as_distant(study):
-    few = lambda world: lambda seed: world(seed, layers=3)  # noqa: E731
-    table, rows = study(few(drift), few(nothing), layers=("1", "2", "3")).analyse(size=SIZE)
+    few = lambda trait: lambda seed: trait(seed, layers=3)  # noqa: E731
+    table, rows = study(few(drift), few(nothing), layers=("1", "2", "3")).analyse(**OPTIONS)
     pairs = table[(table["part"] == "layers") & (table["series"] == "candidate")].set_index(["layer", "other"])["value"]
     effect = (pairs["1", "2"] + pairs["2", "3"]) / 2 - pairs["1", "3"]
     assert by_claim(rows, "overlap.near")["effect"]["simclr"] == pytest.approx(effect)
 
 
-def test_without_encoders_of_one_split_nothing_is_said_about_seeds(study, caplog, monkeypatch):
+def test_without_encoders_of_one_split_overlap_between_seeds_is_left_out(study, caplog, monkeypatch):
     monkeypatch.setattr(experiment.log, "propagate", True)
     with caplog.at_level(logging.INFO, logger="memloc"):
-        table, rows = study(drift, nothing).analyse(size=SIZE)
+        table, rows = study(drift, nothing).analyse(**OPTIONS)
     assert [record.getMessage() for record in caplog.records] == [
-        "no two encoders share a split and layers: nothing said about overlap between seeds"
+        "no two encoders share a split and layers: overlap between seeds is left out"
     ]
     assert set(table["part"]) == {"layers", "distance", "images"}
     assert set(rows["claim"]) == {f"overlap.{claim}" for claim in LAYERED}
@@ -305,7 +305,7 @@ def test_encoders_of_one_split_are_compared_pair_by_pair(again, caplog):
     made.add("d", 0, points=alone)
     other = points(drift(0)[:, :4], nothing(50)[:, :4], seed=9, layers=LAYERS[:4])
     made.add("e", 0, points=other)
-    table, rows = made.analyse(size=SIZE)
+    table, rows = made.analyse(**OPTIONS)
     assert not caplog.records
     subject = "a, b, c: 3 encoders of 1 split"
     mine = table[table["part"] == "seeds"]
@@ -346,27 +346,26 @@ SEEDS = {
 @pytest.mark.parametrize("name", list(SEEDS))
 def test_claims_between_seeds_follow_what_was_planted(again, name):
     candidate, external, own, expected = SEEDS[name]
-    _, rows = again(candidate, external, own=own).analyse(size=SIZE)
+    _, rows = again(candidate, external, own=own).analyse(**OPTIONS)
     assert verdicts(rows, expected) == expected
 
 
 def test_orders_of_nothing_are_seldom_taken_for_one(tmp_path):
-    found = []
+    seen = []
     for trial in range(6):
         made = Study(tmp_path / str(trial), "overlap")
         for run in range(2):
             traits = [nothing(1000 * trial + 10 * run + g, n=40) for g in range(2)]
             made.add("ab"[run], 0, points=points(*traits, seed=100 * trial + run))
         _, rows = made.analyse(size=8, replicates=40)
-        found += [by_claim(rows, f"overlap.{claim}")["verdict"].iloc[0] for claim in ("falls", "seeds-rises")]
-    assert found.count("inconclusive") >= 9
+        seen += [by_claim(rows, f"overlap.{claim}")["verdict"].iloc[0] for claim in ("falls", "seeds-rises")]
+    assert seen.count("inconclusive") >= 9
 
 
 def test_every_split_counts_as_a_seed(again):
-    _, rows = again(drift, blank, own=0.3, runs=2, splits=3).analyse(size=SIZE)
+    _, rows = again(drift, blank, own=0.3, runs=2, splits=3).analyse(**OPTIONS)
     row = by_claim(rows, "overlap.seeds-excess").iloc[0]
     assert row.name == "a, b: 2 + 2 + 2 encoders of 3 splits" and row["seeds"] == 3
-    assert set(rows["claim"]) == set(experiment.CLAIMS)
 
 
 def test_encoders_of_one_split_have_the_same_points_so_more_of_them_say_no_more(tmp_path):
@@ -376,26 +375,23 @@ def test_encoders_of_one_split_have_the_same_points_so_more_of_them_say_no_more(
         made = Study(tmp_path / str(count), "overlap")
         for run in range(count):
             made.add("abc"[run], 0, points=table)
-        _, rows = made.analyse(size=SIZE)
+        _, rows = made.analyse(**OPTIONS)
         results.append(rows[rows["claim"].isin([f"overlap.{claim}" for claim in SEEDED])])
     columns = ["effect", "low", "high"]
     np.testing.assert_allclose(*(result[columns].to_numpy() for result in results))
 
 
 @pytest.mark.parametrize("layers", [LAYERS, tuple(f"{k}.{part}" for k in range(1, 7) for part in ("att", "fc"))])
-def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(again, tmp_path, layers):
+def test_the_figure_names_layers_and_shows_the_most_memorized_images(again, tmp_path, layers):
     if layers is LAYERS:
         made = again(drift, nothing, own=0.3, runs=2)
     else:
         made = Study(tmp_path, "overlap")
-        traits = [world(0, layers=len(layers)) for world in (drift, nothing)]
+        traits = [trait(0, layers=len(layers)) for trait in (drift, nothing)]
         made.add("vit", 0, points=points(*traits, seed=0, layers=layers))
-    table, _ = made.analyse(size=SIZE, replicates=20)
-    save_table(table, tmp_path / "table.csv")
-    read = load_table(tmp_path / "table.csv")
+    table, _ = made.analyse(**OPTIONS, replicates=20)
     images = np.random.default_rng(4).integers(0, 256, size=(300, 1, 16, 16), dtype=np.uint8)
-    figure = experiment.draw(read, images)
-    figure.canvas.draw()
+    figure = made.drawn(table, images)
     heat = figure.axes[0]
     assert [label.get_text() for label in heat.get_yticklabels()] == list(layers)
     shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
@@ -408,12 +404,12 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(again, tmp_path, l
         np.testing.assert_array_equal(got, images[point, 0])
 
 
-@pytest.mark.parametrize(("size", "told"), [
+@pytest.mark.parametrize(("size", "message"), [
     (199, None),
-    (200, "experiments.it.size: 200 of 200 candidate or external"),
+    (200, "experiments.it.size: 200 must be smaller than the number of candidate points, 200"),
     (0, "experiments.it.size: 0"),
     (2.0, "experiments.it.size: 2.0"),
 ])  # fmt: skip
-def test_a_choice_must_leave_something(size, told):
+def test_a_choice_must_leave_something(size, message):
     said = complaint({"kind": "overlap", "encoders": ["simclr"], "size": size}, {})
-    assert said is None if told is None else told in said and "\n" not in said
+    assert said is None if message is None else message in said and "\n" not in said

@@ -2,18 +2,15 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import chi2, t, ttest_1samp
 
-from memloc import experiments
-from memloc.analysis.claims import tabulate
-from memloc.analysis.inputs import Inputs
-from memloc.analysis.tables import load_table, save_table
 from memloc.experiments.power.analysis import EFFECTS, MEASURED, MOST_SEEDS, Effect, effects_of, fewest_seeds, power
+from tests.builders.planted import SIGNS, places_of, score_table
+from tests.builders.study import Study
 
 LAYERS = ["1", "2", "3", "4"]
-OPTIONS = {"replicates": 50, "normalisation": "ratio", "candidates": [50, 5000], "seeds": [3, 5, 10]}
+OPTIONS = {"replicates": 50, "candidates": [50, 5000], "seeds": [3, 5, 10]}
 
 
 @pytest.mark.parametrize(("size", "spread", "seeds"), [(0.5, 1, 3), (1, 1, 3), (1, 0.5, 4), (-1, 1, 10), (0.3, 1, 40)])
@@ -88,30 +85,16 @@ def test_one_seed_leaves_everything_open():
     assert low == pytest.approx(0.05, abs=1e-6) and value == high == pytest.approx(power(0.5, 0.1, 3))
 
 
-def points_table(profile, *, n, tau, noise, rng):
+def points(profile, *, n, tau, noise, rng):
     """One seed's SSLMem with a crossed profile that differs between seeds by tau, at all layers alike but the first."""
-    shift = tau * rng.normal()
-    tables = []
-    for g, (group, sign) in enumerate((("candidate", 1), ("independent", -1), ("external", 0))):
-        true = np.array(profile) + shift * (np.arange(len(LAYERS)) > 0)
-        values = 0.1 + sign * true + noise * rng.normal(size=(n, len(LAYERS)))
-        tables.append(
-            pd.DataFrame(
-                {
-                    "point": np.repeat(n * g + np.arange(n), len(LAYERS)),
-                    "group": group,
-                    "layer": np.tile(LAYERS, n),
-                    "own": True,
-                    "sslmem": values.ravel(),
-                }
-            )
-        )
-    return pd.concat(tables)
+    true = np.array(profile) + tau * rng.normal() * (np.arange(len(LAYERS)) > 0)
+    scores = {group: 0.1 + sign * true + noise * rng.normal(size=(n, len(LAYERS))) for group, sign in SIGNS.items()}
+    return score_table(scores, places_of(LAYERS))
 
 
 def seeds_of(profile, *, seeds, n=40, tau=0.05, noise=0.2, start=0):
     rngs = [np.random.default_rng([4, start, seed]) for seed in range(seeds)]
-    return [points_table(profile, n=n, tau=tau, noise=noise, rng=rng) for rng in rngs]
+    return [points(profile, n=n, tau=tau, noise=noise, rng=rng) for rng in rngs]
 
 
 def test_sizes_and_variances_are_those_planted():
@@ -171,17 +154,15 @@ def test_power_from_points_is_that_of_repeated_experiments():
 # --- The experiment ---------------------------------------------------------------------------------------------------
 
 
-def world(folder, profile, *, seeds=3, encoder="simclr", **planted):
-    paths = []
+def world(folder, seeds=3, profile=(0.0, 0.1, 0.2, 0.3), **planted):
+    study = Study(folder, "power")
     for seed, table in enumerate(seeds_of(profile, seeds=seeds, **planted)):
-        paths.append(str(folder / f"{encoder}-{seed}.parquet"))
-        save_table(table, paths[-1])
-    return Inputs([(encoder, seed) for seed in range(seeds)], {"points": paths})
+        study.add("simclr", seed, points=table)
+    return study
 
 
-def analyse(inputs, **options):
-    table, findings = experiments.module("power").analyse(inputs, OPTIONS | options)
-    return table, tabulate(experiments.module("power").CLAIMS, findings, experiment="power")
+def analyse(folder, *args, **planted):
+    return world(folder, *args, **planted).analyse(**OPTIONS)
 
 
 def power_of(table, effect, n, seeds):
@@ -190,21 +171,21 @@ def power_of(table, effect, n, seeds):
 
 
 def test_large_effects_are_found_and_small_ones_are_not(tmp_path):
-    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.5, 0.6], seeds=12, tau=0.01, noise=0.05))
+    table, rows = analyse(tmp_path, profile=[0.0, 0.1, 0.5, 0.6], seeds=12, tau=0.01, noise=0.05)
     for effect in MEASURED:
         assert power_of(table, effect, 40, 12)["low"] > 0.8
     assert power_of(table, "LayerMem of .308", 5000, 3)["low"] > 0.8
     assert power_of(table, "difference of .005", 5000, 3)["high"] < 0.8
-    (told,) = rows.itertuples()
-    assert told.subject == "simclr, difference of 1.6 %: 3 seeds, 5000 candidates"
-    assert told.verdict == "refuted" and told.low <= told.effect <= told.high
+    (row,) = rows.itertuples()
+    assert row.subject == "simclr, difference of 1.6 %: 3 seeds, 5000 candidates"
+    assert row.verdict == "refuted" and row.low <= row.effect <= row.high
     for name in ("published", "external-corrected", "crossed"):
         (value,) = table.loc[table["series"] == name, "value"]
         assert value == pytest.approx(0.7 if name == "published" else 0.6, abs=0.03)
 
 
 def test_the_claim_is_the_power_of_a_share_of_layermem_for_two_encoders(tmp_path):
-    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.5, 0.6], seeds=12, tau=0.002, noise=0.02))
+    table, rows = analyse(tmp_path, profile=[0.0, 0.1, 0.5, 0.6], seeds=12, tau=0.002, noise=0.02)
     mine = table[table["effect"] == "difference of 1.6 %"].set_index("series")["value"]
     last = table[table["effect"] == "last layer"].set_index("series")["value"]
     assert mine["size"] == pytest.approx(0.005 / 0.308 * last["size"])
@@ -213,20 +194,20 @@ def test_the_claim_is_the_power_of_a_share_of_layermem_for_two_encoders(tmp_path
 
 
 def test_seeds_that_differ_leave_it_open(tmp_path):
-    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3], tau=0.1, noise=0.1))
+    table, rows = analyse(tmp_path, profile=[0.0, 0.1, 0.2, 0.3], tau=0.1, noise=0.1)
     last = power_of(table, "last layer", 40, 3)
     assert last["low"] < 0.8 < last["high"] and last["high"] - last["low"] > 0.4
     assert rows["z"].isna().all()
 
 
 def test_effects_of_nothing_are_not_found(tmp_path):
-    table, _ = analyse(world(tmp_path, [0.0] * 4, seeds=8, tau=0.05))
+    table, _ = analyse(tmp_path, profile=[0.0] * 4, seeds=8, tau=0.05)
     for effect in ("last layer", "last over first layer"):
         assert power_of(table, effect, 40, 8)["value"] < 0.8
 
 
 def test_the_table_holds_every_number_of_candidates_and_seeds(tmp_path):
-    table, _ = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3]))
+    table, _ = analyse(tmp_path, profile=[0.0, 0.1, 0.2, 0.3])
     for effect in EFFECTS:
         mine = table[(table["effect"] == effect) & (table["series"] == "power")]
         assert {*zip(mine["candidates"], mine["seeds"], strict=True)} == {
@@ -236,12 +217,8 @@ def test_the_table_holds_every_number_of_candidates_and_seeds(tmp_path):
         assert (mine.groupby("candidates")["value"].agg(lambda v: v.is_monotonic_increasing)).all()
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds):
-    table, rows = analyse(world(tmp_path, [0.0, 0.1, 0.2, 0.3], seeds=seeds))
-    assert np.isfinite(rows[["effect", "low", "high"]]).all(axis=None) and set(rows["seeds"]) == {seeds}
-    save_table(table, tmp_path / "table.csv")
-    figure = experiments.module("power").draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 2, 2), np.uint8))
-    figure.canvas.draw()
-    assert len(figure.axes) == 6
+def test_the_figure_has_a_panel_for_each_effect(tmp_path):
+    study = world(tmp_path)
+    figure = study.drawn(study.analyse(**OPTIONS)[0])
+    assert len(figure.axes) == len(EFFECTS)
     plt.close(figure)

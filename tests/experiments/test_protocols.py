@@ -5,27 +5,32 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from memloc.experiments.protocols import analysis as protocols
 from memloc.metrics.alignment import sslmem
 from tests.builders.planted import LAYERS, OFFSET, POINTS, points
-from tests.builders.study import Study, by_claim, complaint, of
+from tests.builders.study import Study, by_claim, complaint, of, verdicts
 
 RISING = np.array([0.02, 0.06, 0.2, 0.24])
 
 
+OPTIONS = {}
+
+
+def study_of(folder, profiles, *, seeds=3, noise=0.01, offset=OFFSET):
+    """A study of protocols: {name: profile}, over seeds of their own splits."""
+    study = Study(folder, "protocols")
+    for draw, (name, profile) in enumerate(profiles.items()):
+        for seed in range(seeds):
+            study.add(name, seed, points=points(profile, noise=noise, offset=offset, split=seed, draw=draw))
+    return study
+
+
+def world(folder, seeds=3):
+    return study_of(folder, {"l2": RISING, "cosine": 2 * RISING}, seeds=seeds)
+
+
 @pytest.fixture
 def study(tmp_path):
-    """A study of protocols: {name: profile}, over seeds of their own splits."""
-
-    def make(profiles, *, seeds=3, noise=0.01, offset=OFFSET):
-        made = Study(tmp_path, "protocols")
-        for draw, (name, profile) in enumerate(profiles.items()):
-            for seed in range(seeds):
-                about = {"noise": noise, "offset": offset, "split": seed, "draw": draw}
-                made.add(name, seed, points=points(profile, **about))
-        return made
-
-    return make
+    return lambda profiles, **planted: study_of(tmp_path, profiles, **planted)
 
 
 def test_profiles_increments_and_correlations_are_the_planted_ones(study):
@@ -54,9 +59,7 @@ def test_the_ratio_of_a_squared_distance_is_about_twice_as_large_with_the_same_p
 def test_protocols_that_agree_are_told_from_one_that_does_not(study):
     profiles = {"l2": RISING, "cosine": 2 * RISING, "pooled": [0.3, 0.28, 0.1, 0.02], "late": [0.02, 0.06, 0.1, 0.3]}
     table, rows = study(profiles, seeds=1).analyse()
-    assert set(rows["claim"]) == set(protocols.CLAIMS)
-    verdicts = by_claim(rows, "protocols.profile")["verdict"]
-    assert verdicts.to_dict() == {
+    assert by_claim(rows, "protocols.profile")["verdict"].to_dict() == {
         "cosine against l2": "supported",
         "pooled against l2": "refuted",
         "late against l2": "supported",
@@ -100,11 +103,16 @@ def test_protocols_of_one_training_share_its_noise(tmp_path):
             traits = 3 * np.random.default_rng(seed).normal(size=POINTS)
             made.add(name, seed, points=points(RISING, noise=0.01, traits=traits, split=seed, draw=draw))
     _, rows = made.analyse()
-    assert rows.set_index("claim")["verdict"].to_dict() == {
-        "protocols.last": "inconclusive",
-        "protocols.profile": "supported",
-        "protocols.increment": "supported",
-    }
+    assert verdicts(rows) == {"last": "inconclusive", "profile": "supported", "increment": "supported"}
+
+
+def test_the_papers_profiles_are_quoted_for_distances_alone(study):
+    made = study({"l2": RISING, "l1": RISING, "pooled": RISING}, seeds=1)
+    measure = made.about["l2"]["measure"]
+    made.about["l1"] = made.about["l2"] | {"measure": measure | {"distance": "l1"}}
+    made.about["pooled"] = made.about["l2"] | {"measure": measure | {"distance": "l1", "pairs": "image-aug"}}
+    paper = by_claim(made.analyse()[1], "protocols.profile")["paper_effect"]
+    assert paper["l1 against l2"] == pytest.approx(0.05) and np.isnan(paper["pooled against l2"])
 
 
 @pytest.mark.parametrize("count", [2, 12])
@@ -144,12 +152,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", list(BAD))
-def test_protocols_of_other_weights_seeds_or_layers_are_told_in_one_line(name):
+def test_protocols_of_other_weights_seeds_or_layers_are_refused_in_one_line(name):
     changes, part = BAD[name]
     message = complaint(IT, {"mine": changes})
     assert message.startswith("config: experiments.it.encoders: compares like with like, but") and part in message
     assert "\n" not in message
 
 
-def test_a_single_protocol_is_told():
+def test_a_single_protocol_is_refused():
     assert "experiments.it.encoders" in complaint(IT | {"encoders": ["simclr"]}, {})

@@ -12,19 +12,27 @@ from tests.builders.study import Study, by_claim, complaint, of
 RISING = np.array([0.02, 0.06, 0.1, 0.3])
 
 
+OPTIONS = {"order": "falling"}
+"""Its claims; those of the order ``same`` are others."""
+
+
+def study_of(folder, profiles, *, seeds=3, noise=0.01, offsets=(OFFSET,)):
+    """A study of recipes: {name: profile}, over seeds of their own splits."""
+    study = Study(folder, "recipes")
+    for draw, (name, profile) in enumerate(profiles.items()):
+        offset = offsets[draw % len(offsets)]
+        for seed in range(seeds):
+            study.add(name, seed, points=points(profile, noise=noise, offset=offset, split=seed, draw=draw))
+    return study
+
+
+def world(folder, seeds=3):
+    return study_of(folder, lowered(0, 0.05, 0.1), seeds=seeds)
+
+
 @pytest.fixture
 def study(tmp_path):
-    """A study of recipes: {name: profile}, noisy or not, over seeds of their own splits."""
-
-    def make(profiles, *, seeds=3, noise=0.01, offsets=(OFFSET,)):
-        made = Study(tmp_path, "recipes")
-        for draw, (name, profile) in enumerate(profiles.items()):
-            for seed in range(seeds):
-                offset = offsets[draw % len(offsets)]
-                made.add(name, seed, points=points(profile, noise=noise, offset=offset, split=seed, draw=draw))
-        return made
-
-    return make
+    return lambda profiles, **planted: study_of(tmp_path, profiles, **planted)
 
 
 def lowered(*steps):
@@ -95,12 +103,13 @@ def test_a_difference_that_is_unknown_is_not_called_none(study):
 
 
 def test_each_order_has_its_claims_and_both_have_all(study):
-    claims = {order: set(study(lowered(0, 0.1)).analyse(order=order)[1]["claim"]) for order in ("falling", "same")}
+    made = study(lowered(0, 0.1))
+    claims = {order: {*made.analyse(order=order)[1]["claim"]} for order in ("falling", "same")}
     assert not claims["falling"] & claims["same"]
-    assert claims["falling"] | claims["same"] == set(recipes.CLAIMS)
+    assert claims["falling"] | claims["same"] == {f"recipes.{claim}" for claim in recipes.CLAIMS}
 
 
-def test_points_and_seeds_are_kept_together(study, tmp_path):
+def test_points_and_seeds_are_kept_together(tmp_path):
     # Points and seeds differ by far more than recipes do, but alike under both.
     made = Study(tmp_path, "recipes")
     for name, less in (("one", 0.0), ("two", 0.02)):
@@ -136,7 +145,7 @@ def test_seeds_of_one_split_say_no_more_about_its_points(tmp_path):
 def test_encoders_of_other_points_are_not_compared(tmp_path):
     made = Study(tmp_path, "recipes")
     made.add("one", 0, points=points(RISING, split=0)).add("two", 0, points=points(RISING, split=1))
-    with pytest.raises(InputError, match="one, two: measured on other points"):
+    with pytest.raises(InputError, match="one, two: points or layers differ; delete their scores"):
         made.analyse(order="same")
 
 
@@ -168,14 +177,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", list(BAD))
-def test_recipes_that_differ_in_more_are_told_in_one_line(name):
+def test_recipes_that_differ_in_more_are_refused_in_one_line(name):
     changes, part = BAD[name]
     message = complaint(IT, {"mine": changes})
     assert message.startswith("config: experiments.it.encoders: compares like with like, but") and part in message
     assert "\n" not in message
 
 
-def test_an_order_that_is_none_and_a_single_recipe_are_told():
+def test_an_unknown_order_and_a_single_recipe_are_refused():
     assert "experiments.it.order: 'rising' is none of falling, same" in complaint(
         IT | {"order": "rising"}, {"mine": {}}
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,48 +11,50 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import EXTERNAL, profiles, quoted, rises, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
+from memloc.experiments.attention.entry import ENTRY
 from memloc.metrics.stats import Estimate
 
 Floats = NDArray[np.float64]
 CLAIMS = {
     "rises": Claim(
-        "Memorization of attention rises with depth: rank correlation of block and crossed LayerMem",
+        "LayerMem of attention rises with depth: rank correlation of block and crossed LayerMem",
         "Table 2",
     ),
     "fully-connected-rises": Claim(
-        "Memorization of fully-connected layers rises with depth: rank correlation of block and crossed LayerMem",
+        "LayerMem of fully-connected layers rises with depth: rank correlation of block and crossed LayerMem",
         "Table 2",
     ),
     "fully-connected-adds-more": Claim(
-        "Fully-connected layers add more than attention: mean over blocks of dFC - dATT, increments of crossed "
-        "LayerMem",
+        "Fully-connected layers add more LayerMem than attention: mean over blocks of dFC - dATT, increments of "
+        "crossed LayerMem",
         "Tables 2 and 10",
     ),
     "blocks-add": Claim(
-        "Blocks add memorization: mean over blocks of the increment of crossed LayerMem, dBlock", "Table 10"
+        "Blocks add LayerMem: mean over blocks of dBlock, the increment of crossed LayerMem", "Table 10"
     ),
     "every-block-adds": Claim(
-        "Every block adds memorization: the weakest increment of crossed LayerMem, dBlock", "Table 10"
+        "Every block adds LayerMem: the weakest dBlock, the increment of crossed LayerMem", "Table 10"
     ),
     "fully-connected-higher": Claim(
-        "What fully-connected layers put out memorizes more than what attention puts out: mean over blocks of the "
-        "difference of crossed LayerMem",
+        "Fully-connected layers have higher LayerMem than attention: mean over blocks of the difference of crossed "
+        "LayerMem",
         "Table 2, compared directly",
     ),
     "fully-connected-higher-at-depth": Claim(
-        "The same at equal depth: fully-connected layers against the mean of the attentions before and behind them",
+        "Fully-connected layers have higher LayerMem than attention at equal depth: mean over blocks of crossed "
+        "LayerMem of fully-connected layers minus the mean of the attentions before and after them",
     ),
     "per-parameter": Claim(
-        "Fully-connected layers add more than attention for each parameter: mean over blocks of dFC - r dATT, r the "
-        "ratio of their parameters",
+        "Fully-connected layers add more LayerMem than attention for each parameter: mean over blocks of dFC - r dATT, "
+        "increments of crossed LayerMem, with r the ratio of their parameters",
     ),
 }
 PUBLISHED = {
-    ("mae", "vit-tiny"): (
+    ("mae", "vit-tiny"): Quotes(
         "ViT-Tiny of 12 blocks, MAE, CIFAR10; published estimator",
         {
             "rises": 1.0,
@@ -77,17 +81,14 @@ def analyse(sheet: Sheet) -> None:
     """Profiles of all places of all blocks in three estimators, increments of the crossed one, the claims' effects.
 
     Raises:
-        InputError: an encoder has no attention, or not all places of two or more blocks in a row were measured.
+        InputError: an encoder has no attention, or not all places of two or more consecutive blocks were measured.
     """
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        seeds = inputs.tables("points", encoder)
+    for encoder in sheet.encoders:
+        seeds = sheet.scores("points", encoder)
         layers = seeds[0].drop_duplicates("layer")[["layer", "kind", "parameters"]].reset_index(drop=True)
         blocks = _blocks(encoder, layers)
         names = [f"{block}.{place}" for block in blocks for place in PLACES]
         at = [list(layers["layer"]).index(name) for name in names]
-        series = profiles(seeds, replicates=options["replicates"], normalisation=options["normalisation"])
         about = pd.DataFrame(
             {
                 "layer": names,
@@ -96,22 +97,17 @@ def analyse(sheet: Sheet) -> None:
                 "parameters": layers["parameters"].to_numpy()[at],
             }
         )
-        tables += [
-            rows_of(estimate[at], names, encoder=encoder, series=name).merge(about, on="layer")
-            for name, estimate in series.items()
-        ]
-        crossed = series["crossed"][at].map(lambda v: v.reshape(*v.shape[:-1], -1, len(PLACES)))
+        series = {name: estimate[at] for name, estimate in sheet.layermem(seeds).items()}
+        for name, estimate in series.items():
+            sheet.add(rows_of(estimate, names, encoder=encoder, series=name).merge(about, on="layer"))
+        crossed = series["crossed"].map(lambda v: v.reshape(*v.shape[:-1], -1, len(PLACES)))
         added = {"dATT": crossed.map(d_att), "dFC": crossed.map(d_fc), "dBlock": crossed.map(d_block)}
         for (name, estimate), place in zip(added.items(), (ATT, FC, RES_FC), strict=True):
-            mine = names[place :: len(PLACES)]
-            rows = rows_of(estimate, mine, encoder=encoder, series=name).merge(about, on="layer")
-            tables.append(rows.assign(place=INCREMENTS[name]))
-        n = seeds[0].loc[seeds[0]["group"] == "candidate", "point"].nunique()
-        sizes = about["parameters"].to_numpy(dtype=float).reshape(-1, len(PLACES))
-        found = _findings(encoder, blocks, crossed, added, sizes, n=n)
-        findings += quoted(inputs, encoder, found, PUBLISHED)
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+            rows = rows_of(estimate, names[place :: len(PLACES)], encoder=encoder, series=name)
+            sheet.add(rows.merge(about, on="layer"), place=INCREMENTS[name])
+        with sheet.quoting(sheet.inputs.quotes(encoder, PUBLISHED)):
+            sizes = about["parameters"].to_numpy(dtype=float).reshape(-1, len(PLACES))
+            _find(sheet, encoder, [f"block {block}" for block in blocks], crossed, added, sizes, candidates(seeds[0]))
 
 
 def _blocks(encoder: str, layers: pd.DataFrame) -> list[str]:
@@ -126,7 +122,7 @@ def _blocks(encoder: str, layers: pd.DataFrame) -> list[str]:
     if len(blocks) < 2 or not whole or int(blocks[-1]) - int(blocks[0]) != len(blocks) - 1:
         raise InputError(
             f"encoders.{encoder}.measure.layers: blocks {', '.join(blocks)}; measure {', '.join(PLACES)} of two "
-            f"or more blocks in a row"
+            f"or more consecutive blocks"
         )
     return blocks
 
@@ -157,56 +153,57 @@ def _tokens_before(blocks: Floats) -> Floats:
     return out
 
 
-def _findings(
+def _find(
+    sheet: Sheet,
     encoder: str,
-    blocks: list[str],
+    blocks: Sequence[str],
     crossed: Estimate,
-    added: dict[str, Estimate],
+    added: Mapping[str, Estimate],
     sizes: Floats,
-    *,
     n: int,
-) -> list[Finding]:
+) -> None:
+    """Effects of the claims.
+
+    Args:
+        crossed: [blocks, PLACES] LayerMem.
+        added: INCREMENTS [blocks].
+        sizes: [blocks, PLACES] numbers of parameters.
+    """
     att, fc = crossed[:, ATT], crossed[:, FC]
     # Blocks from the second on: the first has no tokens of a block before it.
     d_attention, d_connected, d_whole = (added[name][1:] for name in INCREMENTS)
     ratio = (sizes[:, FC] / sizes[:, ATT])[1:]
-    before, behind = att[:-1], att[1:]
-    between = (before + behind).map(lambda v: v / 2)
+    between = (att[:-1] + att[1:]).map(lambda v: v / 2)
     effects = {
-        "fully-connected-adds-more": _mean(d_connected - d_attention),
-        "blocks-add": _mean(d_whole),
-        "fully-connected-higher": _mean(fc - att),
-        "fully-connected-higher-at-depth": _mean(fc[:-1] - between),
-        "per-parameter": _mean(d_connected - d_attention.map(lambda v: ratio * v)),
+        "fully-connected-adds-more": d_connected - d_attention,
+        "blocks-add": d_whole,
+        "fully-connected-higher": fc - att,
+        "fully-connected-higher-at-depth": fc[:-1] - between,
+        "per-parameter": d_connected - d_attention.map(lambda v: ratio * v),
     }
-    findings = [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
-    findings.append(rises("rises", encoder, att, n=n))
-    findings.append(rises("fully-connected-rises", encoder, fc, n=n))
-    places = [f"block {block}" for block in blocks[1:]]
-    findings.append(Finding.of_every("every-block-adds", encoder, d_whole, places, n=n))
-    return findings
-
-
-def _mean(over_blocks: Estimate) -> Estimate:
-    return over_blocks.map(lambda v: v.mean(axis=-1))
+    for claim, over_blocks in effects.items():
+        sheet.find(claim, encoder, over_blocks.map(lambda v: v.mean(axis=-1)), n)
+    sheet.find_rise("rises", encoder, att, n=n)
+    sheet.find_rise("fully-connected-rises", encoder, fc, n=n)
+    sheet.find_in_every("every-block-adds", encoder, d_whole, blocks[1:], n=n)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """One row an encoder: as published with its null, crossed, increments."""
-    encoders = list(dict.fromkeys(table["encoder"]))
+    encoders, colours = plotting.by_encoder(table), plotting.palette(ENTRY.colours)
     figure, axes = plotting.panels(rows=len(encoders), columns=3, width=14, height=3.4)
-    for (a, b, c), encoder in zip(axes, encoders, strict=True):
-        mine = table[table["encoder"] == encoder].set_index("series")
-        numbers = [str(block) for block in dict.fromkeys(mine["block"])]
+    for (a, b, c), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+        numbers = [str(block) for block in dict.fromkeys(rows["block"])]
         for axis, series in ((a, "published"), (b, "crossed")):
             for place in PLACES.values():
-                plotting.profile(axis, _of(mine, series, place), label=place, dashed=place.startswith("sum"))
+                line = _of(rows, series, place)
+                plotting.profile(axis, line, label=place, dashed=place.startswith("sum"), colour=colours[place])
             axis.set_ylabel("LayerMem")
             plotting.legend(axis)
         for place in PLACES.values():
-            null = _of(mine, EXTERNAL, place)
-            a.plot(range(len(null)), null["value"], color=plotting.COLOURS[place], linestyle=":", linewidth=1)
-        _increments(c, mine, len(numbers))
+            null = _of(rows, EXTERNAL, place)
+            a.plot(range(len(null)), null["value"], color=colours[place], linestyle=":", linewidth=1)
+        _increments(c, rows, len(numbers), colours)
         for axis in (a, b, c):
             plotting.layers(axis, numbers)
             axis.set_xlabel("block")
@@ -217,17 +214,17 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     return figure
 
 
-def _of(mine: pd.DataFrame, series: str, place: str) -> pd.DataFrame:
-    return mine[(mine.index == series) & (mine["place"] == place)]
+def _of(rows: pd.DataFrame, series: str, place: str) -> pd.DataFrame:
+    return rows[(rows.index == series) & (rows["place"] == place)]
 
 
-def _increments(axis: Axes, mine: pd.DataFrame, blocks: int) -> None:
+def _increments(axis: Axes, rows: pd.DataFrame, blocks: int, colours: Mapping[str, str]) -> None:
     """Bars of all three increments side by side in each block."""
     for shift, (series, name) in zip((-0.27, 0, 0.27), INCREMENTS.items(), strict=True):
         at = np.arange(blocks) + shift
-        rows = _of(mine, series, name)
-        axis.bar(at, rows["value"], width=0.25, color=plotting.COLOURS[name], label=name)
-        plotting.whiskers(axis, at, rows)
+        bars = _of(rows, series, name)
+        axis.bar(at, bars["value"], width=0.25, color=colours[name], label=name)
+        plotting.whiskers(axis, at, bars)
     axis.set_ylabel("increment")
     # Room for the legend above the highest bar.
     axis.margins(y=0.3)

@@ -35,5 +35,6 @@ ENTRY = Experiment(
     inputs={"points": POINTS},
     smallest={"encoders": ["mae"]},
     layers=("attention", "fully-connected", "sum"),
+    colours={"sum after attention": "pink", "sum after fully-connected": "grey", "block": "green"},
     faults=faults,
 )

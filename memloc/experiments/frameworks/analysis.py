@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -13,127 +12,126 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import (
-    EXTERNAL,
-    Inputs,
-    Profiles,
-    above,
-    equivalent,
-    paired_profiles,
-    profile_correlations,
-    rows_of,
-)
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import EXTERNAL, NONE_QUOTED, Profiles, Quotes, above, profile_correlations
 from memloc.analysis.sheet import Sheet
 from memloc.measuring.units import by_layer
-from memloc.metrics.stats import Sample, bootstrap, ks_distance, rank_correlation
+from memloc.metrics.stats import Estimate, Sample, ks_distance, rank_correlation
 
 CORRELATION, SHARE, DISTANCE = 0.9, 1 / 6, 0.2
 CLAIMS = {
     "shape": Claim(
-        "Frameworks memorize in the same layers: rank correlation of their crossed profiles minus .9 (own threshold)",
+        "Frameworks memorize in the same layers: rank correlation of their crossed LayerMem over layers minus .9 (own "
+        "threshold)",
         "Tables 4, 29 and 31",
     ),
     "height": Claim(
-        "Frameworks memorize as much: a sixth of the first one's crossed LayerMem in the last layer (own margin, "
-        ".05 of the paper's; at first .05, more than our effects) minus the profiles' difference, in every layer",
+        "Frameworks memorize equally much in every layer: a sixth of the first framework's crossed LayerMem in the "
+        "last layer (own margin, .05 of the paper's; at first .05, more than our effects) minus the largest difference "
+        "of crossed LayerMem",
         "Tables 4, 29 and 31",
     ),
     "units": Claim(
-        "Frameworks' units memorize alike: .2 (own threshold) minus the Kolmogorov-Smirnov distance of UnitMem in the "
-        "last layer",
+        "Units of the last layer memorize alike in all frameworks: .2 (own threshold) minus the Kolmogorov-Smirnov "
+        "distance of their UnitMem",
         "Figure 12",
     ),
 }
 PUBLISHED = {
-    frozenset({"simclr", "dino"}): (
+    frozenset({"simclr", "dino"}): Quotes(
         "ResNet50, ImageNet; published LayerMem; 1 - .9, and a sixth of .304 minus .006",
         {"shape": 0.1, "height": 0.0447},
     ),
-    frozenset({"mae", "dino"}): (
+    frozenset({"mae", "dino"}): Quotes(
         "ViT-Base, ImageNet; published LayerMem; 1 - .9, and a sixth of .271 minus .004",
         {"shape": 0.1, "height": 0.0412},
     ),
 }
 """The paper's effects by pair of frameworks (Table 4)."""
+ByEncoder = dict[str, NDArray[np.float64]]
+"""UnitMem [units] by encoder."""
 PAIRS = ("rank correlation", "largest difference", "distance of UnitMem")
 
 
 def analyse(sheet: Sheet) -> None:
     """Profiles and units of every framework, and every pair's correlation, differences and distance."""
-    inputs, options = sheet.inputs, sheet.options
-    found = paired_profiles(inputs, replicates=options["replicates"], normalisation=options["normalisation"])
-    crossed, places = found.series["crossed"], [f"layer {name}" for name in found.layers]
-    correlation = profile_correlations(crossed)
-    last, units = last_units(inputs, found.layers)
-    distances = bootstrap(units, _distances, replicates=options["replicates"], seed=0, limit=1)
-    tables, findings = [found.rows(), *_every_unit(units, last), *_between_seeds(found, units, last)], []
-    for pair, (i, j) in enumerate(combinations(range(len(found.encoders)), 2)):
-        a, b = found.encoders[i], found.encoders[j]
-        about, subject = {"encoder": a, "other": b}, f"{a} and {b}"
-        difference, margin = crossed[i] - crossed[j], crossed[i, -1].scaled(SHARE)
-        apart = rows_of(difference, found.layers, **about, series="difference")
-        most = int(np.argmax(np.abs(difference.value)))
-        # The largest of several differences is above 0 by noise alone: no interval of its own.
-        largest = {**about, "series": PAIRS[1], "layer": found.layers[most], "value": abs(difference.value[most])}
-        tables += [
-            apart,
-            pd.DataFrame([largest]),
-            rows_of(correlation[i, [j]], ["all"], **about, series=PAIRS[0]),
-            rows_of(distances[[pair]], [last], **about, series=PAIRS[2]),
-        ]
-        near = distances[pair].map(lambda v: DISTANCE - v, limit=1)
-        names = frozenset(inputs.about[encoder]["framework"] for encoder in (a, b))
-        scale, effects = PUBLISHED.get(names, ("", {}))
-        several = [
-            Finding("shape", subject, above(correlation[i, j], CORRELATION), found.points),
-            equivalent("height", subject, difference, places, margin=margin, n=found.points),
-            Finding("units", subject, near, len(units[0][a])),
-        ]
-        findings += [replace(found_, value=effects.get(found_.claim, np.nan), scale=scale) for found_ in several]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+    profiles = sheet.paired_layermem()
+    last, units = last_units(sheet, profiles.layers)
+    sheet.add(profiles.rows())
+    for run, sample in enumerate(units):
+        for encoder, values in sample.items():
+            about = {"encoder": encoder, "series": "unit", "layer": last}
+            sheet.add(pd.DataFrame({**about, "value": values, "run": run}))
+    for i, encoder in enumerate(profiles.encoders):
+        _add_between_seeds(sheet, encoder, profiles.seeds[:, i], [sample[encoder] for sample in units], last)
+    correlation = profile_correlations(profiles.series["crossed"])
+    distances = sheet.bootstrap(units, _distances, limit=1)
+    for pair, (i, j) in enumerate(combinations(range(len(profiles.encoders)), 2)):
+        near = correlation[i, j], distances[pair]
+        _compare(sheet, profiles, (i, j), near, last, units=len(units[0][profiles.encoders[i]]))
 
 
-def last_units(inputs: Inputs, layers: Sequence[str]) -> tuple[str, list[dict[str, NDArray[np.float64]]]]:
-    """The last of the layers that has units and, for each seed, UnitMem [units] there on candidates, by encoder."""
-    encoders = inputs.encoders()
-    seeds = list(zip(*([by_layer(t) for t in inputs.tables("units", e)] for e in encoders), strict=True))
+def _compare(
+    sheet: Sheet, profiles: Profiles, pair: tuple[int, int], near: tuple[Estimate, Estimate], last: str, *, units: int
+) -> None:
+    """Rows and findings of a pair of frameworks.
+
+    Args:
+        near: rank correlation of the profiles, distance of UnitMem.
+        last: the last layer that has units.
+        units: how many it has.
+    """
+    (i, j), (correlation, distance) = pair, near
+    crossed, layers, n = profiles.series["crossed"], profiles.layers, profiles.points
+    a, b = (profiles.encoders[k] for k in pair)
+    about, subject = {"encoder": a, "other": b}, f"{a} and {b}"
+    difference = crossed[i] - crossed[j]
+    sheet.profile(difference, layers, **about, series="difference")
+    most = int(np.argmax(np.abs(difference.value)))
+    # The largest of several differences is above 0 by noise alone, so it has no interval.
+    largest = {"series": PAIRS[1], "layer": layers[most], "value": abs(difference.value[most])}
+    sheet.add(pd.DataFrame([{**about, **largest}]))
+    sheet.profile(correlation[None], ["all"], **about, series=PAIRS[0])
+    sheet.profile(distance[None], [last], **about, series=PAIRS[2])
+    names = frozenset(sheet.inputs.about[encoder]["framework"] for encoder in (a, b))
+    with sheet.quoting(PUBLISHED.get(names, NONE_QUOTED)):
+        sheet.find("shape", subject, above(correlation, CORRELATION), n)
+        places, margin = [f"layer {name}" for name in layers], crossed[i, -1].scaled(SHARE)
+        sheet.find_equivalent("height", subject, difference, places, margin=margin, n=n)
+        sheet.find("units", subject, distance.map(lambda v: DISTANCE - v, limit=1), units)
+
+
+def last_units(sheet: Sheet, layers: Sequence[str]) -> tuple[str, list[ByEncoder]]:
+    """The last of the layers that has units and, for each seed, UnitMem of its units on candidates."""
+    encoders = sheet.encoders
+    seeds = list(zip(*([by_layer(t) for t in sheet.scores("units", e)] for e in encoders), strict=True))
     last = [name for name in layers if name in seeds[0][0]][-1]
-    return last, [{e: held[last] for e, held in zip(encoders, seed, strict=True)} for seed in seeds]
+    return last, [{e: units[last] for e, units in zip(encoders, seed, strict=True)} for seed in seeds]
 
 
 def _distances(sample: Sample) -> NDArray[np.float64]:
     return np.array([ks_distance(a, b) for a, b in combinations(sample.values(), 2)])
 
 
-def _every_unit(seeds: list[dict[str, NDArray[np.float64]]], layer: str) -> list[pd.DataFrame]:
-    return [
-        pd.DataFrame({"encoder": encoder, "series": "unit", "layer": layer, "value": values, "run": run})
-        for run, sample in enumerate(seeds)
-        for encoder, values in sample.items()
-    ]
+def _add_between_seeds(
+    sheet: Sheet, encoder: str, profiles: NDArray[np.float64], units: Sequence[NDArray[np.float64]], last: str
+) -> None:
+    """The comparisons of PAIRS between single seeds of one encoder, mean over pairs: what noise and other images do.
 
-
-def _between_seeds(found: Profiles, units: list[dict[str, NDArray[np.float64]]], last: str) -> list[pd.DataFrame]:
-    """The same of an encoder's single seeds, mean over pairs of them: what other images and initial weights do."""
-    tables = []
-    for i, encoder in enumerate(found.encoders):
-        pairs = list(combinations(range(len(units)), 2))
-        single = found.seeds[:, i]
-        means = {
-            (PAIRS[0], "all"): [float(rank_correlation(single[s], single[t])) for s, t in pairs],
-            (PAIRS[1], "all"): [float(np.abs(single[s] - single[t]).max()) for s, t in pairs],
-            (PAIRS[2], last): [ks_distance(units[s][encoder], units[t][encoder]) for s, t in pairs],
-        }
-        tables += [
-            pd.DataFrame(
-                [{"encoder": encoder, "other": encoder, "series": name, "layer": layer, "value": np.mean(values)}]
-            )
-            for (name, layer), values in means.items()
-            if values
-        ]
-    return tables
+    Args:
+        profiles: [seeds, layers] crossed LayerMem.
+        units: UnitMem of each seed in the last layer that has units.
+    """
+    pairs = list(combinations(range(len(units)), 2))
+    means = {
+        (PAIRS[0], "all"): [float(rank_correlation(profiles[s], profiles[t])) for s, t in pairs],
+        (PAIRS[1], "all"): [float(np.abs(profiles[s] - profiles[t]).max()) for s, t in pairs],
+        (PAIRS[2], last): [ks_distance(units[s], units[t]) for s, t in pairs],
+    }
+    for (name, layer), values in means.items():
+        if values:
+            about = {"encoder": encoder, "other": encoder, "series": name, "layer": layer}
+            sheet.add(pd.DataFrame([{**about, "value": np.mean(values)}]))
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -19,9 +19,7 @@ ENTRY = Experiment(
     paper="Tables 1 and 18",
     asks="how LayerMem rises with depth, for all candidates, the most and the least memorized",
     inputs={"points": POINTS},
-    options={
-        "group_size": GROUP_SIZE,
-    },
+    options={"group_size": GROUP_SIZE},
     smallest={"encoders": ["simclr"], "group_size": 6},
     faults=faults,
 )

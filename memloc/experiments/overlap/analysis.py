@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import fill
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,33 +15,35 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import PERMUTATIONS, above, random_orders, rises, rows_of, wide
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import PERMUTATIONS, above, random_orders, wide
 from memloc.analysis.sheet import Sheet
+from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.points import own_layers
 from memloc.metrics.overlap import chance, kendall, overlap, top
-from memloc.metrics.stats import LEVEL, Sample, bootstrap, bootstrap_means, permutation_p, rank_correlation
+from memloc.metrics.stats import LEVEL, Estimate, Sample, permutation_p, rank_correlation
 
 log = logging.getLogger("memloc")
 
 PAPER = "ResNet9, SimCLR, CIFAR10; top 100 of 5,000, on shared draws"
 CLAIMS = {
     "falls": Claim(
-        "The further apart two layers, the fewer of their most memorized points are the same: "
-        "minus the rank correlation of distance and overlap over pairs of layers",
+        "The further apart two layers are, the fewer of their most memorized points they share: minus the rank "
+        "correlation of distance and overlap over pairs of layers",
         "Table 3",
         0.822,
         f"{PAPER}; the nine pairs 1-2, 3-4, 4-5, 5-6, 6-7, 7-8, 1-5, 2-8, 1-8",
     ),
     "near": Claim(
-        "Adjacent layers share more of their most memorized points than layers at least 5 apart (or, where there are "
-        "fewer, the first and the last): mean overlap, adjacent minus distant",
+        "Adjacent layers share more of their most memorized points than layers at least 5 apart (or, in encoders with "
+        "fewer layers, the first and the last): mean overlap, adjacent minus distant",
         "Table 3",
         0.583,
         f"{PAPER}; adjacent but 2-3 against 1-8 and 2-8",
     ),
     "adjacent": Claim(
-        "Every two adjacent layers share more of their most memorized points than chance: the weakest excess",
+        "Every two adjacent layers share more of their most memorized points than chance: the weakest overlap minus "
+        "chance",
         "Table 3",
         0.66,
         f"{PAPER}; adjacent but 2-3",
@@ -53,134 +54,136 @@ CLAIMS = {
         "Table 3",
     ),
     "tau-excess": Claim(
-        "Adjacent layers order candidates more alike than external images: mean of Kendall's tau "
-        "(written down after the first results)",
+        "Adjacent layers order candidates more alike than external images: mean Kendall's tau, candidates minus "
+        "external images (written down after the first results)",
     ),
-    "excess": Claim("Adjacent layers share more of their top candidates than of their top external images: mean"),
+    "excess": Claim(
+        "Adjacent layers share more of their most memorized candidates than of external images chosen in the same way: "
+        "mean overlap, candidates minus external images"
+    ),
     "seeds": Claim(
-        "Encoders trained on one split memorize the same points more than chance in every layer: the weakest excess",
+        "Encoders trained on one split share more of their most memorized points than chance in every layer: the "
+        "weakest overlap minus chance",
         "Table 28",
         0.67,
         PAPER,
     ),
     "seeds-rises": Claim(
-        "That overlap between encoders rises with depth: rank correlation of layer and overlap",
+        "Encoders trained on one split share more of their most memorized points in deeper layers: rank correlation of "
+        "layer and overlap",
         "Table 28",
         0.81,
         PAPER,
     ),
     "seeds-excess": Claim(
-        "Encoders trained on one split share more of their top candidates than of their top external images: "
-        "mean over layers",
+        "Encoders trained on one split share more of their most memorized candidates than of external images chosen in "
+        "the same way: mean overlap over layers, candidates minus external images",
     ),
 }
-GROUPS = ("candidate", "external")
 SCORES = ("sslmem", "sslmem_choose", "sslmem_score")
 FAR = 5
 """Layers this far apart count as distant."""
 THUMBNAILS = 8
+NO_OTHER = "none"
+"""The other layer where there is none. A gap among names that are all numbers would be read as numbers from a CSV."""
 
 
 def analyse(sheet: Sheet) -> None:
     """Overlap and tau of every pair of layers, overlap by distance and between encoders, and the claims' effects.
 
     Overlap is of points chosen on one half of the augmentation draws in one layer (or encoder) and on the other half in
-    the other: on shared draws an image whose views happen to lie close is high in both. "Same draws" is on all of them.
+    the other: on shared draws an image whose views happen to be close is high in both. "Same draws" is on all of them.
     """
-    inputs, options = sheet.inputs, sheet.options
-    size, replicates = options["size"], options["replicates"]
-    seeds = {encoder: inputs.tables("points", encoder) for encoder in inputs.encoders()}
-    tables, findings = [], []
+    seeds = {encoder: sheet.scores("points", encoder) for encoder in sheet.encoders}
     for encoder, runs in seeds.items():
-        table, found = _between_layers(encoder, runs, size, replicates)
-        tables.append(table)
-        findings += found
-    tables.append(_images(*next(iter(seeds.items())), size))
+        _between_layers(sheet, encoder, runs)
+    sheet.add(_images(*next(iter(seeds.items())), sheet.options["size"]))
     alike = _one_split(seeds)
     if not alike:
-        log.info("no two encoders share a split and layers: nothing said about overlap between seeds")
+        log.info("no two encoders share a split and layers: overlap between seeds is left out")
     for layers, splits in alike.items():
-        table, found = _between_seeds(layers, splits, size, replicates)
-        tables.append(table)
-        findings += found
-    # A gap among names that are all numbers would make numbers of them when the table is read again.
-    sheet.add(pd.concat(tables, ignore_index=True).fillna({"other": "none"}))
-    sheet.findings += findings
+        _between_seeds(sheet, layers, splits)
 
 
-def _between_layers(
-    encoder: str, runs: Sequence[pd.DataFrame], size: int, replicates: int
-) -> tuple[pd.DataFrame, list[Finding]]:
-    layers = own_layers(runs[0])
+def _between_layers(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) -> None:
+    layers, size = own_layers(runs[0]), sheet.options["size"]
     first, second = np.triu_indices(len(layers), 1)
-    distance = second - first
     samples = []
     for points in runs:
-        scores = {group: _scores(points, group, layers) for group in GROUPS}
+        scores = {group: _scores(points, group, layers) for group in CANDIDATE_AND_NULL}
         taus = {f"{group}, tau": kendall(values[..., 0])[:, first, second] for group, values in scores.items()}
         samples.append(scores | taus)
     n = len(samples[0]["candidate"])
-    shared = bootstrap(samples, lambda s: _overlaps(s, size), replicates=replicates, seed=0, limit=1)
-    tau = bootstrap_means(
+    shared = sheet.bootstrap(samples, lambda sample: _overlaps(sample, size), limit=1)
+    tau = sheet.means(
         samples,
-        lambda means: np.stack([means[f"{group}, tau"] for group in GROUPS], axis=1),
-        replicates=replicates,
-        seed=0,
+        lambda means: np.stack([means[f"{group}, tau"] for group in CANDIDATE_AND_NULL], axis=1),
         limit=1,
     )
+    _add_pairs(sheet, encoder, layers, shared, tau)
+    sheet.add(_chance(encoder, "layers", n, size))
+    _find_pairs(sheet, encoder, layers, shared, tau, n=n)
+
+
+def _add_pairs(sheet: Sheet, encoder: str, layers: Sequence[str], shared: Estimate, tau: Estimate) -> None:
+    """Rows of every pair of layers, and of means by distance.
+
+    Args:
+        shared: as of ``_overlaps``.
+        tau: [groups, pairs] of two layers.
+    """
     names = np.array(layers)
-    tables = []
-    for g, group in enumerate(GROUPS):
-        halves, same = shared[g, 0], shared[g, 1]
+    every = np.triu_indices(len(layers))
+    first, second = two = np.triu_indices(len(layers), 1)
+    distances = range(1, len(layers))
+    for g, group in enumerate(CANDIDATE_AND_NULL):
         # On two halves a layer overlaps with itself as far as its scores can be told from noise.
-        for series, pairs, i, j in (
-            (group, halves[np.triu_indices(len(layers))], *np.triu_indices(len(layers))),
-            (f"{group}, same draws", same[first, second], first, second),
-            (f"{group}, tau", tau[g], first, second),
+        for series, pairs, (i, j) in (
+            (group, shared[g, 0][every], every),
+            (f"{group}, same draws", shared[g, 1][two], two),
+            (f"{group}, tau", tau[g], two),
         ):
             about = {"part": "layers", "other": names[j], "distance": j - i}
-            tables.append(rows_of(pairs, names[i].tolist(), encoder=encoder, series=series, **about))
-        tables.append(
-            rows_of(
-                halves[first, second].map(lambda v: _by_distance(v, distance)),
-                [str(d) for d in range(1, len(layers))],
-                encoder=encoder,
-                series=group,
-                part="distance",
-                distance=range(1, len(layers)),
-            )
+            sheet.profile(pairs, names[i].tolist(), encoder=encoder, series=series, **about)
+        means = shared[g, 0][two].map(
+            lambda v: np.stack([v[..., second - first == d].mean(axis=-1) for d in distances], axis=-1)
         )
-    tables.append(_chance(encoder, "layers", n, size))
-    pairs = shared[:, 0][:, first, second]
+        about = {"part": "distance", "other": NO_OTHER, "distance": distances}
+        sheet.profile(means, [str(d) for d in distances], encoder=encoder, series=group, **about)
+
+
+def _find_pairs(sheet: Sheet, encoder: str, layers: Sequence[str], shared: Estimate, tau: Estimate, *, n: int) -> None:
+    """Findings on pairs of layers; arguments as of ``_add_pairs``."""
+    first, second = np.triu_indices(len(layers), 1)
+    distance = second - first
+    candidate, external = (shared[g, 0][first, second] for g in range(len(CANDIDATE_AND_NULL)))
     adjacent, far = distance == 1, distance >= min(FAR, len(layers) - 1)
-    near, excess = pairs[0][adjacent], pairs[0][adjacent] - pairs[1][adjacent]
-    effects = {
-        "near": near.map(_mean) - pairs[0][far].map(_mean),
-        "excess": excess.map(_mean),
-        "tau-excess": (tau[0][adjacent] - tau[1][adjacent]).map(_mean),
-    }
-    findings = [Finding(claim, encoder, effect, n) for claim, effect in effects.items()]
-    falls = pairs[0].map(lambda v: -rank_correlation(distance + np.zeros_like(v), v), limit=1)
+    near = candidate[adjacent]
+    sheet.find("near", encoder, near.map(_mean) - candidate[far].map(_mean), n)
+    sheet.find("excess", encoder, (near - external[adjacent]).map(_mean), n)
+    sheet.find("tau-excess", encoder, (tau[0][adjacent] - tau[1][adjacent]).map(_mean), n)
+    falls = candidate.map(lambda v: -rank_correlation(distance + np.zeros_like(v), v), limit=1)
     # Pairs share layers, so it is layers that are put into random orders, not pairs.
     orders = random_orders(len(layers), permutations=PERMUTATIONS)
-    dealt = shared.value[0, 0][orders[:, first], orders[:, second]]
-    null = -rank_correlation(distance + np.zeros_like(dealt), dealt)
-    findings.append(Finding("falls", encoder, falls, n, p=float(permutation_p(falls.value, null))))
+    permuted = shared.value[0, 0][orders[:, first], orders[:, second]]
+    null = -rank_correlation(distance + np.zeros_like(permuted), permuted)
+    sheet.find("falls", encoder, falls, n, p=float(permutation_p(falls.value, null)))
     places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
-    findings.append(Finding.of_every("adjacent", encoder, above(near, size / n), places, n=n))
-    findings.append(Finding.of_every("tau", encoder, tau[0][adjacent], places, n=n))
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.find_in_every("adjacent", encoder, above(near, sheet.options["size"] / n), places, n=n)
+    sheet.find_in_every("tau", encoder, tau[0][adjacent], places, n=n)
 
 
-def _between_seeds(
-    layers: Sequence[str], splits: Sequence[Sequence[tuple[str, pd.DataFrame]]], size: int, replicates: int
-) -> tuple[pd.DataFrame, list[Finding]]:
+def _between_seeds(sheet: Sheet, layers: Sequence[str], splits: Sequence[Sequence[tuple[str, pd.DataFrame]]]) -> None:
     """Overlap of every pair of encoders of a split, averaged over pairs and splits.
 
     Encoders are taken as they are: points are resampled, alike in all encoders of a split.
     """
+    size = sheet.options["size"]
     samples = [
-        {group: np.stack([_scores(points, group, layers) for _, points in runs], axis=2) for group in GROUPS}
+        {
+            group: np.stack([_scores(points, group, layers) for _, points in runs], axis=2)
+            for group in CANDIDATE_AND_NULL
+        }
         for runs in splits
     ]
 
@@ -188,25 +191,21 @@ def _between_seeds(
         every = _overlaps(sample, size)
         return np.asarray(every[(..., *np.triu_indices(every.shape[-1], 1))].mean(axis=-1))
 
-    shared = bootstrap(samples, pairs, replicates=replicates, seed=0, limit=1)
+    shared = sheet.bootstrap(samples, pairs, limit=1)
     names = list(dict.fromkeys(encoder for runs in splits for encoder, _ in runs))
     counts = " + ".join(str(len(runs)) for runs in splits)
     subject = f"{', '.join(names)}: {counts} encoders of {len(splits)} split{'s' * (len(splits) > 1)}"
-    tables = [
-        rows_of(shared[g, draws], layers, encoder=subject, series=group + suffix, part="seeds")
-        for g, group in enumerate(GROUPS)
-        for draws, suffix in enumerate(("", ", same draws"))
-    ]
+    for g, group in enumerate(CANDIDATE_AND_NULL):
+        for draws, suffix in enumerate(("", ", same draws")):
+            about = {"part": "seeds", "other": NO_OTHER}
+            sheet.profile(shared[g, draws], layers, encoder=subject, series=group + suffix, **about)
     n = len(samples[0]["candidate"])
-    tables.append(_chance(subject, "seeds", n, size))
+    sheet.add(_chance(subject, "seeds", n, size))
     candidate, external = shared[0, 0], shared[1, 0]
     places = [f"layer {name}" for name in layers]
-    findings = [
-        Finding.of_every("seeds", subject, above(candidate, size / n), places, n=n),
-        rises("seeds-rises", subject, candidate, n=n),
-        Finding("seeds-excess", subject, (candidate - external).map(_mean), n),
-    ]
-    return pd.concat(tables, ignore_index=True), findings
+    sheet.find_in_every("seeds", subject, above(candidate, size / n), places, n=n)
+    sheet.find_rise("seeds-rises", subject, candidate, n=n)
+    sheet.find("seeds-excess", subject, (candidate - external).map(_mean), n)
 
 
 def _one_split(
@@ -236,16 +235,12 @@ def _scores(points: pd.DataFrame, group: str, layers: Sequence[str]) -> NDArray[
 def _overlaps(sample: Sample, size: int) -> NDArray[np.float64]:
     """Of each group, overlap on two halves of the draws and on the same draws: [groups, 2, ..., k, k]."""
     out = []
-    for group in GROUPS:
+    for group in CANDIDATE_AND_NULL:
         members = top(sample[group], size)
         every, choose, score = (members[..., i] for i in range(len(SCORES)))
         halves = overlap(choose, score, size)
         out.append([(halves + halves.swapaxes(-1, -2)) / 2, overlap(every, every, size)])
     return np.array(out)
-
-
-def _by_distance(values: NDArray[np.float64], distance: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.stack([values[..., distance == d].mean(axis=-1) for d in range(1, distance.max() + 1)], axis=-1)
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -254,7 +249,7 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _chance(encoder: str, part: str, n: int, size: int) -> pd.DataFrame:
     value, low, high = chance(n, size, level=LEVEL)
-    about = {"encoder": encoder, "series": "chance", "part": part, "layer": "all"}
+    about = {"encoder": encoder, "series": "chance", "part": part, "other": NO_OTHER, "layer": "all"}
     return pd.DataFrame([{**about, "value": value, "low": low, "high": high}])
 
 
@@ -265,7 +260,7 @@ def _images(encoder: str, runs: Sequence[pd.DataFrame], size: int) -> pd.DataFra
     tables = []
     for layer in dict.fromkeys((layers[0], layers[len(layers) // 2], layers[-1])):
         best = scores[layer].sort_values(ascending=False, kind="stable").head(min(size, THUMBNAILS))
-        about = {"encoder": encoder, "series": "most memorized", "part": "images", "layer": layer}
+        about = {"encoder": encoder, "series": "most memorized", "part": "images", "other": NO_OTHER, "layer": layer}
         tables.append(pd.DataFrame({**about, "place": range(len(best)), "point": best.index, "value": best.to_numpy()}))
     return pd.concat(tables, ignore_index=True)
 
@@ -273,31 +268,30 @@ def _images(encoder: str, runs: Sequence[pd.DataFrame], size: int) -> pd.DataFra
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """A row an encoder: overlap of layers, its null, overlap by distance. Below: between seeds, and the images."""
     table = table.assign(layer=table["layer"].astype(str), other=table["other"].astype(str))
-    parts = {str(part): rows for part, rows in table.groupby("part")}
-    encoders = list(dict.fromkeys(parts["layers"]["encoder"]))
-    subjects = list(dict.fromkeys(parts["seeds"]["encoder"])) if "seeds" in parts else []
+    parts = {str(part): plotting.by_encoder(rows) for part, rows in table.groupby("part")}
+    encoders, subjects = parts["layers"], parts.get("seeds", {})
     figure, axes = plotting.panels(rows=1, columns=1, width=16, height=3.6 * len(encoders) + 2.8)
     axes[0, 0].remove()
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.6 * len(encoders), 2.8]).flat
-    for row, encoder in zip(upper.subplots(len(encoders), 4, squeeze=False), encoders, strict=True):
-        mine = parts["layers"][parts["layers"]["encoder"] == encoder].set_index("series")
-        for axis, group in zip(row, GROUPS, strict=False):
-            _heat(axis, mine.loc[group])
-        row[0].set_title(f"{encoder}: overlap of top candidates")
-        row[1].set_title(f"{encoder}: of top external images")
-        curves = parts["distance"][parts["distance"]["encoder"] == encoder].set_index("series")
-        _heat(row[2], mine.loc["candidate, tau"], low=-1)
-        row[2].set_title(f"{encoder}: Kendall's tau of candidates")
-        _curves(row[3], curves, mine.loc["chance"])
-        row[3].set(title=f"{encoder}: overlap by distance", xlabel="layers apart", ylabel="overlap")
+    rows_of_axes = upper.subplots(len(encoders), 4, squeeze=False)
+    for (a, b, c, d), (encoder, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
+        _heat(a, pairs.loc[["candidate"]])
+        _heat(b, pairs.loc[["external"]])
+        _heat(c, pairs.loc[["candidate, tau"]], low=-1)
+        _curves(d, parts["distance"][encoder], pairs.loc[["chance"]])
+        a.set_title(f"{encoder}: overlap of top candidates")
+        b.set_title(f"{encoder}: of top external images")
+        c.set_title(f"{encoder}: Kendall's tau of candidates")
+        d.set(title=f"{encoder}: overlap by distance", xlabel="layers apart", ylabel="overlap")
     strips = lower.subfigures(1, len(subjects) + 1, squeeze=False, width_ratios=[1] * len(subjects) + [1.6]).flat
-    for strip, subject in zip(strips, subjects, strict=False):
+    for strip, (subject, rows) in zip(strips, subjects.items(), strict=False):
         axis = strip.subplots()
-        mine = parts["seeds"][parts["seeds"]["encoder"] == subject].set_index("series")
-        _curves(axis, mine, mine.loc["chance"])
+        _curves(axis, rows, rows.loc[["chance"]])
         axis.set(xlabel="layer", ylabel="overlap between seeds")
         axis.set_title(fill(subject, 60), fontsize=8)
-    _thumbnails(strips[-1], parts["images"], images)
+    ((encoder, best),) = parts["images"].items()
+    strips[-1].suptitle(f"{encoder}: most memorized candidates of a layer, first seed", fontsize=9)
+    _thumbnails(strips[-1], best, images)
     return figure
 
 
@@ -309,19 +303,18 @@ def _heat(axis: Axes, pairs: pd.DataFrame, *, low: float = 0) -> None:
     axis.set(xlabel="layer", ylabel="layer")
 
 
-def _curves(axis: Axes, curves: pd.DataFrame, level: pd.Series[Any]) -> None:
+def _curves(axis: Axes, curves: pd.DataFrame, level: pd.DataFrame) -> None:
     """Candidates and the null of external images along an axis, and chance."""
-    for group in GROUPS:
+    for group in CANDIDATE_AND_NULL:
         plotting.profile(axis, curves.loc[[group]], label=group, dashed=group == "external")
-    axis.axhline(level["value"], color="black", linewidth=0.8, linestyle=":", label="chance")
-    axis.axhspan(level["low"], level["high"], color="black", alpha=0.06, linewidth=0)
+    axis.axhline(level["value"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
+    axis.axhspan(level["low"].iloc[0], level["high"].iloc[0], color="black", alpha=0.06, linewidth=0)
     axis.set_ylim(0, 1)
     plotting.legend(axis)
 
 
 def _thumbnails(strip: SubFigure, chosen: pd.DataFrame, images: NDArray[np.uint8]) -> None:
     layers = list(dict.fromkeys(chosen["layer"]))
-    strip.suptitle(f"{chosen['encoder'].iloc[0]}: most memorized candidates of a layer, first seed", fontsize=9)
     for row, layer in zip(strip.subplots(len(layers), THUMBNAILS, squeeze=False), layers, strict=True):
         points = chosen.loc[chosen["layer"] == layer, "point"].astype(int).tolist()
         for axis, point in zip(row, points, strict=False):

@@ -1,11 +1,10 @@
-"""How many candidates and seeds an effect on LayerMem asks for."""
+"""How many candidates and seeds an effect on LayerMem needs."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import profiles, rows_of, wide
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import sslmem_of_groups
 from memloc.analysis.sheet import Sheet
 from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS
@@ -23,8 +22,8 @@ from memloc.metrics.stats import LEVEL, Estimate
 
 CLAIMS = {
     "augmentation": Claim(
-        "The paper's difference between augmentations, .005 of .308 or 1.6 % of LayerMem, is found with three seeds "
-        "and 5,000 candidates: power minus .8, our own threshold",
+        "Three seeds of 5,000 candidates are enough to find the paper's difference between augmentations, .005 of .308 "
+        "or 1.6 % of LayerMem: power minus .8 (own threshold)",
         "Table 27",
     ),
 }
@@ -33,7 +32,7 @@ PAPER_LAYERMEM, PAPER_DIFFERENCE = 0.308, 0.005
 """LayerMem of the last layer (Table 1) and its smallest difference between two augmentations (Table 27)."""
 PAPER_SEEDS, PAPER_CANDIDATES = 3, 5000
 MOST_SEEDS = 1000
-"""More are not looked for."""
+"""More are not tried."""
 
 LAST, RISE, EARLIER = "last layer", "last over first layer", "strongest earlier over last increment"
 MEASURED = (LAST, RISE, EARLIER)
@@ -43,14 +42,14 @@ EFFECTS = (*MEASURED, TARGET, DIFFERENCE, SHARE)
 
 @dataclass(frozen=True)
 class Effect:
-    """An effect's size and what its estimates differ by.
+    """An effect's size and the variance of its estimates.
 
     Attributes:
         size: of the effect.
         within: variance of one seed's value over points, times the number of candidates.
         between: variance of that value between seeds of ``candidates`` candidates each; nan for a single seed.
-        candidates, seeds: of the run that tells.
-        arms: 2 for a difference between two encoders, as if independent: what they have in common can only help.
+        candidates, seeds: of the run that the variances are of.
+        arms: 2 for a difference between two encoders, taken as independent: what they have in common can only help.
     """
 
     size: float
@@ -71,7 +70,7 @@ class Effect:
     def variances(self) -> tuple[float, float, float]:
         """Variance between seeds, and its limits by the chi-square distribution of S - 1 degrees of freedom.
 
-        A single seed says nothing of others: then points are taken for all there is, and anything for possible.
+        A single seed says nothing about others: then the variance is 0, that of points alone, and at most infinite.
         """
         from scipy.stats import chi2
 
@@ -115,13 +114,13 @@ def power(size: float, spread: float, seeds: int) -> float:
 def fewest_seeds(size: float, spread: float) -> float:
     """Fewest seeds with which the power is ENOUGH; infinite above MOST_SEEDS."""
     counts = range(2, MOST_SEEDS + 1)
-    found = bisect_left(counts, ENOUGH, key=lambda seeds: power(size, spread, seeds))
-    return float(counts[found]) if found < len(counts) else np.inf
+    first = bisect_left(counts, ENOUGH, key=lambda seeds: power(size, spread, seeds))
+    return float(counts[first]) if first < len(counts) else np.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits(Estimate):
-    """An estimate whose interval is known as such, and not by an error on either side; it has no z."""
+    """An estimate with a given interval, which need not be symmetric; it has no z."""
 
     low: float
     high: float
@@ -143,42 +142,36 @@ class Limits(Estimate):
 
 def analyse(sheet: Sheet) -> None:
     """Power by effect, candidates and seeds; fewest seeds; what seeds' values differ by."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        points = inputs.tables("points", encoder)
-        layers, own = list(dict.fromkeys(points[0]["layer"])), own_layers(points[0])
-        last = [layers.index(own[-1])]
-        shown = profiles(points, replicates=options["replicates"], normalisation=options["normalisation"])
-        tables += [rows_of(shown[name][last], own[-1:], encoder=encoder, series=name) for name in ESTIMATORS]
-        effects = effects_of(points, own)
+    for encoder in sheet.encoders:
+        seeds = sheet.scores("points", encoder)
+        layers, own = list(dict.fromkeys(seeds[0]["layer"])), own_layers(seeds[0])
+        last, series = [layers.index(own[-1])], sheet.layermem(seeds)
+        for name in ESTIMATORS:
+            sheet.profile(series[name][last], own[-1:], encoder=encoder, series=name)
+        effects = effects_of(seeds, own)
         for name, effect in effects.items():
-            about = {"encoder": encoder, "effect": name}
-            tables.append(_components(effect).assign(**about))
-            tables.append(_powers(effect, options["candidates"], options["seeds"]).assign(**about))
+            powers = _powers(effect, sheet.options["candidates"], sheet.options["seeds"])
+            sheet.add(_components(effect), powers, encoder=encoder, effect=name)
         # Power at a size that was measured here is its p once more, and is in the table alone.
         share = effects[SHARE]
         value, low, high = (p - ENOUGH for p in share.power(PAPER_CANDIDATES, PAPER_SEEDS))
         none = np.empty(0)
         margin = Limits(np.asarray(value), none, none, share.seeds, low=low, high=high)
         subject = f"{encoder}, {SHARE}: {PAPER_SEEDS} seeds, {PAPER_CANDIDATES} candidates"
-        findings.append(Finding("augmentation", subject, margin, share.candidates))
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        sheet.find("augmentation", subject, margin, share.candidates)
 
 
 def effects_of(seeds: Sequence[pd.DataFrame], own: Sequence[str]) -> dict[str, Effect]:
     """Every effect, as a weighted sum of crossed LayerMem over the layers proper.
 
-    The strongest earlier increment is chosen on the mean of the same seeds, so its lead is if anything too large.
+    The strongest earlier increment is chosen on the mean of the same seeds, so its lead is rather too large.
 
     Args:
         seeds: points of one encoder, one table for each seed.
         own: names of the layers proper.
     """
-    groups = [
-        [wide(points, group, "sslmem")[own].to_numpy() for group in ("candidate", "independent")] for points in seeds
-    ]
+    samples = [sslmem_of_groups(points, own) for points in seeds]
+    groups = [(sample["candidate"], sample["independent"]) for sample in samples]
     profile = np.mean([(c.mean(axis=0) - i.mean(axis=0)) / 2 for c, i in groups], axis=0)
     one = np.eye(len(own))
     step = int(np.argmax(np.diff(profile)[:-1]))
@@ -222,7 +215,7 @@ def _components(effect: Effect) -> pd.DataFrame:
 
 def _powers(effect: Effect, candidates: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
     """Power at every number of candidates and of seeds, this run's among them, and the fewest seeds."""
-    rows: list[tuple[Any, ...]] = []
+    rows: list[tuple[object, ...]] = []
     for n in sorted({effect.candidates, *candidates}):
         rows.append(("fewest seeds", n, np.nan, *effect.seeds_needed(n)))
         rows += [("power", n, s, *effect.power(n, s)) for s in sorted({max(effect.seeds, 2), *seeds})]
@@ -231,14 +224,13 @@ def _powers(effect: Effect, candidates: Sequence[int], seeds: Sequence[int]) -> 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Two rows of panels an encoder, one panel an effect: power against seeds, a line for each number of candidates."""
-    encoders = list(dict.fromkeys(table["encoder"]))
+    encoders = plotting.by_encoder(table)
     figure, axes = plotting.panels(rows=2 * len(encoders), columns=3, width=11)
-    for number, encoder in enumerate(encoders):
-        mine = table[table["encoder"] == encoder]
-        for axis, effect in zip(axes[2 * number : 2 * number + 2].flat, EFFECTS, strict=True):
-            rows = mine[mine["effect"] == effect].set_index("series")
+    for panels, (encoder, every) in zip(axes.reshape(-1, len(EFFECTS)), encoders.items(), strict=True):
+        for axis, effect in zip(panels, EFFECTS, strict=True):
+            rows = every[every["effect"] == effect]
             _draw_effect(axis, rows)
-            axis.set_title(f"{encoder}: {effect} ({rows.loc['size', 'value']:.2g})", fontsize=8)
+            axis.set_title(f"{encoder}: {effect} ({rows.loc[['size'], 'value'].iloc[0]:.2g})", fontsize=8)
     return figure
 
 

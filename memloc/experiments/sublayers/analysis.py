@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,43 +12,44 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import EXTERNAL, equivalent, profiles, quoted, rises, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
+from memloc.experiments.sublayers.entry import ENTRY
 from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import Estimate, rank_correlation
 
 MARGIN = 0.5
 CLAIMS = {
     "little": Claim(
-        "Normalisations and pools add less than any layer: the weakest of all differences between a layer's crossed "
-        "increment and the size of a sublayer's, each over the place before",
+        "Normalisations and pools add less than any layer: the weakest difference between a layer's crossed increment "
+        "and the size of a sublayer's, each over the place before",
         "Table 18",
     ),
     "little-on-average": Claim(
-        "Normalisations and pools add less than layers: mean crossed increment of layers minus the size of the mean of "
-        "normalisations, or of pools, whichever is less sure",
+        "Normalisations and pools add less than layers on average: mean crossed increment of layers minus the size of "
+        "the mean of normalisations or of pools, whichever is less certain",
         "Table 18",
     ),
     "parameters": Claim(
-        f"Parameters don't explain increments: |rank correlation| of a layer's parameters and its crossed increment "
-        f"over the layer before is below {MARGIN} (own tolerance)",
+        f"Parameters don't explain increments: {MARGIN} (own margin) minus |rank correlation| of a layer's parameters "
+        "and its crossed increment over the layer before",
         "Table 1",
     ),
     "head": Claim(
-        "The head memorizes less than the last layer: crossed LayerMem, last layer minus head (SimCLR's of two layers; "
-        "the paper's row FC, of one; its other head memorizes more, too)",
+        "The head memorizes less than the last layer: crossed LayerMem, last layer minus head (SimCLR's head has two "
+        "layers; the paper's row FC has one, and its other head memorizes more than the last layer)",
         "Tables 15 to 18",
     ),
     "rises": Claim(
-        "LayerMem rises over layers proper: rank correlation of layer and crossed LayerMem",
+        "LayerMem of the layers proper rises with depth: rank correlation of layer and crossed LayerMem",
         "Tables 15 to 18",
     ),
 }
 PAPER = "SimCLR, CIFAR10; published estimator"
 PUBLISHED = {
-    ("simclr", "resnet9"): (
+    ("simclr", "resnet9"): Quotes(
         f"ResNet9, {PAPER}",
         {
             # The lowest convolution's .026 against the highest pool's .006.
@@ -60,7 +62,7 @@ PUBLISHED = {
         },
     ),
     **{
-        ("simclr", f"resnet{depth}"): (f"ResNet{depth}, {PAPER}", {"head": last - head})
+        ("simclr", f"resnet{depth}"): Quotes(f"ResNet{depth}, {PAPER}", {"head": last - head})
         for depth, last, head in ((18, 0.295, 0.224), (34, 0.313, 0.241), (50, 0.335, 0.266))
     },
 }
@@ -74,27 +76,21 @@ def analyse(sheet: Sheet) -> None:
     Raises:
         InputError: an encoder was measured without its sublayers.
     """
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        seeds = inputs.tables("points", encoder)
+    for encoder in sheet.encoders:
+        seeds = sheet.scores("points", encoder)
         places = seeds[0].drop_duplicates("layer")[["layer", "own", "kind", "parameters"]].reset_index(drop=True)
         if "normalisation" not in set(places["kind"]):
             raise InputError(
                 f"encoders.{encoder}.measure.sublayers: no normalisation is among the layers measured; set it to true"
             )
-        series = profiles(seeds, replicates=options["replicates"], normalisation=options["normalisation"])
-        crossed, own = series["crossed"], places["own"].to_numpy(dtype=bool)
-        series[OVER_PLACE] = crossed.map(increments)
-        series[OVER_LAYER] = crossed.map(partial(over_layer, own=own))
-        tables += [
-            rows_of(estimate, list(places["layer"]), encoder=encoder, series=name).merge(places, on="layer")
-            for name, estimate in series.items()
-        ]
-        n = seeds[0].loc[seeds[0]["group"] == "candidate", "point"].nunique()
-        findings += quoted(inputs, encoder, _findings(encoder, places, series, n=n), PUBLISHED)
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        series, own = sheet.layermem(seeds), places["own"].to_numpy(dtype=bool)
+        series[OVER_PLACE] = series["crossed"].map(increments)
+        series[OVER_LAYER] = series["crossed"].map(partial(over_layer, own=own))
+        for name, estimate in series.items():
+            rows = rows_of(estimate, list(places["layer"]), encoder=encoder, series=name)
+            sheet.add(rows.merge(places, on="layer"))
+        with sheet.quoting(sheet.inputs.quotes(encoder, PUBLISHED)):
+            _find(sheet, encoder, places, series, n=candidates(seeds[0]))
 
 
 def over_layer(profile: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -109,7 +105,8 @@ def over_layer(profile: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[
     return np.where(before < 0, np.nan, profile - profile[..., before])
 
 
-def _findings(encoder: str, places: pd.DataFrame, series: dict[str, Estimate], *, n: int) -> list[Finding]:
+def _find(sheet: Sheet, encoder: str, places: pd.DataFrame, series: Mapping[str, Estimate], *, n: int) -> None:
+    """Effects of the claims, from series over all places."""
     names, kinds = places["layer"].to_numpy(), places["kind"].to_numpy()
     own = np.flatnonzero(places["own"])
     crossed, step = series["crossed"][own], series[OVER_PLACE]
@@ -117,33 +114,31 @@ def _findings(encoder: str, places: pd.DataFrame, series: dict[str, Estimate], *
     later, small = own[1:], np.flatnonzero(np.isin(kinds, ["normalisation", "pool"]))
     above = step.map(lambda v: _above(v[..., later], v[..., small]))
     pairs = [f"{layer} against {sublayer}" for layer in names[later] for sublayer in names[small] for _ in range(2)]
+    sheet.find_in_every("little", encoder, above, pairs, n=n)
     groups = [np.flatnonzero(kinds == kind) for kind in ("normalisation", "pool") if kind in kinds]
-
-    def means(v: NDArray[np.float64], chosen: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        return np.stack([v[..., rows].mean(axis=-1) for rows in chosen], axis=-1)
-
-    mean = step.map(lambda v: _above(means(v, [later]), means(v, groups)))
+    mean = step.map(lambda v: _above(_means(v, [later]), _means(v, groups)))
     against = [f"against {kinds[group[0]]}s" for group in groups for _ in range(2)]
+    sheet.find_in_every("little-on-average", encoder, mean, against, n=n)
     parameters = places["parameters"].to_numpy()[later]
     rho = series[OVER_LAYER][later].map(
         lambda v: rank_correlation(parameters + np.zeros_like(v), v)[..., None], limit=1
     )
-    findings = [
-        Finding.of_every("little", encoder, above, pairs, n=n),
-        Finding.of_every("little-on-average", encoder, mean, against, n=n),
-        equivalent("parameters", encoder, rho, ["rank correlation"], margin=MARGIN, n=n),
-        rises("rises", encoder, crossed, n=n),
-    ]
-    # Some frameworks train the encoder's output itself.
+    sheet.find_equivalent("parameters", encoder, rho, ["rank correlation"], margin=MARGIN, n=n)
+    sheet.find_rise("rises", encoder, crossed, n=n)
+    # Some frameworks train the encoder's output itself and have no head.
     for head in np.flatnonzero(kinds == "head"):
-        findings.append(Finding("head", encoder, crossed[-1] - series["crossed"][head], n))
-    return findings
+        sheet.find("head", encoder, crossed[-1] - series["crossed"][head], n)
+
+
+def _means(profile: NDArray[np.float64], groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Means of a profile [..., places] over groups of places, [..., groups]."""
+    return np.stack([profile[..., rows].mean(axis=-1) for rows in groups], axis=-1)
 
 
 def _above(layers: NDArray[np.float64], sublayers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each layer's increment d and sublayer's s, d - s and d + s: both are above 0 where d > |s|.
+    """For each layer's increment d and sublayer's s, d - s and d + s: both are above 0 if d > |s|.
 
-    The largest |s| of many would itself be large by noise alone.
+    The largest |s| of many would be large by noise alone.
 
     Args:
         layers, sublayers: [..., a] and [..., b].
@@ -158,19 +153,19 @@ def _above(layers: NDArray[np.float64], sublayers: NDArray[np.float64]) -> NDArr
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """One row an encoder: as published, crossed by kind of place, increments against parameters."""
-    encoders = list(dict.fromkeys(table["encoder"]))
+    encoders = plotting.by_encoder(table)
     figure, axes = plotting.panels(rows=len(encoders), columns=3, width=14, height=3.4)
-    for (a, b, c), encoder in zip(axes, encoders, strict=True):
-        mine = table[table["encoder"] == encoder].set_index("series")
+    for (a, b, c), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+        crossed = rows.loc[["crossed"]]
         for name in (ESTIMATORS[0], EXTERNAL):
-            plotting.profile(a, mine.loc[name], label=name, dashed=name == EXTERNAL)
+            plotting.profile(a, rows.loc[[name]], label=name, dashed=name == EXTERNAL)
         plotting.legend(a)
-        _by_kind(b, mine.loc["crossed"])
+        _by_kind(b, crossed)
         for axis in (a, b):
-            _name_layers(axis, mine.loc["crossed"])
+            _name_layers(axis, crossed)
             axis.set(xlabel="place (named: layers, output and head)", ylabel="LayerMem")
             plotting.zero(axis)
-        _against_parameters(c, mine.loc[OVER_LAYER])
+        _against_parameters(c, rows.loc[[OVER_LAYER]])
         a.set_title(f"{encoder}: as published")
         b.set_title(f"{encoder}: crossed")
         c.set_title(f"{encoder}: crossed, by parameters")
@@ -178,16 +173,16 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 
 
 def _by_kind(axis: Axes, places: pd.DataFrame) -> None:
-    at = np.arange(len(places))
+    at, colours = np.arange(len(places)), plotting.palette(ENTRY.colours)
     axis.plot(at, places["value"], color="#999999", linewidth=0.9, zorder=1)
     for kind in dict.fromkeys(places["kind"]):
         rows = (places["kind"] == kind).to_numpy()
-        plotting.points(axis, at[rows], places[rows], colour=plotting.COLOURS[kind], label=kind, size=3.5)
+        plotting.points(axis, at[rows], places[rows], colour=colours[kind], label=kind, size=3.5)
     plotting.legend(axis)
 
 
 def _name_layers(axis: Axes, places: pd.DataFrame) -> None:
-    """Names of the layers proper and of the last places: there is no room for all."""
+    """Names of the layers proper, the output and the head; there is no room for all places."""
     named = (places["own"].astype(bool) | places["kind"].isin(["output", "head"])).to_numpy()
     plotting.layers(axis, list(places["layer"].astype(str)[named]), at=np.flatnonzero(named))
 
@@ -196,13 +191,13 @@ def _against_parameters(axis: Axes, rising: pd.DataFrame) -> None:
     """Increment of each layer proper against its parameters; a number counts layers by depth, from 1."""
     own = rising[rising["own"].astype(bool)].assign(number=lambda rows: np.arange(1, len(rows) + 1))
     rows = own.dropna(subset=["value"])
-    # Layers of equal size stand side by side.
+    # Layers of equal size are side by side.
     size = np.log10(rows["parameters"].to_numpy(dtype=float))
     equal = rows.groupby("parameters")["number"]
     beside = (equal.cumcount() - (equal.transform("size") - 1) / 2).to_numpy()
     at = 10 ** (size + 0.035 * np.ptp(size) * beside)
     plotting.points(axis, at, rows, colour=plotting.COLOURS["crossed"], label="", size=3.5)
-    # Neighbours along the axis take turns above and below, where they would touch.
+    # Numbers of neighbours along the axis alternate above and below, or they would overlap.
     turn = np.argsort(np.argsort(at, kind="stable"), kind="stable") % 2
     ends = np.where(turn == 1, rows["low"], rows["high"])
     for x, end, number, below in zip(at, ends, rows["number"], turn, strict=True):
