@@ -278,14 +278,18 @@ def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFr
     return pd.concat(tables), findings
 
 
+Sets = list[tuple[str, int, NDArray[np.int64]]]
+"""What is summed, how many places are replaced, and the rows of the subsets of so many."""
+
+
 def _correlations(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:
     """Rank correlations over subsets of each size of summed increment, or LayerMem, and accuracy, with a null.
 
     The null deals the layers' values to them at random, alike in every seed. Subsets share layers, so a few layers
     decide over many subsets: chance makes correlations here that would be large among as many independent points. What
-    the interval tells of these layers is no finding where values dealt at random do as much.
+    the interval says of these layers is no finding where values dealt at random do as much.
     """
-    sets = [
+    sets: Sets = [
         (sum_, count, np.flatnonzero((hybrids.counts == count) & hybrids.summable(sum_)))
         for sum_ in SUMS
         for count in dict.fromkeys(hybrids.counts.tolist())
@@ -308,53 +312,66 @@ def _correlations(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.D
         return np.moveaxis(over_subsets(accuracy, means["sums"]), (-2, -1), (1, 2))
 
     estimate = hybrids.estimate(resampled, replicates)
+    null = _null(hybrids, over_subsets, (len(sets), len(GIVEN)))
+    p = permutation_p(estimate.value, null)
+    table = _correlation_table(hybrids, sets, estimate, null, p)
+    return table, _correlation_findings(f"{encoder}, k = {{}}, {{}} subsets", hybrids, sets, estimate, p)
+
+
+def _null(
+    hybrids: Hybrids,
+    over_subsets: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
+    shape: tuple[int, int],
+) -> NDArray[np.float64]:
+    """Correlations when values are dealt to layers at random: [sets, GIVEN, ESTIMATORS, TASKS, norms, permutations]."""
+    layers = len(hybrids.traits["crossed"][0])
     # The first layer has no increment that could be dealt.
-    orders = {
-        sum_: random_orders(len(crossed), permutations=PERMUTATIONS, fixed=int(sum_ == "increment")) for sum_ in SUMS
-    }
-    null = np.zeros((len(ESTIMATORS), PERMUTATIONS, len(TASKS), len(hybrids.norms), len(sets), len(GIVEN)))
+    orders = {sum_: random_orders(layers, permutations=PERMUTATIONS, fixed=int(sum_ == "increment")) for sum_ in SUMS}
+    null = np.zeros((len(ESTIMATORS), PERMUTATIONS, len(TASKS), len(hybrids.norms), *shape))
     for number, sample in enumerate(hybrids.samples):
         values = np.stack([hybrids.traits[form][number][list(SUMS)].fillna(0).to_numpy().T for form in ESTIMATORS])
-        dealt = [values[:, i, orders[sum_]] @ hybrids.member.T for i, sum_ in enumerate(SUMS)]
+        sums = [values[:, i, orders[sum_]] @ hybrids.member.T for i, sum_ in enumerate(SUMS)]
         accuracy = np.stack([sample[task].mean(axis=0) for task in TASKS])
-        null += over_subsets(accuracy, np.stack(dealt, axis=2)) / len(hybrids.samples)
-    null = np.moveaxis(null, (-2, -1, 1), (0, 1, -1))
-    low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
-    p = permutation_p(estimate.value, null)
+        null += over_subsets(accuracy, np.stack(sums, axis=2)) / len(hybrids.samples)
+    return np.moveaxis(null, (-2, -1, 1), (0, 1, -1))
 
-    names = ["sum", "count", "subsets", "given", "estimator", "task", "norms"]
+
+def _correlation_table(
+    hybrids: Hybrids, sets: Sets, estimate: Estimate, null: NDArray[np.float64], p: NDArray[np.float64]
+) -> pd.DataFrame:
+    """One row for each correlation, with 95 % of its null."""
+    low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
     keys = [
         (sum_, count, len(rows), given, form, task, kind)
         for sum_, count, rows in sets
         for given, form, task, kind in product(GIVEN, ESTIMATORS, TASKS, hybrids.norms)
     ]
     flat = estimate.map(lambda v: v.reshape(*v.shape[: v.ndim - null.ndim + 1], -1), limit=1)
-    table = pd.concat(
+    return pd.concat(
         [
             rows_of(flat, ["all"] * len(keys), series="correlation"),
-            pd.DataFrame(keys, columns=names),
+            pd.DataFrame(keys, columns=["sum", "count", "subsets", "given", "estimator", "task", "norms"]),
             pd.DataFrame({"null_low": low.ravel(), "null_high": high.ravel(), "p": p.ravel()}),
         ],
         axis=1,
     )
+
+
+def _correlation_findings(
+    subject: str, hybrids: Hybrids, sets: Sets, estimate: Estimate, p: NDArray[np.float64]
+) -> list[Finding]:
+    """The crossed correlations with normalisations; the base's task is to suffer, so there the sign is turned."""
     findings = []
-    for i, (sum_, count, rows) in enumerate(sets):
-        for j, suffix in enumerate(("", "-partial")):
-            for k, task in enumerate(TASKS):
-                place = (i, j, ESTIMATORS.index("crossed"), k, 0)
-                effect = estimate[place].map(np.negative, limit=1) if task == "base" else estimate[place]
-                published = PUBLISHED[task, sum_, suffix] if count == PUBLISHED_COUNT else None
-                findings.append(
-                    Finding(
-                        f"{task}-{sum_}{suffix}",
-                        f"{encoder}, k = {count}, {len(rows)} subsets",
-                        effect,
-                        hybrids.tested,
-                        p=float(p[place]),
-                        value=published,
-                    )
-                )
-    return table, findings
+    for (i, (sum_, count, rows)), (j, suffix), (k, task) in product(
+        enumerate(sets), enumerate(("", "-partial")), enumerate(TASKS)
+    ):
+        place = (i, j, ESTIMATORS.index("crossed"), k, 0)
+        effect = estimate[place].map(np.negative, limit=1) if task == "base" else estimate[place]
+        published = PUBLISHED[task, sum_, suffix] if count == PUBLISHED_COUNT else None
+        about = subject.format(count, len(rows))
+        finding = Finding(f"{task}-{sum_}{suffix}", about, effect, hybrids.tested, p=float(p[place]), value=published)
+        findings.append(finding)
+    return findings
 
 
 def _scales(
