@@ -6,12 +6,11 @@ import pytest
 
 from memloc.analysis import tables
 from memloc.analysis.inputs import Inputs
-from memloc.config import complete, layers_of
+from memloc.config import complete
 from memloc.data import splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
-from memloc.experiments.layermem import analysis as layermem
-from memloc.experiments.unitmem import analysis as unitmem
+from memloc.experiments import module
 from memloc.io import save_arrays
 from memloc.measuring import resamples, units
 from memloc.measuring.one_pass import about_layers, by_point, measure_images
@@ -20,10 +19,11 @@ from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint, network
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
+from memloc.models.layers import layers_of
 from memloc.models.network import Normalise
 from memloc.training.loop import train
 from memloc.training.settings import Training
-from tests.builders.study import About
+from tests.builders.study import About, analysed
 
 SIZES = {"shared": 8, "candidate": 8, "independent": 8, "external": 8}
 OPTIONS = {"replicates": 20, "normalisation": "ratio", "group_size": 3, "threshold": 0.5}
@@ -90,14 +90,14 @@ def scored(name, settings, folder, *, size):
 def drawn(files, names):
     """Figures of LayerMem and of UnitMem of these encoders, as files on disk give them."""
     figures = []
-    for experiment, wanted in ((layermem, ["points"]), (unitmem, ["units", "replicates"])):
-        keys = [*wanted, *(f"untrained_{key}" for key in wanted if experiment is unitmem)]
+    for kind, wanted in (("layermem", ["points"]), ("unitmem", ["units", "replicates"])):
+        keys = [*wanted, *(f"untrained_{key}" for key in wanted if kind == "unitmem")]
         inputs = Inputs([(name, 0) for name in names], {key: [str(one[key]) for one in files] for key in keys}, About())
-        table, findings = experiment.analyse(inputs, OPTIONS)
+        table, rows = analysed(kind, inputs, **OPTIONS)
         assert set(table["encoder"]) == set(names)
-        assert findings and {name for f in findings for name in names if name in f.subject} == set(names)
+        assert {name for subject in rows["subject"] for name in names if name in subject} == set(names)
         assert np.isfinite(table["value"].dropna()).all() and len(table["value"].dropna())
-        figures.append(experiment.draw(table, np.zeros((2, 1, 16, 16), dtype=np.uint8)))
+        figures.append(module(kind).draw(table, np.zeros((2, 1, 16, 16), dtype=np.uint8)))
         plt.close(figures[-1])
     return figures
 

@@ -7,6 +7,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -20,7 +21,7 @@ WITH_OPTIONS = [(kind, key) for kind, entry in EXPERIMENTS.items() for key in en
 
 
 def planted(kind):
-    """A kind's own tests: OPTIONS and ``world(folder, seeds)``, a study in which every claim has a finding."""
+    """A kind's own tests: ``world(folder, seeds)``, a study, and OPTIONS, one or several that let all claims speak."""
     return importlib.import_module(f"tests.experiments.test_{kind}")
 
 
@@ -32,7 +33,9 @@ def analysed(tmp_path_factory):
     def make(kind, seeds=3):
         if (kind, seeds) not in made:
             study = planted(kind).world(tmp_path_factory.mktemp(kind), seeds=seeds)
-            made[kind, seeds] = (study, *study.analyse(**planted(kind).OPTIONS))
+            options = planted(kind).OPTIONS
+            several = [study.analyse(**each) for each in (options if isinstance(options, list) else [options])]
+            made[kind, seeds] = study, several[0][0], pd.concat([rows for _, rows in several], ignore_index=True)
         return made[kind, seeds]
 
     return make

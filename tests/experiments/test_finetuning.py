@@ -1,7 +1,9 @@
 import copy
 import itertools
+import re
 import types
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,10 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.finetuning import job as finetune
 from memloc.models.capture import capture
+from memloc.models.units import isolate
+from tests.builders.planted import LAYERS as NUMBERED
+from tests.builders.planted import points
+from tests.builders.study import Study
 
 LAYERS = [str(i) for i in range(1, 9)]
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
@@ -145,7 +151,7 @@ def test_training_a_single_unit_changes_that_unit_and_nothing_else(network):
     with capture(encoder, ["block8"]) as seen:
         encoder(images)
     unit = int(seen["block8"].mean(dim=(0, 2, 3)).argmax())
-    optimizer = torch.optim.Adam(finetune.isolate(encoder, {"8": [unit]}, MODULES), lr=0.01)
+    optimizer = torch.optim.Adam(isolate(encoder, {"8": [unit]}, MODULES), lr=0.01)
     for _ in range(5):
         optimizer.zero_grad()
         encoder(images).square().mean().backward()
@@ -154,3 +160,82 @@ def test_training_a_single_unit_changes_that_unit_and_nothing_else(network):
         changed = (tensor != before[name]).reshape(len(tensor) if tensor.dim() else 1, -1).any(dim=1)
         mine = name.startswith("block8.") and not name.split(".")[-1].startswith(("running", "num_batches"))
         assert changed.nonzero()[:, 0].tolist() == ([unit] if mine else []), name
+
+
+# --- The analysis on planted outcomes --------------------------------------------------------------------------------
+
+
+def planted(made, increment, last, *, seeds=3, counts=(1, 2), alike=False, agree=(), subsets=False):
+    """Outcomes of planted rates; in the seeds that ``agree`` the layers chosen are the last ones."""
+    for seed in range(seeds):
+        rng = np.random.default_rng([11, 0 if alike else seed])
+        hard = rng.random(300)
+        arms = [("head", 0, "", 0.6)]
+        for k in counts:
+            arms += [
+                ("increment", k, " ".join(NUMBERED[-k:] if seed in agree else NUMBERED[1 : 1 + k]), increment),
+                ("last", k, " ".join(NUMBERED[-k:]), last),
+            ]
+            if subsets:
+                arms += [("subset", k, " ".join(names), last) for names in itertools.combinations(NUMBERED, k)]
+        outcomes = {"by": np.array([a[0] for a in arms]), "count": np.array([a[1] for a in arms])}
+        outcomes |= {"layers": np.array([a[2] for a in arms])}
+        outcomes["correct"] = np.stack([hard + 0.03 * rng.normal(size=300) < a[3] for a in arms])
+        profile = points([0.1, 0.2, 0.3, 0.4], split=0 if alike else seed).assign(parameters=100)
+        made.add("simclr", seed, outcomes=outcomes, points=profile)
+    return made
+
+
+@pytest.mark.parametrize(("rates", "said"), [((0.8, 0.7), "supported"), ((0.7, 0.8), "refuted"),
+                                             ((0.7, 0.7), "inconclusive")])  # fmt: skip
+def test_planted_gains_of_fine_tuning_come_out(tmp_path, rates, said):
+    table, rows = planted(Study(tmp_path, "finetuning"), *rates).analyse()
+    assert rows["subject"].tolist() == [f"simclr, k = {k}, choices differ in 3 of 3 seeds" for k in (1, 2)]
+    assert (rows["verdict"] == said).all() and (rows["n"] == 300).all() and (rows["seeds"] == 3).all()
+    np.testing.assert_allclose(rows["effect"], rates[0] - rates[1], atol=0.03)
+    for name, rate in (("head", 0.6), ("increment", rates[0]), ("last", rates[1])):
+        np.testing.assert_allclose(table.loc[table["series"] == name, "value"], rate, atol=0.06)
+    chosen = table[(table["series"] == "last") & (table["count"] == 2)]["layers"].iloc[0]
+    assert [re.findall(r"\d+", seed) for seed in chosen.split(" | ")] == [["3", "4"]] * 3
+
+
+def test_how_many_seeds_chose_other_than_the_last_layers_is_said(tmp_path):
+    _, rows = planted(Study(tmp_path, "finetuning"), 0.8, 0.7, seeds=4, agree=(0, 2, 3)).analyse()
+    subjects = rows["subject"].tolist()
+    assert subjects == [f"simclr, k = {k}, choices differ in 1 of 4 seeds" for k in (1, 2)]
+
+
+def test_choices_that_agree_in_every_seed_say_nothing(tmp_path):
+    table, rows = planted(Study(tmp_path, "finetuning"), 0.8, 0.7, seeds=2, agree=(0, 1)).analyse()
+    assert not len(rows) and {"head", "increment", "last"} <= set(table["series"])
+
+
+def test_one_seed_that_fine_tunes_one_layer_is_drawn(tmp_path):
+    # Its chosen layers are then bare numbers, which a CSV gives back as numbers.
+    study = planted(Study(tmp_path, "finetuning"), 0.8, 0.7, seeds=1, counts=(1,))
+    table, _ = study.analyse()
+    figure = study.drawn(table)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    plt.close(figure)
+    assert [re.findall(r"\d+", text) for text in texts] == [["2"], ["4"]]
+
+
+def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_those(tmp_path):
+    one, many = (
+        planted(Study(tmp_path / str(seeds), "finetuning"), 0.8, 0.7, seeds=seeds, alike=True).analyse()
+        for seeds in (1, 5)
+    )
+    a, b = (rows.set_index(["claim", "n"]).drop_duplicates() for _, rows in (one, many))
+    assert (b["high"] > b["low"]).all()
+    np.testing.assert_allclose(b[["effect", "low", "high"]], a[["effect", "low", "high"]])
+    columns = ["value", "low", "high"]
+    a, b = (table.dropna(subset=["low"]).reset_index(drop=True)[columns] for table, _ in (one, many))
+    np.testing.assert_allclose(b, a)
+
+
+OPTIONS = {}
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    return planted(Study(folder, "finetuning"), 0.8, 0.7, seeds=seeds, subsets=True)

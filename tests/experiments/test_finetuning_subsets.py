@@ -12,7 +12,7 @@ from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.experiments import EXPERIMENTS, module
 from memloc.io import save_arrays
-from tests.builders.study import Study, analysed
+from tests.builders.study import analysed
 
 PROFILE = np.array([0.10, 0.13, 0.21, 0.18, 0.33, 0.38])
 LAYERS = [str(i) for i in range(1, 7)]
@@ -60,16 +60,6 @@ def inputs_of(folder, rate, *, seeds=3):
 def analyse(inputs):
     table, rows = analysed("finetuning", inputs, replicates=60)
     return table, rows[rows["claim"] == "finetuning.subsets"]
-
-
-OPTIONS = {}
-
-
-def world(folder, seeds=3):
-    """A study in which every claim has a finding."""
-    made, inputs = Study(folder, "finetuning"), inputs_of(folder, lambda s: 0.6, seeds=seeds)
-    made.runs, made.files = list(inputs.runs), dict(inputs.files)
-    return made
 
 
 def test_what_permuted_layers_do_as_well_gives_no_verdict(tmp_path):

@@ -1,9 +1,15 @@
+import itertools
+
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from memloc.analysis.inputs import Inputs
 from memloc.data.prepared import Part
 from memloc.errors import InputError
+from memloc.experiments import module
 from memloc.experiments.pruning.job import (
     NEAREST,
     activity,
@@ -18,6 +24,7 @@ from memloc.experiments.pruning.job import (
 from memloc.metrics.stats import ranks
 from memloc.models import architectures as encoders
 from memloc.models.capture import capture
+from tests.builders.study import Study
 
 BLOCKS = [f"block{i}" for i in range(1, 9)]
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
@@ -336,3 +343,194 @@ def test_units_of_every_family_fall_silent_and_the_others_do_not(architecture, o
     assert (put_out[0][rows] > 0).all() and (put_out[1][rows] == 0).all()
     kept = np.setdiff1d(np.arange(len(put_out[0])), rows)
     assert torch.equal(put_out[0][kept], put_out[1][kept])
+
+
+# --- The analysis on planted outcomes --------------------------------------------------------------------------------
+
+
+def planted(made, accuracy, *, seeds=3, tests=None, trials=4, alike=False, scopes=("layer",), fractions=(0.1, 0.2)):
+    """Outcomes whose arms get points right at planted rates; a task with fewer test points is padded with False.
+
+    Args:
+        accuracy: by arm, or by (arm, scope) where that differs.
+        alike: all seeds have the same outcomes.
+    """
+    tests = tests or {"seen": 300, "unseen": 200}
+    kinds = [by for by in accuracy if by != "none"]
+    for seed in range(seeds):
+        rng = np.random.default_rng([10, 0 if alike else seed])
+        rows = []
+        for task, n in tests.items():
+            hard = rng.random(n)
+            arms = [("none", "none", 0.0, 0)]
+            for scope, fraction, by in itertools.product(scopes, fractions, kinds):
+                if not by.startswith("matched") or fraction <= 1 / 3:
+                    drawn = trials if by in ("random", "matched", "matched-magnitude") else 1
+                    arms += [(by, scope, fraction, trial) for trial in range(drawn)]
+            for by, scope, fraction, trial in arms:
+                rate = accuracy[by][scope] if isinstance(accuracy[by], dict) else accuracy[by]
+                right = np.zeros(max(tests.values()), dtype=bool)
+                right[:n] = hard + 0.03 * rng.normal(size=n) < rate
+                about = {"by": by, "scope": scope, "fraction": fraction, "trial": trial, "dataset": task, "tested": n}
+                rows.append({**about, "active": fraction, "correct": right})
+        order = rng.permutation(len(rows))
+        made.add("simclr", seed, outcomes={key: np.array([rows[i][key] for i in order]) for key in rows[0]})
+    return made
+
+
+PRUNED = {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88, "matched": 0.78, "excess": 0.72, "activation-low": 0.86}
+NULLS = {"matched-magnitude": 0.79, "top-unseen": 0.77, "excess-unseen": 0.8}
+
+
+def test_planted_costs_of_pruning_come_out(tmp_path):
+    rates = {"none": 0.9, "top": 0.7, "random": 0.8, "low": 0.88}
+    study = planted(Study(tmp_path, "pruning"), rates)
+    table, rows = study.analyse()
+    for task in ("seen", "unseen"):
+        mine = table[table["task"] == task]
+        for by, rate in rates.items():
+            np.testing.assert_allclose(mine.loc[mine["series"] == by, "value"], rate, atol=0.06)
+    outcomes = Inputs(study.runs, study.files).arrays("outcomes", "simclr")
+    for task, n in (("seen", 300), ("unseen", 200)):
+        mine = table[(table["task"] == task) & (table["fraction"] == 0.2)].set_index("series")
+        for by in ("top", "random", "low"):
+            expected = [
+                o["correct"][(o["dataset"] == task) & (o["by"] == by) & (o["fraction"] == 0.2)][:, :n].mean()
+                for o in outcomes
+            ]
+            assert mine.loc[[by], "value"].iloc[0] == pytest.approx(np.mean(expected))
+        trials = mine.loc[["random trial"], "value"]
+        assert len(trials) == 3 * 4 and trials.mean() == pytest.approx(mine.loc["random", "value"])
+    assert set(rows["subject"]) == {f"simclr on {task}, mean over 10 and 20 %" for task in ("seen", "unseen")}
+    assert len(rows) == 4
+    assert (rows["verdict"] == "supported").all()
+    assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen, mean over 10 and 20 %"] == 200
+    for claim, effect in (("pruning.top", 0.1), ("pruning.low", 0.08)):
+        np.testing.assert_allclose(rows.loc[rows["claim"] == claim, "effect"], effect, atol=0.03)
+
+
+def test_pruning_that_costs_the_other_way_round_refutes(tmp_path):
+    rates = {"none": 0.9, "top": 0.88, "random": 0.8, "low": 0.7, "matched": 0.75, "excess": 0.86}
+    _, rows = planted(Study(tmp_path, "pruning"), rates).analyse()
+    assert (rows["verdict"] == "refuted").all() and len(rows) == 8
+
+
+def test_pruning_that_is_all_one_gives_no_verdict(tmp_path):
+    arms = ("none", "top", "random", "low", "matched", "excess")
+    _, rows = planted(Study(tmp_path, "pruning"), dict.fromkeys(arms, 0.8)).analyse()
+    assert (rows["verdict"] == "inconclusive").all()
+
+
+def test_pruning_is_told_for_each_scope_at_the_fractions_of_the_paper(tmp_path):
+    # One ranking over all units does nothing here; half of the units would turn every verdict round.
+    rates = {by: {"layer": rate, "total": 0.8} for by, rate in PRUNED.items() if by != "none"} | {"none": 0.9}
+    study = planted(Study(tmp_path, "pruning"), rates, scopes=("total", "layer"))
+    table, rows = study.analyse()
+    assert set(table.loc[table["series"] == "matched", "scope"]) == {"layer", "total"}
+    rows = rows.set_index(["claim", "subject"])["verdict"]
+    assert len(rows) == 4 * 2 * 2
+    for (_, subject), verdict in rows.items():
+        assert verdict == ("inconclusive" if "of all units" in subject else "supported")
+
+
+def test_fractions_that_the_paper_lacks_and_arms_that_end_are_left_out_of_verdicts(tmp_path):
+    study = planted(
+        Study(tmp_path, "pruning"),
+        PRUNED,
+        fractions=(0.05, 0.1, 0.5),
+        tests={"fashion": 300},
+        scopes=("total", "layer"),
+    )
+    table, rows = study.analyse()
+    assert table.loc[table["series"] == "matched", "fraction"].max() == 0.1
+    assert len(rows) == 4 * 2
+    rows = rows.set_index(["claim", "subject"])
+    at = table[(table["fraction"] == 0.1) & (table["scope"] == "total")].set_index("series")["value"]
+    gap = at["random"] - at["top"]
+    assert rows["effect"]["pruning.top", "simclr on fashion, of all units, 10 %"] == pytest.approx(gap)
+    assert rows["paper_effect"]["pruning.top", "simclr on fashion, of all units, 10 %"] == (
+        pytest.approx(0.5677 - 0.4916)
+    )
+
+
+def test_the_papers_accuracies_stand_beside_the_setting_that_they_belong_to(tmp_path):
+    study = planted(
+        Study(tmp_path, "pruning"),
+        PRUNED,
+        tests={"fashion": 200, "digits": 100, "mine": 100},
+        scopes=("layer", "total"),
+    )
+    table, rows = study.analyse()
+    paper = table.dropna(subset=["paper"]).set_index(["task", "scope", "fraction", "series"])["paper"]
+    assert len(paper) == 3 * (3 + 1)
+    assert paper["fashion", "layer", 0.1, "top"] == 0.5304 and paper["digits", "layer", 0.1, "low"] == 0.7226
+    assert paper["fashion", "total", 0.1, "random"] == 0.5677 and paper["fashion", "layer", 0.2, "low"] == 0.5484
+    effects = rows.set_index(["claim", "subject"])["paper_effect"].dropna().round(6).to_dict()
+    assert effects == {
+        ("pruning.top", "simclr on fashion, mean over 10 and 20 %"): 0.04045,
+        ("pruning.top", "simclr on fashion, 10 % of each layer"): 0.0505,
+        ("pruning.top", "simclr on fashion, 20 % of each layer"): 0.0304,
+        ("pruning.top", "simclr on fashion, 10 % of all units"): 0.0761,
+        ("pruning.top", "simclr on digits, 10 % of each layer"): 0.032,
+        ("pruning.low", "simclr on fashion, mean over 10 and 20 %"): 0.03995,
+        ("pruning.low", "simclr on fashion, 10 % of each layer"): 0.0449,
+        ("pruning.low", "simclr on fashion, 20 % of each layer"): 0.035,
+        ("pruning.low", "simclr on fashion, 10 % of all units"): 0.0585,
+        ("pruning.low", "simclr on digits, 10 % of each layer"): 0.0522,
+    }
+
+
+def test_where_an_arm_lies_among_the_random_trials_is_counted_over_seeds(tmp_path):
+    study = Study(tmp_path, "pruning")
+    # Trials of seed 0: 0.5, 0.6, 0.7 right; of seed 1: all 0.6.
+    for seed, trials in enumerate(([5, 6, 7], [6, 6, 6])):
+        arms = [("none", "none", 0.0, 10), ("top", "layer", 0.1, 5), ("low", "layer", 0.1, (8, 5)[seed])]
+        arms += [("random", "layer", 0.1, right) for right in trials]
+        about = {"by": [a[0] for a in arms], "scope": [a[1] for a in arms], "fraction": [a[2] for a in arms]}
+        marks = np.stack([np.arange(10) < a[3] for a in arms])
+        about |= {"dataset": ["fashion"] * 6, "tested": [10] * 6, "active": [0.5] * 6, "trial": [0, 0, 0, 0, 1, 2]}
+        study.add("simclr", seed, outcomes={key: np.array(value) for key, value in about.items()} | {"correct": marks})
+    table, _ = study.analyse()
+    rows = table.set_index("series")[["below", "above", "spread", "value"]]
+    # The 2.5 % quantile of 0.5, 0.6, 0.7 is 0.505.
+    assert rows.loc["top", ["below", "above", "value"]].tolist() == [1.0, 0.0, 0.5]
+    assert rows.loc["low", ["below", "above", "value"]].tolist() == [0.5, 0.5, 0.65]
+    assert rows.loc["random", "spread"] == pytest.approx(0.05) and np.isnan(rows.loc["top", "spread"])
+    assert rows.loc["none"][["below", "above", "spread"]].isna().all()
+
+
+def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_those(tmp_path):
+    one, many = (
+        planted(Study(tmp_path / str(seeds), "pruning"), PRUNED, seeds=seeds, alike=True).analyse() for seeds in (1, 5)
+    )
+    a, b = (rows.set_index(["claim", "n"]).drop_duplicates() for _, rows in (one, many))
+    assert (b["high"] > b["low"]).all()
+    np.testing.assert_allclose(b[["effect", "low", "high"]], a[["effect", "low", "high"]])
+    columns = ["value", "low", "high"]
+    a, b = (table.dropna(subset=["low"]).reset_index(drop=True)[columns] for table, _ in (one, many))
+    np.testing.assert_allclose(b, a)
+
+
+def test_pruning_by_a_single_fraction_is_drawn():
+    arms = ["none", "top", "low", "random", "random trial"]
+    table = pd.DataFrame({"encoder": "simclr", "task": "seen", "series": arms, "fraction": [0.0, 0.5, 0.5, 0.5, 0.5]})
+    table = table.assign(scope=["none"] + ["layer"] * 4, value=0.5, low=0.4, high=0.6)
+    figure = module("pruning").draw(table, np.zeros((1, 1, 2, 2), np.uint8))
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    plt.close(figure)
+
+
+def test_planted_nulls_of_pruning_come_out(tmp_path):
+    _, rows = planted(Study(tmp_path, "pruning"), PRUNED | NULLS).analyse()
+    rows = rows.set_index(["claim", "subject"])["effect"]
+    gaps = {"matched-magnitude": 0.09, "top-unseen": 0.07, "excess-unseen": 0.08}
+    for claim, gap in gaps.items():
+        assert rows[f"pruning.{claim}", "simclr on seen, mean over 10 and 20 %"] == pytest.approx(gap, abs=0.03)
+
+
+OPTIONS = {}
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    return planted(Study(folder, "pruning"), PRUNED | NULLS, seeds=seeds, scopes=("layer", "total"))

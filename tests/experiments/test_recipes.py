@@ -12,7 +12,7 @@ from tests.builders.study import Study, by_claim, complaint, of
 RISING = np.array([0.02, 0.06, 0.1, 0.3])
 
 
-OPTIONS = {"order": "falling"}
+OPTIONS = [{"order": "falling"}, {"order": "same"}]
 """Its claims; those of the order ``same`` are others."""
 
 

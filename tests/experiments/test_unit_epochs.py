@@ -7,13 +7,11 @@ import yaml
 from scipy.stats import spearmanr
 
 from memloc import config
-from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.experiments.unit_epochs import analysis as unit_epochs
-from memloc.io import save_arrays
 from memloc.metrics.stats import Estimate
 from memloc.provenance import ROOT
-from tests.builders.study import analysed, complaint
+from tests.builders.study import Study, complaint
 
 EPOCHS = np.array([0, 1, 2, 5, 10, 20, 50, 100])
 WARMUP, SIZE = 10, 40
@@ -21,26 +19,37 @@ LAYERS, GROUPS = ("1", "2", "3"), ("candidate", "independent", "external")
 FAST = np.minimum(EPOCHS, 10) * 0.02 + np.maximum(EPOCHS - 10, 0) * 0.001
 
 
+def planted(folder, candidate, independent, external, *, seeds=3, noise=0.004, chance=0.002, encoder="simclr"):
+    """Curves [epochs] of the last layer; other layers have the opposite."""
+    made = Study(folder, "unit_epochs")
+    for seed in range(seeds):
+        rng = np.random.default_rng([5, seed])
+        last = np.stack([np.broadcast_to(c, len(EPOCHS)) for c in (candidate, independent, external)], axis=-1)
+        values = np.stack([0.5 - last, 0.5 - last, 0.4 + last], axis=1)
+        # What all epochs of a resample have in common, biased as a maximum's resamples are, and a little besides.
+        common = 20 * noise * rng.normal(size=(1, 150, 3, 3)) - 0.05
+        means = values[:, None] + common + noise * rng.normal(size=(len(EPOCHS), 150, 3, 3))
+        arrays = {"epochs": EPOCHS, "layers": np.array(LAYERS), "groups": np.array(GROUPS), "values": values}
+        arrays |= {"size": np.array(SIZE), "warmup": np.array(WARMUP), "means": means}
+        arrays["dealt"] = chance * np.random.default_rng([6, seed]).normal(size=(len(EPOCHS), 300, 3))
+        made.add(encoder, seed, traces=arrays | {"loss": np.linspace(4 + seed, 1 + seed, 100)})
+    return made
+
+
+OPTIONS = {}
+
+
+def world(folder, seeds=3):
+    """A study in which every claim has a finding."""
+    return planted(folder, FAST + 0.1, 0.5 * FAST, 0.3 * FAST, seeds=seeds)
+
+
 @pytest.fixture
 def study(tmp_path):
-    """The analysis of curves [epochs] of the last layer; other layers have the opposite."""
+    """The analysis of planted curves."""
 
-    def make(candidate, independent, external, *, seeds=3, noise=0.004, chance=0.002, encoder="simclr"):
-        paths = []
-        for seed in range(seeds):
-            rng = np.random.default_rng([5, seed])
-            last = np.stack([np.broadcast_to(c, len(EPOCHS)) for c in (candidate, independent, external)], axis=-1)
-            values = np.stack([0.5 - last, 0.5 - last, 0.4 + last], axis=1)
-            # What all epochs of a resample have in common, biased as a maximum's replicates are, and a little besides.
-            common = 20 * noise * rng.normal(size=(1, 150, 3, 3)) - 0.05
-            means = values[:, None] + common + noise * rng.normal(size=(len(EPOCHS), 150, 3, 3))
-            arrays = {"epochs": EPOCHS, "layers": np.array(LAYERS), "groups": np.array(GROUPS), "values": values}
-            arrays |= {"size": np.array(SIZE), "warmup": np.array(WARMUP), "means": means}
-            arrays["dealt"] = chance * np.random.default_rng([6, seed]).normal(size=(len(EPOCHS), 300, 3))
-            paths.append(tmp_path / f"{encoder}{seed}.npz")
-            save_arrays(arrays | {"loss": np.linspace(4 + seed, 1 + seed, 100)}, paths[-1])
-        runs = [(encoder, seed) for seed in range(seeds)]
-        table, rows = analysed("unit_epochs", Inputs(runs, {"traces": [str(p) for p in paths]}))
+    def make(*curves, **settings):
+        table, rows = planted(tmp_path, *curves, **settings).analyse()
         return table, rows.set_index(rows["claim"].str.removeprefix("unit_epochs."))
 
     return make

@@ -17,20 +17,29 @@ from memloc.metrics.stats import Estimate, bootstrap_means
 
 CLAIMS = {
     "owners": Claim(
-        "Zeroing one of a layer's most memorizing units harms the image that excites it most: growth of the distance "
-        "between its views at the output, minus that of matched images, mean over all layers' units",
+        "Zeroing a memorizing unit harms the image that excites it most: growth of the distance between its views at "
+        "the output, minus that of matched images, mean over the most memorizing units of all layers",
     ),
-    "owners-last": Claim("The same for the units of the last layer"),
+    "owners-last": Claim(
+        "Zeroing a memorizing unit of the last layer harms the image that excites it most: growth of the distance "
+        "between its views at the output, minus that of matched images"
+    ),
     "excess": Claim(
-        "Training on the owner adds to that harm: the same, candidates minus external images and the units that these "
-        "excite most, mean over all layers' units",
+        "Training on an image adds to the harm of zeroing its unit: harm to candidates minus harm to external images, "
+        "each by the units that they excite most, mean over all layers' units",
     ),
-    "excess-last": Claim("The same excess for the units of the last layer"),
+    "excess-last": Claim(
+        "Training on an image adds to the harm of zeroing its unit in the last layer: harm to candidates minus harm "
+        "to external images, each by the units that they excite most"
+    ),
     "selective": Claim(
-        "A memorizing unit matters to its owner more than a random one to its own: harm to candidates, most memorizing "
-        "minus random units, mean over all layers' units",
+        "A memorizing unit matters to its owner more than a random unit to its own: harm to candidates, most "
+        "memorizing minus random units, mean over all layers' units",
     ),
-    "selective-excess": Claim("That lead of the most memorizing units is larger on candidates than on external images"),
+    "selective-excess": Claim(
+        "The lead of memorizing over random units is larger on candidates than on external images: harm, most "
+        "memorizing minus random units, candidates minus external images"
+    ),
 }
 GROUPS, ARMS = ("candidate", "external"), ("top", "random")
 ALL = "all"

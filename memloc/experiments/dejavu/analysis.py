@@ -27,13 +27,20 @@ from memloc.metrics.stats import bootstrap, bootstrap_means
 PAPER = "beyond the paper (Meehan et al., 2023)"
 CLAIMS = {
     "crossed": Claim(
-        "Labels of images that were trained on are inferred better from their corners: share of votes, crossed", PAPER
-    ),
-    "agrees": Claim(
-        "Candidates of higher SSLMem are those whose labels f infers better than g: rank correlation at the output",
+        "Labels of images that an encoder was trained on are inferred better from their corners: share of votes, "
+        "crossed",
         PAPER,
     ),
-    "agrees-excess": Claim("That rank correlation is higher on candidates than on external images", PAPER),
+    "agrees": Claim(
+        "Candidates of higher SSLMem are those whose labels f infers better than g: rank correlation of the output's "
+        "SSLMem and votes of f minus g",
+        PAPER,
+    ),
+    "agrees-excess": Claim(
+        "SSLMem and inferred labels agree more on candidates than on external images: rank correlation of the "
+        "output's SSLMem and votes of f minus g",
+        PAPER,
+    ),
 }
 SHARES = ["votes_f", "votes_g", "chance_f"]
 

@@ -26,20 +26,23 @@ CLAIMS = {
         scale=f"{SCALE}, 1,000 epochs",
     ),
     "follows-steps": Claim(
-        "The longer it is trained on the image the higher its UnitMem: rank correlation with steps",
+        "A unit's UnitMem is the higher the longer it is trained on one image: rank correlation of steps and UnitMem",
         "Table 13",
         scale=f"{SCALE}, six numbers of epochs",
     ),
     "repeated": Claim(
-        "Seen alone, the image is memorized more than among the others: UnitMem at the end, repeated minus natural",
+        "A unit memorizes an image more when it sees that image alone than among others: UnitMem at the end, repeated "
+        "minus natural",
         "Table 14",
         scale=f"{SCALE}, 1,000 epochs",
     ),
     "excess": Claim(
-        "It is this image that is memorized: rise of UnitMem among images with it minus among as many without",
+        "A unit trained on one image memorizes this image: rise of UnitMem among images with it minus among as many "
+        "without it",
     ),
     "own-image": Claim(
-        "It takes this image: rise of its own contrast with the others (Eq. 8), trained on it minus on another image",
+        "A unit memorizes an image only by training on it: rise of the image's own contrast with the others (Eq. 8), "
+        "trained on it minus on another image",
     ),
 }
 PAPER = {

@@ -29,18 +29,21 @@ CLAIMS = {
         "Table 6, in rounds",
     ),
     "falls": Claim(
-        "UnitMem of the remaining units falls from round to round where the most memorizing ones are pruned: rank "
-        "correlation of round and UnitMem on candidates, averaged over layers, times -1 (p among orders of the rounds)",
+        "UnitMem of the remaining units falls from round to round when the most memorizing ones are pruned: rank "
+        "correlation of round and UnitMem on candidates, averaged over layers, times -1 (p among orders of the "
+        "rounds)",
     ),
     "falls-more": Claim(
-        "It falls by more than where random ones are pruned: first minus last UnitMem, top minus random",
+        "UnitMem of the remaining units falls by more when the most memorizing units are pruned than when random ones "
+        "are: first minus last UnitMem on candidates, top minus random",
     ),
     "excess-falls": Claim(
-        "So does excess UnitMem, candidates minus independent and external images: rank correlation of round and "
-        "excess where the most memorizing units are pruned, times -1",
+        "Excess UnitMem of the remaining units falls from round to round when the most memorizing ones are pruned: "
+        "rank correlation of round and candidates minus independent and external images, times -1",
     ),
     "excess-falls-more": Claim(
-        "Excess falls by more than where random units are pruned: first minus last excess, top minus random",
+        "Excess UnitMem of the remaining units falls by more when the most memorizing units are pruned than when "
+        "random ones are: first minus last excess, top minus random",
     ),
     "beyond-choice": Claim(
         "The remaining units don't take over what the pruned ones memorized: their UnitMem on candidates before a "

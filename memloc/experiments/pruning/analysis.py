@@ -37,16 +37,16 @@ CLAIMS = {
         "as can be found): accuracy, matched minus top",
     ),
     "top-unseen": Claim(
-        "It is memorization that costs: pruning the units of highest UnitMem costs more than pruning those of highest "
-        "UnitMem on external images, which f never saw: accuracy, of these minus of those",
+        "Memorization is what costs: pruning the units of highest UnitMem costs more than pruning those of highest "
+        "UnitMem on external images, which f never saw: accuracy, top-unseen minus top",
     ),
     "excess": Claim(
         "Pruning the units of highest excess UnitMem over unseen images costs more than pruning random ones: accuracy, "
         "random minus excess",
     ),
     "excess-unseen": Claim(
-        "It is memorization that costs: pruning the units of highest excess UnitMem costs more than pruning those of "
-        "highest excess with candidates and external images exchanged: accuracy, of these minus of those",
+        "Memorization is what costs: pruning the units of highest excess UnitMem costs more than pruning those of "
+        "highest excess with candidates and external images exchanged: accuracy, excess-unseen minus excess",
     ),
 }
 CONTRASTS = {

@@ -26,12 +26,17 @@ from memloc.metrics.stats import Sample, bootstrap, bootstrap_means
 
 CLAIMS = {
     "crossed": Claim(
-        "Images that were trained on are painted better: difference of losses, crossed, as a share of external images'",
+        "Images that an encoder was trained on are painted better: difference of losses, crossed, as a share of "
+        "external images'",
     ),
     "agrees": Claim(
-        "Candidates of higher SSLMem are those that f paints better than g: rank correlation at the output",
+        "Candidates of higher SSLMem are those that f paints better than g: rank correlation of the output's SSLMem "
+        "and loss of g minus f",
     ),
-    "agrees-excess": Claim("That rank correlation is higher on candidates than on external images"),
+    "agrees-excess": Claim(
+        "SSLMem and reconstruction agree more on candidates than on external images: rank correlation of the output's "
+        "SSLMem and loss of g minus f"
+    ),
 }
 
 

@@ -31,10 +31,12 @@ CLAIMS = {
         scale=f"{SCALE}; its smallest, SVHN",
     ),
     "falls": Claim(
-        "Accuracy falls at every step from encoder to encoder: each minus the next",
+        "Accuracy of linear probes falls at every step from encoder to encoder: each encoder minus the next",
         "Figure 11",
     ),
-    "first-over-last": Claim("The first encoder is better than the last: accuracy", "Figure 11"),
+    "first-over-last": Claim(
+        "The first encoder is better to probe than the last: accuracy, first minus last", "Figure 11"
+    ),
 }
 """The first two where the order is ``own-task``, the others where it is ``falling``."""
 

@@ -25,7 +25,8 @@ CLAIMS = {
         scale=SCALE,
     ),
     "warm-up": Claim(
-        "It rises faster during the warm-up: least-squares slope per epoch until its end minus the slope from there on",
+        "UnitMem of the last layer rises faster during the warm-up: least-squares slope per epoch until its end minus "
+        "the slope from there on",
         "Figure 4",
         scale=SCALE,
     ),
@@ -34,7 +35,8 @@ CLAIMS = {
         "Figure 4, epoch 0 is our own",
     ),
     "gain-excess": Claim(
-        "Held-out images don't show all of that gain: candidates' gain minus that of independent and external images",
+        "UnitMem of the last layer rises more on candidates than on images held out: candidates' gain minus the mean "
+        "gain of independent and external images",
     ),
     "excess-rises": Claim(
         "Excess UnitMem of the last layer, candidates minus independent and external images, rises over epochs: rank "
