@@ -16,6 +16,7 @@ from memloc.models import checkpoint
 from memloc.models.architectures import Layer
 from memloc.models.network import Normalise
 from memloc.streams import stream
+from tests.builders.desk import desk
 
 LAYERS = [Layer(str(k), place, f"{place}.1", depth=k, modules=(place,)) for k, place in ((1, "one"), (2, "two"))]
 SIZES = {"shared": 5, "candidate": 9, "independent": 9, "external": 9}
@@ -67,44 +68,50 @@ def test_an_epoch_that_was_not_kept_and_files_of_another_training_are_told(files
         trace.states(**files | {"untrained": files["weights"]}, epochs=[2], end=7, seed=3)
 
 
-def test_every_epoch_has_what_measuring_that_encoder_gives():
-    n = sum(SIZES.values())
+def lay(encoder, **things):
+    """A desk with an encoder, images of all groups and a way to measure them."""
+    bounds = np.cumsum([0, *SIZES.values()])
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (n + 4, 1, 16, 16), dtype=np.uint8)
-    part, points = Part(images, rng.integers(3, size=n + 4)), rng.permutation(n + 4)[:n]
+    points = rng.permutation(bounds[-1] + 4)[: bounds[-1]]
+    images = rng.integers(0, 256, (bounds[-1] + 4, 1, 16, 16), dtype=np.uint8)
+    return desk(
+        encoder=encoder.eval(),
+        part=Part(images, rng.integers(3, size=bounds[-1] + 4)),
+        split={group: points[bounds[i] : bounds[i + 1]] for i, group in enumerate(SIZES)},
+        unit_layers=LAYERS,
+        augmentation=AUGMENTATIONS["mild"],
+        normalise=Normalise({"mean": [0.4], "std": [0.3]}),
+        protocol=Protocol(draws=4),
+        others="median",
+        resamples=20,
+        seed=3,
+        **things,
+    )
+
+
+def test_every_epoch_has_what_measuring_that_encoder_gives():
+    it = lay(Encoder(9))
+    out = trace.units(it, {epoch: Encoder(epoch).state_dict() for epoch in (0, 2, 7)})
+    assert out["epochs"].tolist() == [0, 2, 7] and out["layers"].tolist() == ["1", "2"]
+    assert out["values"].shape == (3, 2, 3) and out["means"].shape == (3, 20, 2, 3) and out["size"] == 9
     groups = np.repeat(list(SIZES), list(SIZES.values()))
-    options = {
-        "layers": LAYERS,
-        "augmentation": AUGMENTATIONS["mild"],
-        "normalise": Normalise({"mean": [0.4], "std": [0.3]}),
-        "protocol": Protocol(draws=4),
-    }
-    states = {epoch: Encoder(epoch).state_dict() for epoch in (0, 2, 7)}
-    drawn = {"replicates": 20, "others": "median"}
-    found = trace.units(Encoder(9).eval(), states, part, points, groups, **options, **drawn, seed=3, batch=7)
-    assert found["epochs"].tolist() == [0, 2, 7] and found["layers"].tolist() == ["1", "2"]
-    assert found["values"].shape == (3, 2, 3) and found["means"].shape == (3, 20, 2, 3) and found["size"] == 9
+    points = np.concatenate([it.split[group] for group in SIZES])
+    ways = {"layers": LAYERS, "augmentation": it.augmentation, "normalise": it.normalise, "protocol": it.protocol}
     for place, epoch in enumerate((0, 2, 7)):
         # The same views as the rule measure shows, and the same resamples after every epoch.
-        whole = measure_images(Encoder(epoch).eval(), images[points], points, **options, seed=stream("measure", 3))
-        arrays = {"groups": groups, "labels": part.labels[points], "layers": np.array(["1", "2"])}
+        seed, images = stream("measure", 3), it.part.images[points]
+        whole = measure_images(Encoder(epoch).eval(), images, points, **ways, seed=seed)
+        arrays = {"groups": groups, "labels": it.part.labels[points], "layers": np.array(["1", "2"])}
         arrays |= {f"views/{name}": views for name, views in whole.views.items()}
         expected = resamples.unit_means(arrays, resamples=20, others="median", seed=stream("score_units", 3))
-        np.testing.assert_allclose(found["values"][place], expected["values"], atol=1e-5)
-        np.testing.assert_allclose(found["means"][place], expected["means"], atol=1e-5)
-        np.testing.assert_allclose(found["dealt"][place], expected["dealt"], atol=1e-5)
-    assert not np.allclose(found["values"][0], found["values"][1], atol=1e-3)
+        for name in ("values", "means", "dealt"):
+            np.testing.assert_allclose(out[name][place], expected[name], atol=1e-5)
+    assert not np.allclose(out["values"][0], out["values"][1], atol=1e-3)
 
 
 def test_a_state_of_another_encoder_is_told():
-    part = Part(np.zeros((9, 1, 16, 16), np.uint8), np.arange(9) % 3)
-    groups = np.repeat(["candidate", "independent", "external"], 3)
     with pytest.raises(InputError, match="epoch 4: belongs to another encoder"):
-        trace.units(
-            Encoder(0), {4: {"weight": torch.zeros(1)}}, part, np.arange(9), groups, layers=LAYERS,
-            augmentation=AUGMENTATIONS["none"], normalise=Normalise({"mean": [0.4], "std": [0.3]}), protocol=Protocol(),
-            others="mean", replicates=1, seed=0,
-        )  # fmt: skip
+        trace.units(lay(Encoder(0)), {4: {"weight": torch.zeros(1)}})
 
 
 def test_views_of_none_are_the_image_itself():

@@ -16,7 +16,7 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
-from memloc.measuring.one_pass import measure_batches
+from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
 from memloc.models.architectures import Layer
@@ -53,10 +53,10 @@ class Eye:
         self, learner: Learner, images: NDArray[np.uint8], points: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """mu_u(x) of every unit, [points, units]."""
-        windows = ((images[start : start + 25], points[start : start + 25]) for start in range(0, len(points), 25))
-        parts = measure_batches(
+        measures = measure_images(
             learner.encoder,
-            windows,
+            images,
+            points,
             layers=[self.layer],
             protocol=self.protocol,
             augmentation=self.augmentation,
@@ -66,8 +66,7 @@ class Eye:
             plain=False,
             device=self.device,
         )
-        joined = np.concatenate([part.views[self.layer.name] for part in parts])
-        return np.asarray(joined.astype(np.float64).mean(axis=1))
+        return np.asarray(measures.views[self.layer.name].astype(np.float64).mean(axis=1))
 
 
 def choose(mu: NDArray[np.float64]) -> tuple[dict[str, int], int]:
@@ -170,39 +169,28 @@ def inject(
     """
     wanted = sorted(set(steps))
     start = eye.activations(learner, part.images, points)
-    held_out = np.flatnonzero(groups == "external")
-    units, owner = choose(start[held_out])
-    chosen = held_out[owner]
-    another = generator("inject", seed).choice(np.delete(held_out, owner), 1)
-    shown = {"repeated": held_out[[owner]], "natural": held_out, "another": another}
+    external = np.flatnonzero(groups == "external")
+    units, owner = choose(start[external])
+    chosen = external[owner]
+    another = generator("inject", seed).choice(np.delete(external, owner), 1)
+    rows_of = {"repeated": external[[owner]], "natural": external, "another": another}
+    settings: dict[str, Any] = {"steps": wanted, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     curves, others, parameters = [], [], []
     for kind, arm in ARMS:
-        tuned, unit, rows = copy.deepcopy(learner), units[kind], shown[arm]
-        curve, moved, elsewhere = [start[:, unit]], [0.0], [0.0]
-        for step in train(
-            tuned,
-            unit,
-            Part(part.images[rows], part.labels[rows]),
-            layer=eye.layer,
-            steps=wanted,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            normalise=eye.normalise,
-            seed=seed,
-            device=eye.device,
-        ):
+        unit, rows = units[kind], rows_of[arm]
+        tuned, alone = copy.deepcopy(learner), Part(part.images[rows], part.labels[rows])
+        curve, changed, elsewhere = [start[:, unit]], [0.0], [0.0]
+        for step in train(tuned, unit, alone, layer=eye.layer, normalise=eye.normalise, device=eye.device, **settings):
             try:
                 after = eye.activations(tuned, part.images, points)
             except InputError as error:  # Before the training they were finite.
                 raise _diverged(learning_rate) from error
             curve.append(after[:, unit])
-            moved.append(float(np.abs(np.delete(after - start, unit, axis=1)).max(initial=0.0)))
+            changed.append(float(np.abs(np.delete(after - start, unit, axis=1)).max(initial=0.0)))
             elsewhere.append(other_parameters(learner, tuned, unit, eye.layer))
-            if moved[-1] or elsewhere[-1]:
-                what = f"other units by up to {moved[-1]:g} and other parameters by up to {elsewhere[-1]:g}"
-                raise InputError(f"layer {eye.layer.name}: {step} steps on unit {unit} alone changed {what}; use a CPU")
+            _check_alone(changed[-1], elsewhere[-1], f"layer {eye.layer.name}: {step} steps on unit {unit} alone")
         curves.append(curve)
-        others.append(moved)
+        others.append(changed)
         parameters.append(elsewhere)
         log.info(
             "%s unit %d trained, %s: activation %.3g to %.3g", kind, unit, arm, curve[0][chosen], curve[-1][chosen]
@@ -212,13 +200,19 @@ def inject(
         "groups": groups,
         "chosen": points[chosen],
         "steps": np.array([0, *wanted]),
-        "kinds": np.array([kind for kind, _ in ARMS]),
-        "arms": np.array([arm for _, arm in ARMS]),
+        **{name: np.array([arm[place] for arm in ARMS]) for place, name in enumerate(("kinds", "arms"))},
         "units": np.array([units[kind] for kind, _ in ARMS]),
         "activations": np.moveaxis(np.array(curves), 2, 0),
         "others": np.array(others),
         "parameters": np.array(parameters),
     }
+
+
+def _check_alone(others: float, parameters: float, what: str) -> None:
+    """Raise an InputError if training one unit changed another, or a parameter that isn't its own."""
+    if others or parameters:
+        changes = f"other units by up to {others:g} and other parameters by up to {parameters:g}"
+        raise InputError(f"{what} changed {changes}; use a CPU")
 
 
 def other_parameters(before: Learner, after: Learner, unit: int, layer: Layer) -> float:
