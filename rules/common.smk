@@ -300,7 +300,7 @@ def experiment_options(wildcards):
     options = own_options(wildcards)
     for key in EXPERIMENTS[experiment["kind"]].known:
         options[key] = {name: config["encoders"][name]["measure"][key] for name in experiment["encoders"]}
-    return options | {key: config["score"][key] for key in ("replicates", "normalisation")}
+    return options | {key: config["score"][key] for key in ("resamples", "normalisation")}
 
 
 def own_options(wildcards):
@@ -379,7 +379,7 @@ def job_settings(wildcards):
     if "donor" in reads:
         settings["donor_dataset"] = of_donor(dataset_of)(wildcards)
     if "resamples" in reads:
-        settings["resamples"] = config["score"]["replicates"]
+        settings["resamples"] = config["score"]["resamples"]
     return settings
 
 

@@ -35,7 +35,7 @@ rule score_units:
         measures=rules.measure.output.measures,
     output:
         units=RESULTS / "scores/{encoder}/{role}/seed{seed}/units.parquet",
-        replicates=RESULTS / "scores/{encoder}/{role}/seed{seed}/replicates.npz",
+        resamples=RESULTS / "scores/{encoder}/{role}/seed{seed}/resamples.npz",
     log:
         LOGS / "score_units/{encoder}/{role}/seed{seed}.log",
     benchmark:
@@ -48,7 +48,7 @@ rule score_units:
         runtime=growing(30),
     params:
         shuffles=config["score"]["shuffles"],
-        replicates=config["score"]["replicates"],
+        resamples=config["score"]["resamples"],
         others=encoder_setting("measure", "others"),
         code=digest("scripts/score_units.py"),
     message:

@@ -15,8 +15,8 @@ def main(snakemake):
     options = {"seed": seed, "others": snakemake.params.others}
     table = unit_scores(measures, shuffles=snakemake.params.shuffles, **options)
     tables.save_table(table, snakemake.output.units)
-    resamples = unit_resamples(measures, resamples=snakemake.params.replicates, **options)
-    io.save_arrays(resamples, snakemake.output.replicates)
+    resamples = unit_resamples(measures, resamples=snakemake.params.resamples, **options)
+    io.save_arrays(resamples, snakemake.output.resamples)
 
 
 if "snakemake" in globals():

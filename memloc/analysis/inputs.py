@@ -137,7 +137,7 @@ EXTERNAL = "external images"
 SERIES = (*ESTIMATORS, EXTERNAL)
 
 
-def profiles(seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: str) -> dict[str, Estimate]:
+def profiles(seeds: Sequence[pd.DataFrame], *, resamples: int, normalisation: str) -> dict[str, Estimate]:
     """LayerMem [layers] in every estimator (paper, Eq. 3) and, as EXTERNAL, the null of the published one.
 
     All come from the same resamples of points nested in seeds, so their differences are paired.
@@ -146,7 +146,7 @@ def profiles(seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: s
         seeds: points of one encoder, one table for each seed.
     """
     samples = [sslmem_of_groups(points) for points in seeds]
-    return _every_series(samples, seeds, replicates=replicates, normalisation=normalisation)
+    return _every_series(samples, seeds, resamples=resamples, normalisation=normalisation)
 
 
 def forms(means: Sample) -> NDArray[np.float64]:
@@ -156,7 +156,7 @@ def forms(means: Sample) -> NDArray[np.float64]:
 
 
 def _every_series(
-    samples: Sequence[Sample], seeds: Sequence[pd.DataFrame], *, replicates: int, normalisation: str
+    samples: Sequence[Sample], seeds: Sequence[pd.DataFrame], *, resamples: int, normalisation: str
 ) -> dict[str, Estimate]:
     """SERIES from SSLMem of the unshared groups and the points of each seed."""
     # Seeds of one split have the same points, which then are resampled alike.
@@ -164,7 +164,7 @@ def _every_series(
     every = bootstrap_means(
         samples,
         lambda means: np.concatenate([forms(means), means["external"][:, None]], axis=1),
-        replicates=replicates,
+        resamples=resamples,
         seed=0,
         limit=LIMITS[normalisation],
         shared=shared,
@@ -199,7 +199,7 @@ class Profiles:
         )
 
 
-def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> Profiles:
+def paired_profiles(inputs: Inputs, *, resamples: int, normalisation: str) -> Profiles:
     """LayerMem (paper, Eq. 3) of encoders that were measured on the same points in every seed.
 
     A point's SSLMem under all encoders stays together in a resample, and so does a seed: differences between encoders
@@ -221,7 +221,7 @@ def paired_profiles(inputs: Inputs, *, replicates: int, normalisation: str) -> P
                 raise InputError(f"{names}: points or layers differ; delete their scores and run snakemake again")
             sample[group] = np.stack([s[layers].to_numpy() for s in scores], axis=1)
         samples.append(sample)
-    series = _every_series(samples, [tables[0] for tables in seeds], replicates=replicates, normalisation=normalisation)
+    series = _every_series(samples, [tables[0] for tables in seeds], resamples=resamples, normalisation=normalisation)
     crossed = [layermem(*(sample[group] for group in UNSHARED), estimator="crossed") for sample in samples]
     return Profiles(
         encoders=encoders,

@@ -24,7 +24,7 @@ class Sheet:
 
     Args:
         inputs: files of the experiment.
-        options: of the experiment, with ``replicates`` and ``normalisation`` of the scores.
+        options: of the experiment, with ``resamples`` and ``normalisation`` of the scores.
         claims: by name, what the experiment claims.
     """
 
@@ -41,7 +41,7 @@ class Sheet:
     @property
     def resamples(self) -> int:
         """Resamples of a bootstrap."""
-        return int(self.options["replicates"])
+        return int(self.options["resamples"])
 
     @property
     def normalisation(self) -> str:
@@ -65,7 +65,7 @@ class Sheet:
         self, samples: Sequence[Sample], statistic: Statistic, *, limit: float = np.inf, shared: bool = False
     ) -> Estimate:
         """A statistic of means, with points resampled within seeds (see ``bootstrap_means``)."""
-        return bootstrap_means(samples, statistic, replicates=self.resamples, seed=0, limit=limit, shared=shared)
+        return bootstrap_means(samples, statistic, resamples=self.resamples, seed=0, limit=limit, shared=shared)
 
     def bootstrap(
         self,
@@ -82,15 +82,15 @@ class Sheet:
             at_most: resamples of a statistic that takes long.
         """
         resamples = min(self.resamples, at_most or self.resamples)
-        return bootstrap(samples, statistic, replicates=resamples, seed=0, limit=limit, shared=shared)
+        return bootstrap(samples, statistic, resamples=resamples, seed=0, limit=limit, shared=shared)
 
     def layermem(self, seeds: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
         """LayerMem [layers] of one encoder in every estimator, and its null (see ``inputs.profiles``)."""
-        return reading.profiles(seeds, replicates=self.resamples, normalisation=self.normalisation)
+        return reading.profiles(seeds, resamples=self.resamples, normalisation=self.normalisation)
 
     def paired_layermem(self) -> Profiles:
         """LayerMem of all encoders, which were measured on the same points (see ``inputs.paired_profiles``)."""
-        return reading.paired_profiles(self.inputs, replicates=self.resamples, normalisation=self.normalisation)
+        return reading.paired_profiles(self.inputs, resamples=self.resamples, normalisation=self.normalisation)
 
     def add(self, *tables: pd.DataFrame, **about: Any) -> None:
         """Add rows to the figure's table, with columns that say what all of them are about."""

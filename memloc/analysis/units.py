@@ -27,7 +27,7 @@ class UnitMeans:
     def __init__(self, inputs: Inputs, encoder: str, *, trained: bool = True) -> None:
         prefix = "" if trained else "untrained_"
         self.units = inputs.tables(f"{prefix}units", encoder)
-        self._resampled = inputs.arrays(f"{prefix}replicates", encoder)
+        self._resampled = inputs.arrays(f"{prefix}resamples", encoder)
         first = self._resampled[0]
         self.layers = [str(name) for name in first["layers"]]
         self.size = int(first["size"])

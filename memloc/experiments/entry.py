@@ -13,7 +13,7 @@ Options = Mapping[str, Any]
 POINTS = "scores/{encoder}/seed{seed}/points.parquet"
 ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
 UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
-REPLICATES = "scores/{encoder}/f/seed{seed}/replicates.npz"
+RESAMPLES = "scores/{encoder}/f/seed{seed}/resamples.npz"
 MEASURES = "measures/{encoder}/f/seed{seed}.npz"
 VALUES = "values/{experiment}/{encoder}/seed{seed}.npz"
 OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
@@ -137,9 +137,9 @@ IMAGES = described(SEVERAL, "Labelled images that a probe is fitted on.")
 
 UNIT_FILES = {
     "units": UNITS,
-    "replicates": REPLICATES,
+    "resamples": RESAMPLES,
     "untrained_units": "scores/{encoder}/untrained/seed{seed}/units.parquet",
-    "untrained_replicates": "scores/{encoder}/untrained/seed{seed}/replicates.npz",
+    "untrained_resamples": "scores/{encoder}/untrained/seed{seed}/resamples.npz",
 }
 """UnitMem of f before and after training."""
 

@@ -20,8 +20,8 @@ class Estimate:
 
     Attributes:
         value: the statistic, any shape.
-        nested: [replicates, *value.shape], seeds resampled and, within each, its points.
-        fixed: [replicates, *value.shape], points resampled, every seed kept.
+        nested: [resamples, *value.shape], seeds resampled and, within each, its points.
+        fixed: [resamples, *value.shape], points resampled, every seed kept.
         seeds: number of seeds.
         limit, centre: the statistic lies between centre - limit and centre + limit.
     """
@@ -40,7 +40,7 @@ class Estimate:
         limit: float = np.inf,
         centre: float = 0.0,
     ) -> Estimate:
-        """Apply a function along the trailing axes of value and replicates alike."""
+        """Apply a function along the trailing axes of value and resamples alike."""
         value, nested, fixed = (np.asarray(function(a)) for a in (self.value, self.nested, self.fixed))
         return Estimate(value, nested, fixed, self.seeds, limit, centre)
 
@@ -123,24 +123,24 @@ def bootstrap(
     samples: Sequence[Sample],
     statistic: Callable[[Sample], NDArray[np.float64]],
     *,
-    replicates: int,
+    resamples: int,
     seed: int,
     limit: float = np.inf,
     shared: bool = False,
 ) -> Estimate:
-    """A statistic averaged over seeds, with replicates over points nested in seeds.
+    """A statistic averaged over seeds, with resamples over points nested in seeds.
 
     Args:
         samples: one for each seed: arrays by name, each resampled along its first axis on its own. What must stay
             together (two scores of one point) stands in one array.
         statistic: of one sample, to an array of fixed shape, between -limit and limit.
-        shared: all seeds have the same points (test images), so a replicate resamples them alike in every seed.
+        shared: all seeds have the same points (test images), so a resample resamples them alike in every seed.
     """
     values = np.stack([np.asarray(statistic(sample)) for sample in samples])
     drawn = []
     for number, sample in enumerate(samples):
         rng = np.random.default_rng([seed, 0 if shared else number])
-        drawn.append([statistic(resample(sample, rng)) for _ in range(replicates)])
+        drawn.append([statistic(resample(sample, rng)) for _ in range(resamples)])
     return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared)
 
 
@@ -148,7 +148,7 @@ def bootstrap_means(
     samples: Sequence[Sample],
     statistic: Callable[[Sample], NDArray[np.float64]],
     *,
-    replicates: int,
+    resamples: int,
     seed: int,
     limit: float = np.inf,
     shared: bool = False,
@@ -168,7 +168,7 @@ def bootstrap_means(
     drawn = []
     for number, sample in enumerate(samples):
         rng = np.random.default_rng([seed, 0 if shared else number])
-        chunks = (min(CHUNK, replicates - start) for start in range(0, replicates, CHUNK))
+        chunks = (min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK))
         drawn.append(np.concatenate([statistic(_resampled_means(sample, rng, chunk)) for chunk in chunks]))
     return nest(np.concatenate(values), np.stack(drawn), seed=seed, limit=limit, shared=shared)
 
@@ -192,20 +192,20 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
 
-def nest(values: Floats, replicates: Floats, *, seed: int, limit: float = np.inf, shared: bool = False) -> Estimate:
+def nest(values: Floats, resamples: Floats, *, seed: int, limit: float = np.inf, shared: bool = False) -> Estimate:
     """Join what each seed resampled within itself to an estimate over seeds.
 
-    Each seed's replicates are shifted to have its value as their mean: UnitMem holds a maximum over points, which
+    Each seed's resamples are shifted to have its value as their mean: UnitMem holds a maximum over points, which
     resampling can only lower (a resample repeats some points and lacks others).
 
     Args:
         values: [seeds, ...] a statistic of each seed.
-        replicates: [seeds, replicates, ...] the same, over resampled points.
+        resamples: [seeds, resamples, ...] the same, over resampled points.
         shared: replicate i resampled the same points in every seed.
     """
     rng = np.random.default_rng(seed)
-    seeds, count = replicates.shape[:2]
-    centred = np.asarray(replicates + (values - replicates.mean(axis=1))[:, None], dtype=np.float64)
+    seeds, count = resamples.shape[:2]
+    centred = np.asarray(resamples + (values - resamples.mean(axis=1))[:, None], dtype=np.float64)
     picked = rng.integers(seeds, size=(count, seeds))
     row = np.arange(count)[:, None] if shared else rng.integers(count, size=(count, seeds))
     return Estimate(
@@ -329,7 +329,7 @@ class Subsampled:
 
     Attributes:
         value: the statistic of all points.
-        halves: [replicates, 2 * cuts] of halves: 2 i and 2 i + 1 are the two of one cut.
+        halves: [resamples, 2 * cuts] of halves: 2 i and 2 i + 1 are the two of one cut.
         variance: of what was subtracted that was measured on other points.
     """
 

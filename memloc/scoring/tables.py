@@ -198,7 +198,7 @@ def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame
         def profile(resample: Mapping[str, NDArray[np.float64]], estimator: str = estimator) -> Floats:
             return alignment.layermem(*(resample.get(group, empty) for group in UNSHARED), estimator=estimator)
 
-        layermem = bootstrap([sample], profile, replicates=LAYERMEM_RESAMPLES, seed=settings.seed)
+        layermem = bootstrap([sample], profile, resamples=LAYERMEM_RESAMPLES, seed=settings.seed)
         for name, estimate in (
             (f"layermem_{estimator}", layermem),
             (f"increment_{estimator}", layermem.map(steps)),

@@ -11,12 +11,12 @@ PLACES = [f"layer {i}" for i in range(1, 9)]
 
 
 def estimate_of(value, error, *, seeds=1):
-    """An estimate whose replicates have exactly this standard error, of points alone."""
+    """An estimate whose resamples have exactly this standard error, of points alone."""
     value = np.asarray(value, dtype=float)
     shape = norm.ppf((np.arange(4001) + 0.5) / 4001)
     shape = (shape / shape.std(ddof=1)).reshape(-1, *[1] * value.ndim)
-    replicates = value + shape * np.asarray(error, dtype=float)
-    return Estimate(value, replicates, replicates, seeds)
+    resamples = value + shape * np.asarray(error, dtype=float)
+    return Estimate(value, resamples, resamples, seeds)
 
 
 def rows_of(findings, claims=CLAIMS):
@@ -234,7 +234,7 @@ def spoken(form, *, seeds, between, within, batches=6, size=100, points=60):
         shifts = rng.normal(size=(seeds, 1, size, 8))
         drawn = between * shifts + within * np.sqrt(points) * rng.normal(size=(seeds, points, size, 8))
         samples = [{"x": x} for x in drawn]
-        estimate = bootstrap(samples, lambda s: s["x"].mean(axis=0), replicates=200, seed=batch)
+        estimate = bootstrap(samples, lambda s: s["x"].mean(axis=0), resamples=200, seed=batch)
         findings += [form("b", "s", estimate[i], PLACES, n=points) for i in range(size)]
     return np.array(verdicts(findings))
 

@@ -63,7 +63,7 @@ RESAMPLES = 120
 
 
 def unit_files(means, *, seed, layers=LAYERS, spread=0.1):
-    """Table and replicates of units whose layer means are planted: {metric: {group: [layers]}}.
+    """Table and resamples of units whose layer means are planted: {metric: {group: [layers]}}.
 
     Replicates are biased low, as those of a maximum over resampled points are, and three times as noisy where they
     are of the 90th percentile.

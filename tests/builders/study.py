@@ -16,7 +16,7 @@ from memloc.provenance import ROOT
 
 def analysed(kind, inputs, *, experiment=None, **options):
     """The figure's table, and the rows of claims.csv."""
-    sheet = Sheet(inputs, {"replicates": 150, "normalisation": "ratio", **options}, module(kind).CLAIMS)
+    sheet = Sheet(inputs, {"resamples": 150, "normalisation": "ratio", **options}, module(kind).CLAIMS)
     module(kind).analyse(sheet)
     return sheet.table(), sheet.rows(kind=kind, experiment=experiment or kind)
 

@@ -173,7 +173,7 @@ def study(folder, seeds):
         paths.append(str(folder / f"{seed}.npz"))
         save_arrays(arrays, paths[-1])
     inputs = Inputs([("simclr", seed) for seed in range(len(paths))], {"outcomes": paths})
-    table, rows = analysed("ablation", inputs, replicates=400, **OPTIONS)
+    table, rows = analysed("ablation", inputs, resamples=400, **OPTIONS)
     return table, rows.set_index("claim")
 
 

@@ -67,7 +67,7 @@ def study_of(folder, **encoders):
 
 @pytest.fixture
 def analysed(tmp_path):
-    return lambda **encoders: study_of(tmp_path, **encoders).analyse(replicates=100)
+    return lambda **encoders: study_of(tmp_path, **encoders).analyse(resamples=100)
 
 
 def seeds_of(blocks, *, count=3, noise=0.02, **planted):
@@ -215,7 +215,7 @@ def test_blocks_need_not_start_at_the_first(analysed):
 def test_the_figure_shows_every_block_and_place(tmp_path, depths):
     encoders = {f"vit{d}": seeds_of(stacked([0.01] * d, [0.02] * d), count=2) for d in depths}
     study = study_of(tmp_path, **encoders)
-    figure = study.drawn(study.analyse(replicates=100)[0])
+    figure = study.drawn(study.analyse(resamples=100)[0])
     for depth, (left, middle, right) in zip(depths, np.reshape(figure.axes, (-1, 3)), strict=True):
         blocks = [str(n) for n in range(1, depth + 1)]
         assert all([t.get_text() for t in axis.get_xticklabels()] == blocks for axis in (left, middle, right))

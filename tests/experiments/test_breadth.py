@@ -26,7 +26,7 @@ from memloc.training.settings import Training
 from tests.builders.study import About, analysed
 
 SIZES = {"shared": 8, "candidate": 8, "independent": 8, "external": 8}
-OPTIONS = {"replicates": 20, "normalisation": "ratio", "group_size": 3, "threshold": 0.5}
+OPTIONS = {"resamples": 20, "normalisation": "ratio", "group_size": 3, "threshold": 0.5}
 
 
 def entry(settings, *, framework="simclr", architecture=None, options=None):
@@ -79,9 +79,9 @@ def scored(name, settings, folder, *, size):
     out = {}
     for prefix, role in (("", "f"), ("untrained_", "untrained")):
         table = units.unit_scores(measures[role], shuffles=1, seed=0)
-        out[f"{prefix}units"], out[f"{prefix}replicates"] = folder / f"{prefix}u.parquet", folder / f"{prefix}r.npz"
+        out[f"{prefix}units"], out[f"{prefix}resamples"] = folder / f"{prefix}u.parquet", folder / f"{prefix}r.npz"
         tables.save_table(table, out[f"{prefix}units"])
-        save_arrays(resamples.unit_resamples(measures[role], resamples=20, seed=0), out[f"{prefix}replicates"])
+        save_arrays(resamples.unit_resamples(measures[role], resamples=20, seed=0), out[f"{prefix}resamples"])
     out["points"] = folder / "points.parquet"
     tables.save_table(point_scores(measures["f"], measures["g"], normalisation="ratio"), out["points"])
     return out
@@ -90,7 +90,7 @@ def scored(name, settings, folder, *, size):
 def drawn(files, names):
     """Figures of LayerMem and of UnitMem of these encoders, as files on disk give them."""
     figures = []
-    for kind, wanted in (("layermem", ["points"]), ("unitmem", ["units", "replicates"])):
+    for kind, wanted in (("layermem", ["points"]), ("unitmem", ["units", "resamples"])):
         keys = [*wanted, *(f"untrained_{key}" for key in wanted if kind == "unitmem")]
         inputs = Inputs([(name, 0) for name in names], {key: [str(one[key]) for one in files] for key in keys}, About())
         table, rows = analysed(kind, inputs, **OPTIONS)

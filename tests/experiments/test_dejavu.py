@@ -175,7 +175,7 @@ def planted(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, enc
 
 
 def analyse(inputs):
-    table, rows = analysed("dejavu", inputs, replicates=100)
+    table, rows = analysed("dejavu", inputs, resamples=100)
     return table, rows.set_index("claim")
 
 
@@ -259,7 +259,7 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds):
     (tmp_path / "b").mkdir()
     one, other = planted(tmp_path, seeds=seeds), planted(tmp_path / "b", seeds=seeds, encoder="simclr-vit")
     both = Inputs([*one.runs, *other.runs], {name: [*one.files[name], *other.files[name]] for name in one.files})
-    table, _ = analysed("dejavu", both, replicates=30)
+    table, _ = analysed("dejavu", both, resamples=30)
     save_table(table, tmp_path / "table.csv")
     figure = experiments.module("dejavu").draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 2, 2), np.uint8))
     figure.canvas.draw()

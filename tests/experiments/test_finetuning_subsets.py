@@ -58,7 +58,7 @@ def inputs_of(folder, rate, *, seeds=3):
 
 
 def analyse(inputs):
-    table, rows = analysed("finetuning", inputs, replicates=60)
+    table, rows = analysed("finetuning", inputs, resamples=60)
     return table, rows[rows["claim"] == "finetuning.subsets"]
 
 

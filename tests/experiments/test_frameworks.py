@@ -152,7 +152,7 @@ def test_the_last_layer_that_has_units_counts(study):
 @pytest.mark.parametrize(("count", "seeds"), [(2, 1), (3, 3), (12, 1)])
 def test_the_figure_has_every_framework_and_pair(study, count, seeds):
     made = study({f"f{i}": (RISING + 0.01 * i, 0.5) for i in range(count)}, seeds=seeds)
-    table, _ = made.analyse(replicates=20)
+    table, _ = made.analyse(resamples=20)
     figure = made.drawn(table)
     crossed, published, distributions, *matrices = figure.axes
     assert [line.get_label() for line in crossed.lines[:count]] == [f"f{i}" for i in range(count)]

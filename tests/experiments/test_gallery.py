@@ -8,7 +8,7 @@ from memloc.experiments.gallery import analysis as experiment
 from memloc.metrics.units import unitmem
 from tests.builders.study import Study, single, verdicts
 
-OPTIONS = {"units": 4, "replicates": 80}
+OPTIONS = {"units": 4, "resamples": 80}
 LAYERS, UNITS, N = ("1", "2", "3"), 60, 80
 
 

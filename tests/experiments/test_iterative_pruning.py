@@ -346,7 +346,7 @@ def outcome(seed, accuracy, candidate, unseen, *, change=None, noise=0.004):
     rows.sort(key=lambda row: [*SEEN].index(row["dataset"]))
     after = np.stack([np.stack([candidate[by], unseen[by] - 0.01, unseen[by] + 0.01], axis=-1) for by in ARMS])
     before = after[:, 1:] + np.array([(change or {}).get(by, 0.0) for by in ARMS])[:, None, None]
-    # What arms and rounds have in common in a resample, biased as a maximum's replicates are, and a little besides.
+    # What arms and rounds have in common in a resample, biased as a maximum's resamples are, and a little besides.
     common = 10 * noise * rng.normal(size=(150, 1, 1, 3)) - 0.05
     drawn = {
         f"{name}_drawn": values + common + noise * rng.normal(size=(150, *values.shape))

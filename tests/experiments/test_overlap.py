@@ -179,7 +179,7 @@ SEEDED = ("seeds", "seeds-rises", "seeds-excess")
 
 def test_every_pair_of_layers_has_the_overlap_of_its_sets(study):
     made = study(drift, nothing, noise=0.4, seeds=2)
-    table, _ = made.analyse(**OPTIONS, replicates=20)
+    table, _ = made.analyse(**OPTIONS, resamples=20)
     pairs = table[table["part"] == "layers"].set_index(["series", "layer", "other"])["value"]
     seeds = [load_table(path) for path in made.files["points"]]
     for group, (i, j) in itertools.product(("candidate", "external"), itertools.combinations(LAYERS, 2)):
@@ -357,7 +357,7 @@ def test_orders_of_nothing_are_seldom_taken_for_one(tmp_path):
         for run in range(2):
             traits = [nothing(1000 * trial + 10 * run + g, n=40) for g in range(2)]
             made.add("ab"[run], 0, points=points(*traits, seed=100 * trial + run))
-        _, rows = made.analyse(size=8, replicates=40)
+        _, rows = made.analyse(size=8, resamples=40)
         seen += [by_claim(rows, f"overlap.{claim}")["verdict"].iloc[0] for claim in ("falls", "seeds-rises")]
     assert seen.count("inconclusive") >= 9
 
@@ -389,7 +389,7 @@ def test_the_figure_names_layers_and_shows_the_most_memorized_images(again, tmp_
         made = Study(tmp_path, "overlap")
         traits = [trait(0, layers=len(layers)) for trait in (drift, nothing)]
         made.add("vit", 0, points=points(*traits, seed=0, layers=layers))
-    table, _ = made.analyse(**OPTIONS, replicates=20)
+    table, _ = made.analyse(**OPTIONS, resamples=20)
     images = np.random.default_rng(4).integers(0, 256, size=(300, 1, 16, 16), dtype=np.uint8)
     figure = made.drawn(table, images)
     heat = figure.axes[0]

@@ -10,7 +10,7 @@ from tests.builders.planted import SIGNS, places_of, score_table
 from tests.builders.study import Study
 
 LAYERS = ["1", "2", "3", "4"]
-OPTIONS = {"replicates": 50, "candidates": [50, 5000], "seeds": [3, 5, 10]}
+OPTIONS = {"resamples": 50, "candidates": [50, 5000], "seeds": [3, 5, 10]}
 
 
 @pytest.mark.parametrize(("size", "spread", "seeds"), [(0.5, 1, 3), (1, 1, 3), (1, 0.5, 4), (-1, 1, 10), (0.3, 1, 40)])

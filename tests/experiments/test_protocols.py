@@ -118,7 +118,7 @@ def test_the_papers_profiles_are_quoted_for_distances_alone(study):
 @pytest.mark.parametrize("count", [2, 12])
 def test_the_figure_has_every_protocol_and_estimator(study, count):
     made = study({f"p{i}": RISING * (1 + 0.1 * i) for i in range(count)}, seeds=1)
-    table, _ = made.analyse(replicates=20)
+    table, _ = made.analyse(resamples=20)
     figure = made.drawn(table)
     profiles, last, others = figure.axes
     assert [line.get_label() for line in profiles.lines[:count]] == [f"p{i}" for i in range(count)]

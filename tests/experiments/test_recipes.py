@@ -124,7 +124,7 @@ def test_points_and_seeds_are_kept_together(tmp_path):
 
 def test_the_interval_has_the_closed_form_of_one_seed(study):
     # Half the difference of two means of paired differences, each of variance 2 sigma^2 / n.
-    table, _ = study({"one": RISING, "two": RISING}, seeds=1, noise=0.05).analyse(order="same", replicates=2000)
+    table, _ = study({"one": RISING, "two": RISING}, seeds=1, noise=0.05).analyse(order="same", resamples=2000)
     half = 1.96 * 0.05 * np.sqrt(2 / POINTS * 2) / 2
     rows = "crossed, minus the first's"
     width = (of(table, rows, "two", "high") - of(table, rows, "two", "low")) / 2
@@ -153,7 +153,7 @@ def test_encoders_of_other_points_are_not_compared(tmp_path):
 @pytest.mark.parametrize("count", [2, 12])
 def test_the_figure_has_every_recipe(study, order, count):
     made = study(lowered(*(0.01 * i for i in range(count))), seeds=1)
-    figure = made.drawn(made.analyse(order=order, replicates=20)[0])
+    figure = made.drawn(made.analyse(order=order, resamples=20)[0])
     profiles, last, _ = figure.axes
     assert [line.get_label() for line in profiles.lines[:count]] == [f"r{i}" for i in range(count)]
     assert len({line.get_color() for line in profiles.lines[:count]}) == count

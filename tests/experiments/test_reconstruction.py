@@ -109,7 +109,7 @@ def configured(framework, settings, **options):
         "encoders": {"it": {key: entry[key] for key in keys} | {"dataset": "toy", "seeds": [0]}},
         "measure": {"draws": 4, "pairs": "aug-aug", "distance": "l2", "representation": "flattened",
                     "activation": "as-is", "others": "mean", "layers": ["*"], "sublayers": False},
-        "score": {"normalisation": "ratio", "shuffles": 2, "neighbours": 3, "replicates": 50},
+        "score": {"normalisation": "ratio", "shuffles": 2, "neighbours": 3, "resamples": 50},
         "experiments": {"asked": {"encoders": ["it"], **options}},
     }  # fmt: skip
 
@@ -162,7 +162,7 @@ def planted(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, enc
 
 
 def analyse(inputs):
-    table, rows = analysed("reconstruction", inputs, replicates=100)
+    table, rows = analysed("reconstruction", inputs, resamples=100)
     return table, rows.set_index("claim")
 
 

@@ -190,7 +190,7 @@ def test_what_confounders_explain_wholly_leaves_nothing():
 PROFILE = np.array([0.10, 0.12, 0.20, 0.17, 0.31, 0.36])
 LAYERS = [str(i) for i in range(1, len(PROFILE) + 1)]
 PARAMETERS = [10, 40, 20, 60, 30, 50]
-OPTIONS = {"by": "layers", "replicates": 40, "normalisation": "ratio"}
+OPTIONS = {"by": "layers", "resamples": 40, "normalisation": "ratio"}
 
 
 def points_of(profile, *, offset=0.3, parameters=PARAMETERS):

@@ -77,7 +77,7 @@ def test_the_closed_form_is_the_variance_over_all_subsets(study, name, groups):
 
 def test_subsets_have_the_mean_of_all_points_and_spread_as_the_closed_form_says(study):
     worlds = [scattered(seed, 0.1) for seed in range(2)]
-    table, _ = study(*worlds).analyse(sizes=[54, 15], draws=600, replicates=20)
+    table, _ = study(*worlds).analyse(sizes=[54, 15], draws=600, resamples=20)
     assert set(table["layer"]) == set(LAYERS) and sorted(set(table["size"])) == [15, 54, N]
     for name in ESTIMATORS:
         form = FORMS[name]
@@ -105,7 +105,7 @@ def test_groups_are_drawn_apart(study):
     # A candidate and the independent point beside it have the same score: drawn together they would cancel.
     scores = scattered(0, 0.1)
     scores["independent"] = scores["external"] = scores["candidate"]
-    table, _ = study(scores).analyse(sizes=[12], draws=600, replicates=20)
+    table, _ = study(scores).analyse(sizes=[12], draws=600, resamples=20)
     for name in ("crossed", "external-corrected"):
         np.testing.assert_allclose(column(table, "sd", name, 12), column(table, "expected_sd", name, 12), rtol=0.1)
 
@@ -155,7 +155,7 @@ def test_the_ratio_of_spreads_has_the_noise_of_its_draws(study):
     # The deviation of k draws is known to 1 / sqrt(2 (k - 1)).
     scores, widths = scattered(0, 0.1), []
     for draws in (50, 200):
-        _, rows = study(scores).analyse(sizes=[10], draws=draws, replicates=400)
+        _, rows = study(scores).analyse(sizes=[10], draws=draws, resamples=400)
         row = by_claim(rows, "set_size.spread").iloc[0]
         widths.append((row["effect"] - row["low"]) / (2.4 if row["level"] > 0.96 else 1.96))
         expected = 1 / np.sqrt(2 * (draws - 1))
@@ -165,14 +165,14 @@ def test_the_ratio_of_spreads_has_the_noise_of_its_draws(study):
 
 def test_an_analysis_is_the_same_every_time(tmp_path):
     made = world(tmp_path, seeds=2)
-    (a, first), (b, second) = (made.analyse(sizes=[10, 20], draws=5, replicates=20) for _ in range(2))
+    (a, first), (b, second) = (made.analyse(sizes=[10, 20], draws=5, resamples=20) for _ in range(2))
     assert a.equals(b) and first.equals(second)
 
 
 def test_the_figure_shows_values_and_closed_form_by_size(study):
     made = study(scattered(0, 0.1))
     made.add("longer-name", 0, points=points(scattered(1, 0.1)))
-    table, _ = made.analyse(sizes=[10, 20, 40], draws=5, replicates=20)
+    table, _ = made.analyse(sizes=[10, 20, 40], draws=5, resamples=20)
     figure = made.drawn(table)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["10 points", "20 points", "40 points", f"{N} points, all"]

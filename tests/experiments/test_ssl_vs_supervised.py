@@ -29,7 +29,7 @@ def world(folder, seeds=3, *, first=SSL, second=SUPERVISED):
                     unseen = [value - extra.get(metric, 0) for value in values]
                     planted[metric] = {"candidate": values, "independent": unseen, "external": unseen}
                 units, resamples = unit_files(planted, seed=start + seed + 10 * (name == "simclr"))
-                files |= {f"{prefix}units": units, f"{prefix}replicates": resamples}
+                files |= {f"{prefix}units": units, f"{prefix}resamples": resamples}
             it.add(name, seed, **files)
     return it
 

@@ -59,7 +59,7 @@ def study_of(folder, **encoders):
 
 @pytest.fixture
 def analysed(tmp_path):
-    return lambda **encoders: study_of(tmp_path, **encoders).analyse(replicates=100)
+    return lambda **encoders: study_of(tmp_path, **encoders).analyse(resamples=100)
 
 
 def seeds_of(profile, *, count=3, **planted):
@@ -215,7 +215,7 @@ def test_the_figure_names_layers_and_shows_every_kind_of_place(tmp_path, names):
         profile = np.linspace(0, 0.3, len(places))
         encoders[name] = seeds_of(profile, noise=0.05, places=places, count=2)
     study = study_of(tmp_path, **encoders)
-    figure = study.drawn(study.analyse(replicates=100)[0])
+    figure = study.drawn(study.analyse(resamples=100)[0])
     assert len(figure.axes) == 3 * len(names)
     for name, (_, middle, right) in zip(names, np.reshape(figure.axes, (-1, 3)), strict=True):
         own = [place for place, (kind, _) in real_places(name).items() if kind == "convolution"]

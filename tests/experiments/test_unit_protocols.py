@@ -59,7 +59,7 @@ def world(folder, seeds=3, *, ways=WAYS, split=None):
 
 def analyse(folder, ways, *, first="highest", others=None, seeds=3, split=None):
     averages = dict.fromkeys(ways, "mean") | (others or {})
-    return world(folder, seeds, ways=ways, split=split).analyse(first=first, others=averages, replicates=120)
+    return world(folder, seeds, ways=ways, split=split).analyse(first=first, others=averages, resamples=120)
 
 
 def literal(group, *, others="mean", seeds=3, draw=0, **planted):
@@ -192,7 +192,7 @@ def test_seeds_of_one_split_are_resampled_alike(tmp_path):
 def test_the_figure_has_every_way(tmp_path, count):
     ways = {f"way{i}": ({"sharp": 1 + 0.2 * i}, PLAIN) for i in range(count)}
     it = world(tmp_path, seeds=1, ways=ways)
-    table, _ = it.analyse(first="highest", others=dict.fromkeys(ways, "mean"), replicates=20)
+    table, _ = it.analyse(first="highest", others=dict.fromkeys(ways, "mean"), resamples=20)
     figure = it.drawn(table)
     means, leads, excess, order = figure.axes
     solid = [line for line in means.lines if line.get_linestyle() == "-"]

@@ -30,7 +30,7 @@ def world(folder, seeds=3, *, planted=TWO, chance=None):
                 units, resamples = unit_files({"unitmem": means, **classes}, seed=draw + 10 * number + seed)
                 if chance is not None:
                     resamples["dealt"] = chance * (-1) ** number
-                files |= {f"{prefix}units": units, f"{prefix}replicates": resamples}
+                files |= {f"{prefix}units": units, f"{prefix}resamples": resamples}
             it.add(name, seed, **files)
     return it
 

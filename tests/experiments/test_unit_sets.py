@@ -9,7 +9,7 @@ from memloc.metrics.units import unitmem
 from tests.builders.study import Study, complaint, single
 
 LAYERS, UNITS, CLASSES, EACH = ("1", "2", "3"), 24, 4, 12
-OPTIONS = {"size": 8, "draws": 4, "classes": 2, "replicates": 40}
+OPTIONS = {"size": 8, "draws": 4, "classes": 2, "resamples": 40}
 CHOICE = {"size": 8, "classes": 2}
 
 

@@ -30,8 +30,8 @@ def world(folder, seeds=3, *, candidate=CANDIDATE, external=EXTERNAL, independen
         profiles = {"candidate": candidate, "independent": independent, "external": external}
         units, resamples = unit_files({"unitmem": profiles, **rest}, seed=seed)
         before, drawn = unit_files({"unitmem": everywhere([untrained] * 4), **rest}, seed=50 + seed)
-        files = {"untrained_units": before, "untrained_replicates": drawn}
-        it.add("simclr", seed, units=units, replicates=resamples | replaced, **files)
+        files = {"untrained_units": before, "untrained_resamples": drawn}
+        it.add("simclr", seed, units=units, resamples=resamples | replaced, **files)
     return it
 
 

@@ -139,7 +139,7 @@ def test_seeds_without_noise_of_points_give_students_interval(values, level):
 def test_so_they_do_through_the_bootstrap_itself():
     values = np.array([0.3, 0.1, 0.8, 0.2])
     samples = [{"x": np.full(30, value)} for value in values]
-    estimate = bootstrap(samples, mean, replicates=20000, seed=0)
+    estimate = bootstrap(samples, mean, resamples=20000, seed=0)
     assert np.ptp(estimate.fixed) < 1e-12
     half = t.ppf(0.975, 3) * values.std(ddof=1) / 2
     assert estimate.interval() == pytest.approx((0.35 - half, 0.35 + half), abs=0.03 * half)
@@ -155,7 +155,7 @@ def test_seeds_that_do_not_differ_give_a_normal_interval_over_points():
 
 def test_so_they_do_through_the_bootstrap_too():
     x = np.random.default_rng(1).normal(size=200)
-    estimate = bootstrap([{"x": x + 1 - x.mean()}] * 4, mean, replicates=6000, seed=0)
+    estimate = bootstrap([{"x": x + 1 - x.mean()}] * 4, mean, resamples=6000, seed=0)
     half = norm.ppf(0.975) * x.std() / np.sqrt(200) / 2
     assert estimate.interval() == pytest.approx((1 - half, 1 + half), abs=0.04 * half)
 
@@ -238,14 +238,14 @@ def test_scalars_have_a_z_and_an_interval_too():
 
 def test_bootstrap_reports_the_mean_over_seeds_and_not_over_points():
     samples = [{"x": np.array([0.0])}, {"x": np.array([4.0] * 9)}]
-    estimate = bootstrap(samples, mean, replicates=200, seed=0)
+    estimate = bootstrap(samples, mean, resamples=200, seed=0)
     assert estimate.value == 2.0 and estimate.seeds == 2
     assert set(estimate.nested.tolist()) == {0.0, 2.0, 4.0} and set(estimate.fixed.tolist()) == {2.0}
 
 
 def test_bootstrap_standard_error_of_one_seeds_mean_is_the_textbook_one():
     x = np.random.default_rng(2).normal(size=400)
-    estimate = bootstrap([{"x": x}], mean, replicates=4000, seed=1)
+    estimate = bootstrap([{"x": x}], mean, resamples=4000, seed=1)
     textbook = x.std(ddof=1) / np.sqrt(400)
     assert estimate.spread()[0] == pytest.approx(textbook, rel=0.05)
     low, high = estimate.interval()
@@ -258,7 +258,7 @@ def test_fixed_seeds_share_the_error_of_their_points_and_nested_ones_add_their_o
     samples = [{"x": shift + rng.normal(size=50)} for shift in (-1.0, 0.0, 2.0, 5.0)]
     means = np.array([s["x"].mean() for s in samples])
     points = np.mean([s["x"].var() / 50 for s in samples]) / 4
-    estimate = bootstrap(samples, mean, replicates=4000, seed=2)
+    estimate = bootstrap(samples, mean, resamples=4000, seed=2)
     assert estimate.fixed.var() == pytest.approx(points, rel=0.1)
     assert estimate.nested.var() == pytest.approx(means.var() / 4 + points, rel=0.1)
     assert estimate.spread()[0] == pytest.approx(means.std(ddof=1) / 2, rel=0.05)
@@ -269,17 +269,17 @@ def test_bootstrap_keeps_rows_of_one_array_together_and_arrays_apart():
     together = bootstrap(
         [{"pair": np.stack([x, x], axis=1)}],
         lambda s: np.asarray(np.ptp(s["pair"], axis=1).max()),
-        replicates=50,
+        resamples=50,
         seed=3,
     )
     assert (together.nested == 0).all() and (together.fixed == 0).all()
-    apart = bootstrap([{"a": x, "b": x}], lambda s: np.asarray(s["a"].mean() - s["b"].mean()), replicates=50, seed=3)
+    apart = bootstrap([{"a": x, "b": x}], lambda s: np.asarray(s["a"].mean() - s["b"].mean()), resamples=50, seed=3)
     assert apart.value == 0 and (apart.fixed != 0).any()
 
 
 def test_bootstrap_is_a_function_of_its_seed():
     samples = [{"x": np.random.default_rng(4 + s).normal(size=20)} for s in range(2)]
-    a, b, c = (bootstrap(samples, mean, replicates=20, seed=s) for s in (5, 5, 6))
+    a, b, c = (bootstrap(samples, mean, resamples=20, seed=s) for s in (5, 5, 6))
     assert np.array_equal(a.nested, b.nested) and np.array_equal(a.fixed, b.fixed)
     assert not np.array_equal(a.nested, c.nested) and not np.array_equal(a.fixed, c.fixed)
 
@@ -287,14 +287,14 @@ def test_bootstrap_is_a_function_of_its_seed():
 @pytest.mark.parametrize("seeds", [2, 3, 6])
 def test_seeds_that_share_their_points_are_no_surer_of_them_than_one_is(seeds):
     x = np.random.default_rng(11).normal(size=150)
-    one = bootstrap([{"x": x}], mean, replicates=2000, seed=0, shared=True)
-    many = bootstrap([{"x": x}] * seeds, mean, replicates=2000, seed=0, shared=True)
+    one = bootstrap([{"x": x}], mean, resamples=2000, seed=0, shared=True)
+    many = bootstrap([{"x": x}] * seeds, mean, resamples=2000, seed=0, shared=True)
     np.testing.assert_allclose(many.fixed, one.fixed, atol=1e-12)
     np.testing.assert_allclose(many.nested, one.fixed, atol=1e-12)
     assert many.fixed.var() == pytest.approx(x.var() / 150, rel=0.1)
     assert many.spread()[0] == pytest.approx(one.spread()[0])
     np.testing.assert_allclose(many.interval(), one.interval())
-    apart = bootstrap([{"x": x}] * seeds, mean, replicates=2000, seed=0)
+    apart = bootstrap([{"x": x}] * seeds, mean, resamples=2000, seed=0)
     assert apart.fixed.var() == pytest.approx(x.var() / 150 / seeds, rel=0.1)
 
 
@@ -303,7 +303,7 @@ def test_shared_points_with_noise_of_seeds_add_both():
     rng = np.random.default_rng(12)
     common, own = 2 * rng.normal(size=100), rng.normal(size=(4, 100))
     samples = [{"x": shift + common + mine} for shift, mine in zip((-1.0, 0.0, 1.0, 3.0), own, strict=True)]
-    estimate = bootstrap(samples, mean, replicates=4000, seed=0, shared=True)
+    estimate = bootstrap(samples, mean, resamples=4000, seed=0, shared=True)
     means = np.array([s["x"].mean() for s in samples])
     points = (common + own.mean(axis=0)).var() / 100
     assert estimate.fixed.var() == pytest.approx(points, rel=0.1)
@@ -315,18 +315,18 @@ def test_shared_resamples_keep_a_point_together_in_all_seeds():
     # What one seed has more of in a point another has less of: alike resampled they cancel, apart they don't.
     x = np.random.default_rng(13).normal(size=80)
     samples = [{"x": x}, {"x": -x}]
-    together = bootstrap(samples, mean, replicates=100, seed=0, shared=True)
+    together = bootstrap(samples, mean, resamples=100, seed=0, shared=True)
     assert abs(together.fixed).max() < 1e-12
-    assert bootstrap(samples, mean, replicates=100, seed=0).fixed.std() > 0.01
+    assert bootstrap(samples, mean, resamples=100, seed=0).fixed.std() > 0.01
 
 
 def test_nest_pairs_replicates_of_shared_points_and_no_others():
     row = np.random.default_rng(14).normal(size=3000)
-    replicates, values = np.stack([row] * 5), np.zeros(5)
-    shared = nest(values, replicates, seed=0, shared=True)
+    resamples, values = np.stack([row] * 5), np.zeros(5)
+    shared = nest(values, resamples, seed=0, shared=True)
     np.testing.assert_allclose(shared.nested, row - row.mean(), atol=1e-12)
     np.testing.assert_allclose(shared.fixed, row - row.mean(), atol=1e-12)
-    apart = nest(values, replicates, seed=0)
+    apart = nest(values, resamples, seed=0)
     assert apart.nested.var() == pytest.approx(row.var() / 5, rel=0.1)
     # Seeds are drawn all the same.
     values = np.array([0.0, 1.0, 2.0])
@@ -336,7 +336,7 @@ def test_nest_pairs_replicates_of_shared_points_and_no_others():
 
 def test_an_estimate_of_one_seed_is_the_same_shared_or_not():
     x = np.random.default_rng(15).normal(size=40)
-    a, b = (bootstrap([{"x": x}], mean, replicates=60, seed=3, shared=shared) for shared in (False, True))
+    a, b = (bootstrap([{"x": x}], mean, resamples=60, seed=3, shared=shared) for shared in (False, True))
     assert np.array_equal(a.fixed, b.fixed)
     np.testing.assert_allclose(a.interval(), b.interval())
 
@@ -346,7 +346,7 @@ def false_verdicts_on_the_same_points(*, shared, seeds=4, points=60, batches=15,
     said = []
     for batch in range(batches):
         drawn = rng.normal(size=(points, size)) + 0.5 * rng.normal(size=(seeds, points, size))
-        low, high = bootstrap([{"x": x} for x in drawn], mean, replicates=200, seed=batch, shared=shared).interval()
+        low, high = bootstrap([{"x": x} for x in drawn], mean, resamples=200, seed=batch, shared=shared).interval()
         said.append((low > 0) | (high < 0))
     return np.concatenate(said).mean()
 
@@ -366,7 +366,7 @@ def false_verdicts(seeds, *, between, within, points=60, batches=20, size=200):
     for batch in range(batches):
         shifts, noise = rng.normal(size=(seeds, size)), rng.normal(size=(seeds, points, size))
         drawn = between * shifts[:, None] + within * np.sqrt(points) * noise
-        low, high = bootstrap([{"x": x} for x in drawn], mean, replicates=200, seed=batch).interval()
+        low, high = bootstrap([{"x": x} for x in drawn], mean, resamples=200, seed=batch).interval()
         said.append((low > 0) | (high < 0))
     return np.concatenate(said).mean()
 
@@ -390,7 +390,7 @@ def test_noise_of_both_gives_hardly_more_false_verdicts_than_intervals_say(seeds
 def test_an_effect_beyond_the_noise_is_told():
     rng = np.random.default_rng(6)
     samples = [{"x": 1 + 0.2 * rng.normal() + rng.normal(size=(60, 300))} for _ in range(5)]
-    low, _ = bootstrap(samples, mean, replicates=200, seed=0).interval()
+    low, _ = bootstrap(samples, mean, resamples=200, seed=0).interval()
     assert (low > 0).mean() > 0.95
 
 
@@ -403,8 +403,8 @@ def test_resample_draws_rows_with_replacement():
 def test_nest_centres_replicates_on_the_values():
     rng = np.random.default_rng(7)
     values = rng.normal(size=(3, 4))
-    replicates = values[:, None] - 5 + rng.normal(size=(3, 3000, 4))  # biased low, as a resampled maximum is
-    estimate = nest(values, replicates, seed=0)
+    resamples = values[:, None] - 5 + rng.normal(size=(3, 3000, 4))  # biased low, as a resampled maximum is
+    estimate = nest(values, resamples, seed=0)
     np.testing.assert_allclose(estimate.value, values.mean(axis=0))
     np.testing.assert_allclose(estimate.fixed.mean(axis=0), values.mean(axis=0))
     np.testing.assert_allclose(estimate.nested.mean(axis=0), values.mean(axis=0), atol=0.12)
@@ -422,8 +422,8 @@ def test_nest_keeps_the_places_of_one_replicate_together():
 
 def test_differences_of_what_was_nested_with_one_seed_keep_their_resamples_together():
     rng = np.random.default_rng(9)
-    values, replicates = rng.normal(size=3), rng.normal(size=(3, 100))
-    gap = nest(values + 2, replicates + 2, seed=4) - nest(values, replicates, seed=4)
+    values, resamples = rng.normal(size=3), rng.normal(size=(3, 100))
+    gap = nest(values + 2, resamples + 2, seed=4) - nest(values, resamples, seed=4)
     np.testing.assert_allclose(gap.nested, 2)
     np.testing.assert_allclose(gap.interval(), 2)
 
@@ -459,8 +459,8 @@ def test_a_verdict_needs_the_whole_interval_on_one_side_of_zero():
     assert [verdict(-0.1, 0.1), verdict(0.0, 0.1), verdict(-0.1, 0.0), verdict(0.0, 0.0)] == ["inconclusive"] * 4
 
 
-def parts(statistic, x, rng, replicates=200):
-    place = [rng.permutation(np.arange(len(x)) % 4) for _ in range(replicates)]
+def parts(statistic, x, rng, resamples=200):
+    place = [rng.permutation(np.arange(len(x)) % 4) for _ in range(resamples)]
     pairs = [(0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2)]
     return Subsampled(
         value=statistic(x),
@@ -526,7 +526,7 @@ def test_bootstrap_of_means_is_the_bootstrap_of_a_statistic_of_means(shared):
     def of_sample(sample):
         return of_means({name: array.mean(axis=0, keepdims=True) for name, array in sample.items()})[0]
 
-    settings = {"replicates": 1203, "seed": 4, "limit": 3.0, "shared": shared}
+    settings = {"resamples": 1203, "seed": 4, "limit": 3.0, "shared": shared}
     fast, slow = bootstrap_means(samples, of_means, **settings), bootstrap(samples, of_sample, **settings)
     assert fast.value.shape == (2, 4) and fast.fixed.shape == (1203, 2, 4)
     np.testing.assert_allclose(fast.value, slow.value, rtol=1e-12)

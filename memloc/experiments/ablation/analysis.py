@@ -65,7 +65,7 @@ def analyse(sheet: Sheet) -> None:
         harm = bootstrap_means(
             samples,
             lambda means: np.stack([means[group] for group in GROUPS], axis=1),
-            replicates=options["replicates"],
+            resamples=options["resamples"],
             seed=0,
         )
         owners = np.min([[_owners(o, group, layers) for group in GROUPS] for o in outcomes], axis=0)

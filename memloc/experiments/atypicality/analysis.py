@@ -230,7 +230,7 @@ def _extreme_units(
             # The half of the draws that did not choose the points.
             views = [arrays[f"views/{layer}"][rows, 1].astype(np.float64) for layer in layers]
             values.append([_top_mean(v) for v in views])
-            resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(sheet.options["replicates"]))
+            resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(sheet.options["resamples"]))
             drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
         estimates[key] = nest(np.array(values), np.array(drawn), seed=0).between(0, 1)
     return layers, estimates

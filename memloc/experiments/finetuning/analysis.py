@@ -63,7 +63,7 @@ def analyse(sheet: Sheet) -> None:
         outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
         arms = list(zip(outcomes[0]["by"].tolist(), outcomes[0]["count"].tolist(), strict=True))
         samples = [{"test point": o["correct"].T.astype(np.float64)} for o in outcomes]
-        accuracy = _over_test_points(samples, lambda means: means["test point"], options["replicates"])
+        accuracy = _over_test_points(samples, lambda means: means["test point"], options["resamples"])
         # A row of numbers alone would come back from CSV as a number.
         layers = ["layers " + " | ".join(str(o["layers"][i]) for o in outcomes) for i in range(len(arms))]
         about = {"count": [count for _, count in arms], "layers": layers}
@@ -83,7 +83,7 @@ def analyse(sheet: Sheet) -> None:
             gain, published = accuracy[chosen] - accuracy[last], PUBLISHED.get(count)
             findings.append(Finding("increment", subject, gain, n, value=published))
         if ("subset", arms[-1][1]) in arms:
-            table, found = _over_subsets(encoder, outcomes, points, options["replicates"])
+            table, found = _over_subsets(encoder, outcomes, points, options["resamples"])
             tables.append(table)
             findings += found
     sheet.add(pd.concat(tables, ignore_index=True))
@@ -91,10 +91,10 @@ def analyse(sheet: Sheet) -> None:
 
 
 def _over_test_points(
-    samples: Sequence[Sample], statistic: Callable[[Sample], NDArray[np.float64]], replicates: int
+    samples: Sequence[Sample], statistic: Callable[[Sample], NDArray[np.float64]], resamples: int
 ) -> Estimate:
     """A statistic between -1 and 1 of means over test points, the same in all seeds, nested in seeds."""
-    return bootstrap_means(samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
+    return bootstrap_means(samples, statistic, resamples=resamples, seed=0, limit=1, shared=True)
 
 
 def _summed(outcome: Mapping[str, NDArray[Any]], points: pd.DataFrame) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ def _summed(outcome: Mapping[str, NDArray[Any]], points: pd.DataFrame) -> NDArra
 
 
 def _over_subsets(
-    encoder: str, outcomes: Sequence[Mapping[str, NDArray[Any]]], points: Sequence[pd.DataFrame], replicates: int
+    encoder: str, outcomes: Sequence[Mapping[str, NDArray[Any]]], points: Sequence[pd.DataFrame], resamples: int
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Rank correlations over subsets of k layers, without the first, of summed increment and accuracy, with a null.
 
@@ -137,7 +137,7 @@ def _over_subsets(
             out.append(np.stack([rank_correlation(x, y), *partial], axis=-1))
         return np.stack(out, axis=-2)
 
-    estimate = _over_test_points(samples, lambda m: correlations(m["test point"][:, None], m["sums"]), replicates)
+    estimate = _over_test_points(samples, lambda m: correlations(m["test point"][:, None], m["sums"]), resamples)
     orders = random_orders(len(layers), permutations=PERMUTATIONS, fixed=1)
     null = np.zeros((len(ESTIMATORS), PERMUTATIONS, len(sets), len(GIVEN)))
     for number, sample in enumerate(samples):

@@ -75,7 +75,7 @@ def analyse(sheet: Sheet) -> None:
             if outcome["others"].any() or outcome["parameters"].any():
                 raise InputError(f"{encoder}: training one unit changed others, so it wasn't trained alone")
         samples = [_sample(outcome) for outcome in outcomes]
-        values = bootstrap(samples, _scores, replicates=options["replicates"], seed=0)
+        values = bootstrap(samples, _scores, resamples=options["resamples"], seed=0)
         unitmem_of, own = values[:2].between(0, 1), values[2].between(-1, 1)
         of = {arm: (unitmem_of[0, i], unitmem_of[1, i], own[i]) for i, arm in enumerate(arms)}
         owned = np.mean([_owned(outcome) for outcome in outcomes], axis=0)

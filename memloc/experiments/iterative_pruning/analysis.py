@@ -72,7 +72,7 @@ def analyse(sheet: Sheet) -> None:
         pruned = outcomes[0]["pruned"]
         place = f"{100 * pruned[-1]:.0f} % of the units pruned"
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
-            accuracy = _accuracy(outcomes, task, replicates=options["replicates"])
+            accuracy = _accuracy(outcomes, task, resamples=options["resamples"])
             tables.append(_rows(accuracy, pruned, encoder=encoder, series="accuracy", task=task))
             of = {by: accuracy[arm, -1] for arm, by in enumerate(ARMS)}
             subject, n = f"{encoder} on {task}, {place}", _tested(outcomes[0], task)
@@ -100,11 +100,11 @@ def analyse(sheet: Sheet) -> None:
     sheet.findings += findings
 
 
-def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, replicates: int) -> Estimate:
+def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, resamples: int) -> Estimate:
     """Accuracy [arms, rounds + 1] on a task, the unpruned encoder first in every arm."""
     # One row a test point: a bootstrap of rows keeps the arms and rounds of a point together.
     samples = [{"test point": np.moveaxis(_marks(outcome, task), 2, 0)} for outcome in outcomes]
-    marks = bootstrap_means(samples, lambda means: means["test point"], replicates=replicates, seed=0, shared=True)
+    marks = bootstrap_means(samples, lambda means: means["test point"], resamples=resamples, seed=0, shared=True)
     return marks.between(0, 1)
 
 

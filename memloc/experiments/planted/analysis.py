@@ -178,7 +178,7 @@ class _Aurocs:
 
 
 def _aurocs(sheet: Sheet, seeds: Sequence[Valued]) -> _Aurocs:
-    value, drawn, null = by_group(seeds, partial(_auroc_of_group, resamples=sheet.options["replicates"]))
+    value, drawn, null = by_group(seeds, partial(_auroc_of_group, resamples=sheet.options["resamples"]))
     groups = nest(value, drawn, seed=0, limit=0.5, shared=share_points(seeds))
     exchanged = np.mean([_exchanged(*of_seed) for of_seed in zip(seeds, streams(seeds), strict=True)], axis=0)
     difference, both = groups[0] - groups[1], (groups[0] + groups[1]).scaled(0.5)

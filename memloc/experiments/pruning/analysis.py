@@ -96,7 +96,7 @@ def analyse(sheet: Sheet) -> None:
             # One row a test point, one column an arm: a bootstrap of rows keeps the arms of a point together.
             marks = [[_marks(o, task, arm) for arm in arms] for o in outcomes]
             samples = [{"test point": np.stack([m.mean(axis=0) for m in seed], axis=1)} for seed in marks]
-            settings = {"replicates": options["replicates"], "seed": 0, "limit": 1, "shared": True}
+            settings = {"resamples": options["resamples"], "seed": 0, "limit": 1, "shared": True}
             accuracy = bootstrap_means(samples, lambda means: means["test point"], **settings)
             low, high = accuracy.interval()
             summary = pd.DataFrame(

@@ -44,7 +44,7 @@ def analyse(sheet: Sheet) -> None:
     """Losses of f and g by group, the advantage of f in every estimator, its rank correlation with SSLMem."""
     inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
-    settings = {"replicates": options["replicates"], "seed": 0}
+    settings = {"resamples": options["resamples"], "seed": 0}
     for encoder in inputs.encoders():
         points = witnessed(inputs, encoder, ["losses"])
         for table in points:

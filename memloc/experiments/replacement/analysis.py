@@ -117,11 +117,11 @@ def analyse(sheet: Sheet) -> None:
         outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
         hybrids = Hybrids.of(outcomes, points, blocks=options["by"] == "blocks")
         for part in (_accuracies, _choices, _correlations):
-            table, found = part(hybrids, encoder, options["replicates"])
+            table, found = part(hybrids, encoder, options["resamples"])
             tables.append(table.assign(encoder=encoder))
             findings += [of_block(finding) for finding in found] if options["by"] == "blocks" else found
         if any(name.startswith("affine/") for name in outcomes[0]):
-            table, finding = _scales(outcomes, encoder, options["replicates"])
+            table, finding = _scales(outcomes, encoder, options["resamples"])
             tables.append(table.assign(encoder=encoder))
             findings.append(finding)
     sheet.add(pd.concat(tables, ignore_index=True))
@@ -192,9 +192,9 @@ class Hybrids:
         """Subsets that have a sum: the first layer has no increment (Eq. 4)."""
         return np.asarray((self.member[:, 0] == 0) | (sum_ != "increment"))
 
-    def estimate(self, statistic: Callable[[Sample], NDArray[np.float64]], replicates: int) -> Estimate:
+    def estimate(self, statistic: Callable[[Sample], NDArray[np.float64]], resamples: int) -> Estimate:
         """A statistic between -1 and 1 of means over test points, the same in all seeds, nested in seeds."""
-        return bootstrap_means(self.samples, statistic, replicates=replicates, seed=0, limit=1, shared=True)
+        return bootstrap_means(self.samples, statistic, resamples=resamples, seed=0, limit=1, shared=True)
 
 
 def of_block(finding: Finding) -> Finding:
@@ -221,7 +221,7 @@ def of_blocks(layers: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
     return out.assign(depth=np.arange(1, len(out) + 1))[layers.columns]
 
 
-def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:
+def _accuracies(hybrids: Hybrids, encoder: str, resamples: int) -> tuple[pd.DataFrame, list[Finding]]:
     """Accuracy of base, donor and every hybrid, with the sums and confounders of its layers."""
     crossed = hybrids.traits["crossed"]
     about = pd.DataFrame(
@@ -237,7 +237,7 @@ def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.Dat
         arms = [[means[f"{task} alone"], means[task].reshape(len(means[task]), -1)] for task in TASKS]
         return np.stack([np.concatenate(parts, axis=1) for parts in arms], axis=1)
 
-    estimate = hybrids.estimate(accuracies, replicates)
+    estimate = hybrids.estimate(accuracies, resamples)
     tables = []
     for i, (task, dataset) in enumerate(zip(TASKS, hybrids.datasets, strict=True)):
         where = {"task": task, "dataset": dataset}
@@ -250,7 +250,7 @@ def _accuracies(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.Dat
     return pd.concat(tables), []
 
 
-def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:
+def _choices(hybrids: Hybrids, encoder: str, resamples: int) -> tuple[pd.DataFrame, list[Finding]]:
     """The k layers of highest increment, those of lowest and the mean of all that have a sum, of the largest k."""
     count = hybrids.counts.max()
     largest = hybrids.counts == count
@@ -264,7 +264,7 @@ def _choices(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFr
         highest, lowest = allowed[summed.argmax()], allowed[summed.argmin()]
         return np.stack([accuracy[:, highest], accuracy[:, allowed].mean(axis=1), accuracy[:, lowest]], axis=1)
 
-    estimate = hybrids.estimate(accuracies, replicates)
+    estimate = hybrids.estimate(accuracies, resamples)
     tables = [
         rows_of(estimate[i, [j]], ["all"], series=name, task=task, count=count, norms=hybrids.norms[0])
         for i, name in enumerate(("highest increment", "random", "lowest increment"))
@@ -282,7 +282,7 @@ Sets = list[tuple[str, int, NDArray[np.int64]]]
 """What is summed, how many places are replaced, and the rows of the subsets of so many."""
 
 
-def _correlations(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.DataFrame, list[Finding]]:
+def _correlations(hybrids: Hybrids, encoder: str, resamples: int) -> tuple[pd.DataFrame, list[Finding]]:
     """Rank correlations over subsets of each size of summed increment, or LayerMem, and accuracy, with a null.
 
     The null deals the layers' values to them at random, alike in every seed. Subsets share layers, so a few layers
@@ -311,7 +311,7 @@ def _correlations(hybrids: Hybrids, encoder: str, replicates: int) -> tuple[pd.D
         accuracy = np.stack([means[task] for task in TASKS], axis=1)[:, None]
         return np.moveaxis(over_subsets(accuracy, means["sums"]), (-2, -1), (1, 2))
 
-    estimate = hybrids.estimate(resampled, replicates)
+    estimate = hybrids.estimate(resampled, resamples)
     null = _null(hybrids, over_subsets, (len(sets), len(GIVEN)))
     p = permutation_p(estimate.value, null)
     table = _correlation_table(hybrids, sets, estimate, null, p)
@@ -375,7 +375,7 @@ def _correlation_findings(
 
 
 def _scales(
-    outcomes: Sequence[Mapping[str, NDArray[Any]]], encoder: str, replicates: int
+    outcomes: Sequence[Mapping[str, NDArray[Any]]], encoder: str, resamples: int
 ) -> tuple[pd.DataFrame, Finding]:
     """Cosine of scales and shifts of base and donor by layer, and what it has above permuted channels."""
     layers = [name.removeprefix("affine/") for name in outcomes[0] if name.startswith("affine/")]
@@ -384,7 +384,7 @@ def _scales(
     def cosines(sample: Sample) -> NDArray[np.float64]:
         return np.array([[cosine(v), cosine(v) - chance(v)] for v in sample.values()]).T
 
-    estimate = bootstrap(samples, cosines, replicates=replicates, seed=0, limit=2)
+    estimate = bootstrap(samples, cosines, resamples=resamples, seed=0, limit=2)
     rng = generator("replacement", "scales")
     null = np.mean([[permuted(v, rng) for v in sample.values()] for sample in samples], axis=0)
     low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)

@@ -63,7 +63,7 @@ def analyse(sheet: Sheet) -> None:
     def by_task(means: Sample) -> NDArray[np.float64]:
         return np.stack([means[task] for task in tasks], axis=1)
 
-    accuracy = bootstrap_means(samples, by_task, replicates=options["replicates"], seed=0, limit=1, shared=True)
+    accuracy = bootstrap_means(samples, by_task, resamples=options["resamples"], seed=0, limit=1, shared=True)
     chance = {task: float(outcomes[0][0]["chance"][outcomes[0][0]["dataset"] == task][0]) for task in tasks}
     tables = []
     for i, encoder in enumerate(encoders):

@@ -56,7 +56,7 @@ def analyse(sheet: Sheet) -> None:
         traces = inputs.arrays("traces", encoder, same=SETTINGS)
         first = traces[0]
         epochs, layers, groups = first["epochs"], [str(name) for name in first["layers"]], list(first["groups"])
-        # Replicates before epochs, [seeds, replicates, epochs, layers, groups]: those of one number are one resample.
+        # Replicates before epochs, [seeds, resamples, epochs, layers, groups]: those of one number are one resample.
         drawn = np.stack([trace["means"].swapaxes(0, 1) for trace in traces])
         every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0).between(0, 1)
         candidate, independent, external = (

@@ -162,7 +162,7 @@ class _Run:
     def resampled(cls, sheet: Sheet, encoder: str, measures: Sample, number: int) -> _Run:
         every = resampled_units(
             measures,
-            resamples=sheet.options["replicates"],
+            resamples=sheet.options["resamples"],
             seed=stream("unit_protocols", number),
             others=sheet.options["others"][encoder],
         )

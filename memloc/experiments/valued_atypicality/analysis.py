@@ -85,7 +85,7 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         seeds = joined(sheet, encoder)
         ways, shared = seeds[0].ways, share_points(seeds)
-        value, drawn, null = by_group(seeds, partial(_statistics, resamples=sheet.options["replicates"]))
+        value, drawn, null = by_group(seeds, partial(_statistics, resamples=sheet.options["resamples"]))
         exchanged = np.mean([_exchanged(*of_seed) for of_seed in zip(seeds, streams(seeds), strict=True)], axis=0)
         # Of candidates, of external images and of their difference, [3, ways, COLUMNS, permutations].
         chance = np.concatenate([null, np.moveaxis(exchanged, 0, -1)[None]])
