@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import rows_of
 from memloc.analysis.sheet import Sheet
-from memloc.metrics.stats import Estimate, bootstrap_means
+from memloc.data.groups import CANDIDATE_AND_NULL
+from memloc.metrics.stats import Estimate
 
 CLAIMS = {
     "owners": Claim(
@@ -41,7 +42,7 @@ CLAIMS = {
         "memorizing minus random units, candidates minus external images"
     ),
 }
-GROUPS, ARMS = ("candidate", "external"), ("top", "random")
+ARMS = ("top", "random")
 ALL = "all"
 """In place of a layer: the units of all layers together."""
 FEWEST_OWNERS = 3
@@ -53,28 +54,21 @@ def analyse(sheet: Sheet) -> None:
 
     harm = (A_after - A_before)(owner) - mean over matched images of (A_after - A_before)
     """
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder)
+    for encoder in sheet.encoders:
+        outcomes = sheet.arrays("outcomes", encoder)
         layers = [
             name for name in dict.fromkeys(outcomes[0]["layer"].tolist()) if all(name in o["layer"] for o in outcomes)
         ]
         places = [*layers, ALL]
-        samples = [{group: _by_owner(o, group, layers) for group in GROUPS} for o in outcomes]
-        harm = bootstrap_means(
-            samples,
-            lambda means: np.stack([means[group] for group in GROUPS], axis=1),
-            resamples=options["resamples"],
-            seed=0,
-        )
-        owners = np.min([[_owners(o, group, layers) for group in GROUPS] for o in outcomes], axis=0)
+        samples = [{group: _by_owner(o, group, layers) for group in CANDIDATE_AND_NULL} for o in outcomes]
+        harm = sheet.means(samples, lambda means: np.stack([means[group] for group in CANDIDATE_AND_NULL], axis=1))
+        owners = np.min([[_owners(o, group, layers) for group in CANDIDATE_AND_NULL] for o in outcomes], axis=0)
         excess = harm[0] - harm[1]
-        for g, group in enumerate(GROUPS):
+        for g, group in enumerate(CANDIDATE_AND_NULL):
             for b, by in enumerate(ARMS):
-                tables.append(_rows(harm[g, b], places, owners[g, b], encoder=encoder, series=f"{by}, {group}"))
-        tables.append(_rows(excess[0], places, owners[:, 0].min(axis=0), encoder=encoder, series="excess"))
-        tables += [_every_unit(o, encoder=encoder, run=run) for run, o in enumerate(outcomes)]
+                sheet.add(_rows(harm[g, b], places, owners[g, b], encoder=encoder, series=f"{by}, {group}"))
+        sheet.add(_rows(excess[0], places, owners[:, 0].min(axis=0), encoder=encoder, series="excess"))
+        sheet.add(*(_every_unit(o, encoder=encoder, run=run) for run, o in enumerate(outcomes)))
         lead = harm[:, 0] - harm[:, 1]
         effects: dict[str, tuple[Estimate, NDArray[np.int64]]] = {
             "owners": (harm[0, 0, -1], owners[:1, :1, -1]),
@@ -84,13 +78,9 @@ def analyse(sheet: Sheet) -> None:
             "selective": (lead[0, -1], owners[:1, :, -1]),
             "selective-excess": (lead[0, -1] - lead[1, -1], owners[:, :, -1]),
         }
-        findings += [
-            Finding(f"{claim}", encoder, effect, int(held.flat[0]))
-            for claim, (effect, held) in effects.items()
-            if held.min() >= FEWEST_OWNERS
-        ]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        for claim, (effect, numbers) in effects.items():
+            if numbers.min() >= FEWEST_OWNERS:
+                sheet.find(claim, encoder, effect, int(numbers.flat[0]))
 
 
 def _harm(outcome: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
@@ -98,7 +88,7 @@ def _harm(outcome: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
     return np.asarray(outcome["after"] - outcome["before"] - matched, dtype=np.float64)
 
 
-def _held(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
+def _places_of(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
     """Which unit (row) is in which arm and layer or, last, in all layers: 1 or 0, [units, arms, layers + 1]."""
     arm = (outcome["group"] == group)[:, None] & (outcome["by"][:, None] == np.array(ARMS))
     layer = outcome["layer"][:, None] == np.array(layers)
@@ -116,12 +106,12 @@ def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -
     So units of one owner stay together in a resample, which is that of a ratio of sums to first order, and no resample
     is left without units. The root makes up for k owners being few, as n - 1 does in a variance.
     """
-    held, harm = _held(outcome, group, layers), _harm(outcome)
+    places, harm = _places_of(outcome, group, layers), _harm(outcome)
     _, number = np.unique(outcome["owner"][outcome["group"] == group], return_inverse=True)
-    mine = outcome["group"] == group
+    rows = outcome["group"] == group
     member = (number == np.arange(number.max() + 1)[:, None]).astype(np.float64)
-    counts = np.tensordot(member, held[mine], axes=1)
-    sums = np.tensordot(member, held[mine] * harm[mine][:, None, None], axes=1)
+    counts = np.tensordot(member, places[rows], axes=1)
+    sums = np.tensordot(member, places[rows] * harm[rows][:, None, None], axes=1)
     units, k = counts.sum(axis=0), (counts > 0).sum(axis=0)
     mean = sums.sum(axis=0) / units
     few = np.sqrt(k / np.maximum(k - 1, 1))
@@ -130,9 +120,9 @@ def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -
 
 def _owners(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.int64]:
     """How many images own the units of each arm and layer, [arms, layers + 1]."""
-    held = _held(outcome, group, layers) > 0
+    places = _places_of(outcome, group, layers) > 0
     return np.array(
-        [[len(set(outcome["owner"][held[:, b, k]])) for k in range(held.shape[2])] for b in range(len(ARMS))]
+        [[len(set(outcome["owner"][places[:, b, k]])) for k in range(places.shape[2])] for b in range(len(ARMS))]
     )
 
 
@@ -154,12 +144,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     for row, encoder in zip(axes, encoders, strict=True):
         mine = table[table["encoder"] == encoder].set_index("series")
         by_layer = mine[mine["layer"].astype(str) != ALL]
-        for group in GROUPS:
+        for group in CANDIDATE_AND_NULL:
             plotting.profile(row[0], by_layer.loc[[f"top, {group}"]], label=group, dashed=group == "external")
         for by in ARMS:
             plotting.profile(row[1], by_layer.loc[[f"{by}, candidate"]], label=by, dashed=by == "random")
         units = mine.loc[["unit"]]
-        for group in reversed(GROUPS):
+        for group in reversed(CANDIDATE_AND_NULL):
             some = units[units["group"] == group]
             row[2].scatter(
                 some["unitmem"], some["value"], s=6, alpha=0.5, linewidths=0, color=plotting.COLOURS[group], label=group

@@ -15,7 +15,7 @@ from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
-from memloc.metrics.stats import Estimate, Sample, bootstrap, rank_correlation
+from memloc.metrics.stats import Estimate, Sample, rank_correlation
 from memloc.metrics.units import owners, unitmem
 
 SCALE = "SimSiam, ResNet18, CIFAR10; 300 images"
@@ -66,16 +66,14 @@ def analyse(sheet: Sheet) -> None:
     Raises:
         InputError: a seed's file differs from the others in its settings, or something else changed.
     """
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS)
+    for encoder in sheet.encoders:
+        outcomes = sheet.arrays("outcomes", encoder, same=SETTINGS)
         steps, arms = outcomes[0]["steps"], list(zip(outcomes[0]["kinds"], outcomes[0]["arms"], strict=True))
         for outcome in outcomes:
             if outcome["others"].any() or outcome["parameters"].any():
                 raise InputError(f"{encoder}: training one unit changed others, so it wasn't trained alone")
         samples = [_sample(outcome) for outcome in outcomes]
-        values = bootstrap(samples, _scores, resamples=options["resamples"], seed=0)
+        values = sheet.bootstrap(samples, _scores)
         unitmem_of, own = values[:2].between(0, 1), values[2].between(-1, 1)
         of = {arm: (unitmem_of[0, i], unitmem_of[1, i], own[i]) for i, arm in enumerate(arms)}
         owned = np.mean([_owned(outcome) for outcome in outcomes], axis=0)
@@ -83,14 +81,12 @@ def analyse(sheet: Sheet) -> None:
             about = {"encoder": encoder, "unit": kind, "arm": arm}
             for s, name in enumerate(SERIES):
                 rows = rows_of(of[kind, arm][s], list(steps), **about, series=name)
-                tables.append(rows.assign(owner=owned[i] if name == WITH else np.nan))
+                sheet.add(rows.assign(owner=owned[i] if name == WITH else np.nan))
             worst = np.max([np.maximum(o["others"][i], o["parameters"][i]) for o in outcomes], axis=0)
-            tables.append(pd.DataFrame({**about, "series": "change of all else", "layer": steps, "value": worst}))
+            sheet.add(pd.DataFrame({**about, "series": "change of all else", "layer": steps, "value": worst}))
         n = len(samples[0]["external"]) + 1
         for kind in ("top", "inactive"):
-            findings += _findings(encoder, kind, of, steps, n)
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+            sheet.findings += _findings(encoder, kind, of, steps, n)
 
 
 def _findings(
@@ -107,8 +103,7 @@ def _findings(
     }
     subject = f"{encoder}, {kind} unit"
     return [
-        Finding(f"{claim}", subject, effect, n, value=PAPER.get(claim, {}).get(kind))
-        for claim, effect in effects.items()
+        Finding(claim, subject, effect, n, value=PAPER.get(claim, {}).get(kind)) for claim, effect in effects.items()
     ]
 
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import rises, rows_of
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate, bootstrap_means, nest
 
@@ -65,25 +65,21 @@ def analyse(sheet: Sheet) -> None:
     Raises:
         InputError: a seed's file differs from the others in its settings.
     """
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder, same=SETTINGS, rows=ROWS)
+    for encoder in sheet.encoders:
+        outcomes = sheet.arrays("outcomes", encoder, same=SETTINGS, rows=ROWS)
         pruned = outcomes[0]["pruned"]
         place = f"{100 * pruned[-1]:.0f} % of the units pruned"
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
-            accuracy = _accuracy(outcomes, task, resamples=options["resamples"])
-            tables.append(_rows(accuracy, pruned, encoder=encoder, series="accuracy", task=task))
+            accuracy = _accuracy(outcomes, task, resamples=sheet.resamples)
+            sheet.add(_rows(accuracy, pruned, encoder=encoder, series="accuracy", task=task))
             of = {by: accuracy[arm, -1] for arm, by in enumerate(ARMS)}
             subject, n = f"{encoder} on {task}, {place}", _tested(outcomes[0], task)
-            findings += [
-                Finding("top", subject, of["random"] - of["top"], n),
-                Finding("low", subject, of["low"] - of["random"], n),
-            ]
+            sheet.find("top", subject, of["random"] - of["top"], n)
+            sheet.find("low", subject, of["low"] - of["random"], n)
         before, after = (_unitmem(outcomes, name) for name in ("before", "after"))
         for name in SERIES:
-            tables.append(_rows(after[name], pruned, encoder=encoder, series=name))
-            tables.append(_rows(before[name], pruned, encoder=encoder, series=name + BEFORE))
+            sheet.add(_rows(after[name], pruned, encoder=encoder, series=name))
+            sheet.add(_rows(before[name], pruned, encoder=encoder, series=name + BEFORE))
         change = (before[CANDIDATE] - after[CANDIDATE][:, 1:]).map(lambda v: v.mean(axis=-1), limit=2)
         top, random = ARMS.index("top"), ARMS.index("random")
         effects = {
@@ -94,10 +90,9 @@ def analyse(sheet: Sheet) -> None:
         size = int(outcomes[0]["size"])
         for claim, profile in (("falls", after[CANDIDATE][top]), ("excess-falls", after[EXCESS][top])):
             # p among orders of the rounds: few stand in order by chance.
-            findings.append(rises(f"{claim}", f"{encoder}, {place}", _negative(profile), n=size))
-        findings += [Finding(f"{claim}", f"{encoder}, {place}", effect, size) for claim, effect in effects.items()]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+            sheet.find_rise(claim, f"{encoder}, {place}", _negative(profile), n=size)
+        for claim, effect in effects.items():
+            sheet.find(claim, f"{encoder}, {place}", effect, size)
 
 
 def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, resamples: int) -> Estimate:
@@ -114,12 +109,15 @@ def _tested(outcome: Mapping[str, NDArray[Any]], task: str) -> int:
 
 def _marks(outcome: Mapping[str, NDArray[Any]], task: str) -> NDArray[np.bool_]:
     """What is right, [arms, rounds + 1, test points]."""
-    mine, last = outcome["dataset"] == task, len(outcome["pruned"])
+    rows_of_task, last = outcome["dataset"] == task, len(outcome["pruned"])
     picked = [
-        [np.flatnonzero(mine & (outcome["by"] == by) & (outcome["round"] == number))[0] for number in range(1, last)]
+        [
+            np.flatnonzero(rows_of_task & (outcome["by"] == by) & (outcome["round"] == number))[0]
+            for number in range(1, last)
+        ]
         for by in ARMS
     ]
-    unpruned = np.flatnonzero(mine & (outcome["by"] == "none"))[0]
+    unpruned = np.flatnonzero(rows_of_task & (outcome["by"] == "none"))[0]
     rows = np.array([[unpruned, *rounds] for rounds in picked])
     marks: NDArray[np.bool_] = outcome["correct"][rows][..., : _tested(outcome, task)]
     return marks

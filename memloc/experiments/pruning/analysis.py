@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.sheet import Sheet
-from memloc.metrics.stats import LEVEL, Estimate, bootstrap_means
+from memloc.metrics.stats import LEVEL, Estimate
 
 SCALE = "ResNet9, SimCLR, CIFAR10; probes on CIFAR10 (beside fashion), SVHN (digits) and STL10 (fashion-unseen)"
 CLAIMS = {
@@ -87,17 +87,14 @@ SETTINGS = ("by", "scope", "fraction", "trial", "dataset", "tested")
 
 def analyse(sheet: Sheet) -> None:
     """Accuracy of every arm by task, scope and fraction, and of every trial of those that are drawn."""
-    inputs, options = sheet.inputs, sheet.options
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        outcomes = inputs.arrays("outcomes", encoder, rows=SETTINGS)
+    for encoder in sheet.encoders:
+        outcomes = sheet.arrays("outcomes", encoder, rows=SETTINGS)
         arms = _arms(outcomes[0])
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
             # One row a test point, one column an arm: a bootstrap of rows keeps the arms of a point together.
             marks = [[_marks(o, task, arm) for arm in arms] for o in outcomes]
             samples = [{"test point": np.stack([m.mean(axis=0) for m in seed], axis=1)} for seed in marks]
-            settings = {"resamples": options["resamples"], "seed": 0, "limit": 1, "shared": True}
-            accuracy = bootstrap_means(samples, lambda means: means["test point"], **settings)
+            accuracy = sheet.means(samples, lambda means: means["test point"], limit=1, shared=True)
             low, high = accuracy.interval()
             summary = pd.DataFrame(
                 {
@@ -113,11 +110,9 @@ def analyse(sheet: Sheet) -> None:
                     "active": [np.mean([o["active"][_rows(o, task, arm)].mean() for o in outcomes]) for arm in arms],
                 }
             )
-            tables.append(summary.assign(**_among_trials(arms, marks)))
-            tables += [_trials(arms, seed, encoder=encoder, task=task, run=run) for run, seed in enumerate(marks)]
-            findings += _findings(f"{encoder} on {task}", task, arms, accuracy, n=len(samples[0]["test point"]))
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+            sheet.add(summary.assign(**_among_trials(arms, marks)))
+            sheet.add(*(_trials(arms, seed, encoder=encoder, task=task, run=run) for run, seed in enumerate(marks)))
+            sheet.findings += _findings(f"{encoder} on {task}", task, arms, accuracy, n=len(samples[0]["test point"]))
 
 
 def _arms(outcome: Mapping[str, NDArray[Any]]) -> list[Arm]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import depth_correlation, rows_of
 from memloc.analysis.sheet import Sheet
+from memloc.data.groups import UNSHARED
 from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
 
 SCALE = "layer 8 every 5 of 800 epochs, 120 of them warm-up"
@@ -50,59 +52,62 @@ SETTINGS = ("epochs", "layers", "groups", "warmup")
 
 def analyse(sheet: Sheet) -> None:
     """Mean UnitMem of every layer by epoch on candidates and unseen images, slopes and gains, and the loss."""
-    inputs = sheet.inputs
-    tables, findings = [], []
-    for encoder in inputs.encoders():
-        traces = inputs.arrays("traces", encoder, same=SETTINGS)
-        first = traces[0]
-        epochs, layers, groups = first["epochs"], [str(name) for name in first["layers"]], list(first["groups"])
-        # Replicates before epochs, [seeds, resamples, epochs, layers, groups]: those of one number are one resample.
-        drawn = np.stack([trace["means"].swapaxes(0, 1) for trace in traces])
-        every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0).between(0, 1)
-        candidate, independent, external = (
-            every[..., groups.index(group)] for group in ("candidate", "independent", "external")
-        )
-        unseen = (independent + external).scaled(0.5)
-        series = dict(zip(SERIES, (candidate, unseen, candidate - unseen), strict=True))
-        warmup, n = int(first["warmup"]), int(first["size"])
+    for encoder in sheet.encoders:
+        traces = sheet.arrays("traces", encoder, same=SETTINGS)
+        epochs, layers = traces[0]["epochs"], [str(name) for name in traces[0]["layers"]]
+        series, warmup = _series(traces), int(traces[0]["warmup"])
         for name, estimate in series.items():
             for place, layer in enumerate(layers):
-                mine = estimate[:, place]
-                about = {"encoder": encoder, "layer": layer}
-                tables.append(_over_epochs(mine, epochs, **about, series=name))
-                summary = {"gain": mine[-1] - mine[0]}
+                curve = estimate[:, place]
+                sheet.add(_over_epochs(curve, epochs, encoder=encoder, layer=layer, series=name))
+                summary = {"gain": curve[-1] - curve[0]}
                 for when, chosen in (("until", epochs <= warmup), ("from", epochs >= warmup)):
-                    summary[f"slope {when} epoch {warmup}"] = slope(mine, epochs, chosen)
-                tables += [
-                    rows_of(_one(e), [layer], encoder=encoder, series=f"{name}, {k}") for k, e in summary.items()
-                ]
+                    summary[f"slope {when} epoch {warmup}"] = slope(curve, epochs, chosen)
+                for key, value in summary.items():
+                    sheet.profile(_one(value), [layer], encoder=encoder, series=f"{name}, {key}")
         losses = np.mean([trace["loss"] for trace in traces], axis=0)
         whole = {"encoder": encoder, "layer": "all"}
-        tables += [
+        sheet.add(
             pd.DataFrame({**whole, "series": "loss", "epoch": np.arange(1, len(losses) + 1), "value": losses}),
             pd.DataFrame([{**whole, "series": "end of warm-up", "epoch": warmup}]),
-        ]
-        last, held, excess = (series[name][:, -1] for name in SERIES)
-        gain = last[-1] - last[0]
-        # Epochs of one training are one path: what its excess does by chance, the same path of dealt groups tells.
-        dealt = np.mean([trace["dealt"][..., -1] for trace in traces], axis=0).T
-        chance = {
-            "gain-excess": dealt[:, -1] - dealt[:, 0],
-            "excess-rises": rank_correlation(epochs + np.zeros_like(dealt), dealt),
-        }
-        effects = {
-            "rises": depth_correlation(last),
-            "warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
-            "gain": gain,
-            "gain-excess": gain - (held[-1] - held[0]),
-            "excess-rises": depth_correlation(excess),
-        }
-        subject = f"{encoder}, layer {layers[-1]}"
-        for claim, effect in effects.items():
-            p = float(permutation_p(effect.value, chance[claim])) if claim in chance else np.nan
-            findings.append(Finding(claim, subject, effect, n, p=p))
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+        )
+        _find(sheet, f"{encoder}, layer {layers[-1]}", traces, series)
+
+
+def _series(traces: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Estimate]:
+    """SERIES by epoch and layer, each [epochs, layers]."""
+    groups = traces[0]["groups"].tolist()
+    # Resamples before epochs, [seeds, resamples, epochs, layers, groups]: those of one number are one resample.
+    drawn = np.stack([trace["means"].swapaxes(0, 1) for trace in traces])
+    every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0).between(0, 1)
+    candidate, independent, external = (every[..., groups.index(group)] for group in UNSHARED)
+    unseen = (independent + external).scaled(0.5)
+    return dict(zip(SERIES, (candidate, unseen, candidate - unseen), strict=True))
+
+
+def _find(
+    sheet: Sheet, subject: str, traces: Sequence[Mapping[str, NDArray[Any]]], series: Mapping[str, Estimate]
+) -> None:
+    """What the last layer's curves say to the claims."""
+    epochs, warmup, n = traces[0]["epochs"], int(traces[0]["warmup"]), int(traces[0]["size"])
+    last, unseen, excess = (series[name][:, -1] for name in SERIES)
+    gain = last[-1] - last[0]
+    # Epochs of one training are one path: what its excess does by chance, the same path of dealt groups shows.
+    paths = np.mean([trace["dealt"][..., -1] for trace in traces], axis=0).T
+    chance = {
+        "gain-excess": paths[:, -1] - paths[:, 0],
+        "excess-rises": rank_correlation(epochs + np.zeros_like(paths), paths),
+    }
+    effects = {
+        "rises": depth_correlation(last),
+        "warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
+        "gain": gain,
+        "gain-excess": gain - (unseen[-1] - unseen[0]),
+        "excess-rises": depth_correlation(excess),
+    }
+    for claim, effect in effects.items():
+        p = float(permutation_p(effect.value, chance[claim])) if claim in chance else np.nan
+        sheet.find(claim, subject, effect, n, p=p)
 
 
 def slope(profile: Estimate, epochs: NDArray[np.integer], chosen: NDArray[np.bool_]) -> Estimate:
