@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 import pandas as pd
 
 from memloc.analysis.tables import load_table
-from memloc.experiments import EXPERIMENTS
+from memloc.experiments import EXPERIMENTS, caption
 from memloc.report.page import claim_rows
 
 FROZEN = ROOT / "docs" / "results"
@@ -90,22 +90,23 @@ def page(claims: pd.DataFrame) -> str:
 
 
 def _page(claims: pd.DataFrame) -> Iterator[str]:
-    told = claims["verdict"].value_counts()
+    verdicts = claims["verdict"].value_counts()
     yield "# Results\n"
     yield (
         f"What `snakemake --configfile {' '.join(f'config/{name}.yaml' for name in RUN)}` found, the default's "
         "experiments included "
         "(`overlap` and `cell_outliers` have less there; `finetuning` is part of `finetuning-subsets`). "
         "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
-        f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in told.items()) + ". "
+        f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) + ". "
         "Each is judged by itself at 95 %: of those with nothing behind them, one in twenty is decided all the same. "
         "A subject is what was looked at; where a claim is about every one of several places or pairs, the one after "
         "the comma is the least sure, which decided."
     )
     for name, rows in claims.groupby("experiment", sort=False):
-        entry = EXPERIMENTS[rows["claim"].iloc[0].partition(".")[0]]
+        kind = rows["claim"].iloc[0].partition(".")[0]
+        entry = EXPERIMENTS[kind]
         yield f"\n## {name}: {entry.title}\n\n{entry.paper}. [Table]({name}.csv)\n\n![{entry.title}]({name}.png)\n"
-        yield f"{entry.caption}\n\n{table(rows)}"
+        yield f"{caption(kind)}\n\n{table(rows)}"
 
 
 def table(claims: pd.DataFrame, *, scales: bool = True) -> str:
