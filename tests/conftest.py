@@ -39,6 +39,10 @@ TINY = {
 NETWORKS = {"resnet9": {"width": 0.0625}, "vit-tiny": {"patch": 4, "depth": 1}}
 
 
+def pytest_addoption(parser):
+    parser.addoption("--renew-golden", action="store_true", help="write tests/golden anew instead of comparing with it")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
