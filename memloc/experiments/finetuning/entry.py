@@ -62,5 +62,6 @@ ENTRY = Experiment(
     },
     tasks="task",
     job=Job(options=("counts", "subsets", "task", "images", "recipe"), reads=("points", "tasks", "layers")),
+    colours={"increment": "red", "last": "blue"},
     faults=faults,
 )
