@@ -131,7 +131,6 @@ def sslmem_of_groups(points: pd.DataFrame, layers: Sequence[str] | None = None) 
 LIMITS = {"ratio": 1.0, "none": np.inf, "range": np.inf}
 """Largest SSLMem by normalisation: a ratio is at most 1; how large a distance can be depends on which one it is."""
 
-GROUPS = UNSHARED
 EXTERNAL = "external images"
 """The null's series: mean SSLMem of images that neither encoder has seen."""
 SERIES = (*ESTIMATORS, EXTERNAL)

@@ -1,38 +1,38 @@
-"""What experiments share that ask another witness than alignment whether f was trained on an image and g was not."""
+"""What experiments share that test by another witness than alignment whether f was trained on an image and g wasn't."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.inputs import GROUPS, Inputs
+from memloc.analysis.sheet import Sheet
+from memloc.data.groups import UNSHARED
 from memloc.errors import InputError
-from memloc.metrics.stats import Sample, rank_correlation, ranks
+from memloc.metrics.alignment import ESTIMATORS
+from memloc.metrics.stats import Estimate, Sample, rank_correlation, ranks
 
 
-def witnessed(inputs: Inputs, encoder: str, names: Sequence[str]) -> list[pd.DataFrame]:
+def witnessed(sheet: Sheet, encoder: str, names: Sequence[str]) -> list[pd.DataFrame]:
     """For each seed, one row a point: its group, SSLMem of the output, each name as measured with f and with g.
 
     Raises:
-        InputError: f and g were asked about different points, or points lack the output.
+        InputError: f and g were measured on different points, or points lack the output.
     """
     tables = []
-    seeds = zip(*(inputs.arrays(role, encoder) for role in "fg"), inputs.tables("points", encoder), strict=True)
+    seeds = zip(*(sheet.arrays(role, encoder) for role in "fg"), sheet.scores("points", encoder), strict=True)
     for f, g, points in seeds:
         if not np.array_equal(f["points"], g["points"]):
-            raise InputError(f"witnesses of {encoder}: f and g differ in points; delete both and run snakemake again")
-        said = pd.DataFrame({"point": f["points"]})
-        for name in names:
-            said[f"{name}_f"], said[f"{name}_g"] = f[name], g[name]
+            raise InputError(f"outcomes of {encoder}: f and g differ in points; delete both and run snakemake again")
+        columns = {f"{name}_{role}": arrays[name] for name in names for role, arrays in (("f", f), ("g", g))}
         output = points.loc[points["kind"] == "output", ["point", "group", "sslmem"]]
-        table = said.merge(output, on="point", validate="one_to_one")
-        if len(table) < len(said):
+        table = pd.DataFrame({"point": f["points"], **columns}).merge(output, on="point", validate="one_to_one")
+        if len(table) < len(f["points"]):
             raise InputError(f"encoders.{encoder}.measure.layers: lack output, whose SSLMem is compared; add it")
         tables.append(table)
     return tables
@@ -41,52 +41,95 @@ def witnessed(inputs: Inputs, encoder: str, names: Sequence[str]) -> list[pd.Dat
 def samples(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> list[dict[str, NDArray[np.float64]]]:
     """Columns of each group's points, [n, columns], one sample for each seed."""
     return [
-        {group: table.loc[table["group"] == group, list(columns)].to_numpy(dtype=np.float64) for group in GROUPS}
+        {group: table.loc[table["group"] == group, list(columns)].to_numpy(dtype=np.float64) for group in UNSHARED}
         for table in tables
     ]
 
 
 def by_group(means: Sample) -> NDArray[np.float64]:
-    """Means [k, columns] of each group to [k, GROUPS, columns]."""
-    return np.stack([means[group] for group in GROUPS], axis=1)
+    """Means [k, columns] of each group to [k, UNSHARED, columns]."""
+    return np.stack([means[group] for group in UNSHARED], axis=1)
 
 
 def agreement(sample: Sample) -> NDArray[np.float64]:
-    """Rank correlation over points of both columns of each group, [GROUPS]; on external points it is the null."""
-    return np.stack([rank_correlation(sample[group][:, 0], sample[group][:, 1]) for group in GROUPS])
+    """Rank correlation over points of both columns of each group, [UNSHARED]; on external points it is the null."""
+    return np.stack([rank_correlation(sample[group][:, 0], sample[group][:, 1]) for group in UNSHARED])
 
 
-def candidates(tables: Sequence[pd.DataFrame], **about: Any) -> pd.DataFrame:
-    """Rows of a figure's table: advantage (as value) and SSLMem of every candidate."""
-    seeds = [
-        pd.DataFrame({"value": mine["advantage"], "sslmem": mine["sslmem"], "point": mine["point"], "run": run})
-        for run, mine in enumerate(table[table["group"] == "candidate"] for table in tables)
-    ]
-    return pd.concat(seeds).assign(**about, series="point", layer="candidate")
+def report(
+    sheet: Sheet,
+    encoder: str,
+    points: Sequence[pd.DataFrame],
+    *,
+    groups: Mapping[str, Estimate],
+    advantages: Mapping[str, Estimate],
+) -> None:
+    """Add one encoder's rows, and findings on the claims ``crossed``, ``agrees`` and ``agrees-excess``.
+
+    Args:
+        points: a table for each seed, as ``witnessed`` gives it, with f's ``advantage`` on each point.
+        groups: by series, means of groups, [UNSHARED].
+        advantages: by series, what f has over g, [ESTIMATORS]. The first is the one that the claim is about.
+    """
+    for series, estimate in groups.items():
+        sheet.profile(estimate, UNSHARED, encoder=encoder, series=series)
+    for series, estimate in advantages.items():
+        sheet.profile(estimate, ESTIMATORS, encoder=encoder, series=series)
+    rho = sheet.bootstrap(samples(points, ["advantage", "sslmem"]), agreement, limit=1)
+    sheet.profile(rho, UNSHARED, encoder=encoder, series="correlation")
+    candidates = [table[table["group"] == "candidate"] for table in points]
+    columns = {"advantage": "value", "sslmem": "sslmem", "point": "point"}
+    for run, table in enumerate(candidates):
+        rows = table[list(columns)].rename(columns=columns)
+        sheet.add(rows, run=run, encoder=encoder, series="point", layer="candidate")
+    advantage, n = next(iter(advantages.values())), len(candidates[0])
+    candidate, external = (rho[UNSHARED.index(group)] for group in ("candidate", "external"))
+    sheet.find("crossed", encoder, advantage[ESTIMATORS.index("crossed")], n)
+    sheet.find("agrees", encoder, candidate, n)
+    sheet.find("agrees-excess", encoder, candidate - external, n)
 
 
-def draw_agreement(scatter: Axes, correlation: Axes, mine: pd.DataFrame, *, advantage: str) -> None:
-    """Candidates' ranks, and rank correlations beside their null, from one encoder's rows by series."""
-    for _, run in mine.loc[["point"]].groupby("run"):
+def draw(table: pd.DataFrame, *, seen: str, scale: str, advantage: tuple[str, str], short: str) -> Figure:
+    """One row an encoder: means of f and g by group, the advantage of f, candidates' ranks, correlations.
+
+    Args:
+        seen, scale: what f and g were tested on, and the scale of their means.
+        advantage: what the advantage of f is, and its scale.
+        short: the advantage of f on an axis.
+    """
+    encoders = plotting.by_encoder(table)
+    figure, axes = plotting.panels(rows=len(encoders), columns=4, width=15)
+    for (means, forms, scatter, correlation), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+        _draw_roles(means, rows)
+        means.set(title=f"{encoder}: {seen}", ylabel=scale)
+        estimators = rows.loc[["advantage"]]
+        plotting.bars(forms, estimators, colours=[plotting.COLOURS[name] for name in estimators["layer"]])
+        plotting.zero(forms)
+        forms.set(title=advantage[0], ylabel=advantage[1])
+        _draw_agreement(scatter, correlation, rows, advantage=short)
+    return figure
+
+
+def _draw_roles(axis: Axes, encoder: pd.DataFrame) -> None:
+    """Means of f and g on each group, side by side, and what chance gives where that is known."""
+    for shift, role in ((-0.12, "f"), (0.12, "g")):
+        rows = encoder.loc[[role]]
+        plotting.shapes(axis, np.arange(len(rows)) + shift, rows, label=role)
+    plotting.layers(axis, list(UNSHARED))
+    by_chance = "chance" in encoder.index
+    if by_chance:
+        at = np.arange(len(UNSHARED))
+        axis.hlines(encoder.loc[["chance"], "value"], at - 0.25, at + 0.25, color="black", label="chance")
+    plotting.legend(axis, room=0.25 if by_chance else 0)
+
+
+def _draw_agreement(scatter: Axes, correlation: Axes, encoder: pd.DataFrame, *, advantage: str) -> None:
+    """Candidates' ranks, and rank correlations beside their null."""
+    for _, run in encoder.loc[["point"]].groupby("run"):
         x, y = (ranks(run[name].to_numpy(dtype=np.float64)) / len(run) for name in ("sslmem", "value"))
         scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
     scatter.set(xlabel="SSLMem of the output (rank)", ylabel=f"{advantage} (rank)", title="candidates of all seeds")
-    rho = mine.loc[["correlation"]]
+    rho = encoder.loc[["correlation"]]
     plotting.bars(correlation, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
     plotting.zero(correlation)
     correlation.set(title=f"SSLMem against {advantage}", ylabel="rank correlation")
-
-
-def draw_roles(axis: Axes, mine: pd.DataFrame) -> None:
-    """What f and g say of each group, side by side, from one encoder's rows by series."""
-    for shift, role in ((-0.12, "f"), (0.12, "g")):
-        rows = mine.loc[[role]]
-        plotting.shapes(axis, np.arange(len(rows)) + shift, rows, label=role)
-    plotting.layers(axis, list(GROUPS))
-
-
-def draw_forms(axis: Axes, mine: pd.DataFrame) -> None:
-    """The advantage of f in every estimator, from one encoder's rows by series."""
-    rows = mine.loc[["advantage"]]
-    plotting.bars(axis, rows, colours=[plotting.COLOURS[name] for name in rows["layer"]])
-    plotting.zero(axis)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
-from memloc.metrics.stats import Estimate, Sample, bootstrap_means
+from memloc.metrics.stats import Estimate, Sample
 
 SCALE = "ResNet9, CIFAR100; probes on CIFAR10, STL10 and SVHN besides"
 CLAIMS = {
@@ -47,13 +48,9 @@ def analyse(sheet: Sheet) -> None:
     Raises:
         InputError: encoders or seeds differ in tasks or test images.
     """
-    inputs, options = sheet.inputs, sheet.options
-    encoders, tasks = inputs.encoders(), list(options["tasks"])
-    outcomes = [inputs.arrays("outcomes", encoder) for encoder in encoders]
-    tested = {task: {len(_marks(o, task)) for seeds in outcomes for o in seeds} for task in tasks}
-    for task, numbers in tested.items():
-        if len(numbers) > 1:
-            raise InputError(f"{task}: tested on {min(numbers)} and {max(numbers)} images; delete the outcomes")
+    encoders, tasks = sheet.encoders, list(sheet.options["tasks"])
+    outcomes = [sheet.arrays("outcomes", encoder) for encoder in encoders]
+    n = {task: _tested(outcomes, task) for task in tasks}
     # One row a test point, one column an encoder: a bootstrap of rows keeps the encoders of a point together.
     samples = [
         {task: np.stack([_marks(outcome, task) for outcome in seed], axis=1) for task in tasks}
@@ -63,44 +60,29 @@ def analyse(sheet: Sheet) -> None:
     def by_task(means: Sample) -> NDArray[np.float64]:
         return np.stack([means[task] for task in tasks], axis=1)
 
-    accuracy = bootstrap_means(samples, by_task, resamples=options["resamples"], seed=0, limit=1, shared=True)
-    chance = {task: float(outcomes[0][0]["chance"][outcomes[0][0]["dataset"] == task][0]) for task in tasks}
-    tables = []
+    accuracy = sheet.means(samples, by_task, limit=1, shared=True)
+    first = outcomes[0][0]
+    chance = [float(first["chance"][first["dataset"] == task][0]) for task in tasks]
     for i, encoder in enumerate(encoders):
-        tables.append(_rows(accuracy[:, i], tasks, encoder=encoder, series="accuracy"))
-        tables[-1]["chance"] = [chance[task] for task in tasks]
+        sheet.add(_rows(accuracy[:, i], tasks, encoder=encoder, series="accuracy").assign(chance=chance))
         if i:
             more = accuracy[:, i] - accuracy[:, 0]
-            tables.append(_rows(more, tasks, encoder=encoder, series="minus the first"))
-    n = {task: tested[task].pop() for task in tasks}
-    findings = _own(accuracy, encoders, tasks, n) if options["order"] == "own-task" else []
-    if options["order"] == "falling":
-        findings = [f for t, task in enumerate(tasks) for f in _falling(accuracy[t], encoders, task, n[task])]
-    sheet.add(pd.concat(tables, ignore_index=True))
-    sheet.findings += findings
+            sheet.add(_rows(more, tasks, encoder=encoder, series="minus the first"))
+    if sheet.options["order"] == "own-task":
+        _own(sheet, accuracy, tasks, n)
+    else:
+        _falling(sheet, accuracy, tasks, n)
 
 
-def _own(accuracy: Estimate, encoders: list[str], tasks: list[str], n: dict[str, int]) -> list[Finding]:
-    """The first task is the one that both encoders were trained on."""
-    own, *others = tasks
-    names = " and ".join(encoders)
-    own_gain, elsewhere = accuracy[0, 0] - accuracy[0, 1], accuracy[1:, 1] - accuracy[1:, 0]
-    return [
-        Finding("own", f"{names} on {own}", own_gain, n[own]),
-        Finding.of_every("elsewhere", names, elsewhere, others, n=min(n[task] for task in others)),
-    ]
+def _tested(outcomes: Sequence[Sequence[Arrays]], task: str) -> int:
+    """How many test images all encoders and seeds were tested on."""
+    numbers = {len(_marks(outcome, task)) for seeds in outcomes for outcome in seeds}
+    if len(numbers) > 1:
+        raise InputError(f"{task}: tested on {min(numbers)} and {max(numbers)} images; delete the outcomes")
+    return numbers.pop()
 
 
-def _falling(accuracy: Estimate, encoders: list[str], task: str, n: int) -> list[Finding]:
-    steps = [f"{a} over {b}" for a, b in pairwise(encoders)]
-    subject = f"{encoders[0]} to {encoders[-1]} on {task}"
-    return [
-        Finding.of_every("falls", subject, accuracy[:-1] - accuracy[1:], steps, n=n),
-        Finding("first-over-last", subject, accuracy[0] - accuracy[-1], n),
-    ]
-
-
-def _marks(outcome: dict[str, NDArray[Any]], task: str) -> NDArray[np.float64]:
+def _marks(outcome: Arrays, task: str) -> NDArray[np.float64]:
     """Which of a task's test points come out right, [tested]."""
     rows = outcome["dataset"] == task
     if not rows.any():
@@ -108,9 +90,33 @@ def _marks(outcome: dict[str, NDArray[Any]], task: str) -> NDArray[np.float64]:
     return np.asarray(outcome["correct"][rows][0, : int(outcome["tested"][rows][0])], dtype=np.float64)
 
 
-def _rows(estimate: Estimate, tasks: list[str], **about: Any) -> pd.DataFrame:
+def _own(sheet: Sheet, accuracy: Estimate, tasks: Sequence[str], n: Mapping[str, int]) -> None:
+    """Findings where both encoders were trained on the first task.
+
+    Args:
+        accuracy: [tasks, encoders].
+    """
+    own, *others = tasks
+    names = " and ".join(sheet.encoders)
+    sheet.find("own", f"{names} on {own}", accuracy[0, 0] - accuracy[0, 1], n[own])
+    elsewhere = accuracy[1:, 1] - accuracy[1:, 0]
+    sheet.find_in_every("elsewhere", names, elsewhere, others, n=min(n[task] for task in others))
+
+
+def _falling(sheet: Sheet, accuracy: Estimate, tasks: Sequence[str], n: Mapping[str, int]) -> None:
+    """Findings on accuracy [tasks, encoders] along the encoders, task by task."""
+    encoders = sheet.encoders
+    steps = [f"{a} over {b}" for a, b in pairwise(encoders)]
+    for i, task in enumerate(tasks):
+        of_task = accuracy[i]
+        subject = f"{encoders[0]} to {encoders[-1]} on {task}"
+        sheet.find_in_every("falls", subject, of_task[:-1] - of_task[1:], steps, n=n[task])
+        sheet.find("first-over-last", subject, of_task[0] - of_task[-1], n[task])
+
+
+def _rows(estimate: Estimate, tasks: Sequence[str], **about: str) -> pd.DataFrame:
     low, high = estimate.interval()
-    return pd.DataFrame({**about, "task": tasks, "value": estimate.value, "low": low, "high": high})
+    return pd.DataFrame({**about, "task": list(tasks), "value": estimate.value, "low": low, "high": high})
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
