@@ -51,14 +51,6 @@ def correct(
     return np.asarray(model.predict((test - mean) / scale) == expected)
 
 
-def probed(
-    encoder: nn.Module, train: Part, test: Part, *, normalise: Normalise, device: str = "cpu"
-) -> NDArray[np.bool_]:
-    """Which test points a linear probe on a frozen encoder gets right, [n]."""
-    features_of = [features(encoder, part.images, normalise, device=device) for part in (train, test)]
-    return correct(features_of[0], train.labels, features_of[1], test.labels)
-
-
 def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], dataset: str, seed: int) -> Part:
     """Labelled images for a probe, drawn from the points outside ``exclude``.
 

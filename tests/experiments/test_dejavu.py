@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from memloc import experiments
-from memloc.analysis.inputs import GROUPS, Inputs
+from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
+from memloc.data.groups import UNSHARED as GROUPS
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.dejavu import job as dejavu

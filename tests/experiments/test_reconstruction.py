@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from memloc import experiments
-from memloc.analysis.inputs import GROUPS, Inputs
+from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.config import check
 from memloc.data.augment import UNIFORMS, hidden, hide
+from memloc.data.groups import UNSHARED as GROUPS
 from memloc.errors import InputError
 from memloc.experiments.reconstruction import job as reconstruction
 from memloc.io import load_arrays, save_arrays

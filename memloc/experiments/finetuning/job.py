@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from memloc.job import log
 from memloc.measuring.points import crossed_profile
 from memloc.metrics.alignment import increments
 from memloc.models import probe
+from memloc.models.network import Normalise
 from memloc.streams import stream
 from memloc.training.optim import schedule
 
@@ -37,7 +39,17 @@ def choose(profile: NDArray[np.float64], layers: Sequence[str], *, count: int, b
     return [layers[i] for i in sorted(order[:count])]
 
 
-def finetune(desk: Desk, modules: Sequence[str], train: Part, test: Part) -> NDArray[np.bool_]:
+def finetune(
+    encoder: nn.Module,
+    modules: Sequence[str],
+    train: Part,
+    test: Part,
+    *,
+    recipe: Mapping[str, Any],
+    normalise: Normalise,
+    seed: int,
+    device: str = "cpu",
+) -> NDArray[np.bool_]:
     """Train the named modules and a new linear head, everything else frozen; which test points come out right, [n].
 
     Frozen layers stay in eval mode: their batch-norm statistics don't move either. All arms of a seed share the
@@ -46,8 +58,7 @@ def finetune(desk: Desk, modules: Sequence[str], train: Part, test: Part) -> NDA
     Raises:
         InputError: it diverges.
     """
-    encoder, normalise, device, recipe = desk.encoder, desk.normalise, desk.device, desk.options["recipe"]
-    torch.manual_seed(stream("head", desk.seed))
+    torch.manual_seed(stream("head", seed))
     tuned = copy.deepcopy(encoder).to(device).eval()
     classes = int(train.labels.max()) + 1
     head = nn.Linear(encoder.dim, classes).to(device)  # type: ignore[arg-type]
@@ -62,9 +73,7 @@ def finetune(desk: Desk, modules: Sequence[str], train: Part, test: Part) -> NDA
     batch = min(recipe["batch_size"], len(labels))
     steps = len(labels) // batch
     for epoch in range(recipe["epochs"]):
-        order = torch.randperm(
-            len(labels), generator=torch.Generator().manual_seed(stream("finetune", desk.seed, epoch))
-        )
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(stream("finetune", seed, epoch)))
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch]
             for group in optimizer.param_groups:
@@ -83,34 +92,62 @@ def finetune(desk: Desk, modules: Sequence[str], train: Part, test: Part) -> NDA
     return np.asarray(predicted.numpy() == test.labels)
 
 
-def arms(
-    profile: NDArray[np.float64], layers: Sequence[str], *, counts: Sequence[int], subsets: bool
-) -> list[dict[str, object]]:
-    """What is fine-tuned: the head alone, then the chosen and the last k layers for every k in ``counts``.
+def finetune_choices(
+    encoder: nn.Module,
+    profile: NDArray[np.float64],
+    layers: Sequence[str],
+    train: Part,
+    test: Part,
+    *,
+    modules: Mapping[str, Sequence[str]],
+    counts: list[int],
+    subsets: bool,
+    recipe: Mapping[str, Any],
+    normalise: Normalise,
+    seed: int,
+    device: str = "cpu",
+) -> dict[str, NDArray[Any]]:
+    """Fine-tune the head alone, then the chosen and the last k layers for every k in ``counts``.
 
     Args:
+        modules: by layer, the modules to train.
         subsets: every other choice of k layers, too.
     """
-    out: list[dict[str, object]] = [{"by": "head", "count": 0, "layers": ""}]
+    todo = [{"by": "head", "count": 0, "layers": ""}]
     for count in counts:
-        choices = [(by, choose(profile, layers, count=count, by=by)) for by in ("increment", "last")]
-        choices += [("subset", list(subset)) for subset in combinations(layers, count)] if subsets else []
-        out += [{"by": by, "count": count, "layers": " ".join(names)} for by, names in choices]
-    return out
-
-
-def run(desk: Desk) -> Outcomes:
-    """Fine-tune one encoder in all ways of the experiment."""
-    layers, profile = crossed_profile(desk.scores)
-    train, test = desk.tasks[desk.options["task"]]
-    todo = arms(profile, layers, counts=desk.options["counts"], subsets=desk.options["subsets"])
+        for by in ("increment", "last"):
+            chosen = choose(profile, layers, count=count, by=by)
+            todo.append({"by": by, "count": count, "layers": " ".join(chosen)})
+        if subsets:
+            todo += [{"by": "subset", "count": count, "layers": " ".join(s)} for s in combinations(layers, count)]
     # Two arms of the same layers are one: all of a seed start from the same head and see images in the same order.
     tuned: dict[str, NDArray[np.bool_]] = {}
     for done, arm in enumerate(todo, start=1):
         names = str(arm["layers"])
         if names in tuned:
             continue
-        modules = [module for name in names.split() for module in desk.parts[name]]
-        tuned[names] = finetune(desk, modules, train, test)
+        chosen = [module for name in names.split() for module in modules[name]]
+        tuned[names] = finetune(
+            encoder, chosen, train, test, recipe=recipe, normalise=normalise, seed=seed, device=device
+        )
         log.info("%d/%d fine-tuned: layers %s + head, accuracy %.3f", done, len(todo), names, tuned[names].mean())
     return probe.describe(todo, [tuned[str(arm["layers"])] for arm in todo])
+
+
+def run(desk: Desk) -> Outcomes:
+    """Fine-tune one encoder in every way the experiment asks for."""
+    options = desk.options
+    layers, profile = crossed_profile(desk.scores)
+    return finetune_choices(
+        desk.encoder,
+        profile,
+        layers,
+        *desk.tasks[options["task"]],
+        counts=options["counts"],
+        subsets=options["subsets"],
+        recipe=options["recipe"],
+        modules=desk.parts,
+        normalise=desk.normalise,
+        seed=desk.seed,
+        device=desk.device,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
 from memloc.models import probe
+from memloc.models.network import Normalise
 from memloc.streams import generator
 
 NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -36,13 +38,13 @@ def replaced(base: nn.Module, donor: nn.Module, modules: Sequence[str], *, norms
     Args:
         norms: normalisations, too, parameters and running statistics; else the base keeps its own.
     """
-    excluded = [] if norms else normalisations(base, modules)
-    replacing = {
+    kept = [] if norms else normalisations(base, modules)
+    taken = {
         key: tensor
         for key, tensor in donor.state_dict().items()
-        if any(key.startswith(f"{name}.") for name in modules) and key.rpartition(".")[0] not in excluded
+        if any(key.startswith(f"{name}.") for name in modules) and key.rpartition(".")[0] not in kept
     }
-    return base.state_dict() | replacing
+    return base.state_dict() | taken
 
 
 def affine(base: nn.Module, donor: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
@@ -57,9 +59,9 @@ def affine(base: nn.Module, donor: nn.Module, modules: Mapping[str, Sequence[str
     return scales
 
 
-def arms(layers: Sequence[str], counts: Sequence[int], *, norms: Sequence[str]) -> list[dict[str, object]]:
+def arms(layers: Sequence[str], counts: Sequence[int], *, norms: Sequence[str]) -> list[dict[str, Any]]:
     """Settings of every encoder of the experiment: the base, the whole donor, every subset of layers of each size."""
-    out: list[dict[str, object]] = [
+    out = [
         {"by": "base", "count": 0, "layers": "", "norms": "with"},
         {"by": "donor", "count": len(layers), "layers": " ".join(layers), "norms": "with"},
     ]
@@ -78,45 +80,77 @@ def draw_tested(part: Part, *, tested: int, dataset: str) -> Part:
         InputError: there are too few.
     """
     if tested > len(part.labels):
-        raise InputError(f"tested: {tested} is more than the test images of {dataset}, {len(part.labels)}; lower it")
+        raise InputError(f"tested: {tested} images asked for, {dataset} has {len(part.labels)} to test on; lower it")
     rows = np.sort(generator("tested", dataset).choice(len(part.labels), size=tested, replace=False))
     return Part(np.asarray(part.images[rows]), part.labels[rows])
 
 
-def run(desk: Desk) -> Outcomes:
+def probe_replaced(
+    base: nn.Module,
+    donor: nn.Module,
+    tasks: Mapping[str, tuple[Part, Part]],
+    *,
+    modules: Mapping[str, Sequence[str]],
+    counts: Sequence[int],
+    normalise: Mapping[str, Normalise],
+    blocks: bool = False,
+    device: str = "cpu",
+) -> dict[str, NDArray[Any]]:
     """Replace every subset of layers, fit a new probe on each task and note which of its test points it gets right.
 
-    Blocks (paper, Table 24) are exchanged whole: none keeps the base's normalisations, and these aren't compared.
+    Args:
+        tasks: by dataset, the labelled images a probe is fitted on and those it is tested on, as many for each.
+        modules: by layer, all that belongs to it.
+        counts: numbers of layers to replace.
+        normalise: by dataset, what standardises its images.
+        blocks: what is called layers here are blocks (paper, Table 24), which are exchanged whole: none leaves its
+            normalisations behind, and these aren't compared.
 
     Returns:
         The arms' settings, ``dataset`` and ``correct`` [arms, test points]; by layer, ``affine/<layer>``
         [channels, 4], scale and shift in the base and in the donor.
     """
-    blocks = desk.options["by"] == "blocks"
-    modules = desk.blocks if blocks else desk.parts
-    tasks = {
-        name: (train, draw_tested(test, tested=desk.options["tested"], dataset=name))
-        for name, (train, test) in desk.tasks.items()
-    }
-    scales = {} if blocks else affine(desk.encoder, desk.donor, modules)
-    # An encoder without normalisations can't keep them: the two ways are one.
-    todo = arms(list(modules), desk.options["counts"], norms=("with", "without") if scales else ("with",))
-    hybrid = copy.deepcopy(desk.encoder)
+    scales = {} if blocks else affine(base, donor, modules)
+    # Without normalisations to leave behind the two ways are one.
+    todo = arms(list(modules), counts, norms=("with", "without") if scales else ("with",))
+    hybrid = copy.deepcopy(base)
     settings, marks = [], []
     for done, arm in enumerate(todo, start=1):
-        hybrid.load_state_dict(_state(desk, modules, arm))
-        for dataset, task in tasks.items():
+        names = [name for layer in str(arm["layers"]).split() for name in modules[layer]]
+        # The whole donor has what belongs to no layer (embeddings, shortcuts), too.
+        whole = arm["by"] == "donor"
+        hybrid.load_state_dict(
+            donor.state_dict() if whole else replaced(base, donor, names, norms=arm["norms"] == "with")
+        )
+        for dataset, (train, test) in tasks.items():
+            right = probe.correct(
+                probe.features(hybrid, train.images, normalise[dataset], device=device),
+                train.labels,
+                probe.features(hybrid, test.images, normalise[dataset], device=device),
+                test.labels,
+            )
             settings.append({**arm, "dataset": dataset})
-            marks.append(probe.probed(hybrid, *task, normalise=desk.task_normalise[dataset], device=desk.device))
+            marks.append(right)
         if done == len(todo) or done % 20 == 1:
             log.info("%d/%d encoders with replaced layers probed", done, len(todo))
     return probe.describe(settings, marks) | {f"affine/{layer}": values for layer, values in scales.items()}
 
 
-def _state(desk: Desk, modules: Mapping[str, Sequence[str]], arm: Mapping[str, object]) -> Mapping[str, Tensor]:
-    """State of one arm's encoder."""
-    if arm["by"] == "donor":
-        # All of it: what belongs to no layer (embeddings, shortcuts), too.
-        return desk.donor.state_dict()
-    names = [name for layer in str(arm["layers"]).split() for name in modules[layer]]
-    return replaced(desk.encoder, desk.donor, names, norms=arm["norms"] == "with")
+def run(desk: Desk) -> Outcomes:
+    """Replace layers of one encoder by another's in every way the experiment asks for, and probe what comes out."""
+    options, donor = desk.options, desk.donor
+    tasks = {
+        name: (train, draw_tested(test, tested=options["tested"], dataset=name))
+        for name, (train, test) in desk.tasks.items()
+    }
+    blocks = options["by"] == "blocks"
+    return probe_replaced(
+        desk.encoder,
+        donor,
+        tasks,
+        modules=desk.blocks if blocks else desk.parts,
+        counts=options["counts"],
+        normalise=desk.task_normalise,
+        blocks=blocks,
+        device=desk.device,
+    )
