@@ -71,7 +71,7 @@ def _documents(path: str) -> str:
 def _defines(name: str) -> str:
     """The file of the repository that has an experiment of that name."""
     for path in sorted((ROOT / "config").glob("*.yaml")):
-        if (yaml.safe_load(path.read_text(encoding="utf-8")).get("experiments") or {}).get(name, {}).get("kind"):
+        if ((yaml.safe_load(path.read_text(encoding="utf-8")).get("experiments") or {}).get(name) or {}).get("kind"):
             return f"config/{path.name}"
     return "config/layers.yaml"
 
