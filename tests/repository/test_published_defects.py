@@ -35,7 +35,7 @@ def images():
 @pytest.fixture
 def run(normalise):
     def go(encoder, images, points=POINTS, layers=BLOCKS, protocol=None, **changes):
-        options = {"recipe": AUGMENTATIONS["normal"], "seed": 5, **changes}
+        options = {"augmentation": AUGMENTATIONS["normal"], "seed": 5, **changes}
         protocol = protocol or Protocol(draws=4)
         return measure_images(encoder, images, points, layers=layers, protocol=protocol, normalise=normalise, **options)
 
