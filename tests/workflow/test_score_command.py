@@ -466,7 +466,7 @@ def files(out: Path) -> list[str]:
         (("encoder:f", "--split", "split.csv", "--external", "photos"), "the same images as --images"),
         (("encoder:f", "--shard", "0/3"), "'0/3'; write K/N"),
         (("encoder:f", "--shard", "half"), "'half'; write K/N"),
-        (("encoder:f", "--draws", "3"), "draws: 3 views; an even number"),
+        (("encoder:f", "--draws", "3"), "draws: 3 must be an even number of at least 4"),
         (("encoder:f", "--replicates", "1"), "replicates: 1; give 2 to 1000"),
         (("encoder:f", "--seed", "-1"), "seed: -1; give 0 to"),
         (("encoder:f", "--threads", "0"), "threads: 0; give 1 to"),
