@@ -13,6 +13,11 @@ endif
 
 unexport PYTHONPATH PYTHONHOME
 
+# Snakemake needs a cache; where nothing can be written at home, it is here.
+ifneq ($(shell test -n "$$XDG_CACHE_HOME" || { mkdir -p "$$HOME/.cache" && test -w "$$HOME/.cache"; } 2>/dev/null || echo no),)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+endif
+
 BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
 WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)

@@ -123,7 +123,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
     elif out_of_memory(error):
         log.error("error: memory isn't enough; run again with fewer --cores or more memory, what is finished is kept")
     elif isinstance(error, OSError) and error.filename:
-        log.error("error: %s: %s", error.filename, error.strerror)
+        log.error("error: %s", one_line(f"{error.filename}: {error.strerror}"))
     else:
         log.error("error: %s: %s (the traceback is in this job's log)", kind.__name__, one_line(str(error)))
     log.error("traceback", exc_info=(kind, error, trace))

@@ -1,6 +1,7 @@
 """Shared by all files of rules: the checked configuration, paths, and the hash of the code behind a job."""
 
 import fcntl
+import shlex
 import sys
 from dataclasses import asdict
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from memloc.data.raw_files import files, is_fetched
 from memloc.data.sources import SOURCES
 from memloc.data.sources import module_path as source_module
 from memloc.models.architectures import module_path as encoder_module
-from memloc.errors import InputError
+from memloc.errors import InputError, one_line
 from memloc.job import announce
 from memloc.experiments import EXPERIMENTS, caption
 from memloc.models.frameworks import module_path as framework_module
@@ -26,13 +27,18 @@ ANALYSIS_ENV = "../envs/analysis.yaml"
 
 announce()
 
+if shlex.quote(sys.executable) != sys.executable:
+    sys.exit(
+        f"memloc: error: {ascii(sys.executable)}: jobs can't start from a Python whose path has blanks or signs of the shell; move it"
+    )
+
 try:
     configuration.check_files([Path(path) for path in workflow.configfiles])
     configuration.check(config)
     configuration.complete(config)
     configuration.check_folder(RESULTS)
 except InputError as error:
-    sys.exit(f"memloc: error: {error}")
+    sys.exit(f"memloc: error: {one_line(str(error))}")
 
 ROLES, NEVER = "f|g|untrained", "(?!)"
 IN_PARTS = config["shards"] > 1

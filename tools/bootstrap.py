@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def main():
     options = parser.parse_args()
     try:
         check_python()
+        check_place()
         install({name for name in ("test", "slurm") if getattr(options, name)}, options.cpu)
     except (BootstrapError, OSError) as error:
         sys.exit(f"memloc: error: {error}")
@@ -62,6 +64,14 @@ def check_python():
         version = ".".join(map(str, sys.version_info[:3]))
         hint = "name another one, as in: make figures PYTHON=python3.12"
         raise BootstrapError(f"needs Python 3.11 or newer, but {sys.executable} is {version}; {hint}")
+
+
+def check_place():
+    """Refuse a place whose name a shell would take apart: Snakemake starts jobs by the path of .venv's Python."""
+    if shlex.quote(str(ROOT)) != str(ROOT):
+        raise BootstrapError(
+            f"{str(ROOT)!a}: jobs can't start where the path has blanks or signs of a shell; rename or move it"
+        )
 
 
 def install(extras, cpu):

@@ -1,27 +1,32 @@
 """Look at a stranger's configuration without Snakemake, which runs a template: `python tools/check_config.py my.yaml`.
 
-Says whether they are plain YAML, without templates or objects of Python. What their keys mean is checked when a run is
-planned.
+Says whether a run with these files (`--configfile`, in their order) would be planned: whether they are plain YAML,
+without templates or objects of Python, and whether their keys and values can be used.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from memloc.config import check_files
+from snakemake.utils import update_config
+
+from memloc.config import check, check_files
 from memloc.errors import InputError, one_line
 
 
 def main(paths: list[str]) -> str:
-    """What is wrong with the files, on one line; nothing if they are plain."""
+    """What is wrong with the files, on one line; nothing if they can be used."""
+    config: dict[str, Any] = {}
     try:
-        for path in paths:
-            check_files([ROOT / "config.yaml", Path(path)])
-    except (InputError, OSError) as error:
+        for content in check_files([ROOT / "config.yaml", *map(Path, paths)]):
+            update_config(config, content)
+        check(config)
+    except InputError as error:
         return f"memloc: error: {one_line(str(error))}"
     return ""
 

@@ -7,45 +7,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from memloc.errors import InputError
+from memloc.plain_yaml import load_plain
 from memloc.wording import meant
 
-MERGE = "tag:yaml.org,2002:merge"
-TEMPLATE = "__use_yte__"
 
+def check_files(paths: Iterable[Path]) -> list[dict[Any, Any]]:
+    """The mappings in the configuration's files, in their order.
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML takes the last of two equal keys and drops the first without a word; this refuses them."""
+    Once Snakemake has merged the files, what stands twice and a null that leaves out nothing can't be seen any more.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """One mapping, its keys all different."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != MERGE]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise InputError(f"{node.start_mark.name}: {key}: stands twice in one mapping; keep one")
-        return super().construct_mapping(node, deep)
-
-
-def check_files(paths: Iterable[Path]) -> None:
-    """Raise an InputError for a key that stands twice in one mapping of a YAML file, a null that leaves out nothing, or
-    what is no plain YAML: tags that make objects of Python, templates.
-
-    Once Snakemake has merged the files, none of it can be seen any more.
+    Raises:
+        InputError: see ``load_plain``; or a null leaves out nothing.
     """
+    contents = {path: load_plain(path) for path in paths}
     known: dict[str, set[str]] = {part: set() for part in ("datasets", "encoders", "experiments")}
     nulls = []
-    for path in paths:
-        try:
-            with open(path, encoding="utf-8") as file:
-                content = yaml.load(file, Loader=_NoDuplicates)
-        except (yaml.YAMLError, UnicodeError) as error:
-            raise InputError(f"{path}: not plain YAML ({' '.join(str(error).split())}); change it") from error
-        if isinstance(content, dict) and TEMPLATE in content:
-            raise InputError(f"{path}: {TEMPLATE}: a template, whose code Snakemake runs; write plain YAML")
+    for path, content in contents.items():
         for part, names in known.items():
-            entries = content.get(part) if isinstance(content, dict) else None
+            entries = content.get(part)
             for name, value in entries.items() if isinstance(entries, dict) else ():
                 if value is None:
                     nulls.append((path, part, str(name)))
@@ -54,6 +34,7 @@ def check_files(paths: Iterable[Path]) -> None:
     for path, part, name in nulls:
         if name not in known[part]:
             raise InputError(f"{path}: {part}.{name}: null leaves out nothing{meant(name, known[part])}")
+    return list(contents.values())
 
 
 def check_folder(results: Path) -> None:

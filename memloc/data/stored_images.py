@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-import yaml
 
 from memloc import io
 from memloc.data import prepared
@@ -19,6 +18,7 @@ from memloc.data.prepared import Pixels, Rows, hash_array
 from memloc.data.preparing import prepare
 from memloc.data.sources import SOURCES
 from memloc.errors import InputError, show
+from memloc.plain_yaml import load_plain
 
 CHUNK = 1 << 24
 """Bytes of images that are hashed at a time."""
@@ -142,14 +142,13 @@ class _Entry(_Required, total=False):
 def _entry(name: str, config: Path) -> _Entry:
     """The configuration's entry of a dataset."""
     place, wanted = show(config), f"images: {show(name)!r}: no such folder"
+    if not config.exists():
+        raise InputError(f"{wanted}, and no {place} that could name a dataset")
     try:
-        with open(config, encoding="utf-8") as file:
-            settings = yaml.safe_load(file)
-    except FileNotFoundError as error:
-        raise InputError(f"{wanted}, and no {place} that could name a dataset") from error
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{wanted}, and {place} can't be read ({reason_of(error)})") from error
-    datasets = settings.get("datasets") if isinstance(settings, dict) else None
+        settings = load_plain(config)
+    except InputError as error:
+        raise InputError(f"{wanted}, and {error}") from error
+    datasets = settings.get("datasets")
     if not isinstance(datasets, dict):
         raise InputError(f"{wanted}, and {place} has no datasets")
     if name not in datasets:

@@ -37,8 +37,8 @@ ROOM = "shutil.disk_usage = lambda path: type('Usage', (), {'free': %d * 10**9})
 
 @pytest.fixture
 def root(tmp_path):
-    """A repository with just what bootstrap reads, in a path with a space."""
-    root = tmp_path / "my memloc"
+    """A repository with just what bootstrap reads."""
+    root = tmp_path / "memloc"
     for name in ("tools/bootstrap.py", "pyproject.toml", "requirements.lock", "memloc/__init__.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
@@ -82,6 +82,13 @@ def test_old_python(root):
     assert "needs Python 3.11" in line
     assert "3.6.9" in line
     assert not (root / ".venv").exists()
+
+
+def test_a_place_that_a_shell_would_take_apart(root):
+    moved = root.rename(root.with_name("my memloc"))
+    done = boot(moved)
+    assert done.returncode == 1 and "my memloc': jobs can't start where the path has blanks" in done.stderr
+    assert done.stderr.count("\n") == 1 and not (moved / ".venv").exists()
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
