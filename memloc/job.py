@@ -16,9 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from memloc.errors import InputError, disk_full, one_line, out_of_memory
+from memloc.errors import InputError, disk_full, one_line, out_of_memory, show
 
 log = logging.getLogger("memloc")
+
+
+class OneLine(logging.Formatter):
+    """A line for each message, whatever signs a name in it has; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """The message as one printable line."""
+        return show(super().formatMessage(record))
 
 
 _given: int | None = None
@@ -40,11 +48,11 @@ def start(snakemake: Any) -> None:
     log.setLevel(logging.WARNING if helper else logging.INFO)
     label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
+    terminal.setFormatter(OneLine(f"[{label}] %(message)s"))
     terminal.addFilter(lambda record: record.exc_info is None)
     Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
     log.propagate = False  # Some libraries have the root logger repeat every line.
     logging.raiseExceptions = False  # On a full disk the log's own tracebacks would bury the line that says so.

@@ -41,6 +41,12 @@ def test_an_input_error_is_one_line_without_a_traceback_and_exit_code_1(run):
     assert "error: datasets.x.path" in log and "Traceback" not in log + done.stdout
 
 
+def test_names_can_neither_forge_a_line_nor_steer_a_terminal(run):
+    done, log = run(r"job.log.info('skipped %s', 'a\nmemloc: error: b\x1b[31m\u202e')")
+    assert done.stderr.splitlines()[1:] == [r"[train simclr f] skipped a\nmemloc: error: b\x1b[31m\u202e"]
+    assert log.splitlines()[-1].endswith(r"skipped a\nmemloc: error: b\x1b[31m\u202e")
+
+
 def test_any_other_error_is_one_line_with_its_traceback_in_the_log(run):
     done, log = run("def broken():\n    return 1 / 0\nbroken()")
     assert done.returncode == 1

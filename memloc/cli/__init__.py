@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = logging.getLogger("memloc")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("memloc: %(message)s"))
+    handler.setFormatter(job.OneLine("memloc: %(message)s"))
     log.handlers = [handler]
     job.keep_memory()
     try:
