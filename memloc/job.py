@@ -86,7 +86,7 @@ def announce() -> None:
     os.environ["MEMLOC_PID"] = f"{os.getpid()}@{_machine()}"
 
 
-def spread(resources: Mapping[str, Any], threads: int) -> None:
+def spread(resources: Mapping[str, int], threads: int) -> None:
     """Start this job again as the ``tasks`` on ``nodes`` that it asks for, where Slurm has given it them.
 
     Elsewhere Lightning starts the processes of one machine by itself.

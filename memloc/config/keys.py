@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
+from memloc.aliases import Options
 from memloc.config.schemas import Config, schema
 from memloc.provenance import ROOT
 from memloc.wording import dot, meant
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 
 def faults(config: Config) -> Iterable[str]:
@@ -59,7 +63,7 @@ def faults(config: Config) -> Iterable[str]:
             yield f"config: {path}: {error.message}; change it ({_documents(path)} says what it may be)"
 
 
-def _lacks_kind(error: Any) -> bool:
+def _lacks_kind(error: ValidationError) -> bool:
     return bool(error.validator == "required" and "'kind'" in error.message)
 
 
@@ -76,7 +80,7 @@ def _defines(name: str) -> str:
     return "config/layers.yaml"
 
 
-def _known(schema: Any, instance: Any) -> list[str]:
+def _known(schema: Options, instance: Options) -> list[str]:
     """Keys that a mapping may have; an experiment's depend on its kind."""
     from jsonschema import Draft202012Validator
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc.aliases import Array
+
 Floats = NDArray[np.floating]
-Sample = Mapping[str, NDArray[Any]]
+Sample = Mapping[str, Array]
 LEVEL = 0.95
 
 
@@ -187,7 +189,7 @@ def _resampled_means(sample: Sample, rng: np.random.Generator, size: int) -> dic
     return {name: np.tensordot(counts[name], array, axes=1) / len(array) for name, array in sample.items()}
 
 
-def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+def resample(sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
     """Each array's rows drawn with replacement."""
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
