@@ -35,7 +35,7 @@ def start(snakemake: Any) -> None:
     The log file receives everything, tracebacks included; the terminal receives progress and one line per
     error. A job whose parent was killed ends within a second instead of writing on unattended.
     """
-    # Of several processes that train together the first one tells of progress, all of them of errors.
+    # Of several processes that train together the first one reports progress, and all of them report errors.
     helper = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
     log.setLevel(logging.WARNING if helper else logging.INFO)
     label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])

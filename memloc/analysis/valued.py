@@ -42,7 +42,7 @@ class Outcomes:
     rows: int
 
     def at(self, axis: str, share: float) -> int:
-        """The place of a share along an axis that the trials told."""
+        """The place of a share along an axis that the trials report."""
         return int(np.argmin(np.abs(self.arrays[axis][0] - share)))
 
     def of(self, name: str, method: tuple[str, float], *, axis: int = 0) -> Floats:

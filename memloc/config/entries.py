@@ -28,7 +28,7 @@ def complete(config: Json) -> None:
             encoders[name] = copy.deepcopy(owner | encoder | {"measure": views})
     for encoder in encoders.values():
         if "framework" not in encoder:
-            continue  # Its weights are nobody's: told by ``check``.
+            continue  # ``check`` reports that its weights are nobody's.
         entry, framework = ARCHITECTURES[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
         encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
         encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]

@@ -27,12 +27,12 @@ def faults(config: Config) -> Iterable[str]:
     strict = extend(Draft, type_checker=types)  # type: ignore[no-untyped-call]
     validator = strict(schema())
     # A name that is none of those known first: what else is wrong may follow from it.
-    # What an experiment without a kind lacks besides, or has too much, can't be told.
+    # Without its kind nobody knows what else an experiment lacks, or has too much.
     nameless = {e.absolute_path[1] for e in validator.iter_errors(config) if _lacks_kind(e)}
     found = [e for e in validator.iter_errors(config) if _lacks_kind(e) or not nameless & {*list(e.absolute_path)[1:2]}]
     errors = sorted(found, key=lambda e: (not _lacks_kind(e), e.validator != "enum", *map(str, e.absolute_path)))
     for error in errors:
-        # An error of a combined schema is best told by what failed inside it.
+        # An error of a combined schema is best explained by what failed inside it.
         while error.context:
             error = error.context[0]
         path = ".".join(str(part) for part in error.absolute_path)
@@ -68,7 +68,7 @@ def _lacks_kind(error: ValidationError) -> bool:
 
 
 def _documents(path: str) -> str:
-    """Where the keys at a place are told."""
+    """Where the keys at a place are documented."""
     return {"experiments": "docs/experiments.md", "encoders": "docs/training.md"}.get(path.split(".")[0], "config.yaml")
 
 

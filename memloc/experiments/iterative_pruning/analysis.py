@@ -144,7 +144,7 @@ def _negative(profile: Estimate) -> Estimate:
 
 
 def _rows(profiles: Estimate, pruned: NDArray[np.float64], **about: object) -> pd.DataFrame:
-    """Rows of every arm; what is told of fewer than all rounds belongs to those that end in them."""
+    """Rows of every arm; an estimate of fewer than all rounds is of the last ones."""
     first = len(pruned) - profiles.value.shape[-1]
     rounds = np.arange(first, len(pruned))
     return pd.concat(

@@ -60,7 +60,7 @@ CONTRASTS = {
 }
 """By claim, the arm that should keep more and the one that should keep less."""
 JUDGED = (0.1, 0.2)
-"""The paper's fractions: claims are told at these, where they are pruned; a curve's other ends are for the eye."""
+"""The paper's fractions: claims are judged at these, where they are pruned; a curve's other ends are for the eye."""
 PUBLISHED = {
     ("layer", 0.1, "CIFAR10"): {"top": 0.5304, "random": 0.5809, "low": 0.6258},
     ("layer", 0.1, "SVHN"): {"top": 0.6384, "random": 0.6704, "low": 0.7226},
