@@ -43,7 +43,7 @@ def start(snakemake: Any) -> None:
     The log file receives everything, tracebacks included; the terminal receives progress and one line per
     error. A job whose parent was killed ends within a second instead of writing on unattended.
     """
-    # Of several processes that train together the first one tells of progress, all of them of errors.
+    # Of several processes that train together the first one reports progress, and all of them report errors.
     helper = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0")) != "0"
     log.setLevel(logging.WARNING if helper else logging.INFO)
     label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
@@ -94,7 +94,7 @@ def announce() -> None:
     os.environ["MEMLOC_PID"] = f"{os.getpid()}@{_machine()}"
 
 
-def spread(resources: Mapping[str, Any], threads: int) -> None:
+def spread(resources: Mapping[str, int], threads: int) -> None:
     """Start this job again as the ``tasks`` on ``nodes`` that it asks for, where Slurm has given it them.
 
     Elsewhere Lightning starts the processes of one machine by itself.

@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 NEUTRAL = frozenset(
-    {"memloc", "memloc.job", "memloc.provenance", "memloc.errors"}
+    {"memloc", "memloc.aliases", "memloc.job", "memloc.provenance", "memloc.errors"}
     | {"memloc.data.sources", "memloc.models.architectures", "memloc.models.frameworks"}
 )
-"""Modules that can't change a number: logging, hashing, messages, and registries, whose entries reach a job as its
-parameters and the hashes of the modules they name. Editing them re-runs nothing."""
+"""Modules that can't change a number: names of types, logging, hashing, messages, and registries, whose entries reach a
+job as its parameters and the hashes of the modules they name. Editing them re-runs nothing."""
 
 
 def digest(script: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 
-def dot(path: str, key: Any) -> str:
+def dot(path: str, key: object) -> str:
     """A key below a path."""
     return f"{path}.{key}" if path else str(key)
 

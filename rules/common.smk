@@ -310,7 +310,7 @@ def experiment_options(wildcards):
 
 
 def own_options(wildcards):
-    """What an experiment was told besides its kind and its runs."""
+    """The options of an experiment besides its kind and its runs."""
     experiment = config["experiments"][wildcards.experiment]
     runs = EXPERIMENTS[experiment["kind"]].over
     return {key: value for key, value in experiment.items() if key not in ("kind", *runs)}

@@ -103,6 +103,6 @@ rule figures:
 
 
 rule atypicality:
-    """Everything up to the figures of which images are memorized, and how they are told from outside the encoder."""
+    """Everything up to the figures of which images are memorized, and how that is judged from outside the encoder."""
     input:
         figures_of(experiments_of("atypicality", "valued_atypicality", "planted")),

@@ -2,7 +2,7 @@
 
 
 rule train_encoder:
-    """One encoder of one role and seed. Stopped halfway, it goes on from its last checkpoint."""
+    """One encoder of one role and seed. Stopped halfway, it resumes from its last checkpoint."""
     input:
         images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
         labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",

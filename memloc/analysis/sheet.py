@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memloc.aliases import Array, Options
 from memloc.analysis import inputs as reading
 from memloc.analysis.claims import Claim, Finding, tabulate
 from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
@@ -28,7 +28,7 @@ class Sheet:
         claims: by name, what the experiment claims.
     """
 
-    def __init__(self, inputs: Inputs, options: Mapping[str, Any], claims: Mapping[str, Claim]) -> None:
+    def __init__(self, inputs: Inputs, options: Options, claims: Mapping[str, Claim]) -> None:
         self.inputs, self.options, self.claims = inputs, options, claims
         self.tables: list[pd.DataFrame] = []
         self.findings: list[Finding] = []
@@ -92,7 +92,7 @@ class Sheet:
         """LayerMem of all encoders, which were measured on the same points (see ``inputs.paired_profiles``)."""
         return reading.paired_profiles(self.inputs, resamples=self.resamples, normalisation=self.normalisation)
 
-    def add(self, *tables: pd.DataFrame, **about: Any) -> None:
+    def add(self, *tables: pd.DataFrame, **about: str | float | Sequence[str] | Sequence[float] | Array) -> None:
         """Add rows to the figure's table, with columns that say what all of them are about."""
         self.tables += [table.assign(**about) if about else table for table in tables]
 

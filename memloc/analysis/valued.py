@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ class Outcomes:
     rows: int
 
     def at(self, axis: str, share: float) -> int:
-        """The place of a share along an axis that the trials told."""
+        """The place of a share along an axis that the trials report."""
         return int(np.argmin(np.abs(self.arrays[axis][0] - share)))
 
     def of(self, name: str, method: tuple[str, float], *, axis: int = 0) -> Floats:
@@ -85,7 +85,7 @@ def share(values: Floats) -> Estimate:
 
 
 def rows_of_methods(
-    estimate: Estimate, methods: Sequence[tuple[str, float]], axis: Floats | None = None, **about: Any
+    estimate: Estimate, methods: Sequence[tuple[str, float]], axis: Floats | None = None, **about: str | float
 ) -> pd.DataFrame:
     """One row a method, and one for each place along the axis: estimates [methods], or [methods, places]."""
     low, high = estimate.interval()
@@ -115,7 +115,16 @@ def of_method(rows: pd.DataFrame, method: tuple[str, float]) -> pd.DataFrame:
     return rows[(rows["method"] == method[0]) & (rows["ratio"].fillna(0.0) == method[1])]
 
 
-def style(method: tuple[str, float], methods: Sequence[tuple[str, float]]) -> dict[str, Any]:
+class Style(TypedDict):
+    """How matplotlib draws a method."""
+
+    color: str
+    marker: str
+    linestyle: str
+    label: str
+
+
+def style(method: tuple[str, float], methods: Sequence[tuple[str, float]]) -> Style:
     """Colour by method; shape and dashes by ratio."""
     ratios = sorted({ratio for _, ratio in methods if ratio})
     place = ratios.index(method[1]) if method[1] else -1
@@ -133,10 +142,9 @@ def dots(axis: Axes, rows: pd.DataFrame, places: Sequence[str], *, column: str =
     for number, method in enumerate(methods):
         mine = of_method(rows, method).set_index(column).reindex(list(places))
         at = np.arange(len(places)) + 0.8 * ((number + 0.5) / len(methods) - 0.5)
-        marks = style(method, methods)
+        marks: Style = {**style(method, methods), "linestyle": "none"}
         error = np.abs(mine[["low", "high"]].to_numpy().T - mine["value"].to_numpy())
-        marks |= {"linestyle": "none", "markersize": 4, "elinewidth": 1, "capsize": 1.5}
-        axis.errorbar(at, mine["value"], yerr=error, **marks)
+        axis.errorbar(at, mine["value"], yerr=error, markersize=4, elinewidth=1, capsize=1.5, **marks)
     axis.set_xticks(range(len(places)), list(places), fontsize=8, rotation=20 if len(places) > 4 else 0)
     axis.set_xlim(-0.5, len(places) - 0.5)
     for edge in np.arange(len(places) - 1) + 0.5:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from memloc.aliases import Array
 from memloc.analysis.claims import Finding
+from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import owners_of_top
 from memloc.data.groups import CANDIDATE_AND_NULL
@@ -73,7 +75,7 @@ class Valued:
     """
 
     table: pd.DataFrame
-    values: Mapping[str, NDArray[Any]]
+    values: Arrays
     ways: Sequence[Way]
 
     def map_way(self) -> Way:
@@ -109,7 +111,7 @@ def _joined(
     points: pd.DataFrame,
     atypicality: pd.DataFrame,
     units: pd.DataFrame,
-    values: Mapping[str, NDArray[Any]],
+    values: Arrays,
 ) -> Valued:
     last = points[points["layer"] == points["layer"].iloc[-1]].set_index("point")
     distance = atypicality.set_index("point")["atypicality"]
@@ -303,7 +305,7 @@ def _outline(axis: Axes, cells: pd.DataFrame, x: int, y: int) -> None:
 
 
 def resample_counts(
-    strata: NDArray[Any], resamples: int, rng: np.random.Generator, *, columns: int
+    strata: Array, resamples: int, rng: np.random.Generator, *, columns: int
 ) -> Iterator[NDArray[np.int64]]:
     """How often each of so many resamples has each point, some resamples at a time; each stratum keeps its size.
 
@@ -323,8 +325,12 @@ def resample_counts(
         yield counts
 
 
-Marks = Mapping[str, Any]
-"""How matplotlib draws one kind of points."""
+class Marks(TypedDict, total=False):
+    """How matplotlib draws one kind of points."""
+
+    color: str
+    markerfacecolor: tuple[float, ...]
+    fmt: str
 
 
 def kinds_of(groups: Mapping[str, str], ratios: Sequence[float]) -> dict[str, Marks]:

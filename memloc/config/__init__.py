@@ -40,6 +40,6 @@ def check(config: Config) -> None:
         raise InputError(message)
     whole = copy.deepcopy(dict(config))
     complete(whole)
-    # One after the other: each takes for granted what the one before would have told.
+    # One after the other: each relies on what the one before has checked.
     for message in chain.from_iterable(part.faults(whole) for part in (datasets, encoders, experiments)):
         raise InputError(message)

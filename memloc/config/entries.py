@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
 
+from memloc.aliases import Json, Options
 from memloc.config.schemas import Config, schema
 from memloc.experiments import EXPERIMENTS
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 
 
-def complete(config: dict[str, Any]) -> None:
+def complete(config: Json) -> None:
     """Fill in, in place, what a checked configuration leaves to defaults; drop datasets and encoders that are null."""
     for part in ("datasets", "encoders"):
         config[part] = {name: value for name, value in config[part].items() if value is not None}
@@ -29,7 +28,7 @@ def complete(config: dict[str, Any]) -> None:
             encoders[name] = copy.deepcopy(owner | encoder | {"measure": views})
     for encoder in encoders.values():
         if "framework" not in encoder:
-            continue  # Its weights are nobody's: told by ``check``.
+            continue  # ``check`` reports that its weights are nobody's.
         entry, framework = ARCHITECTURES[encoder["architecture"]], FRAMEWORKS[encoder["framework"]]
         encoder["network"] = _defaults(entry.options) | encoder.get("network", {})
         encoder["recipe"] = _defaults(rules["recipe"]["properties"] | framework.options) | encoder["recipe"]
@@ -45,7 +44,7 @@ def complete(config: dict[str, Any]) -> None:
         encoder["measure"] = config["measure"] | views
 
 
-def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(options: Options) -> Json:
     return {key: copy.deepcopy(rule["default"]) for key, rule in options.items() if "default" in rule}
 
 
@@ -60,7 +59,7 @@ def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
     those that do: an encoder that asks for some, in a user's own file, doesn't take over what is trained already.
     """
 
-    def training(encoder: Config) -> list[Any]:
+    def training(encoder: Config) -> list[object]:
         keys = (*TRAINING, "dataset", *(["initialisation"] if role == "g" else []))
         return [*(encoder[key] for key in keys), seed if encoder["split_seed"] is None else encoder["split_seed"]]
 
@@ -74,7 +73,7 @@ def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
     return min(able, key=lambda other: able[other])
 
 
-def active(config: Config) -> dict[str, dict[str, Any]]:
+def active(config: Config) -> dict[str, Json]:
     """Experiments that aren't switched off."""
     experiments = {name: value for name, value in config["experiments"].items() if value is not None}
     # In the registry's order and by name, wherever a user's own file put them.

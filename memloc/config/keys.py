@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
+from memloc.aliases import Options
 from memloc.config.schemas import Config, schema
 from memloc.provenance import ROOT
 from memloc.wording import dot, meant
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 
 def faults(config: Config) -> Iterable[str]:
@@ -23,12 +27,12 @@ def faults(config: Config) -> Iterable[str]:
     strict = extend(Draft, type_checker=types)  # type: ignore[no-untyped-call]
     validator = strict(schema())
     # A name that is none of those known first: what else is wrong may follow from it.
-    # What an experiment without a kind lacks besides, or has too much, can't be told.
+    # Without its kind nobody knows what else an experiment lacks, or has too much.
     nameless = {e.absolute_path[1] for e in validator.iter_errors(config) if _lacks_kind(e)}
     found = [e for e in validator.iter_errors(config) if _lacks_kind(e) or not nameless & {*list(e.absolute_path)[1:2]}]
     errors = sorted(found, key=lambda e: (not _lacks_kind(e), e.validator != "enum", *map(str, e.absolute_path)))
     for error in errors:
-        # An error of a combined schema is best told by what failed inside it.
+        # An error of a combined schema is best explained by what failed inside it.
         while error.context:
             error = error.context[0]
         path = ".".join(str(part) for part in error.absolute_path)
@@ -59,12 +63,12 @@ def faults(config: Config) -> Iterable[str]:
             yield f"config: {path}: {error.message}; change it ({_documents(path)} says what it may be)"
 
 
-def _lacks_kind(error: Any) -> bool:
+def _lacks_kind(error: ValidationError) -> bool:
     return bool(error.validator == "required" and "'kind'" in error.message)
 
 
 def _documents(path: str) -> str:
-    """Where the keys at a place are told."""
+    """Where the keys at a place are documented."""
     return {"experiments": "docs/experiments.md", "encoders": "docs/training.md"}.get(path.split(".")[0], "config.yaml")
 
 
@@ -76,7 +80,7 @@ def _defines(name: str) -> str:
     return "config/layers.yaml"
 
 
-def _known(schema: Any, instance: Any) -> list[str]:
+def _known(schema: Options, instance: Options) -> list[str]:
     """Keys that a mapping may have; an experiment's depend on its kind."""
     from jsonschema import Draft202012Validator
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import yaml
 
+from memloc.aliases import Json, Options
 from memloc.data.augmentations import AUGMENTATIONS, TRAINED_WITH
 from memloc.experiments import EXPERIMENTS, Experiment
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
 
-Config = Mapping[str, Any]
+Config = Options
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Json:
     """The JSON schema of a configuration: the file's, and what each framework, encoder and experiment asks for."""
-    joined: dict[str, Any] = yaml.safe_load(SCHEMA.read_text())
+    joined: Json = yaml.safe_load(SCHEMA.read_text())
     encoder = joined["$defs"]["encoder"]
     encoder["properties"]["framework"]["enum"] = list(FRAMEWORKS)
     encoder["properties"]["architecture"]["enum"] = list(ARCHITECTURES)

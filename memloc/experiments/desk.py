@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from memloc import io
+from memloc.aliases import Array, Options
 from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS, Augmentation
@@ -27,7 +28,7 @@ from memloc.streams import stream
 if TYPE_CHECKING:
     import pandas as pd
 
-Outcomes = dict[str, NDArray[Any]]
+Outcomes = dict[str, Array]
 Task = tuple[Part, Part]
 """Labelled images to fit a probe on, and those to test it on."""
 
@@ -44,7 +45,7 @@ class Desk(Trained):
 
     def __init__(self, job: Any) -> None:
         super().__init__(job.input, job.params.settings, job.wildcards)
-        self.options: Mapping[str, Any] = self.settings["options"]
+        self.options: Options = self.settings["options"]
 
     @cached_property
     def donor(self) -> nn.Module:
@@ -187,7 +188,7 @@ class Desk(Trained):
 
     def views_of_units(
         self, points: NDArray[np.int64], groups: NDArray[np.str_], *, encoder: nn.Module | None = None
-    ) -> dict[str, NDArray[Any]]:
+    ) -> dict[str, Array]:
         """What UnitMem is scored from: activations of all units on the views of rule ``measure``, and groups."""
         layers = self.unit_layers
         about = {"groups": groups, "labels": self.part.labels[points], "layers": np.array([x.name for x in layers])}

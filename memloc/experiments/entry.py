@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from memloc.aliases import Json
+from memloc.aliases import Options as Options
 from memloc.data.groups import CANDIDATE_AND_NULL
-
-Options = Mapping[str, Any]
 
 POINTS = "scores/{encoder}/seed{seed}/points.parquet"
 ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
@@ -115,12 +114,12 @@ class Experiment:
     faults: Callable[[Options, str, Options], Iterable[str]] = no_faults
 
 
-def described(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
+def described(schema: Options, description: str) -> Json:
     """JSON schema of an option, with what it is."""
     return {"description": description, **schema}
 
 
-def array(item: Mapping[str, Any]) -> dict[str, Any]:
+def array(item: Options) -> Json:
     """JSON schema of a list of at least one item, all different."""
     return {"type": "array", "minItems": 1, "uniqueItems": True, "items": item}
 

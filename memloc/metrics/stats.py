@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc.aliases import Array
+
 Floats = NDArray[np.floating]
-Sample = Mapping[str, NDArray[Any]]
+Sample = Mapping[str, Array]
 LEVEL = 0.95
 
 
@@ -108,7 +110,7 @@ class Estimate:
 
         z, (_, freedom) = self.z(), self.spread()
         tail = t.logsf(np.abs(z), np.minimum(freedom, 1e9))
-        # Beyond what a tail can hold, z itself goes on ordering.
+        # Beyond what a tail can hold, z itself keeps the order.
         equivalent = np.where(np.isfinite(tail), norm.isf(np.exp(np.maximum(tail, -700))), np.inf)
         return np.asarray(np.sign(z) * np.where(tail > -700, equivalent, 37 + np.abs(z)))
 
@@ -187,7 +189,7 @@ def _resampled_means(sample: Sample, rng: np.random.Generator, size: int) -> dic
     return {name: np.tensordot(counts[name], array, axes=1) / len(array) for name, array in sample.items()}
 
 
-def resample(sample: Sample, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+def resample(sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
     """Each array's rows drawn with replacement."""
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
@@ -274,7 +276,7 @@ def verdict(low: float, high: float, *, p: float = np.nan) -> str:
     """Supported if the interval lies above 0, refuted if it lies below, else inconclusive.
 
     Args:
-        p: two-sided, of a null that the interval does not hold; above 1 - LEVEL nothing is told. nan: there is none.
+        p: two-sided, of a null that the interval does not hold; above 1 - LEVEL it is inconclusive. nan: there is none.
     """
     if p > 1 - LEVEL:
         return "inconclusive"

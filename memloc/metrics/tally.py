@@ -6,12 +6,12 @@ Everything kept here can be merged: the sums are exact, so disjoint shards give 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from memloc.aliases import Array
+
 Floats = NDArray[np.float64]
 
 _BITS = 24

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from memloc.aliases import Options
 from memloc.models.architectures import Layer, choose_layers
 from memloc.models.frameworks import FRAMEWORKS
 
 
-def layers_of(encoder: Mapping[str, Any]) -> tuple[Layer, ...]:
+def layers_of(encoder: Options) -> tuple[Layer, ...]:
     """The layers of an encoder's entry, complete, that are measured.
 
     Raises:
@@ -22,6 +20,6 @@ def layers_of(encoder: Mapping[str, Any]) -> tuple[Layer, ...]:
     return tuple(layer for layer in chosen if framework.head or layer.kind != "head")
 
 
-def head_measured(encoder: Mapping[str, Any]) -> bool:
+def head_measured(encoder: Options) -> bool:
     """Whether an encoder's layers include its framework's head."""
     return any(layer.kind == "head" for layer in layers_of(encoder))

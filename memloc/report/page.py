@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pandas as pd
@@ -32,8 +31,8 @@ def render(
     template: str | Path,
     figures: Sequence[Figure],
     claims: pd.DataFrame,
-    recipes: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any],
+    recipes: Sequence[Mapping[str, object]],
+    config: Mapping[str, object],
     times: Sequence[timing.Row] = (),
 ) -> str:
     """The page as HTML. Every text is escaped; images are embedded; nothing is loaded from anywhere."""
@@ -64,13 +63,13 @@ def render(
     )
 
 
-def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
+def claim_rows(claims: pd.DataFrame) -> list[dict[str, object]]:
     """Claims as a reader sees them, numbers rounded to what their intervals can carry."""
     return [
         {
             **{str(key): value for key, value in row.items()},
             "effect": number(row["effect"]),
-            "paper_effect": _published(row),
+            "paper_effect": _published(row["paper_effect"], row["paper_scale"]),
             "paper_scale": "" if pd.isna(row["paper_scale"]) else row["paper_scale"],
             "interval": f"{number(row['low'])} to {number(row['high'])}",
             "told": row["verdict"] + ("" if pd.isna(row["p"]) else f" (p = {row['p']:.2g})"),
@@ -79,11 +78,11 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _published(row: Mapping[Any, Any]) -> str:
+def _published(effect: float, scale: str | float) -> str:
     """The paper's effect; that it gives none where it measured something of the kind."""
-    if not pd.isna(row["paper_effect"]):
-        return number(row["paper_effect"])
-    return "" if pd.isna(row["paper_scale"]) or not row["paper_scale"] else "no number"
+    if not pd.isna(effect):
+        return number(effect)
+    return "" if pd.isna(scale) or not scale else "no number"
 
 
 def number(value: float) -> str:

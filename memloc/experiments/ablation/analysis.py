@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import rows_of
+from memloc.analysis.inputs import Arrays, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.metrics.stats import Estimate
@@ -83,12 +81,12 @@ def analyse(sheet: Sheet) -> None:
                 sheet.find(claim, encoder, effect, int(numbers.flat[0]))
 
 
-def _harm(outcome: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+def _harm(outcome: Arrays) -> NDArray[np.float64]:
     matched = (outcome["matched_after"] - outcome["matched_before"]).mean(axis=1)
     return np.asarray(outcome["after"] - outcome["before"] - matched, dtype=np.float64)
 
 
-def _places_of(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
+def _places_of(outcome: Arrays, group: str, layers: list[str]) -> NDArray[np.float64]:
     """Which unit (row) is in which arm and layer or, last, in all layers: 1 or 0, [units, arms, layers + 1]."""
     arm = (outcome["group"] == group)[:, None] & (outcome["by"][:, None] == np.array(ARMS))
     layer = outcome["layer"][:, None] == np.array(layers)
@@ -96,7 +94,7 @@ def _places_of(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) 
     return np.asarray(arm[:, :, None] & place[:, None], dtype=np.float64)
 
 
-def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.float64]:
+def _by_owner(outcome: Arrays, group: str, layers: list[str]) -> NDArray[np.float64]:
     """A row an owner, in each arm and layer a value whose mean over owners is the mean harm m over units.
 
     With s_o the summed harm of owner o's c_o units, U units, n owners in all and k in this place:
@@ -118,7 +116,7 @@ def _by_owner(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -
     return np.asarray(mean + few * len(member) * (sums - mean * counts) / units)
 
 
-def _owners(outcome: dict[str, NDArray[Any]], group: str, layers: list[str]) -> NDArray[np.int64]:
+def _owners(outcome: Arrays, group: str, layers: list[str]) -> NDArray[np.int64]:
     """How many images own the units of each arm and layer, [arms, layers + 1]."""
     places = _places_of(outcome, group, layers) > 0
     return np.array(
@@ -132,7 +130,7 @@ def _rows(harm: Estimate, places: list[str], owners: NDArray[np.int64], **about:
     return rows
 
 
-def _every_unit(outcome: dict[str, NDArray[Any]], *, encoder: str, run: int) -> pd.DataFrame:
+def _every_unit(outcome: Arrays, *, encoder: str, run: int) -> pd.DataFrame:
     columns = {name: outcome[name] for name in ("group", "by", "layer", "unit", "unitmem", "owner")}
     return pd.DataFrame({"encoder": encoder, "series": "unit", "run": run, "value": _harm(outcome), **columns})
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -84,7 +82,7 @@ def run(desk: Desk) -> Outcomes:
     like = np.stack([matches(owner, before, groups, labels, count=desk.options["matched"]) for owner in owners])
     everyone = np.column_stack([owners, like])
     after = np.empty(everyone.shape)
-    zeroed: dict[Any, NDArray[np.int64]] = chosen.groupby(["layer", "unit"], sort=False).indices  # type: ignore[assignment]
+    zeroed: dict[tuple[str, int], NDArray[np.int64]] = chosen.groupby(["layer", "unit"], sort=False).indices  # type: ignore[assignment]
     for done, ((layer, unit), arms) in enumerate(zeroed.items(), start=1):
         rows, place = np.unique(everyone[arms], return_inverse=True)
         pruned = prune(desk.encoder, {layer: np.array([unit])}, desk.unit_modules)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
@@ -85,7 +85,7 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _map(axis: Axes, rows: pd.DataFrame, colours: str) -> Any:
+def _map(axis: Axes, rows: pd.DataFrame, colours: str) -> AxesImage:
     """Values by row and column."""
     side = int(rows["row"].max()) + 1
     values = rows.sort_values(["row", "column"])["value"].to_numpy(dtype=np.float64).reshape(side, -1)

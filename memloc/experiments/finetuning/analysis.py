@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import layer_traits, membership, random_orders, rows_of
+from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.experiments.finetuning.entry import ENTRY
 from memloc.metrics.alignment import ESTIMATORS
@@ -81,7 +80,7 @@ def analyse(sheet: Sheet) -> None:
             _over_subsets(sheet, encoder, outcomes, points)
 
 
-def _summed(outcome: Mapping[str, NDArray[Any]], points: pd.DataFrame) -> NDArray[np.float64]:
+def _summed(outcome: Arrays, points: pd.DataFrame) -> NDArray[np.float64]:
     """Crossed increment summed over the layers of every arm; nan with the first layer, which has none (Eq. 4)."""
     crossed = layer_traits(points, estimator="crossed")["increment"]
     return np.array([crossed[names.split()].sum(skipna=False) if names else np.nan for names in outcome["layers"]])
@@ -123,9 +122,7 @@ class Subsets:
         return np.stack(out, axis=-2)
 
 
-def _over_subsets(
-    sheet: Sheet, encoder: str, outcomes: Sequence[Mapping[str, NDArray[Any]]], points: Sequence[pd.DataFrame]
-) -> None:
+def _over_subsets(sheet: Sheet, encoder: str, outcomes: Sequence[Arrays], points: Sequence[pd.DataFrame]) -> None:
     """Rank correlations over subsets of k layers of summed increment and accuracy, with a null.
 
     The null assigns the increments to the layers at random, alike in every seed. Subsets share layers, so chance makes

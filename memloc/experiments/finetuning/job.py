@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -22,6 +22,14 @@ from memloc.models import probe
 from memloc.models.network import Normalise
 from memloc.streams import stream
 from memloc.training.optim import schedule
+
+
+class HeadRecipe(TypedDict):
+    """How layers and a head are fine-tuned."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
 
 
 def choose(profile: NDArray[np.float64], layers: Sequence[str], *, count: int, by: str) -> list[str]:
@@ -45,7 +53,7 @@ def finetune(
     train: Part,
     test: Part,
     *,
-    recipe: Mapping[str, Any],
+    recipe: HeadRecipe,
     normalise: Normalise,
     seed: int,
     device: str = "cpu",
@@ -102,11 +110,11 @@ def finetune_choices(
     modules: Mapping[str, Sequence[str]],
     counts: list[int],
     subsets: bool,
-    recipe: Mapping[str, Any],
+    recipe: HeadRecipe,
     normalise: Normalise,
     seed: int,
     device: str = "cpu",
-) -> dict[str, NDArray[Any]]:
+) -> Outcomes:
     """Fine-tune the head alone, then the chosen and the last k layers for every k in ``counts``.
 
     Args:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import rows_of
+from memloc.analysis.inputs import Arrays, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate, Sample, rank_correlation
@@ -112,7 +112,7 @@ def _rise(curve: Estimate) -> Estimate:
     return curve[-1] - curve[0]
 
 
-def _sample(outcome: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+def _sample(outcome: Arrays) -> dict[str, NDArray[np.float64]]:
     """Activations [points, arms, looks] of the image, which every resample holds once, and of those around it."""
     mu, external = outcome["activations"], outcome["groups"] == "external"
     chosen = outcome["points"] == outcome["chosen"]
@@ -132,7 +132,7 @@ def _scores(sample: Sample) -> NDArray[np.float64]:
     return np.stack([with_it.reshape(shape), without.reshape(shape), own])
 
 
-def _owned(outcome: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def _owned(outcome: Arrays) -> NDArray[np.bool_]:
     """Whether the image is the one that excites the unit most among the external ones, [arms, looks]."""
     external = outcome["groups"] == "external"
     mu, points = outcome["activations"][external], outcome["points"][external]
@@ -167,7 +167,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     return figure
 
 
-def _draw_owners(axis: Any, mine: pd.DataFrame) -> None:
+def _draw_owners(axis: Axes, mine: pd.DataFrame) -> None:
     """The image's own contrast by steps."""
     shown = mine[mine["series"] == IMAGE]
     for (kind, arm), rows in shown.groupby(["unit", "arm"], sort=False):

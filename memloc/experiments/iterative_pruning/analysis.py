@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import rows_of
+from memloc.analysis.inputs import Arrays, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate, bootstrap_means, nest
 
@@ -95,7 +94,7 @@ def analyse(sheet: Sheet) -> None:
             sheet.find(claim, f"{encoder}, {place}", effect, size)
 
 
-def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, resamples: int) -> Estimate:
+def _accuracy(outcomes: Sequence[Arrays], task: str, *, resamples: int) -> Estimate:
     """Accuracy [arms, rounds + 1] on a task, the unpruned encoder first in every arm."""
     # One row a test point: a bootstrap of rows keeps the arms and rounds of a point together.
     samples = [{"test point": np.moveaxis(_marks(outcome, task), 2, 0)} for outcome in outcomes]
@@ -103,11 +102,11 @@ def _accuracy(outcomes: Sequence[Mapping[str, NDArray[Any]]], task: str, *, resa
     return marks.between(0, 1)
 
 
-def _tested(outcome: Mapping[str, NDArray[Any]], task: str) -> int:
+def _tested(outcome: Arrays, task: str) -> int:
     return int(outcome["tested"][outcome["dataset"] == task][0])
 
 
-def _marks(outcome: Mapping[str, NDArray[Any]], task: str) -> NDArray[np.bool_]:
+def _marks(outcome: Arrays, task: str) -> NDArray[np.bool_]:
     """What is right, [arms, rounds + 1, test points]."""
     rows_of_task, last = outcome["dataset"] == task, len(outcome["pruned"])
     picked = [
@@ -123,7 +122,7 @@ def _marks(outcome: Mapping[str, NDArray[Any]], task: str) -> NDArray[np.bool_]:
     return marks
 
 
-def _unitmem(outcomes: Sequence[Mapping[str, NDArray[Any]]], name: str) -> dict[str, Estimate]:
+def _unitmem(outcomes: Sequence[Arrays], name: str) -> dict[str, Estimate]:
     """SERIES of the remaining units, each [arms, rounds]; the same seeds are resampled whatever the name."""
     groups = outcomes[0]["groups"].tolist()
     values, drawn = (np.stack([outcome[key] for outcome in outcomes]) for key in (name, f"{name}_drawn"))
@@ -144,8 +143,8 @@ def _negative(profile: Estimate) -> Estimate:
     return profile.map(np.negative, limit=profile.limit, centre=-profile.centre)
 
 
-def _rows(profiles: Estimate, pruned: NDArray[np.float64], **about: Any) -> pd.DataFrame:
-    """Rows of every arm; what is told of fewer than all rounds belongs to those that end in them."""
+def _rows(profiles: Estimate, pruned: NDArray[np.float64], **about: object) -> pd.DataFrame:
+    """Rows of every arm; an estimate of fewer than all rounds is of the last ones."""
     first = len(pruned) - profiles.value.shape[-1]
     rounds = np.arange(first, len(pruned))
     return pd.concat(

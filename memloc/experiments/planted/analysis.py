@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from memloc.aliases import Array
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above, rows_of
@@ -222,7 +222,7 @@ def _auroc_of_group(seed: Valued, group: str, stream: int, *, resamples: int) ->
     return Resampled.concatenated(parts, axis=-1)
 
 
-def _auroc(planted: NDArray[np.bool_], counts: NDArray[Any], *, labels: NDArray[np.int64], scores: Floats) -> Floats:
+def _auroc(planted: NDArray[np.bool_], counts: Array, *, labels: NDArray[np.int64], scores: Floats) -> Floats:
     """AUROC minus .5 of planted images, with so many copies of every image: [r, scores] of counts [r, points]."""
     return within_auroc(scores, counts * planted, counts * ~planted, labels) - 0.5
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
+from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import LEVEL, Estimate
 
@@ -60,7 +60,7 @@ CONTRASTS = {
 }
 """By claim, the arm that should keep more and the one that should keep less."""
 JUDGED = (0.1, 0.2)
-"""The paper's fractions: claims are told at these, where they are pruned; a curve's other ends are for the eye."""
+"""The paper's fractions: claims are judged at these, where they are pruned; a curve's other ends are for the eye."""
 PUBLISHED = {
     ("layer", 0.1, "CIFAR10"): {"top": 0.5304, "random": 0.5809, "low": 0.6258},
     ("layer", 0.1, "SVHN"): {"top": 0.6384, "random": 0.6704, "low": 0.7226},
@@ -115,20 +115,20 @@ def analyse(sheet: Sheet) -> None:
             sheet.findings += _findings(f"{encoder} on {task}", task, arms, accuracy, n=len(samples[0]["test point"]))
 
 
-def _arms(outcome: Mapping[str, NDArray[Any]]) -> list[Arm]:
+def _arms(outcome: Arrays) -> list[Arm]:
     """Every arm once, the unpruned one first, then by scope and fraction."""
     found = set(zip(outcome["by"].tolist(), outcome["scope"].tolist(), outcome["fraction"].tolist(), strict=True))
     order = ("none", *ARMS), ("none", *SHARES)
     return sorted(found, key=lambda arm: (order[1].index(arm[1]), arm[2], order[0].index(arm[0])))
 
 
-def _rows(outcome: Mapping[str, NDArray[Any]], task: str, arm: Arm) -> NDArray[np.bool_]:
+def _rows(outcome: Arrays, task: str, arm: Arm) -> NDArray[np.bool_]:
     by, scope, fraction = arm
     found = (outcome["by"] == by) & (outcome["scope"] == scope) & (outcome["fraction"] == fraction)
     return np.asarray(found & (outcome["dataset"] == task))
 
 
-def _marks(outcome: Mapping[str, NDArray[Any]], task: str, arm: Arm) -> NDArray[np.bool_]:
+def _marks(outcome: Arrays, task: str, arm: Arm) -> NDArray[np.bool_]:
     """What the trials of an arm get right, [trials, test points]."""
     rows = _rows(outcome, task, arm)
     marks: NDArray[np.bool_] = outcome["correct"][rows][:, : int(outcome["tested"][rows][0])]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import layer_traits, membership, random_orders, rows_of
+from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import (
@@ -153,9 +152,7 @@ class Hybrids:
     samples: list[dict[str, NDArray[np.float64]]]
 
     @classmethod
-    def of(
-        cls, outcomes: Sequence[Mapping[str, NDArray[Any]]], points: Sequence[pd.DataFrame], *, blocks: bool = False
-    ) -> Hybrids:
+    def of(cls, outcomes: Sequence[Arrays], points: Sequence[pd.DataFrame], *, blocks: bool = False) -> Hybrids:
         """From the files of each seed; of ``blocks`` instead of layers, where these were replaced."""
         first = outcomes[0]
         chosen = first["by"] == "subset"
@@ -374,9 +371,7 @@ def _correlation_findings(
     return findings
 
 
-def _scales(
-    outcomes: Sequence[Mapping[str, NDArray[Any]]], encoder: str, resamples: int
-) -> tuple[pd.DataFrame, Finding]:
+def _scales(outcomes: Sequence[Arrays], encoder: str, resamples: int) -> tuple[pd.DataFrame, Finding]:
     """Cosine of scales and shifts of base and donor by layer, and what it has above permuted channels."""
     layers = [name.removeprefix("affine/") for name in outcomes[0] if name.startswith("affine/")]
     samples = [{layer: outcome[f"affine/{layer}"].astype(np.float64) for layer in layers} for outcome in outcomes]

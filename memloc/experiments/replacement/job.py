@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +59,18 @@ def affine(base: nn.Module, donor: nn.Module, modules: Mapping[str, Sequence[str
     return scales
 
 
-def arms(layers: Sequence[str], counts: Sequence[int], *, norms: Sequence[str]) -> list[dict[str, Any]]:
+class Arm(TypedDict):
+    """Which layers one encoder has of the donor, and whether with their normalisations."""
+
+    by: str
+    count: int
+    layers: str
+    norms: str
+
+
+def arms(layers: Sequence[str], counts: Sequence[int], *, norms: Sequence[str]) -> list[Arm]:
     """Settings of every encoder of the experiment: the base, the whole donor, every subset of layers of each size."""
-    out = [
+    out: list[Arm] = [
         {"by": "base", "count": 0, "layers": "", "norms": "with"},
         {"by": "donor", "count": len(layers), "layers": " ".join(layers), "norms": "with"},
     ]
@@ -95,7 +104,7 @@ def probe_replaced(
     normalise: Mapping[str, Normalise],
     blocks: bool = False,
     device: str = "cpu",
-) -> dict[str, NDArray[Any]]:
+) -> Outcomes:
     """Replace every subset of layers, fit a new probe on each task and note which of its test points it gets right.
 
     Args:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from memloc.data.prepared import Part
@@ -17,7 +15,7 @@ from memloc.models.network import Normalise
 
 def probe_tasks(
     encoder: nn.Module, tasks: Mapping[str, tuple[Part, Part]], *, normalise: Normalise, device: str = "cpu"
-) -> dict[str, NDArray[Any]]:
+) -> Outcomes:
     """Fit a linear probe on each task and note which of its test points it gets right.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import depth_correlation, rows_of
+from memloc.analysis.inputs import Arrays, depth_correlation, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import UNSHARED
 from memloc.metrics.stats import Estimate, nest, permutation_p, rank_correlation
@@ -74,7 +73,7 @@ def analyse(sheet: Sheet) -> None:
         _find(sheet, f"{encoder}, layer {layers[-1]}", traces, series)
 
 
-def _series(traces: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Estimate]:
+def _series(traces: Sequence[Arrays]) -> dict[str, Estimate]:
     """SERIES by epoch and layer, each [epochs, layers]."""
     groups = traces[0]["groups"].tolist()
     # Resamples before epochs, [seeds, resamples, epochs, layers, groups]: those of one number are one resample.
@@ -85,9 +84,7 @@ def _series(traces: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Estimate]
     return dict(zip(SERIES, (candidate, unseen, candidate - unseen), strict=True))
 
 
-def _find(
-    sheet: Sheet, subject: str, traces: Sequence[Mapping[str, NDArray[Any]]], series: Mapping[str, Estimate]
-) -> None:
+def _find(sheet: Sheet, subject: str, traces: Sequence[Arrays], series: Mapping[str, Estimate]) -> None:
     """What the last layer's curves say to the claims."""
     epochs, warmup, n = traces[0]["epochs"], int(traces[0]["warmup"]), int(traces[0]["size"])
     last, unseen, excess = (series[name][:, -1] for name in SERIES)
@@ -122,7 +119,7 @@ def _one(estimate: Estimate) -> Estimate:
     return estimate.map(lambda v: v[..., None], limit=estimate.limit, centre=estimate.centre)
 
 
-def _over_epochs(estimate: Estimate, epochs: NDArray[np.integer], **about: Any) -> pd.DataFrame:
+def _over_epochs(estimate: Estimate, epochs: NDArray[np.integer], **about: str) -> pd.DataFrame:
     return rows_of(estimate, list(epochs)).rename(columns={"layer": "epoch"}).assign(**about)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from memloc.aliases import Array
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
@@ -47,9 +47,9 @@ class Measured:
         seconds, areas, fewest: [seeds, measurements].
     """
 
-    methods: NDArray[Any]
-    rows: NDArray[Any]
-    amounts: NDArray[Any]
+    methods: NDArray[np.str_]
+    rows: NDArray[np.int64]
+    amounts: NDArray[np.int64]
     seconds: Floats
     areas: Floats
     fewest: Floats
@@ -113,7 +113,7 @@ def _exponents(outcome: Measured, places: NDArray[np.int64], size: NDArray[np.in
     return np.asarray(np.log(outcome.seconds[:, places]) @ logs / (logs @ logs))
 
 
-def _rows(estimate: Estimate, **about: Any) -> pd.DataFrame:
+def _rows(estimate: Estimate, **about: object) -> pd.DataFrame:
     low, high = estimate.interval()
     return pd.DataFrame({**about, "value": estimate.value, "low": low, "high": high})
 
@@ -155,6 +155,6 @@ def _line(axis: Axes, at: Sequence[float] | pd.Series, rows: pd.DataFrame, metho
     axis.errorbar(at, rows["value"], yerr=error, fmt="o-", color=colour, markersize=4, capsize=2, label=method)
 
 
-def _proportion(axis: Axes, at: NDArray[Any], value: NDArray[Any]) -> None:
+def _proportion(axis: Axes, at: Array, value: Array) -> None:
     """A line of exponent 1 through the last point."""
     axis.plot(at, value[-1] * at / at[-1], color="black", linestyle=":", linewidth=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from memloc.aliases import Array
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import rows_of
@@ -128,7 +128,7 @@ def _columns(seed: Valued, labelling: str) -> Floats:
     return np.concatenate([-values, scores])
 
 
-def _correlations(columns: Floats, strata: NDArray[np.int64], counts: NDArray[Any]) -> Floats:
+def _correlations(columns: Floats, strata: NDArray[np.int64], counts: Array) -> Floats:
     """Rank correlations within strata of the first columns with the last three: [r, k, 3] of counts [r, points]."""
     z = within_ranks(columns, strata, counts.T)
     return np.stack([np.einsum("knr,nr->rk", z[:-3], counts.T * other) for other in z[-3:]], axis=-1)

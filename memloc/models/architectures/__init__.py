@@ -10,11 +10,12 @@ the module whose output holds its units' activations for UnitMem.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from memloc.aliases import Options
 from memloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,9 +52,6 @@ KINDS = ("convolution", "attention", "fully-connected", "sum", "output", "normal
 SUBLAYERS = KINDS[5:]
 """Kinds that are measured only if ``measure.sublayers`` is true (paper, Table 18)."""
 
-Options = Mapping[str, Any]
-"""Complete values of an architecture's options, by name."""
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -73,8 +71,8 @@ class Architecture:
     title: str
     module: str
     layers: Callable[[Options], tuple[Layer, ...]]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
+    fixed: Options = field(default_factory=dict)
     tokens: bool = False
     smallest: int = 16
 

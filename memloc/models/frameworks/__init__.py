@@ -7,9 +7,10 @@ A framework's module has ``build(encoder, *, classes, recipe, image_size)``, whi
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from memloc.aliases import Json, Options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,19 +34,19 @@ class Framework:
     """
 
     title: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     labels: bool = False
     tokens: bool = False
     image_losses: bool = False
     head: bool = True
 
 
-def number(default: float, **bounds: float) -> dict[str, Any]:
+def number(default: float, **bounds: float) -> Json:
     """Schema of a number."""
     return {"type": "number", "default": default, **bounds}
 
 
-def count(default: int, **bounds: int) -> dict[str, Any]:
+def count(default: int, **bounds: int) -> Json:
     """Schema of a whole number of at least 1."""
     return {"type": "integer", "minimum": 1, "default": default, **bounds}
 
@@ -56,7 +57,7 @@ _WEIGHT = {"minimum": 0, "maximum": 1e6}
 _WIDTH = {"maximum": 65536}
 
 
-def _crops(local_crops: int, local_size: int) -> dict[str, Any]:
+def _crops(local_crops: int, local_size: int) -> Json:
     return {
         "local_crops": count(local_crops, minimum=0, maximum=100),
         "local_size": count(local_size, maximum=4096),
