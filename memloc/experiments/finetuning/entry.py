@@ -9,6 +9,7 @@ from memloc.experiments.entry import (
     NAME,
     OUTCOMES,
     POINTS,
+    RATE,
     SEVERAL,
     Experiment,
     Job,
@@ -46,7 +47,7 @@ ENTRY = Experiment(
                 "properties": {
                     "epochs": COUNT,
                     "batch_size": SEVERAL,
-                    "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+                    "learning_rate": RATE,
                 },
             },
             "Epochs, batch size and learning rate of fine-tuning.",
