@@ -34,7 +34,7 @@ class Table:
 
 
 def shape_of_table(name: str, config: Mapping[str, Any]) -> tuple[int, float]:
-    """Side of a table's images in pixels (0: its rows are not images) and number of its classes (inf: unknown before its files are there).
+    """Side of a table's images in pixels (0: its rows are not images) and number of its classes (inf: not yet known).
 
     Args:
         name: of a dataset of the configuration, or of TABLES.

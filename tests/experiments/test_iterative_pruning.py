@@ -296,6 +296,27 @@ def test_every_round_scores_prunes_retrains_and_probes(job, part, normalise, mon
     assert len(set(first)) == 3
 
 
+def test_all_arms_of_a_seed_are_retrained_alike(job, monkeypatch):
+    """By its own views, and its own generator for what else a framework draws."""
+    run, _ = job
+    shown = []
+
+    def watched(images, group, normalise, draws):
+        views = views_of(images, group, normalise, draws)
+        shown.append((views.images.clone(), torch.initial_seed()))
+        return views
+
+    views_of = iterative.views_of
+    monkeypatch.setattr(iterative, "views_of", watched)
+    run(rounds=2)
+    # Of every arm two rounds of one epoch of three steps.
+    first, *others = (shown[i : i + 6] for i in range(0, len(shown), 6))
+    assert len(others) + 1 == len(ARMS) and len({seed for _, seed in first}) == 2
+    for other in others:
+        assert [seed for _, seed in other] == [seed for _, seed in first]
+        assert all(torch.equal(mine, its) for (mine, _), (its, _) in zip(first, other, strict=True))
+
+
 def test_a_run_is_a_function_of_its_seed(job):
     run, _ = job
     first, second, other = (run(rounds=1, seed=seed) for seed in (4, 4, 5))

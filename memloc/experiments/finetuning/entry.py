@@ -62,7 +62,7 @@ ENTRY = Experiment(
         "recipe": {"epochs": 2, "batch_size": 20, "learning_rate": 0.001},
     },
     tasks="task",
-    job=Job(options=("counts", "subsets", "task", "images", "recipe"), reads=("points", "tasks", "layers")),
+    job=Job(options=("counts", "subsets", "images", "recipe"), reads=("points", "tasks", "layers")),
     colours={"increment": "red", "last": "blue"},
     faults=faults,
 )

@@ -73,8 +73,6 @@ ENTRY = Experiment(
     },
     needs=("units",),
     tasks="tasks",
-    job=Job(
-        options=("fractions", "trials", "scopes", "baselines", "tasks", "images"), reads=("units", "tasks", "layers")
-    ),
+    job=Job(options=("fractions", "trials", "scopes", "baselines", "images"), reads=("units", "tasks", "layers")),
     faults=faults,
 )

@@ -93,6 +93,6 @@ ENTRY = Experiment(
     },
     tasks="tasks",
     donor="donor",
-    job=Job(options=("donor", "by", "tasks", "counts", "images", "tested"), reads=("donor", "tasks", "layers")),
+    job=Job(options=("by", "counts", "images", "tested"), reads=("donor", "tasks", "layers")),
     faults=faults,
 )
