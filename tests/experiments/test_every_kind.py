@@ -83,7 +83,7 @@ def test_an_entry_says_what_is_there(kind):
     entry, folder = EXPERIMENTS[kind], ROOT / "memloc" / "experiments" / kind
     assert entry.theme in THEMES and entry.asks and set(entry.needs) <= set(NEEDS)
     assert entry.smallest.keys() == {*entry.over, *entry.options}
-    assert set(entry.colours.values()) <= set(plotting.PALETTE)
+    assert set(entry.colours.values()) <= set(plotting.PALETTE) and not set(entry.colours) & set(plotting.COLOURS)
     computes = entry.job is not None or entry.over == OVER_TABLES
     assert (folder / "job.py").exists() == computes
     if entry.job:
