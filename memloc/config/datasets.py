@@ -25,6 +25,10 @@ def faults(config: Config) -> Iterable[str]:
             yield f"config: {key}.path: missing; source {dataset['source']} needs the folder of its files"
         if source.unlabeled and dataset.get("classes"):
             yield f"config: {key}.classes: {dataset['source']} has no labels to choose by; leave classes out"
+        for label in dataset.get("classes", []):
+            if source.classes is not None and label >= source.classes:
+                known = f"{dataset['source']}, which has 0 to {source.classes - 1}"
+                yield f"config: {key}.classes: {label} is no class of {known}; change it"
         if dataset.get("images", math.inf) < sum(dataset.get("split", {}).values()):
             yield f"config: {key}.split: {sum(dataset['split'].values())} images asked for, {dataset['images']} drawn"
         for file in missing(dataset["source"], path):

@@ -42,7 +42,8 @@ class Job:
     """How an experiment computes with a network, once for each encoder, role and seed.
 
     Attributes:
-        options: the options that the job reads; a change of any other one repeats the analysis alone.
+        options: the options that the job gets, and reads every one of; a change of any other one repeats the analysis
+            alone. Tasks and donor come with ``reads``.
         reads: what it reads besides weights, split and description of the dataset, of READS: images of the dataset,
             layers that are measured, the protocol of measuring, all that the framework adds to the encoder (learner),
             the states after several epochs (snapshots), tasks, the donor, scores of units and of points, how many

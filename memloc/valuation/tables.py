@@ -6,10 +6,11 @@ only, as planning reads it; ``memloc.valuation.loading`` loads them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from memloc.data.sources import number_of_classes
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def shape_of_table(name: str, config: Mapping[str, Any]) -> tuple[int, float]:
     """
     if name in config["datasets"]:
         dataset = config["datasets"][name]
-        return dataset["image_size"], len(dataset.get("classes", [])) or math.inf
+        return dataset["image_size"], number_of_classes(dataset)
     return TABLES[name].side, TABLES[name].classes
 
 

@@ -134,6 +134,7 @@ BAD = [
     ("datasets.mine", {"source": "folder", "image_size": 32}, ["datasets.mine.path: missing", "needs the folder"]),
     ("datasets.fashion.image_size", 8, ["datasets.fashion.image_size: 8", "minimum of 16"]),
     ("datasets.fashion.classes", [1, 1], ["datasets.fashion.classes", "[1, 1]", "unique"]),
+    ("datasets.fashion.classes", [0, 10], ["datasets.fashion.classes: 10 is no class of", "0 to 9", "change it"]),
     ("datasets.fashion.split.shared", GONE, ["datasets.fashion.split.shared: missing", "add it"]),
     ("datasets.fashion.split.candidates", 5, ["split.candidates: unknown key", "did you mean candidate?"]),
     ("experiments.layermem.kind", "layermen", ["experiments.layermem.kind: 'layermen'", "layermem, unitmem"]),

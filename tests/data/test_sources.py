@@ -38,6 +38,13 @@ def test_an_entry_is_complete(source):
         assert bool(file.addresses) == bool(file.md5) and Path(file.name).name == file.name
 
 
+def test_classes_are_as_many_as_torchvision_has():
+    assert {name: entry.classes for name, entry in SOURCES.items() if entry.classes != 10} == {
+        "cifar100": 100, "stl10-unlabeled": 0, "imagenet": None, "folder": None,
+    }  # fmt: skip
+    assert len(published.FashionMNIST.classes) == 10
+
+
 def test_what_tells_apart_entries_of_one_module_reaches_the_job():
     for module in {entry.module for entry in SOURCES.values()}:
         entries = [entry for entry in SOURCES.values() if entry.module == module]

@@ -1,18 +1,25 @@
 """What a job has at hand: its own encoder's files alone, and images for probes that no encoder was trained on."""
 
 import json
+from collections.abc import Mapping
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from memloc.data.groups import UNSHARED
 from memloc.errors import InputError
-from memloc.experiments import module
+from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.desk import Desk
+from memloc.experiments.entry import OVER_TABLES
 from memloc.io import save_array, save_arrays
-from memloc.models import architectures, checkpoint, frameworks
+from memloc.models import architectures, checkpoint, frameworks, probe
 from memloc.models.frameworks.recipe import Recipe
+from memloc.valuation.loading import load
+from tests.builders.planted import points
 
 N = 40
 SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
@@ -145,3 +152,59 @@ def test_points_are_those_of_the_named_groups_in_the_order_of_the_split(desk):
     points, groups = desk().points("external", "candidate")
     assert points.tolist() == SPLIT["candidate"] + SPLIT["external"]
     assert groups.tolist() == ["candidate"] * 4 + ["external"] * 2
+
+
+# --- What a job is told -----------------------------------------------------------------------------------------------
+
+
+class Told(Mapping):
+    """Options that note which of them are read."""
+
+    def __init__(self, options):
+        self.options, self.read = options, set()
+
+    def __getitem__(self, key):
+        self.read.add(key)
+        return self.options[key]
+
+    def __iter__(self):
+        return iter(self.options)
+
+    def __len__(self):
+        return len(self.options)
+
+
+FITTING = {"images": 20, "public": 20, "tested": 20, "matched": 1}
+"""Sizes that so few images allow."""
+COMPUTING = [kind for kind, entry in EXPERIMENTS.items() if entry.job and entry.options]
+
+
+@pytest.mark.parametrize("kind", COMPUTING)
+def test_a_job_gets_the_options_that_it_reads_and_no_others(desk, tmp_path, monkeypatch, kind):
+    """One that is lacking would repeat no job when it changes, one too many would repeat jobs for nothing."""
+    entry = EXPERIMENTS[kind]
+    for dataset, part in product(FREE, ("train", "test")):
+        save_array(np.arange(N) % 3, tmp_path / dataset / f"{part}_labels.npy")
+    monkeypatch.setattr(probe, "correct", lambda train, labels, test, expected: expected == 0)
+    sizes = {key: size for key, size in FITTING.items() if key in entry.options}
+    needs = {"tasks": ["here"] if isinstance(entry.smallest.get(entry.tasks), str) else ["here", "elsewhere"]}
+    needs |= {"donor": "there"} if entry.donor else {}
+    it = desk(**(needs if entry.tasks else {}))
+    it.options = told = Told(entry.smallest | sizes)
+    sizes = {layer: len(it.encoder.get_submodule(first).weight) for layer, (first, *_) in it.unit_modules.items()}
+    places = [(layer, unit, group) for layer, size in sizes.items() for unit in range(size) for group in UNSHARED]
+    it.units = pd.DataFrame(places, columns=["layer", "unit", "group"])
+    it.units = it.units.assign(owner=it.units["group"].map({group: SPLIT[group][0] for group in UNSHARED}))
+    it.units[["unitmem", "activation"]] = np.random.default_rng(0).random((len(places), 2))
+    it.scores = points([0.1, 0.3, 0.2, 0.4])
+    module(kind, "job").run(it)
+    assert told.read == set(entry.job.options)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, entry in EXPERIMENTS.items() if entry.over == OVER_TABLES])
+def test_a_trial_reads_all_options(kind):
+    """It gets all: one that an analysis alone reads would repeat trials for nothing."""
+    entry = EXPERIMENTS[kind]
+    told = Told({key: entry.smallest[key] for key in entry.options})
+    module(kind, "job").run(load(entry.smallest["tables"][0]), told, 0)
+    assert told.read == set(entry.options)

@@ -15,7 +15,7 @@ from memloc.models.capture import capture
 from memloc.models.units import isolate
 from tests.builders.planted import LAYERS as NUMBERED
 from tests.builders.planted import points
-from tests.builders.study import Study
+from tests.builders.study import Study, complaint
 
 LAYERS = [str(i) for i in range(1, 9)]
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
@@ -239,3 +239,18 @@ OPTIONS = {}
 def world(folder, seeds=3):
     """A study in which every claim has a finding."""
     return planted(Study(folder, "finetuning"), 0.8, 0.7, seeds=seeds, subsets=True)
+
+
+def test_a_rate_that_can_not_work_is_told_before_any_job():
+    recipe = {"epochs": 2, "batch_size": 10, "learning_rate": 1e-3}
+    asked = {
+        "kind": "finetuning",
+        "encoders": ["simclr"],
+        "counts": [1],
+        "subsets": False,
+        "task": "fashion",
+        "images": 40,
+    }
+    assert complaint(asked | {"recipe": recipe}, {}) is None
+    told = complaint(asked | {"recipe": recipe | {"learning_rate": 1e29}}, {})
+    assert told.startswith("config: experiments.it.recipe.learning_rate: 1e+29 is greater than the maximum of 1000")

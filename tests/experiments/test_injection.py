@@ -1,6 +1,7 @@
 """Training single units on single images: the training itself, and the experiment on planted outcomes."""
 
 import copy
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +14,7 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments import module
 from memloc.experiments.injection import job as injection
-from memloc.experiments.injection.job import ARMS, Eye
+from memloc.experiments.injection.job import ARMS, Eye, Lessons
 from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
@@ -21,6 +22,7 @@ from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
 from memloc.models.frameworks.recipe import Recipe
+from tests.builders.desk import desk
 from tests.builders.study import Study
 
 # --- Training ---------------------------------------------------------------------------------------------------------
@@ -36,19 +38,17 @@ def learner(settings, network):
 
 
 @pytest.fixture
-def eye(normalise):
+def eye(normalise, toy):
     (layer,) = encoders.choose_layers("resnet9", {"residual": True}, ["8"])
-    return Eye(layer, Protocol(draws=4), AUGMENTATIONS["mild"], normalise, seed=5)
+    part, points = Part(*toy(24)), 100 + np.arange(24)
+    return Eye(part, points, layer, Protocol(draws=4), AUGMENTATIONS["mild"], normalise, seed=5)
 
 
 @pytest.fixture
-def job(learner, eye, toy):
-    images, labels = toy(24)
+def job(learner, eye):
     groups = np.repeat(["external", "independent"], 12)
-    settings = {"steps": [6, 2], "batch_size": 4, "learning_rate": 1e-4, "seed": 0}
-    return lambda **changes: injection.inject(
-        learner, Part(images, labels), 100 + np.arange(24), groups, eye=eye, **settings | changes
-    )
+    lessons = Lessons(steps=[2, 6], batch_size=4, learning_rate=1e-4, seed=0)
+    return lambda **changes: injection.inject(learner, groups, eye=eye, lessons=replace(lessons, **changes))
 
 
 def test_the_top_unit_its_image_and_the_least_active_other_unit_are_chosen():
@@ -60,24 +60,41 @@ def test_the_top_unit_its_image_and_the_least_active_other_unit_are_chosen():
     assert injection.choose(mu) == ({"top": 3, "inactive": 1}, 2)
 
 
-def test_units_are_read_as_they_are_measured(learner, eye, toy):
-    images, points = toy(30)[0], np.arange(7, 37)
+def test_units_are_read_as_they_are_measured(learner, eye):
     whole = measure_images(
-        learner.encoder, images, points, layers=[eye.layer], augmentation=eye.augmentation, normalise=eye.normalise,
-        protocol=eye.protocol, seed=eye.seed,
+        learner.encoder, eye.part.images, eye.points, layers=[eye.layer], augmentation=eye.augmentation,
+        normalise=eye.normalise, protocol=eye.protocol, seed=eye.seed,
     )  # fmt: skip
-    np.testing.assert_allclose(eye.activations(learner, images, points), whole.views["8"].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(eye.activations(learner), whole.views["8"].mean(axis=1), rtol=1e-5)
 
 
-def test_units_choice_and_looks_are_told(job, eye, learner, toy):
+def test_units_choice_and_looks_are_told(job, eye, learner):
     out = job()
     assert out["steps"].tolist() == [0, 2, 6] and out["activations"].shape == (24, len(ARMS), 3)
-    start = eye.activations(learner, toy(24)[0], out["points"])
+    start = eye.activations(learner)
     units, row = injection.choose(start[:12])
     assert out["chosen"] == 100 + row
     for i, (kind, arm) in enumerate(ARMS):
         assert (out["kinds"][i], out["arms"][i], out["units"][i]) == (kind, arm, units[kind])
         assert np.array_equal(out["activations"][:, i, 0], start[:, units[kind]])
+
+
+def test_a_run_looks_after_rising_numbers_of_steps_at_as_many_points_of_both_groups(learner, eye, toy, normalise):
+    sizes = {"shared": 4, "candidate": 4, "independent": 6, "external": 8}
+    bounds = np.cumsum([0, *sizes.values()])
+    it = desk(
+        learner=learner,
+        part=Part(*toy(24)),
+        split={name: np.arange(*bounds[i : i + 2]) for i, name in enumerate(sizes)},
+        layers=(eye.layer,),
+        protocol=eye.protocol,
+        augmentation=eye.augmentation,
+        normalise=normalise,
+        options={"layer": "8", "steps": [4, 2], "batch_size": 4, "learning_rate": 1e-4},
+    )
+    out = injection.run(it)
+    assert out["steps"].tolist() == [0, 2, 4] and out["groups"].tolist() == ["external"] * 6 + ["independent"] * 6
+    assert (out["points"][:6] >= 14).all() and out["points"][6:].tolist() == [*range(8, 14)]
 
 
 def test_readings_that_are_no_longer_finite_are_the_learning_rates(job, monkeypatch):
@@ -137,7 +154,8 @@ def test_training_lowers_the_loss_of_the_image(settings, network, eye, toy, norm
     recipe = Recipe.of(settings("simclr")["recipe"])
     learner = frameworks.build("simclr", network(seed=3), classes=3, recipe=recipe, image_size=16).eval()
     part = Part(*(array[:1] for array in toy(6)))
-    unit = int(eye.activations(learner, part.images, np.arange(1))[0].argmax())
+    eye = replace(eye, part=part, points=np.arange(1))
+    unit = int(eye.activations(learner)[0].argmax())
 
     def loss(of):
         draws = torch.Generator().manual_seed(99)
@@ -146,8 +164,8 @@ def test_training_lowers_the_loss_of_the_image(settings, network, eye, toy, norm
             views = [injection.views_of(image, group, normalise, draws) for group in of.groups]
             return float(of(views, torch.zeros(64), 0.0).double())
 
-    before, options = loss(learner), {"steps": [40], "batch_size": 16, "learning_rate": 1e-2, "seed": 0}
-    assert list(injection.train(learner, unit, part, layer=eye.layer, normalise=normalise, **options)) == [40]
+    before, lessons = loss(learner), Lessons(steps=[40], batch_size=16, learning_rate=1e-2, seed=0)
+    assert list(injection.train(learner, unit, part, eye=eye, lessons=lessons)) == [40]
     assert loss(learner) < before
 
 

@@ -8,7 +8,7 @@ from scipy.stats import t
 from memloc import config
 from memloc.analysis.valued import label, over_seeds, share
 from memloc.provenance import ROOT
-from tests.builders.study import complaint
+from tests.builders.study import complaint, configured
 
 IT = {
     "kind": "backdoor",
@@ -81,6 +81,26 @@ def test_what_an_experiment_over_tables_may_not_ask(name):
     changes, expected = WRONG[name]
     message = complaint(IT | changes, {})
     assert message.startswith(f"config: experiments.{expected}"), message
+
+
+def test_a_class_is_one_of_those_that_a_dataset_s_source_or_folder_has(tmp_path):
+    whole = configured(IT | {"tables": ["mine"], "classes": [3, 10], "grids": [8]}, {})
+    for name in ("train/a", "train/b", "train/.hidden", "test"):
+        (tmp_path / name).mkdir(parents=True)
+    # Classes of a folder that isn't there yet aren't known: the job tells.
+    for source, known in (("fashion-mnist-12k", 9), ("folder", 1), ("imagenet", None)):
+        path = {"path": str(tmp_path)} if source == "folder" else {}
+        whole["datasets"]["mine"] = {"source": source, "image_size": 32, **path}
+        if known is None:
+            config.check(whole)
+            continue
+        whole["experiments"]["it"]["classes"] = [known - 1, known]
+        config.check(whole)
+        whole["experiments"]["it"]["classes"] = [0, known + 1]
+        with pytest.raises(config.InputError) as caught:
+            config.check(whole)
+        line = f"classes: {known + 1} is no class of mine, which has 0 to {known}; change it"
+        assert str(caught.value) == f"config: experiments.it.{line}"
 
 
 def test_tables_or_encoders_are_asked_for_by_the_kind():

@@ -24,6 +24,7 @@ from memloc.experiments.pruning.job import (
 from memloc.metrics.stats import ranks
 from memloc.models import architectures as encoders
 from memloc.models.capture import capture
+from tests.builders.desk import desk
 from tests.builders.study import Study
 
 BLOCKS = [f"block{i}" for i in range(1, 9)]
@@ -166,8 +167,9 @@ def test_a_transformer_is_pruned_by_magnitude_in_its_layers_that_have_units(toy,
     known = {trait: {name: rng.random(size) for name, size in sizes.items()} for trait in ("unitmem", "activation")}
     baselines = ["matched-magnitude", "magnitude-low"]
     tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
-    given = {"modules": modules, "fractions": [0.2], "scopes": ["layer"], "baselines": baselines, "trials": 1}
-    out = probe_pruned(encoder, known, tasks, **given, normalise=normalise, seed=0)
+    asked = {"fractions": [0.2], "scopes": ["layer"], "baselines": baselines, "trials": 1}
+    it = desk(encoder=encoder, unit_modules=modules, tasks=tasks, normalise=normalise, options=asked)
+    out = probe_pruned(it, known)
     assert out["by"].tolist() == ["none", "top", "low", "random", *baselines]
 
 
@@ -246,8 +248,9 @@ def traits(encoder):
 def test_a_run_marks_every_test_point_of_every_task_in_every_arm(network, toy, normalise):
     tasks = {"a": (Part(*toy(30)), Part(*toy(9, seed=1))), "b": (Part(*toy(30, seed=2)), Part(*toy(6, seed=3)))}
     encoder = network()
-    options = {"modules": MODULES, "fractions": [0.5], "trials": 2, "normalise": normalise, "seed": 0}
-    out = probe_pruned(encoder, traits(encoder), tasks, scopes=["layer"], baselines=[], **options)
+    asked = {"fractions": [0.5], "trials": 2, "scopes": ["layer"], "baselines": []}
+    it = desk(encoder=encoder, unit_modules=MODULES, tasks=tasks, normalise=normalise, options=asked)
+    out = probe_pruned(it, traits(encoder))
     assert out["by"].tolist() == ["none"] * 2 + ["top"] * 2 + ["low"] * 2 + ["random"] * 4
     assert out["dataset"].tolist() == ["a", "b"] * 5 and out["tested"].tolist() == [9, 6] * 5
     assert out["trial"].tolist() == [0] * 8 + [1, 1] and out["correct"].shape == (10, 9)
@@ -269,9 +272,10 @@ def test_fractions_that_prune_nothing_or_a_whole_layer_are_told_before_any_probe
 ):
     monkeypatch.setattr("memloc.experiments.pruning.job.probe.features", None)
     encoder, tasks = network(), {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
-    options = {"modules": MODULES, "trials": 1, "normalise": normalise, "seed": 0, "baselines": []}
+    asked = {"fractions": [0.5, fraction], "trials": 1, "scopes": [scope], "baselines": []}
+    it = desk(encoder=encoder, unit_modules=MODULES, tasks=tasks, normalise=normalise, options=asked)
     with pytest.raises(InputError, match=line):
-        probe_pruned(encoder, traits(encoder), tasks, fractions=[0.5, fraction], scopes=[scope], **options)
+        probe_pruned(it, traits(encoder))
 
 
 def test_one_ranking_of_all_units_may_empty_a_layer():
@@ -294,8 +298,9 @@ def test_every_arm_prunes_by_its_own_trait(network, toy, normalise, monkeypatch)
     monkeypatch.setattr("memloc.experiments.pruning.job.prune", noted)
     tasks = {"a": (Part(*toy(12)), Part(*toy(4, seed=1)))}
     baselines = ["matched", "excess", "activation-low", "activation-high", "magnitude-low"]
-    options = {"modules": MODULES, "trials": 2, "normalise": normalise, "seed": 3, "baselines": baselines}
-    out = probe_pruned(encoder, known, tasks, fractions=[0.2], scopes=["layer", "total"], **options)
+    asked = {"fractions": [0.2], "trials": 2, "scopes": ["layer", "total"], "baselines": baselines}
+    it = desk(encoder=encoder, unit_modules=MODULES, tasks=tasks, normalise=normalise, options=asked, seed=3)
+    out = probe_pruned(it, known)
     assert out["by"].tolist() == ["none"] + 2 * ["top", "low", *["random"] * 2, *["matched"] * 2, *baselines[1:]]
     relative = {name: values / values.mean() for name, values in known["activation"].items()}
     ranked = {

@@ -617,8 +617,9 @@ def test_a_donor_that_does_not_fit_is_told_in_one_line(whole, name):
 def test_tasks_are_two_labelled_datasets_of_the_encoders_image_size(whole):
     experiment = whole["experiments"]["exchange"]
     # The donor may be trained on images without labels: its task is another dataset.
-    whole["datasets"]["third"] = whole["datasets"]["fashion-unseen"] | {"classes": [6, 9]}
-    whole["datasets"]["fashion-unseen"]["classes"] = [2, 4]
+    whole["datasets"]["third"] = whole["datasets"]["fashion-unseen"]
+    split = whole["datasets"]["fashion"]["split"]
+    whole["datasets"]["fashion-unseen"] = {"source": "stl10-unlabeled", "image_size": 32, "split": split}
     experiment["tasks"] = ["fashion", "third"]
     config.check(whole)
     whole["datasets"]["third"]["image_size"] = 48
@@ -630,10 +631,22 @@ def test_tasks_are_two_labelled_datasets_of_the_encoders_image_size(whole):
             config.check(whole)
 
 
-def test_tasks_in_the_other_order_would_be_each_others(whole):
-    whole["experiments"]["exchange"]["tasks"] = ["fashion-unseen", "fashion"]
-    with pytest.raises(InputError, match=r"exchange\.tasks: fashion is the base's; write the base's first, then"):
+@pytest.mark.parametrize(
+    ("tasks", "line"),
+    [
+        (["fashion-unseen", "fashion"], "fashion-unseen, but simclr is trained on fashion"),
+        (["fashion", "third"], "third, but other is trained on fashion-unseen"),
+        (["third", "fashion-unseen"], "third, but simclr is trained on fashion"),
+    ],
+)
+def test_tasks_are_the_base_s_own_and_then_the_donor_s(whole, tasks, line):
+    whole["datasets"]["fashion-unseen"]["classes"] = [2, 4]
+    whole["datasets"]["third"] = {"source": "fashion-mnist-12k", "classes": [6, 9], "image_size": 32}
+    whole["experiments"]["exchange"]["tasks"] = tasks
+    with pytest.raises(InputError) as caught:
         config.check(whole)
+    way = "write the base's dataset, then the donor's"
+    assert str(caught.value) == f"config: experiments.exchange.tasks: {line}; {way}"
 
 
 def test_only_the_base_is_measured(whole):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from memloc import config
 from memloc.errors import InputError
 from memloc.experiments.unit_sets import analysis as experiment
 from memloc.metrics.units import unitmem
-from tests.builders.study import Study, complaint, single
+from tests.builders.study import Study, complaint, configured, single
 
 LAYERS, UNITS, CLASSES, EACH = ("1", "2", "3"), 24, 4, 12
 OPTIONS = {"size": 8, "draws": 4, "classes": 2, "resamples": 40}
@@ -215,3 +216,15 @@ def test_a_set_must_be_smaller_than_a_group():
     options = {"kind": "unit_sets", "encoders": ["simclr"], "draws": 3, "classes": 3}
     assert complaint({**options, "size": 6}, {}) is None
     assert "experiments.it.size: 200 must be smaller than" in complaint({**options, "size": 200}, {})
+
+
+def test_some_classes_are_fewer_than_a_dataset_has_that_lists_none():
+    whole = configured({"kind": "unit_sets", "encoders": ["simclr"], "draws": 3, "classes": 9, "size": 6}, {})
+    del whole["datasets"]["fashion"]["classes"]
+    del whole["datasets"]["fashion-unseen"]
+    config.check(whole)
+    whole["experiments"]["it"]["classes"] = 10
+    with pytest.raises(InputError) as caught:
+        config.check(whole)
+    line = "classes: 10 must be smaller than the number of classes of fashion, 10; lower it"
+    assert str(caught.value) == f"config: experiments.it.{line}"

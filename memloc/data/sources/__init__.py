@@ -7,9 +7,11 @@ The code is in the module of a dataset's family, whose ``read(folder, part, imag
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from memloc.provenance import ROOT
 
@@ -38,6 +40,7 @@ class Source:
         inner: the folder inside the archive; where it lies beside the archive, it is read instead.
         fixed: arguments of ``read`` that tell this entry from others of its module.
         unlabeled: whether training images have no labels.
+        classes: how many it has; None where the folders of its training images are its classes.
     """
 
     title: str
@@ -50,6 +53,7 @@ class Source:
     inner: str | None = None
     fixed: Mapping[str, object] = field(default_factory=dict)
     unlabeled: bool = False
+    classes: int | None = None
 
     @property
     def reading(self) -> dict[str, object]:
@@ -88,6 +92,7 @@ _STL10 = Source(
     terms="images from ImageNet, whose terms of non-commercial research apply",
     size="2.6 GB, 3.2 GB more for a while",
     inner="stl10_binary",
+    classes=10,
 )
 
 
@@ -102,6 +107,7 @@ def _cifar(classes: int, archive: str, md5: str, *, size: str, inner: str) -> So
         size=size,
         inner=inner,
         fixed={"classes": classes},
+        classes=classes,
     )
 
 
@@ -120,6 +126,7 @@ SOURCES: dict[str, Source] = {
         hint="it has four idx .gz files and SHA256SUMS, as data/fashion-mnist-12k in the repository",
         terms="MIT",
         size="5 MB, in the repository",
+        classes=10,
     ),
     "fashion-mnist": Source(
         "Fashion-MNIST",
@@ -129,6 +136,7 @@ SOURCES: dict[str, Source] = {
         hint=_FETCHED,
         terms="MIT",
         size="31 MB",
+        classes=10,
     ),
     "digits": Source(
         "handwritten digits",
@@ -139,6 +147,7 @@ SOURCES: dict[str, Source] = {
         hint="it comes with scikit-learn: install that again",
         terms="CC BY 4.0",
         size="57 kB, in scikit-learn",
+        classes=10,
     ),
     "cifar10": _cifar(
         10,
@@ -164,10 +173,11 @@ SOURCES: dict[str, Source] = {
         hint=_FETCHED,
         terms="non-commercial use",
         size="246 MB",
+        classes=10,
     ),
     "stl10": _STL10,
     "stl10-unlabeled": replace(
-        _STL10, title="STL-10, unlabelled training images", fixed={"train": "unlabeled"}, unlabeled=True
+        _STL10, title="STL-10, unlabelled training images", fixed={"train": "unlabeled"}, unlabeled=True, classes=0
     ),
     "imagenet": Source(
         "ImageNet (ILSVRC 2012)",
@@ -188,6 +198,23 @@ SOURCES: dict[str, Source] = {
         size="your own",
     ),
 }
+
+
+def number_of_classes(dataset: Mapping[str, Any]) -> float:
+    """How many classes a dataset of the configuration has; infinity where its files aren't there yet to tell.
+
+    Args:
+        dataset: its entry, complete.
+    """
+    source = SOURCES[dataset["source"]]
+    known = len(dataset["classes"]) if "classes" in dataset else source.classes
+    if known is not None:
+        return known
+    folder = Path(dataset["path"]) if "path" in dataset else source.folder
+    train = folder / "train" if folder else None
+    if train is None or not train.is_dir():
+        return math.inf
+    return sum(child.is_dir() and not child.name.startswith(".") for child in train.iterdir())
 
 
 def module_path(name: str) -> str:

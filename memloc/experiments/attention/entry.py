@@ -35,6 +35,12 @@ ENTRY = Experiment(
     inputs={"points": POINTS},
     smallest={"encoders": ["mae"]},
     layers=("attention", "fully-connected", "sum"),
-    colours={"sum after attention": "pink", "sum after fully-connected": "grey", "block": "green"},
+    colours={
+        "attention": "orange",
+        "fully-connected": "blue",
+        "sum after attention": "pink",
+        "sum after fully-connected": "grey",
+        "block": "green",
+    },
     faults=faults,
 )

@@ -29,7 +29,8 @@ CLAIMS = {
         OWN,
     ),
     "random": Claim(
-        "Repairing 10 % of the cells at random wins back at most .15 of the loss: .15 of the loss minus accuracy won",
+        "Repairing 10 % of the cells at random wins back at most .15 of the accuracy that outliers cost: "
+        ".15 of this cost minus accuracy won",
         OWN,
     ),
     "gap": Claim("Outliers cost accuracy: accuracy on the clean table minus accuracy on the dirty one"),

@@ -9,6 +9,7 @@ from memloc.experiments.entry import (
     NAME,
     OUTCOMES,
     POINTS,
+    RATE,
     SEVERAL,
     Experiment,
     Job,
@@ -46,7 +47,7 @@ ENTRY = Experiment(
                 "properties": {
                     "epochs": COUNT,
                     "batch_size": SEVERAL,
-                    "learning_rate": {"type": "number", "exclusiveMinimum": 0},
+                    "learning_rate": RATE,
                 },
             },
             "Epochs, batch size and learning rate of fine-tuning.",
@@ -61,7 +62,7 @@ ENTRY = Experiment(
         "recipe": {"epochs": 2, "batch_size": 20, "learning_rate": 0.001},
     },
     tasks="task",
-    job=Job(options=("counts", "subsets", "task", "images", "recipe"), reads=("points", "tasks", "layers")),
+    job=Job(options=("counts", "subsets", "images", "recipe"), reads=("points", "tasks", "layers")),
     colours={"increment": "red", "last": "blue"},
     faults=faults,
 )

@@ -144,13 +144,13 @@ def finetune_choices(
 
 def run(desk: Desk) -> Outcomes:
     """Fine-tune one encoder in every way the experiment asks for."""
-    options = desk.options
+    options, (task,) = desk.options, desk.tasks.values()
     layers, profile = crossed_profile(desk.scores)
     return finetune_choices(
         desk.encoder,
         profile,
         layers,
-        *desk.tasks[options["task"]],
+        *task,
         counts=options["counts"],
         subsets=options["subsets"],
         recipe=options["recipe"],

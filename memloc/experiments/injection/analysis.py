@@ -15,6 +15,7 @@ from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Arrays, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
+from memloc.experiments.injection.entry import ENTRY
 from memloc.metrics.stats import Estimate, Sample, rank_correlation
 from memloc.metrics.units import owners, unitmem
 
@@ -151,6 +152,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """One row an encoder: both units by steps, and how much each arm raises them."""
     encoders = list(dict.fromkeys(table["encoder"]))
     figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.4)
+    colours = plotting.palette(ENTRY.colours)
     for row, encoder in zip(axes, encoders, strict=True):
         mine = table[table["encoder"] == encoder]
         for axis, kind in zip(row, ("top", "inactive"), strict=False):
@@ -160,18 +162,18 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
                     rows = unit[(unit["arm"] == arm) & (unit["series"] == name)]
                     # A label that begins so stands in no legend.
                     label = LABELS[arm] if name == WITH else f"_{arm}"
-                    plotting.profile(axis, rows, label=label, dashed=name == WITHOUT, colour=plotting.COLOURS[arm])
+                    plotting.profile(axis, rows, label=label, dashed=name == WITHOUT, colour=colours[arm])
             axis.set(title=f"{encoder}: {kind} unit", xlabel="steps", ylabel="UnitMem (dashed: images without it)")
-        _draw_owners(row[2], mine)
+        _draw_owners(row[2], mine, colours)
     plotting.shared_legend(figure, axes[0][0])
     return figure
 
 
-def _draw_owners(axis: Axes, mine: pd.DataFrame) -> None:
+def _draw_owners(axis: Axes, mine: pd.DataFrame, colours: Mapping[str, str]) -> None:
     """The image's own contrast by steps."""
     shown = mine[mine["series"] == IMAGE]
     for (kind, arm), rows in shown.groupby(["unit", "arm"], sort=False):
-        colour = plotting.COLOURS[str(arm)]
+        colour = colours[str(arm)]
         marker = {"top": "o", "inactive": "s"}[str(kind)]
         axis.plot(np.arange(len(rows)), rows["value"], marker=marker, color=colour, markersize=4, linewidth=1)
         plotting.band(axis, np.arange(len(rows)), rows, colour=colour, alpha=0.06)

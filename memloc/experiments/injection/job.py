@@ -40,8 +40,15 @@ or another image alone, a null."""
 
 @dataclass(frozen=True)
 class Eye:
-    """How units of one layer are read: activations over augmented views (paper, Eq. 5), the same in every reading."""
+    """How units of one layer are read: activations over augmented views (paper, Eq. 5), the same in every reading.
 
+    Attributes:
+        part: images that are read, and their labels.
+        points: their numbers in the dataset.
+    """
+
+    part: Part
+    points: NDArray[np.int64]
     layer: Layer
     protocol: Protocol
     augmentation: Augmentation
@@ -49,14 +56,12 @@ class Eye:
     seed: int
     device: str = "cpu"
 
-    def activations(
-        self, learner: Learner, images: NDArray[np.uint8], points: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def activations(self, learner: Learner) -> NDArray[np.float64]:
         """mu_u(x) of every unit, [points, units]."""
         measures = measure_images(
             learner.encoder,
-            images,
-            points,
+            self.part.images,
+            self.points,
             layers=[self.layer],
             protocol=self.protocol,
             augmentation=self.augmentation,
@@ -67,6 +72,26 @@ class Eye:
             device=self.device,
         )
         return np.asarray(measures.views[self.layer.name].astype(np.float64).mean(axis=1))
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """How single units are trained.
+
+    Attributes:
+        steps: numbers of steps after which to stop for a look, rising.
+        batch_size: images in a step, each as likely as any other in every row.
+    """
+
+    steps: Sequence[int]
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+    @property
+    def diverged(self) -> InputError:
+        """That a training's numbers are no longer finite."""
+        return InputError(f"learning_rate: {self.learning_rate} makes the unit's training diverge; lower it")
 
 
 def choose(mu: NDArray[np.float64]) -> tuple[dict[str, int], int]:
@@ -84,80 +109,51 @@ def choose(mu: NDArray[np.float64]) -> tuple[dict[str, int], int]:
     return {"top": top, "inactive": int(activity.argmin())}, int(mu[:, top].argmax())
 
 
-def train(
-    learner: Learner,
-    unit: int,
-    part: Part,
-    *,
-    layer: Layer,
-    steps: Sequence[int],
-    batch_size: int,
-    learning_rate: float,
-    normalise: Normalise,
-    seed: int,
-    device: str = "cpu",
-) -> Iterator[int]:
+def train(learner: Learner, unit: int, part: Part, *, eye: Eye, lessons: Lessons) -> Iterator[int]:
     """Follow the framework's own loss on views of the images with one unit's filter and normalisation alone.
 
     Heads, batch-norm statistics and all other parameters are frozen; Adam without weight decay leaves what has no
-    gradient exactly as it is. Rows and views are functions of ``seed`` and the step: all arms share them.
+    gradient exactly as it is. Rows and views are functions of the seed and the step: all arms share them.
 
     Args:
         learner: changed in place.
-        part: images, each as likely as any other in every row of a batch.
-        steps: numbers of steps after which to stop for a look, rising.
+        unit: of the eye's layer.
 
     Yields:
-        The number of steps done.
+        The number of steps done, at every look.
 
     Raises:
         InputError: it diverges.
     """
-    learner.to(device).eval().requires_grad_(False)
-    trained = isolate(learner.encoder, {layer.name: [unit]}, {layer.name: layer.modules})
-    optimizer = torch.optim.Adam(trained, lr=learning_rate)
-    images, labels = torch.from_numpy(np.array(part.images)), torch.from_numpy(part.labels).to(device)
-    torch.manual_seed(stream("inject", seed))
-    for step in range(steps[-1]):
-        draws = torch.Generator().manual_seed(stream("inject", seed, step))
-        rows = torch.randint(len(images), (batch_size,), generator=draws)
-        clean = images[rows].to(device).float().div_(255)
-        views = [views_of(clean, group, normalise, draws) for group in learner.groups]
-        loss = learner(views, labels[rows.to(device)], step / steps[-1])
+    learner.to(eye.device).eval().requires_grad_(False)
+    trained = isolate(learner.encoder, {eye.layer.name: [unit]}, {eye.layer.name: eye.layer.modules})
+    optimizer = torch.optim.Adam(trained, lr=lessons.learning_rate)
+    images, labels = torch.from_numpy(np.array(part.images)), torch.from_numpy(part.labels).to(eye.device)
+    torch.manual_seed(stream("inject", lessons.seed))
+    for step in range(lessons.steps[-1]):
+        draws = torch.Generator().manual_seed(stream("inject", lessons.seed, step))
+        rows = torch.randint(len(images), (lessons.batch_size,), generator=draws)
+        clean = images[rows].to(eye.device).float().div_(255)
+        views = [views_of(clean, group, eye.normalise, draws) for group in learner.groups]
+        loss = learner(views, labels[rows.to(eye.device)], step / lessons.steps[-1])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step + 1 in steps:
+        if step + 1 in lessons.steps:
             if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
-                raise _diverged(learning_rate)
+                raise lessons.diverged
             yield step + 1
 
 
-def _diverged(learning_rate: float) -> InputError:
-    return InputError(f"learning_rate: {learning_rate} makes the unit's training diverge; lower it")
-
-
-def inject(
-    learner: Learner,
-    part: Part,
-    points: NDArray[np.int64],
-    groups: NDArray[np.str_],
-    *,
-    eye: Eye,
-    steps: Sequence[int],
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-) -> dict[str, NDArray[Any]]:
-    """Train each unit in each way of ARMS and read the layer after every number of steps.
+def inject(learner: Learner, groups: NDArray[np.str_], *, eye: Eye, lessons: Lessons) -> dict[str, NDArray[Any]]:
+    """Train each unit in each way of ARMS and read the layer at every look.
 
     Units and image are chosen among external points; independent ones, as many, are there for comparison. f was
     trained on neither.
 
     Args:
         learner: the encoder with all that its framework adds, as trained.
-        part: images and labels of the points, in their order.
-        groups: [points] external or independent.
+        groups: of the eye's points, external or independent.
 
     Returns:
         ``points``, ``groups``; ``chosen``, the image's point; ``steps`` [looks], 0 first; by arm ``kinds``, ``arms``,
@@ -167,45 +163,47 @@ def inject(
     Raises:
         InputError: training one unit changed another one, or diverges.
     """
-    wanted = sorted(set(steps))
-    start = eye.activations(learner, part.images, points)
+    start = eye.activations(learner)
     external = np.flatnonzero(groups == "external")
     units, owner = choose(start[external])
     chosen = external[owner]
-    another = generator("inject", seed).choice(np.delete(external, owner), 1)
+    another = generator("inject", lessons.seed).choice(np.delete(external, owner), 1)
     rows_of = {"repeated": external[[owner]], "natural": external, "another": another}
-    settings: dict[str, Any] = {"steps": wanted, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    curves, others, parameters = [], [], []
+    looks = []
     for kind, arm in ARMS:
         unit, rows = units[kind], rows_of[arm]
-        tuned, alone = copy.deepcopy(learner), Part(part.images[rows], part.labels[rows])
-        curve, changed, elsewhere = [start[:, unit]], [0.0], [0.0]
-        for step in train(tuned, unit, alone, layer=eye.layer, normalise=eye.normalise, device=eye.device, **settings):
-            try:
-                after = eye.activations(tuned, part.images, points)
-            except InputError as error:  # Before the training they were finite.
-                raise _diverged(learning_rate) from error
-            curve.append(after[:, unit])
-            changed.append(float(np.abs(np.delete(after - start, unit, axis=1)).max(initial=0.0)))
-            elsewhere.append(other_parameters(learner, tuned, unit, eye.layer))
-            _check_alone(changed[-1], elsewhere[-1], f"layer {eye.layer.name}: {step} steps on unit {unit} alone")
-        curves.append(curve)
-        others.append(changed)
-        parameters.append(elsewhere)
-        log.info(
-            "%s unit %d trained, %s: activation %.3g to %.3g", kind, unit, arm, curve[0][chosen], curve[-1][chosen]
-        )
+        alone = Part(eye.part.images[rows], eye.part.labels[rows])
+        looks.append([(start[:, unit], 0.0, 0.0), *_looks(learner, unit, alone, start, eye=eye, lessons=lessons)])
+        first, last = (looks[-1][place][0][chosen] for place in (0, -1))
+        log.info("%s unit %d trained, %s: activation %.3g to %.3g", kind, unit, arm, first, last)
+    curves, others, parameters = (np.array([[look[i] for look in arm] for arm in looks]) for i in range(3))
     return {
-        "points": points,
+        "points": eye.points,
         "groups": groups,
-        "chosen": points[chosen],
-        "steps": np.array([0, *wanted]),
+        "chosen": eye.points[chosen],
+        "steps": np.array([0, *lessons.steps]),
         **{name: np.array([arm[place] for arm in ARMS]) for place, name in enumerate(("kinds", "arms"))},
         "units": np.array([units[kind] for kind, _ in ARMS]),
-        "activations": np.moveaxis(np.array(curves), 2, 0),
-        "others": np.array(others),
-        "parameters": np.array(parameters),
+        "activations": np.moveaxis(curves, 2, 0),
+        "others": others,
+        "parameters": parameters,
     }
+
+
+def _looks(
+    learner: Learner, unit: int, part: Part, start: NDArray[np.float64], *, eye: Eye, lessons: Lessons
+) -> Iterator[tuple[NDArray[np.float64], float, float]]:
+    """Train a copy; at every look the unit's activations, and the largest change of other units and of parameters."""
+    tuned = copy.deepcopy(learner)
+    for step in train(tuned, unit, part, eye=eye, lessons=lessons):
+        try:
+            after = eye.activations(tuned)
+        except InputError as error:  # Before the training they were finite.
+            raise lessons.diverged from error
+        others = float(np.abs(np.delete(after - start, unit, axis=1)).max(initial=0.0))
+        parameters = other_parameters(learner, tuned, unit, eye.layer)
+        _check_alone(others, parameters, f"layer {eye.layer.name}: {step} steps on unit {unit} alone")
+        yield after[:, unit], others, parameters
 
 
 def _check_alone(others: float, parameters: float, what: str) -> None:
@@ -243,6 +241,8 @@ def run(desk: Desk) -> Outcomes:
     rows = equal_groups(groups, seed=desk.seed)
     points, groups = points[rows], groups[rows]
     eye = Eye(
+        part=Part(desk.part.images[points], desk.part.labels[points]),
+        points=points,
         layer=next(layer for layer in desk.layers if layer.name == options["layer"]),
         protocol=desk.protocol,
         augmentation=desk.augmentation,
@@ -250,14 +250,5 @@ def run(desk: Desk) -> Outcomes:
         seed=stream("measure", desk.seed),
         device=desk.device,
     )
-    return inject(
-        desk.learner,
-        Part(desk.part.images[points], desk.part.labels[points]),
-        points,
-        groups,
-        eye=eye,
-        steps=options["steps"],
-        batch_size=options["batch_size"],
-        learning_rate=options["learning_rate"],
-        seed=desk.seed,
-    )
+    lessons = Lessons(sorted(options["steps"]), options["batch_size"], options["learning_rate"], desk.seed)
+    return inject(desk.learner, groups, eye=eye, lessons=lessons)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from memloc.data.groups import UNSHARED
-from memloc.data.prepared import Part
 from memloc.data.splits import training_points
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
@@ -24,7 +23,6 @@ from memloc.models import probe
 from memloc.models.architectures import Layer
 from memloc.models.frameworks.learner import Learner
 from memloc.models.frameworks.recipe import Recipe
-from memloc.models.network import Normalise
 from memloc.models.units import Rows, Units, choose
 from memloc.streams import stream
 from memloc.training.optim import optimizer_of, set_rates
@@ -35,50 +33,39 @@ ARMS = ("top", "random", "low")
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def retrain(
-    learner: Learner,
-    part: Part,
-    points: NDArray[np.int64],
-    pruned: Rows,
-    *,
-    layers: Sequence[Layer],
-    recipe: Recipe,
-    normalise: Normalise,
-    seed: int,
-    number: int,
-    device: str = "cpu",
-) -> None:
-    """Zero units and follow the framework's own loss with all others, in place.
+def retrain(desk: Desk, learner: Learner, pruned: Rows, *, number: int) -> None:
+    """Zero units of a learner and follow the framework's own loss with all others, in place.
 
     A pruned unit's filter, bias, scale and shift are zero, so it puts out exactly zero in any mode of batch
     normalisation; their gradients are zero in every step, and so are they themselves after it. Rows and views are
-    functions of ``seed``, round and epoch: all arms share them. The optimizer starts anew, the learning rate falls from
+    functions of seed, round and epoch: all arms share them. The optimizer starts anew, the learning rate falls from
     its peak to 0 by half a cosine.
 
     Args:
-        points: rows of the images that the encoder was trained on.
         pruned: by layer, numbers of its units.
-        recipe: of the encoder, with epochs and learning rate of the retraining.
         number: of the round.
 
     Raises:
         InputError: it diverges.
     """
+    recipe = Recipe.of(desk.settings["encoder"]["recipe"])
+    recipe = replace(recipe, epochs=desk.options["epochs"], learning_rate=desk.options["learning_rate"])
+    part, points, device = desk.part, training_points(desk.split, "f"), desk.device
     learner.to(device).train()
-    own = parameters_of(learner, pruned, layers)
+    own = parameters_of(learner, pruned, desk.unit_layers)
     _zero(own)
     optimizer, batch = optimizer_of(learner, recipe), min(recipe.batch_size, len(points))
     steps = len(points) // batch
     total = recipe.epochs * steps
     for epoch in range(recipe.epochs):
-        draws = torch.Generator().manual_seed(stream("prune_rounds", seed, number, epoch))
-        torch.manual_seed(stream("prune_rounds learner", seed, number, epoch))
+        draws = torch.Generator().manual_seed(stream("prune_rounds", desk.seed, number, epoch))
+        torch.manual_seed(stream("prune_rounds learner", desk.seed, number, epoch))
         order = torch.randperm(len(points), generator=draws).numpy()
         for step in range(steps):
             done, rows = epoch * steps + step, points[order[step * batch : (step + 1) * batch]]
             set_rates(optimizer, recipe, done, steps=total, warmup=0)
             clean = torch.from_numpy(np.array(part.images[rows])).to(device).float().div_(255)
-            views = [views_of(clean, group, normalise, draws) for group in learner.groups]
+            views = [views_of(clean, group, desk.normalise, draws) for group in learner.groups]
             loss = learner(views, torch.from_numpy(part.labels[rows]).to(device), done / total)
             optimizer.zero_grad()
             loss.backward()
@@ -167,24 +154,6 @@ class _Study:
             self.settings.append({"by": by, "round": number, "dataset": dataset, "tested": len(right)})
             self.correct.append(np.pad(right, (0, self.width - len(right))))
 
-    def retrain(self, pupil: Learner, pruned: Rows, number: int) -> None:
-        """Zero units and train all others for a round."""
-        desk = self.desk
-        recipe = Recipe.of(desk.settings["encoder"]["recipe"])
-        recipe = replace(recipe, epochs=desk.options["epochs"], learning_rate=desk.options["learning_rate"])
-        retrain(
-            pupil,
-            desk.part,
-            training_points(desk.split, "f"),
-            pruned,
-            layers=desk.unit_layers,
-            recipe=recipe,
-            normalise=desk.normalise,
-            seed=desk.seed,
-            number=number,
-            device=desk.device,
-        )
-
     def scores(self, measures: Arrays, remaining: Rows) -> dict[str, NDArray[np.float64]]:
         """UnitMem of the remaining units on candidates, by layer (paper, Eqs. 5 to 8)."""
         every = resampled_units(measures, resamples=0, **self.drawn)
@@ -226,7 +195,7 @@ def prune_in_rounds(desk: Desk) -> Outcomes:
             remaining = left
             gone = {name: np.setdiff1d(np.arange(size), remaining[name]) for name, size in units.items()}
             pruned[number + 1] = sum(map(len, gone.values())) / sum(units.values())
-            study.retrain(pupil, gone, number)
+            retrain(desk, pupil, gone, number=number)
             measures = study.measures(pupil)
             study.test(pupil, by, number + 1)
             log.info("%s: round %d/%d, %.1f %% of the units pruned", by, number + 1, rounds, 100 * pruned[number + 1])

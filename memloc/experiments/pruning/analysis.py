@@ -14,6 +14,7 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
+from memloc.experiments.pruning.entry import ENTRY
 from memloc.metrics.stats import LEVEL, Estimate
 
 SCALE = "ResNet9, SimCLR, CIFAR10; probes on CIFAR10 (beside fashion), SVHN (digits) and STL10 (fashion-unseen)"
@@ -244,9 +245,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 
 def _curves(axis: Axes, mine: pd.DataFrame) -> None:
     """Accuracy of every arm against the fraction, with bands and the random trials."""
+    colours = plotting.palette(ENTRY.colours)
     for by in (arm for arm in ARMS if (mine["series"] == arm).any()):
         rows = mine[mine["series"] == by].sort_values("fraction")
-        colour, plain = plotting.COLOURS[by], by in ("top", "random", "low")
+        colour, plain = colours[by], by in ("top", "random", "low")
         axis.plot(
             rows["fraction"],
             rows["value"],
@@ -259,6 +261,6 @@ def _curves(axis: Axes, mine: pd.DataFrame) -> None:
         )
         plotting.band(axis, rows["fraction"], rows, colour=colour, alpha=0.15 if plain else 0.07)
     trials = mine[mine["series"] == "random trial"]
-    axis.plot(trials["fraction"], trials["value"], ".", markersize=2.5, color=plotting.COLOURS["random"], alpha=0.6)
+    axis.plot(trials["fraction"], trials["value"], ".", markersize=2.5, color=colours["random"], alpha=0.6)
     fractions = sorted(trials["fraction"].unique())
     axis.set_xticks(fractions, [f"{100 * fraction:g}" for fraction in fractions])

@@ -10,14 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
 from memloc.measuring.units import unit_traits
 from memloc.metrics.stats import ranks
 from memloc.models import probe
-from memloc.models.network import Normalise
 from memloc.models.units import Units, by_layer, choose, prune
 from memloc.streams import generator
 
@@ -138,26 +136,11 @@ def check_fractions(fractions: Sequence[float], scopes: Sequence[str], sizes: Ma
                     raise InputError(f"fractions: {fraction} (scope {scope}) leaves layer {name} no unit; lower it")
 
 
-def probe_pruned(
-    encoder: nn.Module,
-    traits: Mapping[str, Units],
-    tasks: Mapping[str, tuple[Part, Part]],
-    *,
-    modules: Mapping[str, Sequence[str]],
-    fractions: list[float],
-    trials: int,
-    scopes: Sequence[str],
-    baselines: Sequence[str],
-    normalise: Normalise,
-    seed: int,
-    device: str = "cpu",
-) -> dict[str, NDArray[Any]]:
+def probe_pruned(desk: Desk, traits: Mapping[str, Units]) -> Outcomes:
     """Prune, fit a new probe on each task and note which of its test points it gets right.
 
     Args:
         traits: ``measuring.units.unit_traits`` of the units, each by layer, [units].
-        modules: by layer, the modules that make it.
-        tasks: by dataset, the labelled images a probe is fitted on and those it is tested on.
 
     Returns:
         The arms' settings, ``dataset`` and ``correct`` [arms, test points], padded with False where a task has fewer
@@ -167,26 +150,22 @@ def probe_pruned(
     Raises:
         InputError: a fraction prunes nothing, or a whole layer.
     """
+    fractions, scopes = desk.options["fractions"], desk.options["scopes"]
     check_fractions(fractions, scopes, {name: len(values) for name, values in traits["unitmem"].items()})
     settings, marks = [], []
-    width = max(len(test.labels) for _, test in tasks.values())
+    width = max(len(test.labels) for _, test in desk.tasks.values())
     # Activations of layers are of different sizes: ranked together by what they are in their layer.
-    known = {**traits, "magnitude": magnitudes(encoder, modules)}
+    known = {**traits, "magnitude": magnitudes(desk.encoder, desk.unit_modules)}
     known["activation"] = {name: _over_mean(values) for name, values in traits["activation"].items()}
     active = activity(traits["activation"])
-    todo = arms(fractions, trials, scopes, baselines)
+    todo = arms(fractions, desk.options["trials"], scopes, desk.options["baselines"])
     for done, arm in enumerate(todo, start=1):
-        units = _chosen(known, arm, seed=seed)
+        units = _chosen(known, arm, seed=desk.seed)
         ranked = np.concatenate([[], *(active[name][rows] for name, rows in units.items())])
         about = {**arm, "active": ranked.mean() if len(ranked) else 0.0}
-        pruned = prune(encoder, units, modules)
-        for dataset, (train, test) in tasks.items():
-            right = probe.correct(
-                probe.features(pruned, train.images, normalise, device=device),
-                train.labels,
-                probe.features(pruned, test.images, normalise, device=device),
-                test.labels,
-            )
+        pruned = prune(desk.encoder, units, desk.unit_modules)
+        for dataset in desk.tasks:
+            right = desk.probed(pruned, dataset)
             settings.append({**about, "dataset": dataset, "tested": len(right)})
             marks.append(np.pad(right, (0, width - len(right))))
         if done == len(todo) or done % 8 == 1:
@@ -211,17 +190,4 @@ def _trial(seed: int, arm: Mapping[str, Any]) -> int:
 
 def run(desk: Desk) -> Outcomes:
     """Prune one encoder in every way the experiment asks for, and probe what is left."""
-    options = desk.options
-    return probe_pruned(
-        desk.encoder,
-        unit_traits(desk.units),
-        desk.tasks,
-        fractions=options["fractions"],
-        trials=options["trials"],
-        scopes=options["scopes"],
-        baselines=options["baselines"],
-        modules=desk.unit_modules,
-        normalise=desk.normalise,
-        seed=desk.seed,
-        device=desk.device,
-    )
+    return probe_pruned(desk, unit_traits(desk.units))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from memloc.data.sources import SOURCES
 from memloc.experiments.entry import (
     COUNT,
     IMAGES,
@@ -53,9 +54,11 @@ def _donor_faults(experiment: Options, name: str, config: Options) -> Iterable[s
             yield f"donor: {both}; only equal ones can exchange layers"
     if lacking := sorted(set(base["seeds"]) - set(other["seeds"])):
         yield f"donor: {donor} lacks seeds {lacking} of {name}; add them to encoders.{donor}.seeds"
-    for place, (role, encoder) in enumerate((("base", base), ("donor", other))):
-        if (at := [i for i, task in enumerate(experiment["tasks"]) if task == encoder["dataset"]]) and at != [place]:
-            yield f"tasks: {encoder['dataset']} is the {role}'s; write the base's first, then the donor's"
+    for task, role, encoder in zip(experiment["tasks"], (name, donor), (base, other), strict=True):
+        own = encoder["dataset"]
+        # Images without labels are no task: another dataset stands for them.
+        if task != own and not SOURCES[datasets[own]["source"]].unlabeled:
+            yield f"tasks: {task}, but {role} is trained on {own}; write the base's dataset, then the donor's"
     sizes = [datasets[encoder["dataset"]]["image_size"] for encoder in (base, other)]
     if sizes[0] != sizes[1]:
         yield f"donor: {donor} takes images of {sizes[1]} pixels, {name} of {sizes[0]}; make them equal"
@@ -90,6 +93,6 @@ ENTRY = Experiment(
     },
     tasks="tasks",
     donor="donor",
-    job=Job(options=("donor", "by", "tasks", "counts", "images", "tested"), reads=("donor", "tasks", "layers")),
+    job=Job(options=("by", "counts", "images", "tested"), reads=("donor", "tasks", "layers")),
     faults=faults,
 )

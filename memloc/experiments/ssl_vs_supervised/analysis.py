@@ -14,6 +14,7 @@ from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import UnitMeans
+from memloc.experiments.ssl_vs_supervised.entry import ENTRY
 from memloc.metrics.stats import Estimate
 
 CLAIMS = {
@@ -152,15 +153,14 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Top: units of the first and last layer of each encoder. Bottom: means by layer."""
     encoders = list(dict.fromkeys(table["encoder"]))
     figure, axes = plotting.panels(rows=2, columns=4, width=11, height=2.9)
+    colours = plotting.palette(ENTRY.colours)
     for column, encoder in enumerate(encoders):
         rows = table[table["encoder"] == encoder].set_index("series")
         units, shares = rows.loc["unit"], rows.loc[[SHARE]]
         for side, layer in enumerate(dict.fromkeys(units["layer"])):
             axis = axes[0, 2 * column + side]
             dots = units[units["layer"] == layer]
-            axis.scatter(
-                dots["classmem"], dots["unitmem"], s=6, alpha=0.5, color=plotting.COLOURS["UnitMem"], linewidths=0
-            )
+            axis.scatter(dots["classmem"], dots["unitmem"], s=6, alpha=0.5, color=colours["UnitMem"], linewidths=0)
             axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
             share = shares[shares["layer"].astype(str) == str(layer)].iloc[0]
             interval = f"{100 * share['low']:.0f} to {share['high']:.0%}"
@@ -174,7 +174,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         axes[1, 2 * column].remove()
         axes[1, 2 * column + 1].remove()
         for name in (*METRICS, *UNTRAINED):
-            plotting.profile(axis, rows.loc[name], label=name, dashed="," in name)
+            plotting.profile(axis, rows.loc[name], label=name, dashed="," in name, colour=colours[name])
         axis.set(title=f"{encoder}: means by layer", xlabel="layer", ylabel="value", ylim=(0, 1))
         plotting.legend(axis)
     return figure

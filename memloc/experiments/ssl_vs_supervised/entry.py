@@ -15,4 +15,5 @@ ENTRY = Experiment(
     encoders=2,
     equal=("dataset", "architecture", "network", "seeds", "measure"),
     needs=("units",),
+    colours={"UnitMem, untrained": "green", "ClassMem, untrained": "orange"},
 )

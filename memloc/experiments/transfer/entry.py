@@ -41,6 +41,6 @@ ENTRY = Experiment(
     equal=("dataset", "seeds", "split_seed"),
     trained_apart=True,
     tasks="tasks",
-    job=Job(options=("tasks", "images"), reads=("tasks",), runtime=30),
+    job=Job(options=("images",), reads=("tasks",), runtime=30),
     faults=faults,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memloc.data.groups import CANDIDATE_AND_NULL
+from memloc.data.sources import number_of_classes
 from memloc.experiments.entry import (
     COUNT,
     MEASURES,
@@ -21,9 +22,9 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
     """A small set must be smaller than a group, and some classes must be fewer than all."""
     yield from leaves_a_choice("size", experiment["size"], CANDIDATE_AND_NULL, split_of(name, config))
     dataset = config["encoders"][name]["dataset"]
-    classes, listed = experiment["classes"], config["datasets"][dataset].get("classes")
-    if listed and classes >= len(listed):
-        yield f"classes: {classes} must be smaller than the number of classes of {dataset}, {len(listed)}; lower it"
+    classes, every = experiment["classes"], number_of_classes(config["datasets"][dataset])
+    if classes >= every:
+        yield f"classes: {classes} must be smaller than the number of classes of {dataset}, {every}; lower it"
 
 
 ENTRY = Experiment(
