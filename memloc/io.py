@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.errors import InputError
+from memloc.errors import InputError, out_of_memory
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -111,6 +111,8 @@ def load_array(path: str | Path) -> Array:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (ValueError, EOFError, OSError) as error:
+        if out_of_memory(error):
+            raise
         raise unreadable(path, error) from error
 
 
@@ -147,6 +149,8 @@ def readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
         with open(path, "rb") as file:
             return read(file)
     except Exception as error:
+        if out_of_memory(error):  # That says nothing of the file.
+            raise
         raise unreadable(path, error) from error
 
 
