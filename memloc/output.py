@@ -91,8 +91,10 @@ class Output:
             InputError: the folder can't be written to, another run writes to it, or something in it would have to
                 give way.
         """
-        # A run that was killed when all but its traces was done left its lock.
+        # A run that was killed after it finished left its lock, and may be work.
         if self._finished(identity) and not os.path.lexists(self._place / LOCK):
+            with contextlib.suppress(OSError):
+                self._place.rmdir()
             yield None
             return
         with self._lock(shared=share is not None):
@@ -253,6 +255,9 @@ class Output:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = self._locked(self._place, shared=shared)
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                os.close(handle)
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -268,8 +273,6 @@ class Output:
 
     def _locked(self, place: Path, *, shared: bool) -> int:
         """The open and locked file ``lock`` of a folder, which another run may remove while this one waits for it."""
-        if not os.access(self.folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         while True:
             if place.is_symlink() or (place.exists() and not place.is_dir()):
                 raise self._foreign(place.name)
