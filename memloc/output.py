@@ -329,16 +329,15 @@ class Output:
 
     def _discard(self, work: Path) -> None:
         """Remove the work of an identity; what else is in its folder stays, and the folder with it."""
-        if not self._is_own(work):
-            return
-        shutil.rmtree(work / RESULTS, ignore_errors=True)
-        names = [path.name for path in work.iterdir()]
-        own = [name for name in names if re.fullmatch(rf"{self.parts}|{re.escape(OWN)}|[\w-]+\.lock", name)]
-        if len(own) < len(names):
-            log.info("%s has a file that isn't memloc's, and is left", work)
-        for name in sorted(own, key=OWN.__eq__):  # What says whose it is goes last.
-            with contextlib.suppress(OSError):
-                (work / name).unlink()
+        if self._is_own(work):
+            shutil.rmtree(work / RESULTS, ignore_errors=True)
+            names = [path.name for path in work.iterdir()]
+            own = [name for name in names if re.fullmatch(rf"{self.parts}|{re.escape(OWN)}|[\w-]+\.lock", name)]
+            if len(own) < len(names):
+                log.info("%s has a file that isn't memloc's, and is left", work)
+            for name in sorted(own, key=OWN.__eq__):  # What says whose it is goes last.
+                with contextlib.suppress(OSError):
+                    (work / name).unlink()
         with contextlib.suppress(OSError):
             work.rmdir()
 

@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         command="score",
         if_interrupted="the same command continues where it stopped",
         if_disk_full="run the same command again, finished work is kept",
-        if_out_of_memory="score fewer --layers, lower --replicates, --shuffles or --size",
+        if_out_of_memory="lower --replicates, --shuffles or --size, name fewer --layers",
         faulty="the encoder or memloc",
     )
     _add_scored(score)
@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         command="value",
         if_interrupted="the same command starts again from the beginning",
         if_disk_full="run the same command again, it starts from the beginning",
-        if_out_of_memory="lower --workers, --ignore columns, or lower the --size of images",
+        if_out_of_memory="lower --workers or the --size of images, --ignore columns",
         faulty="memloc",
     )
     _add_valued(value)
