@@ -7,6 +7,7 @@ import csv
 import fcntl
 import glob
 import json
+import math
 import os
 import shutil
 import stat
@@ -128,6 +129,7 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
     def read(file: IO[bytes]) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as archive:
             refuse_compressed(archive.zip.infolist())
+            _refuse_longer(archive.zip, os.fstat(file.fileno()).st_size)
             return {name: archive[name] for name in archive.files}
 
     return readable(path, read)
@@ -137,6 +139,17 @@ def refuse_compressed(members: Iterable[zipfile.ZipInfo]) -> None:
     """Raise a ValueError where something in a .zip is compressed: a small one may unpack to terabytes."""
     if any(member.compress_type for member in members):
         raise ValueError("compressed, as no file of memloc is")
+
+
+def _refuse_longer(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise a ValueError where an array claims more bytes than its file has: that would read as a lack of memory."""
+    for member in archive.infolist():
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, kind = header(file)
+        if math.prod(shape) * kind.itemsize > size:
+            raise ValueError(f"{member.filename} is cut off")
 
 
 def readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
