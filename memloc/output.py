@@ -34,8 +34,6 @@ UNFINISHED, LOCK = "unfinished", "lock"
 """The folder of all unfinished work, and the file in it that a run locks."""
 OWN, RESULTS = "work.json", "results"
 """In the folder of one unfinished work: what says whose it is, and the results before they are in their place."""
-
-
 CHECKSUM = "checksum"
 """Key of the hash of a record in itself."""
 
@@ -302,10 +300,11 @@ class Output:
     def _lock_part(self, work: Path, share: str) -> Iterator[None]:
         handle = os.open(work / f"{share}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            _flock(handle, fcntl.LOCK_EX)
+            try:
+                _flock(handle, fcntl.LOCK_EX)
+            except BlockingIOError as error:
+                raise self._refused(f": another run does {share} there; wait until it ends") from error
             yield
-        except BlockingIOError as error:
-            raise self._refused(f": another run does {share} there; wait until it ends") from error
         finally:
             os.close(handle)
 
