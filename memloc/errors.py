@@ -32,10 +32,22 @@ def disk_full(error: BaseException) -> bool:
     )
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory, a device's included, is used up."""
-    told = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        text in told
-        for text in ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory, a device's included, is used up: that an error says so, or the one that it was raised from."""
+    if error is None:
+        return False
+    if isinstance(error, InputError):  # Its own text may hold any name.
+        return out_of_memory(error.__cause__)
+    told = str(error.strerror if isinstance(error, OSError) and error.strerror else error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or any(
+            text in told
+            for text in (
+                *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
+                *("failed to map", "unable to mmap", "bad_alloc"),
+            )
+        )
+        or out_of_memory(error.__cause__)
     )

@@ -7,6 +7,7 @@ import csv
 import fcntl
 import glob
 import json
+import math
 import os
 import shutil
 import stat
@@ -20,7 +21,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.errors import InputError
+from memloc.errors import InputError, out_of_memory
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -111,6 +112,8 @@ def load_array(path: str | Path) -> Array:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (ValueError, EOFError, OSError) as error:
+        if out_of_memory(error):
+            raise
         raise unreadable(path, error) from error
 
 
@@ -126,6 +129,7 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
     def read(file: IO[bytes]) -> dict[str, Array]:
         with np.load(file, allow_pickle=False) as archive:
             refuse_compressed(archive.zip.infolist())
+            _refuse_longer(archive.zip, os.fstat(file.fileno()).st_size)
             return {name: archive[name] for name in archive.files}
 
     return readable(path, read)
@@ -135,6 +139,17 @@ def refuse_compressed(members: Iterable[zipfile.ZipInfo]) -> None:
     """Raise a ValueError where something in a .zip is compressed: a small one may unpack to terabytes."""
     if any(member.compress_type for member in members):
         raise ValueError("compressed, as no file of memloc is")
+
+
+def _refuse_longer(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise a ValueError where an array claims more bytes than its file has: that would read as a lack of memory."""
+    for member in archive.infolist():
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, kind = header(file)
+        if math.prod(shape) * kind.itemsize > size:
+            raise ValueError(f"{member.filename} is cut off")
 
 
 def readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
@@ -147,6 +162,8 @@ def readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
         with open(path, "rb") as file:
             return read(file)
     except Exception as error:
+        if out_of_memory(error):  # That says nothing of the file.
+            raise
         raise unreadable(path, error) from error
 
 

@@ -29,18 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Its libraries are heavy: --help and usage errors don't wait for them.
         return int(importlib.import_module(f"memloc.cli.{options.command}").run(options))
-    except InputError as error:
-        return _fail(str(error))
     except KeyboardInterrupt:
         print(f"memloc: interrupted; {options.if_interrupted}", file=sys.stderr)
         return 130
-    except OSError as error:
-        if disk_full(error):
-            return _fail(f"the disk is full; free some space and {options.if_disk_full}")
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except Exception as error:
         if out_of_memory(error):
-            return _fail(f"out of memory; {options.if_out_of_memory}, or use a machine with more")
+            return _fail(f"not enough memory; {options.if_out_of_memory}, or use a machine with more")
+        if isinstance(error, InputError):
+            return _fail(str(error))
+        if disk_full(error):
+            return _fail(f"the disk is full; free some space and {options.if_disk_full}")
+        if isinstance(error, OSError):
+            return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         if options.traceback:
             raise
         reason = (str(error).splitlines() or [""])[0]

@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         command="score",
         if_interrupted="the same command continues where it stopped",
         if_disk_full="run the same command again, finished work is kept",
-        if_out_of_memory="lower --replicates, --shuffles or --size",
+        if_out_of_memory="lower --replicates, --shuffles or --size, name fewer --layers",
         faulty="the encoder or memloc",
     )
     _add_scored(score)
@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         command="value",
         if_interrupted="the same command starts again from the beginning",
         if_disk_full="run the same command again, it starts from the beginning",
-        if_out_of_memory="lower --size, or value fewer rows",
+        if_out_of_memory="lower --workers or the --size of images, --ignore columns",
         faulty="memloc",
     )
     _add_valued(value)
@@ -101,7 +101,7 @@ def _add_scored(score: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--images", required=True, metavar="PATH", help="folder of images, or a dataset of the configuration"
     )
-    where.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for tables, figure and page")
+    _add_out(where, "folder for tables, figure and page", record="meta.json")
     where.add_argument(
         "--external",
         metavar="PATH",
@@ -182,7 +182,7 @@ def _add_valued(value: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="table (.csv, .parquet), folder of images in class subfolders, or a dataset"
     )
     where = value.add_argument_group("what is valued")
-    where.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the values")
+    _add_out(where, "folder for the values", record="value.json")
     where.add_argument("--label", metavar="COLUMN", help="column of a table's classes")
     where.add_argument(
         "--id", metavar="COLUMN", help="column that names a table's rows (default: their numbers, from 0)"
@@ -205,6 +205,17 @@ def _add_learners(value: argparse.ArgumentParser) -> None:
     running = value.add_argument_group("running")
     running.add_argument("--workers", type=int, metavar="N", help="CPU threads (default: all)")
     _add_messages(running)
+
+
+def _add_out(where: argparse._ArgumentGroup, what: str, *, record: str) -> None:
+    """Where either command writes."""
+    where.add_argument("--out", required=True, type=Path, metavar="DIR", help=what)
+    where.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace a result of other settings or input in that folder, which is refused otherwise: the files that"
+        f" its {record} lists, and no others; one that was changed since is never replaced",
+    )
 
 
 def _add_reading(where: argparse._ArgumentGroup) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from memloc.cli.parser import CORES
 from memloc.cli.terminal import Bar, prepare, stop_requests
 from memloc.data.images import Images
 from memloc.data.opening import open_images
+from memloc.data.stored_images import folder_of_named
 from memloc.errors import InputError
 from memloc.job import log
 from memloc.measuring.protocol import Protocol
@@ -37,13 +39,13 @@ def run(options: argparse.Namespace) -> int:
     prepare(options, ("replicates", 2, 1000), ("shuffles", 0, 1000), ("draws", 0, 1000), ("threads", 1, CORES))
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.out.exists() and not options.out.is_dir():
-        raise InputError(f"out: {options.out} is a file; name a folder")
+    out = files.output(options.out, replace=options.replace)
+    out.check(options.split)
+    _check_apart(options)
     device = device_of(options.device)
     Protocol(options.draws, options.pairs, options.distance)  # Before an encoder is opened, which takes a while.
     encoder, against = _encoders(options)
     settings = _settings(options, encoder)
-    _check_out(options)
     images, external, split = _images(options, encoder)
     key = files.identity(
         encoder,
@@ -55,21 +57,23 @@ def run(options: argparse.Namespace) -> int:
         settings=settings,
         device=device,
     )
-    if files.finished(options.out, key):
-        log.info("%s: already finished, nothing to do; remove it to score again", options.out / "index.html")
-        return 0
-    work = _work(options.out, key)
-    passes = plan(
-        encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
-    )
-    scores = _score(options, passes, settings, shard, work, device)
-    if scores is None:
-        log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
-        return 0
-    _report_skipped(scores.skipped)
-    meta = _meta(options, encoder, settings, passes, scores, device) | {"identity": key}
-    files.write(scores, images, meta, options.out)
-    files.clear(work)
+    with out.writing(key, share=None if shard is None else f"shard-{shard.number}-of-{shard.of}") as work:
+        if work is None:
+            log.info("%s: already finished, nothing to do; remove it to score again", options.out / "index.html")
+            return 0
+        if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
+            log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
+        passes = plan(
+            encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
+        )
+        scores = _score(options, passes, settings, shard, work, device)
+        if scores is None:
+            log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
+            return 0
+        _report_skipped(scores.skipped)
+        meta = _meta(options, encoder, settings, passes, scores, device) | {"identity": key}
+        files.write(scores, images, meta, out.staged(work))
+        out.publish(work, meta)
     log.info("%s: open it in a browser; the tables are beside it", options.out / "index.html")
     return 0
 
@@ -117,16 +121,17 @@ def _settings(options: argparse.Namespace, encoder: OpenEncoder) -> Settings:
     )
 
 
-def _check_out(options: argparse.Namespace) -> None:
-    """Refuse a folder whose files would be scored, or that has somebody else's page."""
+def _check_apart(options: argparse.Namespace) -> None:
+    """Refuse a folder whose figures would be scored as well."""
     for option in ("images", "external"):
-        folder = Path(getattr(options, option) or "")
-        if getattr(options, option) and folder.is_dir() and options.out.resolve().is_relative_to(folder.resolve()):
+        text = getattr(options, option)
+        if not text:
+            continue
+        folder = Path(text) if os.path.lexists(text) else folder_of_named(text, options.config)
+        if folder is not None and options.out.resolve().is_relative_to(folder.resolve()):
             raise InputError(
                 f"out: {options.out} lies inside --{option}, so its figures would be scored; choose another folder"
             )
-    if (options.out / "index.html").exists() and not (options.out / "units.parquet").exists():
-        raise InputError(f"out: {options.out} has an index.html that isn't memloc's; choose another folder")
 
 
 def _images(
@@ -140,15 +145,6 @@ def _images(
     images = read(options.images)
     external = None if options.external is None else read(options.external)
     return images, external, None if options.split is None else load_split(options.split, images.names)
-
-
-def _work(out: Path, key: str) -> Path:
-    """The folder of unfinished work."""
-    out.mkdir(parents=True, exist_ok=True)
-    work = out / "unfinished" / key
-    if any(other.name != key for other in work.parent.glob("*")):
-        log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
-    return work
 
 
 def _score(

@@ -21,18 +21,30 @@ def run(options: argparse.Namespace) -> int:
     prepare(options, ("size", 1, 1024), ("patch", 1, options.size), ("learners", 1, 1_000_000), ("workers", 1, CORES))
     if not 0 < options.ratio <= 1:
         raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
+    out = files.output(options.out, replace=options.replace)
+    out.check(options.source)
     source, reading = _read(options)
     settings = {"learners": options.learners, "ratio": options.ratio, "seed": options.seed}
     meta = files.describe(source, {"source": options.source, **reading, **settings})
-    if files.finished(options.out, meta):
-        log.info("%s: already finished, nothing to do; remove it to value again", options.out / files.ABOUT)
-        return 0
-    files.prepare(options.out)
+    with out.writing(str(meta["identity"])) as work:
+        if work is None:
+            log.info("%s: already finished, nothing to do; remove it to value again", options.out / files.ABOUT)
+            return 0
+        values = _value(options, source)
+        files.write(source, values, out.staged(work))
+        out.publish(work, meta)
+    _report(source, values)
+    log.info("%s: all values are in %s and %s", options.out, *files.FILES)
+    return 0
+
+
+def _value(options: argparse.Namespace, source: Source) -> Values:
+    """The values, with a progress bar."""
     for remark in source.remarks:
         log.info("%s", remark)
     bar = Bar(options.learners, quiet=options.quiet, unit="learners")
     try:
-        values = value(
+        return value(
             source.x,
             source.y,
             groups=source.groups,
@@ -44,10 +56,6 @@ def run(options: argparse.Namespace) -> int:
         )
     finally:
         bar.close()
-    files.write(source, values, meta, options.out)
-    _report(source, values)
-    log.info("%s: all values are in %s and %s", options.out, *files.FILES[:2])
-    return 0
 
 
 def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:

@@ -16,6 +16,7 @@ from memloc.data.decoding import reason_of, square, to_image
 from memloc.data.images import Images, Loaded
 from memloc.data.prepared import Pixels, Rows, hash_array
 from memloc.data.preparing import prepare
+from memloc.data.raw_files import folder_of
 from memloc.data.sources import SOURCES
 from memloc.errors import InputError, show
 from memloc.plain_yaml import load_plain
@@ -124,6 +125,16 @@ def open_named(name: str, *, size: int, part: str, config: Path) -> StoredImages
         size=size,
         sha256=description["sha256"][part],
     )
+
+
+def folder_of_named(name: str, config: Path) -> Path | None:
+    """The folder that a dataset of the configuration is read from; None where it has none.
+
+    Raises:
+        InputError: the configuration can't be read or doesn't describe such a dataset.
+    """
+    entry = _entry(name, config)
+    return folder_of(entry["source"], entry.get("path"))
 
 
 class _Required(TypedDict):

@@ -139,9 +139,7 @@ def _halved(images: int, protocol: Protocol, error: Exception) -> int:
     if not out_of_memory(error):
         raise error
     if images == 1:
-        raise InputError(
-            f"draws: memory can't hold {protocol.draws} views of one image; lower draws or size"
-        ) from error
+        raise InputError(f"draws: memory can't hold {protocol.draws} views of one image; lower draws or size") from None
     log.info("memory can't hold the views of %d images; continuing with %d at a time", images, images // 2)
     return images // 2
 

@@ -1,12 +1,10 @@
-"""What ``memloc score`` writes, and how it recognises its own finished and unfinished work."""
+"""What ``memloc score`` writes, and what its numbers depend on."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +12,11 @@ from pathlib import Path
 from memloc import io, provenance
 from memloc.analysis.tables import save_table
 from memloc.data.images import Images
-from memloc.errors import InputError
+from memloc.output import Output
 from memloc.scoring import figure, page
 from memloc.scoring.encoders import OpenEncoder
 from memloc.scoring.passes import Settings
+from memloc.scoring.run import PARTS
 from memloc.scoring.score import Scores
 from memloc.scoring.stores import Rows
 
@@ -28,16 +27,17 @@ FILES = (
 """What is written beside meta.json; points.parquet for two encoders only."""
 
 
+def output(folder: Path, *, replace: bool = False) -> Output:
+    """The folder of a command's results."""
+    return Output(folder, "memloc score", "meta.json", FILES, parts=PARTS, replace=replace)
+
+
 def write(scores: Scores, images: Images, meta: Mapping[str, object], folder: Path) -> None:
-    """Tables as Parquet, the layers also as CSV, the figure, the page, and last ``meta``."""
-    # Without it the folder counts as unfinished.
-    (folder / "meta.json").unlink(missing_ok=True)
+    """Tables as Parquet, the layers also as CSV, the figure, and the page, which tells of ``meta``."""
     for name in ("units", "tops", "layers", "points"):
-        table, path = getattr(scores, name), folder / f"{name}.parquet"
-        if table is None:
-            path.unlink(missing_ok=True)
-        else:
-            save_table(table, path)
+        table = getattr(scores, name)
+        if table is not None:
+            save_table(table, folder / f"{name}.parquet")
     save_table(scores.layers, folder / "layers.csv")
     figure.summary(scores.layers, scores.units, path_png=folder / "summary.png", path_csv=folder / "summary.csv")
     html = page.render(
@@ -50,19 +50,6 @@ def write(scores: Scores, images: Images, meta: Mapping[str, object], folder: Pa
         thumbnail=lambda row: images.thumbnail(row, page.SIDE),
     )
     io.save_text(html, folder / "index.html")
-    io.save_json(meta, folder / "meta.json")
-
-
-def finished(folder: Path, key: str) -> bool:
-    """Whether a folder holds every file that ``write`` makes for an identity."""
-    try:
-        meta = io.load_json(folder / "meta.json")
-    except InputError:
-        return False
-    if not isinstance(meta, dict) or meta.get("identity") != key:
-        return False
-    names = FILES if meta.get("against") else [name for name in FILES if name != "points.parquet"]
-    return all((folder / name).is_file() for name in names)
 
 
 def identity(
@@ -91,10 +78,3 @@ def identity(
         "code": [provenance.digest(f"memloc/scoring/{name}.py") for name in ("plan", "files")],
     }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def clear(folder: Path) -> None:
-    """Remove the work of an identity, and the folder around it if nothing else is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        folder.parent.rmdir()

@@ -27,6 +27,9 @@ from memloc.scoring.passes import Pass, Result, Settings
 from memloc.scoring.stores import Rows, Store
 from memloc.streams import stream as seed_of
 
+PARTS = r"\.?\w+-\w+-\d+of\d+(\.mu)?(\.\w{8})?\.(npz|npy)"
+"""Names of the files that work is kept in, and of those that are being written."""
+
 SAVE_EVERY = 20.0
 """Seconds of work that a kill can cost."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloc import io
+from memloc.errors import out_of_memory
 from memloc.metrics.units import median_of_others
 
 Rows = NDArray[np.int64]
@@ -45,7 +46,9 @@ class Store:
         """Whether a file holds activations of this shape to the end: a writable map would lengthen a short file."""
         try:
             array = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError) as error:
+            if out_of_memory(error):
+                raise
             return False
         return bool(array.shape == shape and array.dtype == np.float32)
 

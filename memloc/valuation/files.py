@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,12 +12,13 @@ import pandas as pd
 
 from memloc import io, provenance
 from memloc.analysis.tables import save_table
-from memloc.errors import InputError, show
+from memloc.errors import show
+from memloc.output import Output
 from memloc.valuation.oob import Values
 from memloc.valuation.sources import Source
 
 ABOUT = "value.json"
-FILES = ("rows.parquet", "cells.npz", ABOUT)
+FILES = ("rows.parquet", "cells.npz")
 COMMAND = "memloc value"
 FEW = 10
 """Learners below which a cell's value is called uncertain."""
@@ -43,58 +42,16 @@ def describe(source: Source, settings: Mapping[str, object]) -> dict[str, object
     }
 
 
-def finished(folder: Path, meta: Mapping[str, object]) -> bool:
-    """Whether a folder has every file that ``write`` makes for ``meta``.
-
-    Raises:
-        InputError: it is not a folder, or has files of these names that aren't memloc's.
-    """
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"out: {folder} is a file; name a folder")
-        present = [name for name in FILES if (folder / name).exists()]
-    except OSError as error:
-        raise _refused(folder, error) from error
-    try:
-        saved = io.load_json(folder / ABOUT)
-    except InputError:
-        saved = None
-    if present and not (isinstance(saved, dict) and saved.get("command") == COMMAND):
-        raise InputError(f"out: {folder} has a {present[0]} that isn't memloc's; choose another folder")
-    return len(present) == len(FILES) and saved.get("identity") == meta["identity"] and "unfinished" not in saved
+def output(folder: Path, *, replace: bool = False) -> Output:
+    """The folder of a command's results."""
+    return Output(folder, COMMAND, ABOUT, FILES, replace=replace)
 
 
-def prepare(folder: Path) -> None:
-    """Make a folder that can be written to, and remove files that a killed run left half written.
-
-    Raises:
-        InputError: it can't be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in map(Path, FILES):
-            for temporary in folder.glob(f".{name.stem}.????????{name.suffix}"):  # See io.atomic.
-                temporary.unlink(missing_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        raise _refused(folder, error) from error
-
-
-def _refused(folder: Path, error: OSError) -> InputError:
-    return InputError(f"out: {folder}: can't be written to ({error.strerror}); choose another folder")
-
-
-def write(source: Source, values: Values, meta: Mapping[str, object], folder: Path) -> None:
-    """Rows as Parquet, cells as .npz, and ``meta``."""
-    # From now on the files count as memloc's, and as unfinished until all are written.
-    io.save_json({**meta, "unfinished": True}, folder / ABOUT)
+def write(source: Source, values: Values, folder: Path) -> None:
+    """Rows as Parquet, cells as .npz."""
     save_table(_rows(source, values), folder / "rows.parquet")
     arrays = {"values": values.cells, "counts": values.counts, "names": np.array(source.cells, dtype=np.str_)}
     io.save_arrays(arrays, folder / "cells.npz")
-    io.save_json(meta, folder / ABOUT)
 
 
 def lowest(source: Source, values: Values) -> str:

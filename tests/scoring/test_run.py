@@ -1,4 +1,5 @@
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -403,27 +404,22 @@ def test_the_identity_changes_with_all_that_changes_numbers():
     assert len({key(), *changed}) == len(changed) + 1
 
 
-def test_writing_leaves_nothing_of_an_earlier_run(tmp_path, monkeypatch, whole):
+def test_the_files_are_those_that_the_folder_takes_for_its_own(tmp_path, monkeypatch, whole):
     monkeypatch.setattr(files.page, "render", lambda **_: "page")
-    meta = {"against": "g", "identity": "pair"}
-    files.write(whole["mean"], Memory(60), meta, tmp_path)
-    assert files.finished(tmp_path, "pair") and not files.finished(tmp_path, "other")
-    assert {path.name for path in tmp_path.iterdir()} == {*files.FILES, "meta.json"}
-    with monkeypatch.context() as patch:
-        patch.setattr(files.figure, "summary", lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            files.write(whole["median"], Memory(60), {"against": "g", "identity": "median"}, tmp_path)
-    # Tables of both would lie there otherwise, under the name of the first.
-    assert not files.finished(tmp_path, "pair") and not files.finished(tmp_path, "median")
-    one = scores(encoder(), Memory(20))
-    files.write(one, Memory(20), {"against": None, "identity": "one"}, tmp_path)
-    assert files.finished(tmp_path, "one") and not (tmp_path / "points.parquet").exists()
-    for name in ("units.parquet", "index.html"):
-        (tmp_path / name).rename(tmp_path / "aside")
-        assert not files.finished(tmp_path, "one")
-        (tmp_path / "aside").rename(tmp_path / name)
-    (tmp_path / "meta.json").write_text("[]")
-    assert not files.finished(tmp_path, "one")
+    files.write(whole["mean"], Memory(60), {}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*files.FILES} == {*files.output(tmp_path).names}
+
+
+def test_files_of_work_have_names_that_are_recognised(tmp_path, monkeypatch):
+    started, save = [], io.save_arrays
+    monkeypatch.setattr(io, "save_arrays", lambda arrays, path: (started.append(path), save(arrays, path)))
+    everything(MEDIAN, run={"folder": tmp_path, "shard": Shard(2, 3)})
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {path.name for path in started} and any(name.endswith(".mu.npy") for name in names)
+    temporary = {f".{path.stem}.a_cd3fgh{path.suffix}" for path in map(tmp_path.joinpath, names)}
+    assert all(re.fullmatch(running.PARTS, name) for name in names | temporary)
+    for foreign in ("notes.npz", "f-candidate.npz", "f-candidate-1of2.txt", "work.json"):
+        assert not re.fullmatch(running.PARTS, foreign)
 
 
 def test_a_result_that_was_saved_is_the_same_after_loading(tmp_path):

@@ -151,14 +151,16 @@ def test_a_second_call_has_nothing_to_do_unless_something_changed(run):
     table = people()
     table.loc[0, "weight"] = 20
     table.to_csv("people.csv", index=False)
-    assert "nothing to do" not in run(*TABLE, "--out", "values")[2][-1]
+    status, _, lines = run(*TABLE, "--out", "values")
+    assert status == 1 and "add --replace" in lines[-1]
+    assert "nothing to do" not in run(*TABLE, "--out", "values", "--replace")[2][-1]
 
 
 def test_a_run_that_failed_while_writing_is_repeated(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(io, "save_arrays", lambda *a: 1 / 0)
         status, _, lines = run(*TABLE, "--out", "values")
-    assert status == 1 and "--traceback" in lines[-1] and Path("values/rows.parquet").exists()
+    assert status == 1 and "--traceback" in lines[-1] and not any(Path("values").iterdir())
     assert run(*TABLE, "--out", "values")[0] == 0
     assert "unfinished" not in Path("values/value.json").read_text()
 
@@ -418,15 +420,6 @@ def test_a_full_disk_is_reported_with_the_way_out(run, monkeypatch):
     assert status == 1 and lines[-1] == (
         "memloc: error: the disk is full; free some space and run the same command again, it starts from the beginning"
     )
-
-
-def test_what_a_killed_run_left_is_removed(run, place):
-    Path("values").mkdir()
-    foreign = [".value.notes.json", ".other.abcdefgh.json"]
-    for name in (".value.abcdefgh.json", ".rows.a_cd3fgh.parquet", ".cells.abcdefgh.npz", *foreign):
-        Path("values", name).touch()
-    assert run(*TABLE, "--out", "values")[0] == 0
-    assert {path.name for path in Path("values").iterdir()} == {*FILES, *foreign}
 
 
 @pytest.mark.parametrize(
