@@ -26,7 +26,6 @@ COMMON = 0.05
 _WORDS = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "missing", "unknown", "?", "-", "--", ".")
 GAPS = frozenset((*_WORDS, "#value!", "#div/0!", "#ref!", "#num!", "#name?"))  # The last ones are spreadsheets'.
 """Texts that stand for nothing in a column of numbers, in small letters."""
-UNITS = "%‰$€£¥°"
 DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?")
 INDEX = re.compile(r"|Unnamed: \d+|index|level_\d+|__index_level_\d+__")
 """Names that libraries give to the numbers of rows."""
@@ -90,8 +89,8 @@ def read_column(
     return found or _texts(column.astype("string"), rows, name)
 
 
-def remark_on(column: pd.Series[Any], y: NDArray[np.int64]) -> str:
-    """Why a column may not belong among the features; empty where nothing tells."""
+def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64]) -> str:
+    """Why a column that was read as ``kind`` may not belong among the features; empty where nothing tells."""
     name, values = str(column.name), column.dropna()
     different = values.nunique()
     if different <= 1 and len(values) == len(column):
@@ -99,7 +98,7 @@ def remark_on(column: pd.Series[Any], y: NDArray[np.int64]) -> str:
     if different == len(np.unique(y)) and len(values) == len(column):
         codes = pd.factorize(column)[0]
         if len(np.unique(codes * np.int64(different) + y)) == different:
-            return "tells the label by itself, one value a class; leave it out (--ignore) if it was made from it"
+            return "one value for each class, which gives the label away; leave out (--ignore) what was made from it"
     whole = pd.api.types.is_integer_dtype(column)
     counts = whole and different == len(column) > 2
     if counts:
@@ -107,11 +106,11 @@ def remark_on(column: pd.Series[Any], y: NDArray[np.int64]) -> str:
         steps = np.diff(numbers)
         counts = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
     if counts or (INDEX.fullmatch(name) and different == len(column)):
-        return "only counts the rows, it seems; leave it out (--ignore) or name the rows by it (--id)"
-    if different == len(column) > 2 and pd.api.types.is_string_dtype(column) and not _mostly_numbers(column):
-        return "another text in every row; leave it out (--ignore) or name the rows by it (--id)"
+        return "mere numbers of the rows, it seems; leave them out (--ignore) or name the rows by them (--id)"
+    if kind == TEXTS and different == len(column) > 2:
+        return "another text in every row; leave them out (--ignore) or name the rows by them (--id)"
     if whole and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > 2**53:
-        return "whole numbers beyond 2^53, which are rounded; if they are names, leave it out (--ignore) or use --id"
+        return "whole numbers beyond 2^53, which are rounded; if they are names, leave them out (--ignore) or use --id"
     return ""
 
 
@@ -230,11 +229,6 @@ def _named(rows: Sequence[str]) -> str:
     return ("row " if len(rows) == 1 else "rows ") + listed([show(row) for row in rows])
 
 
-def _mostly_numbers(column: pd.Series[Any]) -> bool:
-    texts = [str(text) for text in column]
-    return 2 * len(_read_numbers(texts, dict.fromkeys(texts, 1))[0]) > len(texts)
-
-
 def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict[str, float], str]:
     """Of different texts those that are numbers of the commonest notation and unit, and what that is, if not plain.
 
@@ -258,8 +252,8 @@ def _notations(bare: Mapping[str, str]) -> Iterator[tuple[dict[str, float], str]
     """Texts that are numbers in each notation; only in notations that the texts tell."""
     yield {text: float(number) for text, number in bare.items() if _PLAIN.fullmatch(number)}, ""
     for group, decimal in ((",", "."), (" ", "."), ("'", "."), (".", ","), (" ", ",")):
-        if any(_GROUPED[group, decimal].fullmatch(number) for number in bare.values()):
-            pattern, short = _GROUPED[group, decimal], _SHORT[decimal]
+        pattern, short = _GROUPED[group, decimal], _SHORT[decimal]
+        if any(group in number and pattern.fullmatch(number) for number in bare.values()):
             found = {text: n for text, n in bare.items() if pattern.fullmatch(n) or short.fullmatch(n)}
             yield (
                 {text: float(n.replace(group, "").replace(decimal, ".")) for text, n in found.items()},
@@ -277,7 +271,7 @@ def _notations(bare: Mapping[str, str]) -> Iterator[tuple[dict[str, float], str]
 def _unit(text: str) -> tuple[str, str]:
     """The unit of a text, such as $ or %, and the rest in plain characters."""
     text = text.strip().translate(_CHARACTERS)
-    unit = "".join(mark for mark in text if mark in UNITS)
+    unit = "".join(_UNIT.findall(text))
     if len(unit) != 1:
         return "", text
     sign, rest = (text[0], text[1:].strip()) if text[0] in "+-" else ("", text)
@@ -293,6 +287,7 @@ def _float(number: object) -> float:
         return float("inf")
 
 
+_UNIT = re.compile("[%‰$€£¥°]")
 _TRUTH = ("true", "false")
 _CHARACTERS = str.maketrans({"−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'"})  # As in 1 500.
 _PLAIN = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf(inity)?)", re.IGNORECASE)

@@ -30,7 +30,7 @@ from memloc.valuation.columns import (
     remark_on,
 )
 from memloc.valuation.oob import squares
-from memloc.valuation.reading import load, look_at
+from memloc.valuation.reading import Layout, load, look_at
 
 Floats = NDArray[np.float64]
 
@@ -95,24 +95,12 @@ def read_table(
     """
     layout = look_at(path)
     columns = layout.names
-    for option, column in (("label", label), ("id", id)):
-        if column is not None and column not in (*columns, *layout.index):
-            near = next((f"; do you mean {quoted(one)}?" for one in columns if _same(one, column)), "")
-            known = listed(_shown(columns))
-            raise InputError(f"{option}: {show(path)} has no column {show(column)}; it has {known}{near}")
-    if label is None:
-        raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
-    if label == id:
-        raise InputError(f"id: {show(label)} is the label; name another column or leave --id out")
-    for option, patterns in (("ignore", ignore), ("text", text)):
-        for pattern in patterns:
-            if not _fitting(columns, [pattern]):
-                raise InputError(f"{option}: no column of {show(path)} fits {show(pattern)}; check its spelling")
+    label = _checked_label(path, layout, label=label, id=id, ignore=ignore, text=text)
     ignored = _fitting(columns, ignore)
     features = [column for column in columns if column not in (label, id, *ignored)]
     if not features:
         raise InputError(f"{show(path)}: no columns besides the label; add one or more")
-    as_text = _fitting(features, text)
+    as_text = _fitting(columns, text)
     typed = Path(path).suffix.lower() == ".parquet"
     names = [] if id is None else [id]
     table = load(path, layout, [*features, label, *names], texts=[*names, *as_text])
@@ -120,6 +108,7 @@ def read_table(
     rows = _names(table.index.to_series() if id is None else table[id])
     contents = table[features]
     read = {column: read_column(table[column], rows, text=column in as_text, typed=typed) for column in features}
+    kinds = {column: one.kind for column, one in read.items()}
     left_out = [] if id is None else [f"{show(id)} (names the rows)"]
     left_out += [f"{show(column)} (--ignore)" for column in ignored if column not in (label, id)]
     stored = [column for column in layout.index if column not in (label, id)]
@@ -129,10 +118,16 @@ def read_table(
     labels = {name: int(count) for name, count in zip(classes, np.bincount(y), strict=True)}
     remarks = [*layout.remarks, *_remarks_on_labels(label, classes, y)]
     on_cells = [f"{show(column)}: {remark}" for column, one in read.items() for remark in one.remarks]
-    zeros = _shown([column for column in features if column in layout.zeros and read[column].kind == NUMBERS])
+    zeros = _shown(
+        [
+            column
+            for column in (*features, label)
+            if column in layout.zeros and pd.api.types.is_numeric_dtype(table[column])
+        ]
+    )
     if zeros:
         remarks.append(f"numbers with leading zeros count without them; if they are codes, use --text: {listed(zeros)}")
-    remarks += _remarks_on_columns(contents, y)
+    remarks += _remarks_on_columns(contents, kinds, y)
     if missing:
         counts = listed([f"{show(column)} {count}" for column, count in missing.items()])
         remarks.append(
@@ -140,7 +135,6 @@ def read_table(
         )
     shown = [*on_cells[:NAMED], f"{len(on_cells) - NAMED} more such remarks on columns, all in value.json"]
     shown = on_cells if len(on_cells) <= NAMED else shown
-    kinds = {column: one.kind for column, one in read.items()}
     gaps = number_of(sum(missing.values()), "missing value")
     taken = f"{show(path)}: {number_of(len(table), 'row')}, {_columns(kinds)}, {gaps}"
     taken += f"; label {show(label)}: {_counts(labels)}; left out: {listed(left_out) or 'nothing'}"
@@ -219,6 +213,27 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     )
 
 
+def _checked_label(
+    path: str, layout: Layout, *, label: str | None, id: str | None, ignore: Sequence[str], text: Sequence[str]
+) -> str:
+    """The label, where all names and patterns fit columns."""
+    columns = layout.names
+    for option, column in (("label", label), ("id", id)):
+        if column is not None and column not in (*columns, *layout.index):
+            near = next((f"; do you mean {quoted(one)}?" for one in columns if _same(one, column)), "")
+            known = listed(_shown(columns))
+            raise InputError(f"{option}: {show(path)} has no column {show(column)}; it has {known}{near}")
+    if label is None:
+        raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
+    if label == id:
+        raise InputError(f"id: {show(label)} is the label; name another column or leave --id out")
+    for option, patterns in (("ignore", ignore), ("text", text)):
+        for pattern in patterns:
+            if not _fitting(columns, [pattern]):
+                raise InputError(f"{option}: no column of {show(path)} fits {show(pattern)}; check its spelling")
+    return label
+
+
 def _fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
     return [column for column in columns if any(fnmatchcase(column, pattern) for pattern in patterns)]
 
@@ -260,11 +275,11 @@ def _remarks_on_labels(label: str, classes: Sequence[str], y: NDArray[np.int64])
     return [f"{show(label)}: {remark}" for remark in remarks]
 
 
-def _remarks_on_columns(contents: pd.DataFrame, y: NDArray[np.int64]) -> list[str]:
+def _remarks_on_columns(contents: pd.DataFrame, kinds: Mapping[str, str], y: NDArray[np.int64]) -> list[str]:
     """One line for all columns of which there is the same to say."""
     found: dict[str, list[str]] = {}
-    for column in contents:
-        if remark := remark_on(contents[column], y):
+    for column, kind in kinds.items():
+        if remark := remark_on(contents[column], kind, y):
             found.setdefault(remark, []).append(show(column))
     return [f"{listed(names)}: {remark}" for remark, names in found.items()]
 

@@ -249,8 +249,10 @@ def test_leading_zeros_are_said_and_codes_can_be_texts():
     assert "numbers with leading zeros count without them; if they are codes, use --text: a" in said(source)
     source = read(csv(cells), text=["a"])
     assert source.x.shape == (4, 2) and source.about["columns"] == {"a": "text"} and source.holds(0, 0) == "01234"
+    assert read(csv(["1", "2", "2", "1"], y=["01", "1", "1", "01"]), text=["y"]).classes == ["01", "1"]
     source = read(parquet(cells))
     assert source.x.shape == (4, 2) and source.about["columns"] == {"a": "text"}
+    assert "a: numbers with leading zeros count as codes, each a category" in said(source)
     assert complaint(csv(cells), text=["b"]) == "text: no column of t.csv fits b; check its spelling"
 
 
@@ -279,17 +281,17 @@ def test_few_remarks_on_columns_are_shown_and_all_are_in_value_json():
 @pytest.mark.parametrize(
     ("name", "cells", "told"),
     [
-        ("", ["0", "1", "2", "3"], "Unnamed: 1: only counts the rows"),
-        ("Unnamed: 0", ["2", "0", "3", "1"], "Unnamed: 0: only counts the rows"),
-        ("index", ["8", "1", "5", "2"], "index: only counts the rows"),
-        ("a", ["101", "102", "105", "109"], "a: only counts the rows"),
-        ("a", ["4", "3", "2", "1"], "a: only counts the rows"),
-        ("a", ["7", "5", "8", "6"], "a: only counts the rows"),
+        ("", ["0", "1", "2", "3"], "Unnamed: 1: mere numbers of the rows"),
+        ("Unnamed: 0", ["2", "0", "3", "1"], "Unnamed: 0: mere numbers of the rows"),
+        ("index", ["8", "1", "5", "2"], "index: mere numbers of the rows"),
+        ("a", ["101", "102", "105", "109"], "a: mere numbers of the rows"),
+        ("a", ["4", "3", "2", "1"], "a: mere numbers of the rows"),
+        ("a", ["7", "5", "8", "6"], "a: mere numbers of the rows"),
         ("a", ["5", "5", "5", "5"], "a: the same in all rows, which says nothing"),
         ("a", ["x", "x", "x", "x"], "a: the same in all rows, which says nothing"),
-        ("a", ["m", "n", "m", "n"], "a: tells the label by itself"),
-        ("a", ["1", "0", "1", "0"], "a: tells the label by itself"),
-        ("a", ["u", "v", "u", "v"], "a: tells the label by itself"),
+        ("a", ["m", "n", "m", "n"], "a: one value for each class, which gives the label away"),
+        ("a", ["1", "0", "1", "0"], "a: one value for each class, which gives the label away"),
+        ("a", ["u", "v", "u", "v"], "a: one value for each class, which gives the label away"),
         ("a", ["p4", "p1", "p8", "p2"], "a: another text in every row"),
         ("a", [str(2**53 + 1), "5", "5", "7"], "a: whole numbers beyond 2^53, which are rounded"),
         ("a", ["3", "5", "5", "4"], ""),
@@ -323,6 +325,7 @@ def test_many_columns_of_one_fault_are_one_line():
         (["u", "u", "v", "v", "w", "u"], ["u", "v", "w"], "y: classes of one row, whose value is 0 whatever it holds"),
         (["1.0", "2.0", "1.0", "2.0"], ["1", "2"], ""),
         (["0", "1", "1", "0", "x", "0"], ["0", "1", "x"], "y: classes of one row, whose value is 0 whatever it holds"),
+        (["01", "1", "2", "2"], ["1", "2"], "numbers with leading zeros count without them; if they are codes, use"),
         ([str(i // 2) for i in range(200)], None, "y: 100 classes in 200 rows; if it is a quantity, divide it"),
     ],
 )
