@@ -190,6 +190,9 @@ def _add_valued(value: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--ignore", nargs="+", default=[], metavar="GLOB", help="columns to leave out: other names, dates, free text"
     )
+    where.add_argument(
+        "--text", nargs="+", default=[], metavar="GLOB", help="columns whose numbers are names: postcodes, codes"
+    )
     where.add_argument("--size", type=int, default=28, metavar="PIXELS", help="side of images (default: 28)")
     where.add_argument("--patch", type=int, default=4, metavar="PIXELS", help="side of their cells (default: 4)")
     _add_reading(where)

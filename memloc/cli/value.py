@@ -13,6 +13,7 @@ from memloc.errors import InputError, show
 from memloc.job import log
 from memloc.valuation import files, sources
 from memloc.valuation.oob import Values, value
+from memloc.valuation.reading import TABLES
 from memloc.valuation.sources import Source
 
 
@@ -61,11 +62,12 @@ def _value(options: argparse.Namespace, source: Source) -> Values:
 def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:
     """The source, and the options that it was read with."""
     path = Path(options.source)
-    if path.is_file() or (path.suffix.lower() in sources.TABLES and not path.is_dir()):
-        columns = {"label": options.label, "id": options.id, "ignore": options.ignore}
+    # What isn't there may be the name of a dataset; devices and pipes are told apart where tables are read.
+    if not path.is_dir() and (path.suffix.lower() in TABLES or path.exists()):
+        columns = {"label": options.label, "id": options.id, "ignore": options.ignore, "text": options.text}
         return sources.read_table(options.source, **columns), columns
-    if options.label or options.id or options.ignore:
-        raise InputError(f"source: {show(options.source)} is not a table; --label, --id and --ignore need one")
+    if options.label or options.id or options.ignore or options.text:
+        raise InputError(f"source: {show(options.source)} is not a table; --label, --id, --ignore and --text need one")
     images = {"size": options.size, "patch": options.patch, "part": options.part, "strict": options.strict}
     return sources.read_images(options.source, config=options.config, **images), images
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,20 +10,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from memloc.data.images import stream
 from memloc.data.opening import open_images
 from memloc.errors import InputError, show
 from memloc.provenance import file_sha256
+from memloc.valuation.columns import (
+    GAPS,
+    NAMED,
+    NUMBERS,
+    TEXTS,
+    TRUTHS,
+    alike,
+    listed,
+    number_of,
+    quoted,
+    read_column,
+    remark_on,
+)
 from memloc.valuation.oob import squares
+from memloc.valuation.reading import Layout, load, look_at
 
 Floats = NDArray[np.float64]
 
-TABLES = (".csv", ".parquet")
-CATEGORIES = 100
-"""Different texts of a column beyond which it is not a category."""
+MANY = 50
+"""Classes beyond which a label may be a quantity."""
 WINDOW = 256
 """Images that are read at once."""
 SKIPPED = 10
@@ -58,59 +69,93 @@ class Source:
     about: Mapping[str, object] = field(default_factory=dict)
 
 
-def read_table(path: str, *, label: str | None, id: str | None = None, ignore: Sequence[str] = ()) -> Source:
+def read_table(
+    path: str,
+    *,
+    label: str | None,
+    id: str | None = None,
+    ignore: Sequence[str] = (),
+    text: Sequence[str] = (),
+) -> Source:
     """A CSV or Parquet table: each column is a cell, of variance 1.
 
     Numbers and truth values are standardised. Text becomes a feature for each of its different values, together one
     cell. A missing number counts as the column's mean and is marked by another feature in its cell; a missing text
-    counts as another value.
+    counts as another value. Texts among numbers count as missing, see ``columns.read_column``.
 
     Args:
         path: .csv or .parquet.
         label: column of the classes.
         id: column of the rows' names.
         ignore: patterns of columns to leave out.
+        text: patterns of columns whose numbers are names of categories.
 
     Raises:
         InputError: it can't be read, or a column can't be used.
     """
-    table = _load(path, id)
-    columns = [str(column) for column in table]
-    if len(columns) == 1 and (other := next((mark for mark in (";", "\t", "|") if mark in columns[0]), None)):
-        raise InputError(f"{show(path)}: one column, separated by {other!r}; write it with commas")
-    for option, column in (("label", label), ("id", id)):
-        if column is not None and column not in columns:
-            names = ", ".join(map(show, columns[:10])) + (", ..." if len(columns) > 10 else "")
-            raise InputError(f"{option}: {show(path)} has no column {show(column)}; it has {names}")
-    if label is None:
-        raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
-    if label == id:
-        raise InputError(f"id: {show(label)} is the label; name another column or leave --id out")
-    for pattern in ignore:
-        if not any(fnmatchcase(column, pattern) for column in columns):
-            raise InputError(f"ignore: no column of {show(path)} fits {show(pattern)}; check its spelling")
-    features = [c for c in columns if c not in (label, id) and not any(fnmatchcase(c, p) for p in ignore)]
+    layout = look_at(path)
+    columns = layout.names
+    label = _checked_label(path, layout, label=label, id=id, ignore=ignore, text=text)
+    ignored = _fitting(columns, ignore)
+    features = [column for column in columns if column not in (label, id, *ignored)]
     if not features:
         raise InputError(f"{show(path)}: no columns besides the label; add one or more")
+    as_text = _fitting(columns, text)
+    typed = Path(path).suffix.lower() == ".parquet"
+    names = [] if id is None else [id]
+    table = load(path, layout, [*features, label, *names], texts=[*names, *as_text])
     y, classes = _classes(table[label])
-    parts = [_cell(table[column]) for column in features]
-    missing = {column: int(table[column].isna().sum()) for column in features if table[column].isna().any()}
-    remarks = []
-    if missing:
-        counts = ", ".join(f"{show(column)} {count}" for column, count in list(missing.items())[:10])
-        remarks.append(f"missing values in {len(missing)} columns, counted as their means and marked: {counts}")
+    rows = _names(table.index.to_series() if id is None else table[id])
     contents = table[features]
+    read = {column: read_column(table[column], rows, text=column in as_text, typed=typed) for column in features}
+    kinds = {column: one.kind for column, one in read.items()}
+    left_out = [] if id is None else [f"{show(id)} (names the rows)"]
+    left_out += [f"{show(column)} (--ignore)" for column in ignored if column not in (label, id)]
+    stored = [column for column in layout.index if column not in (label, id)]
+    left_out += [f"{show(column)} (names of rows that pandas stored)" for column in stored]
+    left_out += layout.left_out
+    missing = {column: one.missing for column, one in read.items() if one.missing}
+    labels = {name: int(count) for name, count in zip(classes, np.bincount(y), strict=True)}
+    remarks = [*layout.remarks, *_remarks_on_labels(label, classes, y)]
+    on_cells = [f"{show(column)}: {remark}" for column, one in read.items() for remark in one.remarks]
+    zeros = _shown(
+        [
+            column
+            for column in (*features, label)
+            if column in layout.zeros and pd.api.types.is_numeric_dtype(table[column])
+        ]
+    )
+    if zeros:
+        remarks.append(f"numbers with leading zeros count without them; if they are codes, use --text: {listed(zeros)}")
+    remarks += _remarks_on_columns(contents, kinds, y)
+    if missing:
+        counts = listed([f"{show(column)} {count}" for column, count in missing.items()])
+        remarks.append(
+            f"missing values in {number_of(len(missing), 'column')}, counted as their means and marked: {counts}"
+        )
+    shown = [*on_cells[:NAMED], f"{len(on_cells) - NAMED} more such remarks on columns, all in value.json"]
+    shown = on_cells if len(on_cells) <= NAMED else shown
+    gaps = number_of(sum(missing.values()), "missing value")
+    taken = f"{show(path)}: {number_of(len(table), 'row')}, {_columns(kinds)}, {gaps}"
+    taken += f"; label {show(label)}: {_counts(labels)}; left out: {listed(left_out) or 'nothing'}"
     return Source(
-        x=np.concatenate(parts, axis=1),
+        x=np.concatenate([one.x for one in read.values()], axis=1),
         y=y,
         classes=classes,
-        groups=np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts]),
+        groups=np.repeat(np.arange(len(read)), [one.x.shape[1] for one in read.values()]),
         cells=features,
-        rows=_names(table.index.to_series() if id is None else table[id]),
+        rows=rows,
         sha256=file_sha256(path),
         holds=lambda row, cell: str(contents.iat[row, cell]),
-        remarks=remarks,
-        about={"missing": missing},
+        remarks=[taken, *shown, *remarks],
+        about={
+            "columns": kinds,
+            "labels": labels,
+            "missing": missing,
+            "odd": {column: one.odd for column, one in read.items() if one.odd},
+            "left_out": left_out,
+            "remarks": [taken, *on_cells, *remarks],
+        },
     )
 
 
@@ -140,12 +185,23 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     if (pixels == pixels[:, :1]).all():
         pixels = pixels[:, :1]
     across = -(-size // patch)
-    remarks = [f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:SKIPPED]]
+    y = images.labels[readable]
+    labels = {
+        name: int(count)
+        for name, count in zip(images.classes, np.bincount(y, minlength=len(images.classes)), strict=True)
+    }
+    taken = f"{show(text)}: {number_of(len(readable), 'image')} of {number_of(across**2, 'cell')}"
+    taken += f"; classes: {_counts(labels)}; left out: {len(images.skipped) or 'nothing'}"
+    taken += " that can't be read" * bool(images.skipped)
+    remarks = [
+        taken,
+        *(f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:SKIPPED]),
+    ]
     if len(images.skipped) > SKIPPED:
         remarks.append(f"skipped {len(images.skipped) - SKIPPED} more images, all listed in value.json")
     return Source(
         x=pixels.reshape(len(readable), -1) / 255,
-        y=images.labels[readable],
+        y=y,
         classes=images.classes,
         groups=squares(pixels.shape[1], size, patch),
         cells=[f"{row},{column}" for row in range(across) for column in range(across)],
@@ -153,55 +209,79 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
         remarks=remarks,
-        about={"skipped": {images.names[row]: why for row, why in images.skipped.items()}},
+        about={"labels": labels, "skipped": {images.names[row]: why for row, why in images.skipped.items()}},
     )
 
 
-def _load(path: str, id: str | None) -> pd.DataFrame:
-    ending = Path(path).suffix.lower()
-    if ending not in TABLES:
-        raise InputError(f"{show(path)}: not a {' or '.join(TABLES)} file; save the table as one of them")
-    if not Path(path).is_file():
-        raise InputError(f"{show(path)}: no such file; check its name")
-    try:
-        with open(path, "rb") as file:
-            if ending == ".csv":
-                # Names stay as they are written, and only an empty text is missing: None may be a class.
-                texts = {} if id is None else {id: str}
-                table = pd.read_csv(file, low_memory=False, dtype=texts, keep_default_na=False, na_values=[""])
-            else:
-                about = pq.read_metadata(file)
-                _check_size(path, about)
-                _check_names(path, about.schema.to_arrow_schema().names)
-                table = pd.read_parquet(file)
-    except (InputError, MemoryError):
-        raise
-    except UnicodeDecodeError as error:
-        raise InputError(f"{show(path)}: can't be read (not UTF-8); save it as UTF-8") from error
-    except Exception as error:  # Readers raise anything for damaged files.
-        reason = show(" ".join(str(error).split())) or type(error).__name__
-        raise InputError(f"{show(path)}: can't be read ({reason}); repair it") from error
-    if ending == ".csv" and not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"{show(path)}: rows have more fields than the first line has names; repair it")
-    if not len(table):
-        raise InputError(f"{show(path)}: no rows; add some")
-    table.columns = table.columns.map(str)
-    _check_names(path, table.columns)
-    return table.reset_index(drop=True)
+def _checked_label(
+    path: str, layout: Layout, *, label: str | None, id: str | None, ignore: Sequence[str], text: Sequence[str]
+) -> str:
+    """The label, where all names and patterns fit columns."""
+    columns = layout.names
+    for option, column in (("label", label), ("id", id)):
+        if column is not None and column not in (*columns, *layout.index):
+            near = next((f"; do you mean {quoted(one)}?" for one in columns if _same(one, column)), "")
+            known = listed(_shown(columns))
+            raise InputError(f"{option}: {show(path)} has no column {show(column)}; it has {known}{near}")
+    if label is None:
+        raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
+    if label == id:
+        raise InputError(f"id: {show(label)} is the label; name another column or leave --id out")
+    for option, patterns in (("ignore", ignore), ("text", text)):
+        for pattern in patterns:
+            if not _fitting(columns, [pattern]):
+                raise InputError(f"{option}: no column of {show(path)} fits {show(pattern)}; check its spelling")
+    return label
 
 
-def _check_names(path: str, columns: Iterable[str]) -> None:
-    names = pd.Index(columns)
-    if not names.is_unique:
-        raise InputError(f"{show(path)}: two columns are called {show(names[names.duplicated()][0])}; rename one")
+def _fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    return [column for column in columns if any(fnmatchcase(column, pattern) for pattern in patterns)]
 
 
-def _check_size(path: str, about: pq.FileMetaData) -> None:
-    """Refuse what memory can't hold: a few kilobytes may hold any number of equal values."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 8 * about.num_rows * about.num_columns > memory:
-        size = f"{about.num_rows} rows of {about.num_columns} columns"
-        raise InputError(f"{show(path)}: {size}, more than memory holds; value fewer rows")
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _shown(columns: Sequence[str]) -> list[str]:
+    return [show(column) for column in columns]
+
+
+def _counts(labels: Mapping[str, int]) -> str:
+    """Classes with their rows, the largest first."""
+    return listed([f"{show(name)} {count}" for name, count in sorted(labels.items(), key=lambda item: -item[1])])
+
+
+def _columns(kinds: Mapping[str, str]) -> str:
+    """Columns by type, those of text by name."""
+    texts = _shown([column for column, kind in kinds.items() if kind == TEXTS])
+    parts = [f"{number} of {kind}" for kind in (NUMBERS, TRUTHS) if (number := list(kinds.values()).count(kind))]
+    if texts:
+        parts.append(f"{len(texts)} of text ({listed(texts)})")
+    return f"{number_of(len(kinds), 'column')}: {', '.join(parts)}"
+
+
+def _remarks_on_labels(label: str, classes: Sequence[str], y: NDArray[np.int64]) -> list[str]:
+    """What is odd about the classes, as one would be if a label was misspelt."""
+    counts = np.bincount(y)
+    remarks = []
+    if same := alike(classes):
+        remarks.append(f"classes that differ in case or blanks alone count as different: {same}")
+    if gaps := [quoted(name) for name in classes if not name.strip() or name.strip().casefold() in GAPS]:
+        remarks.append(f"classes that may stand for a missing label: {', '.join(gaps)}; remove their rows if so")
+    if len(classes) > MANY:
+        remarks.append(f"{len(classes)} classes in {len(y)} rows; if it is a quantity, divide it into classes")
+    if alone := [quoted(name) for name, count in zip(classes, counts, strict=True) if count == 1]:
+        remarks.append(f"classes of one row, whose value is 0 whatever it holds: {listed(alone)}")
+    return [f"{show(label)}: {remark}" for remark in remarks]
+
+
+def _remarks_on_columns(contents: pd.DataFrame, kinds: Mapping[str, str], y: NDArray[np.int64]) -> list[str]:
+    """One line for all columns of which there is the same to say."""
+    found: dict[str, list[str]] = {}
+    for column, kind in kinds.items():
+        if remark := remark_on(contents[column], kind, y):
+            found.setdefault(remark, []).append(show(column))
+    return [f"{listed(names)}: {remark}" for remark, names in found.items()]
 
 
 def _names(column: pd.Series[Any]) -> list[str]:
@@ -253,38 +333,3 @@ def _enough(what: str, classes: int, rows: int) -> None:
         raise InputError(
             f"{what} has {classes} classes in {rows} rows; give two or more classes, with two or more rows on average"
         )
-
-
-def _cell(column: pd.Series[Any]) -> Floats:
-    """The features of a column [n, k]."""
-    name = show(str(column.name))
-    # With gaps, or beyond 64 bits, truth values and whole numbers come as objects.
-    objects = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
-    if objects == "boolean":
-        column = column.astype("boolean")
-    elif objects == "integer":
-        column = column.astype("float64")
-    if pd.api.types.is_bool_dtype(column) or (
-        pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
-    ):
-        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        present = ~np.isnan(numbers)
-        if not present.any():
-            raise InputError(f"{name}: no value in any row; leave it out (--ignore)")
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, deviation = numbers[present].mean(), numbers[present].std()
-        if not np.isfinite(deviation):
-            raise InputError(f"{name}: holds infinity or numbers too large to square; replace them or --ignore it")
-        filled = (np.where(present, numbers, mean) - mean) / (deviation or 1)
-        return filled[:, None] if present.all() else np.stack([filled, ~present], axis=1)
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind not in ("string", "categorical"):
-        raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
-    codes, different = pd.factorize(column.astype("string").fillna(""), sort=True)
-    if len(different) > CATEGORIES:
-        raise InputError(
-            f"{name}: {len(different)} different texts, too many for a category; leave it out (--ignore), or name the"
-            " rows by it (--id)"
-        )
-    one_hot = np.eye(len(different))[codes]
-    return np.asarray(one_hot / (np.sqrt(one_hot.var(axis=0).sum()) or 1))

@@ -18,7 +18,8 @@ from PIL import Image
 from memloc import cli, io
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.sources import _cell, _classes, read_images, read_table
+from memloc.valuation.columns import read_column
+from memloc.valuation.sources import _classes, read_images, read_table
 
 MEMLOC = [sys.executable, "-m", "memloc.cli"]
 FILES = {"rows.parquet", "cells.npz", "value.json"}
@@ -128,7 +129,10 @@ def test_csv_parquet_and_any_number_of_workers_give_the_same_bytes(run):
 def test_images_have_patches_for_cells(run, place):
     Path("photos/cat/bad.png").write_bytes(b"no image")
     status, out, lines = run(*IMAGES, "--out", "values")
-    assert status == 0 and lines[0] == "memloc: skipped cat/bad.png: not an image, or not of a known type"
+    assert status == 0 and lines[0] == (
+        "memloc: photos: 24 images of 4 cells; classes: cat 12, dog 12; left out: 1 that can't be read"
+    )
+    assert lines[1] == "memloc: skipped cat/bad.png: not an image, or not of a known type"
     rows = pd.read_parquet("values/rows.parquet")
     assert rows["row"][0] == "cat/00.png" and len(rows) == 24
     arrays = io.load_arrays("values/cells.npz")
@@ -237,10 +241,10 @@ def test_what_is_missing_is_marked_in_its_own_cell(place):
         found.x[1, 0] == 0 and found.x[:, 1].tolist() == [0, 1] + [0] * 6 and found.x[:, 3].tolist() == [0, 1] + [0] * 6
     )
     np.testing.assert_allclose(found.x[:2, 4:], [[0, np.sqrt(2)], [np.sqrt(2), 0]])
-    assert found.about == {"missing": {"number": 1, "whole": 1, "text": 4}}
-    assert found.remarks == [
+    assert found.about["missing"] == {"number": 1, "whole": 1, "text": 4}
+    assert found.remarks[-1] == (
         "missing values in 3 columns, counted as their means and marked: number 1, whole 1, text 4"
-    ]
+    )
     assert np.isfinite(oob.value(found.x, found.y, groups=found.groups, learners=20).cells).all()
 
 
@@ -291,7 +295,7 @@ def from_both(made):
     made.to_parquet("t.parquet")
     one, other = (read_table(name, label="y") for name in ("t.csv", "t.parquet"))
     np.testing.assert_array_equal(one.x, other.x)
-    assert one.classes == other.classes and one.about == other.about
+    assert one.classes == other.classes and one.about["missing"] == other.about["missing"]
     return one
 
 
@@ -299,14 +303,14 @@ def test_words_for_nothing_are_texts_of_csv_as_of_parquet(place):
     words = ["None", "NA", "null", "nan", "", "x"]
     made = pd.DataFrame({"y": ["None", "some"] * 3, "a": [w or None for w in words], "n": [1.0, None, 3, 4, 5, 6]})
     source = from_both(made)
-    assert source.classes == ["None", "some"] and source.about == {"missing": {"a": 1, "n": 1}}
+    assert source.classes == ["None", "some"] and source.about["missing"] == {"a": 1, "n": 1}
     assert source.x.shape == (6, 8)
 
 
 def test_truth_values_with_gaps_are_truth_values_in_csv_as_in_parquet(place):
     truth = pd.array([True, False, None, True], dtype="boolean")
     source = from_both(pd.DataFrame({"y": list("uvuv"), "b": truth}))
-    assert source.x.shape == (4, 2) and source.x[2].tolist() == [0, 1] and source.about == {"missing": {"b": 1}}
+    assert source.x.shape == (4, 2) and source.x[2].tolist() == [0, 1] and source.about["missing"] == {"b": 1}
     assert source.x[0, 0] == source.x[3, 0] > 0 > source.x[1, 0]
 
 
@@ -377,7 +381,7 @@ def written(path, text):
         ([*TABLE[:3], "--workers", "0"], "workers: 0; give 1 to"),
         (["nothing.csv", "--label", "y"], "nothing.csv: no such file"),
         (["photos/cat/00.png", "--label", "y"], "photos/cat/00.png: not a .csv or .parquet file"),
-        (["photos", "--label", "y"], "source: photos is not a table; --label, --id and --ignore need one"),
+        (["photos", "--label", "y"], "source: photos is not a table; --label, --id, --ignore and --text need one"),
         (["photos", "--patch", "9", "--size", "8"], "patch: 9; give 1 to 8"),
         (["photos/cat"], "images: photos/cat: no classes; put images into subfolders named by class"),
         (["absent"], "images: 'absent': no such folder"),
@@ -480,7 +484,7 @@ def test_other_damage(place):
         ([1j] * 8, "complex"),
     ):
         with pytest.raises(InputError, match=f"x: holds {kind}; make it numbers or text, or leave it out"):
-            _cell(pd.Series(column, name="x"))
+            read_column(pd.Series(column, name="x"))
 
 
 def test_columns_of_one_name_are_refused(place):

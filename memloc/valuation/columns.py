@@ -1,0 +1,302 @@
+"""Columns of a user's table as features, and what was odd in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.errors import InputError, show
+
+Floats = NDArray[np.float64]
+
+NUMBERS, TRUTHS, TEXTS = "numbers", "true or false", "text"
+"""Kinds of columns."""
+CATEGORIES = 100
+"""Different texts of a column beyond which it is not a category."""
+NAMED = 10
+"""Columns, texts or rows that a line names; value.json names all."""
+COMMON = 0.05
+"""Where every different text is in this share of the rows, numbers among them are names of categories, too."""
+_WORDS = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "missing", "unknown", "?", "-", "--", ".")
+GAPS = frozenset((*_WORDS, "#value!", "#div/0!", "#ref!", "#num!", "#name?"))  # The last ones are spreadsheets'.
+"""Texts that stand for nothing in a column of numbers, in small letters."""
+DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?")
+INDEX = re.compile(r"|Unnamed: \d+|index|level_\d+|__index_level_\d+__")
+"""Names that libraries give to the numbers of rows."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as features.
+
+    Attributes:
+        kind: NUMBERS, TRUTHS or TEXTS.
+        x: [n, k], together of variance 1.
+        missing: rows without a value, those of ``odd`` included.
+        odd: texts among numbers or truth values that are neither, with their rows.
+        remarks: what a user should know, one line each, without the column's name.
+    """
+
+    kind: str
+    x: Floats
+    missing: int = 0
+    odd: Mapping[str, list[int]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+
+def read_column(
+    column: pd.Series[Any], rows: Sequence[str] | None = None, *, text: bool = False, typed: bool = False
+) -> Column:
+    """A column as features.
+
+    A text column is one of numbers if most of its texts are numbers of one notation (decimal point or comma, thousands
+    apart, the same unit); words for nothing and other texts then count as missing, and are ``odd``. It stays text
+    where every different text is common, unless all are numbers of a file without types, or where the numbers are
+    codes with leading zeros.
+
+    Args:
+        column: of any type.
+        rows: their names (default: their numbers).
+        text: whether numbers are names of categories.
+        typed: whether the file says that texts are texts, as Parquet does.
+
+    Raises:
+        InputError: it can't be used.
+    """
+    name, rows = show(str(column.name)), rows or [str(row) for row in range(len(column))]
+    if text:
+        return _texts(column.astype("string"), rows, name)
+    # With gaps, or beyond 64 bits, truth values and whole numbers come as objects.
+    objects = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
+    if objects == "boolean":
+        column = column.astype("boolean")
+    elif objects in ("integer", "decimal"):
+        column = column.map(_float, na_action="ignore").astype("float64")
+    if pd.api.types.is_bool_dtype(column):
+        return Column(TRUTHS, _standardised(column, name), missing=int(column.isna().sum()))
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
+        return Column(NUMBERS, _standardised(column, name), missing=int(column.isna().sum()))
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind not in ("string", "categorical"):
+        raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
+    found = None if kind == "categorical" else _numbers(column.astype("string"), rows, name, typed=typed)
+    return found or _texts(column.astype("string"), rows, name)
+
+
+def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64]) -> str:
+    """Why a column that was read as ``kind`` may not belong among the features; empty where nothing tells."""
+    name, values = str(column.name), column.dropna()
+    different = values.nunique()
+    if different <= 1 and len(values) == len(column):
+        return "the same in all rows, which says nothing"
+    if different == len(np.unique(y)) and len(values) == len(column):
+        codes = pd.factorize(column)[0]
+        if len(np.unique(codes * np.int64(different) + y)) == different:
+            return "one value for each class, which gives the label away; leave out (--ignore) what was made from it"
+    whole = pd.api.types.is_integer_dtype(column)
+    counts = whole and different == len(column) > 2
+    if counts:
+        numbers = column.to_numpy(dtype=np.float64)
+        steps = np.diff(numbers)
+        counts = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
+    if counts or (INDEX.fullmatch(name) and different == len(column)):
+        return "mere numbers of the rows, it seems; leave them out (--ignore) or name the rows by them (--id)"
+    if kind == TEXTS and different == len(column) > 2:
+        return "another text in every row; leave them out (--ignore) or name the rows by them (--id)"
+    if whole and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > 2**53:
+        return "whole numbers beyond 2^53, which are rounded; if they are names, leave them out (--ignore) or use --id"
+    return ""
+
+
+def alike(texts: Sequence[str]) -> str:
+    """Texts that differ in case or outer blanks alone, as ``'Yes', 'yes '``; empty if none do."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(" ".join(text.split()).casefold(), []).append(text)
+    return "; ".join(", ".join(map(quoted, group)) for group in groups.values() if len(group) > 1)
+
+
+def listed(texts: Sequence[str], last: str = "more") -> str:
+    """The first texts, and how many more there are."""
+    return ", ".join(texts[:NAMED]) + (f" and {len(texts) - NAMED} {last}" if len(texts) > NAMED else "")
+
+
+def number_of(count: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def quoted(text: str) -> str:
+    """A text of a cell as one short printable text."""
+    text = show(text)
+    return f"'{text if len(text) <= 40 else f'{text[:18]}...{text[-19:]}'}'"
+
+
+def _standardised(column: pd.Series[Any], name: str) -> Floats:
+    """Numbers of variance 1; where some are missing, they are the mean and another feature marks them."""
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    present = ~np.isnan(numbers)
+    if not present.any():
+        raise InputError(f"{name}: no value in any row; leave it out (--ignore)")
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = numbers[present].mean(), numbers[present].std()
+    if not np.isfinite(deviation):
+        raise InputError(f"{name}: holds infinity or numbers too large to square; replace them or --ignore it")
+    filled = (np.where(present, numbers, mean) - mean) / (deviation or 1)
+    return filled[:, None] if present.all() else np.stack([filled, ~present], axis=1)
+
+
+def _texts(column: pd.Series[Any], rows: Sequence[str], name: str) -> Column:
+    """A feature for each different text, together of variance 1."""
+    codes, different = pd.factorize(column.fillna(""), sort=True)
+    if len(different) > CATEGORIES:
+        raise InputError(
+            f"{name}: {len(different)} different texts, too many for a category; leave it out (--ignore), or name the"
+            " rows by it (--id)"
+        )
+    one_hot = np.eye(len(different))[codes]
+    x = np.asarray(one_hot / (np.sqrt(one_hot.var(axis=0).sum()) or 1))
+    texts = [str(text) for text in different]
+    remarks = []
+    if same := alike(texts):
+        remarks.append(f"texts that differ in case or blanks alone count as different: {same}")
+    if sum(bool(DATE.fullmatch(text.strip())) for text in texts) > len(texts) / 2:
+        remarks.append("dates count as texts, each a category; make them numbers or leave it out (--ignore)")
+    numbers = [text for text in texts if _PLAIN.fullmatch(text.strip())]
+    others = [text for text in texts if text.strip() and text not in numbers]
+    if numbers and not all(text.strip().casefold() in GAPS for text in others):
+        told = _places(others, _rows_by_code(codes, texts), rows)
+        remarks.append(f"numbers among texts count as texts; texts are {listed(told)}")
+    elif any(map(_LEADING.match, numbers)):
+        remarks.append("numbers with leading zeros count as codes, each a category")
+    return Column(TEXTS, x, missing=int(column.isna().sum()), remarks=remarks)
+
+
+def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: bool) -> Column | None:
+    """A text column as one of numbers or truth values; None if it is neither."""
+    codes, uniques = pd.factorize(column)
+    at = _rows_by_code(codes, [str(text) for text in uniques])
+    counts = {text: len(where) for text, where in at.items()}
+    present = [text for text in at if text.strip() and text.strip().casefold() not in GAPS]
+    most = sum(counts[text] for text in present) / 2
+    kind, found, how = TRUTHS, {t: float(v == "true") for t in present if (v := t.strip().casefold()) in _TRUTH}, ""
+    if sum(counts[text] for text in found) <= most:
+        kind, (found, how) = NUMBERS, _read_numbers(present, counts)
+    if sum(counts[text] for text in found) <= most:
+        return None
+    odd = [text for text in at if text.strip() and text not in found]
+    others = [text for text in present if text not in found]
+    # That all are common speaks for categories, as 0, 1, 2, 3+; so does a type.
+    common = min(counts[text] for text in present) >= max(2, COMMON * 2 * most)
+    if common and (others or (typed and kind == NUMBERS and not (odd or how))):
+        return None
+    same_length = len({len(text) for text in found}) == 1
+    if kind == NUMBERS and not how and same_length and any(map(_LEADING.match, found)):
+        return None
+    values = np.array([found.get(text, np.nan) for text in at] + [np.nan])[codes]
+    remarks = []
+    if odd:
+        what = "number" if kind == NUMBERS else "truth value"
+        cells = number_of(sum(counts[text] for text in odd), "cell")
+        remarks.append(f"{cells} without a {what}, counted as missing: {listed(_places(odd, at, rows))}")
+    if how:
+        shown = next(text for text in found if not _PLAIN.fullmatch(text.strip()))
+        remarks.append(f"{how}: {quoted(shown)} in row {show(rows[at[shown][0]])} is {found[shown]:.15g}")
+    x = _standardised(pd.Series(values, name=column.name), name)
+    missing = int(np.isnan(values).sum())
+    return Column(kind, x, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
+
+
+def _rows_by_code(codes: NDArray[np.intp], texts: Sequence[str]) -> dict[str, list[int]]:
+    """The rows of each text, whose code is its place among ``texts``."""
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(texts) + 1))
+    return {text: order[ends[code] : ends[code + 1]].tolist() for code, text in enumerate(texts)}
+
+
+def _places(texts: Sequence[str], at: Mapping[str, Sequence[int]], rows: Sequence[str]) -> list[str]:
+    """Texts and the rows that hold them: ``'high' in row 7``."""
+    return [f"{quoted(text)} in {_named([rows[row] for row in at[text]])}" for text in texts]
+
+
+def _named(rows: Sequence[str]) -> str:
+    return ("row " if len(rows) == 1 else "rows ") + listed([show(row) for row in rows])
+
+
+def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict[str, float], str]:
+    """Of different texts those that are numbers of the commonest notation and unit, and what that is, if not plain.
+
+    Of notations that are as common the first one counts: point, thousands apart, decimal comma.
+    """
+    split = {text: _unit(text) for text in texts}
+    units = sorted({unit for unit, _ in split.values()}, key=lambda unit: (unit != "", unit))
+    best: tuple[dict[str, float], str] = ({}, "")
+    most = 0
+    for unit in units:
+        bare = {text: number for text, (own, number) in split.items() if own == unit}
+        for found, how in _notations(bare):
+            common = sum(counts[text] for text in found)
+            if common > most:
+                told = [f"the unit {unit} is left out"] * bool(unit) + [how] * bool(how)
+                most, best = common, (found, ", ".join(told))
+    return best
+
+
+def _notations(bare: Mapping[str, str]) -> Iterator[tuple[dict[str, float], str]]:
+    """Texts that are numbers in each notation; only in notations that the texts tell."""
+    yield {text: float(number) for text, number in bare.items() if _PLAIN.fullmatch(number)}, ""
+    for group, decimal in ((",", "."), (" ", "."), ("'", "."), (".", ","), (" ", ",")):
+        pattern, short = _GROUPED[group, decimal], _SHORT[decimal]
+        if any(group in number and pattern.fullmatch(number) for number in bare.values()):
+            found = {text: n for text, n in bare.items() if pattern.fullmatch(n) or short.fullmatch(n)}
+            yield (
+                {text: float(n.replace(group, "").replace(decimal, ".")) for text, n in found.items()},
+                f"{quoted(group)} is taken for a mark between thousands",
+            )
+    found = {text: number for text, number in bare.items() if _COMMA.fullmatch(number)}
+    # 1,500 alone may be either.
+    if any("," in n and not re.fullmatch(r"[+-]?[1-9]\d*,\d{3}", n) for n in found.values()):
+        yield (
+            {text: float(n.replace(",", ".")) for text, n in found.items()},
+            "',' is taken for the decimal mark",
+        )
+
+
+def _unit(text: str) -> tuple[str, str]:
+    """The unit of a text, such as $ or %, and the rest in plain characters."""
+    text = text.strip().translate(_CHARACTERS)
+    unit = "".join(_UNIT.findall(text))
+    if len(unit) != 1:
+        return "", text
+    sign, rest = (text[0], text[1:].strip()) if text[0] in "+-" else ("", text)
+    if rest.startswith(unit) or rest.endswith(unit):
+        return unit, sign + rest.strip(unit).strip()
+    return "", text
+
+
+def _float(number: object) -> float:
+    try:
+        return float(number)  # type: ignore[arg-type]
+    except OverflowError:
+        return float("inf")
+
+
+_UNIT = re.compile("[%‰$€£¥°]")
+_TRUTH = ("true", "false")
+_CHARACTERS = str.maketrans({"−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'"})  # As in 1 500.
+_PLAIN = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|inf(inity)?)", re.IGNORECASE)
+_COMMA = re.compile(r"[+-]?([0-9]+,?[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?")
+_GROUPED = {
+    (group, decimal): re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(group)}[0-9]{{3}})+({re.escape(decimal)}[0-9]+)?")
+    for group in ",. '"
+    for decimal in ",."
+    if group != decimal
+}
+_SHORT = {decimal: re.compile(rf"[+-]?[0-9]{{1,3}}({re.escape(decimal)}[0-9]+)?") for decimal in ",."}
+_LEADING = re.compile(r"0[0-9]")

@@ -1,0 +1,512 @@
+"""Tables as users have them: what comes out of each, and what is said of it."""
+
+import datetime
+import decimal
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from memloc import cli
+from memloc.errors import InputError
+from memloc.valuation import oob
+from memloc.valuation.sources import read_table
+
+NUMBERS = [str(value) for value in (3.5, 1.25, 4, 8, 16, 0.5, 7, 2.75, 11, 6)]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def csv(cells, name="a", **columns):
+    """A CSV with the column ``a`` of these texts, labels u, v, u, v, ... and another column."""
+    columns = {"y": ["u", "v"] * len(cells), name: cells, **columns}
+    lines = [",".join(columns), *(",".join(map(quoted, line)) for line in zip(*columns.values(), strict=False))]
+    Path("t.csv").write_text("\n".join(lines) + "\n")
+    return "t.csv"
+
+
+def quoted(text):
+    return f'"{text}"' if "," in text else text
+
+
+def parquet(cells, **columns):
+    pq.write_table(pa.table({"y": ["u", "v"] * (len(cells) // 2), "a": cells, **columns}), "t.parquet")
+    return "t.parquet"
+
+
+def written(content, name="t.csv"):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return name
+
+
+def read(path, **options):
+    return read_table(path, **{"label": "y", **options})
+
+
+def said(source):
+    return "\n".join(source.remarks)
+
+
+def complaint(path, **options):
+    with pytest.raises(InputError) as caught:
+        read(path, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def standardised(numbers):
+    """[n, 1], or [n, 2] with a mark of what is missing."""
+    numbers = np.array(numbers, dtype=float)
+    gaps = np.isnan(numbers)
+    x = np.where(gaps, 0, (numbers - np.nanmean(numbers)) / (np.nanstd(numbers) or 1))
+    return np.stack([x, gaps], axis=1) if gaps.any() else x[:, None]
+
+
+def both(cells):
+    """A column of texts, from CSV and from Parquet: the same."""
+    one, other = read(csv(cells)), read(parquet([cell or None for cell in cells]))
+    np.testing.assert_array_equal(one.x, other.x)
+    assert {key: one.about[key] for key in ("odd", "missing", "columns")} == {
+        key: other.about[key] for key in ("odd", "missing", "columns")
+    }
+    return one
+
+
+# --- What was taken --------------------------------------------------------------------------------------------------
+
+
+def test_what_was_taken_is_one_line_before_the_work_and_in_value_json(capsys):
+    table = pd.DataFrame(
+        {
+            "who": ["child", "adult", "child", "child"] * 5,
+            "name": [f"p{i}" for i in range(20)],
+            "height": [1.5, None, 3.25, 2] * 5,
+            "left": [True, False, False, True] * 5,
+            "school": ["x", "y", "y", "y"] * 5,
+            "note": ["free"] * 20,
+        }
+    )
+    table.to_csv("t.csv", index=False)
+    log = logging.getLogger("memloc")
+    handlers, level = log.handlers, log.level
+    command = ["value", "t.csv", "--label", "who", "--id", "name", "--ignore", "note", "--learners", "20", "--quiet"]
+    try:
+        assert cli.main([*command, "--out", "out"]) == 0
+    finally:
+        log.handlers = handlers
+        log.setLevel(level)
+    told = (
+        "t.csv: 20 rows, 3 columns: 1 of numbers, 1 of true or false, 1 of text (school), 5 missing values;"
+        " label who: child 15, adult 5; left out: name (names the rows), note (--ignore)"
+    )
+    assert capsys.readouterr().err.splitlines()[0] == f"memloc: {told}"
+    meta = json.loads(Path("out/value.json").read_text())
+    assert meta["remarks"][0] == told and meta["labels"] == {"adult": 5, "child": 15}
+    assert meta["columns"] == {"height": "numbers", "left": "true or false", "school": "text"}
+    assert meta["missing"] == {"height": 5} and meta["odd"] == {}
+    assert meta["left_out"] == ["name (names the rows)", "note (--ignore)"]
+
+
+# --- Numbers that aren't ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["NA", "?", "high", "n/a", "nan", "null", "-", "1;5", "5 kg", "=A1", "1.2.3", "0x1F"])
+def test_a_text_among_numbers_is_missing_and_named(text):
+    source = both([*NUMBERS[:4], text, *NUMBERS[5:]])
+    np.testing.assert_allclose(source.x, standardised([*map(float, NUMBERS[:4]), np.nan, *map(float, NUMBERS[5:])]))
+    assert source.about["odd"] == {"a": {text: [4]}} and source.about["missing"] == {"a": 1}
+    assert f"a: 1 cell without a number, counted as missing: '{text}' in row 4" in said(source)
+    assert source.holds(4, 0) == text
+
+
+def test_cells_are_named_by_the_names_of_their_rows():
+    source = read(csv([*NUMBERS, "high", "NA", "high"], i=[f"p{i}" for i in range(13)]), id="i")
+    assert "a: 3 cells without a number, counted as missing: 'high' in rows p10, p12, 'NA' in row p11" in said(source)
+
+
+def test_an_empty_cell_beside_a_text_is_missing_but_not_odd():
+    source = both([*NUMBERS[:8], "", "high"])
+    assert source.about["missing"] == {"a": 2} and source.about["odd"] == {"a": {"high": [9]}}
+
+
+def test_a_typing_error_stays_the_lowest_row_when_another_cell_is_a_text():
+    rng = np.random.default_rng(0)
+    numbers = [f"{value:.3f}" for value in rng.normal(size=200) + 4 * (np.arange(200) % 2)]
+    numbers[7] = "400"
+    other = [f"{value:.3f}" for value in rng.normal(size=200)]
+    ranks = []
+    for odd in ("0.5", "NA"):
+        numbers[50] = odd
+        source = read(csv(numbers, b=other))
+        values = oob.value(source.x, source.y, groups=source.groups, learners=300)
+        ranks.append(int((values.rows[1] < values.rows[1][7]).sum()))
+    assert ranks == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers", "told"),
+    [
+        (["1,5", "2,25", "3", "1,5", "7"], [1.5, 2.25, 3, 1.5, 7], "',' is taken for the decimal mark: '1,5' in row 0"),
+        (["1", "2", "3", "1,5", "7"], [1, 2, 3, 1.5, 7], "',' is taken for the decimal mark: '1,5' in row 3 is 1.5"),
+        (["0,125", "1,500", "2,250"], [0.125, 1.5, 2.25], "',' is taken for the decimal mark"),
+        (["1,500", "900", "2,250"], [1500, 900, 2250], "',' is taken for a mark between thousands: '1,500' in row 0"),
+        (["1,234,567.5", "9", "2,250"], [1234567.5, 9, 2250], "',' is taken for a mark between thousands"),
+        (["1.234.567,5", "9", "2.250"], [1234567.5, 9, 2250], "'.' is taken for a mark between thousands"),
+        (["1 500", "2\u00a0000", "7"], [1500, 2000, 7], "' ' is taken for a mark between thousands"),
+        (["1'500", "2’000", "7"], [1500, 2000, 7], "''' is taken for a mark between thousands"),
+        (["50%", "12.5 %", "7%"], [50, 12.5, 7], "the unit % is left out: '50%' in row 0 is 50"),
+        (["$50", "-$12.5", "$ 7"], [50, -12.5, 7], "the unit $ is left out: '$50' in row 0 is 50"),
+        (["1.500,5 €", "9 €", "7 €"], [1500.5, 9, 7], "the unit € is left out, '.' is taken for a mark between"),
+        (["−5", "2.5", "7"], [-5, 2.5, 7], ""),
+        (["1", " 2.5 ", "-7e2", "x"], [1, 2.5, -700, np.nan], "'x' in row 3"),
+        (["9223372036854775808", "-5", "7"], [2.0**63, -5, 7], ""),
+        (["100000000000000000000", "3e19", "7", "high"], [1e20, 3e19, 7, np.nan], "'high' in row 3"),
+    ],
+)
+def test_numbers_in_other_notations_are_numbers_and_that_is_said(cells, numbers, told):
+    rare = "x" in cells or "high" in cells
+    cells, numbers = (cells, numbers) if rare else (cells * 2, numbers * 2)
+    for path in (csv(cells), parquet(cells)):
+        if path == "t.parquet" and not told:
+            continue  # There, texts that are all common are categories.
+        source = read(path)
+        np.testing.assert_allclose(source.x, standardised(numbers), err_msg=path)
+        assert source.about["columns"] == {"a": "numbers"} and told in said(source)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "1,5",  # Beside decimal points.
+        "1,500",  # Beside 1200 it may be either.
+        "$5",
+        "50%",
+    ],
+)
+def test_one_cell_in_another_notation_is_missing_and_named(odd):
+    source = both(["1.5", "1200", "2.5", "7000", "3", "4", "5", odd])
+    np.testing.assert_allclose(source.x, standardised([1.5, 1200, 2.5, 7000, 3, 4, 5, np.nan]))
+    assert f"'{odd}' in row 7" in said(source)
+
+
+def test_many_odd_cells_are_all_in_value_json_and_some_in_the_line():
+    cells = [str(i) for i in range(200)] + [f"bad{i}" for i in range(30)] + ["NA"] * 50
+    source = read(csv(cells))
+    assert source.about["odd"]["a"]["NA"] == list(range(230, 280)) and len(source.about["odd"]["a"]) == 31
+    line = next(remark for remark in source.remarks if "without a number" in remark)
+    assert line.startswith("a: 80 cells") and "and 21 more" in line and len(line) < 700
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["0", "1", "2", "3+"] * 5,  # Every text is common.
+        ["36", "38", "S", "M"] * 5,
+        ["x", "y", "z", "1"] * 5,
+        ["12a", "12b", "7", "12a"] * 5,
+    ],
+)
+def test_texts_with_numbers_among_them_stay_texts_and_that_is_said(cells):
+    source = both(cells)
+    assert source.x.shape == (20, len(set(cells))) and source.about["odd"] == {}
+    assert source.about["columns"] == {"a": "text"} and "numbers among texts count as texts" in said(source)
+
+
+def test_infinity_is_refused():
+    for cell in ("inf", "-Infinity", "1e400", "9" * 400):
+        assert complaint(csv([*NUMBERS, cell])).startswith("a: holds infinity or numbers too large")
+        assert complaint(csv([*NUMBERS, cell, "high"])).startswith("a: holds infinity or numbers too large")
+    assert complaint(parquet([1.0, np.inf, 2.0, 3.0])).startswith("a: holds infinity or numbers too large")
+
+
+def test_a_third_common_text_beside_truth_values_makes_categories():
+    assert both(["true", "false", "perhaps", "true"] * 2).about["columns"] == {"a": "text"}
+
+
+@pytest.mark.parametrize("odd", ["NA", "?", "maybe"])
+def test_truth_values_with_gaps_stay_truth_values(odd):
+    source = both(["True", "false", " TRUE", "False", "true", odd, "", "False"])
+    np.testing.assert_allclose(source.x, standardised([1, 0, 1, 0, 1, np.nan, np.nan, 0]))
+    assert source.about["columns"] == {"a": "true or false"} and source.about["missing"] == {"a": 2}
+    assert f"1 cell without a truth value, counted as missing: '{odd}' in row 5" in said(source)
+
+
+def test_leading_zeros_are_said_and_codes_can_be_texts():
+    cells = ["01234", "12345", "12345", "01234"]
+    source = read(csv(cells))
+    assert source.x.shape == (4, 1)
+    assert "numbers with leading zeros count without them; if they are codes, use --text: a" in said(source)
+    source = read(csv(cells), text=["a"])
+    assert source.x.shape == (4, 2) and source.about["columns"] == {"a": "text"} and source.holds(0, 0) == "01234"
+    assert read(csv(["1", "2", "2", "1"], y=["01", "1", "1", "01"]), text=["y"]).classes == ["01", "1"]
+    source = read(parquet(cells))
+    assert source.x.shape == (4, 2) and source.about["columns"] == {"a": "text"}
+    assert "a: numbers with leading zeros count as codes, each a category" in said(source)
+    assert complaint(csv(cells), text=["b"]) == "text: no column of t.csv fits b; check its spelling"
+
+
+def test_dates_are_texts_and_that_is_said():
+    for cells in (["2020-01-31", "2020-02-01"], ["31.1.2020", "1.2.2020"], ["1/31/2020", "2/1/2020"]):
+        source = both(cells * 2)
+        assert source.about["columns"] == {"a": "text"} and "a: dates count as texts" in said(source)
+
+
+def test_texts_that_differ_in_case_or_blanks_are_named():
+    assert "a: texts that differ in case or blanks alone count as different: 'Yes', 'yes '" in said(
+        both(["Yes", "no", "yes ", "no"])
+    )
+
+
+def test_few_remarks_on_columns_are_shown_and_all_are_in_value_json():
+    source = read(csv([*NUMBERS, "x"], **{f"c{i:02}": [*NUMBERS, "x"] for i in range(30)}))
+    assert sum("without a number" in line for line in source.remarks) == 10
+    assert "21 more such remarks on columns, all in value.json" in source.remarks
+    assert sum("without a number" in line for line in source.about["remarks"]) == 31
+
+
+# --- Columns that may not belong there -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "told"),
+    [
+        ("", ["0", "1", "2", "3"], "Unnamed: 1: mere numbers of the rows"),
+        ("Unnamed: 0", ["2", "0", "3", "1"], "Unnamed: 0: mere numbers of the rows"),
+        ("index", ["8", "1", "5", "2"], "index: mere numbers of the rows"),
+        ("a", ["101", "102", "105", "109"], "a: mere numbers of the rows"),
+        ("a", ["4", "3", "2", "1"], "a: mere numbers of the rows"),
+        ("a", ["7", "5", "8", "6"], "a: mere numbers of the rows"),
+        ("a", ["5", "5", "5", "5"], "a: the same in all rows, which says nothing"),
+        ("a", ["x", "x", "x", "x"], "a: the same in all rows, which says nothing"),
+        ("a", ["m", "n", "m", "n"], "a: one value for each class, which gives the label away"),
+        ("a", ["1", "0", "1", "0"], "a: one value for each class, which gives the label away"),
+        ("a", ["u", "v", "u", "v"], "a: one value for each class, which gives the label away"),
+        ("a", ["p4", "p1", "p8", "p2"], "a: another text in every row"),
+        ("a", [str(2**53 + 1), "5", "5", "7"], "a: whole numbers beyond 2^53, which are rounded"),
+        ("a", ["3", "5", "5", "4"], ""),
+        ("a", ["1.5", "2.5", "3.5", "4.5"], ""),
+        ("a", ["3", "9", "1", "4"], ""),
+    ],
+)
+def test_columns_that_may_not_belong_there_are_remarked(name, cells, told):
+    source = read(csv(cells, name=name, b=["4", "4", "9", "7"]))
+    assert told in said(source) if told else len(source.remarks) == 1
+
+
+def test_many_columns_of_one_fault_are_one_line():
+    source = read(csv(["1", "2"] * 4, **{f"c{i:02}": ["5"] * 8 for i in range(30)}))
+    lines = [line for line in source.remarks if "the same in all rows" in line]
+    assert len(lines) == 1 and lines[0].startswith("c00, c01, ") and "c09 and 20 more: the same" in lines[0]
+
+
+# --- Labels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "told"),
+    [
+        (
+            ["Yes", "yes ", "no", "no", "no", "Yes"],
+            ["Yes", "no", "yes "],
+            "y: classes that differ in case or blanks alone count as",
+        ),
+        (["u", "v", "NA", "u", "v", "NA"], ["NA", "u", "v"], "y: classes that may stand for a missing label: 'NA'"),
+        (["u", "u", "v", "v", "w", "u"], ["u", "v", "w"], "y: classes of one row, whose value is 0 whatever it holds"),
+        (["1.0", "2.0", "1.0", "2.0"], ["1", "2"], ""),
+        (["0", "1", "1", "0", "x", "0"], ["0", "1", "x"], "y: classes of one row, whose value is 0 whatever it holds"),
+        (["01", "1", "2", "2"], ["1", "2"], "numbers with leading zeros count without them; if they are codes, use"),
+        ([str(i // 2) for i in range(200)], None, "y: 100 classes in 200 rows; if it is a quantity, divide it"),
+    ],
+)
+def test_labels_are_counted_and_remarked(labels, classes, told):
+    source = read(csv([str((7 * i) % 5) for i in range(len(labels))], y=labels))
+    assert classes is None or source.classes == classes
+    counts = pd.Series([source.classes[c] for c in source.y]).value_counts().to_dict()
+    assert source.about["labels"] == counts and told in said(source)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["u", "", "v", "u"], "label: 1 rows have no y; fill it in or remove them"),
+        (["1.5", "2.5", "1.5", "2.5"], "label: y holds fractions, not classes; divide it into classes"),
+        (["1", "2", "3", "4"], "label: y has 4 classes in 4 rows"),
+        (["1e300", "2", "1e300", "2"], "label: y holds infinity or numbers from 2^63 on"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, told):
+    assert complaint(csv(["1", "2", "4", "3"], y=labels)).startswith(told)
+
+
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+ROWS = "u,1\nv,2\nu,4\nv,7\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "y,a\n" + ROWS,
+        b"\xef\xbb\xbfy,a\n" + ROWS.encode(),
+        b'\xef\xbb\xbf"y","a"\n' + ROWS.encode(),
+        "y,a\r\nu,1\nv,2\r\nu,4\nv,7\r\n",
+        "y,a\r" + ROWS.replace("\n", "\r"),
+        '"y","a"\n' + ROWS,
+        "y,a\n" + ROWS.rstrip("\n"),
+    ],
+)
+def test_bytes_that_tell_nothing_change_nothing(content):
+    source = read(written(content))
+    np.testing.assert_array_equal(source.x, standardised([1, 2, 4, 7]))
+    assert source.classes == ["u", "v"] and "left out: nothing" in source.remarks[0]
+
+
+def test_blank_lines_are_left_out_and_said():
+    source = read(written("\ny,a\nu,1\n\nv,2\n   \nu,4\nv,7\n"))
+    np.testing.assert_array_equal(source.x, standardised([1, 2, 4, 7]))
+    assert source.remarks[0].endswith("left out: 3 blank lines")
+
+
+def test_lines_that_are_too_short_are_named():
+    source = read(written("y,a,b\nu,1,3\nv,2\nu,4,5\nv,7,4\n"))
+    assert "lines with fewer fields than the first, whose last ones count as missing: 3" in said(source)
+    assert source.about["missing"] == {"b": 1}
+
+
+def test_names_that_are_numbers_are_remarked():
+    source = read(written("1,0.5,7\n0,1,3\n1,2,4\n0,4,5\n1,7,4\n"), label="1")
+    assert "all names are numbers (1, 0.5, 7); if the first line is a row, put names before it" in said(source)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "t.csv: can't be read (it is empty); add a line of names, and rows"),
+        ("\n\n", "t.csv: can't be read (it is empty)"),
+        ("y,a\n", "t.csv: no rows; add some"),
+        ("y,a,y\nu,1,u\nv,2,v\n", "t.csv: two columns are called y; rename one"),
+        ("y,a,a\nu,1,1\nv,2,2\n", "t.csv: two columns are called a; rename one"),
+        ("5.1,3.5,1.4,1.4,u\n5,3,1,1,v\n", "t.csv: two columns are called 1.4; rename one; if the first line is a row"),
+        (" Y,a\nu,1\n", "label: t.csv has no column y; it has  Y, a; do you mean ' Y'?"),
+        ("5.1,3.5,u\n5,3,v\n", "label: t.csv has no column y; it has 5.1, 3.5, u"),
+        ("y,a\nu,1,2\nv,2,3\n", "t.csv: rows have more fields than the first line has names: 3 of 2 in line 2"),
+        ("y,a\nu,1\nv,2,3\n", "t.csv: rows have more fields than the first line has names: 3 of 2 in line 3"),
+        ("# made by hand\ny,a\n" + ROWS, "t.csv: begins with a comment ('# made by hand'); remove it"),
+        ("y;a\nu;1,5\nv;2,5\n", "t.csv: one column, separated by ';'; write it with commas"),
+        ("y\ta\nu\t1\nv\t2\n", "t.csv: one column, separated by '\\t'; write it with commas"),
+        (("y,a\n" + ROWS).encode("utf-16"), "t.csv: can't be read (not UTF-8); save it as UTF-8, it is UTF-16"),
+        (
+            ("y,a\n" + ROWS).encode("utf-16-le"),
+            "t.csv: can't be read (line 1: holds NUL, as UTF-16 and binary files do); repair it",
+        ),
+        (
+            "y,a\nu,1\né,1\n".encode("latin-1"),
+            "t.csv: can't be read (not UTF-8); save it as UTF-8; as Latin-1, line 3 has 'é,1'",
+        ),
+        ('y,a\nu,"1\nv,2\n', "t.csv: can't be read ("),
+        ("y,a\nu,1\n# a comment\nv,2\nu,3\nv,4\n", "label: y has 3 classes in 5 rows"),
+    ],
+)
+def test_files_that_are_no_tables_are_one_line(content, told):
+    assert complaint(written(content)).startswith(told)
+
+
+def test_what_is_no_file_is_one_line():
+    os.mkfifo("pipe.csv")
+    os.mkfifo("pipe")
+    Path("zero.csv").symlink_to("/dev/zero")
+    Path("folder.parquet").mkdir()
+    for path, told in (
+        ("pipe.csv", "pipe.csv: a device or a pipe, not a file; save the table as .csv or .parquet"),
+        ("pipe", "pipe: a device or a pipe, not a file; "),
+        ("zero.csv", "zero.csv: a device or a pipe, not a file; "),
+        ("/dev/zero", "/dev/zero: a device or a pipe, not a file; "),
+        ("folder.parquet", "source: folder.parquet is not a table; "),
+    ):
+        call = [sys.executable, "-m", "memloc.cli", "value", path, "--label", "y", "--out", "out"]
+        root = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).resolve().parents[2])}
+        done = subprocess.run(call, capture_output=True, text=True, env=root, timeout=60, check=False)
+        assert done.returncode == 1 and done.stderr.startswith(f"memloc: error: {told}")
+        assert len(done.stderr.splitlines()) == 1 and not Path("out").exists()
+    assert complaint("folder.parquet") == "folder.parquet: a folder; name one file"
+
+
+# --- Parquet ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ([[1], [2], [3], [4]], "a: holds list<element: int64>; make it numbers or text, or leave it out (--ignore)"),
+        ([{"b": 1}] * 4, "a: holds struct<b: int64>; make it"),
+        ([b"x", b"y"] * 2, "a: holds binary; make it"),
+        ([datetime.datetime(2020, 1, 2)] * 4, "a: holds datetime64; make it"),
+        ([datetime.date(2020, 1, 2)] * 4, "a: holds date; make it"),
+        ([None] * 4, "a: holds empty; make it"),
+    ],
+)
+def test_columns_of_other_types_are_refused_unless_they_are_left_out(cells, told):
+    assert complaint(parquet(cells, b=[1, 2, 4, 3])).startswith(told)
+    assert read("t.parquet", ignore=["a"]).cells == ["b"]
+
+
+def test_decimals_and_categories_are_read():
+    source = read(parquet([decimal.Decimal("1.50"), decimal.Decimal("2.25"), None, decimal.Decimal("7")]))
+    np.testing.assert_allclose(source.x, standardised([1.5, 2.25, np.nan, 7]))
+    source = read(parquet(pa.array(["7", "8", "7", "8"]).dictionary_encode()))
+    assert source.about["columns"] == {"a": "text"} and source.x.shape == (4, 2)
+
+
+def test_an_index_of_pandas_is_left_out_and_said_and_may_name_the_rows():
+    table = pd.DataFrame({"y": list("uvuv"), "a": [1.0, 2, 4, 3], "p": list("klmn")}).set_index("p")
+    table.to_parquet("t.parquet")
+    source = read("t.parquet")
+    assert source.cells == ["a"] and "left out: p (names of rows that pandas stored)" in source.remarks[0]
+    source = read("t.parquet", id="p")
+    assert source.rows == list("klmn") and source.remarks[0].endswith("left out: p (names the rows)")
+
+
+def test_a_small_file_of_much_text_is_refused_before_it_is_unpacked():
+    text = pa.array(["x" * 1_000_000] * 2048).dictionary_encode()
+    y = pa.array(["u", "v"] * 1024)
+    for name, columns, column in (
+        ("categories.parquet", {"y": y, "a": text, "b": np.arange(2048.0)}, "a"),
+        ("label.parquet", {"y": text, "b": np.arange(2048.0)}, "y"),
+    ):
+        pq.write_table(pa.table(columns), name, compression="zstd")
+        assert Path(name).stat().st_size < 20_000
+        told = f"{name}: the texts of {column} unpack to more than 1 GiB; shorten them or leave it out (--ignore)"
+        code = f"""
+import resource
+from memloc.errors import InputError
+from memloc.valuation.sources import read_table
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_table({name!r}, label="y")
+except InputError as error:
+    print(error)
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+"""
+        root = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).resolve().parents[2])}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=root, check=False)
+        assert done.stdout.strip() == told and done.returncode == 0, done.stderr
+    assert read("categories.parquet", ignore=["a"]).cells == ["b"]
+
+
+def test_plain_texts_are_known_by_what_the_file_says_of_them(monkeypatch):
+    monkeypatch.setattr("memloc.valuation.reading.TEXT", 10_000)
+    cells = pa.array([f"{i}" + "x" * 5000 for i in range(4)])
+    pq.write_table(pa.table({"y": list("uvuv"), "a": cells}), "t.parquet", use_dictionary=False, compression="zstd")
+    monkeypatch.setattr("memloc.valuation.reading._unpacked", lambda *_: pytest.fail("unpacked"))
+    assert complaint("t.parquet").startswith("t.parquet: the texts of a unpack to more than")
