@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import deque
@@ -11,7 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from memloc.data.left_out import counted, some
 from memloc.data.prepared import Pixels, Rows
+from memloc.errors import show
 
 Loaded: TypeAlias = tuple[Pixels, Rows, dict[int, str]]
 """Pixels [k, channels, size, size], the k rows that could be read, and the reason for each of the others."""
@@ -73,6 +76,38 @@ class Images(ABC):
         Raises:
             InputError: it can't be read.
         """
+
+    def taken(self, label: str) -> list[str]:
+        """What there is and what was left out, in one line; and a line for each thing that a user should know.
+
+        Args:
+            label: what the user calls the images.
+        """
+        return [self._first(label)]
+
+    def _first(self, label: str) -> str:
+        """How many images, of which classes, and the size at which they are read."""
+        classes = "without classes"
+        if self.labels is not None:
+            sizes = np.bincount(self.labels, minlength=len(self.classes))
+            each = some(f"{name} {size}" for name, size in zip(self.classes, sizes, strict=True))
+            classes = f"of {counted(len(self.classes), 'class', plural='classes')} ({each})"
+        return f"{show(label)}: {counted(len(self), 'image')} {classes}, read at {self.size} x {self.size} pixels"
+
+    def digests(self, rows: Rows) -> dict[int, bytes]:
+        """A hash of each row's image that can be read, by which equal ones are known."""
+        found: dict[int, bytes] = {}
+        for start in range(0, len(rows), CHUNK):
+            pixels, readable, _ = self.load(rows[start : start + CHUNK])
+            found |= {
+                row: hashlib.sha256(image.tobytes()).digest()
+                for row, image in zip(readable.tolist(), pixels, strict=True)
+            }
+        return found
+
+    def sizes(self, rows: Rows) -> Rows:
+        """A number for each image that is the same for equal ones, such as the size of its file; cheap to know."""
+        return np.zeros(len(rows), dtype=np.int64)
 
     def checked(self, rows: Rows) -> Rows:
         """The rows as int64.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memloc.data.sources import SOURCES, Source
 
-IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """Endings of image files in folders of classes, in lower case."""
 MANY = 10_000
 """Images of a folder that planning lists one by one; so many take a second and 25 MB."""
@@ -83,4 +83,8 @@ def advice(entry: Source, name: str, folder: Path, state: str) -> str:
                 f"{folder / name}: {state}; get {name} (MD5 {file.md5}) from {' or '.join(file.addresses)} "
                 f"and put it into {folder}"
             )
+    if entry.module == "folder" and name == "test":
+        other = next((part for part in ("val", "valid", "validation") if (folder / part).is_dir()), None)
+        if other is not None:
+            return f"{folder / name}: {state}; rename {other} to test"
     return f"{folder / name}: {state}; {entry.hint}"

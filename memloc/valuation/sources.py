@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from memloc.data.image_folder import ImageFolder
 from memloc.data.images import stream
 from memloc.data.opening import open_images
 from memloc.errors import InputError, show
@@ -124,9 +125,11 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     """
     images = open_images(text, size=size, part=part, config=config, strict=strict)
     if images.labels is None:
-        raise InputError(
-            f"images: {show(text)}: no classes; put images into subfolders named by class, two or more of them"
-        )
+        way_out = getattr(images, "unlabelled", "") or "put images into subfolders named by class, two or more of them"
+        raise InputError(f"images: {show(text)}: no classes; {way_out}")
+    if part != "train" and isinstance(images, ImageFolder):
+        raise InputError(f"part: {part} is of datasets, and {show(text)} is a folder of images; name the part's folder")
+    taken = images.taken(text)
     windows = list(stream(images, np.arange(len(images)), batch=WINDOW))
     pixels, readable = (np.concatenate(parts) for parts in zip(*windows, strict=True))
     if not len(readable):
@@ -152,8 +155,8 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
         rows=[images.names[row] for row in readable],
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
-        remarks=remarks,
-        about={"skipped": {images.names[row]: why for row, why in images.skipped.items()}},
+        remarks=[*remarks, *taken],
+        about={"taken": taken, "skipped": {images.names[row]: why for row, why in images.skipped.items()}},
     )
 
 

@@ -279,7 +279,7 @@ def test_any_split_gives_each_image_its_stated_group_or_one_line(
         else:
             table(path, entries.values(), stated.values())
         found = outcome(path, names)
-    # Nothing tells rows from 1 that are all rows from rows from 0, unless names do: ``describe`` says where they count from.
+    # Rows from 1 may pass for rows from 0 where names hold no numbers: ``describe`` says where they count from.
     told = by != "one-based row" or not names or names[-1] in stated
     assert found == stated or isinstance(found, str) or not told, (found, stated)
     if by == "name" and form != ".npz":
