@@ -51,7 +51,8 @@ def class_folders(folder: Path, part: str, image_size: int, *, reference: str, s
         raise InputError(f"{folder / part}: no images ({', '.join(IMAGE_TYPES)}) in its class folders{but}")
     _tell(folder / part, dict(zip(classes, map(len, names), strict=True)), left)
     if strange:
-        for line in look([str(folder / part / file) for file in files], as_rgb, clear="see-through").lines():
+        looks = look(lambda row: str(folder / part / files[row]), len(files), as_rgb, clear="see-through")
+        for line in looks.lines():
             log.info("%s", f"{folder / part}: {line}")
     labels = np.repeat(np.arange(len(classes)), [len(of_class) for of_class in names])
     return Raw(

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from memloc.data.decoding import flattened, read_file, reason_of, square
-from memloc.data.images import Images, Loaded
+from memloc.data.images import Images, Loaded, digest
 from memloc.data.left_out import FEW, LeftOut, about_lost, aside, counted, ending, some, told
 from memloc.data.looking import look
 from memloc.data.prepared import Pixels, Rows
@@ -44,17 +45,20 @@ class ImageFolder(Images):
 
     def __init__(self, folder: Path, *, size: int, strict: bool) -> None:
         self.folder, self.strict = folder, strict
-        self._listing = _listing(folder)
-        files = self._listing.files
+        listing = _listing(folder)
+        files = listing.files
         if not files:
-            left = told(self._listing.left)
+            left = told(listing.left)
             raise InputError(
                 f"images: {show(folder)}: no images in it ({', '.join(ENDINGS)}), but {left or 'nothing'}"
                 f"{'' if 'convert' in left else '; name a folder that has some'}"
             )
         self.files = [name for name, _ in files]
         self.parts = _parts(self.files)
-        labels, classes, self.unlabelled = _labels(folder, self._listing, depth=1 if self.parts else 0)
+        labels, classes, self.unlabelled = _labels(folder, listing, depth=1 if self.parts else 0)
+        self._left, lost = told(listing.left), listing.lost(1 if self.parts else 0)
+        self._lost = about_lost(lost) if lost and classes else ""
+        self._bytes = np.array([_bytes(identity) for _, identity in files], dtype=np.int64)
         names = [_text(name) for name in self.files] if _odd(self.files) else self.files
         sha = hashlib.sha256()
         for name, identity in files:
@@ -92,50 +96,46 @@ class ImageFolder(Images):
             InputError: one can't be read, in strict mode.
         """
         label = show(label)
-        looks = look([self._path(row) for row in range(len(self))], flattened)
+        looks = look(self._path, len(self), flattened)
         bad = next((row for row, seen in enumerate(looks.looks) if seen.reason), None)
         if self.strict and bad is not None and len(looks.looks) == len(self):
             raise self._unreadable(bad, InputError(looks.looks[bad].reason))
         sides = looks.sides(self.size)
         first = [self._first(label) + (f" (files: {sides})" if sides else "")]
-        first += [f"left out: {left}"] if (left := told(self._listing.left)) else []
+        first += [f"left out: {self._left}"] if self._left else []
         first += [unreadable] if (unreadable := looks.unreadable()) else []
         lines = ["; ".join(first)]
         if self.labels is None and self.unlabelled:
             lines.append(f"{label}: no classes: {self.unlabelled}")
         if self.parts:
+            one = next((part for part in self.parts if part.lower().startswith("train")), self.parts[0])
             lines.append(
                 f"{label}: {some(self.parts)} are parts of a set, not classes, and are all taken; for one of them, name"
-                f" {label.rstrip('/')}/{show(self.parts[0])}"
+                f" {label.rstrip('/')}/{show(one)}"
             )
-        lost = self._listing.lost(1 if self.parts else 0)
-        if lost and self.labels is not None:
-            lines.append(f"{label}: {about_lost(lost)}")
+        lines += [f"{label}: {self._lost}"] if self._lost else []
         lines += [f"{label}: {note}" for note in self._about_names()]
         return lines + [f"{label}: {line}" for line in looks.lines()]
 
-    def digests(self, rows: Rows) -> dict[int, bytes]:
+    def digests(self, rows: Rows) -> NDArray[np.uint64]:
         """Hashes of whole files."""
-        found = {}
-        for row in self.checked(rows).tolist():
-            with suppress(OSError), open(self._path(row), "rb") as file:
-                found[row] = hashlib.file_digest(file, "sha256").digest()
+        found = np.zeros(len(rows), dtype=np.uint64)
+        for i, row in enumerate(self.checked(rows).tolist()):
+            with suppress(OSError):
+                found[i] = digest(Path(self._path(row)).read_bytes())
         return found
 
     def sizes(self, rows: Rows) -> Rows:
         """Bytes of each file; -1 of one that can't be read."""
-        known = (self._listing.files[row][1].partition(" ")[0] for row in self.checked(rows).tolist())
-        return np.array([int(size) if size.isdecimal() else -1 for size in known], dtype=np.int64)
+        return self._bytes[self.checked(rows)]
 
     def _about_names(self) -> list[str]:
         """What is odd about names of files and classes."""
         notes, depth = [], 2 if self.parts else 1
         deeper = sum(name.count("/") > depth for name in self.files)
         if self.labels is not None and deeper:
-            verb = "lies" if deeper == 1 else "lie"
-            notes.append(
-                f"{counted(deeper, 'image')} of these {verb} in folders within a class's and counts as its own"
-            )
+            lie, count = ("lies", "counts") if deeper == 1 else ("lie", "count")
+            notes.append(f"{counted(deeper, 'image')} {lie} in a folder within a class's and {count} to that class")
         stems = Counter(os.path.splitext(name)[0] for name in self.files)  # noqa: PTH122 (a Path each is slow)
         twice = sorted(name for name in self.files if stems[os.path.splitext(name)[0]] > 1)  # noqa: PTH122
         if twice:
@@ -256,6 +256,12 @@ def _parts(files: Sequence[str]) -> list[str]:
     """The first folders, where two or more of them are called as the parts of a set are."""
     folders = sorted({file.partition("/")[0] for file in files if "/" in file})
     return folders if sum(name.lower() in PARTS for name in folders) > 1 else []
+
+
+def _bytes(identity: str) -> int:
+    """The size of a file by its identity."""
+    size = identity.partition(" ")[0]
+    return int(size) if size.isdecimal() else -1
 
 
 def _labels(folder: Path, listing: _Listing, *, depth: int) -> tuple[Rows | None, list[str], str]:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memloc.data.left_out import counted, some
 from memloc.data.prepared import Pixels, Rows
@@ -24,6 +25,11 @@ AHEAD = 2
 """Windows that are read while one is processed."""
 CHUNK = 32
 """Images that a thread reads at a time: few enough to stop soon."""
+
+
+def digest(content: bytes) -> int:
+    """The first 64 bits of a hash."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
 
 
 class Images(ABC):
@@ -88,21 +94,20 @@ class Images(ABC):
     def _first(self, label: str) -> str:
         """How many images, of which classes, and the size at which they are read."""
         classes = "without classes"
-        if self.labels is not None:
+        if self.classes and self.labels is not None:
             sizes = np.bincount(self.labels, minlength=len(self.classes))
             each = some(f"{name} {size}" for name, size in zip(self.classes, sizes, strict=True))
             classes = f"of {counted(len(self.classes), 'class', plural='classes')} ({each})"
         return f"{show(label)}: {counted(len(self), 'image')} {classes}, read at {self.size} x {self.size} pixels"
 
-    def digests(self, rows: Rows) -> dict[int, bytes]:
-        """A hash of each row's image that can be read, by which equal ones are known."""
-        found: dict[int, bytes] = {}
+    def digests(self, rows: Rows) -> NDArray[np.uint64]:
+        """A hash of each row's image, by which equal ones are known; 0 for one that can't be read."""
+        found = np.zeros(len(rows), dtype=np.uint64)
         for start in range(0, len(rows), CHUNK):
-            pixels, readable, _ = self.load(rows[start : start + CHUNK])
-            found |= {
-                row: hashlib.sha256(image.tobytes()).digest()
-                for row, image in zip(readable.tolist(), pixels, strict=True)
-            }
+            chunk = rows[start : start + CHUNK]
+            pixels, readable, _ = self.load(chunk)
+            at = start + np.flatnonzero(np.isin(chunk, readable))
+            found[at] = [digest(image.tobytes()) for image in pixels]
         return found
 
     def sizes(self, rows: Rows) -> Rows:

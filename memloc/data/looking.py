@@ -94,11 +94,13 @@ class Looks:
         return f" among {len(self.looks)} of {self.of} that were looked at" if len(self.looks) < self.of else ""
 
 
-def look(paths: Sequence[str], decode: Callable[[Image.Image], Image.Image], *, clear: str = "clear") -> Looks:
+def look(
+    path_of: Callable[[int], str], count: int, decode: Callable[[Image.Image], Image.Image], *, clear: str = "clear"
+) -> Looks:
     """Look at image files.
 
     Args:
-        paths: of all files.
+        path_of: the path of each of ``count`` files.
         decode: how an image is read; an InputError of it is a reason.
         clear: the note on transparent parts.
     """
@@ -119,10 +121,10 @@ def look(paths: Sequence[str], decode: Callable[[Image.Image], Image.Image], *, 
         except InputError as error:
             return Look(reason=str(error))
 
-    chosen = np.unique(np.linspace(0, max(0, len(paths) - 1), min(MOST, len(paths))).astype(int)).tolist()
+    chosen = np.unique(np.linspace(0, max(0, count - 1), min(MOST, count)).astype(int)).tolist()
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")  # PIL warns of damage that it can read over.
-        return Looks([*pool.map(one, [paths[i] for i in chosen])], len(paths))
+        return Looks([*pool.map(one, map(path_of, chosen))], count)
 
 
 def _flat(image: Image.Image) -> bool:

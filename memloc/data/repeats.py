@@ -20,20 +20,18 @@ def repeats(groups: Mapping[str, tuple[Images, Rows]]) -> list[str]:
     """
     # Only files of one size can be equal, so that few of them are read.
     sizes = {group: images.sizes(rows) for group, (images, rows) in groups.items()}
+    digests = {}
+    for group, (images, rows) in groups.items():
+        others = [each for other, each in sizes.items() if other != group]
+        digests[group] = images.digests(rows[np.isin(sizes[group], np.concatenate(others))]) if others else rows
     lines = []
-    digests: dict[str, dict[int, bytes]] = {group: {} for group in groups}
     for one, other in combinations(groups, 2):
-        both = np.intersect1d(sizes[one], sizes[other])
-        for group in (one, other):
-            images, rows = groups[group]
-            wanted = [row for row in rows[np.isin(sizes[group], both)].tolist() if row not in digests[group]]
-            digests[group] |= images.digests(np.array(wanted, dtype=np.int64))
-        known = {*digests[one].values()}
-        count = sum(digest in known for digest in digests[other].values())
+        known = digests[one][digests[one] > 0]
+        count = int(np.isin(digests[other], known).sum())
         if count:
             are = "is" if count == 1 else "are"
             lines.append(
-                f"{counted(count, 'image')} of {other} {are} byte for byte one of {one}: take what"
-                " both have out of one, as only what was seen should tell them apart"
+                f"{counted(count, 'image')} of {other} {are} byte for byte one of {one}: take what both have out of"
+                " one, as only what was seen should tell them apart"
             )
     return lines
