@@ -61,7 +61,7 @@ def told(left: Collection[LeftOut]) -> str:
 
 def about_lost(lost: Mapping[str, Collection[LeftOut]]) -> str:
     """Folders that may be classes and hold no image, and what they hold."""
-    texts = [f"{name.rpartition('/')[2]} ({told(left).partition(';')[0] or 'empty'})" for name, left in lost.items()]
+    texts = [f"{name} ({told(left).partition(';')[0] or 'empty'})" for name, left in lost.items()]
     convert = any(each.why in CONVERTIBLE for left in lost.values() for each in left)
     return f"no images in {some(texts)}{': convert them to PNG or JPEG' if convert else ''}"
 

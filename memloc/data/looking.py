@@ -84,7 +84,7 @@ class Looks:
         line = NOTES[note].format(f"{counted(len(seen), 'image')} {verb[len(seen) > 1]}") + self._among()
         hidden = sum("clear" in look.notes for look in seen)
         if note == "flat" and hidden:
-            line += f"; of {hidden}, transparent parts lie over black: put them on a white ground"
+            line += f"; {hidden} of them by transparent parts, which lie over black: put those on a white ground"
         largest = max(look.largest for look in seen)
         if note == "deep" and 0 < largest < 65536 // 8:
             line += f"; their largest value is {largest} of 65535, so they become dark: stretch them first"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,9 +31,9 @@ ROW = re.compile("0|[1-9][0-9]{0,17}")
 
 
 class Split(dict[str, Rows]):
-    """Rows of each group; ``by_row`` tells whether the file gives rows rather than names."""
+    """Rows of each group; ``numbers`` says what numbers in the file are: rows, names, or "" where there are none."""
 
-    by_row = False
+    numbers: Literal["", "rows", "names"] = ""
 
 
 def load_split(path: Path, names: Sequence[str]) -> Split:
@@ -67,7 +67,7 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
                 raise InputError(f"split: {path}: image {show(names[row])} is {where}; list it once")
             group_of[row] = group
     split = Split({group: rows.astype(np.int64) for group, rows in groups.items()})
-    split.by_row = images.by_row
+    split.numbers = images.read_as
     return split
 
 
@@ -76,12 +76,13 @@ def describe(path: Path, split: Split, names: Sequence[str]) -> str:
     sizes = ", ".join(f"{len(split[group])} {group}" for group in GROUPS if group in split)
     none = len(names) - sum(map(len, split.values()))
     left = f"; {none} image{'s are' if none > 1 else ' is'} in no group" if none else ""
-    if not split.by_row:
-        return f"{show(path)}: {sizes}{left}"
+    if split.numbers != "rows":
+        how = "; its numbers are names of images, not rows" if split.numbers else ""
+        return f"{show(path)}: {sizes}{left}{how}"
     images = _Named(names)
     shown = [0, next((row for row in range(len(names)) if images.others(row)), len(names) - 1)]
     order = ", ".join(f"{row} is {show(names[row])}" for row in dict.fromkeys(shown))
-    return f"{show(path)}: {sizes}{left}; it gives rows, from 0 in the order of names as texts: {order}"
+    return f"{show(path)}: {sizes}{left}; its numbers are rows, from 0 in the order of names: {order}"
 
 
 def _groups_of_arrays(path: Path, images: _Named) -> dict[str, NDArray[np.integer]]:
@@ -91,7 +92,7 @@ def _groups_of_arrays(path: Path, images: _Named) -> dict[str, NDArray[np.intege
             raise InputError(
                 f"split: {path}: {show(name)} is not a list of rows; give whole numbers (names go into a .csv file)"
             )
-    images.by_row = True
+    images.read_as = "rows"
     return groups
 
 
@@ -129,10 +130,11 @@ def _csv(path: Path) -> pd.DataFrame:
 
 
 class _Named:
-    """Images by what a file may call them; ``by_row`` tells whether one was called by its row."""
+    """Images by what a file may call them; ``read_as`` is what numbers in it were taken for."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.names, self.by_row = names, False
+        self.names = names
+        self.read_as: Literal["", "rows", "names"] = ""
 
     @cached_property
     def exact(self) -> Mapping[str, int | None]:
@@ -171,7 +173,7 @@ class _Named:
             wrong = next((entry for entry in entries if not ROW.fullmatch(entry)), None)
             if wrong is not None:
                 raise InputError(f"split: {path}: row {wrong!r} is no row; write whole numbers from 0")
-            self.by_row = True
+            self.read_as = "rows"
             return np.array([int(entry) for entry in entries], dtype=np.int64)
         maybe_rows = {e for e in entries if column == "image" and e not in self.exact and ROW.fullmatch(e)}
         row_of = {entry: self._row(entry) for entry in entries}
@@ -180,8 +182,9 @@ class _Named:
                 raise InputError(f"split: {path}: no image {entry!r} among the images; {RELATIVE}")
             if row is None and entry not in maybe_rows:
                 raise InputError(f"split: {path}: image {entry!r} may be one of several; {RELATIVE}")
-        if maybe_rows and not self._are_names(maybe_rows, row_of, path):
-            self.by_row = True
+        if maybe_rows:
+            self.read_as = "names" if self._are_names(maybe_rows, row_of, path) else "rows"
+        if self.read_as == "rows":
             row_of |= {entry: int(entry) for entry in maybe_rows}
         return np.array([row_of[entry] for entry in entries], dtype=np.int64)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from memloc import cli
 from memloc.data import preparing
+from memloc.data.opening import open_images
+from memloc.errors import InputError
 from tests.builders.pictures import bomb, encoded, flat, noise
 
 SIDE = 12
@@ -456,10 +462,42 @@ def test_a_class_whose_files_have_unread_endings_is_named_with_them(
     assert "no images in owl (1 .avif): convert them" in caplog.text
 
 
+PIXEL = encoded(flat((1, 2, 3), side=2), "PNG")
+FILES = st.tuples(
+    st.lists(st.sampled_from(["cat", "dog", "train", "val", "@eaDir", ".git", "a b"]), max_size=3),
+    st.sampled_from(["1.png", "2.png", "1.JPG", "3.avif", "4", ".hidden.png", "Thumbs.db", "notes.txt", "5.png.bak"]),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.sets(FILES.map(lambda file: "/".join([*file[0], file[1]])), min_size=1, max_size=12))
+def test_every_file_of_any_folder_is_an_image_or_counted_and_every_folder_a_class_or_named(names: set[str]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            write(Path(place, name), PIXEL)
+        aside = {name for name in names if any(p in ("@eaDir", ".git") for p in name.split("/")[:-1])}
+        read = {n for n in names - aside if n.lower().endswith((".png", ".jpg")) and n.rpartition("/")[2][0] != "."}
+        try:
+            images = open_images(place, size=2)
+        except InputError as error:
+            assert not read and "no images in it" in str(error)
+            return
+        assert {*images.names} == read
+        said = images.taken("set")
+        left = said[0].partition("; left out: ")[2].partition(";")[0]
+        counts = [int(text) for text in re.findall(r"(?:^|, )(\d+) ", re.sub(r"\(.*?\)", "", left))]
+        # A folder that is left out counts once, whatever it holds.
+        whole = {re.sub(r"(.*?(?:^|/)(?:@eaDir|\.git))/.*", r"\1", name) for name in aside}
+        assert sum(counts) == len(names - aside - read) + len(whole), (said, names)
+        depth = 1 if "parts of a set" in "\n".join(said) else 0
+        folders = {"/".join(n.split("/")[: depth + 1]) for n in names - aside if n.count("/") > depth}
+        for folder in folders - {"/".join(n.split("/")[: depth + 1]) for n in read}:
+            assert images.labels is None or f"{folder} (" in "\n".join(said), (said, names)
+        assert images.labels is None or not {*images.classes} <= {"train", "val"}
+
+
 def test_pixels_are_as_they_were(tmp_path: Path, value: Said) -> None:
     """Telling of orientation, profiles and transparency changes no pixel."""
-    from memloc.data.opening import open_images
-
     root = Path("set")
     for make in (turned, profiled, clear, deep, ink_on_plates):
         make(classes(root) / "cat" / f"{make.__name__}.png")

@@ -208,10 +208,12 @@ def test_what_was_taken_of_a_split_is_one_line(tmp_path: Path) -> None:
     assert (
         describe(path, load_split(path, CLASSES), CLASSES) == f"{path}: 1 candidate, 2 external; 1 image is in no group"
     )
+    path = table(tmp_path / "n.csv", range(1, 31), halves(30))
+    assert describe(path, load_split(path, ONE_TO_30), ONE_TO_30).endswith("its numbers are names of images, not rows")
     np.savez(tmp_path / "s.npz", candidate=np.array([0, 1]))
     line = describe(tmp_path / "s.npz", load_split(tmp_path / "s.npz", ONE_TO_30), ONE_TO_30)
     assert line.endswith(
-        "28 images are in no group; it gives rows, from 0 in the order of names as texts: 0 is 1.png, 1 is 10.png"
+        "28 images are in no group; its numbers are rows, from 0 in the order of names: 0 is 1.png, 1 is 10.png"
     )
 
 
