@@ -83,8 +83,11 @@ def advice(entry: Source, name: str, folder: Path, state: str) -> str:
                 f"{folder / name}: {state}; get {name} (MD5 {file.md5}) from {' or '.join(file.addresses)} "
                 f"and put it into {folder}"
             )
-    if entry.module == "folder" and name == "test":
-        other = next((part for part in ("val", "valid", "validation") if (folder / part).is_dir()), None)
-        if other is not None:
-            return f"{folder / name}: {state}; rename {other} to test"
-    return f"{folder / name}: {state}; {entry.hint}"
+    return f"{folder / name}: {state}; {way_out(entry, name, folder)}"
+
+
+def way_out(entry: Source, name: str, folder: Path) -> str:
+    """What to do where a source lacks a file of this name."""
+    called = ("val", "valid", "validation") if entry.module == "folder" and name == "test" else ()
+    other = next((part for part in called if (folder / part).is_dir()), None)
+    return entry.hint if other is None else f"rename {other} to test"

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from memloc import cli
+from memloc.config import datasets
 from memloc.data import preparing
 from memloc.data.opening import open_images
 from memloc.errors import InputError
@@ -448,6 +449,8 @@ def test_a_configured_folder_with_val_says_what_to_call_it(tmp_path: Path) -> No
         classes(tmp_path / part)
     with pytest.raises(ValueError, match=r"test: missing; .*rename val to test"):
         prepared(tmp_path)
+    config = {"datasets": {"own": {"source": "folder", "path": str(tmp_path), "image_size": 8}}}
+    assert [line.partition("; ")[2] for line in datasets.faults(config)] == ["rename val to test"]
 
 
 def test_a_class_whose_files_have_unread_endings_is_named_with_them(
