@@ -112,8 +112,8 @@ def _add_scored(score: argparse.ArgumentParser) -> None:
         "--split",
         type=Path,
         metavar="FILE",
-        help="groups of the images: .csv or .parquet with columns image and group, or .npz of memloc; f alone was"
-        " trained on candidate images, g alone on independent ones, neither on external ones",
+        help="groups of the images: .csv or .parquet with columns image (or name, or row) and group, or .npz of memloc;"
+        " f alone was trained on candidate images, g alone on independent ones, neither on external ones",
     )
     where.add_argument(
         "--layers",

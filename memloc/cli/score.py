@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from memloc import provenance
 from memloc.cli.parser import CORES
 from memloc.cli.terminal import Bar, prepare, stop_requests
+from memloc.data.image_folder import ImageFolder
 from memloc.data.images import Images
 from memloc.data.opening import open_images
+from memloc.data.repeats import repeats
 from memloc.data.stored_images import folder_of_named
 from memloc.errors import InputError
 from memloc.job import log
@@ -26,8 +29,7 @@ from memloc.scoring.passes import Pass, Settings
 from memloc.scoring.plan import plan
 from memloc.scoring.run import Shard
 from memloc.scoring.score import Scores, score
-from memloc.scoring.splits import load_split
-from memloc.scoring.stores import Rows
+from memloc.scoring.splits import Split, describe, load_split
 
 SKIPPED = 10
 """Images that can't be read and are named on the terminal; meta.json lists all."""
@@ -63,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
+        taken = _taken(options, images, external, split)
         passes = plan(
             encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
         )
@@ -71,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
             return 0
         _report_skipped(scores.skipped)
-        meta = _meta(options, encoder, settings, passes, scores, device) | {"identity": key}
+        meta = _meta(options, encoder, settings, passes, scores, device) | {"taken": taken, "identity": key}
         files.write(scores, images, meta, out.staged(work))
         out.publish(work, meta)
     log.info("%s: open it in a browser; the tables are beside it", options.out / "index.html")
@@ -134,9 +137,7 @@ def _check_apart(options: argparse.Namespace) -> None:
             )
 
 
-def _images(
-    options: argparse.Namespace, encoder: OpenEncoder
-) -> tuple[Images, Images | None, Mapping[str, Rows] | None]:
+def _images(options: argparse.Namespace, encoder: OpenEncoder) -> tuple[Images, Images | None, Split | None]:
     """Images to score, external images and the split, as far as they are given."""
 
     def read(path: str) -> Images:
@@ -144,7 +145,25 @@ def _images(
 
     images = read(options.images)
     external = None if options.external is None else read(options.external)
+    if options.part != "train" and all(isinstance(source, ImageFolder | None) for source in (images, external)):
+        raise InputError(f"part: {options.part} is of datasets, and this is a folder of images; name the part's folder")
     return images, external, None if options.split is None else load_split(options.split, images.names)
+
+
+def _taken(options: argparse.Namespace, images: Images, external: Images | None, split: Split | None) -> list[str]:
+    """Lines about the images, the external ones and the split, which are told before the work."""
+    lines = images.taken(options.images)
+    groups = {"candidate": (images, np.arange(len(images)))}
+    if split is not None:
+        lines.append(describe(options.split, split, images.names))
+        groups = {group: (images, rows) for group, rows in split.items()}
+    if external is not None:
+        lines += external.taken(options.external)
+        groups["external"] = (external, np.arange(len(external)))
+    lines += repeats(groups)
+    for line in lines:
+        log.info("%s", line)
+    return lines
 
 
 def _score(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 from memloc.config.schemas import Config
-from memloc.data.raw_files import missing
+from memloc.data.raw_files import missing, way_out
 from memloc.data.sources import SOURCES
 from memloc.wording import none_of
 
@@ -33,7 +34,8 @@ def faults(config: Config) -> Iterable[str]:
             yield f"config: {key}.split: {sum(dataset['split'].values())} images asked for, {dataset['images']} drawn"
         for file in missing(dataset["source"], path):
             place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
-            yield f"config: {place}: {'no such folder' if file == '.' else file + ' is missing'}; {source.hint}"
+            lacks = "no such folder" if file == "." else f"{file} is missing"
+            yield f"config: {place}: {lacks}; {way_out(source, file, Path(path or '.'))}"
 
 
 def _swaps(key: str, dataset: Config, datasets: Config) -> Iterable[str]:

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from memloc.data.prepared import Pixels
 from memloc.errors import InputError, one_line
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """What image files may hold, whatever their ending. Of PIL's other formats, some start programs (EPS)."""
 
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import deque
@@ -10,8 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from memloc.data.left_out import counted, some
 from memloc.data.prepared import Pixels, Rows
+from memloc.errors import show
 
 Loaded: TypeAlias = tuple[Pixels, Rows, dict[int, str]]
 """Pixels [k, channels, size, size], the k rows that could be read, and the reason for each of the others."""
@@ -21,6 +25,11 @@ AHEAD = 2
 """Windows that are read while one is processed."""
 CHUNK = 32
 """Images that a thread reads at a time: few enough to stop soon."""
+
+
+def digest(content: bytes) -> int:
+    """The first 64 bits of a hash."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little")
 
 
 class Images(ABC):
@@ -73,6 +82,37 @@ class Images(ABC):
         Raises:
             InputError: it can't be read.
         """
+
+    def taken(self, label: str) -> list[str]:
+        """What there is and what was left out, in one line; and a line for each thing that a user should know.
+
+        Args:
+            label: what the user calls the images.
+        """
+        return [self._first(label)]
+
+    def _first(self, label: str) -> str:
+        """How many images, of which classes, and the size at which they are read."""
+        classes = "without classes"
+        if self.classes and self.labels is not None:
+            sizes = np.bincount(self.labels, minlength=len(self.classes))
+            each = some(f"{name} {size}" for name, size in zip(self.classes, sizes, strict=True))
+            classes = f"of {counted(len(self.classes), 'class', plural='classes')} ({each})"
+        return f"{show(label)}: {counted(len(self), 'image')} {classes}, read at {self.size} x {self.size} pixels"
+
+    def digests(self, rows: Rows) -> NDArray[np.uint64]:
+        """A hash of each row's image, by which equal ones are known; 0 for one that can't be read."""
+        found = np.zeros(len(rows), dtype=np.uint64)
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows[start : start + CHUNK]
+            pixels, readable, _ = self.load(chunk)
+            at = start + np.flatnonzero(np.isin(chunk, readable))
+            found[at] = [digest(image.tobytes()) for image in pixels]
+        return found
+
+    def sizes(self, rows: Rows) -> Rows:
+        """A number for each image that is the same for equal ones, such as the size of its file; cheap to know."""
+        return np.zeros(len(rows), dtype=np.int64)
 
     def checked(self, rows: Rows) -> Rows:
         """The rows as int64.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memloc.data.sources import SOURCES, Source
 
-IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """Endings of image files in folders of classes, in lower case."""
 MANY = 10_000
 """Images of a folder that planning lists one by one; so many take a second and 25 MB."""
@@ -83,4 +83,11 @@ def advice(entry: Source, name: str, folder: Path, state: str) -> str:
                 f"{folder / name}: {state}; get {name} (MD5 {file.md5}) from {' or '.join(file.addresses)} "
                 f"and put it into {folder}"
             )
-    return f"{folder / name}: {state}; {entry.hint}"
+    return f"{folder / name}: {state}; {way_out(entry, name, folder)}"
+
+
+def way_out(entry: Source, name: str, folder: Path) -> str:
+    """What to do where a source lacks a file of this name."""
+    called = ("val", "valid", "validation") if entry.module == "folder" and name == "test" else ()
+    other = next((part for part in called if (folder / part).is_dir()), None)
+    return entry.hint if other is None else f"rename {other} to test"

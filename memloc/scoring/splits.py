@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,29 +16,43 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from memloc.data.groups import GROUPS
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 
 T = TypeVar("T")
+Rows = NDArray[np.int64]
 
 LARGEST = 1 << 30
 """Bytes of an unpacked split, enough for a hundred million rows."""
+COLUMNS = ("image", "name", "row")
+"""What a table may call its column of images: names or rows, names alone, rows alone."""
+RELATIVE = "write names relative to --images"
+ROW = re.compile("0|[1-9][0-9]{0,17}")
+"""A row as it is written."""
 
 
-def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+class Split(dict[str, Rows]):
+    """Rows of each group; ``numbers`` says what numbers in the file are: rows, names, or "" where there are none."""
+
+    numbers: Literal["", "rows", "names"] = ""
+
+
+def load_split(path: Path, names: Sequence[str]) -> Split:
     """Rows of each group.
 
     Args:
         path: .npz with an array of rows for each group, as memloc writes them; or .csv or .parquet with the columns
-            image (a name or a row) and group.
+            image (a name or a row) and group. A column that is called name or row instead holds that alone.
         names: of the images.
 
     Raises:
-        InputError: the file can't be read, names an image that isn't there or is in two groups, or an unknown group.
+        InputError: the file can't be read, names an image that isn't there, that may be another or that is in two
+            groups, or an unknown group.
     """
-    if path.suffix == ".npz":
-        groups = _groups_of_arrays(path)
-    elif path.suffix in (".csv", ".parquet"):
-        groups = _groups_of_table(path, names)
+    images, ending = _Named(names), path.suffix.lower()
+    if ending == ".npz":
+        groups = _groups_of_arrays(path, images)
+    elif ending in (".csv", ".parquet"):
+        groups = _groups_of_table(path, images)
     else:
         raise InputError(f"split: {path}: name a .csv, .parquet or .npz file")
     group_of: dict[int, str] = {}
@@ -46,43 +64,191 @@ def load_split(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.int64]]
                 raise InputError(f"split: {path}: {group} has image {row}, but there are {len(names)} images, from 0")
             if row in group_of:
                 where = f"twice in {group}" if group_of[row] == group else f"in {group_of[row]} and in {group}"
-                raise InputError(f"split: {path}: image {names[row]} is {where}; list it once")
+                raise InputError(f"split: {path}: image {show(names[row])} is {where}; list it once")
             group_of[row] = group
-    return {group: rows.astype(np.int64) for group, rows in groups.items()}
+    split = Split({group: rows.astype(np.int64) for group, rows in groups.items()})
+    split.numbers = images.read_as
+    return split
 
 
-def _groups_of_arrays(path: Path) -> dict[str, NDArray[np.integer]]:
+def describe(path: Path, split: Split, names: Sequence[str]) -> str:
+    """What was taken of a split, in one line: images of each group and of none, and where its rows count from."""
+    sizes = ", ".join(f"{len(split[group])} {group}" for group in GROUPS if group in split)
+    none = len(names) - sum(map(len, split.values()))
+    left = f"; {none} image{'s are' if none > 1 else ' is'} in no group" if none else ""
+    if split.numbers != "rows":
+        how = "; its numbers are names of images, not rows" if split.numbers else ""
+        return f"{show(path)}: {sizes}{left}{how}"
+    images = _Named(names)
+    shown = [0, next((row for row in range(len(names)) if images.others(row)), len(names) - 1)]
+    order = ", ".join(f"{row} is {show(names[row])}" for row in dict.fromkeys(shown))
+    return f"{show(path)}: {sizes}{left}; its numbers are rows, from 0 in the order of names: {order}"
+
+
+def _groups_of_arrays(path: Path, images: _Named) -> dict[str, NDArray[np.integer]]:
     groups = _read(path, _arrays)
     for name, rows in groups.items():
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise InputError(f"split: {path}: {name} is not a list of rows; give whole numbers")
+            raise InputError(
+                f"split: {path}: {show(name)} is not a list of rows; give whole numbers (names go into a .csv file)"
+            )
+    images.read_as = "rows"
     return groups
 
 
-def _groups_of_table(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.integer]]:
-    if path.suffix == ".parquet":
+def _groups_of_table(path: Path, images: _Named) -> dict[str, NDArray[np.integer]]:
+    if path.suffix.lower() == ".parquet":
         count = _read(path, pq.read_metadata).num_rows
-        if count > len(names):  # Before they are read: a few kilobytes may hold any number of equal rows.
-            raise InputError(f"split: {path}: {count} rows for {len(names)} images; keep one row for each image")
-    table = _read(path, lambda p: pd.read_csv(p, dtype=str) if p.suffix == ".csv" else pd.read_parquet(p))
-    if not {"image", "group"} <= {*table.columns}:
-        raise InputError(f"split: {path} has no columns image and group; name them so")
-    unnamed = table[["image", "group"]].isna().any(axis=1)
+        if count > len(images.names):  # Before they are read: a few kilobytes may hold any number of equal rows.
+            raise InputError(f"split: {path}: {count} rows for {len(images.names)} images; keep one row for each image")
+        table = _read(path, pd.read_parquet)
+    else:
+        table = _read(path, _csv)
+    columns = [str(column) for column in table]
+    column = next((name for name in COLUMNS if name in columns), "image")
+    for wanted in (column, "group"):
+        if wanted not in columns:
+            has = ", ".join(map(show, columns[:5]))
+            raise InputError(f"split: {path} has no columns image and group; name them so (it has {has})")
+        if columns.count(wanted) > 1:
+            raise InputError(f"split: {path} has two columns {wanted}; remove one")
+    table = table[[column, "group"]].astype(object)
+    if not len(table):
+        raise InputError(f"split: {path}: no rows; list the images of each group")
+    unnamed = table.isna().any(axis=1)
     if unnamed.any():
-        raise InputError(f"split: {path}: row {int(unnamed.argmax()) + 1} has no image or no group; fill it in")
-    row_of = {name: row for row, name in enumerate(names)}
-    return {
-        str(group): np.array([_row(str(image), row_of, path) for image in rows["image"]], dtype=np.int64)
-        for group, rows in table.groupby("group")
-    }
+        raise InputError(f"split: {path}: row {int(unnamed.argmax()) + 1} has no {column} or no group; fill it in")
+    rows = images.find([str(entry) for entry in table[column]], path, column)
+    groups = table["group"].map(str).to_numpy()
+    return {group: rows[groups == group] for group in sorted({*groups})}
 
 
-def _row(image: str, row_of: dict[str, int], path: Path) -> int:
-    if image in row_of:
-        return row_of[image]
-    if image.isdecimal():
-        return int(image)
-    raise InputError(f"split: {path}: no image {image!r} among the images; write names relative to --images")
+def _csv(path: Path) -> pd.DataFrame:
+    """A table of texts. Its first line is read as the others are: none may have more fields, and no name is altered."""
+    table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    return table.iloc[1:].set_axis([str(name) for name in table.iloc[0]], axis=1)
+
+
+class _Named:
+    """Images by what a file may call them; ``read_as`` is what numbers in it were taken for."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.read_as: Literal["", "rows", "names"] = ""
+
+    @cached_property
+    def exact(self) -> Mapping[str, int | None]:
+        """Rows by name; None where several images have it."""
+        return _unique((name, row) for row, name in enumerate(self.names))
+
+    @cached_property
+    def shorter(self) -> Mapping[str, int | None]:
+        """Rows by name without its ending, its folders or both."""
+        return _unique((key, row) for row, name in enumerate(self.names) for key in {*_shorter(name)})
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int | None]:
+        """Rows by the number that a name ends with."""
+        ends = ((re.search("[0-9]+$", _stem(name)), row) for row, name in enumerate(self.names))
+        return _unique((str(int(end[0])), row) for end, row in ends if end)
+
+    @cached_property
+    def orders(self) -> Sequence[Sequence[str]]:
+        """The names in other orders that people may count in: by their numbers, and folder by folder."""
+        if any(a > b for a, b in pairwise(self.names)):  # They are in an order of their own, as of a dataset.
+            return []
+        return [sorted(self.names, key=_natural), sorted(self.names, key=lambda name: name.split("/"))]
+
+    def others(self, row: int) -> list[str]:
+        """Images that have this row in other orders."""
+        return [order[row] for order in self.orders if order[row] != self.names[row]]
+
+    def find(self, entries: Sequence[str], path: Path, column: str) -> Rows:
+        """The row of each entry of a column that is called image, name or row.
+
+        Raises:
+            InputError: an entry is no image, or may be one of several.
+        """
+        if column == "row":
+            wrong = next((entry for entry in entries if not ROW.fullmatch(entry)), None)
+            if wrong is not None:
+                raise InputError(f"split: {path}: row {wrong!r} is no row; write whole numbers from 0")
+            self.read_as = "rows"
+            return np.array([int(entry) for entry in entries], dtype=np.int64)
+        maybe_rows = {e for e in entries if column == "image" and e not in self.exact and ROW.fullmatch(e)}
+        row_of = {entry: self._row(entry) for entry in entries}
+        for entry, row in row_of.items():
+            if row == -1 and entry not in maybe_rows:
+                raise InputError(f"split: {path}: no image {entry!r} among the images; {RELATIVE}")
+            if row is None and entry not in maybe_rows:
+                raise InputError(f"split: {path}: image {entry!r} may be one of several; {RELATIVE}")
+        if maybe_rows:
+            self.read_as = "names" if self._are_names(maybe_rows, row_of, path) else "rows"
+        if self.read_as == "rows":
+            row_of |= {entry: int(entry) for entry in maybe_rows}
+        return np.array([row_of[entry] for entry in entries], dtype=np.int64)
+
+    def _row(self, entry: str) -> int | None:
+        """The row of the image of this name, -1 for none, None for several."""
+        row = self.exact[entry] if entry in self.exact else self.shorter.get(_plain(entry), -1)
+        if row == -1 and entry in self.numbers:  # A table may have lost the zeros before a number.
+            number = self.numbers[entry]
+            row = -1 if number is None or not _stem(self.names[number]).isdecimal() else number
+        return row
+
+    def _are_names(self, numbers: Iterable[str], row_of: Mapping[str, int | None], path: Path) -> bool:
+        """Whether numbers are names rather than rows.
+
+        Raises:
+            InputError: they may be either, or rows in another order, and that would be other images.
+        """
+        numbers = sorted(numbers, key=int)
+        named = [row_of[entry] for entry in numbers]
+        if -1 not in named and None in named:
+            raise InputError(f"split: {path}: image {numbers[named.index(None)]!r} may be one of several; {RELATIVE}")
+        if int(numbers[-1]) >= len(self.names):
+            return -1 not in named
+        ends = [self.numbers.get(entry) for entry in numbers]
+        readings = [rows for rows in (named, ends) if -1 not in rows and None not in rows]
+        for i, row in enumerate(map(int, numbers)):
+            read = [self.names[rows[i] or 0] for rows in readings] + self.others(row)
+            other = next((name for name in read if name != self.names[row]), None)
+            if other is not None:
+                raise InputError(
+                    f"split: {path}: image {row} may be {show(other)}, or as a row {show(self.names[row])}; write names"
+                    " as they are, or call the column name or row"
+                )
+        return False
+
+
+def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int | None]:
+    """Rows by key; None where several rows have it."""
+    found: dict[str, int | None] = {}
+    for key, row in pairs:
+        found[key] = None if key in found else row
+    return found
+
+
+def _stem(name: str) -> str:
+    """The file's name without its ending. (A Path for each image is slow.)"""
+    file = name.rpartition("/")[2]
+    return file[: file.rindex(".")] if file.rfind(".") > 0 else file
+
+
+def _plain(name: str) -> str:
+    """A name in the one form of those that Unicode has for it, without ./ before it."""
+    return unicodedata.normalize("NFC", name).removeprefix("./")
+
+
+def _shorter(name: str) -> tuple[str, ...]:
+    name = _plain(name)
+    folder, mark, file = name.rpartition("/")
+    return name, folder + mark + _stem(file), file, _stem(file)
+
+
+def _natural(name: str) -> list[str | int]:
+    """A key that orders numbers by their value, and letters whatever their case."""
+    return [int(part) if i % 2 else part.casefold() for i, part in enumerate(re.split("([0-9]+)", name))]
 
 
 def _arrays(path: Path) -> dict[str, NDArray[np.integer]]:

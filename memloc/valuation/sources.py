@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memloc.data.image_folder import ImageFolder
 from memloc.data.images import stream
 from memloc.data.opening import open_images
 from memloc.errors import InputError, show
@@ -169,9 +170,11 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     """
     images = open_images(text, size=size, part=part, config=config, strict=strict)
     if images.labels is None:
-        raise InputError(
-            f"images: {show(text)}: no classes; put images into subfolders named by class, two or more of them"
-        )
+        way_out = getattr(images, "unlabelled", "") or "put images into subfolders named by class, two or more of them"
+        raise InputError(f"images: {show(text)}: no classes; {way_out}")
+    if part != "train" and isinstance(images, ImageFolder):
+        raise InputError(f"part: {part} is of datasets, and {show(text)} is a folder of images; name the part's folder")
+    taken = images.taken(text)
     windows = list(stream(images, np.arange(len(images)), batch=WINDOW))
     pixels, readable = (np.concatenate(parts) for parts in zip(*windows, strict=True))
     if not len(readable):
@@ -190,13 +193,7 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
         name: int(count)
         for name, count in zip(images.classes, np.bincount(y, minlength=len(images.classes)), strict=True)
     }
-    taken = f"{show(text)}: {number_of(len(readable), 'image')} of {number_of(across**2, 'cell')}"
-    taken += f"; classes: {_counts(labels)}; left out: {len(images.skipped) or 'nothing'}"
-    taken += " that can't be read" * bool(images.skipped)
-    remarks = [
-        taken,
-        *(f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:SKIPPED]),
-    ]
+    remarks = [f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:SKIPPED]]
     if len(images.skipped) > SKIPPED:
         remarks.append(f"skipped {len(images.skipped) - SKIPPED} more images, all listed in value.json")
     return Source(
@@ -208,8 +205,12 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
         rows=[images.names[row] for row in readable],
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
-        remarks=remarks,
-        about={"labels": labels, "skipped": {images.names[row]: why for row, why in images.skipped.items()}},
+        remarks=[*taken, *remarks],
+        about={
+            "taken": taken,
+            "labels": labels,
+            "skipped": {images.names[row]: why for row, why in images.skipped.items()},
+        },
     )
 
 

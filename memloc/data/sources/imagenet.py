@@ -18,7 +18,7 @@ def read(folder: Path, part: str, image_size: int) -> Raw:
     Raises:
         InputError: a class folder whose name isn't a WordNet id.
     """
-    raw = class_folders(folder, PARTS[part], image_size, reference=PARTS["train"])
+    raw = class_folders(folder, PARTS[part], image_size, reference=PARTS["train"], strange=False)
     for name in raw.classes:
         if not re.fullmatch(r"n\d{8}", name):
             raise InputError(
