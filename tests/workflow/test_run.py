@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_alone_and_ends_in_the_same_tables(finished: Path, 
 def test_a_killed_training_continues_and_ends_in_the_same_weights(copy: Callable[[str], Path]) -> None:
     # Long enough that a job left behind can't come to its end before it notices.
     folder = copy("resumed")
-    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 300}}}\n")
+    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 300, optimizer: adam}}}\n")
     target = folder / "results/encoders/simclr/f/seed0/weights.safetensors"
     arguments = (*SMOKE, "long.yaml", "--", str(target.relative_to(folder)))
     assert snakemake(folder, *arguments).returncode == 0
@@ -201,7 +201,8 @@ def test_altered_data_stops_the_job_with_one_line_and_leaves_nothing(copy: Calla
 
 def test_a_loss_that_diverges_stops_the_job_and_keeps_the_last_good_checkpoint(copy: Callable[[str], Path]) -> None:
     folder = copy("diverging")
-    (folder / "my.yaml").write_text("encoders: {simclr: {recipe: {learning_rate: 1.0e+30, warmup_epochs: 2}}}\n")
+    recipe = "{optimizer: adam, clip: null, learning_rate: 1.0e+30, warmup_epochs: 2}"
+    (folder / "my.yaml").write_text(f"encoders: {{simclr: {{recipe: {recipe}}}}}\n")
     target = "results/encoders/simclr/f/seed0/weights.safetensors"
     done = snakemake(folder, *SMOKE, "my.yaml", "--", target)
     output = done.stdout + done.stderr
