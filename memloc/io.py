@@ -92,7 +92,7 @@ def _umask() -> int:
 def save_json(value: Any, path: str | Path) -> None:
     """Write a JSON file, keys in the order given."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def load_json(path: str | Path) -> Any:
@@ -164,7 +164,7 @@ def save_text(text: str, path: str | Path) -> None:
 
 def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: str | Path) -> None:
     """Write records as CSV, with its header even where there are none."""
-    with atomic(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

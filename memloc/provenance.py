@@ -64,7 +64,7 @@ def _closure(script: Path) -> set[str]:
 def _imports(path: Path) -> frozenset[str]:
     """Names of memloc modules that a file imports, wherever in the file."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -76,7 +76,7 @@ def _imports(path: Path) -> frozenset[str]:
 @cache
 def _logic(path: Path) -> str:
     """A file's syntax tree without comments, docstrings and positions."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

@@ -55,7 +55,7 @@ def lock_results():
     """Refuse a second run on the same results. The lock is the system's: it ends with the process, however that ends."""
     try:
         RESULTS.mkdir(exist_ok=True)
-        handle = open(RESULTS / ".lock", "a")
+        handle = open(RESULTS / ".lock", "a", encoding="utf-8")
     except OSError as error:
         sys.exit(
             f"memloc: error: {RESULTS.resolve()}: can't be written ({error.strerror}); free it or choose another --directory"

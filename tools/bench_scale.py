@@ -234,5 +234,7 @@ if __name__ == "__main__":
     began = time.process_time()
     stage.run(Path(sys.argv[2]))
     used = time.process_time() - began
-    highest = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    highest = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     print(used, int(highest.split()[1]) / 1024)
