@@ -20,7 +20,9 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.errors import InputError
+from memloc import provenance
+from memloc.errors import AGAIN, InputError
+from memloc.provenance import RECORD, Record
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -114,8 +116,9 @@ def load_array(path: str | Path) -> Array:
         raise unreadable(path, error) from error
 
 
-def save_arrays(arrays: Mapping[str, Array], path: str | Path) -> None:
-    """Write named arrays as an uncompressed .npz."""
+def save_arrays(arrays: Mapping[str, Array], path: str | Path, record: Record | None = None) -> None:
+    """Write named arrays as an uncompressed .npz, before them the record of who made them."""
+    arrays = {**recorded(record), **arrays}
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -129,6 +132,38 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
             return {name: archive[name] for name in archive.files}
 
     return readable(path, read)
+
+
+def recorded(record: Record | None) -> dict[str, Array]:
+    """A record as an array of a file."""
+    return {} if record is None else {RECORD: np.array(provenance.text(record))}
+
+
+def load_made(path: str | Path, **expected: Any) -> tuple[dict[str, Array], Record]:
+    """Read the named arrays of an .npz that a rule made, and the record of who made them.
+
+    Args:
+        expected: what the record must say (see ``provenance.check``).
+
+    Raises:
+        InputError: the file can't be read, isn't the one that is expected, or a number in it isn't finite.
+    """
+    arrays = load_arrays(path)
+    record = provenance.check(path, as_text(arrays.pop(RECORD, None)), **expected)
+    for name, array in arrays.items():
+        finite(path, name, array)
+    return arrays, record
+
+
+def as_text(array: Array | None) -> str | None:
+    """The text of a record's array; None where it is none."""
+    return str(array) if array is not None and array.dtype.kind == "U" and array.ndim == 0 else None
+
+
+def finite(path: str | Path, name: str, array: Array) -> None:
+    """Raise an InputError where a number of an array isn't finite."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{path}: {name} isn't finite; {AGAIN}")
 
 
 def refuse_compressed(members: Iterable[zipfile.ZipInfo]) -> None:

@@ -64,7 +64,7 @@ def test_all_groups_are_measured_with_their_names():
 
 def test_the_manifest_identifies_a_split():
     groups = draw(100, SIZES, dataset="d", seed=3)
-    about = manifest(groups, dataset="d", seed=3)
+    about = manifest(groups, dataset="d", seed=3, images=100)
     assert (about["dataset"], about["seed"], about["sizes"]) == ("d", 3, SIZES)
     assert about["sha256"]["shared"] == array_sha256(groups["shared"])
-    assert about["sha256"] != manifest(draw(100, SIZES, dataset="d", seed=4), dataset="d", seed=4)["sha256"]
+    assert about["sha256"] != manifest(draw(100, SIZES, dataset="d", seed=4), dataset="d", seed=4, images=100)["sha256"]
