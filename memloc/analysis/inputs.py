@@ -56,7 +56,8 @@ class Inputs:
         Raises:
             InputError: a file isn't the one that is expected, or what is wrong with its scores.
         """
-        read = {(seed, path): load_scores(path) for seed, path in self._paths(name, encoder)}
+        kind = name.removeprefix("untrained_")
+        read = {(seed, path): load_scores(path, kind) for seed, path in self._paths(name, encoder)}
         self._agree(encoder, {key: record for key, (_, record) in read.items()})
         return [table for table, _ in read.values()]
 

@@ -97,14 +97,14 @@ KINDS = {
         unlabelled=("classmem", "classmem_shuffled"),
     ),
 }
-"""Tables of scores by the name of their file."""
+"""Tables of scores."""
 
 
-def load_scores(path: str | Path, **expected: Any) -> tuple[pd.DataFrame, Record]:
+def load_scores(path: str | Path, kind: str, **expected: Any) -> tuple[pd.DataFrame, Record]:
     """Read the scores of points or units, or the atypicality of points, and the record of who made them.
 
     Args:
-        path: of the file, whose name says which (see KINDS).
+        kind: of KINDS.
         expected: what the record must say (see ``provenance.check``).
 
     Raises:
@@ -112,29 +112,34 @@ def load_scores(path: str | Path, **expected: Any) -> tuple[pd.DataFrame, Record
             there twice, or a number isn't finite or out of range.
     """
     table = load_table(path)
-    if fault := fault_of(table, KINDS[Path(path).stem]):
-        raise InputError(f"{path}: {fault}; {AGAIN}")
     found, table.attrs = table.attrs.get(RECORD), {}
     record = provenance.check(path, found, **expected)
+    settings = record.get("settings", {})
+    if fault := fault_of(table, KINDS[kind], _limits(KINDS[kind], settings)):
+        raise InputError(f"{path}: {fault}; {AGAIN}")
     if len(table) != record.get("rows"):
         raise InputError(f"{path}: has {len(table)} rows, {record.get('rows')} were written; {AGAIN}")
-    settings = record.get("settings", {})
-    largest = {column: LARGEST.get(settings.get("distance"), np.inf) for column in ("alignment_f", "alignment_g")}
-    if settings.get("normalisation") == "ratio":
-        largest |= dict.fromkeys(("sslmem", "sslmem_choose", "sslmem_score"), 1 + ROUNDING)
-    for column in (column for column in largest if column in table):
-        if table[column].abs().max() > largest[column]:
-            raise InputError(f"{path}: {column} is out of range, beyond {largest[column]:.3g}; {AGAIN}")
     return table, record
 
 
-def fault_of(table: pd.DataFrame, kind: Kind) -> str | None:
-    """What keeps a table from being scores of a kind."""
+def _limits(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Limits]:
+    """By column, the smallest and the largest number that scores can have that were made with these settings."""
+    limits = dict(kind.numbers)
+    if not settings:
+        return dict.fromkeys(limits, ANY)
+    if settings.get("normalisation") == "ratio":
+        limits |= {column: (-1 - ROUNDING, 1 + ROUNDING) for column in limits if column.startswith("sslmem")}
+    largest = LARGEST.get(settings.get("distance", ""), np.inf)
+    return limits | {column: (0, largest) for column in limits if column.startswith("alignment")}
+
+
+def fault_of(table: pd.DataFrame, kind: Kind, limits: Mapping[str, Limits]) -> str | None:
+    """What keeps a table from being scores of a kind, with numbers between limits."""
     if lacking := [column for column in dict.fromkeys((*kind.rows, *kind.needed)) if column not in table]:
         return f"lacks {', '.join(lacking)}"
     if not len(table):
         return "has no rows"
-    for column, (low, high) in kind.numbers.items():
+    for column, (low, high) in limits.items():
         if column in table and (fault := _number_fault(table[column], low, high, empty=column in kind.unlabelled)):
             return f"{column} {fault}"
     if not table["group"].isin(kind.groups).all():

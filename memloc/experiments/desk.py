@@ -103,14 +103,14 @@ class Desk(Trained):
         """Scores of the encoder's units."""
         from memloc.analysis.tables import load_scores
 
-        return load_scores(self.files.units, weights=self.weights)[0]
+        return load_scores(self.files.units, "units", weights=self.weights)[0]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Scores of points."""
         from memloc.analysis.tables import load_scores
 
-        return load_scores(self.files.points, weights=self.weights)[0]
+        return load_scores(self.files.points, "points", weights=self.weights)[0]
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -145,7 +145,8 @@ def of_encoder(path: str | Path, **expected: Any) -> Arrays:
             raise InputError(f"{path}: {name} is {list(shape)}, not a row for each of {len(points)} points; {AGAIN}")
     if not np.isin(groups, GROUPS).all():
         raise InputError(f"{path}: groups are none of {', '.join(GROUPS)}; {AGAIN}")
-    alignment, largest = arrays["alignment"], LARGEST.get(arrays.record.get("settings", {}).get("distance"), np.inf)
+    alignment, distance = arrays["alignment"], arrays.record.get("settings", {}).get("distance", "")
+    largest = LARGEST.get(distance, np.inf)
     if alignment.min(initial=0) < 0 or alignment.max(initial=0) > largest:
         raise InputError(f"{path}: alignment isn't between 0 and {largest:.3g} everywhere; {AGAIN}")
     return arrays

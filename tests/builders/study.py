@@ -31,7 +31,14 @@ class About(dict):
 
 
 def save(content, path, **made):
-    """A table or arrays as a rule writes them, with the record of who made them."""
+    """A table or arrays as a rule writes them, with the record of who made them.
+
+    A table of scores gets the columns that all have and an analysis needn't read.
+    """
+    if isinstance(content, pd.DataFrame):
+        filled = {"owner": -1, "activation": 0.0} if "unit" in content else {}
+        filled |= {"sslmem": 0.0} if {"point", "layer"} <= set(content) else {}
+        content = content.assign(**{name: value for name, value in filled.items() if name not in content})
     (save_table if isinstance(content, pd.DataFrame) else save_arrays)(content, path, record(path, **made))
 
 

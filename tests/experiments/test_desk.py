@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from memloc.config import TRAINING
+from memloc.data import splits
 from memloc.errors import InputError
 from memloc.experiments import module
 from memloc.experiments.desk import Desk
-from memloc.io import save_array, save_arrays
+from memloc.io import save_array
 from memloc.models import architectures, checkpoint, frameworks
 from memloc.models.frameworks.recipe import Recipe
+from memloc.models.trained import training
 
 N = 40
 SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
@@ -24,18 +27,30 @@ FREE = {
 }
 
 
+GROUPS_HERE, GROUPS_THERE = (
+    {group: np.array(points, dtype=np.int64) for group, points in split.items()} for split in (SPLIT, DONOR_SPLIT)
+)
+
+
 @pytest.fixture
 def desk(tmp_path, settings, description):
     """A factory of desks with SimCLR's ResNet9 trained on ``here``; labels of all datasets are the points' numbers."""
-    entry = settings("simclr")
+    entry, description = settings("simclr"), description | {"sizes": {"train": N, "test": N}}
     torch.manual_seed(0)
     encoder = architectures.build("resnet9", entry["network"], image_size=16)
     learner = frameworks.build("simclr", encoder, classes=3, recipe=Recipe.of(entry["recipe"]), image_size=16)
     for role in "fg":
         for name, tensors in (("weights", learner.result().state_dict()), ("additions", learner.additions())):
-            checkpoint.save(tensors, {"seed": 0, "role": role}, tmp_path / f"{role}-{name}.safetensors")
-    for name, split in (("split", SPLIT), ("donor_split", DONOR_SPLIT)):
-        save_arrays({group: np.array(points) for group, points in split.items()}, tmp_path / f"{name}.npz")
+            path = tmp_path / f"{role}-{name}.safetensors"
+            weights = tmp_path / f"{role}-weights.safetensors"
+            beside = {"weights": checkpoint.stated(weights)[0]} if name == "additions" else {}
+            about = training({key: entry[key] for key in TRAINING}, description, GROUPS_HERE, role=role, seed=0)
+            checkpoint.save(tensors, about | beside, path)
+    for name, split in (("split", GROUPS_HERE), ("donor_split", GROUPS_THERE)):
+        about = splits.manifest(split, dataset="here", seed=0, images=N)
+        splits.save(split, about, tmp_path / f"{name}.npz")
+    donor = training({key: entry[key] for key in TRAINING}, description, GROUPS_THERE, role="f", seed=0)
+    checkpoint.save(learner.result().state_dict(), donor, tmp_path / "donor.safetensors")
     for dataset in FREE:
         folder = tmp_path / dataset
         folder.mkdir()
@@ -55,7 +70,8 @@ def desk(tmp_path, settings, description):
             "tasks": [tmp_path / name / "dataset.json" for name in tasks],
         }
         given = {
-            "encoder": {key: entry[key] for key in ("architecture", "network", "framework", "recipe", "dataset")},
+            "encoder": {key: entry[key] for key in TRAINING},
+            "dataset": "here",
             "layers": [vars(layer) for layer in architectures.choose_layers("resnet9", entry["network"], ["*"])],
             "protocol": {"draws": 4},
             "augmentation": "mild",
@@ -65,10 +81,10 @@ def desk(tmp_path, settings, description):
             "tasks": list(tasks),
             "options": options,
         }
-        given["encoder"]["dataset"] = "here"
         if donor:
-            files |= {"donor": tmp_path / "f-weights.safetensors", "donor_split": tmp_path / "donor_split.npz"}
-            given["donor_dataset"] = donor
+            files |= {"donor": tmp_path / "donor.safetensors", "donor_split": tmp_path / "donor_split.npz"}
+            files["donor_description"] = tmp_path / "there/dataset.json"
+            given |= {"donor": given["encoder"], "donor_dataset": donor}
         job = SimpleNamespace(
             input=SimpleNamespace(**files, get=files.get),
             params=SimpleNamespace(settings=given),
