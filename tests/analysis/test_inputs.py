@@ -1,4 +1,5 @@
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +43,26 @@ def test_a_seed_that_was_made_with_other_settings_is_named_with_its_file(tmp_pat
     assert len(inputs.arrays("f", "simclr", rows=["steps"])) == 3
     with pytest.raises(InputError, match="differs from the other seeds in steps"):
         inputs.arrays("f", "simclr", same=["steps"])
+
+
+def test_files_of_one_run_are_of_the_same_weights_and_seeds_of_the_same_settings(tmp_path):
+    runs, paths = [("simclr", 0), ("simclr", 1)], [str(tmp_path / f"seed{seed}.npz") for seed in (0, 1)]
+    others = [str(tmp_path / f"other{seed}.npz") for seed in (0, 1)]
+    content = {"points": np.arange(2)}
+    for seed, path in enumerate(paths + others):
+        save(content, path, weights={"f": str(seed % 2)}, settings={"draws": 4})
+    inputs = Inputs(runs, {"one": paths, "other": others})
+    assert len(inputs.arrays("one", "simclr")) == len(inputs.arrays("other", "simclr")) == 2
+    save(content, others[1], weights={"f": "2"}, settings={"draws": 4})
+    told = r"other1\.npz: was made with other weights of f than .*seed1\.npz; delete both and run snakemake again"
+    with pytest.raises(InputError, match=told):
+        inputs.arrays("other", "simclr")
+    save(content, paths[1], weights={"f": "1"}, settings={"draws": 6})
+    with pytest.raises(InputError, match=r"seed.\.npz: was made with other settings than the other seeds'; delete it"):
+        inputs.arrays("one", "simclr")
+    Path(paths[0]).rename(paths[1])
+    with pytest.raises(InputError, match=r"seed1\.npz: is in the place of another file, it was made as .*seed0\.npz"):
+        Inputs(runs[1:], {"one": paths[1:]}).arrays("one", "simclr")
 
 
 def profile_of(values, *, spread=0.01, seeds=3):

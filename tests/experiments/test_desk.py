@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from memloc.io import save_array
 from memloc.models import architectures, checkpoint, frameworks
 from memloc.models.frameworks.recipe import Recipe
 from memloc.models.trained import training
+from tests.builders.study import save
 
 N = 40
 SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
@@ -155,6 +157,37 @@ def test_files_of_another_role_or_seed_are_refused(desk):
     it.files.weights = it.files.weights.with_name("f-weights.safetensors")
     with pytest.raises(InputError, match="belongs to f, seed 0"):
         _ = it.encoder
+
+
+def test_weights_of_another_training_with_the_same_shapes_are_refused(desk, tmp_path):
+    it = desk(tasks=["here", "there"], donor="there", images=20)
+    assert it.encoder and it.donor and it.record["weights"].keys() == {"f", "donor"}
+    for exchanged, name in ((it.files.donor, "weights"), (it.files.weights, "donor")):
+        again = desk(tasks=["here", "there"], donor="there", images=20)
+        setattr(again.files, name, exchanged)
+        with pytest.raises(InputError, match=r"belongs to another training \(points differ\); delete it"):
+            _ = again.donor if name == "donor" else again.encoder
+    it = desk()
+    it.settings["encoder"] |= {"recipe": it.settings["encoder"]["recipe"] | {"learning_rate": 7}}
+    with pytest.raises(InputError, match=r"f-weights\.safetensors: belongs to another training .recipe differ"):
+        _ = it.encoder
+
+
+def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, tmp_path):
+    it = desk()
+    tensors, about = checkpoint.load(it.files.additions)
+    checkpoint.save(tensors, about | {"weights": "0"}, it.files.additions)
+    with pytest.raises(InputError, match=r"additions\.safetensors: belongs to another training .weights differ"):
+        _ = it.learner
+    units = {"layer": ["1"], "unit": [0], "group": ["candidate"], "unitmem": [0.5], "owner": [3], "activation": [1.0]}
+    it.files.units = str(tmp_path / "units.parquet")
+    save(pd.DataFrame(units), it.files.units, weights=it.weights)
+    assert len(it.units) == 1
+    again = desk()
+    again.files.units = it.files.units
+    save(pd.DataFrame(units), it.files.units, weights={"f": "0"})
+    with pytest.raises(InputError, match=r"units\.parquet: was made with other weights of f than"):
+        _ = again.units
 
 
 def test_points_are_those_of_the_named_groups_in_the_order_of_the_split(desk):
