@@ -72,7 +72,9 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
         io.save_array(labels, folder / "train_labels.npy")
         io.save_json(description, folder / "dataset.json")
         io.save_json(config["encoders"]["it"], folder / "settings.json")
-        io.save_arrays({"shared": np.arange(IMAGES), "candidate": np.arange(0)}, folder / "indices.npz")
+        groups = {"shared": np.arange(IMAGES)} | {group: np.arange(0) for group in GROUPS[1:]}
+        about = splits.manifest(groups, dataset="it", seed=0, images=IMAGES)
+        splits.save(groups, about, str(folder / "indices.npz"))
         yield name
 
 

@@ -36,7 +36,9 @@ def save(content, path, **made):
     A table of scores gets the columns that all have and an analysis needn't read.
     """
     if isinstance(content, pd.DataFrame):
-        filled = {"owner": -1, "activation": 0.0} if "unit" in content else {}
+        filled = {"owner": -1, "activation": 0.0} if "unitmem" in content else {}
+        if {"unitmem", "group", "layer"} <= set(content):
+            filled["unit"] = content.groupby(["group", "layer"]).cumcount()
         filled |= {"sslmem": 0.0} if {"point", "layer"} <= set(content) else {}
         content = content.assign(**{name: value for name, value in filled.items() if name not in content})
     (save_table if isinstance(content, pd.DataFrame) else save_arrays)(content, path, record(path, **made))
