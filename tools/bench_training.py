@@ -49,6 +49,8 @@ def photographs(count: int) -> np.ndarray:
 def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
     """A folder with all that a training job reads; it goes with what the jobs write."""
     from memloc.config import complete
+    from memloc.data import splits
+    from memloc.data.groups import GROUPS
     from memloc.data.prepared import array_sha256
 
     images, labels = photographs(IMAGES), np.arange(IMAGES) % 10
@@ -65,6 +67,7 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
         "mean": (images.mean(axis=(0, 2, 3)) / 255).tolist(),
         "std": (images.std(axis=(0, 2, 3)) / 255).tolist(),
         "sha256": {"train": array_sha256(images, labels)},
+        "sizes": {"train": IMAGES},
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
