@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 
+AGAIN = "delete it and run snakemake again"
+"""What to do about a result that is damaged, out of date or another's."""
+
 
 class InputError(ValueError):
     """Something a user handed in can't be used. The message is one line: the key, the value, what to do."""

@@ -21,7 +21,9 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.errors import InputError, out_of_memory
+from memloc import provenance
+from memloc.errors import AGAIN, InputError, out_of_memory
+from memloc.provenance import RECORD, Record
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -93,7 +95,7 @@ def _umask() -> int:
 def save_json(value: Any, path: str | Path) -> None:
     """Write a JSON file, keys in the order given."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def load_json(path: str | Path) -> Any:
@@ -117,8 +119,9 @@ def load_array(path: str | Path) -> Array:
         raise unreadable(path, error) from error
 
 
-def save_arrays(arrays: Mapping[str, Array], path: str | Path) -> None:
-    """Write named arrays as an uncompressed .npz."""
+def save_arrays(arrays: Mapping[str, Array], path: str | Path, record: Record | None = None) -> None:
+    """Write named arrays as an uncompressed .npz, before them the record of who made them."""
+    arrays = {**recorded(record), **arrays}
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -133,6 +136,38 @@ def load_arrays(path: str | Path) -> dict[str, Array]:
             return {name: archive[name] for name in archive.files}
 
     return readable(path, read)
+
+
+def recorded(record: Record | None) -> dict[str, Array]:
+    """A record as an array of a file."""
+    return {} if record is None else {RECORD: np.array(provenance.text(record))}
+
+
+def load_made(path: str | Path, **expected: Any) -> tuple[dict[str, Array], Record]:
+    """Read the named arrays of an .npz that a rule made, and the record of who made them.
+
+    Args:
+        expected: what the record must say (see ``provenance.check``).
+
+    Raises:
+        InputError: the file can't be read, isn't the one that is expected, or a number in it isn't finite.
+    """
+    arrays = load_arrays(path)
+    record = provenance.check(path, as_text(arrays.pop(RECORD, None)), **expected)
+    for name, array in arrays.items():
+        finite(path, name, array)
+    return arrays, record
+
+
+def as_text(array: Array | None) -> str | None:
+    """The text of a record's array; None where it is none."""
+    return str(array) if array is not None and array.dtype.kind == "U" and array.ndim == 0 else None
+
+
+def finite(path: str | Path, name: str, array: Array) -> None:
+    """Raise an InputError where a number of an array isn't finite."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{path}: {name} isn't finite; {AGAIN}")
 
 
 def refuse_compressed(members: Iterable[zipfile.ZipInfo]) -> None:
@@ -181,7 +216,7 @@ def save_text(text: str, path: str | Path) -> None:
 
 def save_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], path: str | Path) -> None:
     """Write records as CSV, with its header even where there are none."""
-    with atomic(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

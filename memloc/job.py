@@ -51,7 +51,7 @@ def start(snakemake: Any) -> None:
     terminal.setFormatter(OneLine(f"[{label}] %(message)s"))
     terminal.addFilter(lambda record: record.exc_info is None)
     Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w")
+    file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w", encoding="utf-8")
     file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
     log.propagate = False  # Some libraries have the root logger repeat every line.

@@ -61,7 +61,7 @@ def lock_results():
     """Refuse a second run on the same results. The lock is the system's: it ends with the process, however that ends."""
     try:
         RESULTS.mkdir(exist_ok=True)
-        handle = open(RESULTS / ".lock", "a")
+        handle = open(RESULTS / ".lock", "a", encoding="utf-8")
     except OSError as error:
         sys.exit(
             f"memloc: error: {RESULTS.resolve()}: can't be written ({error.strerror}); free it or choose another --directory"
@@ -167,9 +167,10 @@ def training_settings(wildcards):
     return {key: settings[key] for key in (*configuration.TRAINING, "initialisation", "snapshots")}
 
 
-def encoder_settings(*keys):
-    """A function to some keys of a rule's encoder."""
-    return lambda wildcards: {key: config["encoders"][wildcards.encoder][key] for key in keys}
+def followed(wildcards, role=None):
+    """An encoder's entry as far as the weights of one role follow it; those of encoders that share them are equal."""
+    settings, own = config["encoders"][wildcards.encoder], (role or wildcards.role) == "g"
+    return {key: settings[key] for key in (*configuration.TRAINING, *(["initialisation"] if own else []))}
 
 
 def measured_layers(wildcards):
@@ -212,6 +213,11 @@ def protocol_of(wildcards):
     return {
         key: value for key, value in settings.items() if key not in ("others", "layers", "sublayers", "augmentation")
     }
+
+
+def views_of(wildcards):
+    """How a rule's encoder is measured, and on which views."""
+    return {"augmentation": config["encoders"][wildcards.encoder]["measure"]["augmentation"], **protocol_of(wildcards)}
 
 
 def option(key):
@@ -351,7 +357,9 @@ def job_files(wildcards):
     if "tasks" in reads:
         files["tasks"] = [RESULTS / f"data/{task}/dataset.json" for task in tasks_of(wildcards)]
     if "donor" in reads:
+        donor_dataset = of_donor(dataset_of)(wildcards)
         files |= {"donor": of_donor(trained("f"))(wildcards), "donor_split": of_donor(split_of)(wildcards)}
+        files["donor_description"] = RESULTS / f"data/{donor_dataset}/dataset.json"
     return files
 
 
@@ -366,9 +374,9 @@ def job_settings(wildcards):
     """What a job of an experiment gets besides files, by name. What it doesn't read can't repeat it."""
     entry = EXPERIMENTS[kind_of(wildcards)]
     reads, encoder = entry.job.reads, config["encoders"][wildcards.encoder]
-    keys = ("architecture", "network", "dataset", *(("framework", "recipe") if "learner" in reads else ()))
     settings = {
-        "encoder": {key: encoder[key] for key in keys},
+        "encoder": followed(wildcards),
+        "dataset": encoder["dataset"],
         "options": {key: option(key)(wildcards) for key in entry.job.options},
         "device": config["device"],
     }
@@ -383,6 +391,7 @@ def job_settings(wildcards):
     if "tasks" in reads:
         settings["tasks"] = tasks_of(wildcards)
     if "donor" in reads:
+        settings |= {"donor": of_donor(lambda donor: followed(donor, "f"))(wildcards)}
         settings["donor_dataset"] = of_donor(dataset_of)(wildcards)
     if "resamples" in reads:
         settings["resamples"] = config["score"]["resamples"]

@@ -26,9 +26,8 @@ rule measure:
         runtime=growing(60),
         gpu=gpus,
     params:
-        encoder=encoder_settings("architecture", "network", "framework", "recipe"),
-        augmentation=encoder_setting("measure", "augmentation"),
-        protocol=protocol_of,
+        encoder=followed,
+        views=views_of,
         layers=measured_layers,
         device=config["device"],
         code=code_of("scripts/measure.py", architecture_module),

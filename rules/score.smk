@@ -20,6 +20,7 @@ rule score_points:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        views=views_of,
         normalisation=config["score"]["normalisation"],
         neighbours=config["score"]["neighbours"],
         code=digest("scripts/score_points.py"),
@@ -47,6 +48,7 @@ rule score_units:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        views=views_of,
         shuffles=config["score"]["shuffles"],
         resamples=config["score"]["resamples"],
         others=encoder_setting("measure", "others"),

@@ -75,6 +75,7 @@ rule value_points:
         mem_mb=growing(3000),
         runtime=growing(240),
     params:
+        views=views_of,
         learners=option("learners"),
         ratios=option("ratios"),
         patch=option("patch"),

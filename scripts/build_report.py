@@ -13,7 +13,7 @@ def main(snakemake):
         for (name, kind), path in zip(snakemake.params.experiments.items(), snakemake.input.figures, strict=True)
     ]
     recipes = [io.load_json(path) for path in snakemake.input.recipes]
-    claims = tables.load_table(snakemake.input.claims)
+    claims = tables.load_claims(snakemake.input.claims)
     times = timing.table(snakemake.params.benchmarks)
     page = report.render(snakemake.input.template, figures, claims, recipes, snakemake.params.config, times)
     io.save_text(page, snakemake.output.page)

@@ -1,5 +1,7 @@
 """Join the experiments' claims."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from memloc import job
@@ -8,7 +10,8 @@ from memloc.analysis import tables
 
 def main(snakemake):
     job.start(snakemake)
-    claims = pd.concat([tables.load_table(path) for path in snakemake.input], ignore_index=True)
+    parts = [tables.load_claims(path, experiment=Path(path).stem) for path in snakemake.input]
+    claims = pd.concat(parts, ignore_index=True)
     tables.save_table(claims, snakemake.output.claims)
     job.log.info("%s", ", ".join(f"{n} {verdict}" for verdict, n in claims["verdict"].value_counts().items()))
 

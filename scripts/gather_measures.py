@@ -6,7 +6,9 @@ from memloc.measuring import files as measures
 
 def main(snakemake):
     job.start(snakemake)
-    measures.join(snakemake.output.measures, snakemake.input.parts, common=measures.ABOUT_LAYERS, rows="points")
+    path, parts = snakemake.output.measures, snakemake.input.parts
+    record = measures.common_record(path, parts)
+    measures.join(path, parts, common=measures.ABOUT_LAYERS, rows="points", record=record)
 
 
 if "snakemake" in globals():

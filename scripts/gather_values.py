@@ -10,12 +10,14 @@ def main(snakemake):
     job.start(snakemake)
     params = snakemake.params
     values = gathered_points(
-        [measures.Arrays(path) for path in snakemake.input.parts],
+        [measures.made(path) for path in snakemake.input.parts],
         learners=params.learners,
         ratios=params.ratios,
         seed=stream("values", int(snakemake.wildcards.seed)),
     )
-    io.save_arrays(values, snakemake.output.values)
+    io.save_arrays(
+        values, snakemake.output.values, measures.common_record(snakemake.output.values, snakemake.input.parts)
+    )
 
 
 if "snakemake" in globals():

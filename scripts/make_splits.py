@@ -7,9 +7,11 @@ from memloc.data import splits
 def main(snakemake):
     job.start(snakemake)
     names = {"dataset": snakemake.wildcards.dataset, "seed": int(snakemake.wildcards.seed)}
-    groups = splits.draw(len(io.load_array(snakemake.input.labels)), snakemake.params.split, **names)
-    io.save_arrays(groups, snakemake.output.indices)
-    io.save_json(splits.manifest(groups, **names), snakemake.output.manifest)
+    images = len(io.load_array(snakemake.input.labels))
+    groups = splits.draw(images, snakemake.params.split, **names)
+    manifest = splits.manifest(groups, **names, images=images)
+    splits.save(groups, manifest, snakemake.output.indices)
+    io.save_json(manifest, snakemake.output.manifest)
 
 
 if "snakemake" in globals():

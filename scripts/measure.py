@@ -1,6 +1,6 @@
 """Measure every layer of one encoder in one pass, on all points or on a part of them."""
 
-from memloc import io, job
+from memloc import io, job, provenance
 from memloc.data import splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
@@ -17,27 +17,28 @@ from memloc.streams import stream
 def main(snakemake):
     job.start(snakemake)
     params, names, seed = snakemake.params, snakemake.wildcards, int(snakemake.wildcards.seed)
-    points, groups = splits.measured_points(io.load_arrays(snakemake.input.split))
+    trained = Trained(snakemake.input, {"encoder": params.encoder, "device": params.device}, names)
+    points, groups = splits.measured_points(trained.split)
     rows = shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
     points, groups = points[rows], groups[rows]
     layers = [Layer(**layer) for layer in params.layers]
-    trained = Trained(snakemake.input, {"encoder": params.encoder, "device": params.device}, names)
     encoder, device = trained.encoder, trained.device
     if snakemake.input.additions:
         network.add_head(encoder, trained.learner.result_head())
+    protocol = dict(params.views)
     about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
     batches = measure_batches(
         encoder,
         batches_of_file(snakemake.input.images, points, device=device),
         layers=layers,
-        augmentation=for_encoder(AUGMENTATIONS[params.augmentation], encoder),
+        augmentation=for_encoder(AUGMENTATIONS[protocol.pop("augmentation")], encoder),
         normalise=trained.normalise,
-        protocol=Protocol(**params.protocol),
+        protocol=Protocol(**protocol),
         seed=stream("measure", seed),
         device=device,
     )
-    parts = map(by_point, batches)
-    measures.save(snakemake.output.measures, about | about_layers(layers, encoder), parts)
+    record = provenance.record(snakemake.output.measures, weights=trained.weights, settings=params.views)
+    measures.save(snakemake.output.measures, about | about_layers(layers, encoder), map(by_point, batches), record)
 
 
 if "snakemake" in globals():

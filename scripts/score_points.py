@@ -1,18 +1,22 @@
 """SSLMem of every point and layer, atypicality of every point g has not seen."""
 
-from memloc import job
+from memloc import job, provenance
 from memloc.analysis import tables
-from memloc.measuring.files import Arrays
+from memloc.measuring.files import of_encoder
 from memloc.measuring.points import atypicality_scores, point_scores
 
 
 def main(snakemake):
     job.start(snakemake)
-    f, g = Arrays(snakemake.input.f), Arrays(snakemake.input.g)
-    points = point_scores(f, g, normalisation=snakemake.params.normalisation)
-    tables.save_table(points, snakemake.output.points)
-    atypicality = atypicality_scores(g, neighbours=snakemake.params.neighbours)
-    tables.save_table(atypicality, snakemake.output.atypicality)
+    params, output = snakemake.params, snakemake.output
+    f, g = (of_encoder(path, settings=params.views) for path in (snakemake.input.f, snakemake.input.g))
+    points = point_scores(f, g, normalisation=params.normalisation)
+    settings = {**params.views, "normalisation": params.normalisation}
+    weights = f.record["weights"] | g.record["weights"]
+    tables.save_table(points, output.points, provenance.record(output.points, weights=weights, settings=settings))
+    atypicality = atypicality_scores(g, neighbours=params.neighbours)
+    made = {"weights": g.record["weights"], "settings": {"neighbours": params.neighbours}}
+    tables.save_table(atypicality, output.atypicality, provenance.record(output.atypicality, **made))
 
 
 if "snakemake" in globals():

@@ -1,8 +1,8 @@
 """UnitMem and ClassMem of every unit, and their layer means over resampled points."""
 
-from memloc import io, job
+from memloc import io, job, provenance
 from memloc.analysis import tables
-from memloc.measuring.files import Arrays
+from memloc.measuring.files import of_encoder
 from memloc.measuring.resamples import unit_resamples
 from memloc.measuring.units import unit_scores
 from memloc.streams import stream
@@ -10,13 +10,14 @@ from memloc.streams import stream
 
 def main(snakemake):
     job.start(snakemake)
-    measures = Arrays(snakemake.input.measures)
-    seed = stream("score_units", int(snakemake.wildcards.seed))
-    options = {"seed": seed, "others": snakemake.params.others}
-    table = unit_scores(measures, shuffles=snakemake.params.shuffles, **options)
-    tables.save_table(table, snakemake.output.units)
-    resamples = unit_resamples(measures, resamples=snakemake.params.resamples, **options)
-    io.save_arrays(resamples, snakemake.output.resamples)
+    params, output = snakemake.params, snakemake.output
+    measures = of_encoder(snakemake.input.measures, settings=params.views)
+    made = {"weights": measures.record["weights"], "settings": {**params.views, "others": params.others}}
+    options = {"seed": stream("score_units", int(snakemake.wildcards.seed)), "others": params.others}
+    table = unit_scores(measures, shuffles=params.shuffles, **options)
+    tables.save_table(table, output.units, provenance.record(output.units, **made))
+    resamples = unit_resamples(measures, resamples=params.resamples, **options)
+    io.save_arrays(resamples, output.resamples, provenance.record(output.resamples, **made))
 
 
 if "snakemake" in globals():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memloc import io, job
+from memloc import io, job, provenance
 from memloc.data import prepared
 from memloc.data.swapped import swap
 
@@ -20,7 +20,7 @@ def main(snakemake):
     for name, part in (("train", prepared.Part(images, train.labels)), ("test", test)):
         io.save_array(np.asarray(part.images), snakemake.output[f"{name}_images"])
         io.save_array(part.labels, snakemake.output[f"{name}_labels"])
-    io.save_arrays(swaps, snakemake.output.swaps)
+    io.save_arrays(swaps, snakemake.output.swaps, provenance.record(snakemake.output.swaps, settings=settings))
     io.save_json(description | {"swapped": settings | {"images": len(swaps["points"])}}, snakemake.output.description)
     job.log.info("%d of %d training images of %s have a swapped patch", len(swaps["points"]), len(images), of)
 

@@ -17,9 +17,10 @@ def main(snakemake):
     folder = Path(snakemake.output.weights).parent
     part = prepared.load(Path(snakemake.input.images).parent, "train")
     description = io.load_json(snakemake.input.description)
-    points = splits.training_points(io.load_arrays(snakemake.input.split), role)
+    points = splits.training_points(splits.load(snakemake.input.split, description), role)
     training = Training.of(snakemake.params.settings)
-    about = {"settings": snakemake.params.settings, "seed": seed, "role": role}
+    data = {"dataset": description["sha256"]["train"], "points": prepared.array_sha256(points)}
+    about = {"settings": snakemake.params.settings, **data, "seed": seed, "role": role}
     # What the encoder takes, so that its file is enough to use it anywhere.
     takes = {key: description[key] for key in ("image_size", "channels", "mean", "std")}
     learner, history, snapshots = loop.train(
@@ -35,12 +36,16 @@ def main(snakemake):
         role=role,
     )
     checkpoint.save(learner.result().state_dict(), {**about, "input": takes}, snakemake.output.weights)
-    checkpoint.save(learner.additions(), about, snakemake.output.additions)
-    checkpoint.save(snapshots, about, snakemake.output.snapshots)
+    # What belongs to these weights says so.
+    beside = {**about, "weights": checkpoint.stated(snakemake.output.weights)[0]}
+    checkpoint.save(learner.additions(), beside, snakemake.output.additions)
+    io.save_rows(history, loop.columns(training), snakemake.output.history)
+    losses = {"history": provenance.file_sha256(snakemake.output.history)}
+    checkpoint.save(snapshots, {**beside, **losses}, snakemake.output.snapshots)
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
     facts = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
-    io.save_json({**about, **facts, "code": snakemake.params.code, "made_with": made_with}, snakemake.output.recipe)
-    io.save_rows(history, loop.columns(training), snakemake.output.history)
+    recipe = {**about, **facts, "code": snakemake.params.code, "made_with": made_with}
+    io.save_json(recipe, snakemake.output.recipe)
     unfinished.clear(folder)
 
 

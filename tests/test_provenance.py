@@ -1,12 +1,16 @@
 import hashlib
+import os
 import platform
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from memloc import provenance
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
+from tests.builders.complaints import complaint
 
 FILES = {
     "scripts/job.py": "from memloc import job\nfrom memloc.a import f\n\n\ndef main():\n    return f(1)\n",
@@ -171,3 +175,45 @@ def test_an_edit_of_what_all_trainings_share_concerns_all(trainings, path):
 def test_an_edit_of_how_encoders_are_measured_trains_nothing_again(trainings):
     before = trainings()
     assert trainings("memloc/measuring/one_pass.py") == trainings("memloc/data/sources/folder.py") == before
+
+
+# Records
+
+MADE = {"weights": {"f": "a", "g": "b"}, "settings": {"draws": 4, "layers": ("1", "2")}, "images": 7}
+
+
+def test_a_record_is_accepted_where_it_belongs():
+    found = provenance.record("x/seed0.npz", **MADE)
+    assert found["settings"]["layers"] == ["1", "2"], "as JSON holds it"
+    read = provenance.check("x/seed0.npz", provenance.text(found), **MADE)
+    assert read == found == provenance.check("x/seed0.npz", found, weights={"f": "a", "donor": "c"})
+    assert provenance.text(found) == provenance.text(dict(reversed(found.items())))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "message"),
+    [
+        ("x/seed1.npz", {}, "is in the place of another file, it was made as x/seed0.npz"),
+        ("x/seed0.npz", {"weights": {"g": "c"}}, "was made with other weights of g than are there now"),
+        ("x/seed0.npz", {"settings": {"draws": 4, "layers": ["1"]}}, "was made with other settings"),
+        ("x/seed0.npz", {"images": 8}, "was made with other images"),
+        ("x/seed0.npz", {"dataset": "d"}, "was made with other dataset"),
+    ],
+)
+def test_a_file_that_is_not_the_expected_one_is_told(path, expected, message):
+    found = complaint(provenance.check, path, provenance.record("x/seed0.npz", **MADE), **expected)
+    assert found == f"{path}: {message}; delete it and run snakemake again"
+
+
+@pytest.mark.parametrize("found", [None, "", "{", "[]", "{}", '{"file": "x"}', '{"file": "x", "weights": []}'])
+def test_no_record_is_told(found):
+    message = complaint(provenance.check, "x", found)
+    assert message == "x: doesn't say what it was made with; delete it and run snakemake again"
+
+
+def test_code_has_the_same_hash_in_every_locale():
+    code = "from memloc import provenance; print(provenance.digest('scripts/measure.py'))"
+    plain = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning", "-c", code]
+    told = subprocess.run(command, cwd=provenance.ROOT, env=os.environ | plain, capture_output=True, text=True)
+    assert told.stdout.strip() == provenance.digest("scripts/measure.py"), told.stderr

@@ -101,11 +101,17 @@ def measure(folder: Path) -> None:
     """Every layer and unit on all images."""
     from dataclasses import asdict
 
+    from memloc.data import splits
     from memloc.models import checkpoint
     from memloc.models.architectures import choose_layers
+    from memloc.models.trained import training
 
     network = {"width": 0.125, "residual": True}
-    checkpoint.save(small().state_dict(), {"seed": 0, "role": "f"}, folder / "weights.safetensors")
+    description = io.load_json(folder / "dataset.json")
+    groups = splits.load(str(folder / "indices.npz"), description)
+    encoder = {"architecture": "resnet9", "network": network}
+    about = training(encoder, description, groups, role="f", seed=0)
+    checkpoint.save(small().state_dict(), about, folder / "weights.safetensors")
     layers = [asdict(layer) for layer in choose_layers("resnet9", network, ["*"])]
     protocol = {"draws": DRAWS, "pairs": "aug-aug", "distance": "l2", "representation": "flattened"}
     files = {
@@ -122,11 +128,9 @@ def measure(folder: Path) -> None:
         input=dict(additions=[], **{name: str(folder / file) for name, file in files.items()}),
         output={"measures": str(folder / "measures.npz")},
         params={
-            "architecture": "resnet9",
-            "network": network,
-            "augmentation": "normal",
+            "encoder": encoder,
             "layers": layers,
-            "protocol": {**protocol, "activation": "as-is"},
+            "views": {"augmentation": "normal", **protocol, "activation": "as-is"},
             "device": "cpu",
         },
     )
@@ -234,5 +238,7 @@ if __name__ == "__main__":
     began = time.process_time()
     stage.run(Path(sys.argv[2]))
     used = time.process_time() - began
-    highest = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    highest = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     print(used, int(highest.split()[1]) / 1024)

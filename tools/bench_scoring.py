@@ -199,7 +199,9 @@ def peak(count: int) -> None:
         status = main([*command, "--draws", "4", "--quiet"])
         if status:
             sys.exit(status)
-    highest = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    highest = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     print(int(highest.split()[1]) / 1024)
 
 

@@ -49,6 +49,8 @@ def photographs(count: int) -> np.ndarray:
 def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
     """A folder with all that a training job reads; it goes with what the jobs write."""
     from memloc.config import complete
+    from memloc.data import splits
+    from memloc.data.groups import GROUPS
     from memloc.data.prepared import array_sha256
 
     images, labels = photographs(IMAGES), np.arange(IMAGES) % 10
@@ -65,6 +67,7 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
         "mean": (images.mean(axis=(0, 2, 3)) / 255).tolist(),
         "std": (images.std(axis=(0, 2, 3)) / 255).tolist(),
         "sha256": {"train": array_sha256(images, labels)},
+        "sizes": {"train": IMAGES},
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,7 +75,9 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
         io.save_array(labels, folder / "train_labels.npy")
         io.save_json(description, folder / "dataset.json")
         io.save_json(config["encoders"]["it"], folder / "settings.json")
-        io.save_arrays({"shared": np.arange(IMAGES), "candidate": np.arange(0)}, folder / "indices.npz")
+        groups = {"shared": np.arange(IMAGES)} | {group: np.arange(0) for group in GROUPS[1:]}
+        about = splits.manifest(groups, dataset="it", seed=0, images=IMAGES)
+        splits.save(groups, about, str(folder / "indices.npz"))
         yield name
 
 

@@ -90,11 +90,11 @@ def install(extras, cpu):
     if not whole:
         make_venv()
     stamp = {"key": None, "root": str(ROOT), "extras": sorted(extras.union(stamp.get("extras", []))), "cpu": cpu}
-    STAMP.write_text(json.dumps(stamp))
+    STAMP.write_text(json.dumps(stamp), encoding="utf-8")
     print("memloc: installing into .venv, which takes minutes at first (all output: .venv/install.log)", flush=True)
-    with LOG.open("w") as log:
+    with LOG.open("w", encoding="utf-8") as log:
         add_packages(stamp["extras"], cpu, log)
-    STAMP.write_text(json.dumps(dict(stamp, key=key)))
+    STAMP.write_text(json.dumps(dict(stamp, key=key)), encoding="utf-8")
 
 
 def fingerprint():
@@ -108,7 +108,7 @@ def fingerprint():
 def read_stamp():
     """What the last call left; nothing where there was none."""
     try:
-        return json.loads(STAMP.read_text())
+        return json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 

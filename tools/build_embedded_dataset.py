@@ -53,7 +53,7 @@ def main(source: Path) -> None:
         _write(TARGET / labels, struct.pack(">II", 0x801, len(drawn)) + classes[drawn].tobytes())
         names += [images, labels]
     sums = "".join(f"{file_sha256(TARGET / name)}  {name}\n" for name in sorted(names))
-    (TARGET / "SHA256SUMS").write_text(sums)
+    (TARGET / "SHA256SUMS").write_text(sums, encoding="utf-8")
     print(sums, end="")
 
 

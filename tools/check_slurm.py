@@ -129,7 +129,7 @@ def not_here() -> str | None:
     found = next((path for path in OTHERS if path.exists()), None)
     if found is None:
         return None
-    if not found.read_text().startswith(MARK):
+    if not found.read_text(encoding="utf-8").startswith(MARK):
         return f"{found} is there, so this machine has a Slurm of its own"
     if shutil.which("scontrol") and subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0:
         return "it runs already"
@@ -164,7 +164,7 @@ def check(folder: Path) -> None:
 
     def command(results: Path, hardware: str, *options: str) -> list[str]:
         config = folder / f"{hardware}.yaml"
-        config.write_text(CONFIG.replace("HARDWARE", hardware))
+        config.write_text(CONFIG.replace("HARDWARE", hardware), encoding="utf-8")
         start = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", str(config)]
         return [*start, *options, "--directory", str(results), "--", TABLE, PAIR]
 
@@ -183,7 +183,7 @@ def check(folder: Path) -> None:
         f"measure:mem_mb=attempt*{TIGHT}",
     ]
     there = command(cluster, "nodes", "--profile", "profiles/slurm", *options)
-    with slurm(folder), open(folder / "cluster.log", "w+") as log:
+    with slurm(folder), open(folder / "cluster.log", "w+", encoding="utf-8") as log:
         print("memloc: computing on nodes n1, n2 and g1", flush=True)
         process = subprocess.Popen(
             there, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_together
@@ -194,7 +194,7 @@ def check(folder: Path) -> None:
                 raise CheckError("the run on the cluster failed")
             finished = jobs()
         except CheckError as error:
-            raise CheckError(f"{error}:\n{(folder / 'cluster.log').read_text()[-6000:]}") from None
+            raise CheckError(f"{error}:\n{(folder / 'cluster.log').read_text(encoding='utf-8')[-6000:]}") from None
         finally:
             process.kill()
             process.wait()
@@ -290,8 +290,8 @@ def slurm(folder: Path) -> Iterator[None]:
         raise NotStartedError(f"a device can't be made ({error.strerror})") from error
     with ExitStack() as stack:
         stack.callback(_clear)
-        CONFIGURATION[0].write_text(MARK + SLURM.format(host=host, folder=folder))
-        CONFIGURATION[1].write_text(MARK + GPUS.format(folder=folder))
+        CONFIGURATION[0].write_text(MARK + SLURM.format(host=host, folder=folder), encoding="utf-8")
+        CONFIGURATION[1].write_text(MARK + GPUS.format(folder=folder), encoding="utf-8")
         if subprocess.run(["munge", "-n"], capture_output=True).returncode:
             for path, mode in (("/run/munge", 0o755), ("/var/lib/munge", 0o700), ("/var/log/munge", 0o700)):
                 Path(path).mkdir(exist_ok=True)
@@ -350,7 +350,7 @@ def _cancel_all() -> None:
 def _clear() -> None:
     """Remove the configuration that this wrote, and nobody else's."""
     for path in CONFIGURATION:
-        if path.exists() and path.read_text().startswith(MARK):
+        if path.exists() and path.read_text(encoding="utf-8").startswith(MARK):
             path.unlink()
 
 
@@ -358,7 +358,7 @@ def _wait(what: str, there: Callable[[], bool], log: Path | None = None) -> None
     deadline = time.monotonic() + 30
     while not there():
         if time.monotonic() > deadline:
-            said = log.read_text(errors="replace").splitlines()[-1:] if log and log.exists() else []
+            said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log and log.exists() else []
             raise NotStartedError("; ".join([f"{what} did not start", *said]))
         time.sleep(0.2)
 

@@ -48,8 +48,8 @@ def main() -> None:
     parser.add_argument("overlay", type=Path, help="a configuration to lay over config.yaml")
     parser.add_argument("--tflops", type=float, default=40.0, help="what a device sustains (default: 40)")
     arguments = parser.parse_args()
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    update_config(config, yaml.safe_load(arguments.overlay.read_text()))
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    update_config(config, yaml.safe_load(arguments.overlay.read_text(encoding="utf-8")))
     configuration.check(config)
     configuration.complete(config)
     total = 0.0

@@ -65,9 +65,10 @@ def main(results: Path) -> None:
     FROZEN.mkdir(parents=True)
     for path in (results / "claims.csv", *drawn):
         shutil.copy(path, FROZEN)
-    (FROZEN / "README.md").write_text(page(claims))
+    (FROZEN / "README.md").write_text(page(claims), encoding="utf-8")
     readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(), table(headlines(claims), scales=False)))
+    before = readme.read_text(encoding="utf-8")
+    readme.write_text(insert(before, table(headlines(claims), scales=False)), encoding="utf-8")
 
 
 def headlines(claims: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.analysis.claims import Finding
-from memloc.analysis.tables import AGAIN, load_table
+from memloc.analysis.tables import load_scores
 from memloc.data.groups import UNSHARED
-from memloc.errors import InputError
-from memloc.io import load_arrays
+from memloc.errors import AGAIN, InputError
+from memloc.io import load_made
 from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
 from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
+from memloc.provenance import Record
 from memloc.streams import generator
 
 
@@ -42,14 +43,23 @@ class Inputs:
     runs: Sequence[tuple[str, int]]
     files: Mapping[str, Sequence[str]]
     about: Mapping[str, About] = field(default_factory=dict)
+    _made_with: dict[tuple[str, int, str], tuple[str, str]] = field(default_factory=dict, init=False, repr=False)
+    """By encoder, seed and role, the hash of the weights behind the files, and the first file that names it."""
 
     def encoders(self) -> list[str]:
         """Encoders, or whatever the experiment is over, in the order of the configuration."""
         return list(dict.fromkeys(encoder for encoder, _ in self.runs))
 
     def tables(self, name: str, encoder: str) -> list[pd.DataFrame]:
-        """One table for each seed of an encoder."""
-        return [load_table(path) for path in self._paths(name, encoder)]
+        """One table of scores for each seed of an encoder.
+
+        Raises:
+            InputError: a file isn't the one that is expected, or what is wrong with its scores.
+        """
+        kind = name.removeprefix("untrained_")
+        read = {(seed, path): load_scores(path, kind) for seed, path in self._paths(name, encoder)}
+        self._agree(encoder, {key: record for key, (_, record) in read.items()})
+        return [table for table, _ in read.values()]
 
     def arrays(self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()) -> list[Arrays]:
         """One set of arrays for each seed of an encoder.
@@ -59,13 +69,12 @@ class Inputs:
             rows: names of arrays that must hold the same values in all seeds, in any order: what each row is.
 
         Raises:
-            InputError: an array isn't finite, or one in ``same`` or ``rows`` is missing or differs between seeds.
+            InputError: a file isn't the one that is expected, an array isn't finite, or one in ``same`` or ``rows`` is
+                missing or differs between seeds.
         """
-        seeds = [Arrays(path, load_arrays(path)) for path in self._paths(name, encoder)]
-        for arrays in seeds:
-            for key, array in arrays.items():
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    raise InputError(f"{arrays.path}: {key} isn't finite; {AGAIN}")
+        read = {(seed, path): load_made(path) for seed, path in self._paths(name, encoder)}
+        self._agree(encoder, {key: record for key, (_, record) in read.items()})
+        seeds = [Arrays(path, arrays) for (_, path), (arrays, _) in read.items()]
         for key in (*same, *rows):
             values = [repr((np.sort(arrays[key]) if key in rows else arrays[key]).tolist()) for arrays in seeds]
             usual = max(values, key=values.count)
@@ -79,8 +88,22 @@ class Inputs:
         about = self.about[encoder]
         return published.get((about["framework"], about["architecture"]), NONE_QUOTED)
 
-    def _paths(self, name: str, encoder: str) -> list[str]:
-        return [path for (owner, _), path in zip(self.runs, self.files[name], strict=True) if owner == encoder]
+    def _paths(self, name: str, encoder: str) -> list[tuple[int, str]]:
+        runs = zip(self.runs, self.files[name], strict=True)
+        return [(seed, path) for (owner, seed), path in runs if owner == encoder]
+
+    def _agree(self, encoder: str, records: Mapping[tuple[int, str], Record]) -> None:
+        """Raise an InputError where files of one run were made with different weights, or seeds in different ways."""
+        settings = [repr(record.get("settings")) for record in records.values()]
+        usual = max(settings, key=settings.count)
+        for ((seed, path), record), told in zip(records.items(), settings, strict=True):
+            if told != usual:
+                raise InputError(f"{path}: was made with other settings than the other seeds'; {AGAIN}")
+            for role, sha256 in record["weights"].items():
+                known, first = self._made_with.setdefault((encoder, seed, role), (sha256, path))
+                if known != sha256:
+                    both = "delete both and run snakemake again"
+                    raise InputError(f"{path}: was made with other weights of {role} than {first}; {both}")
 
 
 class Arrays(dict[str, NDArray[Any]]):

@@ -17,7 +17,7 @@ from memloc.errors import InputError, disk_full, one_line, out_of_memory
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 for bad input or a failure, 2 for a usage error, 130 if interrupted."""
     if sys.stderr is None:  # Closed by the process that started this one.
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     logging.raiseExceptions = False  # A message that can't be written stops nothing.
     options = build_parser().parse_args(arguments)
     log = logging.getLogger("memloc")
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             sys.stderr.flush()
         except (OSError, ValueError):
-            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _fail(message: str) -> int:

@@ -77,7 +77,7 @@ def _report(source: Source, values: Values) -> None:
     try:
         print(files.lowest(source, values), flush=True)
     except (OSError, UnicodeError):  # A closed pipe, or an odd terminal: at Python's end it would fail again.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     few = int((values.counts < files.FEW).sum())
     if few:
         log.info(

@@ -17,7 +17,7 @@ SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 
 def schema() -> Json:
     """The JSON schema of a configuration: the file's, and what each framework, encoder and experiment asks for."""
-    joined: Json = yaml.safe_load(SCHEMA.read_text())
+    joined: Json = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     encoder = joined["$defs"]["encoder"]
     encoder["properties"]["framework"]["enum"] = list(FRAMEWORKS)
     encoder["properties"]["architecture"]["enum"] = list(ARCHITECTURES)

@@ -75,7 +75,7 @@ def check_sha256sums(folder: Path, required: Sequence[str]) -> None:
     if not sums.exists():
         return
     try:
-        lines = [line.split(maxsplit=1) for line in sums.read_text().splitlines() if line.strip()]
+        lines = [line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines() if line.strip()]
         hashes = {name.lstrip("*"): expected for expected, name in lines}
     except (OSError, ValueError) as error:
         raise InputError(f"{sums}: not a list of SHA-256 sums; restore it (git checkout)") from error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias, TypedDict
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc import io
 from memloc.data.groups import GROUPS
 from memloc.data.prepared import array_sha256
-from memloc.errors import InputError
+from memloc.errors import AGAIN, InputError
+from memloc.provenance import record
 from memloc.streams import generator
 
 Points: TypeAlias = NDArray[np.int64]
@@ -38,22 +41,64 @@ def draw(n: int, sizes: Mapping[str, int], *, dataset: str, seed: int) -> dict[s
 
 
 class Manifest(TypedDict):
-    """Sizes and hashes of a split's groups."""
+    """Sizes and hashes of a split's groups, and of how many images they were drawn."""
 
     dataset: str
     seed: int
+    images: int
     sizes: dict[str, int]
     sha256: dict[str, str]
 
 
-def manifest(groups: Groups, *, dataset: str, seed: int) -> Manifest:
+def manifest(groups: Groups, *, dataset: str, seed: int, images: int) -> Manifest:
     """Sizes and hashes that identify a split."""
     return {
         "dataset": dataset,
         "seed": seed,
+        "images": images,
         "sizes": {group: len(points) for group, points in groups.items()},
         "sha256": {group: array_sha256(points) for group, points in groups.items()},
     }
+
+
+def save(groups: Groups, about: Manifest, path: str | Path) -> None:
+    """Write a split, with its manifest as its record."""
+    io.save_arrays(groups, path, record(path, **about))
+
+
+def load(path: str | Path, description: Mapping[str, Any]) -> dict[str, Points]:
+    """Read the groups of a split.
+
+    Args:
+        description: of the prepared dataset that it is of.
+
+    Raises:
+        InputError: the file isn't a split, or another's or another dataset's; groups have other points than were drawn,
+            have one twice, overlap, or reach beyond the dataset.
+    """
+    groups, about = io.load_made(path, images=description["sizes"]["train"])
+    if fault := fault_of(groups, images=about["images"]):
+        raise InputError(f"{path}: {fault}; {AGAIN}")
+    drawn = {group: array_sha256(points) for group, points in groups.items()}
+    if drawn != about.get("sha256"):
+        raise InputError(f"{path}: holds other points than were drawn; {AGAIN}")
+    return groups
+
+
+def fault_of(groups: Groups, *, images: int) -> str | None:
+    """What keeps arrays from being a split of so many images: disjoint groups of points, none there twice."""
+    if set(groups) != set(GROUPS):
+        return f"holds {', '.join(groups) or 'nothing'}, not a split"
+    for group, points in groups.items():
+        if points.dtype.kind != "i" or points.ndim != 1:
+            return f"{group} is no list of points, not a split"
+        if len(points) and not 0 <= points.min() <= points.max() < images:
+            return f"{group} has a point outside the {images} images"
+    every, counts = np.unique(np.concatenate([groups[group] for group in GROUPS]), return_counts=True)
+    if (counts > 1).any():
+        point = every[counts.argmax()]
+        return f"point {point} is there twice, in {' and '.join(g for g in GROUPS if point in groups[g])}"
+    return None
 
 
 def training_points(groups: Groups, role: str) -> Points:

@@ -19,10 +19,10 @@ from memloc.data.augmentations import AUGMENTATIONS, Augmentation
 from memloc.data.prepared import Part
 from memloc.measuring.one_pass import measure_points
 from memloc.measuring.protocol import Protocol
-from memloc.models import probe
+from memloc.models import checkpoint, probe
 from memloc.models.architectures import Layer, blocks_of, choose_layers, unit_modules
 from memloc.models.network import Normalise
-from memloc.models.trained import Trained
+from memloc.models.trained import Trained, training
 from memloc.streams import stream
 
 if TYPE_CHECKING:
@@ -50,7 +50,14 @@ class Desk(Trained):
     @cached_property
     def donor(self) -> nn.Module:
         """The encoder whose layers are put in."""
-        return self.network(self.files.donor)
+        description = io.load_json(self.files.donor_description)
+        expected = training(self.settings["donor"], description, self.donor_split, role="f", seed=self.seed)
+        return self.network(self.files.donor, expected)
+
+    @cached_property
+    def donor_split(self) -> dict[str, splits.Points]:
+        """The groups of points of the donor's dataset."""
+        return splits.load(self.files.donor_split, io.load_json(self.files.donor_description))
 
     @cached_property
     def part(self) -> Part:
@@ -58,9 +65,12 @@ class Desk(Trained):
         return prepared.load(Path(self.files.images).parent, "train")
 
     @cached_property
-    def split(self) -> dict[str, NDArray[np.int64]]:
-        """The groups of points."""
-        return probe.in_split(self.files.split)
+    def record(self) -> dict[str, Any]:
+        """What the outcomes are made with: hashes of weights by role, options, and how the encoder is measured."""
+        others = {"donor": self.files.get("donor"), "untrained": self.files.get("untrained")}
+        weights = self.weights | {role: checkpoint.stated(path)[0] for role, path in others.items() if path}
+        keys = ("options", "protocol", "augmentation", "others", "resamples")
+        return {"weights": weights, "settings": {key: self.settings[key] for key in keys if key in self.settings}}
 
     def points(self, *groups: str) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
         """All points of some groups, group by group in the order of the split, and the name of each one's group."""
@@ -71,9 +81,9 @@ class Desk(Trained):
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """By dataset; no image to fit a probe on is in the split of the encoder, or of the donor, of that dataset."""
-        exclude = {self.settings["encoder"]["dataset"]: self.split}
+        exclude = {self.settings["dataset"]: self.split}
         if self.files.get("donor_split"):
-            exclude[self.settings["donor_dataset"]] = probe.in_split(self.files.donor_split)
+            exclude[self.settings["donor_dataset"]] = self.donor_split
         return {
             name: probe.task(
                 Path(path).parent, exclude.get(name, {}), images=self.options["images"], dataset=name, seed=self.seed
@@ -92,16 +102,16 @@ class Desk(Trained):
     @cached_property
     def units(self) -> pd.DataFrame:
         """Scores of the encoder's units."""
-        from memloc.analysis.tables import load_units
+        from memloc.analysis.tables import load_scores
 
-        return load_units(self.files.units)
+        return load_scores(self.files.units, "units", weights=self.weights)[0]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Scores of points."""
-        from memloc.analysis.tables import load_table
+        from memloc.analysis.tables import load_scores
 
-        return load_table(self.files.points)
+        return load_scores(self.files.points, "points", weights=self.weights)[0]
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

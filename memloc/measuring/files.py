@@ -11,7 +11,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc import io
+from memloc import io, provenance
+from memloc.data.groups import GROUPS
+from memloc.errors import AGAIN, InputError
+from memloc.measuring.protocol import LARGEST
+from memloc.provenance import RECORD, Record
 
 Array = NDArray[Any]
 NamedArrays = Mapping[str, Array]
@@ -19,17 +23,21 @@ NamedArrays = Mapping[str, Array]
 ABOUT_LAYERS = ("layers", "own", "kinds", "parameters")
 """Arrays that describe an encoder's layers, and so are the same in all parts of its measures."""
 
+ABOUT_POINTS = ("points", "groups", "labels", "alignment", "features")
+"""Arrays that all measures of an encoder have, a row for each point."""
+
 BUFFER = 1 << 22
 """Bytes that wait in memory before they are written, or are copied at a time."""
 
 
-def save(path: str | Path, arrays: NamedArrays, parts: Iterable[NamedArrays]) -> None:
-    """Write ``arrays``, and the arrays of the parts joined by name, as an uncompressed .npz.
+def save(path: str | Path, arrays: NamedArrays, parts: Iterable[NamedArrays], record: Record | None = None) -> None:
+    """Write a record, ``arrays``, and the arrays of the parts joined by name, as an uncompressed .npz.
 
     The bytes are those that ``memloc.io.save_arrays`` writes for parts joined in memory. Until the file is complete,
     the parts are in a temporary folder beside it, so writing takes twice its size on disk.
 
     Args:
+        record: of who made the arrays.
         parts: each has some of the names, and arrays [rows, ...] whose rows have one shape.
 
     Raises:
@@ -48,19 +56,27 @@ def save(path: str | Path, arrays: NamedArrays, parts: Iterable[NamedArrays]) ->
         for column in columns.values():
             column.flush()
         with io.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for name, array in arrays.items():
+            for name, array in {**io.recorded(record), **arrays}.items():
                 _put(archive, name, array.dtype, array.shape, [np.ascontiguousarray(array).tobytes()])
             for name, column in columns.items():
                 with open(column.path, "rb") as file:
                     _put(archive, name, column.dtype, (column.rows, *column.shape), _pieces(file))
 
 
-def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str], rows: str) -> None:
+def join(
+    path: str | Path,
+    shards: Sequence[str | Path],
+    *,
+    common: Sequence[str],
+    rows: str,
+    record: Record | None = None,
+) -> None:
     """Write one .npz with the arrays of all shards joined by name, in the shards' order.
 
     Args:
         common: names of arrays that are the same in all shards and are written once.
         rows: an array that is missing or empty in shards that hold nothing.
+        record: of who made them.
 
     Raises:
         InputError: a shard can't be read, or its arrays can't be joined with those of the first.
@@ -68,6 +84,8 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
     opened = [Arrays(shard) for shard in shards]
     filled = [shard for shard in opened if rows in shard and shard.header(rows)[0][0]] or opened[:1]
     with io.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in io.recorded(record).items():
+            _put(archive, name, array.dtype, array.shape, [array.tobytes()])
         for name in filled[0]:
             sources = filled[:1] if name in common else filled
             headers = [shard.header(name) for shard in sources]
@@ -80,11 +98,68 @@ def join(path: str | Path, shards: Sequence[str | Path], *, common: Sequence[str
             _put(archive, name, kind, joined, (piece for shard in sources for piece in shard.pieces(name)))
 
 
+def common_record(path: str | Path, shards: Sequence[str | Path]) -> Record:
+    """The record of a file that is joined from shards: theirs, with its own place.
+
+    Raises:
+        InputError: a shard isn't the one that is expected, or was made with something else than the first.
+    """
+    records = [made(shard).record for shard in shards]
+    common = {key: value for key, value in records[0].items() if key != "file"}
+    for shard, record in zip(shards, records, strict=True):
+        for key, value in common.items():
+            if record.get(key) != value:
+                raise InputError(f"{shard}: was made with other {key} than {Path(shards[0]).name}; {AGAIN}")
+    return provenance.record(path, **common)
+
+
+def made(path: str | Path, **expected: Any) -> Arrays:
+    """The arrays of a file that a rule made.
+
+    Args:
+        expected: what its record must say (see ``provenance.check``).
+
+    Raises:
+        InputError: the file can't be read, or isn't the one that is expected.
+    """
+    arrays = Arrays(path)
+    provenance.check(path, arrays.text, **expected)
+    return arrays
+
+
+def of_encoder(path: str | Path, **expected: Any) -> Arrays:
+    """The measures of one encoder that a rule made.
+
+    Raises:
+        InputError: the file can't be read or isn't the one that is expected; a point is there twice or in no group, an
+            array has not as many rows as there are points, or an alignment is out of range.
+    """
+    arrays = made(path, **expected)
+    if lacking := [name for name in (*ABOUT_LAYERS, *ABOUT_POINTS) if name not in arrays]:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; {AGAIN}")
+    points, groups = arrays["points"], arrays["groups"]
+    if points.dtype.kind != "i" or points.ndim != 1 or (points < 0).any() or len(np.unique(points)) < len(points):
+        raise InputError(f"{path}: a point is there twice, or isn't one; {AGAIN}")
+    for name in arrays:
+        if name not in ABOUT_LAYERS and (shape := arrays.header(name)[0])[:1] != (len(points),):
+            raise InputError(f"{path}: {name} is {list(shape)}, not a row for each of {len(points)} points; {AGAIN}")
+    if not np.isin(groups, GROUPS).all():
+        raise InputError(f"{path}: groups are none of {', '.join(GROUPS)}; {AGAIN}")
+    alignment, distance = arrays["alignment"], arrays.record.get("settings", {}).get("distance", "")
+    largest = LARGEST.get(distance, np.inf)
+    if alignment.min(initial=0) < 0 or alignment.max(initial=0) > largest:
+        raise InputError(f"{path}: alignment isn't between 0 and {largest:.3g} everywhere; {AGAIN}")
+    return arrays
+
+
 class Arrays(Mapping[str, Array]):
     """The arrays of an .npz by name, each read from disk whenever it is looked up, and checked against its checksum.
 
+    Attributes:
+        text: the record of who made them, as the file holds it; None where it has none.
+
     Raises:
-        InputError: the file can't be read.
+        InputError: the file can't be read, or a number isn't finite.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -96,11 +171,26 @@ class Arrays(Mapping[str, Array]):
             return [member.filename.removesuffix(".npy") for member in members]
 
         self.names = io.readable(path, read)
+        self.text = io.as_text(self._read(RECORD)) if RECORD in self.names else None
+        self.names = [name for name in self.names if name != RECORD]
+
+    @property
+    def record(self) -> Record:
+        """Who made the arrays.
+
+        Raises:
+            InputError: the file has no record, or belongs elsewhere.
+        """
+        return provenance.check(self.path, self.text)
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.names:
             raise KeyError(name)
+        array = self._read(name)
+        io.finite(self.path, name, array)
+        return array
 
+    def _read(self, name: str) -> Array:
         def read(file: IO[bytes]) -> Array:
             with np.load(file, allow_pickle=False) as archive:
                 array: Array = archive[name]

@@ -11,6 +11,8 @@ HALVES = 2
 
 PAIRS = ("aug-aug", "image-aug")
 DISTANCES = ("l2", "l1", "cosine", "angular")
+LARGEST = {"l2": 2.001, "cosine": 2.001, "angular": 1.001}
+"""Largest alignment by distance, with room for rounding; l1's depends on how many numbers a layer has."""
 REPRESENTATIONS = ("flattened", "pooled")
 ACTIVATIONS = ("as-is", "abs", "relu")
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from memloc.errors import InputError
 from memloc.io import atomic
+from memloc.provenance import plain
 
 
 def save(tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Path) -> None:
@@ -54,15 +55,40 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, about
 
 
-def load_tensors(path: str | Path, *, seed: int, role: str) -> dict[str, Tensor]:
+def stated(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """The hash over a checkpoint's tensors and description, and the latter; ``load`` holds them against one another.
+
+    Raises:
+        InputError: the file is not one of memloc's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads(file.metadata()["memloc"])
+            return str(found["sha256"]), dict(json.loads(found["about"]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not a complete checkpoint ({error}); delete it to start this encoder anew"
+        ) from error
+
+
+def load_tensors(path: str | Path, **expected: Any) -> dict[str, Tensor]:
     """Tensors of a checkpoint of one training.
+
+    Args:
+        expected: what the checkpoint must say of itself: seed, role and, by key, settings; more where it is known.
 
     Raises:
         InputError: the file is damaged or another training's, or a tensor isn't finite.
     """
     tensors, about = load(path)
-    if (about.get("seed"), about.get("role")) != (seed, role):
+    whose = {key: expected.pop(key) for key in ("seed", "role") if key in expected}
+    if any(about.get(key) != value for key, value in whose.items()):
         raise InputError(f"{path}: belongs to {about.get('role')}, seed {about.get('seed')}; delete it to train anew")
+    settings = plain(expected.pop("settings", {}))
+    differ = [key for key, value in settings.items() if about.get("settings", {}).get(key) != value]
+    differ += [key for key, value in plain(expected).items() if about.get(key) != value]
+    if differ:
+        raise InputError(f"{path}: belongs to another training ({', '.join(differ)} differ); delete it to train anew")
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise InputError(f"{path}: {name} isn't finite; delete it to train anew")

@@ -36,18 +36,19 @@ class Normalise:
 
 
 def load(
-    architecture: str, options: Mapping[str, Any], path: str | Path, *, image_size: int, seed: int, role: str
+    architecture: str, options: Mapping[str, Any], path: str | Path, *, image_size: int, **expected: Any
 ) -> nn.Module:
     """A trained encoder in eval mode, from its checkpoint.
 
     Args:
         options: the architecture's, complete.
+        expected: what the checkpoint must say of itself (see ``checkpoint.load_tensors``).
 
     Raises:
         InputError: the checkpoint is damaged, or another training's or encoder's.
     """
     network = architectures.build(architecture, options, image_size=image_size)
-    checkpoint.restore(network, checkpoint.load_tensors(path, seed=seed, role=role), path)
+    checkpoint.restore(network, checkpoint.load_tensors(path, **expected), path)
     network.to(memory_format=torch.channels_last)
     return network.eval()
 
@@ -59,21 +60,21 @@ def load_learner(
     path: str | Path,
     *,
     description: Mapping[str, Any],
-    seed: int,
-    role: str,
+    **expected: Any,
 ) -> Learner:
     """What an encoder was trained as, heads and decoder with the weights they ended with, in eval mode.
 
     Args:
         path: of the weights of all that the framework adds.
         description: of the prepared dataset that the encoder was trained on.
+        expected: what the file must say of itself (see ``checkpoint.load_tensors``).
 
     Raises:
         InputError: the file is damaged or belongs to another training.
     """
     classes, size = len(description["classes"]), description["image_size"]
     learner = frameworks.build(framework, encoder, classes=classes, recipe=recipe, image_size=size)
-    tensors = checkpoint.load_tensors(path, seed=seed, role=role)
+    tensors = checkpoint.load_tensors(path, **expected)
     expected = {name: tensor.shape for name, tensor in learner.additions().items()}
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise InputError(f"{path}: belongs to another training; delete it to train this encoder anew")

@@ -10,10 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from memloc.data.groups import GROUPS
 from memloc.data.prepared import Part, load
 from memloc.errors import InputError
-from memloc.io import load_arrays
 from memloc.models.network import Normalise
 from memloc.streams import generator
 
@@ -67,18 +65,6 @@ def draw_training(part: Part, *, images: int, exclude: NDArray[np.int64], datase
     if len(np.unique(part.labels[rows])) < 2:
         raise InputError(f"{images} labelled images of {dataset} have one class; raise images in the experiment")
     return Part(np.asarray(part.images[rows]), part.labels[rows])
-
-
-def in_split(path: str | Path) -> dict[str, NDArray[np.int64]]:
-    """The groups of a split, on whose points no probe is fitted.
-
-    Raises:
-        InputError: the file isn't a split.
-    """
-    split = load_arrays(path)
-    if set(split) != set(GROUPS) or any(points.dtype.kind != "i" for points in split.values()):
-        raise InputError(f"{path}: holds {', '.join(split)}, not a split; delete it and run snakemake again")
-    return split
 
 
 def task(

@@ -9,7 +9,9 @@ from typing import Any
 from torch import nn
 
 from memloc import io
-from memloc.models import network
+from memloc.data import splits
+from memloc.data.prepared import array_sha256
+from memloc.models import checkpoint, network
 from memloc.models.frameworks.learner import Learner
 from memloc.models.frameworks.recipe import Recipe
 from memloc.models.network import Normalise
@@ -19,8 +21,8 @@ class Trained:
     """The encoder that a job's inputs and parameters name.
 
     Args:
-        files: a job's input: ``description``, ``weights`` and, for ``learner``, ``additions``.
-        settings: ``encoder``, its entry in the configuration as far as it is needed, and ``device``.
+        files: a job's input: ``description``, ``split``, ``weights`` and, for ``learner``, ``additions``.
+        settings: ``encoder``, its entry in the configuration as far as its training follows it, and ``device``.
         names: a job's wildcards: ``role`` and ``seed``.
 
     Raises:
@@ -50,14 +52,26 @@ class Trained:
     @cached_property
     def encoder(self) -> nn.Module:
         """The network, in eval mode."""
-        return self.network(self.files.weights)
+        return self.network(self.files.weights, self.training(self.role))
 
-    def network(self, weights: str) -> nn.Module:
-        """A network of the encoder's architecture, with these weights, in eval mode."""
+    @cached_property
+    def split(self) -> dict[str, splits.Points]:
+        """The groups of points."""
+        return splits.load(self.files.split, self.description)
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """The hash of the encoder's weights, by role."""
+        return {self.role: checkpoint.stated(self.files.weights)[0]}
+
+    def training(self, role: str) -> dict[str, Any]:
+        """What a checkpoint of the encoder's training, or of its seed's other roles, says of itself."""
+        return training(self.settings["encoder"], self.description, self.split, role=role, seed=self.seed)
+
+    def network(self, weights: str, expected: Mapping[str, Any]) -> nn.Module:
+        """A network of the encoder's architecture, in eval mode, with the weights of a training."""
         settings, size = self.settings["encoder"], self.description["image_size"]
-        return network.load(
-            settings["architecture"], settings["network"], weights, image_size=size, seed=self.seed, role=self.role
-        )
+        return network.load(settings["architecture"], settings["network"], weights, image_size=size, **expected)
 
     @cached_property
     def learner(self) -> Learner:
@@ -69,6 +83,20 @@ class Trained:
             Recipe.of(settings["recipe"]),
             self.files.additions,
             description=self.description,
-            seed=self.seed,
-            role=self.role,
+            weights=self.weights[self.role],
+            **self.training(self.role),
         )
+
+
+def training(
+    settings: Mapping[str, Any], description: Mapping[str, Any], split: splits.Groups, *, role: str, seed: int
+) -> dict[str, Any]:
+    """What the checkpoints of a training say of themselves.
+
+    Args:
+        settings: an encoder's entry in the configuration, as far as its training follows it.
+        description: of the prepared dataset that it is trained on.
+    """
+    points = array_sha256(splits.training_points(split, role))
+    data = {"dataset": description["sha256"]["train"], "points": points}
+    return {"settings": settings, **data, "seed": seed, "role": role}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from memloc.data.groups import GROUPS
 from memloc.errors import InputError, show
+from memloc.provenance import RECORD
 
 T = TypeVar("T")
 Rows = NDArray[np.int64]
@@ -255,7 +256,7 @@ def _arrays(path: Path) -> dict[str, NDArray[np.integer]]:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         if sum(member.file_size for member in archive.zip.infolist()) > LARGEST:
             raise ValueError(f"unpacks to more than {LARGEST} bytes")
-        return {name: np.asarray(archive[name]) for name in archive.files}
+        return {name: np.asarray(archive[name]) for name in archive.files if name != RECORD}
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T:

@@ -1,4 +1,5 @@
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,24 +8,24 @@ from memloc.analysis.claims import Claim, tabulate
 from memloc.analysis.inputs import Inputs, Quotes, rises
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
-from memloc.io import save_arrays
 from memloc.metrics.stats import Estimate, rank_correlation
+from tests.builders.study import save
 
 
 def test_arrays_that_are_not_finite_are_named_with_their_file(tmp_path):
     path = tmp_path / "seed0.npz"
     inputs = Inputs([("simclr", 0)], {"f": [str(path)]})
-    save_arrays({"losses": np.array([0.5, 1.0]), "points": np.arange(2), "groups": np.array(["a", "b"])}, path)
+    save({"losses": np.array([0.5, 1.0]), "points": np.arange(2), "groups": np.array(["a", "b"])}, path)
     (arrays,) = inputs.arrays("f", "simclr")
     assert arrays["losses"].tolist() == [0.5, 1.0]
-    save_arrays(arrays | {"losses": np.array([0.5, np.nan])}, path)
+    save(arrays | {"losses": np.array([0.5, np.nan])}, path)
     with pytest.raises(InputError, match=r"seed0\.npz: losses isn't finite; delete it and run snakemake again"):
         inputs.arrays("f", "simclr")
 
 
 def test_an_array_that_is_missing_is_named_with_its_file(tmp_path):
     path = tmp_path / "seed0.npz"
-    save_arrays({"points": np.arange(2)}, path)
+    save({"points": np.arange(2)}, path)
     (arrays,) = Inputs([("simclr", 0)], {"f": [str(path)]}).arrays("f", "simclr")
     with pytest.raises(InputError, match=r"seed0\.npz: lacks losses; delete it and run snakemake again"):
         arrays["losses"]
@@ -34,14 +35,34 @@ def test_a_seed_that_was_made_with_other_settings_is_named_with_its_file(tmp_pat
     paths = [str(tmp_path / f"seed{seed}.npz") for seed in range(3)]
     inputs = Inputs([("simclr", seed) for seed in range(3)], {"f": paths})
     for path, steps in zip(paths, ([2, 4], [1, 2], [1, 2]), strict=True):
-        save_arrays({"steps": np.array(steps), "dataset": np.array(["a" * len(path)])}, path)
+        save({"steps": np.array(steps), "dataset": np.array(["a" * len(path)])}, path)
     assert len(inputs.arrays("f", "simclr", same=["dataset"])) == 3
     with pytest.raises(InputError, match=r"seed0\.npz: differs from the other seeds in steps; delete it and run snake"):
         inputs.arrays("f", "simclr", same=["steps"])
-    save_arrays({"steps": np.array([2, 1])}, paths[0])
+    save({"steps": np.array([2, 1])}, paths[0])
     assert len(inputs.arrays("f", "simclr", rows=["steps"])) == 3
     with pytest.raises(InputError, match="differs from the other seeds in steps"):
         inputs.arrays("f", "simclr", same=["steps"])
+
+
+def test_files_of_one_run_are_of_the_same_weights_and_seeds_of_the_same_settings(tmp_path):
+    runs, paths = [("simclr", 0), ("simclr", 1)], [str(tmp_path / f"seed{seed}.npz") for seed in (0, 1)]
+    others = [str(tmp_path / f"other{seed}.npz") for seed in (0, 1)]
+    content = {"points": np.arange(2)}
+    for seed, path in enumerate(paths + others):
+        save(content, path, weights={"f": str(seed % 2)}, settings={"draws": 4})
+    inputs = Inputs(runs, {"one": paths, "other": others})
+    assert len(inputs.arrays("one", "simclr")) == len(inputs.arrays("other", "simclr")) == 2
+    save(content, others[1], weights={"f": "2"}, settings={"draws": 4})
+    told = r"other1\.npz: was made with other weights of f than .*seed1\.npz; delete both and run snakemake again"
+    with pytest.raises(InputError, match=told):
+        inputs.arrays("other", "simclr")
+    save(content, paths[1], weights={"f": "1"}, settings={"draws": 6})
+    with pytest.raises(InputError, match=r"seed.\.npz: was made with other settings than the other seeds'; delete it"):
+        inputs.arrays("one", "simclr")
+    Path(paths[0]).rename(paths[1])
+    with pytest.raises(InputError, match=r"seed1\.npz: is in the place of another file, it was made as .*seed0\.npz"):
+        Inputs(runs[1:], {"one": paths[1:]}).arrays("one", "simclr")
 
 
 def profile_of(values, *, spread=0.01, seeds=3):

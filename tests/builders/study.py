@@ -11,7 +11,7 @@ from memloc.analysis.tables import load_table, save_table
 from memloc.experiments import EXPERIMENTS, module
 from memloc.io import save_arrays
 from memloc.models.frameworks import FRAMEWORKS
-from memloc.provenance import ROOT
+from memloc.provenance import ROOT, record
 
 
 def analysed(kind, inputs, *, experiment=None, **options):
@@ -30,6 +30,20 @@ class About(dict):
         return {"framework": framework, "architecture": architecture, "measure": {"distance": "l2", "pairs": "aug-aug"}}
 
 
+def save(content, path, **made):
+    """A table or arrays as a rule writes them, with the record of who made them.
+
+    A table of scores gets the columns that all have and an analysis needn't read.
+    """
+    if isinstance(content, pd.DataFrame):
+        filled = {"owner": -1, "activation": 0.0} if "unitmem" in content else {}
+        if {"unitmem", "group", "layer"} <= set(content):
+            filled["unit"] = content.groupby(["group", "layer"]).cumcount()
+        filled |= {"sslmem": 0.0} if {"point", "layer"} <= set(content) else {}
+        content = content.assign(**{name: value for name, value in filled.items() if name not in content})
+    (save_table if isinstance(content, pd.DataFrame) else save_arrays)(content, path, record(path, **made))
+
+
 class Study:
     """An experiment's files, written where its entry expects them."""
 
@@ -43,7 +57,7 @@ class Study:
         for name, table in contents.items():
             names = {"encoder": encoder, "table": encoder, "experiment": self.kind, "seed": seed}
             path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(**names)
-            (save_table if isinstance(table, pd.DataFrame) else save_arrays)(table, path)
+            save(table, path)
             self.files[name].append(str(path))
         return self
 

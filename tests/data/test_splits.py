@@ -1,5 +1,10 @@
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from memloc import io
+from memloc.data import splits
 from memloc.data.groups import GROUPS
 from memloc.data.prepared import array_sha256
 from memloc.data.splits import draw, manifest, measured_points, training_points
@@ -64,7 +69,81 @@ def test_all_groups_are_measured_with_their_names():
 
 def test_the_manifest_identifies_a_split():
     groups = draw(100, SIZES, dataset="d", seed=3)
-    about = manifest(groups, dataset="d", seed=3)
+    about = manifest(groups, dataset="d", seed=3, images=100)
     assert (about["dataset"], about["seed"], about["sizes"]) == ("d", 3, SIZES)
     assert about["sha256"]["shared"] == array_sha256(groups["shared"])
-    assert about["sha256"] != manifest(draw(100, SIZES, dataset="d", seed=4), dataset="d", seed=4)["sha256"]
+    assert about["sha256"] != manifest(draw(100, SIZES, dataset="d", seed=4), dataset="d", seed=4, images=100)["sha256"]
+
+
+# Reading a split
+
+DESCRIPTION = {"sizes": {"train": 100, "test": 7}}
+
+
+def kept(folder, groups, *, images=100):
+    path = folder / "indices.npz"
+    splits.save(groups, manifest(groups, dataset="d", seed=0, images=images), path)
+    return path
+
+
+def test_a_split_is_read_as_it_was_drawn(tmp_path):
+    groups = draw(100, SIZES, dataset="d", seed=0)
+    read = splits.load(kept(tmp_path, groups), DESCRIPTION)
+    assert list(read) == list(groups) and all(np.array_equal(read[g], groups[g]) for g in groups)
+
+
+def test_a_split_of_another_size_place_or_without_a_record_is_told(tmp_path):
+    groups = draw(90, SIZES, dataset="d", seed=0)
+    assert "made with other images" in complaint(splits.load, kept(tmp_path, groups, images=90), DESCRIPTION)
+    (tmp_path / "other").mkdir()
+    there = tmp_path / "other" / "indices.npz"
+    there.write_bytes(kept(tmp_path, groups).read_bytes())
+    message = complaint(splits.load, there, DESCRIPTION)
+    assert str(there) in message and "is in the place of another file" in message and "delete it" in message
+    io.save_arrays(groups, there)
+    assert "doesn't say what it was made with; delete it" in complaint(splits.load, there, DESCRIPTION)
+
+
+def test_points_that_were_exchanged_are_told(tmp_path):
+    """The groups are still disjoint, in range and of their sizes."""
+    groups = draw(100, SIZES, dataset="d", seed=0)
+    path = kept(tmp_path, groups)
+    free = np.setdiff1d(np.arange(100), np.concatenate(list(groups.values())))[0]
+    io.save_arrays(io.load_arrays(path) | {"shared": np.array([free, *groups["shared"][1:]])}, path)
+    assert "holds other points than were drawn; delete it" in complaint(splits.load, path, DESCRIPTION)
+
+
+SIZE = st.integers(0, 8)
+
+
+@given(sizes=st.tuples(SIZE, SIZE, SIZE, SIZE), free=SIZE, seed=st.integers(0, 99))
+def test_whatever_is_drawn_has_no_fault(sizes, free, seed):
+    images = sum(sizes) + free
+    groups = draw(images, dict(zip(GROUPS, sizes, strict=True)), dataset="d", seed=seed)
+    assert splits.fault_of(groups, images=images) is None
+
+
+@given(data=st.data(), seed=st.integers(0, 99))
+def test_any_point_twice_or_outside_is_a_fault(data, seed):
+    groups = draw(60, SIZES, dataset="d", seed=seed)
+    group = data.draw(st.sampled_from(GROUPS))
+    every = np.concatenate(list(groups.values())).tolist()
+    point = data.draw(st.one_of(st.sampled_from(every), st.integers(60, 99), st.integers(-99, -1)))
+    fault = splits.fault_of(groups | {group: np.append(groups[group], point)}, images=60)
+    outside = not 0 <= point < 60
+    assert fault.startswith(f"{group} has a point outside the 60" if outside else f"point {point} is there twice")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"external": None}, "not a split"),
+        ({"more": np.arange(2)}, "not a split"),
+        ({"external": np.array([0.5])}, "external is no list of points"),
+        ({"external": np.array([[99]])}, "external is no list of points"),
+    ],
+)
+def test_other_arrays_are_no_split(change, message):
+    made = {**draw(60, SIZES, dataset="d", seed=0), **change}
+    fault = splits.fault_of({name: value for name, value in made.items() if value is not None}, images=100)
+    assert message in fault

@@ -99,7 +99,7 @@ def test_the_rule_changes_training_images_alone_and_says_what(tmp_path, monkeypa
     expected, swaps = swap(plain, labels, share=0.2, side=4, dataset="toy")
     for name, array in zip(names, (expected, labels, plain[:10], labels[:10]), strict=True):
         assert (io.load_array(output[name]) == array).all()
-    np.testing.assert_equal(io.load_arrays(output["swaps"]), swaps)
+    np.testing.assert_equal(io.load_made(output["swaps"])[0], swaps)
     description = io.load_json(output["description"])
     assert description["swapped"] == settings | {"images": len(swaps["points"])} and description["mean"] == [0.5]
     assert description["sha256"] == sha | {"train": array_sha256(expected, labels)}

@@ -11,14 +11,13 @@ from memloc.data.augmentations import AUGMENTATIONS
 from memloc.data.prepared import Part
 from memloc.experiments.ablation import analysis as experiment
 from memloc.experiments.ablation.job import choose, matches, run
-from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.models import architectures as encoders
 from memloc.models.units import prune
 from memloc.streams import stream
 from tests.builders.desk import desk
-from tests.builders.study import Study, analysed, complaint
+from tests.builders.study import Study, analysed, complaint, save
 
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 
@@ -171,7 +170,7 @@ def study(folder, seeds):
     paths = []
     for seed, arrays in enumerate(seeds):
         paths.append(str(folder / f"{seed}.npz"))
-        save_arrays(arrays, paths[-1])
+        save(arrays, paths[-1])
     inputs = Inputs([("simclr", seed) for seed in range(len(paths))], {"outcomes": paths})
     table, rows = analysed("ablation", inputs, resamples=400, **OPTIONS)
     return table, rows.set_index("claim")

@@ -6,8 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from memloc.analysis.inputs import Inputs
-from memloc.analysis.tables import save_table
-from tests.builders.study import Study, of, single, verdicts
+from tests.builders.study import Study, of, save, single, verdicts
 
 LAYERS, NUMBERED = ("1", "2", "res2", "3", "4"), ("1", "2", "3", "4")
 GROUPS = ("candidate", "external")
@@ -167,7 +166,7 @@ def counted(it, *, follows):
             top = np.repeat(list(counts[group]), list(counts[group].values()))
             about = {"layer": "4", "unit": np.arange(200), "group": group, "unitmem": np.linspace(1, 0, 200)}
             tables.append(pd.DataFrame({**about, "owner": np.concatenate([top, np.repeat(order[:6], 30)])}))
-        save_table(pd.concat(tables, ignore_index=True), path)
+        save(pd.concat(tables, ignore_index=True), path)
         planted.append(counts)
     return planted
 

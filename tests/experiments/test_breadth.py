@@ -4,14 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from memloc.analysis import tables
 from memloc.analysis.inputs import Inputs
 from memloc.config import complete
 from memloc.data import splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.experiments import module
-from memloc.io import save_arrays
 from memloc.measuring import resamples, units
 from memloc.measuring.one_pass import about_layers, by_point, measure_images
 from memloc.measuring.points import point_scores
@@ -23,7 +21,7 @@ from memloc.models.layers import layers_of
 from memloc.models.network import Normalise
 from memloc.training.loop import train
 from memloc.training.settings import Training
-from tests.builders.study import About, analysed
+from tests.builders.study import About, analysed, save
 
 SIZES = {"shared": 8, "candidate": 8, "independent": 8, "external": 8}
 OPTIONS = {"resamples": 20, "normalisation": "ratio", "group_size": 3, "threshold": 0.5}
@@ -80,10 +78,10 @@ def scored(name, settings, folder, *, size):
     for prefix, role in (("", "f"), ("untrained_", "untrained")):
         table = units.unit_scores(measures[role], shuffles=1, seed=0)
         out[f"{prefix}units"], out[f"{prefix}resamples"] = folder / f"{prefix}u.parquet", folder / f"{prefix}r.npz"
-        tables.save_table(table, out[f"{prefix}units"])
-        save_arrays(resamples.unit_resamples(measures[role], resamples=20, seed=0), out[f"{prefix}resamples"])
+        save(table, out[f"{prefix}units"])
+        save(resamples.unit_resamples(measures[role], resamples=20, seed=0), out[f"{prefix}resamples"])
     out["points"] = folder / "points.parquet"
-    tables.save_table(point_scores(measures["f"], measures["g"], normalisation="ratio"), out["points"])
+    save(point_scores(measures["f"], measures["g"], normalisation="ratio"), out["points"])
     return out
 
 

@@ -14,8 +14,7 @@ from memloc.data.groups import UNSHARED as GROUPS
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.dejavu import job as dejavu
-from memloc.io import save_arrays
-from tests.builders.study import Study, analysed
+from tests.builders.study import Study, analysed, save
 
 # --- Corners and votes ------------------------------------------------------------------------------------------------
 
@@ -170,7 +169,7 @@ def planted(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, enc
         runs.append((encoder, seed))
         for name, value in contents.items():
             path = folder / f"{encoder}-{name}-{seed}{'.parquet' if name == 'points' else '.npz'}"
-            (save_table if name == "points" else save_arrays)(value, path)
+            save(value, path)
             files[name].append(str(path))
     return Inputs(runs, files)
 
@@ -234,7 +233,7 @@ def test_points_may_come_in_any_order(tmp_path):
     inputs = planted(tmp_path, gain=0.1, agree=1.0)
     _, first = analyse(inputs)
     for path in inputs.files["points"]:
-        save_table(load_table(path).sample(frac=1, random_state=0), path)
+        save(load_table(path).sample(frac=1, random_state=0), path)
     _, second = analyse(inputs)
     np.testing.assert_allclose(first["effect"], second["effect"])
 
@@ -242,7 +241,7 @@ def test_points_may_come_in_any_order(tmp_path):
 def test_f_and_g_of_different_points_are_told(tmp_path):
     inputs = planted(tmp_path)
     arrays = inputs.arrays("f", "simclr")[0]
-    save_arrays(arrays | {"points": arrays["points"] + 1}, inputs.files["f"][0])
+    save(arrays | {"points": arrays["points"] + 1}, inputs.files["f"][0])
     with pytest.raises(InputError, match="f and g differ in points"):
         analyse(inputs)
 
@@ -250,7 +249,7 @@ def test_f_and_g_of_different_points_are_told(tmp_path):
 def test_an_output_that_was_not_measured_is_told(tmp_path):
     inputs = planted(tmp_path)
     table = load_table(inputs.files["points"][0])
-    save_table(table[table["layer"] != "output"], inputs.files["points"][0])
+    save(table[table["layer"] != "output"], inputs.files["points"][0])
     with pytest.raises(InputError, match=r"measure\.layers: lack output"):
         analyse(inputs)
 

@@ -10,16 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
+from memloc.config import TRAINING
+from memloc.data import splits
 from memloc.data.groups import UNSHARED
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.desk import Desk
 from memloc.experiments.entry import OVER_TABLES
-from memloc.io import save_array, save_arrays
+from memloc.io import save_array
 from memloc.models import architectures, checkpoint, frameworks, probe
 from memloc.models.frameworks.recipe import Recipe
+from memloc.models.trained import training
 from memloc.valuation.loading import load
 from tests.builders.planted import points
+from tests.builders.study import save
 
 N = 40
 SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
@@ -31,18 +35,30 @@ FREE = {
 }
 
 
+GROUPS_HERE, GROUPS_THERE = (
+    {group: np.array(points, dtype=np.int64) for group, points in split.items()} for split in (SPLIT, DONOR_SPLIT)
+)
+
+
 @pytest.fixture
 def desk(tmp_path, settings, description):
     """A factory of desks with SimCLR's ResNet9 trained on ``here``; labels of all datasets are the points' numbers."""
-    entry = settings("simclr")
+    entry, description = settings("simclr"), description | {"sizes": {"train": N, "test": N}}
     torch.manual_seed(0)
     encoder = architectures.build("resnet9", entry["network"], image_size=16)
     learner = frameworks.build("simclr", encoder, classes=3, recipe=Recipe.of(entry["recipe"]), image_size=16)
     for role in "fg":
         for name, tensors in (("weights", learner.result().state_dict()), ("additions", learner.additions())):
-            checkpoint.save(tensors, {"seed": 0, "role": role}, tmp_path / f"{role}-{name}.safetensors")
-    for name, split in (("split", SPLIT), ("donor_split", DONOR_SPLIT)):
-        save_arrays({group: np.array(points) for group, points in split.items()}, tmp_path / f"{name}.npz")
+            path = tmp_path / f"{role}-{name}.safetensors"
+            weights = tmp_path / f"{role}-weights.safetensors"
+            beside = {"weights": checkpoint.stated(weights)[0]} if name == "additions" else {}
+            about = training({key: entry[key] for key in TRAINING}, description, GROUPS_HERE, role=role, seed=0)
+            checkpoint.save(tensors, about | beside, path)
+    for name, split in (("split", GROUPS_HERE), ("donor_split", GROUPS_THERE)):
+        about = splits.manifest(split, dataset="here", seed=0, images=N)
+        splits.save(split, about, tmp_path / f"{name}.npz")
+    donor = training({key: entry[key] for key in TRAINING}, description, GROUPS_THERE, role="f", seed=0)
+    checkpoint.save(learner.result().state_dict(), donor, tmp_path / "donor.safetensors")
     for dataset in FREE:
         folder = tmp_path / dataset
         folder.mkdir()
@@ -62,7 +78,8 @@ def desk(tmp_path, settings, description):
             "tasks": [tmp_path / name / "dataset.json" for name in tasks],
         }
         given = {
-            "encoder": {key: entry[key] for key in ("architecture", "network", "framework", "recipe", "dataset")},
+            "encoder": {key: entry[key] for key in TRAINING},
+            "dataset": "here",
             "layers": [vars(layer) for layer in architectures.choose_layers("resnet9", entry["network"], ["*"])],
             "protocol": {"draws": 4},
             "augmentation": "mild",
@@ -72,10 +89,10 @@ def desk(tmp_path, settings, description):
             "tasks": list(tasks),
             "options": options,
         }
-        given["encoder"]["dataset"] = "here"
         if donor:
-            files |= {"donor": tmp_path / "f-weights.safetensors", "donor_split": tmp_path / "donor_split.npz"}
-            given["donor_dataset"] = donor
+            files |= {"donor": tmp_path / "donor.safetensors", "donor_split": tmp_path / "donor_split.npz"}
+            files["donor_description"] = tmp_path / "there/dataset.json"
+            given |= {"donor": given["encoder"], "donor_dataset": donor}
         job = SimpleNamespace(
             input=SimpleNamespace(**files, get=files.get),
             params=SimpleNamespace(settings=given),
@@ -146,6 +163,37 @@ def test_files_of_another_role_or_seed_are_refused(desk):
     it.files.weights = it.files.weights.with_name("f-weights.safetensors")
     with pytest.raises(InputError, match="belongs to f, seed 0"):
         _ = it.encoder
+
+
+def test_weights_of_another_training_with_the_same_shapes_are_refused(desk, tmp_path):
+    it = desk(tasks=["here", "there"], donor="there", images=20)
+    assert it.encoder and it.donor and it.record["weights"].keys() == {"f", "donor"}
+    for exchanged, name in ((it.files.donor, "weights"), (it.files.weights, "donor")):
+        again = desk(tasks=["here", "there"], donor="there", images=20)
+        setattr(again.files, name, exchanged)
+        with pytest.raises(InputError, match=r"belongs to another training \(points differ\); delete it"):
+            _ = again.donor if name == "donor" else again.encoder
+    it = desk()
+    it.settings["encoder"] |= {"recipe": it.settings["encoder"]["recipe"] | {"learning_rate": 7}}
+    with pytest.raises(InputError, match=r"f-weights\.safetensors: belongs to another training .recipe differ"):
+        _ = it.encoder
+
+
+def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, tmp_path):
+    it = desk()
+    tensors, about = checkpoint.load(it.files.additions)
+    checkpoint.save(tensors, about | {"weights": "0"}, it.files.additions)
+    with pytest.raises(InputError, match=r"additions\.safetensors: belongs to another training .weights differ"):
+        _ = it.learner
+    units = {"layer": ["1"], "unit": [0], "group": ["candidate"], "unitmem": [0.5], "owner": [3], "activation": [1.0]}
+    it.files.units = str(tmp_path / "units.parquet")
+    save(pd.DataFrame(units), it.files.units, weights=it.weights)
+    assert len(it.units) == 1
+    again = desk()
+    again.files.units = it.files.units
+    save(pd.DataFrame(units), it.files.units, weights={"f": "0"})
+    with pytest.raises(InputError, match=r"units\.parquet: was made with other weights of f than"):
+        _ = again.units
 
 
 def test_points_are_those_of_the_named_groups_in_the_order_of_the_split(desk):

@@ -11,8 +11,7 @@ from scipy.stats import rankdata, spearmanr
 from memloc.analysis.inputs import Inputs
 from memloc.analysis.tables import load_table, save_table
 from memloc.experiments import EXPERIMENTS, module
-from memloc.io import save_arrays
-from tests.builders.study import analysed
+from tests.builders.study import analysed, save
 
 PROFILE = np.array([0.10, 0.13, 0.21, 0.18, 0.33, 0.38])
 LAYERS = [str(i) for i in range(1, 7)]
@@ -52,8 +51,8 @@ def inputs_of(folder, rate, *, seeds=3):
         for name, paths in files.items():
             pattern = EXPERIMENTS["finetuning"].inputs[name]
             paths.append(str(folder / pattern.format(experiment="finetuning", encoder="simclr", seed=seed)))
-        save_arrays(outcomes_of(rate, seed), files["outcomes"][-1])
-        save_table(points_of(PROFILE), files["points"][-1])
+        save(outcomes_of(rate, seed), files["outcomes"][-1])
+        save(points_of(PROFILE), files["points"][-1])
     return Inputs(runs, files)
 
 

@@ -15,7 +15,6 @@ from memloc.errors import InputError
 from memloc.experiments import module
 from memloc.experiments.injection import job as injection
 from memloc.experiments.injection.job import ARMS, Eye, Lessons
-from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
@@ -23,7 +22,7 @@ from memloc.models import architectures as encoders
 from memloc.models import frameworks
 from memloc.models.frameworks.recipe import Recipe
 from tests.builders.desk import desk
-from tests.builders.study import Study
+from tests.builders.study import Study, save
 
 # --- Training ---------------------------------------------------------------------------------------------------------
 
@@ -240,7 +239,7 @@ def outcome(curves, seed, *, everywhere=False):
 class Outcomes(Study):
     def add(self, encoder, seed, arrays):
         path = self.folder / f"{encoder}-{seed}.npz"
-        save_arrays(arrays, path)
+        save(arrays, path)
         self.runs.append((encoder, seed))
         self.files["outcomes"].append(str(path))
         return self

@@ -14,7 +14,6 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.iterative_pruning import job as iterative
 from memloc.experiments.iterative_pruning.job import ARMS
-from memloc.io import save_arrays
 from memloc.measuring.one_pass import measure_images
 from memloc.measuring.protocol import Protocol
 from memloc.metrics.units import unitmem
@@ -24,7 +23,7 @@ from memloc.models.capture import capture
 from memloc.models.frameworks.recipe import Recipe
 from memloc.streams import stream
 from tests.builders.desk import desk
-from tests.builders.study import Study
+from tests.builders.study import Study, save
 
 # --- The engine -------------------------------------------------------------------------------------------------------
 
@@ -424,7 +423,7 @@ def study(tmp_path):
         for seed in range(seeds):
             arrays = outcome(seed, **planted)
             path = tmp_path / f"{encoder}-{seed}.npz"
-            save_arrays(arrays, path)
+            save(arrays, path)
             made.runs.append((encoder, seed))
             made.files["outcomes"].append(str(path))
         return made
@@ -511,7 +510,7 @@ def test_differences_between_arms_are_paired(study):
 def test_seeds_that_pruned_other_shares_are_refused(study, tmp_path):
     made = study(2, **WORLDS["supported"])
     arrays = outcome(1, **WORLDS["supported"]) | {"pruned": np.array([0, 0.1, 0.2, 0.3, 0.4])}
-    save_arrays(arrays, made.files["outcomes"][1])
+    save(arrays, made.files["outcomes"][1])
     with pytest.raises(
         InputError, match=r"npz: differs from the other seeds in pruned; delete it and run snakemake again"
     ):

@@ -16,12 +16,12 @@ from memloc.data.augment import UNIFORMS, hidden, hide
 from memloc.data.groups import UNSHARED as GROUPS
 from memloc.errors import InputError
 from memloc.experiments.reconstruction import job as reconstruction
-from memloc.io import load_arrays, save_arrays
+from memloc.io import load_arrays
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
 from memloc.models.frameworks.recipe import Recipe
 from memloc.streams import uniforms
-from tests.builders.study import Study, analysed
+from tests.builders.study import Study, analysed, save
 
 # --- Losses -----------------------------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ def planted(folder, *, seeds=3, offset=0.0, gain=0.0, agree=0.0, common=0.0, enc
         runs.append((encoder, seed))
         for name, value in contents.items():
             path = folder / f"{encoder}-{name}-{seed}{'.parquet' if name == 'points' else '.npz'}"
-            (save_table if name == "points" else save_arrays)(value, path)
+            save(value, path)
             files[name].append(str(path))
     return Inputs(runs, files)
 
@@ -220,7 +220,7 @@ def test_the_unit_of_the_loss_does_not_matter(tmp_path):
     _, first = analyse(inputs)
     for path in inputs.files["f"] + inputs.files["g"]:
         arrays = load_arrays(path)
-        save_arrays(arrays | {"losses": 7 * arrays["losses"]}, path)
+        save(arrays | {"losses": 7 * arrays["losses"]}, path)
     _, second = analyse(inputs)
     np.testing.assert_allclose(first[["effect", "low", "high"]], second[["effect", "low", "high"]])
 

@@ -20,11 +20,10 @@ from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.replacement import job as replace
 from memloc.experiments.replacement.analysis import chance, cosine, of_blocks, permuted
-from memloc.io import save_arrays
 from memloc.metrics.stats import partial_rank_correlation, rank_correlation
 from memloc.models.architectures import blocks_of, build, choose_layers
 from memloc.provenance import ROOT
-from tests.builders.study import Study, analysed
+from tests.builders.study import Study, analysed, save
 
 MODULES = {str(i): [f"block{i}.conv", f"block{i}.norm"] for i in range(1, 9)}
 
@@ -292,8 +291,8 @@ class Desk:
             for name, path in files.items():
                 path.append(str(folder / EXPERIMENTS["replacement"].inputs[name].format(
                     experiment="replacement", encoder="simclr", seed=seed)))  # fmt: skip
-            save_arrays(outcomes_of(seed=seed, **planted), files["outcomes"][-1])
-            save_table(points_of(profile, parameters=parameters), files["points"][-1])
+            save(outcomes_of(seed=seed, **planted), files["outcomes"][-1])
+            save(points_of(profile, parameters=parameters), files["points"][-1])
         self.inputs = Inputs(self.runs, files)
 
     def analyse(self):
@@ -415,7 +414,7 @@ def test_the_highest_increments_are_chosen_in_every_seed_by_its_own_profile(tmp_
     desk = Desk(tmp_path, rates=by_increment, seeds=2)
     # In the second seed other layers rise most.
     other = np.array([0.1, 0.3, 0.31, 0.5, 0.52, 0.7])
-    save_table(points_of(other), desk.inputs.files["points"][1])
+    save(points_of(other), desk.inputs.files["points"][1])
     table, _ = desk.analyse()
     expected = {"highest increment": [], "lowest increment": [], "random": []}
     chosen = [("3 5 6", other_three("3 5 6", PROFILE)), ("2 4 6", other_three("2 4 6", other))]
@@ -444,7 +443,7 @@ def test_more_seeds_of_the_same_outcomes_say_no_more_about_the_test_images(tmp_p
     for seeds in (1, 4):
         desk = Desk(tmp_path / str(seeds), rates=by_increment, seeds=seeds)
         for path in desk.inputs.files["outcomes"][1:]:
-            save_arrays(desk.inputs.arrays("outcomes", "simclr")[0], path)
+            save(desk.inputs.arrays("outcomes", "simclr")[0], path)
         table, _ = desk.analyse()
         mine = table[table["series"] == "base alone"]
         widths.append((mine["high"] - mine["low"]).to_numpy())

@@ -10,9 +10,8 @@ from memloc.config import check
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.transfer import job as transfer
-from memloc.io import save_arrays
 from memloc.models import probe
-from tests.builders.study import Study, configured
+from tests.builders.study import Study, configured, save
 
 TASKS = {"own": 400, "near": 300, "far": 500}
 
@@ -49,7 +48,7 @@ def planted(folder, accuracy, *, seeds=3, alike=False):
                 correct[row, :n] = hard + 0.02 * noise < rate
             path = folder / f"{encoder}-{seed}.npz"
             about = {"dataset": np.array([*TASKS]), "tested": np.array([*TASKS.values()])}
-            save_arrays(about | {"chance": np.full(3, 0.2), "correct": correct}, path)
+            save(about | {"chance": np.full(3, 0.2), "correct": correct}, path)
             made.runs.append((encoder, seed))
             made.files["outcomes"].append(str(path))
     return made
@@ -140,10 +139,10 @@ def test_outcomes_on_other_test_images_or_tasks_are_refused(study):
     made = study(OWN["supported"], seeds=1)
     with np.load(made.files["outcomes"][1]) as file:
         arrays = dict(file)
-    save_arrays(arrays | {"tested": arrays["tested"] - 1}, made.files["outcomes"][1])
+    save(arrays | {"tested": arrays["tested"] - 1}, made.files["outcomes"][1])
     with pytest.raises(InputError, match="own: tested on 399 and 400 images"):
         analysed(made, "own-task")
-    save_arrays(arrays | {"dataset": np.array(["own", "near", "other"])}, made.files["outcomes"][1])
+    save(arrays | {"dataset": np.array(["own", "near", "other"])}, made.files["outcomes"][1])
     with pytest.raises(InputError, match="outcomes lack task far"):
         analysed(made, "own-task")
 

@@ -38,34 +38,39 @@ def files(tmp_path):
     """Files of a training of 7 epochs, the encoder of epoch e with seed e."""
 
     def save(name, tensors, role, seed=3):
-        checkpoint.save(tensors, {"role": role, "seed": seed}, tmp_path / name)
+        beside = {"weights": checkpoint.stated(tmp_path / "weights")[0]} if name == "snapshots" else {}
+        checkpoint.save(tensors, {"role": role, "seed": seed, **beside}, tmp_path / name)
         return tmp_path / name
 
     kept = {f"{e}.{name}": value for e in (2, 5, 7) for name, value in Encoder(e).state_dict().items()}
     return {
+        "weights": save("weights", Encoder(7).state_dict(), "f"),
         "untrained": save("untrained", Encoder(0).state_dict(), "untrained"),
         "snapshots": save("snapshots", kept, "f"),
-        "weights": save("weights", Encoder(7).state_dict(), "f"),
     }
 
 
+def of(seed):
+    return lambda role: {"role": role, "seed": seed}
+
+
 def test_the_states_are_the_untrained_the_kept_and_the_last_in_order(files):
-    found = trace.states(**files, epochs=[5, 2, 7], end=7, seed=3)
+    found = trace.states(**files, epochs=[5, 2, 7], end=7, training=of(3))
     assert list(found) == [0, 2, 5, 7]
     for epoch, state in found.items():
         expected = Encoder(epoch).state_dict()
         assert state.keys() == expected.keys()
         assert all(torch.equal(state[name], expected[name]) for name in expected)
-    assert list(trace.states(**files, epochs=[5], end=7, seed=3)) == [0, 5, 7]
+    assert list(trace.states(**files, epochs=[5], end=7, training=of(3))) == [0, 5, 7]
 
 
 def test_an_epoch_that_was_not_kept_and_files_of_another_training_are_told(files):
     with pytest.raises(InputError, match=r"snapshots: holds no epoch 3; delete it"):
-        trace.states(**files, epochs=[2, 3], end=7, seed=3)
+        trace.states(**files, epochs=[2, 3], end=7, training=of(3))
     with pytest.raises(InputError, match="belongs to f, seed 3"):
-        trace.states(**files, epochs=[2], end=7, seed=4)
+        trace.states(**files, epochs=[2], end=7, training=of(4))
     with pytest.raises(InputError, match="belongs to f, seed 3"):
-        trace.states(**files | {"untrained": files["weights"]}, epochs=[2], end=7, seed=3)
+        trace.states(**files | {"untrained": files["weights"]}, epochs=[2], end=7, training=of(3))
 
 
 def lay(encoder, **things):

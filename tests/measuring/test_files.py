@@ -10,10 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from memloc import io
+from memloc import io, provenance
 from memloc.errors import InputError
 from memloc.measuring import files as measures
 from memloc.provenance import ROOT
+from tests.builders.measures import random_measures
 
 RNG = np.random.default_rng(0)
 ABOUT = {"layers": np.array(["1", "res2"]), "own": np.array([True, False]), "one": np.array(3)}
@@ -183,3 +184,60 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, monkeypatch):
     few, many = peak(1000), peak(4000)
     assert few < 8e6 and many < few + 1e6
     assert (tmp_path / "made.npz").stat().st_size > 32e6
+
+
+# Who made the measures
+
+
+def made_measures(path, changes=None, **made):
+    arrays = random_measures() | (changes or {})
+    about = {name: arrays[name] for name in measures.ABOUT_LAYERS}
+    rows = {name: array for name, array in arrays.items() if name not in about}
+    views = {"weights": {"f": "a"}, "settings": {"distance": "l2"}}
+    measures.save(path, about, [rows], provenance.record(path, **views | made))
+    return path
+
+
+def test_measures_come_back_without_their_record_and_with_it(tmp_path):
+    path = made_measures(tmp_path / "seed0.npz")
+    arrays = measures.of_encoder(path, settings={"distance": "l2"}, weights={"f": "a"})
+    assert set(arrays) == set(random_measures()) and len(arrays) == len(random_measures())
+    assert arrays.record["weights"] == {"f": "a"}
+    assert set(io.load_made(path)[0]) == set(random_measures())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"points": np.zeros(43, dtype=np.int64)}, "a point is there twice"),
+        ({"points": np.arange(-1, 42)}, "isn't one"),
+        ({"groups": np.repeat("none", 43)}, "groups are none of shared"),
+        ({"labels": np.zeros(42)}, r"labels is \[42\], not a row for each of 43 points"),
+        ({"alignment": np.full((43, 3, 2), -0.1)}, "alignment isn't between 0 and 2"),
+        ({"alignment": np.full((43, 3, 2), 2.1)}, "alignment isn't between 0 and 2"),
+        ({"alignment": np.full((43, 3, 2), np.nan)}, "alignment isn't finite"),
+    ],
+)
+def test_measures_that_cannot_be_are_told(tmp_path, changes, message):
+    path = made_measures(tmp_path / "seed0.npz", changes)
+    with pytest.raises(InputError, match=rf"seed0\.npz: .*{message}.*; delete it and run snakemake again$"):
+        measures.of_encoder(path)
+
+
+def test_measures_without_an_array_are_told(tmp_path):
+    path = tmp_path / "seed0.npz"
+    io.save_arrays({"points": np.arange(3)}, path, provenance.record(path))
+    with pytest.raises(InputError, match=r"seed0\.npz: lacks layers, own, .*; delete it"):
+        measures.of_encoder(path)
+
+
+def test_joined_shards_have_the_record_of_one_file(tmp_path):
+    paths = [made_measures(tmp_path / f"seed0-{number}of2.npz") for number in (1, 2)]
+    record = measures.common_record(tmp_path / "seed0.npz", paths)
+    assert record == provenance.record(tmp_path / "seed0.npz", weights={"f": "a"}, settings={"distance": "l2"})
+    made_measures(paths[1], weights={"f": "b"})
+    with pytest.raises(InputError, match=r"seed0-2of2\.npz: was made with other weights than seed0-1of2\.npz; delete"):
+        measures.common_record(tmp_path / "seed0.npz", paths)
+    paths[0].rename(paths[1])
+    with pytest.raises(InputError, match=r"seed0-2of2\.npz: is in the place of another file.*-1of2\.npz; delete it"):
+        measures.common_record(tmp_path / "seed0.npz", paths[1:])

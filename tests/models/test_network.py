@@ -49,6 +49,23 @@ def test_an_encoder_is_loaded_as_it_was_saved(request, tmp_path):
             load(0.125, seed=seed, role=role)
 
 
+def test_weights_of_another_training_with_the_same_shapes_are_refused(tmp_path):
+    path, about = tmp_path / "w.safetensors", {"seed": 3, "role": "g", "dataset": "a", "points": "b"}
+    settings = {"framework": "simclr", "recipe": {"epochs": 2, "betas": (0.9, 0.99)}, "snapshots": []}
+    checkpoint.save({"w": torch.ones(2)}, {**about, "settings": settings}, path)
+    known = {key: settings[key] for key in ("framework", "recipe")}
+    assert checkpoint.load_tensors(path, **about, settings=known)["w"].tolist() == [1, 1]
+    for change, name in (
+        ({"settings": known | {"framework": "byol"}}, "framework"),
+        ({"settings": known | {"recipe": {"epochs": 3}}}, "recipe"),
+        ({"dataset": "b"}, "dataset"),
+        ({"points": "c"}, "points"),
+        ({"weights": "d"}, "weights"),
+    ):
+        with pytest.raises(InputError, match=rf"w\.safetensors: belongs to another training \({name} differ\); delete"):
+            checkpoint.load_tensors(path, **{**about, "settings": known, **change})
+
+
 def test_cuda_without_cuda_is_an_input_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert network.device("auto") == network.device("cpu") == "cpu"

@@ -89,13 +89,3 @@ def test_a_task_is_drawn_outside_the_split_and_tested_on_all_test_images(tmp_pat
 def test_outcomes_are_described_arm_by_arm():
     out = probe.describe([{"by": "a", "k": 1}, {"by": "b", "k": 2}], [np.array([True]), np.array([False])])
     assert {k: v.tolist() for k, v in out.items()} == {"by": ["a", "b"], "k": [1, 2], "correct": [[True], [False]]}
-
-
-def test_a_file_that_is_not_a_split_is_refused(tmp_path):
-    groups = {name: np.arange(3) + 10 * i for i, name in enumerate(("shared", "candidate", "independent", "external"))}
-    io.save_arrays(groups, tmp_path / "indices.npz")
-    assert probe.in_split(tmp_path / "indices.npz").keys() == groups.keys()
-    for bad in ({"a": np.arange(3)}, groups | {"shared": np.array([0.5])}, {**groups, "more": np.arange(2)}):
-        io.save_arrays(bad, tmp_path / "bad.npz")
-        with pytest.raises(InputError, match=r"bad.npz: holds .*, not a split; delete it"):
-            probe.in_split(tmp_path / "bad.npz")

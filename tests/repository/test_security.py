@@ -160,7 +160,7 @@ def test_pickles_under_any_ending_are_not_run(tmp_path):
         "b.npz": io.load_arrays,
         "a.json": io.load_json,
         "a.parquet": tables.load_table,
-        "a.csv": tables.load_units,
+        "a.csv": lambda path: tables.load_scores(path, "units"),
         "c.parquet": lambda path: read_table(str(path), label="y"),
         "c.csv": lambda path: read_table(str(path), label="y"),
         "c.npz": lambda path: load_split(path, ["x"]),
@@ -337,26 +337,6 @@ def test_weights_that_are_not_finite_are_told_where_they_are_read(tmp_path, netw
 
 
 # --- Tables ----------------------------------------------------------------------------------------------------------
-
-UNITS = {"layer": ["1"], "unit": [0], "group": ["candidate"], "unitmem": [0.5], "owner": [3], "activation": [1.0]}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"unitmem": None}, "lacks unitmem; delete it"),
-        ({"unitmem": [np.nan]}, "unitmem isn't finite everywhere; delete it"),
-        ({"activation": [np.inf]}, "activation isn't finite everywhere"),
-        ({"unitmem": ["<script>"]}, "unitmem isn't finite everywhere"),
-    ],
-)
-def test_scores_of_units_that_cannot_be_used_are_told_where_they_are_read(tmp_path, change, message):
-    path = tmp_path / "units.parquet"
-    pd.DataFrame(UNITS).to_parquet(path)
-    assert len(tables.load_units(path)) == 1
-    made = {name: values for name, values in (UNITS | change).items() if values is not None}
-    pd.DataFrame(made).to_parquet(path)
-    assert message in complaint(tables.load_units, path) and str(path) in complaint(tables.load_units, path)
 
 
 @pytest.mark.parametrize(

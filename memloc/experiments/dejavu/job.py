@@ -102,7 +102,7 @@ def run(desk: Desk) -> Outcomes:
         part,
         images=options["public"],
         exclude=np.concatenate([*desk.split.values()]),
-        dataset=desk.settings["encoder"]["dataset"],
+        dataset=desk.settings["dataset"],
         seed=desk.seed,
     )
     labels = part.labels[points]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,13 +15,20 @@ from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.measuring.resamples import unit_means
 from memloc.models import checkpoint
+from memloc.provenance import file_sha256
 from memloc.streams import stream
 
 States = Mapping[int, Mapping[str, Tensor]]
 
 
 def states(
-    untrained: str | Path, snapshots: str | Path, weights: str | Path, *, epochs: Sequence[int], end: int, seed: int
+    untrained: str | Path,
+    snapshots: str | Path,
+    weights: str | Path,
+    *,
+    epochs: Sequence[int],
+    end: int,
+    training: Callable[[str], Mapping[str, Any]],
 ) -> dict[int, dict[str, Tensor]]:
     """The states of an encoder by epoch: 0 is the untrained one, with batch-norm statistics of its views.
 
@@ -28,18 +36,20 @@ def states(
         snapshots: file of the encoders after some epochs, tensors named ``<epoch>.<name>``.
         epochs: which of these to take.
         end: the last epoch, after which the encoder has ``weights``.
+        training: what the checkpoints of a role say of themselves.
 
     Raises:
         InputError: a file is damaged or another training's, or an epoch isn't in ``snapshots``.
     """
-    kept = checkpoint.load_tensors(snapshots, role="f", seed=seed)
-    found = {0: checkpoint.load_tensors(untrained, role="untrained", seed=seed)}
+    beside = {"weights": checkpoint.stated(weights)[0]}
+    kept = checkpoint.load_tensors(snapshots, **training("f"), **beside)
+    found = {0: checkpoint.load_tensors(untrained, **training("untrained"))}
     for epoch in sorted(epoch for epoch in epochs if epoch < end):
         prefix = f"{epoch}."
         found[epoch] = {name.removeprefix(prefix): value for name, value in kept.items() if name.startswith(prefix)}
         if not found[epoch]:
             raise InputError(f"{snapshots}: holds no epoch {epoch}; delete it to train this encoder anew")
-    return found | {end: checkpoint.load_tensors(weights, role="f", seed=seed)}
+    return found | {end: checkpoint.load_tensors(weights, **training("f"))}
 
 
 def units(desk: Desk, states: States) -> Outcomes:
@@ -78,8 +88,10 @@ def run(desk: Desk) -> Outcomes:
             files.weights,
             epochs=training["snapshots"],
             end=training["epochs"],
-            seed=desk.seed,
+            training=desk.training,
         ),
     )
+    if checkpoint.stated(files.snapshots)[1].get("history") != file_sha256(files.history):
+        raise InputError(f"{files.history}: belongs to another training; delete it to train anew")
     loss = load_table(files.history)["loss"].to_numpy()
     return {**means, "loss": loss, "warmup": np.array(training["warmup_epochs"])}

@@ -1,0 +1,132 @@
+"""Results that were moved, edited or are another run's: the next job that reads one says so in one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from memloc import io
+from tests.workflow.running import LEFT_OUT, ROOT, SMOKE, snakemake
+
+Change = Callable[[Path], None]
+A, B = "results/encoders/simclr", "results/encoders/supervised"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which everything up to two experiments has run, as small as it gets."""
+    folder = tmp_path_factory.mktemp("swapped") / "memloc"
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    done = snakemake(folder, *SMOKE, "--", *TARGETS)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+TARGETS = (
+    "results/figures/layermem.csv",
+    "results/figures/unitmem.csv",
+    "results/encoders/supervised/f/seed0/weights.safetensors",
+    "results/values/valued_atypicality/simclr/seed0.npz",
+    "results/measures/simclr/f/seed1.npz",
+)
+
+
+def moved(source: str, target: str) -> Change:
+    return lambda folder: shutil.copyfile(folder / source, folder / target)
+
+
+def edited(path: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Change:
+    def edit(folder: Path) -> None:
+        change(pd.read_parquet(folder / path)).to_parquet(folder / path, index=False)
+
+    return edit
+
+
+def with_arrays(path: str, **arrays: Callable[[np.ndarray], np.ndarray]) -> Change:
+    def edit(folder: Path) -> None:
+        found = io.load_arrays(folder / path)
+        io.save_arrays(found | {name: change(found[name]) for name, change in arrays.items()}, folder / path)
+
+    return edit
+
+
+def first(column: str, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda table: table.assign(**{column: [value, *table[column][1:]]})
+
+
+MEASURES = "results/measures/simclr/{}/seed{}.npz".format
+POINTS, UNITS = "results/scores/simclr/seed0/points.parquet", "results/scores/simclr/f/seed0/units.parquet"
+SPLIT = "results/splits/fashion/seed0/indices.npz"
+PLACE, AGAIN = "is in the place of another file", "delete it and run snakemake again"
+FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
+    # What is done, the file that is named, what is said of it, the target that is made next.
+    "measures of f for g's": (
+        moved(MEASURES("f", 0), MEASURES("g", 0)), MEASURES("g", 0), PLACE, AGAIN, POINTS,
+    ),
+    "measures of another seed": (
+        moved(MEASURES("f", 1), MEASURES("f", 0)), MEASURES("f", 0), PLACE, AGAIN, UNITS,
+    ),
+    "scores of another seed": (
+        moved(POINTS.replace("seed0", "seed1"), POINTS), POINTS, PLACE, AGAIN, TARGETS[0],
+    ),
+    "weights of f for g's": (
+        moved(f"{A}/f/seed0/weights.safetensors", f"{A}/g/seed0/weights.safetensors"),
+        f"{A}/g/seed0/weights.safetensors", "belongs to f, seed 0", "delete it to train anew", MEASURES("g", 0),
+    ),
+    "weights of another encoder": (
+        moved(f"{B}/f/seed0/weights.safetensors", f"{A}/f/seed0/weights.safetensors"),
+        f"{A}/f/seed0/weights.safetensors", "belongs to another training (framework", "delete it to train anew",
+        MEASURES("f", 0),
+    ),
+    "a split of another seed": (
+        moved(SPLIT.replace("seed0", "seed1"), SPLIT), SPLIT, PLACE, AGAIN, MEASURES("f", 0),
+    ),
+    "a split that overlaps": (
+        with_arrays(SPLIT, external=lambda points: points + 1), SPLIT, "", AGAIN, MEASURES("f", 0),
+    ),
+    "a score that isn't a number": (
+        edited(POINTS, first("sslmem", np.nan)), POINTS, "sslmem isn't finite", AGAIN, TARGETS[0],
+    ),
+    "an alignment out of range": (
+        edited(POINTS, first("alignment_f", -0.5)), POINTS, "alignment_f is out of range", AGAIN, TARGETS[0],
+    ),
+    "a row twice": (
+        edited(POINTS, lambda table: pd.concat([table[:1], table])), POINTS, "is there twice", AGAIN, TARGETS[0],
+    ),
+    "a row lost": (
+        edited(POINTS, lambda table: table[1:]), POINTS, "lacks a row", AGAIN, TARGETS[0],
+    ),
+    "a unit lost": (
+        edited(UNITS, lambda table: table[1:]), UNITS, "lacks a row", AGAIN, TARGETS[1],
+    ),
+    "measures out of range": (
+        with_arrays(MEASURES("f", 0), alignment=lambda a: a - 5), MEASURES("f", 0), "alignment isn't between", AGAIN,
+        POINTS,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_file_that_is_not_the_one_that_belongs_there_is_told_by_the_next_job(
+    name: str, finished: Path, tmp_path: Path
+) -> None:
+    change, path, what, advice, target = FAULTS[name]
+    folder = tmp_path / "memloc"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".lock"))
+    before = (folder / path).stat()
+    change(folder)
+    os.utime(folder / path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    # Only what reads the file runs.
+    (folder / target).unlink()
+    done = snakemake(folder, *SMOKE, "--rerun-triggers", "mtime", "--", target)
+    told = done.stdout + done.stderr
+    lines = [line for line in told.splitlines() if f"error: {path}: " in line]
+    assert done.returncode != 0 and len(lines) == 1, told[-3000:]
+    assert what in lines[0] and advice in lines[0]
+    assert "Traceback" not in told and not (folder / target).exists()
