@@ -67,4 +67,6 @@ def _open(path: Path, size: int | None) -> Source:
         std=[value or 1.0 for value in std] if isinstance(std := stated.get("std"), list) else std,
         layers=layers,
         augmentation=augmentation,
+        says=f"as {path.name if about.get('input') else recipe.name} says",
+        weights=f"{len(tensors)} of {len(tensors)} entries of {path.name}",
     )
