@@ -19,7 +19,7 @@ from memloc.job import log
 from memloc.measuring.protocol import Protocol
 from memloc.models.network import device as device_of
 from memloc.scoring import files
-from memloc.scoring.encoders import OpenEncoder, open_encoder
+from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
 from memloc.scoring.passes import Pass, Settings
 from memloc.scoring.plan import plan
 from memloc.scoring.run import Shard
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     device = device_of(options.device)
     Protocol(options.draws, options.pairs, options.distance)  # Before an encoder is opened, which takes a while.
     encoder, against = _encoders(options)
+    taken = _report_taken(encoder, against)
     settings = _settings(options, encoder)
     _check_out(options)
     images, external, split = _images(options, encoder)
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
         return 0
     _report_skipped(scores.skipped)
-    meta = _meta(options, encoder, settings, passes, scores, device) | {"identity": key}
+    meta = _meta(options, encoder, settings, passes, scores, device) | taken | {"identity": key}
     files.write(scores, images, meta, options.out)
     files.clear(work)
     log.info("%s: open it in a browser; the tables are beside it", options.out / "index.html")
@@ -88,8 +89,26 @@ def _encoders(options: argparse.Namespace) -> tuple[OpenEncoder, OpenEncoder | N
     """f, and g if there is one."""
     log.info("opening %s", options.encoder)
     stated = {"size": options.size, "mean": options.mean, "std": options.std}
-    encoder = open_encoder(options.encoder, **stated)
-    return encoder, None if options.against is None else open_encoder(options.against, **stated)
+    key, both = options.weights_key, (options.encoder, options.against or "")
+
+    def opened(text: str) -> OpenEncoder:
+        # A key is of the encoders that have a file; where none has, the first one says so.
+        return open_encoder(text, **stated, weights_key=key if has_file(text) or not any(map(has_file, both)) else None)
+
+    return opened(options.encoder), None if options.against is None else opened(options.against)
+
+
+def _report_taken(encoder: OpenEncoder, against: OpenEncoder | None) -> dict[str, object]:
+    """Say what was taken of the encoders, in the log and for meta.json."""
+    both = {"encoder": encoder} if against is None else {"encoder": encoder, "against": against}
+    remarks = [f"{each.name}: {remark}" for each in both.values() for remark in each.remarks]
+    if against is not None and against.sha256 == encoder.sha256:
+        remarks.append(f"--against has the same weights as the encoder: LayerMem compares {encoder.name} with itself")
+    for each in both.values():
+        log.info("%s: %s", each.name, each.taken)
+    for remark in remarks:
+        log.info("%s", remark)
+    return {"taken": {role: each.taken for role, each in both.items()}, "remarks": remarks}
 
 
 def _settings(options: argparse.Namespace, encoder: OpenEncoder) -> Settings:
@@ -189,7 +208,8 @@ def _meta(
     """What meta.json says; settings are spelled as on the command line."""
     choices = asdict(settings)
     protocol = choices.pop("protocol")
-    about_encoder = {"size": encoder.size, "mean": list(encoder.mean), "std": list(encoder.std), "device": device}
+    about_encoder = {"size": encoder.size, "mean": list(encoder.mean), "std": list(encoder.std)}
+    about_encoder |= {"channels": encoder.channels, "weights_key": options.weights_key, "device": device}
     return {
         "encoder": encoder.name,
         "against": options.against,

@@ -92,7 +92,8 @@ def render(
 
     Args:
         meta: ``encoder``, ``images`` and, if given, ``against``, ``external``, ``split`` as the user wrote them;
-            ``counts`` of images by kind; ``skipped``, names of files to reasons; ``settings``; ``versions``.
+            ``taken``, what of each encoder, and ``remarks``; ``counts`` of images by kind; ``skipped``, names of files
+            to reasons; ``settings``; ``versions``.
         thumbnail: the picture of an image by its row, [1 or 3, height, width].
         shown: units shown of each layer.
     """
@@ -105,7 +106,7 @@ def render(
     skipped = dict(meta.get("skipped") or {})
     return _template().render(
         version=__version__,
-        meta={"against": None, "external": None, "split": None, "counts": {}, **meta},
+        meta={"against": None, "external": None, "split": None, "counts": {}, "taken": {}, "remarks": [], **meta},
         title=_short(str(meta["encoder"])),
         totals={name: int(layers[name].sum()) for name in ("units", "dead", "signed")},
         figure=base64.b64encode(figure_png).decode(),

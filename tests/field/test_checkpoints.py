@@ -172,6 +172,7 @@ def test_several_models_are_not_chosen_between_but_by_a_key(tmp_path: Path, one:
     assert f"{one}.{inner}" in message and f"{other}.{inner}" in message and "--weights-key" in message
     for key, model in models.items():
         encoder = opened(content, tmp_path, weights_key=key)
+        assert encoder.remarks == ()
         assert torch.equal(outputs(encoder.module), outputs(model))
         assert f"below {key}.{inner}" in encoder.taken and "92 of 184" in encoder.taken
 
@@ -344,6 +345,12 @@ def test_entries_that_share_memory_are_read_as_they_are(tmp_path: Path, net: nn.
     assert torch.equal(encoder.module.state_dict()["layer1.0.bn1.bias"], state["bn1.bias"])
 
 
+def test_dictionaries_that_hold_themselves_are_one_line(tmp_path: Path, net: nn.Module) -> None:
+    endless: State = {"state_dict": net.state_dict()}
+    endless["self"] = endless
+    assert "without end" in refused(endless, tmp_path)
+
+
 # Any change of a file
 
 
@@ -416,7 +423,7 @@ Folder = Callable[..., tuple[Path, nn.Module]]
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     def make(kind: str = "ViTModel", change: Callable[[State], State] = dict, **config: Any) -> tuple[Path, nn.Module]:
-        family = kind.replace("ForImageClassification", "").removesuffix("Model")
+        family = kind.partition("For")[0].removesuffix("Model")
         configuration = getattr(transformers, f"{family}Config")
         model = trained(getattr(transformers, kind)(configuration(**TINY)))
         path = tmp_path / "model"
@@ -440,6 +447,15 @@ def test_registers_that_a_config_does_not_say_are_named(folder: Folder) -> None:
     path, _ = folder("Dinov2WithRegistersModel", model_type="dinov2")
     message = complaint(open_encoder, str(path))
     assert "register_tokens" in message and "no place" in message
+
+
+@torch.no_grad()
+def test_a_mask_token_changes_no_output_and_is_left_out(folder: Folder) -> None:
+    path, model = folder("ViTForMaskedImageModeling")
+    encoder = open_encoder(str(path))
+    assert "mask_token (1)" in encoder.taken and "decoder" in encoder.taken
+    right = model.vit(images := torch.randn(2, 3, SIZE, SIZE)).last_hidden_state.mean(1)
+    assert torch.allclose(encoder.module(images), right, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["encoder.layer.0.lora_A.weight", "embeddings.extra", "layers.0.layer_scale1.lambda1"])
@@ -524,7 +540,7 @@ def test_a_config_of_a_network_without_end_is_one_line(folder: Folder, config: d
     assert str(path) in complaint(open_encoder, str(path))
 
 
-@pytest.mark.parametrize("config", [{"depth": 10**9}, {"embed_dim": 10**9}])
+@pytest.mark.parametrize("config", [{"depth": 10**9}, {"embed_dim": 10**9}, {"embed_dim": 2**15}, {"img_size": 2**18}])
 def test_a_config_of_timm_without_end_is_one_line(tmp_path: Path, config: dict[str, int]) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_vit", "model_args": config}))
     save_file(timm.create_model("test_vit").state_dict(), tmp_path / "model.safetensors")

@@ -149,7 +149,9 @@ def _taken(source: Source, mean: Sequence[float], std: Sequence[float], given: S
         parts.append(f"{'the rest ' if given else ''}{source.says}")
     line = f"{', '.join(parts)}; {source.weights}"
     if source.cuts:
-        line += f"; images are resized at the shorter side (bilinear) and cut to a square, not by its own {source.cuts}"
+        line += (
+            f"; images are resized at the shorter side (bilinear) and cut, its own preparation differs: {source.cuts}"
+        )
     return line
 
 

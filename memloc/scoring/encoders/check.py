@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ ROUNDING = 1e-4
 
 
 def outputs(text: str, module: nn.Module, size: int) -> Iterator[str]:
-    """Pass random images through a module in eval mode, twice and beside another image; yield remarks.
+    """Pass a random image twice through a module in eval mode, each time beside another one; yield remarks.
 
     Raises:
         InputError: it can't take them, gives something else than one vector an image, or not the same each time.
@@ -25,25 +27,26 @@ def outputs(text: str, module: nn.Module, size: int) -> Iterator[str]:
         raise InputError(f"{text}: {learning[0]} stays in training mode after eval(); let it follow its parent")
     images = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     try:
-        one, out = _traced(module, images[:2])
-        other, _ = _traced(module, images[:2])
-        with torch.no_grad():
-            beside = module(images)
+        one = _traced(module, images[:2])
+        other = _traced(module, images[::2])
+        # Some modules mix images in what they hand on (tokens first): only the same batch tells.
+        again = one if _difference(one.first, other.first) is None else _traced(module, images[:2])
     except Exception as error:
         raise InputError(
             f"{text}: can't take images [n, 3, {size}, {size}] ({reason(error)}); try another --size or encoder"
         ) from error
-    if not isinstance(out, Tensor):
+    out, beside = one.output, other.output
+    if not isinstance(out, Tensor) or not isinstance(beside, Tensor):
         raise InputError(f"{text}: gives {type(out).__name__}; its forward must return one tensor [n, dim]")
     if out.ndim != 2 or len(out) != 2 or not out.is_floating_point():
         raise InputError(f"{text}: gives {list(out.shape)} for two images; its forward must return [n, dim]")
-    moved = _first_difference(one, other)
-    if moved is not None:
+    place = _difference(one.whole, again.whole)
+    if place is not None:
         raise InputError(
-            f"{text}: gives another output each time for the same images (first in {moved or 'its forward'});"
-            " take dropout, noise and random order out of its forward"
+            f"{text}: gives another output each time for the same images (first in {place or 'its forward'}); take"
+            " dropout, noise and random order out of its forward"
         )
-    if not _close(out, beside[:2]):
+    if not _near(out[0], beside[0]):
         raise InputError(
             f"{text}: its output for an image depends on the others of its batch; let its normalisations use the"
             " statistics of training"
@@ -52,18 +55,28 @@ def outputs(text: str, module: nn.Module, size: int) -> Iterator[str]:
         yield "it gives the same output for different images"
 
 
-Trace = list[tuple[str, Tensor]]
+@dataclass
+class _Trace:
+    """Of the output of every module that is called, by its name: two numbers that another order changes, too.
+
+    Attributes:
+        whole: of all images.
+        first: of the first image, where images come first.
+        output: of the encoder.
+    """
+
+    whole: list[tuple[str, float, float]] = field(default_factory=list)
+    first: list[tuple[str, float, float]] = field(default_factory=list)
+    output: object = None
 
 
-def _traced(module: nn.Module, images: Tensor) -> tuple[Trace, object]:
-    """Two numbers of the output of every module that is called, which tell another order too; and the output."""
-    trace: Trace = []
+def _traced(module: nn.Module, images: Tensor) -> _Trace:
+    trace = _Trace()
 
     def note(name: str, output: object) -> None:
         for tensor in _tensors(output):
-            flat = tensor.detach().flatten().float()
-            ramp = torch.linspace(0.5, 1.5, len(flat), device=flat.device)
-            trace.append((name, torch.stack([flat @ ramp, flat.norm()])))
+            trace.whole.append((name, *_numbers(tensor)))
+            trace.first.append((name, *_numbers(tensor[0] if tensor.ndim > 1 else tensor)))
 
     handles = [
         m.register_forward_hook(lambda _, __, output, name=name: note(name, output))
@@ -71,27 +84,32 @@ def _traced(module: nn.Module, images: Tensor) -> tuple[Trace, object]:
     ]
     try:
         with torch.no_grad():
-            out = module(images)
+            trace.output = module(images)
     finally:
         for handle in handles:
             handle.remove()
-    return trace, out
+    return trace
 
 
 def _tensors(output: object) -> Iterable[Tensor]:
-    if isinstance(output, Tensor):
-        return [output] if output.is_floating_point() else []
-    return [x for x in output if isinstance(x, Tensor) and x.is_floating_point()] if isinstance(output, tuple) else []
+    several = output if isinstance(output, tuple) else [output]
+    return [x for x in several if isinstance(x, Tensor) and x.is_floating_point() and x.numel()]
 
 
-def _first_difference(one: Trace, other: Trace) -> str | None:
-    for (name, a), (same, b) in zip(one, other, strict=False):
-        near = float((a[0] - b[0]).abs()) <= ROUNDING * float(a[1]) or not bool(torch.isfinite(a).all())
-        if name != same or not near:
+def _numbers(tensor: Tensor) -> tuple[float, float]:
+    """A weighted sum, and the size that its rounding goes by."""
+    flat = tensor.detach().flatten().float()
+    return float(flat @ torch.linspace(0.5, 1.5, len(flat), device=flat.device)), float(flat.norm())
+
+
+def _difference(one: Sequence[tuple[str, float, float]], other: Sequence[tuple[str, float, float]]) -> str | None:
+    """The name of the first module whose output differs; empty if others are called."""
+    for (name, total, scale), (same, again, _) in zip(one, other, strict=False):
+        if name != same or (math.isfinite(total) and not abs(total - again) <= ROUNDING * scale):
             return name
     return None if len(one) == len(other) else ""
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def _near(a: Tensor, b: Tensor) -> bool:
     scale = float(a.abs().max())
-    return torch.allclose(a, b, rtol=0, atol=ROUNDING * scale if scale < torch.inf else torch.inf, equal_nan=True)
+    return not math.isfinite(scale) or torch.allclose(a, b, rtol=0, atol=ROUNDING * scale)

@@ -107,7 +107,7 @@ def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size
         weights=said,
         cuts=wants.cuts,
         channels=wants.channels,
-        remarks=(f"its config.json is of {own} pixels, and it takes {taken}",) if resized else (),
+        remarks=(f"made for {own} pixels, given {taken}: its position embeddings, if any, are interpolated",) if resized else (),
     )
 
 
@@ -124,7 +124,7 @@ def _entries(text: str, folder: Path) -> tuple[dict[str, str], str]:
     more = [name for name in shards if name not in named]
     if more:
         raise InputError(
-            f"{text}: holds {first_of(more)}, which {'no index' if whole.is_file() else INDEX} names; remove it"
+            f"{text}: holds {first_of(more)} beside {WHOLE if whole.is_file() else f'the shards of {INDEX}'}; remove it"
         )
     entries: dict[str, str] = {}
     for name in named:
@@ -186,13 +186,16 @@ def _reverse_channels(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, .
 
 
 def _refuse_pixels(text: str, library: Any, stated: object) -> None:
-    """Refuse keys that timm doesn't know: they may say something of pixels."""
+    """Refuse keys that timm doesn't know, which may be of pixels, and images that aren't square and RGB."""
     known = {field.name for field in dataclasses.fields(library.models.PretrainedCfg)}
     odd = [key for key, value in stated.items() if key not in known and value] if isinstance(stated, Mapping) else []
     if odd:
         raise InputError(
             f"{text}: pretrained_cfg in its config.json says {first_of(odd)}, which timm doesn't know; remove it"
         )
+    sides = stated.get("input_size") if isinstance(stated, Mapping) else None
+    if isinstance(sides, list) and (len(sides) != 3 or sides[0] != 3 or sides[1] != sides[2]):
+        raise InputError(f"{text}: input_size in its config.json is {sides}; only square RGB images can be scored")
 
 
 def _refuse_code(text: str, stated: Mapping[str, object], known: Mapping[str, object]) -> None:

@@ -25,7 +25,7 @@ _IDLE = {
     *("model_input_names", "return_tensors", "data_format", "input_data_format", "device", "disable_grouping"),
     *("use_fast", "backend", "_name_or_path", "transformers_version"),
     # Images are RGB anyway, and labels aren't used.
-    *("do_convert_rgb", "do_reduce_labels", "do_convert_annotations"),
+    *("do_convert_rgb", "do_reduce_labels", "reduce_labels", "do_convert_annotations", "format"),
 }
 """Keys that change no pixel of an RGB image."""
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from memloc.errors import InputError
 from memloc.scoring.encoders import weights
 from memloc.scoring.encoders.source import Source, building, library, quietly, sized, unknown_model
+
+SPARE = 100_000_000
+"""Weights that any network may have without a look at its file."""
 
 
 def open_named(text: str, rest: str, size: int | None, key: str | None = None) -> Source:
@@ -36,6 +42,8 @@ def create(
             module.reset_classifier(0)
         return module
 
+    if state is not None and name.startswith("local-dir:"):
+        _refuse_larger(text, name, size, sum(t.numel() for t in state.tensors.values()))
     with quietly(), building(text, pretrained):
         module = build(pretrained)
     with quietly():
@@ -53,13 +61,8 @@ def create(
         said = f"pretrained weights {module.pretrained_cfg.get('tag') or ''} of timm".replace("  ", " ")
         if size not in (None, wants["input_size"][-1]) and hasattr(module, "pos_embed"):
             remarks = [f"timm resizes its position embeddings from {wants['input_size'][-1]} to {size} pixels"]
-    channels, height, width = wants["input_size"]
-    if channels != 3 or height != width:
-        raise InputError(
-            f"{text}: its input_size is {channels} x {height} x {width}; only square RGB images are scored"
-        )
     return Source(
-        *(module, build, width, wants["mean"], wants["std"]),
+        *(module, build, wants["input_size"][-1], wants["mean"], wants["std"]),
         absent=absent,
         says="as timm says" + (f" for {name}" if not name.startswith("local-dir:") else " in config.json"),
         weights=said,
@@ -67,6 +70,20 @@ def create(
         random=state is None and not pretrained,
         remarks=tuple(remarks),
     )
+
+
+def _refuse_larger(text: str, name: str, size: int | None, entries: int) -> None:
+    """Refuse a network of many more weights than its file has, before it is built: memory may not hold it."""
+    timm = library("timm", text)
+    needed = 0
+    # A network that can't be sketched without memory is built as it is.
+    with quietly(), contextlib.suppress(Exception), torch.device("meta"):
+        sketch = sized(lambda **kw: timm.create_model(name, pretrained=False, **kw), "img_size", size)
+        needed = sum(parameter.numel() for parameter in sketch.parameters())
+    if needed > SPARE + 10 * entries:
+        raise InputError(
+            f"{text}: its config.json is of {needed:,} weights, and its file has {entries:,}; get it again"
+        )
 
 
 def _cuts(wants: Mapping[str, Any]) -> str:

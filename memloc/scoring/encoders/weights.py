@@ -18,13 +18,20 @@ from memloc.scoring.encoders.source import first_of, reason
 PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types that weights may have: float32 holds their values, or nearly so."""
 
-DERIVED = ("num_batches_tracked", "attn_mask", "relative_position_index", "relative_coords_table", "position_ids")
+DERIVED = (
+    "num_batches_tracked",
+    "mask_token",
+    "attn_mask",
+    "relative_position_index",
+    "relative_coords_table",
+    "position_ids",
+)
 """Last parts of names of entries that follow from the architecture, or change no output."""
 
 _OF_TRAINING = re.compile(
     # Heads, whatever they were trained for.
     r"fc\d*|head\w*|\w*_heads?|\w*classifier\w*|linear\w*|last_layer|pooler|proj\w*|pred\w*|prototypes?\d*|lm_head|cls"
-    r"|decoder\w*|mask_token|queue\w*|center|logit_scale|logit_bias|temperature|loss\w*|\w*_loss|criterion"
+    r"|decoder\w*|queue\w*|center|logit_scale|logit_bias|temperature|loss\w*|\w*_loss|criterion"
     # What an optimiser and a training's loop keep.
     r"|\w*optim\w*|opt_state|\w*sched\w*|\w*scaler\w*|amp|epochs?|\w*step|iter\w*|best\w*|acc\d*|metrics?|\w*rng\w*"
     r"|callbacks|loops|hyper_parameters|config|args",
