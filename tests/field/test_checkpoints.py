@@ -150,6 +150,15 @@ def test_counts_of_batches_may_lack_or_be_too_many(tmp_path: Path, net: nn.Modul
     assert torch.equal(outputs(opened(more, tmp_path).module), outputs(net))
 
 
+@pytest.mark.parametrize("change", [Tensor.half, Tensor.bfloat16, lambda t: t[None] if t.ndim == 0 else t])
+def test_counts_of_batches_may_have_any_type_and_shape(
+    tmp_path: Path, net: nn.Module, change: Callable[[Tensor], Tensor]
+) -> None:
+    state = net.state_dict()
+    counts = {n: change(t) for n, t in state.items() if n.endswith("num_batches_tracked")}
+    assert torch.equal(outputs(opened(state | counts, tmp_path).module), outputs(net))
+
+
 def test_the_whole_of_a_plain_file_is_said_to_be_used(tmp_path: Path, net: nn.Module) -> None:
     save_file(net.state_dict(), tmp_path / "w.safetensors", metadata={"format": "pt", "note": "mine"})
     encoder = open_encoder(f"timm:test_resnet@{tmp_path / 'w.safetensors'}", size=SIZE)
@@ -476,6 +485,13 @@ def test_types_in_a_folder_are_never_cast(folder: Folder, dtype: torch.dtype) ->
     path, _ = folder(change=lambda state: state | {"layernorm.bias": state["layernorm.bias"].to(dtype)})
     message = complaint(open_encoder, str(path))
     assert "layernorm.bias" in message and str(dtype).removeprefix("torch.") in message
+
+
+def test_half_precision_in_a_folder_is_said(folder: Folder) -> None:
+    path, _ = folder(change=lambda state: {n: t.half() for n, t in state.items()})
+    encoder = open_encoder(str(path))
+    assert "converted from float16" in encoder.taken
+    assert all(p.dtype == torch.float32 for p in encoder.module.parameters())
 
 
 def test_adapters_beside_a_folder_are_refused(folder: Folder) -> None:

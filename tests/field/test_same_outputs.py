@@ -41,6 +41,20 @@ class Stuck(nn.Dropout):
         return self
 
 
+class Turned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.turn = Turn()
+
+    def forward(self, x):
+        return self.turn(x.flatten(2)).permute(1, 2, 0)[..., None]
+
+
+class Turn(nn.Module):
+    def forward(self, x):
+        return x.permute(2, 0, 1)
+
+
 def plain(): return Net()
 def functional_dropout(): return Net(lambda x: F.dropout(x))
 def noise(): return Net(lambda x: x + torch.randn_like(x))
@@ -61,6 +75,12 @@ def batch_norm():
 
 def functional_batch_norm(): return Net(lambda x: F.batch_norm(x, None, None, training=True))
 def mean_of_batch(): return Net(lambda x: x - x.mean(0, keepdim=True))
+def tokens_first():
+    net = Net()
+    net.norm = Turned()
+    return net
+
+
 def instance_norm(): return Net(lambda x: F.instance_norm(x) ** 2)
 
 
@@ -118,7 +138,7 @@ def test_an_encoder_whose_numbers_are_not_the_images_alone_is_refused(own: str, 
     assert message in complaint(open_encoder, f"{own}:{name}")
 
 
-@pytest.mark.parametrize("name", ["plain", "instance_norm"])
+@pytest.mark.parametrize("name", ["plain", "instance_norm", "tokens_first"])
 def test_others_are_taken(own: str, name: str) -> None:
     encoder = open_encoder(f"{own}:{name}")
     assert "assumed" in encoder.taken

@@ -19,7 +19,7 @@ from memloc.scoring.encoders import processor, timm, weights
 from memloc.scoring.encoders.source import Source, first_of, in_one_line, library, load_json, quietly, unknown_model
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-FLOATS = ("F16", "BF16", "F32", "F64")
+FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 INTEGERS = ("I64", "I32", "U8", "BOOL")
 """Types in a safetensors file."""
 
@@ -56,7 +56,7 @@ def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size
     wants = processor.read(text, folder, stated.get("image_size"), size)
     local = {"local_files_only": True, "trust_remote_code": False}
     with quietly(), in_one_line(f"{text}: transformers can't open it", "get it again"):
-        entries, where = _entries(text, folder)
+        entries, kinds = _entries(text, folder)
         _refuse_endless(text, stated, len(entries))
         config = transformers.AutoConfig.from_pretrained(folder, **local)
         if hasattr(config, "mask_ratio"):
@@ -94,7 +94,10 @@ def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size
     def build() -> nn.Module:
         return finish(transformers.AutoModel.from_config(copy.deepcopy(config), trust_remote_code=False))
 
+    where = f"{len({*entries.values()})} shards" if (folder / INDEX).is_file() else WHOLE
     said = f"{len(entries) - sum(left.values())} of {len(entries)} entries of {where}"
+    others = sorted(FLOATS[kind] for kind in kinds & FLOATS.keys() if kind != "F32")
+    said += f", converted from {' and '.join(others)}" if others else ""
     said += f", without a head ({', '.join(absent)})" if absent else ""
     said += f"; left out: {', '.join(f'{name} ({n})' for name, n in sorted(left.items()))}" if left else ""
     said += "; patches stay in their order and none is masked" if shuffles else ""
@@ -107,12 +110,12 @@ def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size
         weights=said,
         cuts=wants.cuts,
         channels=wants.channels,
-        remarks=(f"made for {own} pixels, given {taken}: its position embeddings, if any, are interpolated",) if resized else (),
+        remarks=(f"made for {own} pixels, given {taken}: position embeddings are interpolated",) if resized else (),
     )
 
 
-def _entries(text: str, folder: Path) -> tuple[dict[str, str], str]:
-    """The file of every entry of a folder's weights by its name, and what to call those files."""
+def _entries(text: str, folder: Path) -> tuple[dict[str, str], set[str]]:
+    """The file of every entry of a folder's weights by its name, and the types that entries have."""
     whole, index = folder / WHOLE, folder / INDEX
     if whole.is_file() and index.is_file():
         raise InputError(f"{text}: has both {WHOLE} and {INDEX}; remove the one that isn't meant")
@@ -127,6 +130,7 @@ def _entries(text: str, folder: Path) -> tuple[dict[str, str], str]:
             f"{text}: holds {first_of(more)} beside {WHOLE if whole.is_file() else f'the shards of {INDEX}'}; remove it"
         )
     entries: dict[str, str] = {}
+    kinds: set[str] = set()
     for name in named:
         with safe_open(folder / name, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118
@@ -137,7 +141,8 @@ def _entries(text: str, folder: Path) -> tuple[dict[str, str], str]:
                     kind = str(file.get_tensor(key).dtype).removeprefix("torch.")
                     raise InputError(f"{text}: its weights have {key} as {kind}, which isn't cast; save it as float32")
                 entries[key] = name
-    return entries, WHOLE if whole.is_file() else f"{len(named)} shards"
+                kinds.add(kind)
+    return entries, kinds
 
 
 def _left_out(text: str, module: nn.Module, entries: Mapping[str, str], unexpected: Sequence[str]) -> Counter[str]:

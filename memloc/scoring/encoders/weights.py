@@ -149,6 +149,8 @@ def fill(text: str, module: nn.Module, file: File, heads: Sequence[str]) -> Fill
     own = module.state_dict()  # With versions of its parts, which some read.
     absent, classes = _absent_head(text, shapes, tensors, heads)
     used = {n: tensors[n] for n in own if n in tensors and not (absent and n.startswith(below))}
+    # Counts of batches may have any type and shape, as nothing reads them.
+    used = {n: t for n, t in used.items() if n in shapes or (t.shape, t.dtype) == (own[n].shape, own[n].dtype)}
     left = _left_out(text, module, file, prefix, {prefix + name for name in used}, absent)
     for name, tensor in used.items():
         _check_type(text, name, tensor, own[name])
@@ -278,8 +280,8 @@ def _left_out(
             left[""] += 1
         elif inside is not None and inside.startswith(tuple(f"{head}." for head in absent)):
             left[inside.partition(".")[0]] += 1
-        elif name.rpartition(".")[2] in DERIVED and inside not in buffers:
-            left[name.rpartition(".")[2]] += 1
+        elif (leaf := name.rpartition(".")[2]) == DERIVED[0] or (leaf in DERIVED and inside not in buffers):
+            left[leaf] += 1
         elif of_training(module, _apart(name, prefix), inside):
             left[_apart(name, prefix)] += 1
         else:
