@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from memloc.errors import InputError
+from memloc.models import architectures, checkpoint
 from memloc.scoring.encoders import OpenEncoder, open_encoder
 from tests.builders.complaints import complaint
 
@@ -290,6 +291,25 @@ def test_weights_that_are_0_are_remarked(tmp_path: Path, net: nn.Module) -> None
     assert any("layer1.0.conv1.weight" in remark and "0" in remark for remark in remarks)
     nothing = {n: torch.zeros_like(t) for n, t in state.items()}
     assert any("same output" in remark for remark in opened(nothing, tmp_path).remarks)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e5m2])
+def test_weights_of_memloc_are_not_cast_either(tmp_path: Path, dtype: torch.dtype) -> None:
+    network = {"width": 0.125, "residual": True}
+    state = architectures.build("resnet9", network, image_size=16).state_dict()
+    name = next(iter(state))
+    pixels = {"mean": [0.4], "std": [0.2], "image_size": 16, "channels": 1}
+    about = {"settings": {"architecture": "resnet9", "network": network}, "input": pixels}
+    checkpoint.save(state | {name: state[name].to(dtype)}, about, tmp_path / "w.safetensors")
+    assert name in complaint(open_encoder, str(tmp_path / "w.safetensors"))
+
+
+def test_torchscript_is_not_run(tmp_path: Path, net: nn.Module) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(net, torch.ones(1, 3, SIZE, SIZE)).save(tmp_path / "w.pt")
+    message = complaint(open_encoder, f"timm:test_resnet@{tmp_path / 'w.pt'}", size=SIZE)
+    assert "TorchScript, which is code" in message
 
 
 # Shapes and names of other networks

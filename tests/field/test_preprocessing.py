@@ -162,12 +162,19 @@ def test_keys_that_change_no_pixel_of_an_rgb_square_are_fine(folder: Folder) -> 
         ({"crop_pct": 0.875, "size": {"shortest_edge": 32}}, "crop_pct 0.875"),
         ({"size": {"height": 32, "width": 32}}, "squash"),
         ({"do_resize": False}, "do_resize"),
+        ({"feature_extractor_type": "ConvNextFeatureExtractor", "crop_pct": None, "size": 32}, "bicubic"),
     ],
 )
 def test_cuts_and_filters_of_the_source_that_are_not_taken_are_said(
     folder: Folder, says: dict[str, Any], said: str
 ) -> None:
     assert said in open_encoder(str(folder(**says))).taken
+
+
+def test_nothing_is_said_where_the_source_does_the_same(folder: Folder) -> None:
+    for size in ({"shortest_edge": 32}, 32):
+        says = {"image_processor_type": "LevitImageProcessor", "do_center_crop": False, "resample": 2, "size": size}
+        assert "differs" not in open_encoder(str(folder(**says))).taken
 
 
 def test_what_timm_says_of_cuts_is_said() -> None:

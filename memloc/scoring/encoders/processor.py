@@ -74,7 +74,7 @@ def read(text: str, folder: Path, image_size: object, size: int | None) -> Input
         mean=mean,
         std=std,
         says=f"as {FILE} says{f' ({how})' if how else ''}" if stated else "",
-        cuts=_cuts(stated, wants, sides) if stated else "",
+        cuts=_cuts(wants, sides) if stated else "",
         channels="BGR" if wants.get("do_flip_channel_order") else "RGB",
     )
 
@@ -96,7 +96,11 @@ def _defaults(text: str, stated: Mapping[str, Any]) -> dict[str, Any]:
             f"{text}: transformers has no image processor {kind}, and code in a folder isn't run;"
             " name a package.module:function"
         )
-    keys = [key for key in dir(known) if key.startswith("do_") or key in (*_SWITCHES, *_NUMBERS, "crop_pct")]
+    keys = [
+        key
+        for key in dir(known)
+        if key.startswith("do_") or key in (*_SWITCHES, *_NUMBERS, "resample", "crop_pct", "default_to_square")
+    ]
     return {key: getattr(known, key) for key in keys if not callable(getattr(known, key))}
 
 
@@ -149,9 +153,9 @@ def _side(text: str, key: str, value: object, size: int | None) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _cuts(stated: Mapping[str, Any], wants: Mapping[str, Any], sides: Sequence[int | None]) -> str:
+def _cuts(wants: Mapping[str, Any], sides: Sequence[int | None]) -> str:
     """How the processor itself makes an image a square, where memloc does otherwise."""
-    crop, side, _ = sides
+    (crop, side, _), size = sides, wants.get("size")
     said = []
     if wants.get("do_resize", True):
         resample = wants.get("resample", 2)
@@ -160,7 +164,8 @@ def _cuts(stated: Mapping[str, Any], wants: Mapping[str, Any], sides: Sequence[i
             said.append(_FILTERS[resample] if known else f"resample {resample}")
         if crop and side and crop != side:
             said.append(f"to {side} pixels first")
-        if not crop and side and "shortest_edge" not in (stated["size"] if isinstance(stated["size"], Mapping) else ()):
+        square = "height" in size if isinstance(size, Mapping) else wants.get("default_to_square", True)
+        if not crop and side and square:
             said.append("squash of images that aren't square")
     else:
         said.append("do_resize false")

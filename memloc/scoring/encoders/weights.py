@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from memloc.errors import InputError, show
-from memloc.scoring.encoders.source import first_of, reason
+from memloc.scoring.encoders.source import first_of, quietly, reason
 
 PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types that weights may have: float32 holds their values, or nearly so."""
@@ -88,10 +88,11 @@ def read(text: str, file: str, key: str | None = None) -> File | None:
         raise InputError(f"{text}: {file} is neither .safetensors nor .pth, .pt or .bin; rename or convert it")
     content: object
     try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with quietly():
+            if path.suffix == ".safetensors":
+                content = load_file(path)
+            else:
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{text}: {file} {_unreadable(path, error)}") from error
     tensors: dict[str, Tensor] = {}
@@ -108,6 +109,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     code = re.search(r"GLOBAL (\S+)", str(error))
     if code:
         return f"holds {code[1]}, which is code and isn't run; save its state_dict alone"
+    if "TorchScript" in str(error):
+        return "is TorchScript, which is code and isn't run; save its state_dict alone"
     if path.suffix == ".safetensors":
         return f"isn't a complete safetensors file ({reason(error)}); get it again"
     return "isn't a complete PyTorch file of tensors; get it again"
@@ -153,7 +156,7 @@ def fill(text: str, module: nn.Module, file: File, heads: Sequence[str]) -> Fill
     used = {n: t for n, t in used.items() if n in shapes or (t.shape, t.dtype) == (own[n].shape, own[n].dtype)}
     left = _left_out(text, module, file, prefix, {prefix + name for name in used}, absent)
     for name, tensor in used.items():
-        _check_type(text, name, tensor, own[name])
+        check_type(text, name, tensor, own[name])
     odd = [
         f"{n} {list(used[n].shape)} instead of {list(shapes[n])}"
         for n in shapes
@@ -315,7 +318,8 @@ def of_training(module: nn.Module, part: str, inside: str | None) -> bool:
     return _OF_TRAINING.fullmatch(part) is not None and (inside is None or inside.partition(".")[0] not in children)
 
 
-def _check_type(text: str, name: str, tensor: Tensor, own: Tensor) -> None:
+def check_type(text: str, name: str, tensor: Tensor, own: Tensor) -> None:
+    """Refuse a weight whose values would change if it became a weight of the module."""
     fits = tensor.dtype in PLAIN if own.is_floating_point() else tensor.dtype == own.dtype
     if not fits or tensor.layout != torch.strided:
         kind = str(tensor.dtype if not fits else tensor.layout).removeprefix("torch.")
