@@ -88,6 +88,19 @@ def test_values_of_pixels_are_those_of_the_processor(folder: Folder, processor: 
     assert encoder.channels == ("BGR" if flips else "RGB") and f" {encoder.channels}" in encoder.taken
 
 
+def test_a_processor_may_be_written_in_the_newer_file(folder: Folder) -> None:
+    path = folder()
+    (path / "preprocessor_config.json").unlink()
+    says = {"image_processor": PLAIN | {"rescale_factor": 1 / 128}, "processor_class": "Own"}
+    (path / "processor_config.json").write_text(json.dumps(says))
+    encoder = open_encoder(str(path))
+    assert encoder.mean == pytest.approx([0.4 * 128 / 255, 0.5 * 128 / 255, 0.6 * 128 / 255])
+    assert "processor_config.json" in encoder.taken
+    says["image_processor"] |= {"do_grayscale": True}
+    (path / "processor_config.json").write_text(json.dumps(says))
+    assert "do_grayscale" in complaint(open_encoder, str(path))
+
+
 def test_untrained_weights_get_the_same_order_of_channels(folder: Folder) -> None:
     path = folder(image_processor_type="MobileViTImageProcessor", do_center_crop=False, do_flip_channel_order=True)
     flipped = open_encoder(str(path))
@@ -123,6 +136,7 @@ def test_a_plain_folder_has_exactly_the_numbers_that_it_says(folder: Folder) -> 
         ({"rescale_factor": "1/255"}, ["rescale_factor"]),
         ({"rescale_factor": 1}, ["rescale_factor"]),
         ({"do_rescale": "no"}, ["do_rescale"]),
+        ({"rescale_offset": "no"}, ["rescale_offset"]),
         ({"image_mean": [123.675, 116.28, 103.53]}, ["mean", "0.485 0.456 0.406"]),
         ({"image_std": [58.395, 57.12, 57.375]}, ["std", "0.229 0.224 0.225"]),
         ({"image_std": [0.2, 0, 0.2]}, ["std"]),

@@ -16,7 +16,7 @@ from typing import Any
 from memloc.errors import InputError
 from memloc.scoring.encoders.source import library, load_json, quietly
 
-FILE = "preprocessor_config.json"
+FILE, NEWER = "preprocessor_config.json", "processor_config.json"
 _SWITCHES = ("do_rescale", "do_normalize", "do_flip_channel_order", "rescale_offset", "include_top")
 _NUMBERS = ("rescale_factor", "image_mean", "image_std")
 _CUTS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "crop_pct", "default_to_square")
@@ -54,18 +54,18 @@ def read(text: str, folder: Path, image_size: object, size: int | None) -> Input
     Raises:
         InputError: a key changes pixels in a way that isn't done here, or has an impossible value.
     """
-    file = folder / FILE
-    stated = load_json(file) if file.is_file() else {}
+    file, stated = _stated(folder)
     wants: dict[str, Any] = _defaults(text, stated) | stated
     for key, value in wants.items():
-        if key.startswith("do_") and not isinstance(value, bool | None):
-            raise InputError(f"{text}: {key} in {FILE} is {value!r}; it must be true or false")
+        if (key.startswith("do_") or key in _SWITCHES) and not isinstance(value, bool | None):
+            raise InputError(f"{text}: {key} in {file} is {value!r}; it must be true or false")
         if key not in (*_SWITCHES, *_NUMBERS, *_CUTS, *_IDLE) and value not in (None, False):
             raise InputError(
-                f"{text}: {FILE} says {key}: {value!r}, which isn't done here; remove it if it changes no pixel, else"
-                " name a package.module:function that does it"
+                f"{text}: {file} means {key}: {repr(value)[:60]}, which isn't done here;"
+                f" {'say false there' if value is True else 'remove it'} if it changes no pixel, else name a"
+                " package.module:function that does it"
             )
-    mean, std, how = _standardised(text, wants)
+    mean, std, how = _standardised(text, file, wants)
     crop = wants.get("crop_size") if wants.get("do_center_crop", True) else None
     sides = [_side(text, key, value, size) for key, value in (("crop_size", crop), ("size", wants.get("size")))]
     sides.append(_side(text, "image_size", image_size, size))
@@ -73,10 +73,19 @@ def read(text: str, folder: Path, image_size: object, size: int | None) -> Input
         size=next(filter(None, sides), None),
         mean=mean,
         std=std,
-        says=f"as {FILE} says{f' ({how})' if how else ''}" if stated else "",
+        says=f"as {file} says{f' ({how})' if how else ''}" if stated else "",
         cuts=_cuts(wants, sides) if stated else "",
         channels="BGR" if wants.get("do_flip_channel_order") else "RGB",
     )
+
+
+def _stated(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The name of the file that a processor is written in, and what it says."""
+    if (folder / FILE).is_file():
+        return FILE, load_json(folder / FILE)
+    if (folder / NEWER).is_file() and isinstance(stated := load_json(folder / NEWER).get("image_processor"), dict):
+        return NEWER, stated
+    return FILE, {}
 
 
 def _defaults(text: str, stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +113,7 @@ def _defaults(text: str, stated: Mapping[str, Any]) -> dict[str, Any]:
     return {key: getattr(known, key) for key in keys if not callable(getattr(known, key))}
 
 
-def _standardised(text: str, wants: Mapping[str, Any]) -> tuple[Any, Any, str]:
+def _standardised(text: str, file: str, wants: Mapping[str, Any]) -> tuple[Any, Any, str]:
     """Mean and std of pixels in [0, 1], and what else than a plain mean and std they come from."""
     mean, std = wants.get("image_mean"), wants.get("image_std")
     if not wants.get("do_normalize", True):
@@ -112,7 +121,7 @@ def _standardised(text: str, wants: Mapping[str, Any]) -> tuple[Any, Any, str]:
     mean, std = ([v] if isinstance(v, int | float) else v for v in (mean, std))
     factor = wants.get("rescale_factor", 1 / 255) if wants.get("do_rescale", True) else 1
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
-        raise InputError(f"{text}: rescale_factor in {FILE} is {factor!r}; it must be a number above 0, as 1/255 is")
+        raise InputError(f"{text}: rescale_factor in {file} is {factor!r}; it must be a number above 0, as 1/255 is")
     scale, offset = 255 * factor, -1.0 if wants.get("rescale_offset") else 0.0
     again = bool(wants.get("include_top")) and wants.get("do_normalize", True)
     flips = wants.get("do_flip_channel_order")
@@ -120,7 +129,7 @@ def _standardised(text: str, wants: Mapping[str, Any]) -> tuple[Any, Any, str]:
         return mean, std, ""
     if flips and (len({*mean}) > 1 or len({*std}) > 1):
         raise InputError(
-            f"{text}: {FILE} says do_flip_channel_order and another image_mean or image_std for each channel, which may"
+            f"{text}: {file} says do_flip_channel_order and another image_mean or image_std for each channel, which may"
             " be of RGB or BGR; name a package.module:function that does it"
         )
     how = []
