@@ -175,6 +175,11 @@ def _add_input(score: argparse.ArgumentParser) -> None:
     inputs.add_argument("--size", type=int, metavar="PIXELS", help="side of its images")
     inputs.add_argument("--mean", type=float, nargs="+", metavar="M", help="of pixels in [0, 1], one number or three")
     inputs.add_argument("--std", type=float, nargs="+", metavar="S", help="likewise")
+    inputs.add_argument(
+        "--weights-key",
+        metavar="KEY",
+        help="which of several models in a file of weights: what its names begin with (model_ema, teacher.backbone)",
+    )
 
 
 def _add_valued(value: argparse.ArgumentParser) -> None:

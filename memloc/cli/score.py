@@ -24,7 +24,7 @@ from memloc.job import log
 from memloc.measuring.protocol import Protocol
 from memloc.models.network import device as device_of
 from memloc.scoring import files
-from memloc.scoring.encoders import OpenEncoder, open_encoder
+from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
 from memloc.scoring.passes import Pass, Settings
 from memloc.scoring.plan import plan
 from memloc.scoring.run import Shard
@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     device = device_of(options.device)
     Protocol(options.draws, options.pairs, options.distance)  # Before an encoder is opened, which takes a while.
     encoder, against = _encoders(options)
+    taken = _report_taken(encoder, against)
     settings = _settings(options, encoder)
     images, external, split = _images(options, encoder)
     key = files.identity(
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
-        taken = _taken(options, images, external, split)
+        taken += _taken(options, images, external, split)
         passes = plan(
             encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
         )
@@ -95,8 +96,24 @@ def _encoders(options: argparse.Namespace) -> tuple[OpenEncoder, OpenEncoder | N
     """f, and g if there is one."""
     log.info("opening %s", options.encoder)
     stated = {"size": options.size, "mean": options.mean, "std": options.std}
-    encoder = open_encoder(options.encoder, **stated)
-    return encoder, None if options.against is None else open_encoder(options.against, **stated)
+    key, both = options.weights_key, (options.encoder, options.against or "")
+
+    def opened(text: str) -> OpenEncoder:
+        # A key is of the encoders that have a file; where none has, the first one says so.
+        return open_encoder(text, **stated, weights_key=key if has_file(text) or not any(map(has_file, both)) else None)
+
+    return opened(options.encoder), None if options.against is None else opened(options.against)
+
+
+def _report_taken(encoder: OpenEncoder, against: OpenEncoder | None) -> list[str]:
+    """Say what was taken of the encoders; the lines go to meta.json, too."""
+    both = [encoder] if against is None else [encoder, against]
+    lines = [f"{each.name}: {line}" for each in both for line in (each.taken, *each.remarks)]
+    if against is not None and against.sha256 == encoder.sha256:
+        lines.append(f"--against has the same weights as the encoder: LayerMem compares {encoder.name} with itself")
+    for line in lines:
+        log.info("%s", line)
+    return lines
 
 
 def _settings(options: argparse.Namespace, encoder: OpenEncoder) -> Settings:
@@ -204,7 +221,8 @@ def _meta(
     """What meta.json says; settings are spelled as on the command line."""
     choices = asdict(settings)
     protocol = choices.pop("protocol")
-    about_encoder = {"size": encoder.size, "mean": list(encoder.mean), "std": list(encoder.std), "device": device}
+    about_encoder = {"size": encoder.size, "mean": list(encoder.mean), "std": list(encoder.std)}
+    about_encoder |= {"channels": encoder.channels, "weights_key": options.weights_key, "device": device}
     return {
         "encoder": encoder.name,
         "against": options.against,

@@ -92,7 +92,7 @@ def render(
 
     Args:
         meta: ``encoder``, ``images`` and, if given, ``against``, ``external``, ``split`` as the user wrote them;
-            ``counts`` of images by kind; ``taken``, lines about them;
+            ``counts`` of images by kind; ``taken``, lines about what was taken of encoders and images;
             ``skipped``, names of files to reasons; ``settings``; ``versions``.
         thumbnail: the picture of an image by its row, [1 or 3, height, width].
         shown: units shown of each layer.

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from memloc.errors import InputError
 from memloc.models import checkpoint
 from memloc.models.architectures import Layer
-from memloc.scoring.encoders import function, hugging_face, timm, torchvision, trained
-from memloc.scoring.encoders.source import Source, quietly, reason
+from memloc.scoring.encoders import check, function, hugging_face, timm, torchvision, trained, weights
+from memloc.scoring.encoders.source import Source, numbers, quietly, reason
 
 SPELLINGS = (
     "FILE.safetensors of memloc, timm:NAME, torchvision:NAME (both also with @FILE or @untrained), "
     "a Hugging Face folder, or package.module:function"
 )
+
+NARROWEST = 0.001
+"""Least standard deviation of pixels in [0, 1]: less than a grey level, and something was divided twice."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class OpenEncoder:
         sha256: of the weights: their names, shapes, types and bytes.
         untrained: from a seed, the same network with fresh weights; None where nobody knows how to make it.
         augmentation: of its training, where known.
+        channels: RGB or BGR, the order in which ``module`` itself hands them on: it takes RGB.
+        taken: one line on what was taken: size, mean, std, order of channels, which weights.
+        remarks: one line each on what a user may not expect.
     """
 
     name: str
@@ -55,10 +61,18 @@ class OpenEncoder:
     sha256: str
     untrained: Callable[[int], nn.Module] | None
     augmentation: str | None
+    channels: str = "RGB"
+    taken: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def open_encoder(
-    text: str, *, size: int | None = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    text: str,
+    *,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    weights_key: str | None = None,
 ) -> OpenEncoder:
     """Open an encoder.
 
@@ -70,30 +84,37 @@ def open_encoder(
             ``package.module:function``, called without arguments. This runs the user's code, so ``text`` must come
             from the command line.
         size: side of its input, instead of what the source says; mean and std likewise.
+        weights_key: what names of entries in FILE begin with, to choose among several models in it.
 
     Raises:
-        InputError: no such encoder, weights that don't fit or can't be read, or a module that gives no [n, dim].
+        InputError: no such encoder, weights that don't fit or can't be read, or a module that gives no [n, dim], or not
+            the same for the same image each time.
     """
     if size is not None and size < 1:
         raise InputError(f"size: {size}; give 1 pixel or more")
+    if weights_key is not None and not has_file(text):
+        raise InputError(f"--weights-key {weights_key}: {text} has no @FILE to choose weights from; leave it out")
+    given = {name for name, value in (("size", size), ("mean", mean), ("std", std)) if value is not None}
     with torch.random.fork_rng(devices=[]):
         # Weights that are drawn here (@untrained) are the same in every process.
         torch.default_generator.manual_seed(0)
         try:
-            source = _open(text, size)
+            source = _open(text, size, weights_key)
         except OSError as error:
             raise InputError(f"{text}: can't be read ({reason(error)})") from error
         if size is not None:
             source = replace(source, size=size)
         if source.size is None:
             raise InputError(f"{text}: doesn't say how large its input is; give --size")
-        mean = _pixels("mean", text, source.mean if mean is None else mean)
-        std = _pixels("std", text, source.std if std is None else std)
+        mean = _pixels("mean", text, source.mean if mean is None else mean, "" if mean else source.says)
+        std = _pixels("std", text, source.std if std is None else std, "" if std else source.says)
         module = source.module.cpu().float().eval()
-        _try(text, module, source.size)
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise InputError(f"{text}: its weights aren't finite ({name}); get or train them again")
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise InputError(f"{text}: its weights aren't finite ({name}); get or train them again")
+        remarks = [*source.remarks, *check.outputs(text, module, source.size)]
+    if not source.random:
+        remarks += weights.untrained_remarks(module)
     build = source.build
     return OpenEncoder(
         name=text,
@@ -106,15 +127,40 @@ def open_encoder(
         sha256=checkpoint.tensors_sha256(module.state_dict()),
         untrained=None if build is None else lambda seed: _untrained(build, seed),
         augmentation=source.augmentation,
+        channels=source.channels,
+        taken=_taken(source, mean, std, given),
+        remarks=tuple(remarks),
     )
 
 
-def _open(text: str, size: int | None) -> Source:
+def has_file(text: str) -> bool:
+    """Whether an encoder is named with a file of weights."""
+    kind, _, rest = text.partition(":")
+    return kind in ("timm", "torchvision") and "@" in rest and not rest.endswith("@untrained")
+
+
+def _taken(source: Source, mean: Sequence[float], std: Sequence[float], given: Set[str]) -> str:
+    def said(key: str, value: str) -> str:
+        return f"{value} (given)" if key in given else value
+
+    parts = [said("size", f"{source.size} pixels"), source.channels]
+    parts += [said("mean", f"mean {numbers(mean)}"), said("std", f"std {numbers(std)}")]
+    if source.says and len(given) < 3:
+        parts.append(f"{'the rest ' if given else ''}{source.says}")
+    line = f"{', '.join(parts)}; {source.weights}"
+    if source.cuts:
+        line += (
+            f"; images are resized at the shorter side (bilinear) and cut, its own preparation differs: {source.cuts}"
+        )
+    return line
+
+
+def _open(text: str, size: int | None, key: str | None) -> Source:
     kind, _, rest = text.partition(":")
     if kind == "timm":
-        return timm.open_named(text, rest, size)
+        return timm.open_named(text, rest, size, key)
     if kind == "torchvision":
-        return torchvision.open_named(text, rest, size)
+        return torchvision.open_named(text, rest, size, key)
     if kind == "hf" or Path(text).is_dir():
         return hugging_face.open_folder(text, Path(rest if kind == "hf" else text), size)
     if text.endswith(".safetensors"):
@@ -124,35 +170,34 @@ def _open(text: str, size: int | None) -> Source:
     raise InputError(f"{text}: no such encoder; name {SPELLINGS}")
 
 
-def _try(text: str, module: nn.Module, size: int) -> None:
-    """Two blank images through a module, to see that it takes them and gives [n, dim]."""
-    try:
-        with torch.no_grad():
-            out = module(torch.zeros(2, 3, size, size))
-    except Exception as error:
-        raise InputError(
-            f"{text}: can't take images [n, 3, {size}, {size}] ({reason(error)}); try another --size or encoder"
-        ) from error
-    if not isinstance(out, Tensor):
-        raise InputError(f"{text}: gives {type(out).__name__}; its forward must return one tensor [n, dim]")
-    if out.ndim != 2 or len(out) != 2 or not out.is_floating_point():
-        raise InputError(f"{text}: gives {list(out.shape)} for two images; its forward must return [n, dim]")
-
-
 def _untrained(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]), quietly():
         torch.default_generator.manual_seed(seed)
         return build().float().eval()
 
 
-def _pixels(key: str, text: str, value: Sequence[float] | None) -> tuple[float, ...]:
-    """One number or one a channel."""
+def _pixels(key: str, text: str, value: Sequence[float] | None, says: str) -> tuple[float, ...]:
+    """One number or one a channel, of pixels in [0, 1].
+
+    Args:
+        says: who states them; empty if the user does.
+    """
     if value is None:
         raise InputError(f"{text}: doesn't say the {key} of the pixels it was trained on; give --{key}")
     try:
-        numbers = tuple(float(v) for v in value)
+        values = tuple(float(v) for v in value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{text}: {key} of its pixels: {value!r} isn't one or three numbers; give --{key}") from error
-    if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)) or (key == "std" and min(numbers) <= 0):
+    if len(values) not in (1, 3) or not all(map(math.isfinite, values)) or (key == "std" and min(values) <= 0):
         raise InputError(f"{key}: {list(value)} isn't one or three numbers{' above 0' if key == 'std' else ''}")
-    return numbers
+    lowest = NARROWEST if key == "std" else 0
+    if not lowest <= min(values) <= max(values) <= 1:
+        divided = [v / 255 for v in values]
+        fits = lowest <= min(divided) <= max(divided) <= 1
+        way_out = f"divide by 255: --{key} {numbers(divided)}" if fits else f"give --{key} of such pixels"
+        who = f"{text}: {key}" if says else key
+        raise InputError(
+            f"{who}: {numbers(values)}{f' ({says})' if says else ''} isn't of pixels in [0, 1], where it lies from"
+            f" {lowest} to 1; {way_out}"
+        )
+    return values

@@ -34,4 +34,8 @@ def open_called(text: str) -> Source:
         raise InputError(f"{text}: calling it failed ({type(error).__name__}: {reason(error)})") from error
     if not isinstance(encoder, nn.Module):
         raise InputError(f"{text}: returned {type(encoder).__name__}; it must return a torch.nn.Module")
-    return Source(encoder, None, IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD)
+    return Source(
+        *(encoder, None, IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD),
+        says="assumed, since a function doesn't say",
+        weights=f"weights as {text} returns them",
+    )

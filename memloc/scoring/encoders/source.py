@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 from memloc.models.architectures import Layer
 
 
@@ -34,6 +34,12 @@ class Source:
         layers: of an encoder that memloc trained; None where they are to be discovered.
         absent: modules, a head only, whose weights the file lacks.
         augmentation: of its training, where known.
+        says: who states size, mean and std.
+        weights: which weights these are, out of which.
+        cuts: how the source itself resizes and cuts images, where memloc doesn't do the same.
+        channels: their order.
+        random: whether the weights are random because that was wanted.
+        remarks: on what a user may not expect of it.
     """
 
     module: nn.Module
@@ -44,6 +50,12 @@ class Source:
     layers: tuple[Layer, ...] | None = None
     absent: tuple[str, ...] = ()
     augmentation: str | None = None
+    says: str = ""
+    weights: str = ""
+    cuts: str = ""
+    channels: str = "RGB"
+    random: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def sized(create: Callable[..., nn.Module], key: str, size: int | None) -> nn.Module:
@@ -133,7 +145,12 @@ def unknown_model(text: str, library: str, name: str, known: Iterable[str]) -> I
 def first_of(names: Sequence[str]) -> str:
     """The first three names and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return show(", ".join(names[:3])) + more
+
+
+def numbers(values: Iterable[float]) -> str:
+    """Numbers as they are written on the command line."""
+    return " ".join(f"{value:.6g}" for value in values)
 
 
 def reason(error: BaseException) -> str:

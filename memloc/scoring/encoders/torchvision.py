@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from torch import nn
 
 from memloc.scoring.encoders import weights
 from memloc.scoring.encoders.source import Source, building, library, quietly, sized, unknown_model
 
 
-def open_named(text: str, rest: str, size: int | None) -> Source:
+def open_named(text: str, rest: str, size: int | None, key: str | None = None) -> Source:
     """NAME, or NAME@FILE with weights from a file."""
     models = library("torchvision", text).models
     name, at, file = rest.partition("@")
@@ -17,6 +20,7 @@ def open_named(text: str, rest: str, size: int | None) -> Source:
         raise unknown_model(text, "torchvision", name, models.list_models(module=models))
     pretrained = models.get_model_weights(name).DEFAULT
     absent: tuple[str, ...] = ()
+    said = "no weights but random ones" if at else f"{pretrained.name} of {_listed(models.get_model_weights(name))}"
 
     def build(chosen: object = None) -> nn.Module:
         get = models.get_model
@@ -25,15 +29,29 @@ def open_named(text: str, rest: str, size: int | None) -> Source:
             module.set_submodule(head, nn.Identity())
         return module
 
-    state = weights.read(text, file) if at else None
+    state = weights.read(text, file, key) if at else None
     with quietly(), building(text, not at):
         module = build(None if at else pretrained)
     with quietly():
         if state is not None:
             leaves = [n for n, m in module.named_modules() if next(m.parameters(recurse=False), None) is not None]
-            absent = weights.fill(text, module, state, leaves[-1:])
+            filled = weights.fill(text, module, state, leaves[-1:])
+            absent, said = filled.absent, filled.said
             for head in absent:
                 module.set_submodule(head, nn.Identity())
         wants = pretrained.transforms()
     side = getattr(module, "image_size", wants.crop_size[0])
-    return Source(module, build, side, wants.mean, wants.std, absent=absent)
+    cuts = [f"to {wants.resize_size[0]} pixels first"] if [side] != list(wants.resize_size) else []
+    cuts += [wants.interpolation.value] if wants.interpolation.value != "bilinear" else []
+    return Source(
+        *(module, build, side, wants.mean, wants.std),
+        absent=absent,
+        says=f"as torchvision says for {name}",
+        weights=said,
+        cuts=", ".join(cuts),
+        random=bool(at) and state is None,
+    )
+
+
+def _listed(known: Iterable[Any]) -> str:
+    return ", ".join(one.name for one in known)

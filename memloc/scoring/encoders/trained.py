@@ -12,6 +12,7 @@ from memloc.data.augmentations import TRAINED_WITH
 from memloc.errors import InputError
 from memloc.models import checkpoint
 from memloc.models.architectures import ARCHITECTURES, build, choose_layers
+from memloc.scoring.encoders import weights
 from memloc.scoring.encoders.source import Source, load_json, reason
 
 
@@ -54,6 +55,10 @@ def _open(path: Path, size: int | None) -> Source:
         raise InputError(f"{path}: doesn't say how large its input is; give --size")
     make = partial(build, name, options, image_size=side)
     module = make()
+    own = module.state_dict()
+    for key, tensor in tensors.items():
+        if key in own:
+            weights.check_type(str(path), key, tensor, own[key])
     checkpoint.restore(module, tensors, path)
     augmentation = settings.get("recipe", {}).get("augmentation")
     if augmentation not in (None, *TRAINED_WITH):
@@ -67,4 +72,6 @@ def _open(path: Path, size: int | None) -> Source:
         std=[value or 1.0 for value in std] if isinstance(std := stated.get("std"), list) else std,
         layers=layers,
         augmentation=augmentation,
+        says=f"as {path.name if about.get('input') else recipe.name} says",
+        weights=f"{len(tensors)} of {len(tensors)} entries of {path.name}",
     )
