@@ -194,7 +194,8 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
     others = [text for text in present if text not in found]
     # That all are common speaks for categories, as 0, 1, 2, 3+; so does a type.
     common = min(counts[text] for text in present) >= max(2, COMMON * 2 * most)
-    if common and (others or (typed and kind == NUMBERS and not (odd or how))):
+    whole = all(text.strip().lstrip("+-").isdigit() for text in found)
+    if common and (others or (typed and kind == NUMBERS and whole and not (odd or how))):
         return None
     same_length = len({len(text) for text in found}) == 1
     if kind == NUMBERS and not how and same_length and any(map(_LEADING.match, found)):
@@ -232,17 +233,19 @@ def _named(rows: Sequence[str]) -> str:
 def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict[str, float], str]:
     """Of different texts those that are numbers of the commonest notation and unit, and what that is, if not plain.
 
-    Of notations that are as common the first one counts: point, thousands apart, decimal comma.
+    Of notations that are as common the first one counts: point, thousands apart, decimal comma. Where most texts are
+    numbers with a point, another one needs two cells more, and a share of COMMON more: one 1,5 is a typing error.
     """
     split = {text: _unit(text) for text in texts}
     units = sorted({unit for unit, _ in split.values()}, key=lambda unit: (unit != "", unit))
     best: tuple[dict[str, float], str] = ({}, "")
-    most = 0
+    most, total = 0, sum(counts[text] for text in texts)
+    clear = max(1.0, COMMON * total)
     for unit in units:
         bare = {text: number for text, (own, number) in split.items() if own == unit}
         for found, how in _notations(bare):
             common = sum(counts[text] for text in found)
-            if common > most:
+            if common > most + (clear if not best[1] and 2 * most > total else 0):
                 told = [f"the unit {unit} is left out"] * bool(unit) + [how] * bool(how)
                 most, best = common, (found, ", ".join(told))
     return best

@@ -158,7 +158,11 @@ def test_a_typing_error_stays_the_lowest_row_when_another_cell_is_a_text():
     ("cells", "numbers", "told"),
     [
         (["1,5", "2,25", "3", "1,5", "7"], [1.5, 2.25, 3, 1.5, 7], "',' is taken for the decimal mark: '1,5' in row 0"),
-        (["1", "2", "3", "1,5", "7"], [1, 2, 3, 1.5, 7], "',' is taken for the decimal mark: '1,5' in row 3 is 1.5"),
+        (
+            ["1", "1,5", "3", "2,5", "7"],
+            [1, 1.5, 3, 2.5, 7],
+            "',' is taken for the decimal mark: '1,5' in row 1 is 1.5",
+        ),
         (["0,125", "1,500", "2,250"], [0.125, 1.5, 2.25], "',' is taken for the decimal mark"),
         (["1,500", "900", "2,250"], [1500, 900, 2250], "',' is taken for a mark between thousands: '1,500' in row 0"),
         (["1,234,567.5", "9", "2,250"], [1234567.5, 9, 2250], "',' is taken for a mark between thousands"),
@@ -198,6 +202,12 @@ def test_one_cell_in_another_notation_is_missing_and_named(odd):
     source = both(["1.5", "1200", "2.5", "7000", "3", "4", "5", odd])
     np.testing.assert_allclose(source.x, standardised([1.5, 1200, 2.5, 7000, 3, 4, 5, np.nan]))
     assert f"'{odd}' in row 7" in said(source)
+
+
+def test_one_decimal_comma_among_whole_numbers_is_missing_and_named():
+    source = both(["1", "2", "3", "1,5", "7"])
+    np.testing.assert_allclose(source.x, standardised([1, 2, 3, np.nan, 7]))
+    assert "'1,5' in row 3" in said(source)
 
 
 def test_many_odd_cells_are_all_in_value_json_and_some_in_the_line():
