@@ -205,8 +205,8 @@ def test_one_cell_in_another_notation_is_missing_and_named(odd):
 
 
 def test_one_decimal_comma_among_whole_numbers_is_missing_and_named():
-    source = both(["1", "2", "3", "1,5", "7"])
-    np.testing.assert_allclose(source.x, standardised([1, 2, 3, np.nan, 7]))
+    source = both(["1", "2", "3", "1,5", "7", "9"])
+    np.testing.assert_allclose(source.x, standardised([1, 2, 3, np.nan, 7, 9]))
     assert "'1,5' in row 3" in said(source)
 
 
