@@ -199,7 +199,9 @@ class _Run:
             self.fabric.backward(loss)
             self.learner.before_update(epoch)
             if self.training.recipe.clip is not None:
-                self.fabric.clip_gradients(self.model, self.stepped, max_norm=self.training.recipe.clip)
+                norm = self.training.recipe.clip
+                # A norm that is no number makes the next loss none, and that is reported.
+                self.fabric.clip_gradients(self.model, self.stepped, max_norm=norm, error_if_nonfinite=False)
         else:
             loss = privacy.private_gradients(
                 self.learner,

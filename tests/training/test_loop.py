@@ -187,6 +187,12 @@ def test_a_loss_that_is_not_finite_is_an_input_error_and_the_checkpoint_is_kept(
     assert same(run().encoder, run(folder=tmp_path / "fresh").encoder)
 
 
+def test_clipped_steps_that_diverge_are_an_input_error_too(run):
+    rates = {"optimizer": "sgd", "learning_rate": 1e30, "clip": 1.0, "warmup_epochs": 0, "epochs": 4}
+    with pytest.raises(InputError, match=r"learning_rate 1e\+30 .* is too high; lower it"):
+        run(recipe=rates)
+
+
 def test_the_recorded_learning_rates_follow_the_schedule(run):
     expected = [schedule(3 * epoch + 2, total=12, warmup=3, peak=1e-3) for epoch in range(4)]
     assert [record["learning_rate"] for record in run().history] == pytest.approx(expected)
