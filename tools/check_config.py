@@ -20,7 +20,9 @@ from memloc.errors import InputError, one_line
 
 
 def main(paths: list[str]) -> str:
-    """What is wrong with the files, on one line; nothing if they can be used."""
+    """What is wrong with the files, on one line; nothing if they can be used, which is printed."""
+    if not paths or paths[0].startswith("-"):
+        return "usage: python tools/check_config.py FILE [FILE ...]"
     config: dict[str, Any] = {}
     try:
         for content in check_files([ROOT / "config.yaml", *map(Path, paths)]):
@@ -28,6 +30,7 @@ def main(paths: list[str]) -> str:
         check(config)
     except InputError as error:
         return f"memloc: error: {one_line(str(error))}"
+    print(f"memloc: {one_line(' with '.join(paths))}: can be used on top of config.yaml")
     return ""
 
 

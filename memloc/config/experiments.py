@@ -76,7 +76,8 @@ def _have_in_common(entry: Experiment, experiment: Config, encoders: Config) -> 
     for option in entry.equal:
         values = [_setting(encoders, name, option) for name in names]
         if values.count(values[0]) < len(values):
-            listed = " and ".join(dict.fromkeys(map(str, values)))
+            first = dict(zip(map(str, reversed(values)), reversed(names), strict=True))
+            listed = " and ".join(f"{value} in {first[value]}" for value in dict.fromkeys(map(str, values)))
             yield f"encoders: compares like with like, but {option} is {listed}; make them equal"
     if not entry.trained_apart:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -49,18 +51,34 @@ def faults(config: Config) -> Iterable[str]:
                 way = f"or give the file that defines {name} first: --configfile {_defines(name)} mine.yaml"
             yield f"config: {dot(path, key)}: missing; add it ({way})"
         elif error.validator == "enum":
-            choices = ", ".join(map(str, error.validator_value))
-            yield f"config: {path}: {error.instance!r} is none of {choices}"
+            choices = [str(choice) for choice in error.validator_value]
+            close = difflib.get_close_matches(str(error.instance), choices, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            yield f"config: {path}: {error.instance!r} is none of {', '.join(choices)}{hint}"
         elif error.validator == "type":
             wanted = {"object": "object (a mapping)", "array": "array (a list)"}
             kind = error.validator_value
             # Null alone is one of two schemas, the other that of a mapping.
             kinds = ["object", "null"] if kind == "null" else [kind] if isinstance(kind, str) else kind
             what = " or ".join(wanted.get(k, k) for k in kinds)
-            way = f"quote it: '{error.instance}'" if kinds == ["string"] else f"see {_documents(path)}"
+            way = _rewritten(error.instance, kinds) or f"see {_documents(path)}"
             yield f"config: {path}: {error.instance!r} is not of type {what}; {way}"
+        elif error.validator == "uniqueItems" and isinstance(error.instance, list):
+            twice = next(item for item in error.instance if error.instance.count(item) > 1)
+            yield f"config: {path}: {twice!r} is there twice; name it once"
         else:
             yield f"config: {path}: {error.message}; change it ({_documents(path)} says what it may be)"
+
+
+def _rewritten(value: object, kinds: list[str]) -> str:
+    """How to write a value as what it was meant to be; empty if that can't be known."""
+    if kinds == ["string"]:
+        return f"quote it: '{value}'"
+    if kinds == ["array"] and isinstance(value, int | str):
+        return f"write [{value}]"
+    if "number" in kinds and isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value, re.IGNORECASE):
+        return f"write {value.lower().replace('e', '.0e')}, or YAML takes it for a text"
+    return ""
 
 
 def _lacks_kind(error: ValidationError) -> bool:

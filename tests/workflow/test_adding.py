@@ -1,8 +1,11 @@
 """The worked example of CONTRIBUTING.md: an experiment is added by its folder and a line of configuration."""
 
 import csv
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,20 @@ def test_the_example_runs_and_no_other_job_is_done_again(added: Path) -> None:
     with open(added / f"results/claims/{name}.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["claim"] == f"{name}.above" and row["verdict"] in ("supported", "refuted", "inconclusive")
+
+
+def test_the_example_passes_its_own_test_the_tests_of_every_kind_and_the_linter(added: Path) -> None:
+    (name,) = yaml.safe_load(blocks()["mine.yaml"])["experiments"]
+    tests = [f"tests/experiments/test_{name}.py", "tests/experiments/test_every_kind.py", "-k", f"{name} or planted"]
+    environment = {**os.environ, "PYTHONPATH": str(added)}
+    for command in (
+        ["pytest", "-q", "-p", "no:cacheprovider", *tests],
+        ["ruff", "check", "--no-cache", *[path for path in blocks() if path.endswith(".py")]],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=added, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def test_a_misspelt_option_of_the_example_is_refused(added: Path) -> None:
