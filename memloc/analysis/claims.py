@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,24 @@ class Claim:
     scale: str = ""
 
 
+class Interval(Protocol):
+    """A scalar with an interval and a z, from so many seeds."""
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """The estimate."""
+
+    @property
+    def seeds(self) -> int:
+        """Their number."""
+
+    def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Its bounds."""
+
+    def z(self) -> NDArray[np.float64]:
+        """Value over standard error, or what is as sure."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """An estimate of a claim's effect.
@@ -65,7 +84,7 @@ class Finding:
 
     claim: str
     subject: str
-    estimate: Estimate
+    estimate: Interval
     n: int
     level: float = LEVEL
     p: float = np.nan

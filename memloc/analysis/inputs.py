@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc.analysis.claims import Finding
+from memloc.analysis.claims import Finding, Interval
 from memloc.analysis.tables import load_scores
 from memloc.data.groups import UNSHARED
 from memloc.errors import AGAIN, InputError
@@ -272,7 +272,7 @@ def unit_activations(
     return layers, np.concatenate(parts, axis=1), begins
 
 
-def rows_of(estimate: Estimate, axis: Sequence[object], **about: object) -> pd.DataFrame:
+def rows_of(estimate: Interval, axis: Sequence[object], **about: object) -> pd.DataFrame:
     """A profile as a table: one row for each place along the axis, with interval and z."""
     low, high = estimate.interval()
     return pd.DataFrame(

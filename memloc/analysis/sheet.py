@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.aliases import Array, Options
 from memloc.analysis import inputs as reading
-from memloc.analysis.claims import Claim, Finding, tabulate
+from memloc.analysis.claims import Claim, Finding, Interval, tabulate
 from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
 from memloc.metrics.stats import LEVEL, Estimate, Sample, bootstrap, bootstrap_means
 
@@ -100,7 +100,7 @@ class Sheet:
         """Give all rows that are there so far a column of one value, behind their others."""
         self.tables = [self.table().assign(**{name: value})]
 
-    def profile(self, estimate: Estimate, axis: Sequence[object], **about: object) -> None:
+    def profile(self, estimate: Interval, axis: Sequence[object], **about: object) -> None:
         """Add one row for each place along an axis, with interval and z."""
         self.add(reading.rows_of(estimate, axis, **about))
 
@@ -108,7 +108,7 @@ class Sheet:
         self,
         claim: str,
         subject: str,
-        estimate: Estimate,
+        estimate: Interval,
         n: int,
         *,
         level: float = LEVEL,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from memloc.config.schemas import Config
+from memloc.data.groups import GROUPS
 from memloc.data.raw_files import missing, way_out
 from memloc.data.sources import SOURCES
 from memloc.wording import none_of
@@ -30,8 +31,9 @@ def faults(config: Config) -> Iterable[str]:
             if source.classes is not None and label >= source.classes:
                 known = f"{dataset['source']}, which has 0 to {source.classes - 1}"
                 yield f"config: {key}.classes: {label} is no class of {known}; change it"
-        if dataset.get("images", math.inf) < sum(dataset.get("split", {}).values()):
-            yield f"config: {key}.split: {sum(dataset['split'].values())} images asked for, {dataset['images']} drawn"
+        asked = sum(dataset["split"][group] for group in GROUPS) if "split" in dataset else 0
+        if dataset.get("images", math.inf) < asked:
+            yield f"config: {key}.split: {asked} images asked for, {dataset['images']} drawn"
         for file in missing(dataset["source"], path):
             place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
             lacks = "no such folder" if file == "." else f"{file} is missing"

@@ -73,9 +73,10 @@ def _dataset(name: str, encoder: Config, config: Config) -> Iterable[str]:
     if dataset["image_size"] < entry.smallest:
         least = f"{encoder['architecture']} takes images from {entry.smallest} pixels"
         yield f"datasets.{known}.image_size: {dataset['image_size']}, but {least}; raise it"
-    neighbours, shared = config["score"]["neighbours"], dataset["split"]["shared"]
-    if neighbours > shared:
-        yield f"score.neighbours: {neighbours} must be at most the number of shared points, {shared}; lower it"
+    neighbours, split = config["score"]["neighbours"], dataset["split"]
+    seen = "independent" if "pool" in split else "shared"
+    if neighbours > split[seen]:
+        yield f"score.neighbours: {neighbours} must be at most the number of {seen} points, {split[seen]}; lower it"
 
 
 def _patches(name: str, encoder: Config, config: Config) -> Iterable[str]:

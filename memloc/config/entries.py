@@ -19,6 +19,10 @@ def complete(config: Json) -> None:
         owner = config["datasets"].get(dataset["swapped"]["of"], {}) if "swapped" in dataset else {}
         if "swapped" not in owner:
             config["datasets"][name] = copy.deepcopy(owner | dataset)
+    for dataset in config["datasets"].values():
+        pool = dataset.get("split", {}).get("pool")
+        if pool is not None:
+            dataset["split"] |= {"shared": 0, "candidate": pool // 2, "independent": pool - pool // 2}
     rules = schema()["$defs"]["encoder"]["properties"]
     encoders = config["encoders"]
     for name, encoder in encoders.items():

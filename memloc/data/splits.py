@@ -40,6 +40,49 @@ def draw(n: int, sizes: Mapping[str, int], *, dataset: str, seed: int) -> dict[s
     return {group: np.sort(order[bounds[i] : bounds[i + 1]]) for i, group in enumerate(GROUPS)}
 
 
+def draw_halves(labels: NDArray[np.integer], sizes: Mapping[str, int], *, dataset: str, seed: int) -> dict[str, Points]:
+    """Complementary halves of a pool: candidate is f's, independent is g's, shared is empty. Each group is sorted.
+
+    Pool and external points are the same for every seed, each with the classes in the proportions that the dataset has
+    (to one image). A seed is a pair of encoders: it deals each class of the pool to two halves that differ by one image
+    at most, so that every point is in one encoder of the pair and out of the other.
+
+    Args:
+        labels: [n] classes of all points.
+        sizes: ``pool`` and ``external``.
+
+    Raises:
+        InputError: both together are more than n, or a class has one image in the pool, so that a half lacks it.
+    """
+    key, total = f"datasets.{dataset}.split", sizes["pool"] + sizes["external"]
+    if total > len(labels):
+        raise InputError(f"{key}: pool and external need {total} images, but there are {len(labels)}; lower them")
+    rng = generator("pool", dataset)
+    order = rng.permutation(len(labels))
+    classes, rank = np.unique(labels[order], return_inverse=True)
+    # A point's place among those of its class, as a share of them: the lowest shares are a stratified sample.
+    places = np.zeros(len(order))
+    for each in range(len(classes)):
+        where = np.flatnonzero(rank == each)
+        places[where] = (np.arange(len(where)) + rng.random()) / len(where)
+    drawn = order[np.argsort(places, kind="stable")]
+    pool, external = drawn[: sizes["pool"]], drawn[sizes["pool"] : total]
+    halves: dict[str, list[Points]] = {"candidate": [], "independent": []}
+    dealing, first = generator("halves", dataset, seed), 0
+    for each in dealing.permutation(np.unique(labels[pool])):
+        points = dealing.permutation(np.sort(pool[labels[pool] == each]))
+        if len(points) == 1:
+            raise InputError(f"{key}.pool: {sizes['pool']} has one image of class {each}, which a half lacks; raise it")
+        # Classes of odd size give their odd image to the two halves in turn.
+        odd, middle = len(points) % 2, len(points) // 2
+        middle += odd * first
+        first ^= odd
+        halves["candidate"].append(points[:middle])
+        halves["independent"].append(points[middle:])
+    dealt = {half: np.sort(np.concatenate(parts)) for half, parts in halves.items()}
+    return {"shared": np.empty(0, dtype=np.int64), **dealt, "external": np.sort(external)}
+
+
 class Manifest(TypedDict):
     """Sizes and hashes of a split's groups, and of how many images they were drawn."""
 

@@ -49,10 +49,14 @@ def point_scores(f: NamedArrays, g: NamedArrays, *, normalisation: str) -> pd.Da
 
 
 def atypicality_scores(g: NamedArrays, *, neighbours: int) -> pd.DataFrame:
-    """Atypicality of the points that g has not seen (candidate, external): distance to their nearest shared points."""
+    """Atypicality of the points that g has not seen (candidate, external): distance to their nearest shared points.
+
+    Where f and g share none, as on complementary halves, to their nearest points among all that g has seen.
+    """
     groups, features = g["groups"], g["features"]
     unseen = np.isin(groups, CANDIDATE_AND_NULL)
-    reference = features[groups == "shared"]
+    seen = groups == "shared"
+    reference = features[seen if seen.any() else groups == "independent"]
     return pd.DataFrame(
         {
             "point": g["points"][unseen],

@@ -7,7 +7,7 @@ from memloc import io
 from memloc.data import splits
 from memloc.data.groups import GROUPS
 from memloc.data.prepared import array_sha256
-from memloc.data.splits import draw, manifest, measured_points, training_points
+from memloc.data.splits import draw, draw_halves, manifest, measured_points, training_points
 from tests.builders.complaints import complaint
 
 SIZES = {"shared": 20, "candidate": 10, "independent": 10, "external": 5}
@@ -147,3 +147,47 @@ def test_other_arrays_are_no_split(change, message):
     made = {**draw(60, SIZES, dataset="d", seed=0), **change}
     fault = splits.fault_of({name: value for name, value in made.items() if value is not None}, images=100)
     assert message in fault
+
+
+# --- Halves of a pool -------------------------------------------------------------------------------------------------
+
+LABELS = np.repeat([3, 5, 8], [50, 31, 19])
+
+
+def test_halves_share_a_pool_and_nothing_else():
+    pairs = [draw_halves(LABELS, {"pool": 40, "external": 21}, dataset="d", seed=seed) for seed in range(20)]
+    for groups in pairs:
+        assert tuple(groups) == GROUPS and len(groups["shared"]) == 0
+        assert [len(groups[group]) for group in GROUPS[1:]] == [20, 20, 21]
+        assert len(set(np.concatenate(list(groups.values())).tolist())) == 61
+        assert all((np.diff(points) > 0).all() for points in groups.values())
+        np.testing.assert_array_equal(groups["external"], pairs[0]["external"])
+    pools = {tuple(sorted([*groups["candidate"], *groups["independent"]])) for groups in pairs}
+    assert len(pools) == 1 and len({tuple(groups["candidate"]) for groups in pairs}) == 20
+
+
+def test_pool_halves_and_external_have_the_classes_of_the_dataset():
+    for dataset in "abcdef":
+        groups = draw_halves(LABELS, {"pool": 40, "external": 20}, dataset=dataset, seed=0)
+        pool = np.concatenate([groups["candidate"], groups["independent"]])
+        for points in (pool, groups["external"]):
+            shares = np.array([np.mean(LABELS[points] == label) for label in (3, 5, 8)])
+            assert np.abs(shares * len(points) - np.array([0.5, 0.31, 0.19]) * len(points)).max() <= 1.5
+        for label in (3, 5, 8):
+            counts = [int((LABELS[groups[half]] == label).sum()) for half in ("candidate", "independent")]
+            assert abs(counts[0] - counts[1]) <= 1
+
+
+def test_an_image_is_in_either_half_as_often():
+    pairs = [draw_halves(LABELS, {"pool": 40, "external": 20}, dataset="d", seed=seed) for seed in range(400)]
+    of_f = np.bincount(np.concatenate([groups["candidate"] for groups in pairs]), minlength=100)
+    pool = np.concatenate([pairs[0]["candidate"], pairs[0]["independent"]])
+    # Binomial(400, 1/2): standard deviation 10.
+    assert np.abs(of_f[pool] - 200).max() < 45 and of_f[pool].std() < 14
+
+
+def test_halves_that_can_not_be_drawn_are_told():
+    few = complaint(draw_halves, LABELS, {"pool": 90, "external": 20}, dataset="d", seed=0)
+    assert few == "datasets.d.split: pool and external need 110 images, but there are 100; lower them"
+    lacking = complaint(draw_halves, np.arange(10) % 5, {"pool": 6, "external": 2}, dataset="d", seed=0)
+    assert "datasets.d.split.pool: 6 has one image of class" in lacking and lacking.endswith("raise it")

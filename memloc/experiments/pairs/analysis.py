@@ -1,0 +1,157 @@
+"""LayerMem and single images from pairs on complementary halves: beyond the paper's Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memloc.analysis import plotting
+from memloc.analysis.claims import Claim
+from memloc.analysis.sheet import Sheet
+from memloc.errors import AGAIN, InputError
+from memloc.measuring.points import own_layers
+from memloc.metrics.pairs import crossed_mean, dealt_means, gains, reliability, shuffled, spearman_brown
+from memloc.metrics.stats import LEVEL, permutation_p
+
+CLAIMS = {
+    "last": Claim(
+        "The last layer memorizes: crossed LayerMem of the last layer, over pairs on complementary halves", "Table 1"
+    ),
+    "output": Claim(
+        "The encoder's output memorizes: crossed LayerMem of its last place, over pairs on complementary halves"
+    ),
+    "slope": Claim(
+        "LayerMem rises with depth: slope of crossed LayerMem over the layers, over pairs on complementary halves",
+        "Table 1",
+    ),
+    "single": Claim(
+        "One pair tells something about single images: reliability of one pair's SSLMem of an image at the encoder's "
+        "output, within classes"
+    ),
+}
+CROSSED, DEALT, EFFECT = "crossed", "membership dealt anew", "effect of an image"
+SINGLE, SHUFFLED, MEAN = "one pair", "images dealt anew", "mean of pairs"
+PAIR = "pair"
+SHUFFLES = 200
+"""Deals of images behind the null of reliability."""
+
+
+def analyse(sheet: Sheet) -> None:
+    """Crossed LayerMem by place, its null, and how far pairs agree on single images."""
+    for encoder in sheet.encoders:
+        tables = sheet.scores("points", encoder)
+        places, own = list(dict.fromkeys(tables[0]["layer"])), own_layers(tables[0])
+        sslmem, inside, labels = _crossing(tables, places)
+        scores = gains(sslmem, inside, labels)
+        crossed = crossed_mean(scores)
+        sheet.profile(crossed, places, encoder=encoder, series=CROSSED)
+        for pair, values in enumerate(scores.mean(axis=1)):
+            _plain(sheet, values, places, encoder=encoder, series=f"{PAIR} {pair}")
+        deals = dealt_means(sslmem, inside, labels, deals=int(sheet.options["deals"]), seed=0)
+        _band(sheet, deals, places, encoder=encoder, series=DEALT)
+        deviation = scores.std(axis=(0, 1), ddof=1)
+        _plain(sheet, _over(crossed.value, deviation), places, encoder=encoder, series=EFFECT)
+        proper = np.array([places.index(name) for name in own])
+        n = len(labels)
+        for claim, place in (("last", proper[-1]), ("output", len(places) - 1)):
+            p = float(permutation_p(crossed.value[place], deals[:, place]))
+            sheet.find(claim, encoder, crossed[place], n, p=p)
+        depth = np.arange(len(proper)) - (len(proper) - 1) / 2
+        slope, dealt = (values[..., proper] @ depth / (depth @ depth) for values in (scores, deals))
+        p = float(permutation_p(slope.mean(), dealt))
+        sheet.find("slope", encoder, crossed_mean(slope), n, p=p)
+        if len(tables) > 1:
+            _find_reliability(sheet, encoder, scores, labels, places)
+
+
+def _find_reliability(
+    sheet: Sheet, encoder: str, scores: NDArray[np.float64], labels: NDArray[np.int64], places: Sequence[str]
+) -> None:
+    """How far pairs agree on single images, beside images dealt anew."""
+    single = reliability(scores, labels)
+    sheet.profile(single, places, encoder=encoder, series=SINGLE)
+    null = np.stack([reliability(dealt, labels).value for dealt in shuffled(scores, labels, deals=SHUFFLES, seed=0)])
+    _band(sheet, null, places, encoder=encoder, series=SHUFFLED)
+    p = float(permutation_p(single.value[-1], null[:, -1]))
+    sheet.find("single", encoder, single[-1], len(labels), p=p)
+    counts = np.array(sheet.options["pairs"], dtype=np.float64)
+    low, high = single[-1].interval()
+    # A reliability below 0 says that pairs agree no better than chance, however many.
+    value, low, high = (spearman_brown(np.maximum(r, 0), counts) for r in (single.value[-1], low, high))
+    sheet.add(
+        pd.DataFrame({"layer": places[-1], "value": value, "low": low, "high": high, "pairs": counts}),
+        encoder=encoder,
+        series=MEAN,
+    )
+
+
+def _crossing(
+    tables: Sequence[pd.DataFrame], places: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """SSLMem [pairs, images, places], whether f has the image [pairs, images], and classes [images].
+
+    Raises:
+        InputError: pairs are of different pools.
+    """
+    scores, members, classes = [], [], []
+    for points in tables:
+        pool = points[points["group"].isin(("candidate", "independent"))]
+        wide = pool.pivot(index="point", columns="layer", values="sslmem")[list(places)]
+        about = pool.drop_duplicates("point").set_index("point").loc[wide.index]
+        scores.append(wide)
+        members.append((about["group"] == "candidate").to_numpy())
+        classes.append(about["label"].to_numpy())
+    for wide, labels in zip(scores, classes, strict=True):
+        if not (wide.index.equals(scores[0].index) and np.array_equal(labels, classes[0])):
+            raise InputError(f"splits: the pairs are of different pools; {AGAIN}")
+    return np.stack([wide.to_numpy() for wide in scores]), np.stack(members), classes[0]
+
+
+def _plain(sheet: Sheet, values: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
+    """Values by place without an interval."""
+    sheet.add(pd.DataFrame({"layer": list(places), "value": values}), **about)
+
+
+def _band(sheet: Sheet, null: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
+    """The mean and the middle of what chance gives, by place."""
+    low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    sheet.add(pd.DataFrame({"layer": list(places), "value": null.mean(axis=0), "low": low, "high": high}), **about)
+
+
+def _over(values: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+
+
+def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
+    """Four panels an encoder: LayerMem, the effect of an image, reliability of one pair and of several."""
+    encoders = plotting.by_encoder(table)
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, width=9)
+    colour, grey = plotting.COLOURS["crossed"], plotting.PALETTE["grey"]
+    for (encoder, rows), (a, b, c, d) in zip(encoders.items(), axes.reshape(-1, 4), strict=True):
+        at = np.arange(len(rows.loc[[CROSSED]]))
+        for series in [name for name in rows.index.unique() if name.startswith(f"{PAIR} ")]:
+            a.plot(at, rows.loc[[series], "value"], color=colour, linewidth=0.5, alpha=0.35)
+        plotting.profile(a, rows.loc[[CROSSED]], label=CROSSED)
+        plotting.band(a, at, rows.loc[[DEALT]], colour=grey, alpha=0.45, label=DEALT)
+        plotting.legend(a)
+        b.bar(at, rows.loc[[EFFECT], "value"], color=colour, width=0.55)
+        plotting.layers(b, list(rows.loc[[EFFECT], "layer"].astype(str)))
+        if SINGLE in rows.index:
+            plotting.profile(c, rows.loc[[SINGLE]], label=SINGLE, colour=colour)
+            plotting.band(c, at, rows.loc[[SHUFFLED]], colour=grey, alpha=0.45, label=SHUFFLED)
+            plotting.legend(c)
+            mean = rows.loc[[MEAN]].sort_values("pairs")
+            d.plot(mean["pairs"], mean["value"], marker="o", markersize=3.5, color=colour)
+            plotting.band(d, mean["pairs"], mean, colour=colour)
+        d.set(title=f"d  {encoder}: reliability of several pairs", xlabel="pairs", ylim=(0, 1), xscale="log")
+        d.set_ylabel("reliability")
+        a.set(title=f"a  {encoder}: crossed LayerMem", ylabel="LayerMem", xlabel="layer")
+        b.set(title=f"b  {encoder}: effect of one image", ylabel="standard deviations", xlabel="layer")
+        c.set(title=f"c  {encoder}: reliability of one pair", ylabel="reliability", xlabel="layer")
+        for axis in (a, b, c):
+            plotting.zero(axis)
+    return figure

@@ -1,0 +1,239 @@
+"""Memorization from pairs of encoders that are trained on complementary halves of one pool of images.
+
+Every image is in one encoder of a pair and out of the other. Images are crossed with pairs, not nested in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloc.metrics.stats import LEVEL
+
+Floats = NDArray[np.floating]
+Labels = NDArray[np.integer]
+Membership = NDArray[np.bool_]
+
+
+def gains(sslmem: Floats, inside: Membership, labels: Labels) -> NDArray[np.float64]:
+    """How much better an image's views are aligned by the encoder that has it: without the pair's offset, by class.
+
+    d_pi = s_pi (m_pi - b_pc),   b_pc = (mean_{i in c, f has it} m_pi + mean_{i in c, g has it} m_pi) / 2
+
+    where m is SSLMem(f, g) (paper, Eq. 2), s is 1 where f has image i and -1 where g has it, and c is its class. The
+    mean of d over a class is half the difference of the halves' means, so the mean over all images is crossed LayerMem,
+    adjusted for class.
+
+    Args:
+        sslmem: [pairs, images, ...].
+        inside: [pairs, images] whether f has the image.
+        labels: [images] classes.
+
+    Returns:
+        [pairs, images, ...].
+
+    Raises:
+        ValueError: a half lacks a class.
+    """
+    out = np.empty(sslmem.shape, dtype=np.float64)
+    for pair, (scores, has) in enumerate(zip(sslmem.astype(np.float64), inside, strict=True)):
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            f, g = rows[has[rows]], rows[~has[rows]]
+            if not (len(f) and len(g)):
+                raise ValueError(f"class {label} is not in both halves of pair {pair}")
+            offset = (scores[f].mean(axis=0) + scores[g].mean(axis=0)) / 2
+            out[pair, f], out[pair, g] = scores[f] - offset, offset - scores[g]
+    return out
+
+
+@dataclass(frozen=True)
+class CrossedMean:
+    """The mean over images and pairs, and how sure it is for other images and other pairs.
+
+    Attributes:
+        value: [...].
+        error: standard error [...].
+        of_pairs: w, which share of it is taken for that of pairs [...], see ``interval``.
+        seeds, images: numbers of pairs and of images.
+    """
+
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
+    of_pairs: NDArray[np.float64]
+    seeds: int
+    images: int
+
+    def __getitem__(self, index: Any) -> CrossedMean:
+        """The mean of some of the values."""
+        return CrossedMean(self.value[index], self.error[index], self.of_pairs[index], self.seeds, self.images)
+
+    def z(self) -> NDArray[np.float64]:
+        """Value over standard error; without any error 0 for 0, else infinite."""
+        certain = np.where(self.value == 0, 0.0, np.copysign(np.inf, self.value))
+        return np.asarray(np.divide(self.value, self.error, out=np.asarray(certain), where=self.error > 1e-12))
+
+    def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Confidence interval: value -+ q error, where q mixes t of both degrees of freedom (Cochran and Cox, 1950):
+
+            q = w t_(P - 1) + (1 - w) t_(n - 1),   w = MS_pairs / (MS_pairs + max(0, MS_images - MS_rest))
+
+        It covers at least as often as it says, in its tails too, and is wide where few pairs differ no more than their
+        noise.
+        """
+        from scipy.stats import t
+
+        q = (1 - self.of_pairs) * t.ppf((1 + level) / 2, self.images - 1)
+        if self.seeds > 1:
+            q = q + self.of_pairs * t.ppf((1 + level) / 2, self.seeds - 1)
+        return self.value - q * self.error, self.value + q * self.error
+
+
+def crossed_mean(values: Floats) -> CrossedMean:
+    """The mean of values of images crossed with pairs, with a standard error in closed form.
+
+    With mean squares MS of pairs, of images and of what is left (two factors, one value a cell),
+
+        error^2 = (MS_pairs + MS_images - MS_rest) / (P n),   at least the larger of the first two / (P n)
+
+    One pair shows nothing of others: the error is that of images alone.
+
+    Args:
+        values: [pairs, images, ...].
+    """
+    p, n = values.shape[:2]
+    mean = values.mean(axis=(0, 1))
+    row, column = values.mean(axis=1), values.mean(axis=0)
+    images = p * column.var(axis=0, ddof=1)
+    if p == 1:
+        return CrossedMean(mean, np.sqrt(images / n), np.zeros_like(images), 1, n)
+    pairs = n * row.var(axis=0, ddof=1)
+    rest = ((values - row[:, None] - column[None] + mean) ** 2).sum(axis=(0, 1)) / ((p - 1) * (n - 1))
+    error = np.sqrt(np.maximum(pairs + images - rest, np.maximum(pairs, images)) / (p * n))
+    both = pairs + np.maximum(images - rest, 0)
+    return CrossedMean(mean, error, np.divide(pairs, both, out=np.ones_like(both), where=both > 0), p, n)
+
+
+def dealt_means(sslmem: Floats, inside: Membership, labels: Labels, *, deals: int, seed: int) -> NDArray[np.float64]:
+    """Crossed LayerMem under membership that is dealt anew, within every class of every pair: [deals, ...].
+
+    If an encoder aligned the images that it has no better than others, every deal would be as likely as the true one.
+
+    Args:
+        sslmem, inside, labels: as of ``gains``.
+    """
+    rng = np.random.default_rng(seed)
+    pairs, n = inside.shape
+    flat = sslmem.reshape(pairs, n, -1).astype(np.float64)
+    out = np.zeros((deals, flat.shape[2]))
+    for scores, has in zip(flat, inside, strict=True):
+        weights = np.zeros((deals, n))
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            f = int(has[rows].sum())
+            # Half the difference of the halves' means, by the class's share of the images.
+            true = np.concatenate([np.full(f, 1 / f), np.full(len(rows) - f, -1 / (len(rows) - f))])
+            weights[:, rows] = rng.permuted(np.tile(true, (deals, 1)), axis=1) * len(rows) / (2 * n)
+        out += weights @ scores / pairs
+    return out.reshape(deals, *sslmem.shape[2:])
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Which share of the variance between images of a class one pair sees again in another, ICC(3, 1):
+
+        r = (MS_images - MS_rest) / (MS_images + (P - 1) MS_rest)
+
+    Spearman-Brown gives that of the mean of several pairs. Its interval follows from F = MS_images / MS_rest, which is
+    F-distributed over (1 + (P - 1) r) / (1 - r) (Shrout and Fleiss, 1979).
+
+    Attributes:
+        ratio: MS_images / MS_rest, within classes [...].
+        seeds: number P of pairs.
+        free: degrees of freedom of images, n - C for C classes; of the rest, P - 1 times as many.
+    """
+
+    ratio: NDArray[np.float64]
+    seeds: int
+    free: int
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """R [...]."""
+        return self._of(self.ratio)
+
+    def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Confidence interval of r."""
+        from scipy.stats import f
+
+        rest = self.free * (self.seeds - 1)
+        low = self.ratio / f.ppf((1 + level) / 2, self.free, rest)
+        return self._of(low), self._of(self.ratio * f.ppf((1 + level) / 2, rest, self.free))
+
+    def z(self) -> NDArray[np.float64]:
+        """The normal z of F's tail where r is 0."""
+        from scipy.stats import f, norm
+
+        rest = self.free * (self.seeds - 1)
+        upper, lower = (tail(self.ratio, self.free, rest) for tail in (f.logsf, f.logcdf))
+        return np.where(upper < lower, norm.isf(np.exp(np.maximum(upper, -700))), -norm.isf(np.exp(lower)))
+
+    def __getitem__(self, index: Any) -> Reliability:
+        """Of some of the places."""
+        return Reliability(self.ratio[index], self.seeds, self.free)
+
+    def _of(self, ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((ratio - 1) / (ratio + self.seeds - 1))
+
+
+def reliability(values: Floats, labels: Labels) -> Reliability:
+    """How far several pairs agree on single images, see ``Reliability``.
+
+    Args:
+        values: [pairs, images, ...], two pairs or more.
+        labels: [images] classes.
+    """
+    images, rest, free = _squares(values, labels)
+    ratio = np.divide(images, rest, out=np.ones_like(rest), where=rest > 0)
+    return Reliability(ratio, len(values), free)
+
+
+def _squares(values: Floats, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Mean squares of images and of what is left within classes, and the degrees of freedom of the first."""
+    p, n = values.shape[:2]
+    within = values.astype(np.float64).copy()
+    classes = np.unique(labels)
+    for label in classes:
+        rows = labels == label
+        within[:, rows] -= within[:, rows].mean(axis=1, keepdims=True)
+    free = n - len(classes)
+    of_images = within.mean(axis=0)
+    images = p * (of_images**2).sum(axis=0) / free
+    rest = ((within - of_images) ** 2).sum(axis=(0, 1)) / (free * (p - 1))
+    return images, rest, free
+
+
+def spearman_brown(single: Floats, pairs: Floats) -> NDArray[np.float64]:
+    """Reliability of the mean of so many pairs: k r / (1 + (k - 1) r)."""
+    return np.asarray(pairs * single / (1 + (pairs - 1) * single))
+
+
+def pairs_for(single: float, wanted: float) -> float:
+    """How many pairs give a reliability: wanted (1 - r) / (r (1 - wanted)); infinite where one pair has none."""
+    return wanted * (1 - single) / (single * (1 - wanted)) if single > 0 else np.inf
+
+
+def shuffled(values: NDArray[np.float64], labels: Labels, *, deals: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """The null of ``reliability``: values whose images are dealt anew within every class, pair by pair."""
+    rng = np.random.default_rng(seed)
+    for _ in range(deals):
+        out = np.empty_like(values)
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            for pair in range(len(values)):
+                out[pair, rows] = values[pair, rng.permutation(rows)]
+        yield out

@@ -1,0 +1,117 @@
+"""Pairs on complementary halves: planted memories of layers and of images come out, and nothing where nothing is."""
+
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from memloc import config
+from memloc.errors import InputError
+from memloc.metrics.pairs import spearman_brown
+from memloc.provenance import ROOT
+from tests.builders.study import Study, single, verdicts
+from tests.builders.study import of as series_of
+
+PLACES = ("1", "2", "res2", "3", "4", "output")
+IMAGES, CLASSES = 60, 3
+OPTIONS = {"deals": 400, "pairs": [1, 4, 100]}
+RISING = [0.0, 0.02, 0.02, 0.04, 0.06, 0.06]
+
+
+def points(profile, *, pair, trait=0.0, noise=0.05):
+    """Scores of a pool that is dealt to two halves; class, image and pair have offsets that membership doesn't."""
+    rng = np.random.default_rng([9, pair])
+    labels = np.arange(IMAGES) % CLASSES
+    groups = np.full(IMAGES, "independent", dtype=object)
+    for label in range(CLASSES):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        groups[rows[: len(rows) // 2]] = "candidate"
+    sign = np.where(groups == "candidate", 1, -1)[:, None]
+    # Of mean 0 and variance 1 in every class.
+    traits = np.repeat(np.linspace(-1, 1, IMAGES // CLASSES), CLASSES)[:, None]
+    traits /= traits.std()
+    offset = rng.normal(size=len(PLACES)) + rng.normal(size=(CLASSES, len(PLACES)))[labels]
+    scores = offset + sign * (np.asarray(profile) + trait * traits) + noise * rng.normal(size=(IMAGES, len(PLACES)))
+    order = rng.permutation(IMAGES)
+    return pd.DataFrame(
+        {
+            "point": np.repeat(100 + order, len(PLACES)),
+            "group": np.repeat(groups[order], len(PLACES)),
+            "label": np.repeat(labels[order], len(PLACES)),
+            "layer": [*PLACES] * IMAGES,
+            "own": [name.isdigit() for name in PLACES] * IMAGES,
+            "sslmem": scores[order].ravel(),
+        }
+    )
+
+
+def world(folder, seeds=4, profile=RISING, **planted):
+    study = Study(folder, "pairs")
+    for pair in range(seeds):
+        study.add("simclr", pair, points=points(profile, pair=pair, **planted))
+    return study
+
+
+def test_a_planted_profile_comes_out_with_intervals_that_hold_it(tmp_path):
+    table, rows = world(tmp_path).analyse(**OPTIONS)
+    crossed = series_of(table, "crossed", "simclr")
+    assert crossed.to_numpy() == pytest.approx(RISING, abs=0.015)
+    low, high = (series_of(table, "crossed", "simclr", side).to_numpy() for side in ("low", "high"))
+    assert ((low < RISING) & (high > RISING)).all()
+    slope = single(rows).loc["slope"]
+    # Layers 1 to 4 proper: 0, .02, .04, .06.
+    assert slope["effect"] == pytest.approx(0.02, abs=0.005) and slope["seeds"] == 4 and slope["n"] == IMAGES
+    assert verdicts(rows)["last"] == verdicts(rows)["output"] == verdicts(rows)["slope"] == "supported"
+    assert (single(rows).loc[["last", "slope"], "p"] <= 2 / 401 + 1e-12).all()
+
+
+def test_nothing_planted_gives_nothing(tmp_path):
+    table, rows = world(tmp_path, profile=[0] * 6).analyse(**OPTIONS)
+    assert set(verdicts(rows).values()) == {"inconclusive"}
+    dealt = table[table["series"] == "membership dealt anew"]
+    assert (dealt["low"] < 0).all() and (dealt["high"] > 0).all()
+
+
+def test_reliability_is_that_of_planted_images(tmp_path):
+    # The image has .05^2 of a variance of .05^2 + .05^2 in a pair.
+    table, rows = world(tmp_path, seeds=12, trait=0.05).analyse(**OPTIONS)
+    reliable = series_of(table, "one pair", "simclr")
+    assert reliable.to_numpy() == pytest.approx(0.5, abs=0.13)
+    assert verdicts(rows)["single"] == "supported"
+    mean = table[table["series"] == "mean of pairs"].set_index("pairs")["value"]
+    assert mean[4] == pytest.approx(float(spearman_brown(np.array(reliable["output"]), np.array(4))))
+
+
+def test_pairs_of_different_pools_are_refused(tmp_path):
+    study = world(tmp_path, seeds=1)
+    study.add("simclr", 1, points=points(RISING, pair=1).assign(point=lambda t: t["point"] + 1))
+    with pytest.raises(InputError, match="the pairs are of different pools"):
+        study.analyse(**OPTIONS)
+
+
+def test_the_figure_shows_every_pair(tmp_path):
+    study = world(tmp_path)
+    figure = study.drawn(study.analyse(**OPTIONS)[0])
+    a, _, c, d = figure.axes
+    assert len(a.lines) == 4 + 1 + 1  # Pairs, their mean, zero.
+    assert len(c.patches) == 2 and d.get_xscale() == "log"
+    plt.close(figure)
+
+
+def test_encoders_must_be_trained_on_halves():
+    whole = config.check_files([ROOT / "config.yaml"])[0]
+    halves = yaml.safe_load((ROOT / "config/halves.yaml").read_text(encoding="utf-8"))
+    whole["datasets"] |= halves["datasets"]
+    whole["encoders"] |= halves["encoders"]
+    whole["experiments"] = {"pairs": halves["experiments"]["pairs"]}
+    config.check(whole)
+    fixed = copy.deepcopy(whole)
+    fixed["encoders"]["halves"]["split_seed"] = 3
+    with pytest.raises(InputError, match="halves has a split_seed, so all its pairs have the same halves"):
+        config.check(fixed)
+    whole["experiments"]["pairs"]["encoders"] = ["simclr"]
+    with pytest.raises(InputError, match="simclr isn't trained on halves of a pool; datasets with one: halves"):
+        config.check(whole)
