@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with out.writing(key, share=None if shard is None else f"shard-{shard.number}-of-{shard.of}") as work:
         if work is None:
-            log.info("%s: already finished, nothing to do; remove it to score again", options.out / "index.html")
+            log.info("%s: already finished, nothing to do; remove the folder to score again", options.out)
             return 0
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
