@@ -133,7 +133,7 @@ def test_images_have_patches_for_cells(run, place):
     Path("photos/cat/bad.png").write_bytes(b"no image")
     status, out, lines = run(*IMAGES, "--out", "values")
     assert status == 0 and lines[0] == (
-        "memloc: photos: 25 images of 2 classes (cat 13, dog 12), read at 8 x 8 pixels (files: 8 x 8); 1 can't be read "
+        "memloc: photos: 24 images of 2 classes (cat 12, dog 12), read at 8 x 8 pixels (files: 8 x 8); 1 can't be read "
         "(1 not an image, or not of a known type)"
     )
     assert lines[2] == "memloc: skipped cat/bad.png: not an image, or not of a known type"
@@ -260,9 +260,10 @@ def test_what_is_missing_is_marked_in_its_own_cell(place):
     )
     np.testing.assert_allclose(found.x[:2, 4:], [[0, np.sqrt(2)], [np.sqrt(2), 0]])
     assert found.about["missing"] == {"number": 1, "whole": 1, "text": 4}
-    assert found.remarks[-1] == (
-        "missing values in 3 columns, counted as their means and marked: number 1, whole 1, text 4"
-    )
+    assert found.remarks[-2:] == [
+        "missing values in 2 columns (number 1, whole 1): they count as the column's mean and are marked",
+        "missing values in 1 text column (text 4): they count as a text of their own",
+    ]
     assert np.isfinite(oob.value(found.x, found.y, groups=found.groups, learners=20).cells).all()
 
 
@@ -290,10 +291,12 @@ def test_ids_stay_as_they_are_written(place):
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["1", None, None, "2"], "id: 2 rows have no i, the first is row 1 (from 0); fill it in or leave --id out"),
+        (["1", None, None, "2"], "id: 2 rows have no i, the first is row 1 (from 0); fill it in or run without --id"),
+        (["1", None, "2", "3"], "id: 1 row has no i, the first is row 1 (from 0)"),
+        (["1", "2", "2", "3"], "id: 1 row repeats the i of an earlier row, the first is 2; name"),
         (
             ["1", "2", "2", "1"],
-            "id: 2 rows repeat the i of an earlier row, the first is 2; name a column whose texts all differ",
+            "id: 2 rows repeat the i of an earlier row, the first is 2; name a column that differs in every row, or run without --id",
         ),
     ],
 )
@@ -450,7 +453,7 @@ def test_a_full_disk_is_reported_with_the_way_out(run, monkeypatch):
         ("", "can't be read"),
         ("y,a\n", "no rows"),
         ("y,a\n0,1,2\n1,2,3\n0,1,2\n1,2,3\n", "rows have more fields than the first line has names"),
-        ("y,a\n0,1\n1,2\n0,3\n,4\n", "label: 1 rows have no y"),
+        ("y,a\n0,1\n1,2\n0,3\n,4\n", "label: 1 row has no y, the first is row 3 "),
         ("y,a\n0,1\n0,2\n0,3\n0,4\n", "label: y has 1 classes in 4 rows"),
         ("y,a\n0,inf\n1,2\n0,3\n1,4\n", "a: holds infinity"),
         ("y,a\n0,1e300\n1,-1e300\n0,3\n1,4\n", "a: holds infinity or numbers too large"),
