@@ -72,7 +72,7 @@ def read(folder: Path) -> Values:
 
 
 def lowest(source: Source, values: Values) -> str:
-    """A legend and three short tables: rows of lowest value, w = 0 and w = 1, and the cells furthest below their rows, one a row.
+    """A legend and three short tables: rows of lowest value, w = 0 and w = 1, and the cells furthest below their rows.
 
     All cells of a low row are low, so the lowest of all cells would hardly be of other rows.
     """

@@ -308,8 +308,8 @@ def _names(column: pd.Series[Any]) -> list[str]:
     repeated = names[names.duplicated()]
     if len(repeated):
         raise InputError(
-            f"id: {number_of(len(repeated), 'row')} repeat{'s' * (len(repeated) == 1)} the {name} of an earlier row, the"
-            f" first is {show(repeated.iloc[0])}; name a column that differs in every row, or run without --id"
+            f"id: {number_of(len(repeated), 'row')} repeat{'s' * (len(repeated) == 1)} the {name} of an earlier row,"
+            f" the first is {show(repeated.iloc[0])}; name a column that differs in every row, or run without --id"
         )
     return names.tolist()
 

@@ -296,7 +296,7 @@ def test_ids_stay_as_they_are_written(place):
         (["1", "2", "2", "3"], "id: 1 row repeats the i of an earlier row, the first is 2; name"),
         (
             ["1", "2", "2", "1"],
-            "id: 2 rows repeat the i of an earlier row, the first is 2; name a column that differs in every row, or run without --id",
+            "id: 2 rows repeat the i of an earlier row, the first is 2; name a column that differs in every row",
         ),
     ],
 )
