@@ -26,7 +26,7 @@ SHOWN = 10
 """Rows of each table that is printed."""
 LEGEND = """\
 value_w0: share of the trees that never saw the row and predict its label
-value_w1: value_w0 plus how close the row lies to its class, 0 (as the furthest row a tree saw) to 1 (as the closest)
+value_w1: value_w0 plus how close the row lies to its class: about 1 for the closest row of a sample, 0 for the furthest
 below_row: how far value_w1 of the cell lies below that of its row; learners: trees behind a value"""
 """What the columns of the printed tables are."""
 
