@@ -117,6 +117,7 @@ def _add_scored(score: argparse.ArgumentParser) -> None:
     )
     where.add_argument(
         "--layers",
+        action="extend",
         nargs="+",
         default=[],
         metavar="GLOB",
@@ -193,10 +194,20 @@ def _add_valued(value: argparse.ArgumentParser) -> None:
         "--id", metavar="COLUMN", help="column that names a table's rows (default: their numbers, from 0)"
     )
     where.add_argument(
-        "--ignore", nargs="+", default=[], metavar="GLOB", help="columns to leave out: other names, dates, free text"
+        "--ignore",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="columns to leave out: other names, dates, free text",
     )
     where.add_argument(
-        "--text", nargs="+", default=[], metavar="GLOB", help="columns whose numbers are names: postcodes, codes"
+        "--text",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="columns whose numbers are names: postcodes, codes",
     )
     where.add_argument("--size", type=int, default=28, metavar="PIXELS", help="side of images (default: 28)")
     where.add_argument("--patch", type=int, default=4, metavar="PIXELS", help="side of their cells (default: 4)")

@@ -26,10 +26,11 @@ from memloc.models.network import device as device_of
 from memloc.scoring import files
 from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
 from memloc.scoring.passes import Pass, Settings
-from memloc.scoring.plan import plan
+from memloc.scoring.plan import NEEDS_SPLIT, describe, plan
 from memloc.scoring.run import Shard
 from memloc.scoring.score import Scores, score
-from memloc.scoring.splits import Split, describe, load_split
+from memloc.scoring.splits import Split, load_split
+from memloc.scoring.splits import describe as describe_split
 
 SKIPPED = 10
 """Images that can't be read and are named on the terminal; meta.json lists all."""
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     _check_apart(options)
     device = device_of(options.device)
     Protocol(options.draws, options.pairs, options.distance)  # Before an encoder is opened, which takes a while.
+    if options.against is not None and options.split is None:
+        raise InputError(NEEDS_SPLIT)
     encoder, against = _encoders(options)
     taken = _report_taken(encoder, against)
     settings = _settings(options, encoder)
@@ -62,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with out.writing(key, share=None if shard is None else f"shard-{shard.number}-of-{shard.of}") as work:
         if work is None:
-            log.info("%s: already finished, nothing to do; remove it to score again", options.out / "index.html")
+            log.info("%s: already finished, nothing to do; remove the folder to score again", options.out)
             return 0
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
@@ -70,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
         passes = plan(
             encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
         )
+        taken.append(describe(passes, split))
+        log.info("%s", taken[-1])
         scores = _score(options, passes, settings, shard, work, device)
         if scores is None:
             log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
@@ -102,15 +107,22 @@ def _encoders(options: argparse.Namespace) -> tuple[OpenEncoder, OpenEncoder | N
         # A key is of the encoders that have a file; where none has, the first one says so.
         return open_encoder(text, **stated, weights_key=key if has_file(text) or not any(map(has_file, both)) else None)
 
-    return opened(options.encoder), None if options.against is None else opened(options.against)
+    encoder, against = opened(options.encoder), None if options.against is None else opened(options.against)
+    if against is not None and against.sha256 == encoder.sha256:
+        raise InputError(
+            f"against: {against.name} has the same weights as {encoder.name}, and an encoder differs in nothing from"
+            " itself; name the encoder that was trained on the independent images instead"
+        )
+    return encoder, against
 
 
 def _report_taken(encoder: OpenEncoder, against: OpenEncoder | None) -> list[str]:
     """Say what was taken of the encoders; the lines go to meta.json, too."""
-    both = [encoder] if against is None else [encoder, against]
-    lines = [f"{each.name}: {line}" for each in both for line in (each.taken, *each.remarks)]
-    if against is not None and against.sha256 == encoder.sha256:
-        lines.append(f"--against has the same weights as the encoder: LayerMem compares {encoder.name} with itself")
+    lines = [f"{encoder.name}: {line}" for line in (encoder.pixels, encoder.weights, *encoder.remarks)]
+    if against is not None:
+        same = {encoder.pixels, encoder.weights}
+        others = [line for line in (against.pixels, against.weights) if line not in same]
+        lines += [f"{against.name}: {line}" for line in (*others, *against.remarks)]
     for line in lines:
         log.info("%s", line)
     return lines
@@ -172,7 +184,7 @@ def _taken(options: argparse.Namespace, images: Images, external: Images | None,
     lines = images.taken(options.images)
     groups = {"candidate": (images, np.arange(len(images)))}
     if split is not None:
-        lines.append(describe(options.split, split, images.names))
+        lines.append(describe_split(options.split, split, images.names))
         groups = {group: (images, rows) for group, rows in split.items()}
     if external is not None:
         lines += external.taken(options.external)
@@ -228,6 +240,7 @@ def _meta(
         "against": options.against,
         "images": options.images,
         "external": options.external,
+        "part": next((task.images.part for task in passes.values() if task.images.part), None),
         "split": None if options.split is None else str(options.split),
         "counts": {name: len(task.rows) for name, task in passes.items()},
         "skipped": scores.skipped,

@@ -29,13 +29,13 @@ def run(options: argparse.Namespace) -> int:
     meta = files.describe(source, {"source": options.source, **reading, **settings})
     with out.writing(str(meta["identity"])) as work:
         if work is None:
-            log.info("%s: already finished, nothing to do; remove it to value again", options.out / files.ABOUT)
-            return 0
-        values = _value(options, source)
-        files.write(source, values, out.staged(work))
-        out.publish(work, meta)
+            values, last = files.read(options.out), "already finished, nothing to do; remove the folder to value again"
+        else:
+            values, last = _value(options, source), f"all values are in {' and '.join(files.FILES)}"
+            files.write(source, values, out.staged(work))
+            out.publish(work, meta)
     _report(source, values)
-    log.info("%s: all values are in %s and %s", options.out, *files.FILES)
+    log.info("%s: %s", options.out, last)
     return 0
 
 

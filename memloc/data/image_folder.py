@@ -97,9 +97,11 @@ class ImageFolder(Images):
         """
         label = show(label)
         looks = look(self._path, len(self), flattened)
-        bad = next((row for row, seen in enumerate(looks.looks) if seen.reason), None)
-        if self.strict and bad is not None and len(looks.looks) == len(self):
-            raise self._unreadable(bad, InputError(looks.looks[bad].reason))
+        if looks.whole:
+            self.unreadable = {row: seen.reason for row, seen in enumerate(looks.looks) if seen.reason}
+        if self.strict and self.unreadable:
+            row = min(self.unreadable)
+            raise self._unreadable(row, InputError(self.unreadable[row]))
         sides = looks.sides(self.size)
         first = [self._first(label) + (f" (files: {sides})" if sides else "")]
         first += [f"left out: {self._left}"] if self._left else []

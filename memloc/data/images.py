@@ -6,7 +6,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -43,6 +43,8 @@ class Images(ABC):
         size: side in pixels of the images that ``read`` returns.
         sha256: identifies the images, whatever the size at which they are read.
         skipped: row and reason of every image that couldn't be read, so far.
+        unreadable: row and reason of every image that can't be read, as far as ``taken`` looked.
+        part: of a dataset, train or test; empty for a folder of images.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Images(ABC):
         self.names, self.labels, self.classes = names, labels, classes
         self.channels, self.size, self.sha256 = channels, size, sha256
         self.skipped: dict[int, str] = {}
+        self.unreadable: Mapping[int, str] = {}
+        self.part = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,13 +96,19 @@ class Images(ABC):
         return [self._first(label)]
 
     def _first(self, label: str) -> str:
-        """How many images, of which classes, and the size at which they are read."""
+        """How many images can be read, as far as is known, of which classes, and the size at which they are read."""
+        rows = self.readable(np.arange(len(self)))
+        part = f" ({self.part} part)" if self.part else ""
         classes = "without classes"
         if self.classes and self.labels is not None:
-            sizes = np.bincount(self.labels, minlength=len(self.classes))
+            sizes = np.bincount(self.labels[rows], minlength=len(self.classes))
             each = some(f"{name} {size}" for name, size in zip(self.classes, sizes, strict=True))
             classes = f"of {counted(len(self.classes), 'class', plural='classes')} ({each})"
-        return f"{show(label)}: {counted(len(self), 'image')} {classes}, read at {self.size} x {self.size} pixels"
+        return f"{show(label)}{part}: {counted(len(rows), 'image')} {classes}, read at {self.size} x {self.size} pixels"
+
+    def readable(self, rows: Rows) -> Rows:
+        """The rows whose images aren't known to be unreadable."""
+        return rows[~np.isin(rows, [*self.unreadable])]
 
     def digests(self, rows: Rows) -> NDArray[np.uint64]:
         """A hash of each row's image, by which equal ones are known; 0 for one that can't be read."""

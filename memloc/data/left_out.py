@@ -55,15 +55,20 @@ def told(left: Collection[LeftOut]) -> str:
         if why == "of the system":
             names = {name.rpartition("/")[2] for name in names}
         texts.append(f"{count} {why}" + (f" ({some(sorted(names))})" if names else ""))
-    advice = "; convert them to PNG or JPEG to have them read" if CONVERTIBLE & {*counts} else ""
-    return some(texts, 2 * FEW) + advice
+    convert = _convertible(counts)
+    return some(texts, 2 * FEW) + (f"; convert {convert} to PNG or JPEG to have them read" if convert else "")
 
 
 def about_lost(lost: Mapping[str, Collection[LeftOut]]) -> str:
     """Folders that may be classes and hold no image, and what they hold."""
     texts = [f"{name} ({told(left).partition(';')[0] or 'empty'})" for name, left in lost.items()]
-    convert = any(each.why in CONVERTIBLE for left in lost.values() for each in left)
-    return f"no images in {some(texts)}{': convert them to PNG or JPEG' if convert else ''}"
+    convert = _convertible(each.why for left in lost.values() for each in left)
+    return f"no images in {some(texts)}{f': convert {convert} to PNG or JPEG' if convert else ''}"
+
+
+def _convertible(reasons: Iterable[str]) -> str:
+    """The endings of images among reasons."""
+    return some(sorted(CONVERTIBLE & {*reasons}))
 
 
 def some(texts: Iterable[str], most: int = FEW) -> str:

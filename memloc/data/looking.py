@@ -54,6 +54,11 @@ class Looks:
     looks: Sequence[Look]
     of: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether all files were looked at."""
+        return len(self.looks) == self.of
+
     def unreadable(self) -> str:
         """How many can't be read, by reason; empty for none."""
         reasons = Counter(_kind(look.reason) for look in self.looks if look.reason)
@@ -70,9 +75,10 @@ class Looks:
         ends = [min(sides, key=lambda each: each[0] * each[1]), max(sides, key=lambda each: each[0] * each[1])]
         texts = [" to ".join(f"{width} x {height}" for width, height in dict.fromkeys(ends))]
         smaller, oblong = sum(min(each) < size for each in sides), sum(each[0] != each[1] for each in sides)
-        texts += [f"{smaller} smaller, which are enlarged"] if smaller else []
-        texts += [f"{oblong} not square, cut to their middle"] if oblong else []
-        return ", ".join(texts) + self._among()
+        done = [f"enlarges {smaller}"] if smaller else []
+        done += [f"cuts the middle square out of {oblong}"] if oblong else []
+        texts += [f"memloc {' and '.join(done)}"] if done else []
+        return "; ".join(texts) + self._among()
 
     def lines(self) -> list[str]:
         """A line for each thing that reading changes in some image."""
@@ -91,7 +97,7 @@ class Looks:
         return line
 
     def _among(self) -> str:
-        return f" among {len(self.looks)} of {self.of} that were looked at" if len(self.looks) < self.of else ""
+        return "" if self.whole else f" among {len(self.looks)} of {self.of} that were looked at"
 
 
 def look(

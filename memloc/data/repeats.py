@@ -29,9 +29,8 @@ def repeats(groups: Mapping[str, tuple[Images, Rows]]) -> list[str]:
         known = digests[one][digests[one] > 0]
         count = int(np.isin(digests[other], known).sum())
         if count:
-            are = "is" if count == 1 else "are"
+            are, them = ("is", "it") if count == 1 else ("are", "them")
             lines.append(
-                f"{counted(count, 'image')} of {other} {are} byte for byte one of {one}: take what both have out of"
-                " one, as only what was seen should tell them apart"
+                f"{counted(count, 'image')} {are} in both {one} and {other}; remove {them} from one of the two"
             )
     return lines

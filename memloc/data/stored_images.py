@@ -46,6 +46,7 @@ class StoredImages(Images):
         images = open_array()
         names = [f"{part}/{i}" for i in range(len(images))]
         super().__init__(names, labels, classes, channels=images.shape[1], size=size, sha256=sha256)
+        self.part = part
 
     def load(self, rows: Rows) -> Loaded:
         """Copy rows, and resize them where they have another size."""

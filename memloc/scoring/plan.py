@@ -11,8 +11,9 @@ import torch
 
 from memloc.data.augment import UNIFORMS, augment, for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
-from memloc.data.groups import UNSHARED
+from memloc.data.groups import CANDIDATE_AND_NULL, GROUPS, UNSHARED
 from memloc.data.images import Images
+from memloc.data.left_out import counted
 from memloc.errors import InputError
 from memloc.job import log
 from memloc.measuring.one_pass import measure_batches
@@ -29,6 +30,12 @@ from memloc.streams import stream as seed_of
 
 CLASS_MEMORY = 2**30
 """Bytes of class sums from which a line in the log says how to save memory."""
+
+NEEDS_SPLIT = (
+    "--against needs --split FILE, which says which images f alone was trained on (candidate) and which g alone"
+    " (independent) or neither (external)"
+)
+"""What is said of two encoders without a split."""
 
 CALIBRATION = 500
 """Images whose views set the batch-norm statistics of an untrained encoder."""
@@ -79,6 +86,25 @@ def plan(
     return passes
 
 
+def describe(passes: Mapping[str, Pass], split: Mapping[str, Rows] | None) -> str:
+    """What is scored, what it is compared with, and which groups of the split aren't used, in one line."""
+    sizes = {name: len(task.images.readable(task.rows)) for name, task in passes.items()}
+    parts = [f"scored: {counted(sizes['f-candidate'], 'image' if split is None else 'candidate image')}"]
+    null = [counted(sizes["f-external"], "external image")] if "f-external" in sizes else []
+    null += ["an untrained encoder"] if "untrained-candidate" in sizes else []
+    parts.append(f"null: {' and '.join(null) or 'none, as no external images are named'}")
+    compared = [name.removeprefix("g-") for name in passes if name.startswith("g-")]
+    if compared:
+        listed = ", ".join(f"{sizes[f'g-{group}']} {group}" for group in compared)
+        parts.append(f"LayerMem: {listed} images")
+    used = {"candidate", *compared, *(["external"] if "f-external" in passes else [])}
+    unused = [group for group in GROUPS if len((split or {}).get(group, ())) and group not in used]
+    if unused:
+        parts.append(f"{' and '.join(unused)} images aren't used")
+    passed = counted(len(passes), "pass", plural="passes")
+    return f"{'; '.join(parts)}; {passed} over {counted(sum(sizes.values()), 'image')} in all"
+
+
 def _unit_passes(
     candidate: Pass, groups: Mapping[str, Rows], external: Images | None, *, pair: bool, settings: Settings
 ) -> dict[str, Pass]:
@@ -95,7 +121,7 @@ def _unit_passes(
             task,
             matched=_matched(task, size, settings),
             classes=_classes(task.images, task.rows, sum(task.counts), settings),
-            alignment=pair,
+            alignment=pair and task.images is candidate.images,
         )
         for task in (candidate, outside)
         if task is not None
@@ -127,9 +153,7 @@ def _groups(
 ) -> dict[str, Rows]:
     """Rows of ``images`` by group, the candidates first."""
     if against is not None and split is None:
-        raise InputError(
-            "split: two encoders are compared on the images that only one of them was trained on; name the split"
-        )
+        raise InputError(NEEDS_SPLIT)
     if external is not None and external.sha256 == images.sha256:
         raise InputError("external: the same images as --images; name images that the encoder has never seen")
     if split is None:
@@ -137,7 +161,8 @@ def _groups(
     else:
         if external is not None and "external" in split:
             raise InputError("external: the split has external images already; leave one of the two out")
-        groups = {group: np.sort(split[group]) for group in UNSHARED if len(split.get(group, ()))}
+        wanted = UNSHARED if against is not None else CANDIDATE_AND_NULL
+        groups = {group: np.sort(split[group]) for group in wanted if len(split.get(group, ()))}
         if "candidate" not in groups:
             raise InputError("split: no candidate images in it; add the images that f alone was trained on")
     sizes = {group: len(rows) for group, rows in groups.items()}
@@ -231,8 +256,10 @@ def _report_negative(shares: Mapping[str, float], *, only_units: bool) -> None:
         raise InputError(
             f"activation: as-is, but most units of every layer go below 0, and such units have no UnitMem: {way_out}"
         )
-    more = f" and {len(names) - 4} more layers" if len(names) > 4 else ""
-    log.info("units that go below 0 have no UnitMem; %s: %s%s", way_out, ", ".join(names[:4]), more)
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    log.info(
+        "units that go below 0 have no UnitMem; %s; layers with such units: %s%s", way_out, ", ".join(names[:4]), more
+    )
 
 
 def _classes(images: Images, rows: Rows, units: int, settings: Settings) -> int:

@@ -97,7 +97,7 @@ def point_table(task: Pass, settings: Settings, f: Mapping[str, Result], g: Mapp
     """SSLMem of every point of every group at every layer (paper, Eqs. 1 and 2)."""
     layers = [layer.name for layer in task.layers]
     rows, groups, pairs = [], [], []
-    for group in f:
+    for group in (group for group in f if group in g):  # External images beside the split are f's alone.
         rows_f, a_f = f[group].aligned()
         rows_g, a_g = g[group].aligned()
         rows.append(np.intersect1d(rows_f, rows_g))

@@ -51,7 +51,12 @@ class Column:
 
 
 def read_column(
-    column: pd.Series[Any], rows: Sequence[str] | None = None, *, text: bool = False, typed: bool = False
+    column: pd.Series[Any],
+    rows: Sequence[str] | None = None,
+    *,
+    text: bool = False,
+    typed: bool = False,
+    named: bool = False,
 ) -> Column:
     """A column as features.
 
@@ -65,13 +70,14 @@ def read_column(
         rows: their names (default: their numbers).
         text: whether numbers are names of categories.
         typed: whether the file says that texts are texts, as Parquet does.
+        named: whether another column names the rows.
 
     Raises:
         InputError: it can't be used.
     """
     name, rows = show(str(column.name)), rows or [str(row) for row in range(len(column))]
     if text:
-        return _texts(column.astype("string"), rows, name)
+        return _texts(column.astype("string"), rows, name, named=named)
     # With gaps, or beyond 64 bits, truth values and whole numbers come as objects.
     objects = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
     if objects == "boolean":
@@ -86,13 +92,21 @@ def read_column(
     if kind not in ("string", "categorical"):
         raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
     found = None if kind == "categorical" else _numbers(column.astype("string"), rows, name, typed=typed)
-    return found or _texts(column.astype("string"), rows, name)
+    return found or _texts(column.astype("string"), rows, name, named=named)
 
 
-def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64]) -> str:
-    """Why a column that was read as ``kind`` may not belong among the features; empty where nothing tells."""
+def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named: bool = False) -> str:
+    """Why a column that was read as ``kind`` may not belong among the features; empty where nothing tells.
+
+    Args:
+        column: its contents.
+        kind: NUMBERS, TRUTHS or TEXTS.
+        y: classes of the rows.
+        named: whether another column names the rows.
+    """
     name, values = str(column.name), column.dropna()
     different = values.nunique()
+    leave = f"leave them out (--ignore){'' if named else ' or name the rows by them (--id)'}"
     if different <= 1 and len(values) == len(column):
         return "the same in all rows, which says nothing"
     if different == len(np.unique(y)) and len(values) == len(column):
@@ -106,11 +120,11 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64]) -> str:
         steps = np.diff(numbers)
         counts = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
     if counts or (INDEX.fullmatch(name) and different == len(column)):
-        return "mere numbers of the rows, it seems; leave them out (--ignore) or name the rows by them (--id)"
+        return f"mere numbers of the rows, it seems; {leave}"
     if kind == TEXTS and different == len(column) > 2:
-        return "another text in every row; leave them out (--ignore) or name the rows by them (--id)"
+        return f"another text in every row; {leave}"
     if whole and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > 2**53:
-        return "whole numbers beyond 2^53, which are rounded; if they are names, leave them out (--ignore) or use --id"
+        return f"whole numbers beyond 2^53, which are rounded; if they are names, {leave}"
     return ""
 
 
@@ -152,14 +166,12 @@ def _standardised(column: pd.Series[Any], name: str) -> Floats:
     return filled[:, None] if present.all() else np.stack([filled, ~present], axis=1)
 
 
-def _texts(column: pd.Series[Any], rows: Sequence[str], name: str) -> Column:
+def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: bool) -> Column:
     """A feature for each different text, together of variance 1."""
     codes, different = pd.factorize(column.fillna(""), sort=True)
     if len(different) > CATEGORIES:
-        raise InputError(
-            f"{name}: {len(different)} different texts, too many for a category; leave it out (--ignore), or name the"
-            " rows by it (--id)"
-        )
+        way_out = f"leave it out (--ignore){'' if named else ', or name the rows by it (--id)'}"
+        raise InputError(f"{name}: {len(different)} different texts, too many for a category; {way_out}")
     one_hot = np.eye(len(different))[codes]
     x = np.asarray(one_hot / (np.sqrt(one_hot.var(axis=0).sum()) or 1))
     texts = [str(text) for text in different]

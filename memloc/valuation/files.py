@@ -24,6 +24,11 @@ FEW = 10
 """Learners below which a cell's value is called uncertain."""
 SHOWN = 10
 """Rows of each table that is printed."""
+LEGEND = """\
+value_w0: share of the trees that never saw the row and predict its label
+value_w1: value_w0 plus how close the row lies to its class: about 1 for the closest row of a sample, 0 for the furthest
+below_row: how far value_w1 of the cell lies below that of its row; learners: trees behind a value"""
+"""What the columns of the printed tables are."""
 
 
 def describe(source: Source, settings: Mapping[str, object]) -> dict[str, object]:
@@ -54,8 +59,20 @@ def write(source: Source, values: Values, folder: Path) -> None:
     io.save_arrays(arrays, folder / "cells.npz")
 
 
+def read(folder: Path) -> Values:
+    """What ``write`` wrote."""
+    rows = pd.read_parquet(folder / "rows.parquet")
+    cells = io.load_arrays(folder / "cells.npz")
+    return Values(
+        cells=cells["values"],
+        counts=cells["counts"],
+        rows=rows[["value_w0", "value_w1"]].to_numpy().T,
+        row_counts=rows["learners"].to_numpy(),
+    )
+
+
 def lowest(source: Source, values: Values) -> str:
-    """Three short tables: rows of lowest value, w = 0 and w = 1, and the cells furthest below their rows, one a row.
+    """A legend and three short tables: rows of lowest value, w = 0 and w = 1, and the cells furthest below their rows.
 
     All cells of a low row are low, so the lowest of all cells would hardly be of other rows.
     """
@@ -84,7 +101,7 @@ def lowest(source: Source, values: Values) -> str:
         "rows of lowest value, w = 1: also odd ones": rows.nsmallest(SHOWN, "value_w1"),
         "cells furthest below the value of their row, w = 1, one a row": cells,
     }
-    return "\n\n".join(f"{title}\n{_text(table)}" for title, table in parts.items())
+    return "\n\n".join([LEGEND, *(f"{title}\n{_text(table)}" for title, table in parts.items())])
 
 
 def _rows(source: Source, values: Values) -> pd.DataFrame:

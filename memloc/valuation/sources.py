@@ -108,7 +108,11 @@ def read_table(
     y, classes = _classes(table[label])
     rows = _names(table.index.to_series() if id is None else table[id])
     contents = table[features]
-    read = {column: read_column(table[column], rows, text=column in as_text, typed=typed) for column in features}
+    named = id is not None
+    read = {
+        column: read_column(table[column], rows, text=column in as_text, typed=typed, named=named)
+        for column in features
+    }
     kinds = {column: one.kind for column, one in read.items()}
     left_out = [] if id is None else [f"{show(id)} (names the rows)"]
     left_out += [f"{show(column)} (--ignore)" for column in ignored if column not in (label, id)]
@@ -128,12 +132,8 @@ def read_table(
     )
     if zeros:
         remarks.append(f"numbers with leading zeros count without them; if they are codes, use --text: {listed(zeros)}")
-    remarks += _remarks_on_columns(contents, kinds, y)
-    if missing:
-        counts = listed([f"{show(column)} {count}" for column, count in missing.items()])
-        remarks.append(
-            f"missing values in {number_of(len(missing), 'column')}, counted as their means and marked: {counts}"
-        )
+    remarks += _remarks_on_columns(contents, kinds, y, named=named)
+    remarks += _remarks_on_gaps(missing, kinds)
     shown = [*on_cells[:NAMED], f"{len(on_cells) - NAMED} more such remarks on columns, all in value.json"]
     shown = on_cells if len(on_cells) <= NAMED else shown
     gaps = number_of(sum(missing.values()), "missing value")
@@ -227,7 +227,7 @@ def _checked_label(
     if label is None:
         raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
     if label == id:
-        raise InputError(f"id: {show(label)} is the label; name another column or leave --id out")
+        raise InputError(f"id: {show(label)} is the label; name another column or run without --id")
     for option, patterns in (("ignore", ignore), ("text", text)):
         for pattern in patterns:
             if not _fitting(columns, [pattern]):
@@ -276,36 +276,55 @@ def _remarks_on_labels(label: str, classes: Sequence[str], y: NDArray[np.int64])
     return [f"{show(label)}: {remark}" for remark in remarks]
 
 
-def _remarks_on_columns(contents: pd.DataFrame, kinds: Mapping[str, str], y: NDArray[np.int64]) -> list[str]:
+def _remarks_on_gaps(missing: Mapping[str, int], kinds: Mapping[str, str]) -> list[str]:
+    """What missing values count as, by kind of column."""
+    remarks = []
+    for texts, what, how in (
+        (False, "column", "they count as the column's mean and are marked"),
+        (True, "text column", "they count as a text of their own"),
+    ):
+        counts = [f"{show(name)} {count}" for name, count in missing.items() if (kinds[name] == TEXTS) == texts]
+        if counts:
+            remarks.append(f"missing values in {number_of(len(counts), what)} ({listed(counts)}): {how}")
+    return remarks
+
+
+def _remarks_on_columns(
+    contents: pd.DataFrame, kinds: Mapping[str, str], y: NDArray[np.int64], *, named: bool
+) -> list[str]:
     """One line for all columns of which there is the same to say."""
     found: dict[str, list[str]] = {}
     for column, kind in kinds.items():
-        if remark := remark_on(contents[column], kind, y):
+        if remark := remark_on(contents[column], kind, y, named=named):
             found.setdefault(remark, []).append(show(column))
     return [f"{listed(names)}: {remark}" for remark, names in found.items()]
 
 
 def _names(column: pd.Series[Any]) -> list[str]:
-    missing, name = int(column.isna().sum()), show(str(column.name))
-    if missing:
-        raise InputError(
-            f"id: {missing} rows have no {name}, the first is row {int(column.isna().argmax())} (from 0); fill it in or"
-            " leave --id out"
-        )
+    name = show(str(column.name))
+    if column.isna().any():
+        raise InputError(f"id: {_lacking(column)}; fill it in or run without --id")
     names = column.map(str)
     repeated = names[names.duplicated()]
     if len(repeated):
         raise InputError(
-            f"id: {len(repeated)} rows repeat the {name} of an earlier row, the first is {show(repeated.iloc[0])};"
-            " name a column whose texts all differ or leave --id out"
+            f"id: {number_of(len(repeated), 'row')} repeat{'s' * (len(repeated) == 1)} the {name} of an earlier row,"
+            f" the first is {show(repeated.iloc[0])}; name a column that differs in every row, or run without --id"
         )
     return names.tolist()
+
+
+def _lacking(column: pd.Series[Any]) -> str:
+    """How many rows have no value in a column, and the first of them."""
+    missing = int(column.isna().sum())
+    have = f"{number_of(missing, 'row')} {'has' if missing == 1 else 'have'}"
+    return f"{have} no {show(str(column.name))}, the first is row {int(column.isna().argmax())} (from 0)"
 
 
 def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     name, missing = show(str(column.name)), int(column.isna().sum())
     if missing:
-        raise InputError(f"label: {missing} rows have no {name}; fill it in or remove them")
+        raise InputError(f"label: {_lacking(column)}; fill it in or remove the row{'s' * (missing > 1)}")
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     kind = pd.api.types.infer_dtype(column)

@@ -122,6 +122,7 @@ def test_a_prepared_dataset_and_its_name_give_the_same(stored, config, part):
     ):
         assert images.names == [f"{part}/{i}" for i in range(len(expected.labels))]
         assert images.labels.tolist() == expected.labels.tolist() and images.classes == ["ant", "bee"]
+        assert f" ({part} part): {len(images)} images of 2 classes" in images.taken("x")[0] and images.part == part
         assert images.sha256 == io.load_json(stored / "dataset.json")["sha256"][part]
         order = np.array([3, 0, 1, 2, 0])
         pixels, readable = images.read(order)

@@ -128,9 +128,9 @@ def test_heads_and_queues_of_training_are_left_out_and_said(
 ) -> None:
     encoder = opened(prefixed(net.state_dict(), prefix) | BESIDE[kind], tmp_path)
     assert torch.equal(outputs(encoder.module), outputs(net))
-    assert f"92 of {92 + len(BESIDE[kind])} entries of w.pth" in encoder.taken
-    assert all(name.partition(".")[0] in encoder.taken for name in BESIDE[kind])
-    assert not prefix or f"below {prefix}" in encoder.taken
+    assert f"92 of {92 + len(BESIDE[kind])} entries of w.pth" in encoder.weights
+    assert all(name.partition(".")[0] in encoder.weights for name in BESIDE[kind])
+    assert not prefix or f"below {prefix}" in encoder.weights
 
 
 def test_what_an_optimiser_keeps_is_left_out_and_said(tmp_path: Path, net: nn.Module) -> None:
@@ -141,7 +141,9 @@ def test_what_an_optimiser_keeps_is_left_out_and_said(tmp_path: Path, net: nn.Mo
     content = {"state_dict": fresh.state_dict(), "optimizer": optimiser.state_dict(), "epoch": torch.tensor(3)}
     encoder = opened(content | {"arch": "resnet", "lr_scheduler": {"last": torch.ones(1)}}, tmp_path)
     assert torch.equal(outputs(encoder.module), outputs(fresh))
-    assert "optimizer" in encoder.taken and "lr_scheduler" in encoder.taken and "below state_dict." in encoder.taken
+    assert (
+        "optimizer" in encoder.weights and "lr_scheduler" in encoder.weights and "below state_dict." in encoder.weights
+    )
 
 
 def test_counts_of_batches_may_lack_or_be_too_many(tmp_path: Path, net: nn.Module) -> None:
@@ -163,7 +165,7 @@ def test_counts_of_batches_may_have_any_type_and_shape(
 def test_the_whole_of_a_plain_file_is_said_to_be_used(tmp_path: Path, net: nn.Module) -> None:
     save_file(net.state_dict(), tmp_path / "w.safetensors", metadata={"format": "pt", "note": "mine"})
     encoder = open_encoder(f"timm:test_resnet@{tmp_path / 'w.safetensors'}", size=SIZE)
-    assert "92 of 92 entries of w.safetensors" in encoder.taken and "left out" not in encoder.taken
+    assert "92 of 92 entries of w.safetensors" in encoder.weights and "left out" not in encoder.weights
     assert torch.equal(outputs(encoder.module), outputs(net))
 
 
@@ -184,7 +186,7 @@ def test_several_models_are_not_chosen_between_but_by_a_key(tmp_path: Path, one:
         encoder = opened(content, tmp_path, weights_key=key)
         assert encoder.remarks == ()
         assert torch.equal(outputs(encoder.module), outputs(model))
-        assert f"below {key}.{inner}" in encoder.taken and "92 of 184" in encoder.taken
+        assert f"below {key}.{inner}" in encoder.weights and "92 of 184" in encoder.weights
 
 
 def test_copies_under_two_prefixes_are_chosen_between_by_a_key(tmp_path: Path, net: nn.Module) -> None:
@@ -220,7 +222,7 @@ def test_a_copy_of_a_part_beside_the_model_is_named(tmp_path: Path, net: nn.Modu
 
 def test_a_head_of_other_classes_is_left_out_and_said(tmp_path: Path, net: nn.Module) -> None:
     encoder = opened(net.state_dict() | {"fc.weight": torch.ones(10, 96), "fc.bias": torch.ones(10)}, tmp_path)
-    assert encoder.absent == ("fc",) and "fc" in encoder.taken and "10" in encoder.taken
+    assert encoder.absent == ("fc",) and "fc" in encoder.weights and "10" in encoder.weights
     features = net.forward_head(net.forward_features(images := torch.randn(2, 3, SIZE, SIZE)), pre_logits=True)
     with torch.no_grad():
         assert torch.equal(encoder.module(images), features)
@@ -230,7 +232,7 @@ def test_a_head_of_other_classes_is_left_out_of_a_model_of_torchvision(tmp_path:
     model = trained(torchvision.models.squeezenet1_1(num_classes=7))
     encoder = opened(model.state_dict(), tmp_path, "torchvision:squeezenet1_1", 64)
     model.classifier[1] = nn.Identity()
-    assert torch.equal(outputs(encoder.module, 64), outputs(model, 64)) and "7" in encoder.taken
+    assert torch.equal(outputs(encoder.module, 64), outputs(model, 64)) and "7" in encoder.weights
 
 
 def test_half_a_head_is_named(tmp_path: Path, net: nn.Module) -> None:
@@ -238,7 +240,7 @@ def test_half_a_head_is_named(tmp_path: Path, net: nn.Module) -> None:
 
 
 def test_an_absent_head_is_said(tmp_path: Path, net: nn.Module) -> None:
-    assert "fc" in opened(headless(net.state_dict()), tmp_path).taken.rpartition("entries")[2]
+    assert "fc" in opened(headless(net.state_dict()), tmp_path).weights.rpartition("entries")[2]
 
 
 # Types and values
@@ -264,7 +266,7 @@ def test_quantised_and_sparse_weights_are_refused(tmp_path: Path, net: nn.Module
 def test_plain_floats_become_float32_and_are_said(tmp_path: Path, net: nn.Module, dtype: torch.dtype) -> None:
     state = {n: t.to(dtype) if t.is_floating_point() else t for n, t in net.state_dict().items()}
     encoder = opened(state, tmp_path)
-    assert str(dtype).removeprefix("torch.") in encoder.taken
+    assert str(dtype).removeprefix("torch.") in encoder.weights
     own = encoder.module.state_dict()
     assert all(torch.equal(own[n], t.to(own[n].dtype)) for n, t in state.items())
 
@@ -359,7 +361,7 @@ def test_names_of_older_layer_norms_are_told(tmp_path: Path) -> None:
 def test_data_parallel_in_a_compiled_module_is_one_prefix(tmp_path: Path, net: nn.Module) -> None:
     encoder = opened({"model": prefixed(net.state_dict(), "module._orig_mod.backbone.")}, tmp_path)
     assert torch.equal(outputs(encoder.module), outputs(net))
-    assert "below model.module._orig_mod.backbone." in encoder.taken
+    assert "below model.module._orig_mod.backbone." in encoder.weights
 
 
 def test_two_spellings_of_one_name_are_refused(tmp_path: Path, net: nn.Module) -> None:
@@ -423,7 +425,7 @@ def test_any_change_of_a_file_gives_the_right_outputs_or_names_the_entry(
     except InputError as error:
         assert name in str(error) and "\n" not in str(error)
     else:
-        raise AssertionError(f"{name} was changed, and {encoder.taken}")
+        raise AssertionError(f"{name} was changed, and {encoder.weights}")
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
@@ -469,7 +471,7 @@ def test_a_folder_whose_entries_are_all_used_says_so(folder: Folder) -> None:
     path, model = folder()
     encoder = open_encoder(str(path))
     n = len(model.state_dict())
-    assert f"{n} of {n} entries of model.safetensors" in encoder.taken
+    assert f"{n} of {n} entries of model.safetensors" in encoder.weights
 
 
 def test_registers_that_a_config_does_not_say_are_named(folder: Folder) -> None:
@@ -482,7 +484,7 @@ def test_registers_that_a_config_does_not_say_are_named(folder: Folder) -> None:
 def test_a_mask_token_changes_no_output_and_is_left_out(folder: Folder) -> None:
     path, model = folder("ViTForMaskedImageModeling")
     encoder = open_encoder(str(path))
-    assert "mask_token (1)" in encoder.taken and "decoder" in encoder.taken
+    assert "mask_token (1)" in encoder.weights and "decoder" in encoder.weights
     right = model.vit(images := torch.randn(2, 3, SIZE, SIZE)).last_hidden_state.mean(1)
     assert torch.allclose(encoder.module(images), right, atol=1e-5)
 
@@ -497,7 +499,7 @@ def test_an_entry_of_a_folder_without_a_place_is_named(folder: Folder, name: str
 def test_a_classifier_of_a_folder_is_left_out_and_said(folder: Folder) -> None:
     path, _ = folder("ViTForImageClassification")
     encoder = open_encoder(str(path))
-    assert "classifier" in encoder.taken and "pooler" in encoder.taken
+    assert "classifier" in encoder.weights and "pooler" in encoder.weights
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
@@ -510,7 +512,7 @@ def test_types_in_a_folder_are_never_cast(folder: Folder, dtype: torch.dtype) ->
 def test_half_precision_in_a_folder_is_said(folder: Folder) -> None:
     path, _ = folder(change=lambda state: {n: t.half() for n, t in state.items()})
     encoder = open_encoder(str(path))
-    assert "converted from float16" in encoder.taken
+    assert "converted from float16" in encoder.weights
     assert all(p.dtype == torch.float32 for p in encoder.module.parameters())
 
 
@@ -548,7 +550,7 @@ def test_shards_are_joined(folder: Folder) -> None:
     encoder = open_encoder(str(path))
     n = len(model.state_dict())
     assert torch.equal(outputs(encoder.module), outputs(whole.module))
-    assert f"{n} of {n} entries of 2 shards" in encoder.taken
+    assert f"{n} of {n} entries of 2 shards" in encoder.weights
 
 
 def test_a_missing_shard_and_one_too_many_are_named(folder: Folder) -> None:
@@ -583,8 +585,9 @@ def test_a_config_of_timm_without_end_is_one_line(tmp_path: Path, config: dict[s
     assert str(tmp_path) in complaint(open_encoder, str(tmp_path))
 
 
-def test_taken_is_one_line_for_every_kind(tmp_path: Path, net: nn.Module, folder: Folder) -> None:
+def test_pixels_and_weights_are_one_line_each_for_every_kind(tmp_path: Path, net: nn.Module, folder: Folder) -> None:
     encoders: list[OpenEncoder] = [opened(net.state_dict(), tmp_path), open_encoder(str(folder()[0]))]
     encoders.append(open_encoder("timm:test_resnet@untrained", size=SIZE))
     for encoder in encoders:
-        assert all(word in encoder.taken for word in ("32 pixels", "mean", "std", "RGB")) and "\n" not in encoder.taken
+        assert all(word in encoder.pixels for word in ("input: 32 pixels", "mean", "std", "RGB"))
+        assert encoder.weights.startswith("weights: ") and "\n" not in encoder.pixels + encoder.weights

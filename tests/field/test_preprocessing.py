@@ -85,7 +85,7 @@ def test_values_of_pixels_are_those_of_the_processor(folder: Folder, processor: 
     encoder = open_encoder(str(path))
     assert torch.allclose(scored(encoder), reference(path, processor), atol=1e-4)
     flips = processor == "MobileViTImageProcessor" and says.get("do_flip_channel_order", True)
-    assert encoder.channels == ("BGR" if flips else "RGB") and f" {encoder.channels}" in encoder.taken
+    assert encoder.channels == ("BGR" if flips else "RGB") and f" {encoder.channels}" in encoder.pixels
 
 
 def test_a_processor_may_be_written_in_the_newer_file(folder: Folder) -> None:
@@ -95,7 +95,7 @@ def test_a_processor_may_be_written_in_the_newer_file(folder: Folder) -> None:
     (path / "processor_config.json").write_text(json.dumps(says))
     encoder = open_encoder(str(path))
     assert encoder.mean == pytest.approx([0.4 * 128 / 255, 0.5 * 128 / 255, 0.6 * 128 / 255])
-    assert "processor_config.json" in encoder.taken
+    assert "processor_config.json" in encoder.pixels
     says["image_processor"] |= {"do_grayscale": True}
     (path / "processor_config.json").write_text(json.dumps(says))
     assert "do_grayscale" in complaint(open_encoder, str(path))
@@ -182,17 +182,17 @@ def test_keys_that_change_no_pixel_of_an_rgb_square_are_fine(folder: Folder) -> 
 def test_cuts_and_filters_of_the_source_that_are_not_taken_are_said(
     folder: Folder, says: dict[str, Any], said: str
 ) -> None:
-    assert said in open_encoder(str(folder(**says))).taken
+    assert said in open_encoder(str(folder(**says))).pixels
 
 
 def test_nothing_is_said_where_the_source_does_the_same(folder: Folder) -> None:
     for size in ({"shortest_edge": 32}, 32):
         says = {"image_processor_type": "LevitImageProcessor", "do_center_crop": False, "resample": 2, "size": size}
-        assert "differs" not in open_encoder(str(folder(**says))).taken
+        assert "differs" not in open_encoder(str(folder(**says))).pixels
 
 
 def test_what_timm_says_of_cuts_is_said() -> None:
-    taken = open_encoder("timm:test_convnext@untrained", size=32).taken
+    taken = open_encoder("timm:test_convnext@untrained", size=32).pixels
     config = timm.create_model("test_convnext").pretrained_cfg
     assert f"crop_pct {config['crop_pct']}" in taken and config["interpolation"] in taken and "as timm says" in taken
 
@@ -206,7 +206,7 @@ def timm_folder(path: Path, **says: Any) -> Path:
 
 
 def test_a_folder_of_timm_says_what_it_takes(tmp_path: Path) -> None:
-    taken = open_encoder(str(timm_folder(tmp_path, crop_pct=0.9, interpolation="nearest", crop_mode="squash"))).taken
+    taken = open_encoder(str(timm_folder(tmp_path, crop_pct=0.9, interpolation="nearest", crop_mode="squash"))).pixels
     assert all(said in taken for said in ("0.1 0.2 0.3", "crop_pct 0.9", "nearest", "squash"))
 
 
@@ -253,5 +253,7 @@ def test_numbers_at_the_bounds_are_taken_and_said_to_be_given() -> None:
     encoder = open_encoder("timm:test_resnet@untrained", size=32, mean=[0], std=[1])
     assert (encoder.mean, encoder.std) == ((0.0,), (1.0,))
     assert (
-        "32 pixels (given)" in encoder.taken and "mean 0 (given)" in encoder.taken and "std 1 (given)" in encoder.taken
+        "32 pixels (given)" in encoder.pixels
+        and "mean 0 (given)" in encoder.pixels
+        and "std 1 (given)" in encoder.pixels
     )

@@ -141,7 +141,7 @@ def test_an_encoder_whose_numbers_are_not_the_images_alone_is_refused(own: str, 
 @pytest.mark.parametrize("name", ["plain", "instance_norm", "tokens_first"])
 def test_others_are_taken(own: str, name: str) -> None:
     encoder = open_encoder(f"{own}:{name}")
-    assert "assumed" in encoder.taken
+    assert "assumed" in encoder.pixels
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_the_patches_of_a_masked_autoencoder_keep_their_order(mae: Callable[...,
     model.config.mask_ratio = 0.0
     right = model(images, noise=torch.arange(16.0).expand(3, -1)).last_hidden_state
     assert torch.allclose(out, right.mean(1), atol=1e-6)
-    assert "order" in encoder.taken
+    assert "order" in encoder.weights
     assert encoder.untrained is not None
     fresh = encoder.untrained(0)
     assert torch.equal(fresh(images), fresh(images))

@@ -346,10 +346,21 @@ def test_labels_are_counted_and_remarked(labels, classes, told):
     assert source.about["labels"] == counts and told in said(source)
 
 
+def test_naming_the_rows_is_advised_where_nothing_names_them():
+    odd = {"b": ["p4", "p1", "p8", "p2"], "c": ["1", "2", "3", "4"], "d": [str(2**53 + 1), "5", "5", "7"]}
+    for id, advised in ((None, True), ("i", False)):
+        path = csv(["1", "2", "4", "3"], i=["w", "x", "y", "z"], **odd)
+        remarks = [remark for remark in read(path, id=id).remarks if "leave them out (--ignore)" in remark]
+        assert len(remarks) == 3 and all(("(--id)" in remark) == advised for remark in remarks)
+        many = csv(["1"] * 101, i=[f"i{n}" for n in range(101)], b=[f"b{n}" for n in range(101)])
+        line = complaint(many, id=id, ignore=[] if id else ["i"])
+        assert "101 different texts" in line and line.startswith("b") and ("(--id)" in line) == advised
+
+
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (["u", "", "v", "u"], "label: 1 rows have no y; fill it in or remove them"),
+        (["u", "", "v", "u"], "label: 1 row has no y, the first is row 1 (from 0); fill it in or remove the row"),
         (["1.5", "2.5", "1.5", "2.5"], "label: y holds fractions, not classes; divide it into classes"),
         (["1", "2", "3", "4"], "label: y has 4 classes in 4 rows"),
         (["1e300", "2", "1e300", "2"], "label: y holds infinity or numbers from 2^63 on"),

@@ -338,10 +338,12 @@ def test_fewer_than_two_readable_images_are_refused(bad, options, message):
 
 def test_what_does_not_fit_together_is_refused():
     images = Memory(60)
-    assert "name the split" in complaint(images, against=encoder(1))
+    assert "needs --split" in complaint(images, against=encoder(1))
     assert "leave one of the two out" in complaint(images, split=SPLIT, external=Memory(9, seed=1))
     assert "no candidate images" in complaint(images, split={"external": np.arange(9)})
-    assert "1 independent image" in complaint(images, split={**SPLIT, "independent": np.array([30])})
+    one = {**SPLIT, "independent": np.array([30])}
+    assert "1 independent image" in complaint(images, against=encoder(1), split=one)
+    assert "f-independent" not in plan(encoder(), images, split=one, settings=SETTINGS)
     assert "in architecture (its images have 32 pixels" in complaint(images, against=encoder(1, size=32), split=SPLIT)
     message = complaint(images, settings=replace(SETTINGS, hook="before"), patterns=["nothing*"])
     assert "'nothing*' matches no module" in message and "conv1" in message

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from memloc import cli, io
+from memloc.cli.parser import build_parser
 from memloc.errors import InputError
 from memloc.valuation import oob
 from memloc.valuation.columns import read_column
@@ -100,7 +102,8 @@ def test_a_table_has_values_of_rows_and_cells_and_the_lowest_are_printed(run, pl
     np.testing.assert_array_equal(arrays["counts"], values.counts)
     np.testing.assert_array_equal(rows["value_w1"], values.rows[1])
     # The giant child comes first, because of its height.
-    labels, odd, cells = out.split("\n\n")
+    legend, labels, odd, cells = out.split("\n\n")
+    assert all(column in legend for column in ("value_w0", "value_w1", "below_row", "learners"))
     assert odd.splitlines()[0].startswith("rows of lowest value, w = 1") and odd.splitlines()[2].split()[1] == "child"
     assert odd.splitlines()[2].split()[0] == "p79"
     assert [line.split()[0] for line in labels.splitlines()[2:]] == rows.sort_values(["value_w0", "value_w1"])["row"][
@@ -130,7 +133,7 @@ def test_images_have_patches_for_cells(run, place):
     Path("photos/cat/bad.png").write_bytes(b"no image")
     status, out, lines = run(*IMAGES, "--out", "values")
     assert status == 0 and lines[0] == (
-        "memloc: photos: 25 images of 2 classes (cat 13, dog 12), read at 8 x 8 pixels (files: 8 x 8); 1 can't be read "
+        "memloc: photos: 24 images of 2 classes (cat 12, dog 12), read at 8 x 8 pixels (files: 8 x 8); 1 can't be read "
         "(1 not an image, or not of a known type)"
     )
     assert lines[2] == "memloc: skipped cat/bad.png: not an image, or not of a known type"
@@ -138,7 +141,7 @@ def test_images_have_patches_for_cells(run, place):
     assert rows["row"][0] == "cat/00.png" and len(rows) == 24
     arrays = io.load_arrays("values/cells.npz")
     assert arrays["names"].tolist() == ["0,0", "0,1", "1,0", "1,1"] and arrays["values"].shape == (2, 24, 4)
-    assert out.split("\n\n")[2].splitlines()[2].split()[:4] == ["cat/04.png", "cat", "0,1", "215"]
+    assert out.split("\n\n")[3].splitlines()[2].split()[:4] == ["cat/04.png", "cat", "0,1", "215"]
     assert json.loads(Path("values/value.json").read_text())["skipped"] == {
         "cat/bad.png": "not an image, or not of a known type"
     }
@@ -146,19 +149,33 @@ def test_images_have_patches_for_cells(run, place):
 
 
 def test_a_second_call_has_nothing_to_do_unless_something_changed(run):
-    assert run(*TABLE, "--out", "values")[0] == 0
+    status, out, _ = run(*TABLE, "--out", "values")
+    assert status == 0
     before = {name: Path("values", name).stat().st_mtime_ns for name in FILES}
-    status, out, lines = run(*TABLE, "--out", "values")
-    assert status == 0 and out == "" and "nothing to do" in lines[-1]
+    status, again, lines = run(*TABLE, "--out", "values")
+    assert status == 0 and again == out and len(out.splitlines()) > 30
+    assert lines[-1] == "memloc: values: already finished, nothing to do; remove the folder to value again"
     assert {name: Path("values", name).stat().st_mtime_ns for name in FILES} == before
     Path("values/cells.npz").unlink()
-    assert "nothing to do" not in run(*TABLE, "--out", "values")[2][-1] and Path("values/cells.npz").exists()
+    assert "nothing to do" not in "".join(run(*TABLE, "--out", "values")[2]) and Path("values/cells.npz").exists()
     table = people()
     table.loc[0, "weight"] = 20
     table.to_csv("people.csv", index=False)
     status, _, lines = run(*TABLE, "--out", "values")
     assert status == 1 and "add --replace" in lines[-1]
-    assert "nothing to do" not in run(*TABLE, "--out", "values", "--replace")[2][-1]
+    assert "nothing to do" not in "".join(run(*TABLE, "--out", "values", "--replace")[2])
+    shutil.rmtree("values")
+    status, _, lines = run(*TABLE, "--out", "values")
+    assert status == 0 and "nothing to do" not in "".join(lines)
+
+
+def test_options_of_patterns_may_be_repeated(run):
+    status, _, lines = run(*TABLE, "--ignore", "height", "--ignore", "left", "wei*", "--out", "values")
+    assert status == 0 and "left out: name (names the rows), height (--ignore), weight (--ignore), left" in lines[0]
+    for option in ("--text", "--layers"):
+        command = ["value", "t.csv"] if option == "--text" else ["score", "f", "--images", "i"]
+        given = build_parser().parse_args([*command, "--out", "o", option, "a", option, "b", "c"])
+        assert getattr(given, option[2:]) == ["a", "b", "c"]
 
 
 def test_a_run_that_failed_while_writing_is_repeated(run, monkeypatch):
@@ -243,9 +260,10 @@ def test_what_is_missing_is_marked_in_its_own_cell(place):
     )
     np.testing.assert_allclose(found.x[:2, 4:], [[0, np.sqrt(2)], [np.sqrt(2), 0]])
     assert found.about["missing"] == {"number": 1, "whole": 1, "text": 4}
-    assert found.remarks[-1] == (
-        "missing values in 3 columns, counted as their means and marked: number 1, whole 1, text 4"
-    )
+    assert found.remarks[-2:] == [
+        "missing values in 2 columns (number 1, whole 1): they count as the column's mean and are marked",
+        "missing values in 1 text column (text 4): they count as a text of their own",
+    ]
     assert np.isfinite(oob.value(found.x, found.y, groups=found.groups, learners=20).cells).all()
 
 
@@ -273,10 +291,12 @@ def test_ids_stay_as_they_are_written(place):
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["1", None, None, "2"], "id: 2 rows have no i, the first is row 1 (from 0); fill it in or leave --id out"),
+        (["1", None, None, "2"], "id: 2 rows have no i, the first is row 1 (from 0); fill it in or run without --id"),
+        (["1", None, "2", "3"], "id: 1 row has no i, the first is row 1 (from 0)"),
+        (["1", "2", "2", "3"], "id: 1 row repeats the i of an earlier row, the first is 2; name"),
         (
             ["1", "2", "2", "1"],
-            "id: 2 rows repeat the i of an earlier row, the first is 2; name a column whose texts all differ",
+            "id: 2 rows repeat the i of an earlier row, the first is 2; name a column that differs in every row",
         ),
     ],
 )
@@ -433,7 +453,7 @@ def test_a_full_disk_is_reported_with_the_way_out(run, monkeypatch):
         ("", "can't be read"),
         ("y,a\n", "no rows"),
         ("y,a\n0,1,2\n1,2,3\n0,1,2\n1,2,3\n", "rows have more fields than the first line has names"),
-        ("y,a\n0,1\n1,2\n0,3\n,4\n", "label: 1 rows have no y"),
+        ("y,a\n0,1\n1,2\n0,3\n,4\n", "label: 1 row has no y, the first is row 3 "),
         ("y,a\n0,1\n0,2\n0,3\n0,4\n", "label: y has 1 classes in 4 rows"),
         ("y,a\n0,inf\n1,2\n0,3\n1,4\n", "a: holds infinity"),
         ("y,a\n0,1e300\n1,-1e300\n0,3\n1,4\n", "a: holds infinity or numbers too large"),

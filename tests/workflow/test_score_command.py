@@ -465,7 +465,7 @@ def files(out: Path) -> list[str]:
         (("encoder:signed",), "add --activation abs"),
         (("encoder:overflows",), "output isn't finite"),
         (("nonsense",), "no such encoder"),
-        (("encoder:f", "--against", "encoder:g"), "name the split"),
+        (("encoder:f", "--against", "no.module:g"), "--against needs --split FILE, which says"),
         (("encoder:f", "--split", "nowhere.csv"), "nowhere.csv: can't be read"),
         (("encoder:f", "--split", "split.csv", "--external", "photos"), "the same images as --images"),
         (("encoder:f", "--shard", "0/3"), "'0/3'; write K/N"),

@@ -47,7 +47,8 @@ class OpenEncoder:
         untrained: from a seed, the same network with fresh weights; None where nobody knows how to make it.
         augmentation: of its training, where known.
         channels: RGB or BGR, the order in which ``module`` itself hands them on: it takes RGB.
-        taken: one line on what was taken: size, mean, std, order of channels, which weights.
+        pixels: one line on its input: size, order of channels, mean, std, how images become square.
+        weights: one line on its weights: which they are, how many entries of a file, what was left out.
         remarks: one line each on what a user may not expect.
     """
 
@@ -62,7 +63,8 @@ class OpenEncoder:
     untrained: Callable[[int], nn.Module] | None
     augmentation: str | None
     channels: str = "RGB"
-    taken: str = ""
+    pixels: str = ""
+    weights: str = ""
     remarks: tuple[str, ...] = ()
 
 
@@ -128,7 +130,8 @@ def open_encoder(
         untrained=None if build is None else lambda seed: _untrained(build, seed),
         augmentation=source.augmentation,
         channels=source.channels,
-        taken=_taken(source, mean, std, given),
+        pixels=_pixels_line(source, mean, std, given),
+        weights=f"weights: {source.weights}",
         remarks=tuple(remarks),
     )
 
@@ -139,7 +142,7 @@ def has_file(text: str) -> bool:
     return kind in ("timm", "torchvision") and "@" in rest and not rest.endswith("@untrained")
 
 
-def _taken(source: Source, mean: Sequence[float], std: Sequence[float], given: Set[str]) -> str:
+def _pixels_line(source: Source, mean: Sequence[float], std: Sequence[float], given: Set[str]) -> str:
     def said(key: str, value: str) -> str:
         return f"{value} (given)" if key in given else value
 
@@ -147,10 +150,11 @@ def _taken(source: Source, mean: Sequence[float], std: Sequence[float], given: S
     parts += [said("mean", f"mean {numbers(mean)}"), said("std", f"std {numbers(std)}")]
     if source.says and len(given) < 3:
         parts.append(f"{'the rest ' if given else ''}{source.says}")
-    line = f"{', '.join(parts)}; {source.weights}"
+    line = f"input: {', '.join(parts)}"
     if source.cuts:
         line += (
-            f"; images are resized at the shorter side (bilinear) and cut, its own preparation differs: {source.cuts}"
+            "; memloc resizes the shorter side (bilinear) and cuts the middle square out, its own preparation differs:"
+            f" {source.cuts}"
         )
     return line
 

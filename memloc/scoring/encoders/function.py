@@ -37,5 +37,5 @@ def open_called(text: str) -> Source:
     return Source(
         *(encoder, None, IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD),
         says="assumed, since a function doesn't say",
-        weights=f"weights as {text} returns them",
+        weights=f"as {text} returns them",
     )

@@ -34,7 +34,7 @@ def create(
     """The model that timm calls ``name``, with the weights of ``state``, pretrained ones, or none."""
     timm = library("timm", text)
     absent: tuple[str, ...] = ()
-    said = "no weights but random ones"
+    said = "random, as @untrained says"
 
     def build(pretrained: bool = False) -> Any:  # A model has more methods than nn.Module.
         module: Any = sized(lambda **kw: timm.create_model(name, pretrained=pretrained, **kw), "img_size", size)
@@ -58,7 +58,7 @@ def create(
         wants = timm.data.resolve_model_data_config(module)
     remarks = []
     if pretrained:
-        said = f"pretrained weights {module.pretrained_cfg.get('tag') or ''} of timm".replace("  ", " ")
+        said = f"{module.pretrained_cfg.get('tag') or 'pretrained'} of timm"
         if size not in (None, wants["input_size"][-1]) and hasattr(module, "pos_embed"):
             remarks = [f"timm resizes its position embeddings from {wants['input_size'][-1]} to {size} pixels"]
     return Source(

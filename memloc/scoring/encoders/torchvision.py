@@ -20,7 +20,7 @@ def open_named(text: str, rest: str, size: int | None, key: str | None = None) -
         raise unknown_model(text, "torchvision", name, models.list_models(module=models))
     pretrained = models.get_model_weights(name).DEFAULT
     absent: tuple[str, ...] = ()
-    said = "no weights but random ones" if at else f"{pretrained.name} of {_listed(models.get_model_weights(name))}"
+    said = "random, as @untrained says" if at else f"{pretrained.name} of {_listed(models.get_model_weights(name))}"
 
     def build(chosen: object = None) -> nn.Module:
         get = models.get_model

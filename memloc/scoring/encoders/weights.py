@@ -334,7 +334,7 @@ def untrained_remarks(module: nn.Module) -> Iterable[str]:
     start = {"weight": (0, 1), "bias": (0,), "running_mean": (0,), "running_var": (1,)}
     known = [any((t == value).all() for value in start[name]) for name, t in values if name in start]
     if known and all(known):
-        yield "its normalisations have the values that they start with, so its weights look untrained"
+        yield "its weights look untrained: all its normalisations have the values that a new network has"
     zero = [n for n, p in module.named_parameters() if p.ndim > 1 and not p.any()]
     if zero:
         yield f"all weights are 0 in {first_of(zero)}"
