@@ -37,7 +37,8 @@ def main(snakemake):
         seed=stream("measure", seed),
         device=device,
     )
-    record = provenance.record(snakemake.output.measures, weights=trained.weights, settings=params.views)
+    made = {"weights": trained.weights, "trainings": params.trainings, "settings": params.views}
+    record = provenance.record(snakemake.output.measures, **made)
     measures.save(snakemake.output.measures, about | about_layers(layers, encoder), map(by_point, batches), record)
 
 

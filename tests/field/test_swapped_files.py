@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from snakemake.utils import update_config
 
-from memloc import io
+from memloc import config, io
 from tests.workflow.running import LEFT_OUT, ROOT, SMOKE, snakemake
 
 Change = Callable[[Path], None]
@@ -56,6 +60,31 @@ def with_arrays(path: str, **arrays: Callable[[np.ndarray], np.ndarray]) -> Chan
     return edit
 
 
+def of_another_training(path: str, role: str) -> Change:
+    """What was copied from the results of a training at another learning rate: the same place, other weights."""
+    whole: dict[str, Any] = {}
+    for name in ("config.yaml", SMOKE[1]):
+        update_config(whole, yaml.safe_load((ROOT / name).read_text()))
+    whole["encoders"]["simclr"]["recipe"]["learning_rate"] = 0.01
+    config.complete(whole)
+    other = config.training_sha256(whole, "simclr", role=role, seed=0)
+
+    def change(found: str) -> str:
+        record = json.loads(found)
+        assert record["weights"][role] and record["trainings"][role] != other
+        return json.dumps(record | {key: record[key] | {role: other} for key in ("weights", "trainings")})
+
+    def rewrite(folder: Path) -> None:
+        if path.endswith(".npz"):
+            with_arrays(path, memloc=lambda record: np.array(change(str(record))))(folder)
+        else:
+            table = pd.read_parquet(folder / path)
+            table.attrs["memloc"] = change(table.attrs["memloc"])
+            table.to_parquet(folder / path, index=False)
+
+    return rewrite
+
+
 def first(column: str, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda table: table.assign(**{column: [value, *table[column][1:]]})
 
@@ -63,6 +92,8 @@ def first(column: str, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
 MEASURES = "results/measures/simclr/{}/seed{}.npz".format
 POINTS, UNITS = "results/scores/simclr/seed0/points.parquet", "results/scores/simclr/f/seed0/units.parquet"
 SPLIT = "results/splits/fashion/seed0/indices.npz"
+VALUES = TARGETS[3]
+TRAINING = "was made with another training of {} than the configuration's".format
 PLACE, AGAIN = "is in the place of another file", "delete it and run snakemake again"
 FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
     # What is done, the file that is named, what is said of it, the target that is made next.
@@ -74,6 +105,18 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
     ),
     "scores of another seed": (
         moved(POINTS.replace("seed0", "seed1"), POINTS), POINTS, PLACE, AGAIN, TARGETS[0],
+    ),
+    "measures of another training": (
+        of_another_training(MEASURES("g", 0), "g"), MEASURES("g", 0), TRAINING("g"), AGAIN, POINTS,
+    ),
+    "measures of another training, for units": (
+        of_another_training(MEASURES("f", 0), "f"), MEASURES("f", 0), TRAINING("f"), AGAIN, UNITS,
+    ),
+    "measures of another training, for values": (
+        of_another_training(MEASURES("f", 0), "f"), MEASURES("f", 0), TRAINING("f"), AGAIN, VALUES,
+    ),
+    "scores of another training": (
+        of_another_training(POINTS, "f"), POINTS, TRAINING("f"), AGAIN, TARGETS[0],
     ),
     "weights of f for g's": (
         moved(f"{A}/f/seed0/weights.safetensors", f"{A}/g/seed0/weights.safetensors"),

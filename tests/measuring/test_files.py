@@ -235,6 +235,8 @@ def test_joined_shards_have_the_record_of_one_file(tmp_path):
     paths = [made_measures(tmp_path / f"seed0-{number}of2.npz") for number in (1, 2)]
     record = measures.common_record(tmp_path / "seed0.npz", paths)
     assert record == provenance.record(tmp_path / "seed0.npz", weights={"f": "a"}, settings={"distance": "l2"})
+    with pytest.raises(InputError, match=r"seed0-1of2\.npz: was made with another training of f than the config"):
+        measures.common_record(tmp_path / "seed0.npz", paths, trainings={"f": "A"})
     made_measures(paths[1], weights={"f": "b"})
     with pytest.raises(InputError, match=r"seed0-2of2\.npz: was made with other weights than seed0-1of2\.npz; delete"):
         measures.common_record(tmp_path / "seed0.npz", paths)
