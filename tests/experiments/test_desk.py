@@ -180,6 +180,23 @@ def test_weights_of_another_training_with_the_same_shapes_are_refused(desk, tmp_
         _ = it.encoder
 
 
+@pytest.mark.parametrize("key", ["mean", "std", "channels"])
+def test_a_description_with_other_moments_than_the_encoder_takes_is_refused(desk, key):
+    it, again = desk(), desk()
+    tensors, about = checkpoint.load(it.files.weights)
+    description = it.description | {"channels": 1}
+    checkpoint.save(
+        tensors, about | {"input": {key: description[key] for key in ("mean", "std", "channels")}}, it.files.weights
+    )
+    it.files.description.write_text(json.dumps(description))
+    del it.description
+    assert it.encoder
+    again.files.description.write_text(json.dumps(description | {key: 3 if key == "channels" else [0.41]}))
+    told = rf"dataset\.json: {key} aren't what .*f-weights\.safetensors takes; delete it and run snakemake again$"
+    with pytest.raises(InputError, match=told):
+        _ = again.encoder
+
+
 def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, tmp_path):
     it = desk()
     tensors, about = checkpoint.load(it.files.additions)

@@ -85,6 +85,20 @@ def of_another_training(path: str, role: str) -> Change:
     return rewrite
 
 
+def described(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
+    def edit(folder: Path) -> None:
+        io.save_json(change(io.load_json(folder / DESCRIPTION)), folder / DESCRIPTION)
+
+    return edit
+
+
+def permuted(folder: Path) -> None:
+    io.save_array(io.load_array(folder / LABELS)[::-1], folder / LABELS)
+
+
+DESCRIPTION, LABELS = "results/data/fashion/dataset.json", "results/data/fashion/train_labels.npy"
+
+
 def first(column: str, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda table: table.assign(**{column: [value, *table[column][1:]]})
 
@@ -126,6 +140,12 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
         moved(f"{B}/f/seed0/weights.safetensors", f"{A}/f/seed0/weights.safetensors"),
         f"{A}/f/seed0/weights.safetensors", "belongs to another training (framework", "delete it to train anew",
         MEASURES("f", 0),
+    ),
+    "labels in another order": (
+        permuted, LABELS, "altered since it was prepared", AGAIN, MEASURES("f", 0),
+    ),
+    "moments of other images": (
+        described(lambda about: about | {"mean": [0.9]}), DESCRIPTION, "mean aren't what", AGAIN, MEASURES("f", 0),
     ),
     "a split of another seed": (
         moved(SPLIT.replace("seed0", "seed1"), SPLIT), SPLIT, PLACE, AGAIN, MEASURES("f", 0),
