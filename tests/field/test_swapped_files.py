@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import yaml
 from snakemake.utils import update_config
 
 from memloc import config, io
+from scripts import draw_figure
+from tests.builders.complaints import complaint
 from tests.workflow.running import LEFT_OUT, ROOT, SMOKE, snakemake
 
 Change = Callable[[Path], None]
@@ -173,6 +176,23 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
         POINTS,
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "other"), [("layermem", "unitmem"), ("frameworks", "layermem"), ("power", "overlap")])
+def test_a_figures_table_of_another_experiment_is_named(
+    kind: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, drawn = ROOT / f"docs/results/{other}.csv", {name: str(tmp_path / f"it.{name}") for name in ("pdf", "png")}
+    snakemake = SimpleNamespace(
+        input=SimpleNamespace(table=str(table), images=[str(tmp_path / "images.npy")]),
+        output=SimpleNamespace(**drawn),
+        params=SimpleNamespace(kind=kind),
+    )
+    io.save_array(np.zeros((300, 1, 16, 16), dtype=np.uint8), snakemake.input.images[0])
+    monkeypatch.setattr(draw_figure.job, "start", lambda _: None)
+    said = complaint(draw_figure.main, snakemake)
+    assert said.startswith(f"{table}: has no rows or columns that {kind} draws (") and said.endswith(AGAIN)
+    assert not any(Path(path).exists() for path in drawn.values())
 
 
 @pytest.mark.parametrize("name", FAULTS)
