@@ -34,9 +34,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{glob.escape(path.suffix)}"):
+    prefix = f".{path.stem}.{OURS}"
+    for left in path.parent.glob(f"{glob.escape(prefix)}????????{glob.escape(path.suffix)}"):
         _remove_if_left(left)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
     temporary = Path(name)
     try:
         with contextlib.suppress(OSError):  # A file system without locks.
@@ -56,9 +57,10 @@ def scratch(path: str | Path) -> Iterator[Path]:
     """A temporary folder beside ``path`` that goes when the block ends, or is removed by the next after a kill."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{SCRATCH}"):
+    prefix = f".{path.stem}.{OURS}"
+    for left in path.parent.glob(f"{glob.escape(prefix)}????????{SCRATCH}"):
         _remove_if_left(left)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.", suffix=SCRATCH) as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix, suffix=SCRATCH) as folder:
         handle = os.open(folder, os.O_RDONLY)
         try:
             with contextlib.suppress(OSError):  # A file system without locks.
@@ -68,8 +70,8 @@ def scratch(path: str | Path) -> Iterator[Path]:
             os.close(handle)
 
 
-SCRATCH = ".parts"
-"""Ending of the names of temporary folders."""
+OURS, SCRATCH = "memloc-", ".parts"
+"""What the names of all that is temporary have, so that nobody else's file is taken for it, and how folders' end."""
 
 
 def _remove_if_left(temporary: Path) -> None:

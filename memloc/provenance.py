@@ -38,15 +38,22 @@ RECORD = "memloc"
 """What a file's record is called in it."""
 
 
-def record(path: str | Path, *, weights: Mapping[str, str] | None = None, **made: Any) -> Record:
+def record(
+    path: str | Path,
+    *,
+    weights: Mapping[str, str] | None = None,
+    trainings: Mapping[str, str] | None = None,
+    **made: Any,
+) -> Record:
     """Who makes a file: its place, the encoders behind it, and whatever else makes it what it is.
 
     Args:
         path: of the file, as its reader will name it.
         weights: by role, hashes of the weights of the encoders that it was made with.
+        trainings: by role, hashes of what the configuration said of their trainings.
         made: settings and names, as JSON can hold them.
     """
-    return {"file": str(path), "weights": dict(weights or {}), **plain(made)}
+    return {"file": str(path), "weights": dict(weights or {}), "trainings": dict(trainings or {}), **plain(made)}
 
 
 def plain(value: Any) -> Any:
@@ -60,13 +67,19 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def check(
-    path: str | Path, found: str | Mapping[str, Any] | None, *, weights: Mapping[str, str] | None = None, **made: Any
+    path: str | Path,
+    found: str | Mapping[str, Any] | None,
+    *,
+    weights: Mapping[str, str] | None = None,
+    trainings: Mapping[str, str] | None = None,
+    **made: Any,
 ) -> Record:
     """The record of a file, if that file is the one that is expected at ``path``.
 
     Args:
         found: the record, or its text as the file holds it; None where there is none.
         weights: hashes that are known; the file may name encoders besides these.
+        trainings: hashes that those of the encoders that the file names must have, as far as they are known.
         made: what the record must say.
 
     Raises:
@@ -83,6 +96,10 @@ def check(
     for role, sha256 in (weights or {}).items():
         if stated["weights"].get(role, sha256) != sha256:
             raise InputError(f"{path}: was made with other weights of {role} than are there now; {AGAIN}")
+    named = stated.get("trainings")
+    for role, sha256 in (trainings or {}).items():
+        if role in stated["weights"] and (not isinstance(named, dict) or named.get(role) != sha256):
+            raise InputError(f"{path}: was made with another training of {role} than the configuration's; {AGAIN}")
     for key, value in plain(made).items():
         if stated.get(key) != value:
             raise InputError(f"{path}: was made with other {key}; {AGAIN}")

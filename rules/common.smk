@@ -140,6 +140,19 @@ def trained(role=None, file="weights.safetensors"):
     return path
 
 
+def trainings(*roles):
+    """A function to what tells the trainings of a rule's encoder from others: by role, of its own or of those named."""
+
+    def hashes(wildcards):
+        encoder, seed = wildcards.encoder, int(wildcards.seed)
+        return {
+            role: configuration.training_sha256(config, encoder, role=role, seed=seed)
+            for role in roles or [wildcards.role]
+        }
+
+    return hashes
+
+
 def of_donor(function):
     """A function of a rule's encoder, asked about the one that the experiment's option donor names."""
 
@@ -286,6 +299,25 @@ def runs(wildcards):
     return [list(run) for run in configuration.runs(config, wildcards.experiment)]
 
 
+def trainings_of_runs(wildcards):
+    """What tells the trainings behind each run's files from others, by role; nothing of a table."""
+    experiment = config["experiments"][wildcards.experiment]
+    if not encoders_of(experiment):
+        return []
+    found = []
+    for encoder, seed in configuration.runs(config, wildcards.experiment):
+        run = SimpleNamespace(experiment=wildcards.experiment, encoder=encoder, seed=seed)
+        found.append(trainings("f", "g", "untrained")(run) | donor_training(run))
+    return found
+
+
+def donor_training(wildcards):
+    """What tells the training of the experiment's donor from others, where it has one."""
+    if "donor" not in config["experiments"][wildcards.experiment]:
+        return {}
+    return {"donor": of_donor(trainings("f"))(wildcards)["f"]}
+
+
 def encoders_of(experiment):
     """Names of an experiment's encoders; one over tables has none."""
     return experiment.get("encoders", [])
@@ -374,8 +406,11 @@ def job_settings(wildcards):
     """What a job of an experiment gets besides files, by name. What it doesn't read can't repeat it."""
     entry = EXPERIMENTS[kind_of(wildcards)]
     reads, encoder = entry.job.reads, config["encoders"][wildcards.encoder]
+    roles = {wildcards.role}
+    roles |= ({"untrained"} if "snapshots" in reads else set()) | ({"f", "g"} if "points" in reads else set())
     settings = {
         "encoder": followed(wildcards),
+        "trainings": trainings(*sorted(roles))(wildcards) | donor_training(wildcards),
         "dataset": encoder["dataset"],
         "options": {key: option(key)(wildcards) for key in entry.job.options},
         "device": config["device"],

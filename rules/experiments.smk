@@ -54,6 +54,7 @@ rule analyse_experiment:
     params:
         kind=kind_of,
         runs=runs,
+        trainings=trainings_of_runs,
         about=about_encoders,
         options=experiment_options,
         code=code_of("scripts/analyse_experiment.py", part_of_experiment("analysis")),

@@ -27,6 +27,7 @@ rule measure:
         gpu=gpus,
     params:
         encoder=followed,
+        trainings=trainings(),
         views=views_of,
         layers=measured_layers,
         device=config["device"],
@@ -69,6 +70,7 @@ rule gather_measures:
         mem_mb=growing(1000),
         runtime=growing(60),
     params:
+        trainings=trainings(),
         code=digest("scripts/gather_measures.py"),
     message:
         "join the measures of {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"

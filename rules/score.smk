@@ -20,6 +20,7 @@ rule score_points:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        trainings=trainings("f", "g"),
         views=views_of,
         normalisation=config["score"]["normalisation"],
         neighbours=config["score"]["neighbours"],
@@ -48,6 +49,7 @@ rule score_units:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        trainings=trainings(),
         views=views_of,
         shuffles=config["score"]["shuffles"],
         resamples=config["score"]["resamples"],

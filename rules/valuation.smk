@@ -75,6 +75,7 @@ rule value_points:
         mem_mb=growing(3000),
         runtime=growing(240),
     params:
+        trainings=trainings("f", "g"),
         views=views_of,
         learners=option("learners"),
         ratios=option("ratios"),
@@ -118,6 +119,7 @@ rule gather_values:
         mem_mb=growing(3000),
         runtime=growing(60),
     params:
+        trainings=trainings("f", "g"),
         learners=option("learners"),
         ratios=option("ratios"),
         code=digest("scripts/gather_values.py"),

@@ -8,11 +8,11 @@ from memloc.analysis.sheet import Sheet
 
 def main(snakemake):
     job.start(snakemake)
-    kind = snakemake.params.kind
+    kind, params = snakemake.params.kind, snakemake.params
     experiment = experiments.module(kind)
     files = {name: experiments.as_list(paths) for name, paths in snakemake.input.items()}
-    inputs = Inputs([tuple(run) for run in snakemake.params.runs], files, snakemake.params.about)
-    sheet = Sheet(inputs, snakemake.params.options, experiment.CLAIMS)
+    inputs = Inputs([tuple(run) for run in params.runs], files, params.about, params.trainings)
+    sheet = Sheet(inputs, params.options, experiment.CLAIMS)
     experiment.analyse(sheet)
     tables.save_table(sheet.table(), snakemake.output.table)
     tables.save_table(sheet.rows(kind=kind, experiment=snakemake.wildcards.experiment), snakemake.output.claims)

@@ -2,13 +2,18 @@
 
 from memloc import experiments, io, job
 from memloc.analysis import plotting, tables
+from memloc.errors import AGAIN, InputError
 
 
 def main(snakemake):
     job.start(snakemake)
     table = tables.load_table(snakemake.input.table)
     images = [io.load_array(path) for path in experiments.as_list(snakemake.input.images)]
-    figure = experiments.module(snakemake.params.kind).draw(table, *images)
+    try:
+        figure = experiments.module(snakemake.params.kind).draw(table, *images)
+    except LookupError as error:
+        path, kind = snakemake.input.table, snakemake.params.kind
+        raise InputError(f"{path}: has no rows or columns that {kind} draws ({error}); {AGAIN}") from error
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
 
 

@@ -7,7 +7,7 @@ from memloc.measuring import files as measures
 def main(snakemake):
     job.start(snakemake)
     path, parts = snakemake.output.measures, snakemake.input.parts
-    record = measures.common_record(path, parts)
+    record = measures.common_record(path, parts, trainings=snakemake.params.trainings)
     measures.join(path, parts, common=measures.ABOUT_LAYERS, rows="points", record=record)
 
 

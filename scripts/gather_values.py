@@ -8,16 +8,15 @@ from memloc.valuation.points import gathered_points
 
 def main(snakemake):
     job.start(snakemake)
-    params = snakemake.params
+    params, path, parts = snakemake.params, snakemake.output.values, snakemake.input.parts
+    record = measures.common_record(path, parts, trainings=params.trainings)
     values = gathered_points(
-        [measures.made(path) for path in snakemake.input.parts],
+        [measures.made(part) for part in parts],
         learners=params.learners,
         ratios=params.ratios,
         seed=stream("values", int(snakemake.wildcards.seed)),
     )
-    io.save_arrays(
-        values, snakemake.output.values, measures.common_record(snakemake.output.values, snakemake.input.parts)
-    )
+    io.save_arrays(values, path, record)
 
 
 if "snakemake" in globals():

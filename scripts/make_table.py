@@ -1,13 +1,19 @@
 """A labelled table: features, classes and, where a row is an image, its shape."""
 
+from pathlib import Path
+
 from memloc import io, job, provenance
+from memloc.data import prepared
 from memloc.valuation import loading
 
 
 def main(snakemake):
     job.start(snakemake)
-    images = [io.load_array(path) for path in snakemake.input]
-    table = loading.of_images(*images) if images else loading.load(snakemake.wildcards.table)
+    if snakemake.input:
+        part = prepared.load(Path(snakemake.input[0]).parent, "train")
+        table = loading.of_images(part.images, part.labels)
+    else:
+        table = loading.load(snakemake.wildcards.table)
     io.save_arrays(table, snakemake.output.table, provenance.record(snakemake.output.table))
     job.log.info("%d rows, %d columns, %d classes", *table["x"].shape, table["y"].max() + 1)
 

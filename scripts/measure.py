@@ -1,7 +1,9 @@
 """Measure every layer of one encoder in one pass, on all points or on a part of them."""
 
-from memloc import io, job, provenance
-from memloc.data import splits
+from pathlib import Path
+
+from memloc import job, provenance
+from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.measuring import files as measures
@@ -26,7 +28,8 @@ def main(snakemake):
     if snakemake.input.additions:
         network.add_head(encoder, trained.learner.result_head())
     protocol = dict(params.views)
-    about = {"points": points, "groups": groups, "labels": io.load_array(snakemake.input.labels)[points]}
+    labels = prepared.load_labels(Path(snakemake.input.labels).parent, "train")[points]
+    about = {"points": points, "groups": groups, "labels": labels}
     batches = measure_batches(
         encoder,
         batches_of_file(snakemake.input.images, points, device=device),
@@ -37,7 +40,8 @@ def main(snakemake):
         seed=stream("measure", seed),
         device=device,
     )
-    record = provenance.record(snakemake.output.measures, weights=trained.weights, settings=params.views)
+    made = {"weights": trained.weights, "trainings": params.trainings, "settings": params.views}
+    record = provenance.record(snakemake.output.measures, **made)
     measures.save(snakemake.output.measures, about | about_layers(layers, encoder), map(by_point, batches), record)
 
 

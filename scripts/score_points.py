@@ -9,13 +9,15 @@ from memloc.measuring.points import atypicality_scores, point_scores
 def main(snakemake):
     job.start(snakemake)
     params, output = snakemake.params, snakemake.output
-    f, g = (of_encoder(path, settings=params.views) for path in (snakemake.input.f, snakemake.input.g))
+    expected = {"settings": params.views, "trainings": params.trainings}
+    f, g = (of_encoder(path, **expected) for path in (snakemake.input.f, snakemake.input.g))
     points = point_scores(f, g, normalisation=params.normalisation)
     settings = {**params.views, "normalisation": params.normalisation}
     weights = f.record["weights"] | g.record["weights"]
-    tables.save_table(points, output.points, provenance.record(output.points, weights=weights, settings=settings))
+    made = {"weights": weights, "trainings": params.trainings, "settings": settings}
+    tables.save_table(points, output.points, provenance.record(output.points, **made))
     atypicality = atypicality_scores(g, neighbours=params.neighbours)
-    made = {"weights": g.record["weights"], "settings": {"neighbours": params.neighbours}}
+    made = {key: g.record[key] for key in ("weights", "trainings")} | {"settings": {"neighbours": params.neighbours}}
     tables.save_table(atypicality, output.atypicality, provenance.record(output.atypicality, **made))
 
 

@@ -11,8 +11,9 @@ from memloc.streams import stream
 def main(snakemake):
     job.start(snakemake)
     params, output = snakemake.params, snakemake.output
-    measures = of_encoder(snakemake.input.measures, settings=params.views)
-    made = {"weights": measures.record["weights"], "settings": {**params.views, "others": params.others}}
+    measures = of_encoder(snakemake.input.measures, settings=params.views, trainings=params.trainings)
+    made = {"weights": measures.record["weights"], "trainings": params.trainings}
+    made["settings"] = {**params.views, "others": params.others}
     options = {"seed": stream("score_units", int(snakemake.wildcards.seed)), "others": params.others}
     table = unit_scores(measures, shuffles=params.shuffles, **options)
     tables.save_table(table, output.units, provenance.record(output.units, **made))

@@ -9,12 +9,14 @@ from memloc.valuation.points import scored_points, value_points
 def main(snakemake):
     job.start(snakemake)
     inputs, params, names = snakemake.input, snakemake.params, snakemake.wildcards
-    f, g = (measures.of_encoder(path, settings=params.views) for path in (inputs.f, inputs.g))
+    expected = {"settings": params.views, "trainings": params.trainings}
+    f, g = (measures.of_encoder(path, **expected) for path in (inputs.f, inputs.g))
     known = (io.load_array(inputs.images), f, g, io.load_made(inputs.swaps)[0] if inputs.swaps else {})
     settings = {key: params[key] for key in ("learners", "ratios", "patch")}
     options = {"seed": stream("values", int(names.seed)), "workers": snakemake.threads, **settings}
     weights = f.record["weights"] | g.record["weights"]
-    record = provenance.record(snakemake.output.values, weights=weights, settings=settings)
+    made = {"weights": weights, "trainings": params.trainings, "settings": settings}
+    record = provenance.record(snakemake.output.values, **made)
     if hasattr(names, "of"):
         about, scores = scored_points(*known, number=int(names.number), of=int(names.of), **options)
         measures.save(snakemake.output.values, about, scores, record)

@@ -43,6 +43,20 @@ def test_an_exception_inside_leaves_nothing_where_nothing_was(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("write", [io.atomic, io.scratch])
+def test_what_others_keep_beside_a_file_stays(tmp_path, write):
+    others = {".x.20261130.csv", ".x.csv", "x.memloc-abcdefgh.csv", ".x.memloc-abcdefgh.txt"}
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".x.20261130.parts").mkdir()
+    (tmp_path / ".x.memloc-abcdefgh.csv").write_text("left by a killed writer")
+    (tmp_path / ".x.memloc-abcdefgh.parts").mkdir()
+    with write(tmp_path / "x.csv"):
+        pass
+    left = {".x.memloc-abcdefgh.parts"} if write is io.atomic else {".x.memloc-abcdefgh.csv"}
+    assert {*names(tmp_path)} - {"x.csv"} == others | {".x.20261130.parts"} | left
+
+
 def test_the_old_file_is_there_until_the_end(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")

@@ -179,14 +179,20 @@ def test_an_edit_of_how_encoders_are_measured_trains_nothing_again(trainings):
 
 # Records
 
-MADE = {"weights": {"f": "a", "g": "b"}, "settings": {"draws": 4, "layers": ("1", "2")}, "images": 7}
+MADE = {
+    "weights": {"f": "a", "g": "b"},
+    "trainings": {"f": "A", "g": "B"},
+    "settings": {"draws": 4, "layers": ("1", "2")},
+    "images": 7,
+}
 
 
 def test_a_record_is_accepted_where_it_belongs():
     found = provenance.record("x/seed0.npz", **MADE)
     assert found["settings"]["layers"] == ["1", "2"], "as JSON holds it"
     read = provenance.check("x/seed0.npz", provenance.text(found), **MADE)
-    assert read == found == provenance.check("x/seed0.npz", found, weights={"f": "a", "donor": "c"})
+    known = {"weights": {"f": "a", "donor": "c"}, "trainings": {"f": "A", "donor": "C"}}
+    assert read == found == provenance.check("x/seed0.npz", found, **known)
     assert provenance.text(found) == provenance.text(dict(reversed(found.items())))
 
 
@@ -195,6 +201,11 @@ def test_a_record_is_accepted_where_it_belongs():
     [
         ("x/seed1.npz", {}, "is in the place of another file, it was made as x/seed0.npz"),
         ("x/seed0.npz", {"weights": {"g": "c"}}, "was made with other weights of g than are there now"),
+        (
+            "x/seed0.npz",
+            {"trainings": {"f": "A", "g": "C"}},
+            "was made with another training of g than the configuration's",
+        ),
         ("x/seed0.npz", {"settings": {"draws": 4, "layers": ["1"]}}, "was made with other settings"),
         ("x/seed0.npz", {"images": 8}, "was made with other images"),
         ("x/seed0.npz", {"dataset": "d"}, "was made with other dataset"),
@@ -209,6 +220,14 @@ def test_a_file_that_is_not_the_expected_one_is_told(path, expected, message):
 def test_no_record_is_told(found):
     message = complaint(provenance.check, "x", found)
     assert message == "x: doesn't say what it was made with; delete it and run snakemake again"
+
+
+@pytest.mark.parametrize("trainings", [None, [], "A", {}, {"f": "A"}])
+def test_no_training_of_weights_that_are_named_is_told(trainings):
+    found = provenance.record("x", weights={"g": "b"}) | {"trainings": trainings}
+    message = complaint(provenance.check, "x", found, trainings={"f": "A", "g": "B"})
+    assert message.startswith("x: was made with another training of g than the configuration's; ")
+    assert provenance.check("x", found, trainings={"untrained": "U"})
 
 
 def test_code_has_the_same_hash_in_every_locale():

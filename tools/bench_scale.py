@@ -129,6 +129,7 @@ def measure(folder: Path) -> None:
         output={"measures": str(folder / "measures.npz")},
         params={
             "encoder": encoder,
+            "trainings": {"f": "it"},
             "layers": layers,
             "views": {"augmentation": "normal", **protocol, "activation": "as-is"},
             "device": "cpu",

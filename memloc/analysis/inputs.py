@@ -38,11 +38,13 @@ class Inputs:
         runs: (encoder, seed), or (table, seed), in the order of the files.
         files: for each input name, one path a run.
         about: what the configuration says of each encoder.
+        trainings: by role, what tells the training of a run's encoder from others; one for each run, or none are known.
     """
 
     runs: Sequence[tuple[str, int]]
     files: Mapping[str, Sequence[str]]
     about: Mapping[str, About] = field(default_factory=dict)
+    trainings: Sequence[Mapping[str, str]] = ()
     _made_with: dict[tuple[str, int, str], tuple[str, str]] = field(default_factory=dict, init=False, repr=False)
     """By encoder, seed and role, the hash of the weights behind the files, and the first file that names it."""
 
@@ -57,7 +59,10 @@ class Inputs:
             InputError: a file isn't the one that is expected, or what is wrong with its scores.
         """
         kind = name.removeprefix("untrained_")
-        read = {(seed, path): load_scores(path, kind) for seed, path in self._paths(name, encoder)}
+        read = {
+            (seed, path): load_scores(path, kind, trainings=self._trainings(encoder, seed))
+            for seed, path in self._paths(name, encoder)
+        }
         self._agree(encoder, {key: record for key, (_, record) in read.items()})
         return [table for table, _ in read.values()]
 
@@ -72,7 +77,10 @@ class Inputs:
             InputError: a file isn't the one that is expected, an array isn't finite, or one in ``same`` or ``rows`` is
                 missing or differs between seeds.
         """
-        read = {(seed, path): load_made(path) for seed, path in self._paths(name, encoder)}
+        read = {
+            (seed, path): load_made(path, trainings=self._trainings(encoder, seed))
+            for seed, path in self._paths(name, encoder)
+        }
         self._agree(encoder, {key: record for key, (_, record) in read.items()})
         seeds = [Arrays(path, arrays) for (_, path), (arrays, _) in read.items()]
         for key in (*same, *rows):
@@ -91,6 +99,9 @@ class Inputs:
     def _paths(self, name: str, encoder: str) -> list[tuple[int, str]]:
         runs = zip(self.runs, self.files[name], strict=True)
         return [(seed, path) for (owner, seed), path in runs if owner == encoder]
+
+    def _trainings(self, encoder: str, seed: int) -> Mapping[str, str]:
+        return dict(zip(self.runs, self.trainings, strict=False)).get((encoder, seed), {})
 
     def _agree(self, encoder: str, records: Mapping[tuple[int, str], Record]) -> None:
         """Raise an InputError where files of one run were made with different weights, or seeds in different ways."""

@@ -13,6 +13,7 @@ from memloc.config.entries import (
     experiment_inputs,
     runs,
     trained_as,
+    training_sha256,
 )
 from memloc.config.reading import check_files, check_folder
 from memloc.config.schemas import SCHEMA, Config, schema
@@ -31,6 +32,7 @@ __all__ = [
     "runs",
     "schema",
     "trained_as",
+    "training_sha256",
 ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 
 from memloc.aliases import Json, Options
 from memloc.config.schemas import Config, schema
@@ -62,19 +64,34 @@ def trained_as(config: Config, name: str, *, role: str, seed: int) -> str:
     One with another's ``weights`` does so, and f where only g starts otherwise. One that keeps no snapshots goes before
     those that do: an encoder that asks for some, in a user's own file, doesn't take over what is trained already.
     """
-
-    def training(encoder: Config) -> list[object]:
-        keys = (*TRAINING, "dataset", *(["initialisation"] if role == "g" else []))
-        return [*(encoder[key] for key in keys), seed if encoder["split_seed"] is None else encoder["split_seed"]]
-
     mine, able = config["encoders"][name], {}
+    training = _training(mine, role=role, seed=seed)
     for other, encoder in config["encoders"].items():
+        trains = "weights" not in encoder and seed in encoder["seeds"]
         kept = set(mine["snapshots"]) <= set(encoder["snapshots"])
-        if "weights" not in encoder and seed in encoder["seeds"] and kept and training(encoder) == training(mine):
+        if trains and kept and _training(encoder, role=role, seed=seed) == training:
             able[str(other)] = bool(encoder["snapshots"])
     if not able:
         raise ValueError(f"no encoder is trained as {name}, seed {seed}")
     return min(able, key=lambda other: able[other])
+
+
+def training_sha256(config: Config, name: str, *, role: str, seed: int) -> str:
+    """What tells the training of an encoder, complete, from others: a hash of all that the configuration says of it.
+
+    Encoders that share weights share it, too.
+    """
+    encoder = config["encoders"][name]
+    about = _training(encoder, role=role, seed=seed) | {"of": config["datasets"][encoder["dataset"]]}
+    text = json.dumps(about | {"role": role, "seed": seed}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _training(encoder: Config, *, role: str, seed: int) -> Json:
+    """What the training of one role and seed follows."""
+    keys = (*TRAINING, "dataset", *(["initialisation"] if role == "g" else []))
+    split_seed = seed if encoder["split_seed"] is None else encoder["split_seed"]
+    return {**{key: encoder[key] for key in keys}, "split_seed": split_seed}
 
 
 def active(config: Config) -> dict[str, Json]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from memloc import io
-from memloc.errors import InputError
+from memloc.errors import AGAIN, InputError
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -37,15 +37,29 @@ def load(folder: str | Path, part: str) -> Part:
     """Map one prepared part into memory.
 
     Raises:
-        InputError: a file is missing or unreadable, or there are not as many labels as images.
+        InputError: a file is missing or unreadable, labels aren't those that were prepared, or there are not as many as
+            images.
     """
     images = io.load_array(Path(folder) / f"{part}_images.npy")
-    labels = io.load_array(Path(folder) / f"{part}_labels.npy")
+    labels = load_labels(folder, part)
     if len(images) != len(labels):
-        raise InputError(
-            f"{folder}: {len(images)} {part} images, {len(labels)} labels; delete it and run snakemake again"
-        )
-    return Part(images, np.asarray(labels))
+        raise InputError(f"{folder}: {len(images)} {part} images, {len(labels)} labels; {AGAIN}")
+    return Part(images, labels)
+
+
+def load_labels(folder: str | Path, part: str) -> Rows:
+    """The labels of one prepared part, held against their hash where ``dataset.json`` has it.
+
+    Raises:
+        InputError: a file is missing or unreadable, or the labels aren't those that were prepared.
+    """
+    path, about = Path(folder) / f"{part}_labels.npy", Path(folder) / "dataset.json"
+    labels = np.asarray(io.load_array(path))
+    description = io.load_json(about) if about.exists() else {}
+    hashes = description.get("labels_sha256") if isinstance(description, dict) else None
+    if isinstance(hashes, dict) and hashes.get(part) != array_sha256(labels):
+        raise InputError(f"{path}: altered since it was prepared; {AGAIN}")
+    return labels
 
 
 def array_sha256(*arrays: NDArray[Any]) -> str:

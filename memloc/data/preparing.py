@@ -14,7 +14,7 @@ import numpy as np
 from memloc import io
 from memloc.data.archive import check_sha256sums, extracted
 from memloc.data.chunks import Chunks, Keep, in_memory, into_files
-from memloc.data.prepared import PARTS, Part, Pixels, Rows
+from memloc.data.prepared import PARTS, Part, Pixels, Rows, array_sha256
 from memloc.data.raw_files import absent, advice, folder_of, is_archived
 from memloc.data.sources import SOURCES, Source
 from memloc.errors import InputError
@@ -40,7 +40,7 @@ class Description(TypedDict):
     """What ``dataset.json`` says of a prepared dataset.
 
     ``mean`` and ``std`` are of each channel of the training part, pixels from 0 to 1; ``sha256`` is over images and
-    labels of each part. Without labels, ``classes`` is empty.
+    labels of each part, ``labels_sha256`` over its labels. Without labels, ``classes`` is empty.
     """
 
     source: str
@@ -52,6 +52,7 @@ class Description(TypedDict):
     std: list[float]
     sizes: dict[str, int]
     sha256: dict[str, str]
+    labels_sha256: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def _prepare(request: _Request, keep: Keep) -> tuple[dict[str, Part], Descriptio
         "std": [round(float(v), 6) for v in std],
         "sizes": {name: len(part.labels) for name, part in parts.items()},
         "sha256": {name: part.sha.hexdigest() for name, part in chunks.items()},
+        "labels_sha256": {name: array_sha256(part.labels) for name, part in parts.items()},
     }
 
 

@@ -66,11 +66,13 @@ class Desk(Trained):
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What the outcomes are made with: hashes of weights by role, options, and how the encoder is measured."""
+        """What the outcomes are made with: hashes of weights and trainings by role, options, how it is measured."""
         others = {"donor": self.files.get("donor"), "untrained": self.files.get("untrained")}
         weights = self.weights | {role: checkpoint.stated(path)[0] for role, path in others.items() if path}
         keys = ("options", "protocol", "augmentation", "others", "resamples")
-        return {"weights": weights, "settings": {key: self.settings[key] for key in keys if key in self.settings}}
+        settings = {key: self.settings[key] for key in keys if key in self.settings}
+        trainings = {role: self.settings["trainings"][role] for role in weights}
+        return {"weights": weights, "trainings": trainings, "settings": settings}
 
     def points(self, *groups: str) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
         """All points of some groups, group by group in the order of the split, and the name of each one's group."""
@@ -99,19 +101,24 @@ class Desk(Trained):
             for name, path in zip(self.settings["tasks"], self.files.tasks, strict=True)
         }
 
+    @property
+    def expected(self) -> dict[str, dict[str, str]]:
+        """What the records of the encoder's scores must say."""
+        return {"weights": self.weights, "trainings": self.settings["trainings"]}
+
     @cached_property
     def units(self) -> pd.DataFrame:
         """Scores of the encoder's units."""
         from memloc.analysis.tables import load_scores
 
-        return load_scores(self.files.units, "units", weights=self.weights)[0]
+        return load_scores(self.files.units, "units", **self.expected)[0]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Scores of points."""
         from memloc.analysis.tables import load_scores
 
-        return load_scores(self.files.points, "points", weights=self.weights)[0]
+        return load_scores(self.files.points, "points", **self.expected)[0]
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -98,13 +98,16 @@ def join(
             _put(archive, name, kind, joined, (piece for shard in sources for piece in shard.pieces(name)))
 
 
-def common_record(path: str | Path, shards: Sequence[str | Path]) -> Record:
+def common_record(path: str | Path, shards: Sequence[str | Path], **expected: Any) -> Record:
     """The record of a file that is joined from shards: theirs, with its own place.
+
+    Args:
+        expected: what their records must say (see ``provenance.check``).
 
     Raises:
         InputError: a shard isn't the one that is expected, or was made with something else than the first.
     """
-    records = [made(shard).record for shard in shards]
+    records = [provenance.check(shard, Arrays(shard).text, **expected) for shard in shards]
     common = {key: value for key, value in records[0].items() if key != "file"}
     for shard, record in zip(shards, records, strict=True):
         for key, value in common.items():

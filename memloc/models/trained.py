@@ -11,6 +11,7 @@ from torch import nn
 from memloc import io
 from memloc.data import splits
 from memloc.data.prepared import array_sha256
+from memloc.errors import AGAIN, InputError
 from memloc.models import checkpoint, network
 from memloc.models.frameworks.learner import Learner
 from memloc.models.frameworks.recipe import Recipe
@@ -51,8 +52,16 @@ class Trained:
 
     @cached_property
     def encoder(self) -> nn.Module:
-        """The network, in eval mode."""
-        return self.network(self.files.weights, self.training(self.role))
+        """The network, in eval mode.
+
+        Raises:
+            InputError: or images are described otherwise than those that it was trained on.
+        """
+        network = self.network(self.files.weights, self.training(self.role))
+        takes = checkpoint.stated(self.files.weights)[1].get("input", {})
+        if differ := ", ".join(key for key, value in takes.items() if self.description.get(key) != value):
+            raise InputError(f"{self.files.description}: {differ} aren't what {self.files.weights} takes; {AGAIN}")
+        return network
 
     @cached_property
     def split(self) -> dict[str, splits.Points]:

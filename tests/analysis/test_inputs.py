@@ -65,6 +65,21 @@ def test_files_of_one_run_are_of_the_same_weights_and_seeds_of_the_same_settings
         Inputs(runs[1:], {"one": paths[1:]}).arrays("one", "simclr")
 
 
+@pytest.mark.parametrize("trainings", [{"f": "A"}, {}, None])
+def test_files_behind_which_another_training_stands_are_refused(tmp_path, trainings):
+    runs, paths = [("simclr", 0), ("simclr", 1)], [str(tmp_path / f"seed{seed}.npz") for seed in (0, 1)]
+    inputs = Inputs(runs, {"one": paths}, trainings=[{"f": "A", "g": "X"}, {"f": "B", "g": "Y"}])
+    for path, training in zip(paths, "AB", strict=True):
+        save({"points": np.arange(2)}, path, weights={"f": training}, trainings={"f": training})
+    assert len(inputs.arrays("one", "simclr")) == 2
+    save({"points": np.arange(2)}, paths[1], weights={"f": "B"}, trainings=trainings)
+    told = (
+        r"seed1\.npz: was made with another training of f than the configuration's; delete it and run snakemake again"
+    )
+    with pytest.raises(InputError, match=told):
+        inputs.arrays("one", "simclr")
+
+
 def profile_of(values, *, spread=0.01, seeds=3):
     values = np.asarray(values, dtype=np.float64)
     drawn = values + spread * np.random.default_rng(0).normal(size=(400, len(values)))

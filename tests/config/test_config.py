@@ -12,6 +12,7 @@ from memloc.config import (
     experiment_inputs,
     schema,
     trained_as,
+    training_sha256,
 )
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
@@ -638,6 +639,48 @@ def test_an_encoder_that_keeps_snapshots_does_not_take_a_training_over(config):
 
 def test_an_alias_is_trained_as_its_owner(alias):
     assert owner(alias(first=True), "other") == "simclr"
+
+
+def trainings(config, name, seed=0):
+    """By role, what tells an encoder's training from others, by a configuration that is completed first."""
+    whole = copy.deepcopy(config)
+    complete(whole)
+    return {role: training_sha256(whole, name, role=role, seed=seed) for role in ("f", "g", "untrained")}
+
+
+OF_A_TRAINING = [
+    ("encoders", "simclr", "recipe", "learning_rate", 0.07),
+    ("encoders", "simclr", "network", "width", 0.25),
+    ("encoders", "simclr", "split_seed", 5),
+    ("encoders", "simclr", "hardware", "precision", "bf16-mixed"),
+    ("datasets", "fashion", "split", "shared", 99),
+    ("datasets", "fashion", "image_size", 64),
+]
+
+
+@pytest.mark.parametrize("change", OF_A_TRAINING, ids=lambda change: change[-2])
+def test_a_training_is_told_from_one_that_follows_another_configuration(config, change):
+    before, (*keys, last, value) = trainings(config, "simclr"), change
+    assert len({*before.values(), *trainings(config, "simclr", seed=1).values()}) == 6
+    entry = config
+    for key in keys:
+        entry = entry.setdefault(key, {})
+    entry[last] = value
+    after = trainings(config, "simclr")
+    assert not {*before.values()} & {*after.values()}
+
+
+def test_a_training_stays_the_one_that_it_is_where_nothing_changes_that_it_follows(config, alias):
+    before = trainings(config, "simclr")
+    assert trainings(alias(first=True), "other") == trainings(alias(first=True), "simclr") == before
+    entry = config["encoders"]["simclr"]
+    entry |= {"seeds": [0, 8], "snapshots": [1], "measure": {"draws": 6}}
+    config["encoders"]["one more"] = copy.deepcopy(entry)
+    assert trainings(config, "simclr") == before == trainings(config, "one more")
+    assert trainings(config, "simclr", seed=8) == trainings(config, "one more", seed=8) != before
+    entry["initialisation"] = "shared"
+    after = trainings(config, "simclr")
+    assert [role for role in after if after[role] != before[role]] == ["g"]
 
 
 def test_an_epoch_after_the_last_cannot_be_kept(config):

@@ -48,6 +48,7 @@ def test_idx_files_become_padded_images_with_their_labels_and_a_description(idx_
     assert description["mean"] == pytest.approx([scaled.mean()], abs=1e-6)
     assert description["std"] == pytest.approx([scaled.std()], abs=1e-6)
     assert description["sha256"]["test"] == prepared.array_sha256(test.images, test.labels)
+    assert description["labels_sha256"]["train"] == prepared.array_sha256(train.labels)
 
 
 def test_chosen_classes_are_relabelled_in_the_order_given(idx_folder):
@@ -224,6 +225,20 @@ def test_a_prepared_part_is_read_back_as_written(tmp_path):
     assert "test_images.npy" in complaints.complaint(prepared.load, tmp_path, "test")
     io.save_array(labels[:2], tmp_path / "train_labels.npy")
     assert "3 train images, 2 labels" in complaints.complaint(prepared.load, tmp_path, "train")
+
+
+@pytest.mark.parametrize("part", prepared.PARTS)
+def test_labels_are_held_against_the_hash_that_the_description_has(tmp_path, part):
+    labels = np.array([2, 0, 1])
+    io.save_array(np.zeros((3, 1, 4, 4), dtype=np.uint8), tmp_path / f"{part}_images.npy")
+    io.save_array(labels, tmp_path / f"{part}_labels.npy")
+    io.save_json({"labels_sha256": {part: prepared.array_sha256(labels)}}, tmp_path / "dataset.json")
+    assert prepared.load(tmp_path, part).labels.tolist() == [2, 0, 1]
+    io.save_array(labels[::-1], tmp_path / f"{part}_labels.npy")
+    message = complaints.complaint(prepared.load, tmp_path, part)
+    assert message == f"{tmp_path}/{part}_labels.npy: altered since it was prepared; delete it and run snakemake again"
+    io.save_json({"sizes": {part: 3}}, tmp_path / "dataset.json")  # As an earlier version wrote it.
+    assert prepared.load(tmp_path, part).labels.tolist() == [1, 0, 2]
 
 
 def test_the_hash_of_arrays_depends_on_shape_type_and_content():

@@ -79,6 +79,7 @@ def desk(tmp_path, settings, description):
         }
         given = {
             "encoder": {key: entry[key] for key in TRAINING},
+            "trainings": {"f": "F", "g": "G", "donor": "D"},
             "dataset": "here",
             "layers": [vars(layer) for layer in architectures.choose_layers("resnet9", entry["network"], ["*"])],
             "protocol": {"draws": 4},
@@ -179,6 +180,23 @@ def test_weights_of_another_training_with_the_same_shapes_are_refused(desk, tmp_
         _ = it.encoder
 
 
+@pytest.mark.parametrize("key", ["mean", "std", "channels"])
+def test_a_description_with_other_moments_than_the_encoder_takes_is_refused(desk, key):
+    it, again = desk(), desk()
+    tensors, about = checkpoint.load(it.files.weights)
+    description = it.description | {"channels": 1}
+    checkpoint.save(
+        tensors, about | {"input": {key: description[key] for key in ("mean", "std", "channels")}}, it.files.weights
+    )
+    it.files.description.write_text(json.dumps(description))
+    del it.description
+    assert it.encoder
+    again.files.description.write_text(json.dumps(description | {key: 3 if key == "channels" else [0.41]}))
+    told = rf"dataset\.json: {key} aren't what .*f-weights\.safetensors takes; delete it and run snakemake again$"
+    with pytest.raises(InputError, match=told):
+        _ = again.encoder
+
+
 def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, tmp_path):
     it = desk()
     tensors, about = checkpoint.load(it.files.additions)
@@ -187,13 +205,26 @@ def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, 
         _ = it.learner
     units = {"layer": ["1"], "unit": [0], "group": ["candidate"], "unitmem": [0.5], "owner": [3], "activation": [1.0]}
     it.files.units = str(tmp_path / "units.parquet")
-    save(pd.DataFrame(units), it.files.units, weights=it.weights)
+    save(pd.DataFrame(units), it.files.units, weights=it.weights, trainings={"f": "F"})
     assert len(it.units) == 1
     again = desk()
     again.files.units = it.files.units
     save(pd.DataFrame(units), it.files.units, weights={"f": "0"})
     with pytest.raises(InputError, match=r"units\.parquet: was made with other weights of f than"):
         _ = again.units
+
+
+def test_scores_behind_which_another_training_stands_are_refused(desk, tmp_path):
+    it, again = desk(), desk()
+    assert it.record["trainings"] == {"f": "F"}
+    it.files.points = again.files.points = str(tmp_path / "points.parquet")
+    table = pd.DataFrame({"point": [4, 5], "layer": "1", "group": "candidate", "sslmem": [0.1, 0.2]})
+    made = {"weights": it.weights | {"g": "1"}, "trainings": {"f": "F", "g": "G"}}
+    save(table, it.files.points, **made)
+    assert len(it.scores) == 2
+    save(table, it.files.points, **made | {"trainings": {"f": "F", "g": "H"}})
+    with pytest.raises(InputError, match=r"points\.parquet: was made with another training of g than the config"):
+        _ = again.scores
 
 
 def test_points_are_those_of_the_named_groups_in_the_order_of_the_split(desk):

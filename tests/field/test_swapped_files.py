@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from snakemake.utils import update_config
 
-from memloc import io
+from memloc import config, io
+from scripts import draw_figure
+from tests.builders.complaints import complaint
 from tests.workflow.running import LEFT_OUT, ROOT, SMOKE, snakemake
 
 Change = Callable[[Path], None]
@@ -56,6 +63,45 @@ def with_arrays(path: str, **arrays: Callable[[np.ndarray], np.ndarray]) -> Chan
     return edit
 
 
+def of_another_training(path: str, role: str) -> Change:
+    """What was copied from the results of a training at another learning rate: the same place, other weights."""
+    whole: dict[str, Any] = {}
+    for name in ("config.yaml", SMOKE[1]):
+        update_config(whole, yaml.safe_load((ROOT / name).read_text()))
+    whole["encoders"]["simclr"]["recipe"]["learning_rate"] = 0.01
+    config.complete(whole)
+    other = config.training_sha256(whole, "simclr", role=role, seed=0)
+
+    def change(found: str) -> str:
+        record = json.loads(found)
+        assert record["weights"][role] and record["trainings"][role] != other
+        return json.dumps(record | {key: record[key] | {role: other} for key in ("weights", "trainings")})
+
+    def rewrite(folder: Path) -> None:
+        if path.endswith(".npz"):
+            with_arrays(path, memloc=lambda record: np.array(change(str(record))))(folder)
+        else:
+            table = pd.read_parquet(folder / path)
+            table.attrs["memloc"] = change(table.attrs["memloc"])
+            table.to_parquet(folder / path, index=False)
+
+    return rewrite
+
+
+def described(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
+    def edit(folder: Path) -> None:
+        io.save_json(change(io.load_json(folder / DESCRIPTION)), folder / DESCRIPTION)
+
+    return edit
+
+
+def permuted(folder: Path) -> None:
+    io.save_array(io.load_array(folder / LABELS)[::-1], folder / LABELS)
+
+
+DESCRIPTION, LABELS = "results/data/fashion/dataset.json", "results/data/fashion/train_labels.npy"
+
+
 def first(column: str, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda table: table.assign(**{column: [value, *table[column][1:]]})
 
@@ -63,6 +109,8 @@ def first(column: str, value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
 MEASURES = "results/measures/simclr/{}/seed{}.npz".format
 POINTS, UNITS = "results/scores/simclr/seed0/points.parquet", "results/scores/simclr/f/seed0/units.parquet"
 SPLIT = "results/splits/fashion/seed0/indices.npz"
+VALUES = TARGETS[3]
+TRAINING = "was made with another training of {} than the configuration's".format
 PLACE, AGAIN = "is in the place of another file", "delete it and run snakemake again"
 FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
     # What is done, the file that is named, what is said of it, the target that is made next.
@@ -75,6 +123,18 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
     "scores of another seed": (
         moved(POINTS.replace("seed0", "seed1"), POINTS), POINTS, PLACE, AGAIN, TARGETS[0],
     ),
+    "measures of another training": (
+        of_another_training(MEASURES("g", 0), "g"), MEASURES("g", 0), TRAINING("g"), AGAIN, POINTS,
+    ),
+    "measures of another training, for units": (
+        of_another_training(MEASURES("f", 0), "f"), MEASURES("f", 0), TRAINING("f"), AGAIN, UNITS,
+    ),
+    "measures of another training, for values": (
+        of_another_training(MEASURES("f", 0), "f"), MEASURES("f", 0), TRAINING("f"), AGAIN, VALUES,
+    ),
+    "scores of another training": (
+        of_another_training(POINTS, "f"), POINTS, TRAINING("f"), AGAIN, TARGETS[0],
+    ),
     "weights of f for g's": (
         moved(f"{A}/f/seed0/weights.safetensors", f"{A}/g/seed0/weights.safetensors"),
         f"{A}/g/seed0/weights.safetensors", "belongs to f, seed 0", "delete it to train anew", MEASURES("g", 0),
@@ -83,6 +143,12 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
         moved(f"{B}/f/seed0/weights.safetensors", f"{A}/f/seed0/weights.safetensors"),
         f"{A}/f/seed0/weights.safetensors", "belongs to another training (framework", "delete it to train anew",
         MEASURES("f", 0),
+    ),
+    "labels in another order": (
+        permuted, LABELS, "altered since it was prepared", AGAIN, MEASURES("f", 0),
+    ),
+    "moments of other images": (
+        described(lambda about: about | {"mean": [0.9]}), DESCRIPTION, "mean aren't what", AGAIN, MEASURES("f", 0),
     ),
     "a split of another seed": (
         moved(SPLIT.replace("seed0", "seed1"), SPLIT), SPLIT, PLACE, AGAIN, MEASURES("f", 0),
@@ -110,6 +176,23 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
         POINTS,
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "other"), [("layermem", "unitmem"), ("frameworks", "layermem"), ("power", "overlap")])
+def test_a_figures_table_of_another_experiment_is_named(
+    kind: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, drawn = ROOT / f"docs/results/{other}.csv", {name: str(tmp_path / f"it.{name}") for name in ("pdf", "png")}
+    snakemake = SimpleNamespace(
+        input=SimpleNamespace(table=str(table), images=[str(tmp_path / "images.npy")]),
+        output=SimpleNamespace(**drawn),
+        params=SimpleNamespace(kind=kind),
+    )
+    io.save_array(np.zeros((300, 1, 16, 16), dtype=np.uint8), snakemake.input.images[0])
+    monkeypatch.setattr(draw_figure.job, "start", lambda _: None)
+    said = complaint(draw_figure.main, snakemake)
+    assert said.startswith(f"{table}: has no rows or columns that {kind} draws (") and said.endswith(AGAIN)
+    assert not any(Path(path).exists() for path in drawn.values())
 
 
 @pytest.mark.parametrize("name", FAULTS)

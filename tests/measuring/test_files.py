@@ -108,7 +108,8 @@ def test_the_next_write_removes_what_a_killed_writer_left_and_nothing_else(tmp_p
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     (leftover,) = tmp_path.iterdir()
     assert leftover.is_dir()
-    others = [tmp_path / name for name in (".seed[1].abcdefgh", ".seed0.abcdefgh", ".seed[0]-1of2.abcdefgh")]
+    stems = (".seed[1].memloc-", ".seed0.memloc-", ".seed[0]-1of2.memloc-", ".seed[0].")
+    others = [tmp_path / f"{stem}abcdefgh{io.SCRATCH}" for stem in stems]
     for other in others:
         other.mkdir()
 
@@ -130,7 +131,7 @@ def test_parts_are_joined_without_torch():
 def test_a_link_in_the_place_of_a_temporary_folder_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()
-    (tmp_path / f".made.abcdefgh{io.SCRATCH}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f".made.{io.OURS}abcdefgh{io.SCRATCH}").symlink_to(tmp_path / "elsewhere")
     measures.save(tmp_path / "made.npz", ABOUT, parts(25))
     assert (tmp_path / "elsewhere" / "file").exists()
 
@@ -235,6 +236,8 @@ def test_joined_shards_have_the_record_of_one_file(tmp_path):
     paths = [made_measures(tmp_path / f"seed0-{number}of2.npz") for number in (1, 2)]
     record = measures.common_record(tmp_path / "seed0.npz", paths)
     assert record == provenance.record(tmp_path / "seed0.npz", weights={"f": "a"}, settings={"distance": "l2"})
+    with pytest.raises(InputError, match=r"seed0-1of2\.npz: was made with another training of f than the config"):
+        measures.common_record(tmp_path / "seed0.npz", paths, trainings={"f": "A"})
     made_measures(paths[1], weights={"f": "b"})
     with pytest.raises(InputError, match=r"seed0-2of2\.npz: was made with other weights than seed0-1of2\.npz; delete"):
         measures.common_record(tmp_path / "seed0.npz", paths)

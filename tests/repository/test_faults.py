@@ -186,7 +186,8 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(tmp
 
     assert in_a_process(work) == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
-    others = [tmp_path / name for name in (".x[1].json", ".y.abcdefgh.json", ".x[1].abcdefgh.npz", "x.abcdefgh.json")]
+    beside = (".x[1].json", ".y.memloc-abcdefgh.json", ".x[1].memloc-abcdefgh.npz", ".x[1].20261130.json")
+    others = [tmp_path / name for name in beside]
     for other in others:
         other.write_text("mine")
     with io.atomic(path) as busy:
