@@ -424,7 +424,7 @@ def test_names_that_are_numbers_are_remarked():
             "y,a\nu,1\né,1\n".encode("latin-1"),
             "t.csv: can't be read (not UTF-8); save it as UTF-8; as Latin-1, line 3 has 'é,1'",
         ),
-        ('y,a\nu,"1\nv,2\n', "t.csv: can't be read ("),
+        ('y,a\nu,"1\nv,2\n', "t.csv: the field '1\\nv,2\\n' runs over lines 2 to 3 and seems to hold rows; close"),
         ("y,a\nu,1\n# a comment\nv,2\nu,3\nv,4\n", "label: y has 3 classes in 5 rows"),
     ],
 )
@@ -520,3 +520,44 @@ def test_plain_texts_are_known_by_what_the_file_says_of_them(monkeypatch):
     pq.write_table(pa.table({"y": list("uvuv"), "a": cells}), "t.parquet", use_dictionary=False, compression="zstd")
     monkeypatch.setattr("memloc.valuation.reading._unpacked", lambda *_: pytest.fail("unpacked"))
     assert complaint("t.parquet").startswith("t.parquet: the texts of a unpack to more than")
+
+
+# --- Rows and values that a reader would change in silence -----------------------------------------------------------
+
+PLAIN_ROWS = [f"{i},{'uv'[i % 2]},t{i % 3}" for i in range(12)]
+
+
+def lines_of(rows, header="a,y,t"):
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('3,v,"5 in', '8,u,"6 in'),  # The second one closes the first, and text follows.
+        ('3,v,"5 in', '8,u,6 in"'),
+        ('3,v,"5 in', '4,u,6 in"'),
+        ('"3,v,5 in', '"8,u,6 in'),
+        ('3,v,"5 in', "8,u,6 in"),  # Nothing closes it.
+    ],
+)
+def test_a_lone_quotation_mark_that_swallows_rows_is_refused(first, second):
+    rows = PLAIN_ROWS.copy()
+    rows[3], rows[int(second.strip('"').partition(",")[0])] = first, second
+    told = complaint(written(lines_of(rows)))
+    assert "lines 5 to " in told and "quotation mark" in told
+
+
+def test_a_lone_quotation_mark_among_the_names_is_refused():
+    told = complaint(written(lines_of([*PLAIN_ROWS[:5], '5,v,"x', *PLAIN_ROWS[6:]], header='a,y,"t')))
+    assert "lines 1 to 7" in told
+
+
+def test_texts_of_several_lines_are_counted_and_the_first_is_named():
+    rows = PLAIN_ROWS.copy()
+    for row in (4, 6, 7):
+        rows[row] = f'{row},{"uv"[row % 2]},"one\r\ntwo, three\nfour"'
+    rows[7] = '7,v,"one,\ntwo,"'  # As many commas as a row has, but the others speak for texts.
+    source = read(written(lines_of(rows)))
+    assert len(source.rows) == 12
+    assert "3 fields hold line breaks, the first in row 4 (lines 6 to 8): 'one" in said(source)
