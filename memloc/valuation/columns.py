@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +114,24 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64]) -> str:
     return ""
 
 
+def may_divide_thousands(texts: Iterable[str]) -> str:
+    """A remark on decimals such as 2.305 that may be whole numbers, as 788 among them is one; empty if none are.
+
+    Those of one notation alone would differ by a factor of 1000, which changes no value.
+    """
+    texts = [text.strip() for text in texts]
+    pointed = [text for text in texts if "." in text]
+    whole = any("." not in text and int(text) for text in texts if _BELOW_1000.fullmatch(text))
+    if not (whole and pointed and all(map(_THREE.fullmatch, pointed))):
+        return ""
+    if not all(_BELOW_1000.fullmatch(text) for text in texts if "." not in text):
+        return ""
+    return (
+        f"'.' is taken for the decimal mark, as in {quoted(pointed[0])}, but all decimals have three digits; if it is a"
+        f" mark between thousands, write {pointed[0].replace('.', '')}"
+    )
+
+
 def alike(texts: Sequence[str]) -> str:
     """Texts that differ in case or outer blanks alone, as ``'Yes', 'yes '``; empty if none do."""
     groups: dict[str, list[str]] = {}
@@ -209,6 +227,8 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
     if how:
         shown = next(text for text in found if not _PLAIN.fullmatch(text.strip()))
         remarks.append(f"{how}: {quoted(shown)} in row {show(rows[at[shown][0]])} is {found[shown]:.15g}")
+    elif kind == NUMBERS and (remark := may_divide_thousands(found)):
+        remarks.append(remark)
     x = _standardised(pd.Series(values, name=column.name), name)
     missing = int(np.isnan(values).sum())
     return Column(kind, x, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
@@ -301,5 +321,7 @@ _GROUPED = {
     for decimal in ",."
     if group != decimal
 }
+_THREE = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+_BELOW_1000 = re.compile(r"[+-]?(0|[1-9][0-9]{0,2})")
 _SHORT = {decimal: re.compile(rf"[+-]?[0-9]{{1,3}}({re.escape(decimal)}[0-9]+)?") for decimal in ",."}
 _LEADING = re.compile(r"0[0-9]")

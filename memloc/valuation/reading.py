@@ -102,6 +102,15 @@ def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection
     return table.reset_index(drop=True)
 
 
+def texts_of(path: str, columns: Sequence[str]) -> dict[str, list[str]]:
+    """The different texts of columns of a CSV as they are written; of other tables none, which have types."""
+    if not columns or Path(path).suffix.lower() != ".csv":
+        return {}
+    with _reading(path), open(path, "rb") as file:
+        table = pd.read_csv(file, usecols=list(columns), dtype=str, keep_default_na=False)
+    return {str(name): [text for text in table[name].unique() if text.strip()] for name in table}
+
+
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:

@@ -561,3 +561,39 @@ def test_texts_of_several_lines_are_counted_and_the_first_is_named():
     source = read(written(lines_of(rows)))
     assert len(source.rows) == 12
     assert "3 fields hold line breaks, the first in row 4 (lines 6 to 8): 'one" in said(source)
+
+
+GERMAN = ["2.305", "45.841", "788", "6.021", "12", "301.999", "5.500", "7.100", "0", "1.001"]
+MAY_DIVIDE = (
+    "'.' is taken for the decimal mark, as in '2.305', but all decimals have three digits; if it is a mark between"
+    " thousands, write 2305"
+)
+
+
+@pytest.mark.parametrize("stored", [csv, parquet])
+def test_points_that_may_divide_thousands_are_remarked(stored):
+    source = read(stored(GERMAN))
+    np.testing.assert_allclose(source.x, standardised(list(map(float, GERMAN))))
+    assert said(source).count(MAY_DIVIDE) == 1 and f"a: {MAY_DIVIDE}" in said(source)
+    assert "between thousands: '2.305' in row 0 is 2305" in said(read(stored([*GERMAN[:-1], "1.234.567"])))
+
+
+@pytest.mark.parametrize("stored", [csv, parquet])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*GERMAN[:-1], "0.305"],
+        [*GERMAN[:-1], "3.5"],
+        [*GERMAN[:-1], "1200"],
+        [f"{number}.250" for number in range(1, 11)],  # All as decimals are all by 1000.
+        ["1", "2", "3", "4", "5"] * 2,
+    ],
+)
+def test_points_that_are_decimal_marks_are_not(stored, cells):
+    assert "between thousands" not in said(read(stored(cells)))
+
+
+def test_points_that_may_divide_thousands_are_found_in_a_column_without_a_name_and_with_gaps():
+    cells = ["", *GERMAN[:-1]]
+    source = read(written("\ufeff" + lines_of([f"{cell},{'uv'[i % 2]}" for i, cell in enumerate(cells)], ",y")))
+    assert f"Unnamed: 0: {MAY_DIVIDE}" in said(source)
