@@ -121,15 +121,17 @@ def may_divide_thousands(texts: Iterable[str]) -> str:
     """
     texts = [text.strip() for text in texts]
     pointed = [text for text in texts if "." in text]
-    whole = any("." not in text and int(text) for text in texts if _BELOW_1000.fullmatch(text))
-    if not (whole and pointed and all(map(_THREE.fullmatch, pointed))):
-        return ""
-    if not all(_BELOW_1000.fullmatch(text) for text in texts if "." not in text):
+    if not (pointed and _fit_thousands(texts) and any("." not in text and int(text) for text in texts)):
         return ""
     return (
         f"'.' is taken for the decimal mark, as in {quoted(pointed[0])}, but all decimals have three digits; if it is a"
         f" mark between thousands, write {pointed[0].replace('.', '')}"
     )
+
+
+def _fit_thousands(texts: Iterable[str]) -> bool:
+    """Whether all are written as 2.305 and 788 are."""
+    return all((_THREE if "." in text else _BELOW_1000).fullmatch(text.strip()) for text in texts)
 
 
 def alike(texts: Sequence[str]) -> str:
@@ -254,7 +256,8 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
     """Of different texts those that are numbers of the commonest notation and unit, and what that is, if not plain.
 
     Of notations that are as common the first one counts: point, thousands apart, decimal comma. Where most texts are
-    numbers with a point, another one needs two cells more, and a share of COMMON more: one 1,5 is a typing error.
+    numbers with a point, another one needs two cells more, and a share of COMMON more: one 1,5 is a typing error, but
+    one 1.234.567 tells how 2.305 is meant.
     """
     split = {text: _unit(text) for text in texts}
     units = sorted({unit for unit, _ in split.values()}, key=lambda unit: (unit != "", unit))
@@ -265,7 +268,9 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
         bare = {text: number for text, (own, number) in split.items() if own == unit}
         for found, how in _notations(bare):
             common = sum(counts[text] for text in found)
-            if common > most + (clear if not best[1] and 2 * most > total else 0):
+            pointed = any("." in text for text in best[0]) and _fit_thousands(best[0])
+            sure = best[1] or 2 * most <= total or (pointed and best[0].keys() < found.keys())
+            if common > most + (0 if sure else clear):
                 told = [f"the unit {unit} is left out"] * bool(unit) + [how] * bool(how)
                 most, best = common, (found, ", ".join(told))
     return best
