@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from memloc.data.decoding import flattened, read_file, reason_of, square
-from memloc.data.images import Images, Loaded, digest
+from memloc.data.images import Images, Loaded
 from memloc.data.left_out import FEW, LeftOut, about_lost, aside, counted, ending, some, told
 from memloc.data.looking import look
 from memloc.data.prepared import Pixels, Rows
 from memloc.data.raw_files import IMAGE_TYPES
 from memloc.errors import InputError, show
+from memloc.provenance import file_sha256
 
 ENDINGS = (*IMAGE_TYPES, ".gif")
+HASHED = 1 << 30
+"""Bytes of all files up to which they are known by their contents; so many take some seconds."""
 PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 """What folders of the parts of a set are called, in lower case."""
 
@@ -34,6 +38,8 @@ class ImageFolder(Images):
     out, as by torchvision's Resize and CenterCrop. Grey is repeated; palettes and CMYK are converted; transparent parts
     lie over black; 16 bits a channel become 8; of an animation, the first frame is read. As in torchvision's
     ImageFolder, the orientation in EXIF is not applied (PIL itself applies TIFF's).
+
+    ``sha256`` is over names and contents; where the files have more than HASHED bytes, over names, sizes and times.
 
     An image can't be read where the file is empty, truncated or not an image, where it has 32-bit floats or integers
     beyond 16 bits, or where it has more pixels than PIL's limit (about 90 million). In strict mode that raises an
@@ -61,8 +67,10 @@ class ImageFolder(Images):
         self._bytes = np.array([_bytes(identity) for _, identity in files], dtype=np.int64)
         names = [_text(name) for name in self.files] if _odd(self.files) else self.files
         sha = hashlib.sha256()
-        for name, identity in files:
-            sha.update(os.fsencode(name) + f"\0{identity}\0".encode())
+        self._hashed = int(self._bytes[self._bytes > 0].sum()) <= HASHED
+        for row, (name, identity) in enumerate(files):
+            known = (self._content(row) if self._hashed else identity) or "unreadable"
+            sha.update(os.fsencode(name) + f"\0{known}\0".encode())
         super().__init__(names, labels, classes, channels=3, size=size, sha256=sha.hexdigest())
         Image.init()  # Otherwise each thread would do it.
 
@@ -105,6 +113,10 @@ class ImageFolder(Images):
         first += [f"left out: {self._left}"] if self._left else []
         first += [unreadable] if (unreadable := looks.unreadable()) else []
         lines = ["; ".join(first)]
+        if not self._hashed:
+            lines.append(
+                f"{label}: more than {HASHED >> 30} GiB, so that files are known by their names, sizes and times alone"
+            )
         if self.labels is None and self.unlabelled:
             lines.append(f"{label}: no classes: {self.unlabelled}")
         if self.parts:
@@ -121,8 +133,8 @@ class ImageFolder(Images):
         """Hashes of whole files."""
         found = np.zeros(len(rows), dtype=np.uint64)
         for i, row in enumerate(self.checked(rows).tolist()):
-            with suppress(OSError):
-                found[i] = digest(Path(self._path(row)).read_bytes())
+            if content := self._content(row):
+                found[i] = int.from_bytes(bytes.fromhex(content)[:8], "little")
         return found
 
     def sizes(self, rows: Rows) -> Rows:
@@ -150,6 +162,14 @@ class ImageFolder(Images):
 
     def _path(self, row: int) -> str:
         return os.path.join(self.folder, self.files[row])  # noqa: PTH118 (a Path for each image is slow)
+
+    def _content(self, row: int) -> str:
+        """SHA-256 of a file; empty where it can't be read."""
+        path = self._path(row)
+        with suppress(OSError):
+            if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (reading a pipe would never end)
+                return file_sha256(path)
+        return ""
 
     def _unreadable(self, row: int, error: InputError) -> InputError:
         return InputError(f"images: {show(self._path(row))}: {error}; repair or remove it")

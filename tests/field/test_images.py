@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -411,6 +412,25 @@ def test_score_counts_equal_images_of_two_groups_and_images_of_none(score: Said)
     taken = "\n".join(about["taken"])
     assert status == 0 and "4 candidate, 3 external" in taken and "1 image is in no group" in taken, said
     assert "1 image of external is byte for byte one of candidate" in taken
+
+
+# --- Results that are finished ---------------------------------------------------------------------------------------
+
+
+def test_exchanged_images_of_one_size_and_time_are_other_images(value: Said) -> None:
+    for name, shade in (("cat", 10), ("dog", 250)):
+        for i in range(4):
+            picture(Path(f"set/{name}/{i}.bmp"), shade + i)
+    one, other = Path("set/cat/0.bmp"), Path("set/dog/0.bmp")
+    first = value()[2]
+    assert "already finished" in value()[1]
+    contents = one.read_bytes(), other.read_bytes()
+    times = [(path.stat().st_atime_ns, path.stat().st_mtime_ns) for path in (one, other)]
+    for path, content, time in zip((one, other), contents[::-1], times, strict=True):
+        path.write_bytes(content)
+        os.utime(path, ns=time)
+    status, said, second = value("--replace")
+    assert status == 0 and "already finished" not in said and second["sha256"] != first["sha256"]
 
 
 # --- A folder as a dataset of the configuration ----------------------------------------------------------------------
