@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Sequence
@@ -21,14 +22,20 @@ from memloc.data.left_out import FEW, LeftOut, about_lost, aside, counted, endin
 from memloc.data.looking import look
 from memloc.data.prepared import Pixels, Rows
 from memloc.data.raw_files import IMAGE_TYPES
-from memloc.errors import InputError, show
+from memloc.errors import InputError, show, twins
 from memloc.provenance import file_sha256
 
 ENDINGS = (*IMAGE_TYPES, ".gif")
 HASHED = 1 << 30
 """Bytes of all files up to which they are known by their contents; so many take some seconds."""
-PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
-"""What folders of the parts of a set are called, in lower case."""
+PART = re.compile(
+    "(train(ing)?|test(ing)?|val(id(ation)?)?|dev|hold[-_ ]?out|eval)([-_ ]?(set|part|split|data|images))?[-_ ]?[0-9]*",
+    re.IGNORECASE,
+)
+"""What folders of the parts of a set are called."""
+IMAGES = frozenset({"image", "images", "img", "imgs"})
+MASKS = frozenset({"mask", "masks", "annotation", "annotations", "label", "labels", "segmentation", "segmentations"})
+"""What folders of images, and of images that describe them, are called, in lower case."""
 
 
 class ImageFolder(Images):
@@ -153,11 +160,11 @@ class ImageFolder(Images):
         if twice:
             several = counted(sum(count > 1 for count in stems.values()), "name")
             notes.append(f"{several} with several endings ({some(twice)}): if these are copies, remove one of each")
-        alike: dict[str, list[str]] = {}
-        for name in self.classes:
-            alike.setdefault(name.strip().casefold(), []).append(name)
-        notes += [f"{' and '.join(map(show, same))} are {('two', 'several')[len(same) > 2]} classes: if they are one,"
-                  " rename a folder" for same in alike.values() if len(same) > 1][:FEW]  # fmt: skip
+        if IMAGES.intersection(map(str.lower, self.classes)):
+            notes += [f"{show(name)} is taken for a class: if it describes the images beside it, take it away"
+                      for name in self.classes if name.lower() in MASKS]  # fmt: skip
+        notes += [f"{' and '.join(same)} are {('two', 'several')[len(same) > 2]} classes: if they are one,"
+                  " rename a folder" for same in twins(self.classes)][:FEW]  # fmt: skip
         return notes
 
     def _path(self, row: int) -> str:
@@ -273,9 +280,18 @@ def _identity(entry: os.DirEntry[str]) -> str:
 
 
 def _parts(files: Sequence[str]) -> list[str]:
-    """The first folders, where two or more of them are called as the parts of a set are."""
+    """The first folders, where two or more of them are called as the parts of a set are.
+
+    One of two is enough where both hold the same folders, two or more.
+    """
     folders = sorted({file.partition("/")[0] for file in files if "/" in file})
-    return folders if sum(name.lower() in PARTS for name in folders) > 1 else []
+    called = sum(bool(PART.fullmatch(name)) for name in folders)
+    if called == 1 and len(folders) == 2:
+        one, other = (
+            {_head(file, 1).partition("/")[2] for file in files if file.startswith(f"{name}/")} for name in folders
+        )
+        return folders if one == other and len(one) > 1 and "" not in one else []
+    return folders if called > 1 else []
 
 
 def _bytes(identity: str) -> int:

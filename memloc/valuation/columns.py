@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc.errors import InputError, show
+from memloc.errors import InputError, show, twins
 
 Floats = NDArray[np.float64]
 
@@ -135,11 +135,8 @@ def _fit_thousands(texts: Iterable[str]) -> bool:
 
 
 def alike(texts: Sequence[str]) -> str:
-    """Texts that differ in case or outer blanks alone, as ``'Yes', 'yes '``; empty if none do."""
-    groups: dict[str, list[str]] = {}
-    for text in texts:
-        groups.setdefault(" ".join(text.split()).casefold(), []).append(text)
-    return "; ".join(", ".join(map(quoted, group)) for group in groups.values() if len(group) > 1)
+    """Texts that nobody tells apart, see ``twins``, as ``'Yes', 'yes '``; empty if there are none."""
+    return "; ".join(", ".join(map(quoted, group)) for group in twins(texts))
 
 
 def listed(texts: Sequence[str], last: str = "more") -> str:
@@ -185,7 +182,7 @@ def _texts(column: pd.Series[Any], rows: Sequence[str], name: str) -> Column:
     texts = [str(text) for text in different]
     remarks = []
     if same := alike(texts):
-        remarks.append(f"texts that differ in case or blanks alone count as different: {same}")
+        remarks.append(f"texts that differ in case, blanks or invisible characters alone count as different: {same}")
     if sum(bool(DATE.fullmatch(text.strip())) for text in texts) > len(texts) / 2:
         remarks.append("dates count as texts, each a category; make them numbers or leave it out (--ignore)")
     numbers = [text for text in texts if _PLAIN.fullmatch(text.strip())]

@@ -273,7 +273,7 @@ def _remarks_on_labels(label: str, classes: Sequence[str], y: NDArray[np.int64])
     counts = np.bincount(y)
     remarks = []
     if same := alike(classes):
-        remarks.append(f"classes that differ in case or blanks alone count as different: {same}")
+        remarks.append(f"classes that differ in case, blanks or invisible characters alone count as different: {same}")
     if gaps := [quoted(name) for name in classes if not name.strip() or name.strip().casefold() in GAPS]:
         remarks.append(f"classes that may stand for a missing label: {', '.join(gaps)}; remove their rows if so")
     if len(classes) > MANY:

@@ -273,8 +273,9 @@ def test_dates_are_texts_and_that_is_said():
 
 
 def test_texts_that_differ_in_case_or_blanks_are_named():
-    assert "a: texts that differ in case or blanks alone count as different: 'Yes', 'yes '" in said(
-        both(["Yes", "no", "yes ", "no"])
+    assert (
+        "a: texts that differ in case, blanks or invisible characters alone count as different: 'Yes', 'yes '"
+        in said(both(["Yes", "no", "yes ", "no"]))
     )
 
 
@@ -329,7 +330,7 @@ def test_many_columns_of_one_fault_are_one_line():
         (
             ["Yes", "yes ", "no", "no", "no", "Yes"],
             ["Yes", "no", "yes "],
-            "y: classes that differ in case or blanks alone count as",
+            "y: classes that differ in case, blanks or invisible characters alone count as",
         ),
         (["u", "v", "NA", "u", "v", "NA"], ["NA", "u", "v"], "y: classes that may stand for a missing label: 'NA'"),
         (["u", "u", "v", "v", "w", "u"], ["u", "v", "w"], "y: classes of one row, whose value is 0 whatever it holds"),
@@ -597,3 +598,21 @@ def test_points_that_may_divide_thousands_are_found_in_a_column_without_a_name_a
     cells = ["", *GERMAN[:-1]]
     source = read(written("\ufeff" + lines_of([f"{cell},{'uv'[i % 2]}" for i, cell in enumerate(cells)], ",y")))
     assert f"Unnamed: 0: {MAY_DIVIDE}" in said(source)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("caf\u00e9", "cafe\u0301", r"'cafe\u0301', 'caf\xe9'"),
+        ("tea", "te\u200ba", r"'tea', 'te\u200ba'"),
+        ("m2", "m\u00b2", "'m2', 'm\u00b2'"),
+    ],
+)
+def test_texts_and_classes_that_look_the_same_are_named(one, other, told):
+    cells = [one, other, "cup", "cup"] * 3
+    source = read(parquet(cells))
+    assert f"a: texts that differ in case, blanks or invisible characters alone count as different: {told}" in said(
+        source
+    )
+    source = read(parquet([1, 2, 3, 4] * 3, z=cells), label="z")
+    assert "z: classes that differ in case, blanks or invisible characters alone count as different: " in said(source)
