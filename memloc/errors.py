@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import unicodedata
+from collections.abc import Iterable
 
 AGAIN = "delete it and run snakemake again"
 """What to do about a result that is damaged, out of date or another's."""
@@ -15,6 +17,23 @@ class InputError(ValueError):
 def show(name: object) -> str:
     """A name as one printable line: names of files and classes can hold anything."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
+def twins(texts: Iterable[str]) -> list[list[str]]:
+    """Texts that differ in case, blanks or characters that nobody sees alone, each as one printable line.
+
+    Those that look the same are told apart by their codes.
+    """
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+        groups.setdefault(" ".join(seen.split()).casefold(), []).append(text)
+    found = []
+    for group in groups.values():
+        if len(group) > 1:
+            same = len({unicodedata.normalize("NFC", text) for text in group}) < len(group)
+            found.append([text.encode("unicode_escape").decode() if same else show(text) for text in group])
+    return found
 
 
 def one_line(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,16 +17,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from memloc.data.decoding import flattened, read_file, reason_of, square
-from memloc.data.images import Images, Loaded, digest
+from memloc.data.images import Images, Loaded
 from memloc.data.left_out import FEW, LeftOut, about_lost, aside, counted, ending, some, told
 from memloc.data.looking import look
 from memloc.data.prepared import Pixels, Rows
 from memloc.data.raw_files import IMAGE_TYPES
-from memloc.errors import InputError, show
+from memloc.errors import InputError, show, twins
+from memloc.provenance import file_sha256
 
 ENDINGS = (*IMAGE_TYPES, ".gif")
-PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
-"""What folders of the parts of a set are called, in lower case."""
+HASHED = 1 << 30
+"""Bytes of all files up to which they are known by their contents; so many take some seconds."""
+PART = re.compile(
+    "(train(ing)?|test(ing)?|val(id(ation)?)?|dev|hold[-_ ]?out|eval)([-_ ]?(set|part|split|data|images))?[-_ ]?[0-9]*",
+    re.IGNORECASE,
+)
+"""What folders of the parts of a set are called."""
+IMAGES = frozenset({"image", "images", "img", "imgs"})
+MASKS = frozenset({"mask", "masks", "annotation", "annotations", "label", "labels", "segmentation", "segmentations"})
+"""What folders of images, and of images that describe them, are called, in lower case."""
 
 
 class ImageFolder(Images):
@@ -34,6 +45,8 @@ class ImageFolder(Images):
     out, as by torchvision's Resize and CenterCrop. Grey is repeated; palettes and CMYK are converted; transparent parts
     lie over black; 16 bits a channel become 8; of an animation, the first frame is read. As in torchvision's
     ImageFolder, the orientation in EXIF is not applied (PIL itself applies TIFF's).
+
+    ``sha256`` is over names and contents; where the files have more than HASHED bytes, over names, sizes and times.
 
     An image can't be read where the file is empty, truncated or not an image, where it has 32-bit floats or integers
     beyond 16 bits, or where it has more pixels than PIL's limit (about 90 million). In strict mode that raises an
@@ -61,8 +74,10 @@ class ImageFolder(Images):
         self._bytes = np.array([_bytes(identity) for _, identity in files], dtype=np.int64)
         names = [_text(name) for name in self.files] if _odd(self.files) else self.files
         sha = hashlib.sha256()
-        for name, identity in files:
-            sha.update(os.fsencode(name) + f"\0{identity}\0".encode())
+        self._hashed = int(self._bytes[self._bytes > 0].sum()) <= HASHED
+        for row, (name, identity) in enumerate(files):
+            known = (self._content(row) if self._hashed else identity) or "unreadable"
+            sha.update(os.fsencode(name) + f"\0{known}\0".encode())
         super().__init__(names, labels, classes, channels=3, size=size, sha256=sha.hexdigest())
         Image.init()  # Otherwise each thread would do it.
 
@@ -107,6 +122,10 @@ class ImageFolder(Images):
         first += [f"left out: {self._left}"] if self._left else []
         first += [unreadable] if (unreadable := looks.unreadable()) else []
         lines = ["; ".join(first)]
+        if not self._hashed:
+            lines.append(
+                f"{label}: more than {HASHED >> 30} GiB, so that files are known by their names, sizes and times alone"
+            )
         if self.labels is None and self.unlabelled:
             lines.append(f"{label}: no classes: {self.unlabelled}")
         if self.parts:
@@ -123,8 +142,8 @@ class ImageFolder(Images):
         """Hashes of whole files."""
         found = np.zeros(len(rows), dtype=np.uint64)
         for i, row in enumerate(self.checked(rows).tolist()):
-            with suppress(OSError):
-                found[i] = digest(Path(self._path(row)).read_bytes())
+            if content := self._content(row):
+                found[i] = int.from_bytes(bytes.fromhex(content)[:8], "little")
         return found
 
     def sizes(self, rows: Rows) -> Rows:
@@ -143,15 +162,23 @@ class ImageFolder(Images):
         if twice:
             several = counted(sum(count > 1 for count in stems.values()), "name")
             notes.append(f"{several} with several endings ({some(twice)}): if these are copies, remove one of each")
-        alike: dict[str, list[str]] = {}
-        for name in self.classes:
-            alike.setdefault(name.strip().casefold(), []).append(name)
-        notes += [f"{' and '.join(map(show, same))} are {('two', 'several')[len(same) > 2]} classes: if they are one,"
-                  " rename a folder" for same in alike.values() if len(same) > 1][:FEW]  # fmt: skip
+        if IMAGES.intersection(map(str.lower, self.classes)):
+            notes += [f"{show(name)} is taken for a class: if it describes the images beside it, take it away"
+                      for name in self.classes if name.lower() in MASKS]  # fmt: skip
+        notes += [f"{' and '.join(same)} are {('two', 'several')[len(same) > 2]} classes: if they are one,"
+                  " rename a folder" for same in twins(self.classes)][:FEW]  # fmt: skip
         return notes
 
     def _path(self, row: int) -> str:
         return os.path.join(self.folder, self.files[row])  # noqa: PTH118 (a Path for each image is slow)
+
+    def _content(self, row: int) -> str:
+        """SHA-256 of a file; empty where it can't be read."""
+        path = self._path(row)
+        with suppress(OSError):
+            if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (reading a pipe would never end)
+                return file_sha256(path)
+        return ""
 
     def _unreadable(self, row: int, error: InputError) -> InputError:
         return InputError(f"images: {show(self._path(row))}: {error}; repair or remove it")
@@ -255,9 +282,18 @@ def _identity(entry: os.DirEntry[str]) -> str:
 
 
 def _parts(files: Sequence[str]) -> list[str]:
-    """The first folders, where two or more of them are called as the parts of a set are."""
+    """The first folders, where two or more of them are called as the parts of a set are.
+
+    One of two is enough where both hold the same folders, two or more.
+    """
     folders = sorted({file.partition("/")[0] for file in files if "/" in file})
-    return folders if sum(name.lower() in PARTS for name in folders) > 1 else []
+    called = sum(bool(PART.fullmatch(name)) for name in folders)
+    if called == 1 and len(folders) == 2:
+        one, other = (
+            {_head(file, 1).partition("/")[2] for file in files if file.startswith(f"{name}/")} for name in folders
+        )
+        return folders if one == other and len(one) > 1 and "" not in one else []
+    return folders if called > 1 else []
 
 
 def _bytes(identity: str) -> int:

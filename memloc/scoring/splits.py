@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -50,6 +51,7 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
             groups, or an unknown group.
     """
     images, ending = _Named(names), path.suffix.lower()
+    _check_file(path)
     if ending == ".npz":
         groups = _groups_of_arrays(path, images)
     elif ending in (".csv", ".parquet"):
@@ -70,6 +72,18 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
     split = Split({group: rows.astype(np.int64) for group, rows in groups.items()})
     split.numbers = images.read_as
     return split
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what reading would never end with. What isn't there is left to the reader."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):  # A NUL is a ValueError.
+        return
+    if not stat.S_ISREG(about.st_mode):
+        raise InputError(f"split: {path}: can't be read (a folder, a device or a pipe); name a file")
+    if about.st_size > LARGEST:
+        raise InputError(f"split: {path}: {about.st_size} bytes, more than the {LARGEST} that a split may have")
 
 
 def describe(path: Path, split: Split, names: Sequence[str]) -> str:
@@ -113,6 +127,7 @@ def _groups_of_table(path: Path, images: _Named) -> dict[str, NDArray[np.integer
             raise InputError(f"split: {path} has no columns image and group; name them so (it has {has})")
         if columns.count(wanted) > 1:
             raise InputError(f"split: {path} has two columns {wanted}; remove one")
+    stated = table["row"].map(str).tolist() if column != "row" and columns.count("row") == 1 else []
     table = table[[column, "group"]].astype(object)
     if not len(table):
         raise InputError(f"split: {path}: no rows; list the images of each group")
@@ -120,6 +135,13 @@ def _groups_of_table(path: Path, images: _Named) -> dict[str, NDArray[np.integer
     if unnamed.any():
         raise InputError(f"split: {path}: row {int(unnamed.argmax()) + 1} has no {column} or no group; fill it in")
     rows = images.find([str(entry) for entry in table[column]], path, column)
+    if all(map(ROW.fullmatch, stated)):  # Else it holds something else.
+        for name, row, read in zip(table[column], map(int, stated), rows.tolist(), strict=False):
+            if row != read:
+                raise InputError(
+                    f"split: {path}: image {show(name)} has row {row}, but is row {read} of the images; correct it or"
+                    f" remove the column {column} or row"
+                )
     groups = table["group"].map(str).to_numpy()
     return {group: rows[groups == group] for group in sorted({*groups})}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc.errors import InputError, show
+from memloc.errors import InputError, show, twins
 
 Floats = NDArray[np.float64]
 
@@ -128,12 +128,29 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
     return ""
 
 
+def may_divide_thousands(texts: Iterable[str]) -> str:
+    """A remark on decimals such as 2.305 that may be whole numbers, as 788 among them is one; empty if none are.
+
+    Those of one notation alone would differ by a factor of 1000, which changes no value.
+    """
+    texts = [text.strip() for text in texts]
+    pointed = [text for text in texts if "." in text]
+    if not (pointed and _fit_thousands(texts) and any("." not in text and int(text) for text in texts)):
+        return ""
+    return (
+        f"'.' is taken for the decimal mark, as in {quoted(pointed[0])}, but all decimals have three digits; if it is a"
+        f" mark between thousands, write {pointed[0].replace('.', '')}"
+    )
+
+
+def _fit_thousands(texts: Iterable[str]) -> bool:
+    """Whether all are written as 2.305 and 788 are."""
+    return all((_THREE if "." in text else _BELOW_1000).fullmatch(text.strip()) for text in texts)
+
+
 def alike(texts: Sequence[str]) -> str:
-    """Texts that differ in case or outer blanks alone, as ``'Yes', 'yes '``; empty if none do."""
-    groups: dict[str, list[str]] = {}
-    for text in texts:
-        groups.setdefault(" ".join(text.split()).casefold(), []).append(text)
-    return "; ".join(", ".join(map(quoted, group)) for group in groups.values() if len(group) > 1)
+    """Texts that nobody tells apart, see ``twins``, as ``'Yes', 'yes '``; empty if there are none."""
+    return "; ".join(", ".join(map(quoted, group)) for group in twins(texts))
 
 
 def listed(texts: Sequence[str], last: str = "more") -> str:
@@ -177,7 +194,7 @@ def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: boo
     texts = [str(text) for text in different]
     remarks = []
     if same := alike(texts):
-        remarks.append(f"texts that differ in case or blanks alone count as different: {same}")
+        remarks.append(f"texts that differ in case, blanks or invisible characters alone count as different: {same}")
     if sum(bool(DATE.fullmatch(text.strip())) for text in texts) > len(texts) / 2:
         remarks.append("dates count as texts, each a category; make them numbers or leave it out (--ignore)")
     numbers = [text for text in texts if _PLAIN.fullmatch(text.strip())]
@@ -221,6 +238,8 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
     if how:
         shown = next(text for text in found if not _PLAIN.fullmatch(text.strip()))
         remarks.append(f"{how}: {quoted(shown)} in row {show(rows[at[shown][0]])} is {found[shown]:.15g}")
+    elif kind == NUMBERS and (remark := may_divide_thousands(found)):
+        remarks.append(remark)
     x = _standardised(pd.Series(values, name=column.name), name)
     missing = int(np.isnan(values).sum())
     return Column(kind, x, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
@@ -246,7 +265,8 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
     """Of different texts those that are numbers of the commonest notation and unit, and what that is, if not plain.
 
     Of notations that are as common the first one counts: point, thousands apart, decimal comma. Where most texts are
-    numbers with a point, another one needs two cells more, and a share of COMMON more: one 1,5 is a typing error.
+    numbers with a point, another one needs two cells more, and a share of COMMON more: one 1,5 is a typing error, but
+    one 1.234.567 tells how 2.305 is meant.
     """
     split = {text: _unit(text) for text in texts}
     units = sorted({unit for unit, _ in split.values()}, key=lambda unit: (unit != "", unit))
@@ -257,7 +277,9 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
         bare = {text: number for text, (own, number) in split.items() if own == unit}
         for found, how in _notations(bare):
             common = sum(counts[text] for text in found)
-            if common > most + (clear if not best[1] and 2 * most > total else 0):
+            pointed = any("." in text for text in best[0]) and _fit_thousands(best[0])
+            sure = best[1] or 2 * most <= total or (pointed and best[0].keys() < found.keys())
+            if common > most + (0 if sure else clear):
                 told = [f"the unit {unit} is left out"] * bool(unit) + [how] * bool(how)
                 most, best = common, (found, ", ".join(told))
     return best
@@ -313,5 +335,7 @@ _GROUPED = {
     for decimal in ",."
     if group != decimal
 }
+_THREE = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+_BELOW_1000 = re.compile(r"[+-]?(0|[1-9][0-9]{0,2})")
 _SHORT = {decimal: re.compile(rf"[+-]?[0-9]{{1,3}}({re.escape(decimal)}[0-9]+)?") for decimal in ",."}
 _LEADING = re.compile(r"0[0-9]")

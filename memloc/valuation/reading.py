@@ -38,6 +38,7 @@ class Layout:
         left_out: what isn't read, and why.
         remarks: what a user should know, one line each.
         zeros: columns of a CSV with numbers that begin with 0.
+        rows: how many a CSV has; None where the file itself says it.
     """
 
     names: Sequence[str]
@@ -45,6 +46,7 @@ class Layout:
     left_out: Sequence[str] = ()
     remarks: Sequence[str] = ()
     zeros: Collection[str] = ()
+    rows: int | None = None
 
 
 def look_at(path: str) -> Layout:
@@ -93,9 +95,20 @@ def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection
     table = table.reset_index([name for name in table.index.names if name in columns])
     if not len(table):
         raise InputError(f"{show(path)}: no rows; add some")
+    if layout.rows not in (None, len(table)):
+        raise InputError(f"{show(path)}: has {layout.rows} rows, but {len(table)} are read; save it anew")
     table.columns = table.columns.map(str)
     _check_names(path, table.columns)
     return table.reset_index(drop=True)
+
+
+def texts_of(path: str, columns: Sequence[str]) -> dict[str, list[str]]:
+    """The different texts of columns of a CSV as they are written; of other tables none, which have types."""
+    if not columns or Path(path).suffix.lower() != ".csv":
+        return {}
+    with _reading(path), open(path, "rb") as file:
+        table = pd.read_csv(file, usecols=list(columns), dtype=str, keep_default_na=False)
+    return {str(name): [text for text in table[name].unique() if text.strip()] for name in table}
 
 
 @contextmanager
@@ -114,41 +127,103 @@ def _look_at_csv(path: str) -> Layout:
     csv.field_size_limit(sys.maxsize)
     names: list[str] = []
     short: list[int] = []
-    blank = 0
+    broken: list[_Broken] = []
+    blank = rows = 0
+    lines: list[str] = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(_kept(file, lines))
             for line in reader:
+                own, lines[:] = lines[:], []
                 if "\0" in "".join(line):
                     raise csv.Error("holds NUL, as UTF-16 and binary files do")
                 if not line or (len(line) == 1 and not line[0].strip()):
                     blank += 1
                 elif not names:
                     names = line
+                    _check_broken(path, [_Broken(" ".join(line), 0, 1 + blank, own)] if len(own) > 1 else [], 0)
                     _check_first_line(path, names)
                 elif len(line) > len(names):
                     raise InputError(
                         f"{show(path)}: rows have more fields than the first line has names: {len(line)} of"
                         f" {len(names)} in line {reader.line_num}; repair it"
                     )
-                elif len(line) < len(names):
-                    short.append(reader.line_num)
+                else:
+                    if len(line) < len(names):
+                        short.append(reader.line_num)
+                    first = reader.line_num - len(own) + 1
+                    broken += [
+                        _Broken(field, rows, first, own) for field in line if len(own) > 1 and _BREAK.search(field)
+                    ]
+                    rows += 1
     except UnicodeDecodeError as error:
         raise InputError(f"{show(path)}: can't be read (not UTF-8); save it as UTF-8{_undecoded(path)}") from error
     except csv.Error as error:
         raise InputError(f"{show(path)}: can't be read (line {reader.line_num}: {error}); repair it") from error
     if not names:
         raise InputError(f"{show(path)}: can't be read (it is empty); add a line of names, and rows")
+    _check_broken(path, broken, len(names) - 1)
     remarks = []
+    if broken:
+        one = broken[0]
+        hold, where = ("holds", "in") if len(broken) == 1 else ("hold", "the first in")
+        remarks.append(
+            f"{number_of(len(broken), 'field')} {hold} line breaks, {where} row {one.row} ({one.where}):"
+            f" {quoted(one.text)}; if that isn't one text, a quotation mark isn't closed"
+        )
     if short:
-        lines = listed([str(line) for line in short])
-        remarks.append(f"lines with fewer fields than the first, whose last ones count as missing: {lines}")
+        told = listed([str(line) for line in short])
+        remarks.append(f"lines with fewer fields than the first, whose last ones count as missing: {told}")
     if all(_NUMBER.fullmatch(name.strip()) for name in names):
         remarks.append(f"all names are numbers ({listed(names)}); if the first line is a row, put names before it")
     # pandas' names of columns without one.
     names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
     left_out = [number_of(blank, "blank line")] if blank else []
-    return Layout(names, left_out=left_out, remarks=remarks, zeros=_leading_zeros(path, names))
+    return Layout(names, left_out=left_out, remarks=remarks, zeros=_leading_zeros(path, names), rows=rows)
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A field with line breaks: its text and row, and the first line and all lines of the row in the file."""
+
+    text: str
+    row: int
+    line: int
+    lines: Sequence[str]
+
+    @property
+    def where(self) -> str:
+        return f"lines {self.line} to {self.line + len(self.lines) - 1}"
+
+    def loose(self) -> bool:
+        """Whether text follows a closing quotation mark, as where a lone one opened the field."""
+        try:
+            return not list(csv.reader(self.lines, strict=True))
+        except csv.Error:
+            return True
+
+    def like_rows(self, marks: int) -> bool:
+        """Whether it holds as many separators in each line as a row does; of its first and last line, together."""
+        first, *middle, last = (line.count(",") for line in _BREAK.split(self.text))
+        return marks > 0 and first + last == marks and all(count == marks for count in middle)
+
+
+def _check_broken(path: str, broken: Sequence[_Broken], marks: int) -> None:
+    """Refuse fields that swallow rows. One text may look like rows by chance, most of several texts don't."""
+    like = [field for field in broken if field.like_rows(marks)]
+    loose = [field for field in broken if field.loose()]
+    if wrong := loose or (like if 2 * len(like) >= len(broken) else []):
+        raise InputError(
+            f"{show(path)}: the field {quoted(wrong[0].text)} runs over {wrong[0].where} and seems to hold rows; close"
+            " or double its quotation mark, or write its text in one line"
+        )
+
+
+def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
+    """The same lines, which are also added to a list."""
+    for line in lines:
+        kept.append(line)
+        yield line
 
 
 def _check_first_line(path: str, names: Sequence[str]) -> None:
@@ -254,6 +329,7 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+_BREAK = re.compile(r"\r\n|\r|\n")
 _ZERO_BYTES = re.compile(rb"(?:^|[,\"])\s*[+-]?0[0-9]")
 _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 _ZERO = re.compile(r"\s*[+-]?0[0-9]+(\.[0-9]*)?\s*")

@@ -25,13 +25,14 @@ from memloc.valuation.columns import (
     TRUTHS,
     alike,
     listed,
+    may_divide_thousands,
     number_of,
     quoted,
     read_column,
     remark_on,
 )
 from memloc.valuation.oob import squares
-from memloc.valuation.reading import Layout, load, look_at
+from memloc.valuation.reading import Layout, load, look_at, texts_of
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +123,13 @@ def read_table(
     missing = {column: one.missing for column, one in read.items() if one.missing}
     labels = {name: int(count) for name, count in zip(classes, np.bincount(y), strict=True)}
     remarks = [*layout.remarks, *_remarks_on_labels(label, classes, y)]
-    on_cells = [f"{show(column)}: {remark}" for column, one in read.items() for remark in one.remarks]
+    written = texts_of(path, [column for column in features if _are_thousandths(contents[column])])
+    thousands = {column: [remark] for column, texts in written.items() if (remark := may_divide_thousands(texts))}
+    on_cells = [
+        f"{show(column)}: {remark}"
+        for column, one in read.items()
+        for remark in (*one.remarks, *thousands.get(column, ()))
+    ]
     zeros = _shown(
         [
             column
@@ -266,7 +273,7 @@ def _remarks_on_labels(label: str, classes: Sequence[str], y: NDArray[np.int64])
     counts = np.bincount(y)
     remarks = []
     if same := alike(classes):
-        remarks.append(f"classes that differ in case or blanks alone count as different: {same}")
+        remarks.append(f"classes that differ in case, blanks or invisible characters alone count as different: {same}")
     if gaps := [quoted(name) for name in classes if not name.strip() or name.strip().casefold() in GAPS]:
         remarks.append(f"classes that may stand for a missing label: {', '.join(gaps)}; remove their rows if so")
     if len(classes) > MANY:
@@ -298,6 +305,20 @@ def _remarks_on_columns(
         if remark := remark_on(contents[column], kind, y, named=named):
             found.setdefault(remark, []).append(show(column))
     return [f"{listed(names)}: {remark}" for remark, names in found.items()]
+
+
+def _are_thousandths(column: pd.Series[Any]) -> bool:
+    """Whether these may be written as 788 and 2.305 are, so that it pays to look at their texts."""
+    if not pd.api.types.is_float_dtype(column):
+        return False
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = np.abs(numbers[~np.isnan(numbers)])
+    if not (numbers < 1000).all():
+        return False
+    whole = numbers % 1 == 0
+    return bool(
+        0 < whole.sum() < len(numbers) and (numbers[~whole] >= 1).all() and (numbers == np.round(numbers, 3)).all()
+    )
 
 
 def _names(column: pd.Series[Any]) -> list[str]:

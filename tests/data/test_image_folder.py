@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memloc.data import image_folder
 from memloc.data.images import stream
 from memloc.data.opening import open_images
 from memloc.errors import InputError
@@ -260,8 +261,32 @@ def test_a_name_that_is_not_utf8_is_read_and_can_be_written_down(folder):
     assert images.read(np.arange(2))[1].tolist() == [0, 1]
 
 
-def test_the_hash_depends_on_names_sizes_and_times_but_not_on_the_requested_size(folder):
+def test_the_hash_depends_on_names_and_contents_but_not_on_times_or_the_requested_size(folder):
     put(folder, "a.png", "b.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes() + b"1")
+
+    def sha(size=8):
+        return open_images(str(folder), size=size).sha256
+
+    hashes = [sha()]
+    os.utime(folder / "a.png", ns=(0, 5))
+    assert sha() == sha(16) == hashes[0] and len(hashes[0]) == 64
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes() + b"0")
+    hashes.append(sha())
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):  # They are exchanged; sizes are the same.
+        (folder / f"{old}.png").rename(folder / f"{new}.png")
+    hashes.append(sha())
+    (folder / "b.png").rename(folder / "c.png")
+    hashes.append(sha())
+    (folder / "a.png").unlink()
+    hashes.append(sha())
+    assert len(set(hashes)) == 5
+
+
+def test_the_hash_of_a_large_folder_depends_on_names_sizes_and_times_and_that_is_said(folder, monkeypatch):
+    monkeypatch.setattr(image_folder, "HASHED", 0)
+    put(folder, "a.png", "b.png")
+    assert any("by their names, sizes and times" in line for line in open_images(str(folder), size=8).taken("set"))
 
     def sha(size=8):
         return open_images(str(folder), size=size).sha256
@@ -280,7 +305,8 @@ def test_the_hash_depends_on_names_sizes_and_times_but_not_on_the_requested_size
     assert len(set(hashes)) == 5
 
 
-def test_files_are_listed_without_being_opened(folder, monkeypatch):
+def test_files_of_a_large_folder_are_listed_without_being_opened(folder, monkeypatch):
+    monkeypatch.setattr(image_folder, "HASHED", 0)
     put(folder, "a/1.png", "a/2.png", "b/1.png")
     monkeypatch.setattr(builtins, "open", lambda *_, **__: pytest.fail("a file was opened"))
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("an image was opened"))

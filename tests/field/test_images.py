@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -217,6 +218,7 @@ def test_a_folder_without_classes_is_refused_with_the_reason(value: Said, case: 
 
 
 PARTS = [("train", "val"), ("train", "test"), ("training", "validation"), ("Train", "Valid", "test"), ("dev", "test")]
+PARTS += [("train2017", "val2017"), ("Train_set", "Test_set"), ("train", "holdout"), ("train", "others")]
 
 
 @pytest.mark.parametrize("parts", PARTS)
@@ -235,6 +237,21 @@ def test_parts_of_a_set_are_not_its_classes(value: Said, parts: tuple[str, ...])
 def test_a_class_may_be_called_like_a_part(value: Said) -> None:
     classes(Path("set"), "bus", "train")
     assert value()[2]["classes"] == ["bus", "train"]
+    for name in ("bus/day", "train/day", "train/night"):  # Folders of classes would be the same in both.
+        picture(Path("set", name, "0.png"))
+    assert value("--replace")[2]["classes"] == ["bus", "train"]
+
+
+@pytest.mark.parametrize("names", [("images", "masks"), ("img", "Annotations")])
+def test_masks_beside_images_are_remarked(value: Said, names: tuple[str, str]) -> None:
+    classes(Path("set"), *names)
+    assert f"set: {names[1]} is taken for a class: if it describes the images beside it, take it away" in value()[1]
+
+
+def test_names_of_classes_that_look_the_same_are_told_apart_by_their_codes(value: Said) -> None:
+    classes(Path("set"), "caf\u00e9", "cafe\u0301", "tea", "te\u200ba")
+    said = value()[1]
+    assert r"cafe\u0301 and caf\xe9 are two classes" in said and r"tea and te\u200ba are two classes" in said
 
 
 def test_a_part_of_a_folder_without_parts_is_refused(value: Said) -> None:
@@ -411,6 +428,24 @@ def test_score_counts_equal_images_of_two_groups_and_images_of_none(score: Said)
     taken = "\n".join(about["taken"])
     assert status == 0 and "4 candidate, 3 external" in taken and "1 image is in no group" in taken, said
     assert "1 image is in both candidate and external; remove it from one of the two" in taken
+
+
+# --- Results that are finished ---------------------------------------------------------------------------------------
+
+
+def test_exchanged_images_of_one_size_and_time_are_other_images(value: Said) -> None:
+    for name, shade in (("cat", 10), ("dog", 250)):
+        for i in range(4):
+            picture(Path(f"set/{name}/{i}.bmp"), shade + i)
+    one, other = Path("set/cat/0.bmp"), Path("set/dog/0.bmp")
+    first = value()[2]
+    contents = one.read_bytes(), other.read_bytes()
+    times = [(path.stat().st_atime_ns, path.stat().st_mtime_ns) for path in (one, other)]
+    for path, content, time in zip((one, other), contents[::-1], times, strict=True):
+        path.write_bytes(content)
+        os.utime(path, ns=time)
+    status, said, second = value("--replace")
+    assert status == 0 and "already finished" not in said and second["sha256"] != first["sha256"]
 
 
 # --- A folder as a dataset of the configuration ----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -286,3 +287,36 @@ def test_any_split_gives_each_image_its_stated_group_or_one_line(
     assert found == stated or isinstance(found, str) or not told, (found, stated)
     if by == "name" and form != ".npz":
         assert found == stated or not stated
+
+
+# --- Files that aren't splits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".npz"])
+def test_what_never_ends_is_refused_before_it_is_read(tmp_path: Path, ending: str) -> None:
+    pipe, link, folder = (tmp_path / f"{name}{ending}" for name in ("pipe", "link", "folder"))
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/zero")
+    folder.mkdir()
+    for path in (pipe, link, folder):
+        assert outcome(path, CLASSES) == f"split: {path}: can't be read (a folder, a device or a pipe); name a file"
+    large = tmp_path / f"large{ending}"
+    with open(large, "wb") as file:
+        file.truncate((1 << 30) + 1)
+    assert str(outcome(large, CLASSES)).startswith(f"split: {large}: 1073741825 bytes, more than")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+@pytest.mark.parametrize("column", ["image", "name"])
+def test_names_and_rows_that_disagree_are_refused(tmp_path: Path, ending: str, column: str) -> None:
+    path = tmp_path / f"split{ending}"
+
+    def stored(rows: list[object]) -> Path:
+        frame = pd.DataFrame({"row": rows, column: CLASSES, "group": halves(4)})
+        frame.to_parquet(path, index=False) if ending == ".parquet" else frame.to_csv(path, index=False)
+        return path
+
+    assert outcome(stored([0, 1, 2, 3]), CLASSES) == dict(zip(CLASSES, halves(4), strict=True))
+    told = f"split: {path}: image cat/b.png has row 2, but is row 1 of the images; correct it or"
+    assert str(outcome(stored([0, 2, 1, 3]), CLASSES)).startswith(told)
+    assert isinstance(outcome(stored(["A", "B", "C", "D"]), CLASSES), dict)  # It tells something else.

@@ -273,8 +273,9 @@ def test_dates_are_texts_and_that_is_said():
 
 
 def test_texts_that_differ_in_case_or_blanks_are_named():
-    assert "a: texts that differ in case or blanks alone count as different: 'Yes', 'yes '" in said(
-        both(["Yes", "no", "yes ", "no"])
+    assert (
+        "a: texts that differ in case, blanks or invisible characters alone count as different: 'Yes', 'yes '"
+        in said(both(["Yes", "no", "yes ", "no"]))
     )
 
 
@@ -329,7 +330,7 @@ def test_many_columns_of_one_fault_are_one_line():
         (
             ["Yes", "yes ", "no", "no", "no", "Yes"],
             ["Yes", "no", "yes "],
-            "y: classes that differ in case or blanks alone count as",
+            "y: classes that differ in case, blanks or invisible characters alone count as",
         ),
         (["u", "v", "NA", "u", "v", "NA"], ["NA", "u", "v"], "y: classes that may stand for a missing label: 'NA'"),
         (["u", "u", "v", "v", "w", "u"], ["u", "v", "w"], "y: classes of one row, whose value is 0 whatever it holds"),
@@ -435,7 +436,7 @@ def test_names_that_are_numbers_are_remarked():
             "y,a\nu,1\né,1\n".encode("latin-1"),
             "t.csv: can't be read (not UTF-8); save it as UTF-8; as Latin-1, line 3 has 'é,1'",
         ),
-        ('y,a\nu,"1\nv,2\n', "t.csv: can't be read ("),
+        ('y,a\nu,"1\nv,2\n', "t.csv: the field '1\\nv,2\\n' runs over lines 2 to 3 and seems to hold rows; close"),
         ("y,a\nu,1\n# a comment\nv,2\nu,3\nv,4\n", "label: y has 3 classes in 5 rows"),
     ],
 )
@@ -531,3 +532,98 @@ def test_plain_texts_are_known_by_what_the_file_says_of_them(monkeypatch):
     pq.write_table(pa.table({"y": list("uvuv"), "a": cells}), "t.parquet", use_dictionary=False, compression="zstd")
     monkeypatch.setattr("memloc.valuation.reading._unpacked", lambda *_: pytest.fail("unpacked"))
     assert complaint("t.parquet").startswith("t.parquet: the texts of a unpack to more than")
+
+
+# --- Rows and values that a reader would change in silence -----------------------------------------------------------
+
+PLAIN_ROWS = [f"{i},{'uv'[i % 2]},t{i % 3}" for i in range(12)]
+
+
+def lines_of(rows, header="a,y,t"):
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('3,v,"5 in', '8,u,"6 in'),  # The second one closes the first, and text follows.
+        ('3,v,"5 in', '8,u,6 in"'),
+        ('3,v,"5 in', '4,u,6 in"'),
+        ('"3,v,5 in', '"8,u,6 in'),
+        ('3,v,"5 in', "8,u,6 in"),  # Nothing closes it.
+    ],
+)
+def test_a_lone_quotation_mark_that_swallows_rows_is_refused(first, second):
+    rows = PLAIN_ROWS.copy()
+    rows[3], rows[int(second.strip('"').partition(",")[0])] = first, second
+    told = complaint(written(lines_of(rows)))
+    assert "lines 5 to " in told and "quotation mark" in told
+
+
+def test_a_lone_quotation_mark_among_the_names_is_refused():
+    told = complaint(written(lines_of([*PLAIN_ROWS[:5], '5,v,"x', *PLAIN_ROWS[6:]], header='a,y,"t')))
+    assert "lines 1 to 7" in told
+
+
+def test_texts_of_several_lines_are_counted_and_the_first_is_named():
+    rows = PLAIN_ROWS.copy()
+    for row in (4, 6, 7):
+        rows[row] = f'{row},{"uv"[row % 2]},"one\r\ntwo, three\nfour"'
+    rows[7] = '7,v,"one,\ntwo,"'  # As many commas as a row has, but the others speak for texts.
+    source = read(written(lines_of(rows)))
+    assert len(source.rows) == 12
+    assert "3 fields hold line breaks, the first in row 4 (lines 6 to 8): 'one" in said(source)
+
+
+GERMAN = ["2.305", "45.841", "788", "6.021", "12", "301.999", "5.500", "7.100", "0", "1.001"]
+MAY_DIVIDE = (
+    "'.' is taken for the decimal mark, as in '2.305', but all decimals have three digits; if it is a mark between"
+    " thousands, write 2305"
+)
+
+
+@pytest.mark.parametrize("stored", [csv, parquet])
+def test_points_that_may_divide_thousands_are_remarked(stored):
+    source = read(stored(GERMAN))
+    np.testing.assert_allclose(source.x, standardised(list(map(float, GERMAN))))
+    assert said(source).count(MAY_DIVIDE) == 1 and f"a: {MAY_DIVIDE}" in said(source)
+    assert "between thousands: '1.234.567' in row 9 is 1234567" in said(read(stored([*GERMAN[:-1], "1.234.567"])))
+
+
+@pytest.mark.parametrize("stored", [csv, parquet])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*GERMAN[:-1], "0.305"],
+        [*GERMAN[:-1], "3.5"],
+        [*GERMAN[:-1], "1200"],
+        [f"{number}.250" for number in range(1, 11)],  # All as decimals are all by 1000.
+        ["1", "2", "3", "4", "5"] * 2,
+    ],
+)
+def test_points_that_are_decimal_marks_are_not(stored, cells):
+    assert "between thousands" not in said(read(stored(cells)))
+
+
+def test_points_that_may_divide_thousands_are_found_in_a_column_without_a_name_and_with_gaps():
+    cells = ["", *GERMAN[:-1]]
+    source = read(written("\ufeff" + lines_of([f"{cell},{'uv'[i % 2]}" for i, cell in enumerate(cells)], ",y")))
+    assert f"Unnamed: 0: {MAY_DIVIDE}" in said(source)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("caf\u00e9", "cafe\u0301", r"'cafe\u0301', 'caf\xe9'"),
+        ("tea", "te\u200ba", r"'tea', 'te\u200ba'"),
+        ("m2", "m\u00b2", "'m2', 'm\u00b2'"),
+    ],
+)
+def test_texts_and_classes_that_look_the_same_are_named(one, other, told):
+    cells = [one, other, "cup", "cup"] * 3
+    source = read(parquet(cells))
+    assert f"a: texts that differ in case, blanks or invisible characters alone count as different: {told}" in said(
+        source
+    )
+    source = read(parquet([1, 2, 3, 4] * 3, z=cells), label="z")
+    assert "z: classes that differ in case, blanks or invisible characters alone count as different: " in said(source)
