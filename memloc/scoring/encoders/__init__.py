@@ -7,6 +7,8 @@ when an encoder needs them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Sequence, Set
@@ -49,6 +51,7 @@ class OpenEncoder:
         channels: RGB or BGR, the order in which ``module`` itself hands them on: it takes RGB.
         taken: one line on what was taken: size, mean, std, order of channels, which weights.
         remarks: one line each on what a user may not expect.
+        made_of: a hash of what its forward follows besides its modules and weights: code, configuration, versions.
     """
 
     name: str
@@ -64,6 +67,7 @@ class OpenEncoder:
     channels: str = "RGB"
     taken: str = ""
     remarks: tuple[str, ...] = ()
+    made_of: str = ""
 
 
 def open_encoder(
@@ -130,6 +134,7 @@ def open_encoder(
         channels=source.channels,
         taken=_taken(source, mean, std, given),
         remarks=tuple(remarks),
+        made_of=hashlib.sha256(json.dumps(source.made_of, sort_keys=True).encode()).hexdigest(),
     )
 
 

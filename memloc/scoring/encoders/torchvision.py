@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from memloc.scoring.encoders import weights
-from memloc.scoring.encoders.source import Source, building, library, quietly, sized, unknown_model
+from memloc.scoring.encoders.source import Source, building, library, quietly, releases, sized, unknown_model
 
 
 def open_named(text: str, rest: str, size: int | None, key: str | None = None) -> Source:
@@ -50,6 +50,7 @@ def open_named(text: str, rest: str, size: int | None, key: str | None = None) -
         weights=said,
         cuts=", ".join(cuts),
         random=bool(at) and state is None,
+        made_of=releases("torch", "torchvision"),
     )
 
 
