@@ -11,9 +11,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,6 +53,7 @@ class OpenEncoder:
         taken: one line on what was taken: size, mean, std, order of channels, which weights.
         remarks: one line each on what a user may not expect.
         made_of: a hash of what its forward follows besides its modules and weights: code, configuration, versions.
+        training: of an encoder that memloc trained: role, seed, dataset, points, settings; else empty.
     """
 
     name: str
@@ -68,6 +70,7 @@ class OpenEncoder:
     taken: str = ""
     remarks: tuple[str, ...] = ()
     made_of: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_encoder(
@@ -135,6 +138,7 @@ def open_encoder(
         taken=_taken(source, mean, std, given),
         remarks=tuple(remarks),
         made_of=hashlib.sha256(json.dumps(source.made_of, sort_keys=True).encode()).hexdigest(),
+        training=source.training,
     )
 
 

@@ -42,6 +42,7 @@ class Source:
         random: whether the weights are random because that was wanted.
         remarks: on what a user may not expect of it.
         made_of: what its forward follows besides its modules and weights: code, configuration, versions.
+        training: what an encoder that memloc trained says of its training: role, seed, data, settings.
     """
 
     module: nn.Module
@@ -59,6 +60,7 @@ class Source:
     random: bool = False
     remarks: tuple[str, ...] = ()
     made_of: Mapping[str, object] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sized(create: Callable[..., nn.Module], key: str, size: int | None) -> nn.Module:

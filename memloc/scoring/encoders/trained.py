@@ -76,6 +76,7 @@ def _open(path: Path, size: int | None) -> Source:
         says=f"as {path.name if about.get('input') else recipe.name} says",
         weights=f"{len(tensors)} of {len(tensors)} entries of {path.name}",
         made_of={"network": options, "code": _code(name), **releases("torch")},
+        training=about,
     )
 
 
