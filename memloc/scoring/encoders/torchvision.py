@@ -10,10 +10,9 @@ from torch import nn
 from memloc.scoring.encoders import weights
 from memloc.scoring.encoders.source import Source, building, library, quietly, releases, sized, unknown_model
 
-
 TRANSFORMS = (
-    "it turns images of ImageNet's mean and std into ones of 0.5 itself (transform_input), as torchvision's weights want it;"
-    " for weights that were trained without, name a package.module:function"
+    "it turns images of ImageNet's mean and std into ones of 0.5 itself (transform_input), as torchvision's weights"
+    " want it; for weights that were trained without, name a package.module:function"
 )
 
 
