@@ -169,7 +169,7 @@ def _left_out(text: str, module: nn.Module, entries: Mapping[str, str], unexpect
         part = inside.partition(".")[0]
         if name.endswith(weights.DERIVED):
             left[name.rpartition(".")[2]] += 1
-        elif weights.of_training(module, part, inside):
+        elif weights.of_training(module, inside, part, inside):
             left[part] += 1
         else:
             odd.append(name)
