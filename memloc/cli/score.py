@@ -23,7 +23,7 @@ from memloc.errors import InputError
 from memloc.job import log
 from memloc.measuring.protocol import Protocol
 from memloc.models.network import device as device_of
-from memloc.scoring import files
+from memloc.scoring import belonging, files
 from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
 from memloc.scoring.passes import Pass, Settings
 from memloc.scoring.plan import NEEDS_SPLIT, describe, plan
@@ -53,6 +53,9 @@ def run(options: argparse.Namespace) -> int:
     taken = _report_taken(encoder, against)
     settings = _settings(options, encoder)
     images, external, split = _images(options, encoder)
+    belong = belonging.check(encoder, images, against=against, split=split, path=options.split)
+    for line in belong:
+        log.info("%s", line)
     key = files.identity(
         encoder,
         images,
@@ -69,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
-        taken += _taken(options, images, external, split)
+        taken += [*belong, *_taken(options, images, external, split)]
         passes = plan(
             encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
         )

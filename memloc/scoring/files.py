@@ -66,7 +66,10 @@ def identity(
     """A hash of everything that the numbers depend on: only the same work is continued."""
     depends_on = {
         "encoders": [
-            [e.name, re.sub(" at 0x[0-9a-f]+", "", str(e.module)), e.sha256, e.size, e.mean, e.std, e.channels]
+            [
+                *(e.name, re.sub(" at 0x[0-9a-f]+", "", str(e.module)), e.sha256, e.made_of),
+                *(e.size, e.mean, e.std, e.channels),
+            ]
             for e in (encoder, against)
             if e is not None
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import unicodedata
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,15 @@ ROW = re.compile("0|[1-9][0-9]{0,17}")
 
 
 class Split(dict[str, Rows]):
-    """Rows of each group; ``numbers`` says what numbers in the file are: rows, names, or "" where there are none."""
+    """Rows of each group.
+
+    Attributes:
+        numbers: what numbers in the file are: rows, names, or "" where there are none.
+        record: what memloc says of the split in a file of its own: dataset, images, hash of each group; else None.
+    """
 
     numbers: Literal["", "rows", "names"] = ""
+    record: Mapping[str, Any] | None = None
 
 
 def load_split(path: Path, names: Sequence[str]) -> Split:
@@ -71,6 +78,7 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
             group_of[row] = group
     split = Split({group: rows.astype(np.int64) for group, rows in groups.items()})
     split.numbers = images.read_as
+    split.record = _read(path, _record) if ending == ".npz" else None
     return split
 
 
@@ -279,6 +287,14 @@ def _arrays(path: Path) -> dict[str, NDArray[np.integer]]:
         if sum(member.file_size for member in archive.zip.infolist()) > LARGEST:
             raise ValueError(f"unpacks to more than {LARGEST} bytes")
         return {name: np.asarray(archive[name]) for name in archive.files if name != RECORD}
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        text = str(archive[RECORD]) if RECORD in archive.files else "null"
+    stated = json.loads(text)
+    whole = isinstance(stated, dict) and {"dataset", "images", "sha256"} <= stated.keys()
+    return stated if whole else None
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T:

@@ -91,6 +91,10 @@ ADDED: dict[str, tuple[str, State]] = {
     "a deeper network": ("blocks.11.norm1.weight", {"blocks.11.norm1.weight": torch.ones(64)}),
     "a relative position bias": ("rel_pos_bias", {"rel_pos_bias.relative_position_bias_table": ONE}),
     "an adapter of the head that is used": ("head.lora_A.weight", {"head.lora_A.weight": torch.ones(4, 64)}),
+    "an adapter that is linear": ("linear_adapter.weight", {"linear_adapter.weight": torch.ones(3, 3)}),
+    "a projection of pixels": ("proj_in.weight", {"proj_in.weight": torch.ones(3, 3, 1, 1)}),
+    "LoRA of a head": ("head_lora_A", {"head_lora_A": torch.ones(4, 64)}),
+    "a scaler of the input": ("scaler.mean", {"scaler.mean": torch.ones(3), "scaler.std": torch.ones(3)}),
     "a scale of quantised weights": ("patch_embed.proj.weight_scale", {"patch_embed.proj.weight_scale": ONE}),
 }  # fmt: skip
 
@@ -118,6 +122,8 @@ BESIDE: dict[str, State] = {
     "a queue": {"queue": torch.ones(4, 8), "queue_ptr": torch.zeros(1, dtype=torch.long)},
     "prototypes": {"prototypes.weight": ONE, "dino_head.last_layer.weight_g": ONE},
     "a decoder": {"decoder_blocks.0.weight": ONE, "decoder_pos_embed": ONE, "mask_token": ONE},
+    "attention of a decoder": {"decoder.layers.0.self_attn.in_proj_weight": ONE, "proj.norm.running_mean": ONE},
+    "a scaler of gradients": {"scaler.scale": ONE, "loss_scaler._growth_tracker": ONE},
 }  # fmt: skip
 
 

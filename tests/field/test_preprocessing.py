@@ -257,3 +257,24 @@ def test_numbers_at_the_bounds_are_taken_and_said_to_be_given() -> None:
         and "mean 0 (given)" in encoder.pixels
         and "std 1 (given)" in encoder.pixels
     )
+
+
+def test_networks_of_torchvision_that_transform_their_input_do_so_with_weights_from_a_file(tmp_path: Path) -> None:
+    # Their pretrained builders set transform_input; a state_dict doesn't hold it.
+    models = pytest.importorskip("torchvision").models
+    torch.manual_seed(0)
+    model = models.get_model("googlenet", weights=None, transform_input=True, init_weights=False)
+    for tensor in model.parameters():
+        if tensor.ndim == 4:
+            nn.init.kaiming_normal_(tensor)
+    model.eval()
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    encoder = open_encoder(f"torchvision:googlenet@{tmp_path / 'w.pth'}", size=64)
+    images = torch.randn(2, 3, 64, 64) + torch.randn(2, 3, 1, 1)
+    with torch.no_grad():
+        right = model(images)
+        assert torch.equal(encoder.module(images), right)
+        model.transform_input = False
+        assert not torch.allclose(model(images), right, rtol=1e-3)
+    assert any("transform_input" in line for line in encoder.remarks)
+    assert encoder.untrained is not None and vars(encoder.untrained(0))["transform_input"] is True

@@ -107,6 +107,47 @@ def shuffles():
     return net
 
 
+class Recurrent(nn.Module):
+    # Its LSTM takes the batch for the sequence, as batch_first was forgotten.
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.lstm, self.last = nn.Conv2d(3, 8, 8, 8), nn.LSTM(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x):
+        tokens = self.conv(x).relu().flatten(2).transpose(1, 2)
+        return self.last(self.lstm(tokens)[0][:, -1])
+
+
+class Side(Net):
+    # Batch statistics in a branch that doesn't reach the output.
+    def __init__(self):
+        super().__init__()
+        self.side, self.aside = nn.BatchNorm2d(4, track_running_stats=False), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        self.kept = self.aside(self.side(self.conv(x)))
+        return super().forward(x)
+
+
+class Joined(Net):
+    # Patches of all images joined in one dimension, patch by patch, as some attention does.
+    def forward(self, x):
+        x = self.norm(self.conv(x)).flatten(2).permute(2, 0, 1)
+        return self.change(x.flatten(0, 1)).reshape(x.shape).mean(0)
+
+
+def recurrent(): return Recurrent()
+def side(): return Side()
+def by_number(): return Net(lambda x: x * len(x) ** -0.5)
+
+
+def joined():
+    net = Joined()
+    net.change = nn.Linear(4, 4)
+    return net
+
+
 def overflow(): return Net(lambda x: x / 0)
 """
 
@@ -132,13 +173,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ("batch_norm", "depends on the others of its batch"),
         ("functional_batch_norm", "depends on the others of its batch"),
         ("mean_of_batch", "depends on the others of its batch"),
+        ("recurrent", "depends on the others of its batch (first in lstm)"),
+        ("by_number", "depends on the others of its batch"),
+        ("side", "depends on the others of its batch (first in side)"),
     ],
 )
 def test_an_encoder_whose_numbers_are_not_the_images_alone_is_refused(own: str, name: str, message: str) -> None:
     assert message in complaint(open_encoder, f"{own}:{name}")
 
 
-@pytest.mark.parametrize("name", ["plain", "instance_norm", "tokens_first"])
+@pytest.mark.parametrize("name", ["plain", "instance_norm", "tokens_first", "joined"])
 def test_others_are_taken(own: str, name: str) -> None:
     encoder = open_encoder(f"{own}:{name}")
     assert "assumed" in encoder.pixels

@@ -381,6 +381,7 @@ def test_the_identity_changes_with_all_that_changes_numbers():
     changed = [
         key(encoder(1)),
         *(key(replace(encoder(), **change)) for change in ({"size": 32}, {"mean": (0.1,)}, {"std": (0.1,)})),
+        key(replace(encoder(), made_of="x")),
         *(key(images=images) for images in (Memory(20, seed=1), Memory(21))),
         *(key(split=split) for split in (SPLIT, {**SPLIT, "external": np.arange(42, 59)})),
         *(

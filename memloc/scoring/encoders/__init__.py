@@ -7,11 +7,14 @@ when an encoder needs them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,6 +53,8 @@ class OpenEncoder:
         pixels: one line on its input: size, order of channels, mean, std, how images become square.
         weights: one line on its weights: which they are, how many entries of a file, what was left out.
         remarks: one line each on what a user may not expect.
+        made_of: a hash of what its forward follows besides its modules and weights: code, configuration, versions.
+        training: of an encoder that memloc trained: role, seed, dataset, points, settings; else empty.
     """
 
     name: str
@@ -66,6 +71,8 @@ class OpenEncoder:
     pixels: str = ""
     weights: str = ""
     remarks: tuple[str, ...] = ()
+    made_of: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_encoder(
@@ -133,6 +140,8 @@ def open_encoder(
         pixels=_pixels_line(source, mean, std, given),
         weights=f"weights: {source.weights}",
         remarks=tuple(remarks),
+        made_of=hashlib.sha256(json.dumps(source.made_of, sort_keys=True).encode()).hexdigest(),
+        training=source.training,
     )
 
 

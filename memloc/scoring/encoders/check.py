@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,14 @@ from memloc.scoring.encoders.source import reason
 
 ROUNDING = 1e-4
 """Of the largest value: a difference up to that can come of sums in another order."""
+BATCHES = 1e-3
+"""Likewise between batches of several sizes, which are computed in several ways."""
+PERIOD = 65_537
+"""Values after which weights repeat: a prime, as no dimension of a tensor is likely to be."""
 
 
 def outputs(text: str, module: nn.Module, size: int) -> Iterator[str]:
-    """Pass a random image twice through a module in eval mode, each time beside another one; yield remarks.
+    """Pass three random images, each alone and all together, through a module in eval mode; yield remarks.
 
     Raises:
         InputError: it can't take them, gives something else than one vector an image, or not the same each time.
@@ -27,68 +32,113 @@ def outputs(text: str, module: nn.Module, size: int) -> Iterator[str]:
         raise InputError(f"{text}: {learning[0]} stays in training mode after eval(); let it follow its parent")
     images = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     try:
-        one = _traced(module, images[:2])
-        other = _traced(module, images[::2])
-        # Some modules mix images in what they hand on (tokens first): only the same batch tells.
-        again = one if _difference(one.first, other.first) is None else _traced(module, images[:2])
+        out, mixed = _together(module, images, alone := [_traced(module, image[None]) for image in images])
+        again = _traced(module, images[:1])
     except Exception as error:
         raise InputError(
             f"{text}: can't take images [n, 3, {size}, {size}] ({reason(error)}); try another --size or encoder"
         ) from error
-    out, beside = one.output, other.output
-    if not isinstance(out, Tensor) or not isinstance(beside, Tensor):
-        raise InputError(f"{text}: gives {type(out).__name__}; its forward must return one tensor [n, dim]")
-    if out.ndim != 2 or len(out) != 2 or not out.is_floating_point():
-        raise InputError(f"{text}: gives {list(out.shape)} for two images; its forward must return [n, dim]")
-    place = _difference(one.whole, again.whole)
+    for count, found in ((3, out), *((1, one.output) for one in alone)):
+        if not isinstance(found, Tensor):
+            raise InputError(f"{text}: gives {type(found).__name__}; its forward must return one tensor [n, dim]")
+        if found.ndim != 2 or len(found) != count or not found.is_floating_point():
+            number = "three images" if count > 1 else "one image"
+            raise InputError(f"{text}: gives {list(found.shape)} for {number}; its forward must return [n, dim]")
+    place = _difference(alone[0].calls, again.calls)
     if place is not None:
         raise InputError(
             f"{text}: gives another output each time for the same images (first in {place or 'its forward'}); take"
             " dropout, noise and random order out of its forward"
         )
-    if not _near(out[0], beside[0]):
+    if mixed is None and not _near(torch.cat([one.output for one in alone]), out):
+        mixed = ""
+    if mixed is not None:
         raise InputError(
-            f"{text}: its output for an image depends on the others of its batch; let its normalisations use the"
-            " statistics of training"
+            f"{text}: its output for an image depends on the others of its batch (first in {mixed or 'its forward'});"
+            " let its normalisations use the statistics of training, and its other parts take images first"
         )
     if torch.equal(out[0], out[1]):
         yield "it gives the same output for different images"
 
 
+@dataclass(frozen=True)
+class _Call:
+    """Of one tensor that a module gave: its shape, and two numbers that another order changes, too."""
+
+    name: str
+    shape: tuple[int, ...]
+    total: float
+    scale: float
+
+
 @dataclass
 class _Trace:
-    """Of the output of every module that is called, by its name: two numbers that another order changes, too.
+    """Every tensor that a module gave, in the order of calls, and the encoder's output."""
 
-    Attributes:
-        whole: of all images.
-        first: of the first image, where images come first.
-        output: of the encoder.
-    """
-
-    whole: list[tuple[str, float, float]] = field(default_factory=list)
-    first: list[tuple[str, float, float]] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
     output: object = None
 
 
 def _traced(module: nn.Module, images: Tensor) -> _Trace:
     trace = _Trace()
+    trace.output = _observed(
+        module, images, lambda name, tensor: trace.calls.append(_Call(name, tuple(tensor.shape), *_numbers(tensor)))
+    )
+    return trace
 
-    def note(name: str, output: object) -> None:
+
+def _together(module: nn.Module, images: Tensor, alone: Sequence[_Trace]) -> tuple[object, str | None]:
+    """The output for all images, and the name of the first module that gives others than for each alone.
+
+    Modules that are called another number of times are left out, as what they give can't be told apart.
+    """
+    seen: list[tuple[str, bool]] = []
+
+    def compare(name: str, tensor: Tensor) -> None:
+        calls = [one.calls[len(seen)] for one in alone if len(seen) < len(one.calls)]
+        same = len(calls) == len(alone) and all(call.name == name for call in calls)
+        seen.append((name, not same or _holds(tensor, calls)))
+
+    out = _observed(module, images, compare)
+    comparable = all(len(one.calls) == len(seen) for one in alone)
+    return out, next((name for name, fits in seen if not fits), None) if comparable else None
+
+
+def _holds(tensor: Tensor, calls: Sequence[_Call]) -> bool:
+    """Whether a tensor is what was given for each image, joined in whatever order along one dimension."""
+    shape, n = calls[0].shape, len(calls)
+    if any(call.shape != shape for call in calls) or len(shape) != tensor.ndim:
+        return True
+    longer = [d for d, (one, all_of) in enumerate(zip(shape, tensor.shape, strict=True)) if one != all_of]
+    if len(longer) != 1 or tensor.shape[longer[0]] != n * shape[longer[0]]:
+        return True  # It holds nothing of single images, such as a table of positions.
+    (d,) = longer
+    scale = max(call.scale for call in calls)
+    for inner in (i for i in range(shape[d], 0, -1) if shape[d] % i == 0):
+        parts = tensor.detach().unflatten(d, (shape[d] // inner, n, inner))
+        numbers = [_numbers(parts.select(d + 1, i).reshape(shape))[0] for i in range(n)]
+        if all(_close(call.total, number, BATCHES * scale) for call, number in zip(calls, numbers, strict=True)):
+            return True
+    return False
+
+
+def _observed(module: nn.Module, images: Tensor, note: Callable[[str, Tensor], None]) -> object:
+    """The output of a module; ``note`` gets each tensor of floats that a module in it gives."""
+
+    def each(name: str, output: object) -> None:
         for tensor in _tensors(output):
-            trace.whole.append((name, *_numbers(tensor)))
-            trace.first.append((name, *_numbers(tensor[0] if tensor.ndim > 1 else tensor)))
+            note(name, tensor)
 
     handles = [
-        m.register_forward_hook(lambda _, __, output, name=name: note(name, output))
+        m.register_forward_hook(lambda _, __, output, name=name: each(name, output))
         for name, m in module.named_modules()
     ]
     try:
         with torch.no_grad():
-            trace.output = module(images)
+            return module(images.clone())  # Some write into their input.
     finally:
         for handle in handles:
             handle.remove()
-    return trace
 
 
 def _tensors(output: object) -> Iterable[Tensor]:
@@ -99,17 +149,28 @@ def _tensors(output: object) -> Iterable[Tensor]:
 def _numbers(tensor: Tensor) -> tuple[float, float]:
     """A weighted sum, and the size that its rounding goes by."""
     flat = tensor.detach().flatten().float()
-    return float(flat @ torch.linspace(0.5, 1.5, len(flat), device=flat.device)), float(flat.norm())
+    weights = _weights().repeat(-(-len(flat) // PERIOD))[: len(flat)]
+    return float(flat.cpu() @ weights), float(flat.norm())
 
 
-def _difference(one: Sequence[tuple[str, float, float]], other: Sequence[tuple[str, float, float]]) -> str | None:
+@cache
+def _weights() -> Tensor:
+    """Random numbers around 0, so that a rounding that all values share doesn't add up."""
+    return torch.randn(PERIOD, generator=torch.Generator().manual_seed(1))
+
+
+def _difference(one: Sequence[_Call], other: Sequence[_Call]) -> str | None:
     """The name of the first module whose output differs; empty if others are called."""
-    for (name, total, scale), (same, again, _) in zip(one, other, strict=False):
-        if name != same or (math.isfinite(total) and not abs(total - again) <= ROUNDING * scale):
-            return name
+    for a, b in zip(one, other, strict=False):
+        if a.name != b.name or not _close(a.total, b.total, ROUNDING * a.scale):
+            return a.name
     return None if len(one) == len(other) else ""
+
+
+def _close(a: float, b: float, most: float) -> bool:
+    return not math.isfinite(a) or abs(a - b) <= most
 
 
 def _near(a: Tensor, b: Tensor) -> bool:
     scale = float(a.abs().max())
-    return not math.isfinite(scale) or torch.allclose(a, b, rtol=0, atol=ROUNDING * scale)
+    return not math.isfinite(scale) or torch.allclose(a, b, rtol=0, atol=BATCHES * scale)

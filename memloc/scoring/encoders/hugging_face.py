@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from memloc.errors import InputError
 from memloc.scoring.encoders import processor, timm, weights
-from memloc.scoring.encoders.source import Source, first_of, in_one_line, library, load_json, quietly, unknown_model
+from memloc.scoring.encoders.source import (
+    Source,
+    first_of,
+    in_one_line,
+    library,
+    load_json,
+    quietly,
+    releases,
+    unknown_model,
+)
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
@@ -47,7 +56,7 @@ def open_folder(text: str, folder: Path, size: int | None) -> Source:
         state = weights.read(text, str(folder / WHOLE))
         _refuse_endless(text, config, len(state.tensors) if state else 0)
         _refuse_pixels(text, names, config.get("pretrained_cfg"))
-        return timm.create(text, f"local-dir:{folder}", size, state=state)
+        return timm.create(text, f"local-dir:{folder}", size, state=state, made_of={"config.json": config})
 
 
 def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size: int | None) -> Source:
@@ -111,6 +120,7 @@ def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size
         cuts=wants.cuts,
         channels=wants.channels,
         remarks=(f"made for {own} pixels, given {taken}: position embeddings are interpolated",) if resized else (),
+        made_of={"config.json": stated, "processor": wants.stated, **releases("torch", "transformers")},
     )
 
 
@@ -159,7 +169,7 @@ def _left_out(text: str, module: nn.Module, entries: Mapping[str, str], unexpect
         part = inside.partition(".")[0]
         if name.endswith(weights.DERIVED):
             left[name.rpartition(".")[2]] += 1
-        elif weights.of_training(module, part, inside):
+        elif weights.of_training(module, inside, part, inside):
             left[part] += 1
         else:
             odd.append(name)

@@ -34,7 +34,7 @@ _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
 @dataclass(frozen=True)
 class Input:
-    """The input of a model: as in ``Source``, where None is unknown."""
+    """The input of a model: as in ``Source``, where None is unknown; ``stated`` is the whole of what the file says."""
 
     size: int | None
     mean: Any
@@ -42,6 +42,7 @@ class Input:
     says: str
     cuts: str
     channels: str
+    stated: Mapping[str, Any]
 
 
 def read(text: str, folder: Path, image_size: object, size: int | None) -> Input:
@@ -76,6 +77,7 @@ def read(text: str, folder: Path, image_size: object, size: int | None) -> Input
         says=f"as {file} says{f' ({how})' if how else ''}" if stated else "",
         cuts=_cuts(wants, sides) if stated else "",
         channels="BGR" if wants.get("do_flip_channel_order") else "RGB",
+        stated=stated,
     )
 
 

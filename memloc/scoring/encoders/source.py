@@ -10,8 +10,8 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ from torch import nn
 
 from memloc.errors import InputError, show
 from memloc.models.architectures import Layer
+from memloc.provenance import versions
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Source:
         channels: their order.
         random: whether the weights are random because that was wanted.
         remarks: on what a user may not expect of it.
+        made_of: what its forward follows besides its modules and weights: code, configuration, versions.
+        training: what an encoder that memloc trained says of its training: role, seed, data, settings.
     """
 
     module: nn.Module
@@ -56,6 +59,8 @@ class Source:
     channels: str = "RGB"
     random: bool = False
     remarks: tuple[str, ...] = ()
+    made_of: Mapping[str, object] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def sized(create: Callable[..., nn.Module], key: str, size: int | None) -> nn.Module:
@@ -79,6 +84,11 @@ def library(name: str, text: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise InputError(f"{text}: needs {name}: pip install {name}") from error
+
+
+def releases(*packages: str) -> dict[str, str]:
+    """Versions of packages, whatever device each was built for: shards may run on several kinds."""
+    return {name: version.partition("+")[0] for name, version in versions(*packages).items() if name in packages}
 
 
 def load_json(path: Path) -> dict[str, Any]:

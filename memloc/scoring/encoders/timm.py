@@ -10,7 +10,7 @@ import torch
 
 from memloc.errors import InputError
 from memloc.scoring.encoders import weights
-from memloc.scoring.encoders.source import Source, building, library, quietly, sized, unknown_model
+from memloc.scoring.encoders.source import Source, building, library, quietly, releases, sized, unknown_model
 
 SPARE = 100_000_000
 """Weights that any network may have without a look at its file."""
@@ -29,9 +29,19 @@ def open_named(text: str, rest: str, size: int | None, key: str | None = None) -
 
 
 def create(
-    text: str, name: str, size: int | None, *, state: weights.File | None = None, pretrained: bool = False
+    text: str,
+    name: str,
+    size: int | None,
+    *,
+    state: weights.File | None = None,
+    pretrained: bool = False,
+    made_of: Mapping[str, object] | None = None,
 ) -> Source:
-    """The model that timm calls ``name``, with the weights of ``state``, pretrained ones, or none."""
+    """The model that timm calls ``name``, with the weights of ``state``, pretrained ones, or none.
+
+    Args:
+        made_of: what else its forward follows than timm.
+    """
     timm = library("timm", text)
     absent: tuple[str, ...] = ()
     said = "random, as @untrained says"
@@ -69,6 +79,7 @@ def create(
         cuts=_cuts(wants),
         random=state is None and not pretrained,
         remarks=tuple(remarks),
+        made_of={**(made_of or {}), **releases("torch", "timm")},
     )
 
 

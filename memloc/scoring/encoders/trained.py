@@ -8,12 +8,13 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from safetensors import SafetensorError, safe_open
 
+from memloc import provenance
 from memloc.data.augmentations import TRAINED_WITH
 from memloc.errors import InputError
 from memloc.models import checkpoint
 from memloc.models.architectures import ARCHITECTURES, build, choose_layers
 from memloc.scoring.encoders import weights
-from memloc.scoring.encoders.source import Source, load_json, reason
+from memloc.scoring.encoders.source import Source, load_json, reason, releases
 
 
 def open_file(path: Path, size: int | None, spellings: str) -> Source:
@@ -74,4 +75,11 @@ def _open(path: Path, size: int | None) -> Source:
         augmentation=augmentation,
         says=f"as {path.name if about.get('input') else recipe.name} says",
         weights=f"{len(tensors)} of {len(tensors)} entries of {path.name}",
+        made_of={"network": options, "code": _code(name), **releases("torch")},
+        training=about,
     )
+
+
+def _code(architecture: str) -> str:
+    module = ARCHITECTURES[architecture].module
+    return provenance.digest(f"memloc/models/architectures/{module}.py")

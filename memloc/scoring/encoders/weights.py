@@ -39,6 +39,13 @@ _OF_TRAINING = re.compile(
 )
 """First parts of names of entries that only a training needs."""
 
+_OF_FORWARD = re.compile(
+    # What is added to layers, what comes before the network, and what standardises its input.
+    r"(.*[._])?(adapt[eo]rs?|lora|prompts?)([._].*)?|([^.]*_)?(in|inputs?)([_.].*)?|.*scaler\.(mean|std|var)_?",
+    re.IGNORECASE,
+)
+"""Names of entries that may change what a network computes, whatever else they are called."""
+
 MOST = 1_000_000
 """Entries of a file, and the dictionaries and lists around them."""
 LONGEST = 1000
@@ -285,7 +292,7 @@ def _left_out(
             left[inside.partition(".")[0]] += 1
         elif (leaf := name.rpartition(".")[2]) == DERIVED[0] or (leaf in DERIVED and inside not in buffers):
             left[leaf] += 1
-        elif of_training(module, _apart(name, prefix), inside):
+        elif of_training(module, name.removeprefix(prefix), _apart(name, prefix), inside):
             left[_apart(name, prefix)] += 1
         else:
             odd.append(name)
@@ -307,15 +314,17 @@ def _apart(name: str, prefix: str) -> str:
     return parts[0] if parts else name
 
 
-def of_training(module: nn.Module, part: str, inside: str | None) -> bool:
+def of_training(module: nn.Module, name: str, part: str, inside: str | None) -> bool:
     """Whether an entry is known to be needed by a training alone.
 
     Args:
+        name: of the entry.
         part: of its name, the first that tells it from the module's weights.
         inside: its name in the module, if it lies there: what a module has, it may need.
     """
     children = {name for name, _ in module.named_children()}
-    return _OF_TRAINING.fullmatch(part) is not None and (inside is None or inside.partition(".")[0] not in children)
+    known = _OF_TRAINING.fullmatch(part) is not None and _OF_FORWARD.fullmatch(name) is None
+    return known and (inside is None or inside.partition(".")[0] not in children)
 
 
 def check_type(text: str, name: str, tensor: Tensor, own: Tensor) -> None:
