@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from memloc.analysis.claims import Claim, tabulate
-from memloc.analysis.inputs import Inputs, Quotes, rises
+from memloc.analysis.inputs import Inputs, Quotes, profiles, rises, rows_of, unit_activations
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate, rank_correlation
+from tests.builders.planted import points
 from tests.builders.study import save
 
 
@@ -127,3 +128,31 @@ def test_the_papers_effects_are_quoted_for_its_own_kind_of_encoder_alone():
     assert rows["paper_effect"].to_dict() == pytest.approx(
         {"unquoted": 0.308, "own": 0.295, "other": np.nan}, nan_ok=True
     )
+
+
+def test_points_are_resampled_alike_in_seeds_that_share_them_and_apart_in_others():
+    one, other = (points([0.1, 0.2, 0.3, 0.4], noise=0.1, split=split) for split in (0, 1))
+    # The same values, so that nothing but the resamples tells the seeds apart.
+    other["sslmem"] = one["sslmem"]
+    alone, shared, apart = (
+        profiles(seeds, resamples=300, normalisation="ratio")["crossed"] for seeds in ([one], [one, one], [one, other])
+    )
+    np.testing.assert_allclose(shared.fixed, alone.fixed)
+    assert (apart.fixed.std(axis=0) / alone.fixed.std(axis=0)).mean() == pytest.approx(0.5**0.5, rel=0.1)
+
+
+def test_activations_are_means_over_all_views_with_the_layers_side_by_side():
+    views = np.arange(12.0).reshape(2, 3, 2)
+    measures = {"layers": np.array(["9", "sum", "10"]), "views/9": views, "views/10": views[..., :1] ** 2}
+    layers, activations, begins = unit_activations(measures, np.array([1]))
+    assert layers == ["9", "10"] and begins.tolist() == [0, 2]
+    np.testing.assert_allclose(activations, [[8, 9, (36 + 64 + 100) / 3]])
+
+
+def test_rows_of_a_profile_have_its_interval_at_95_percent():
+    estimate = profile_of([1.0, 2.0], seeds=1)
+    rows = rows_of(estimate, ["9", "10"], encoder="f")
+    assert rows[["encoder", "layer", "value"]].to_numpy().tolist() == [["f", "9", 1.0], ["f", "10", 2.0]]
+    half = 1.96 * estimate.fixed.std(axis=0, ddof=1)
+    np.testing.assert_allclose(rows["low"], estimate.value - half, rtol=1e-4)
+    np.testing.assert_allclose(rows["high"], estimate.value + half, rtol=1e-4)

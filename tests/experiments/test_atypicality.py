@@ -1,11 +1,14 @@
 """Which images are memorized: planted correlations, owners and extremes come out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
 from memloc.analysis.inputs import Inputs
+from memloc.experiments.atypicality.analysis import _extreme_units
 from tests.builders.study import Study, of, save, single, verdicts
 
 LAYERS, NUMBERED = ("1", "2", "res2", "3", "4"), ("1", "2", "3", "4")
@@ -215,3 +218,19 @@ def test_the_most_and_least_memorized_candidates_are_named_in_order(tmp_path):
         assert len(named) == 2 * SIZE
         assert [named[f"most {i}"] for i in range(SIZE)] == best[:SIZE].tolist()
         assert [named[f"least {i}"] for i in range(SIZE)] == best[::-1][:SIZE].tolist()
+
+
+def test_extremes_of_every_seed_and_kind_are_resampled_apart():
+    # Both kinds and both seeds have the same activations: nothing but the resamples tells them apart.
+    views = np.tile(np.random.default_rng(0).random((SIZE, 2, UNITS)), (2, 1, 1))
+    measures = {"layers": np.array(["1"]), "points": np.arange(2 * SIZE), "views/1": views}
+    chosen = {("candidate", "most"): np.arange(SIZE), ("candidate", "least"): SIZE + np.arange(SIZE)}
+    one, two = (
+        _extreme_units(
+            SimpleNamespace(arrays=lambda *_, n=n: [measures] * n, options={"resamples": 30}), "simclr", [chosen] * n
+        )[1]
+        for n in (1, 2)
+    )
+    most, least = one["candidate", "most"], one["candidate", "least"]
+    assert np.array_equal(most.value, least.value) and not np.allclose(most.fixed, least.fixed)
+    assert not np.allclose(two["candidate", "most"].fixed, most.fixed)

@@ -212,6 +212,12 @@ def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, 
     save(pd.DataFrame(units), it.files.units, weights={"f": "0"})
     with pytest.raises(InputError, match=r"units\.parquet: was made with other weights of f than"):
         _ = again.units
+    it.files.points = again.files.points = str(tmp_path / "points.parquet")
+    save(points([0.1, 0.3, 0.2, 0.4]), it.files.points, weights=it.weights)
+    assert len(it.scores)
+    save(points([0.1, 0.3, 0.2, 0.4]), it.files.points, weights={"f": "0"})
+    with pytest.raises(InputError, match=r"points\.parquet: was made with other weights of f than"):
+        _ = again.scores
 
 
 def test_scores_behind_which_another_training_stands_are_refused(desk, tmp_path):

@@ -13,6 +13,7 @@ from memloc.errors import InputError
 from memloc.experiments.finetuning import job as finetune
 from memloc.models.capture import capture
 from memloc.models.units import isolate
+from memloc.streams import stream
 from tests.builders.planted import LAYERS as NUMBERED
 from tests.builders.planted import points
 from tests.builders.study import Study, complaint
@@ -103,6 +104,14 @@ def test_fine_tuning_is_a_function_of_its_seed(network, tune):
     assert np.array_equal(x, y)
     assert torch.equal(a.block8.conv.weight, b.block8.conv.weight)
     assert not torch.equal(a.block8.conv.weight, c.block8.conv.weight)
+
+
+def test_the_order_of_images_follows_the_seed(network, tune, monkeypatch):
+    # All seeds get the same head.
+    monkeypatch.setattr(finetune, "stream", lambda *names: stream(*names) if names[0] == "finetune" else 0)
+    encoder = network()
+    (a, _), (b, _) = (tune(encoder, ["8"], seed=seed, epochs=1) for seed in (0, 1))
+    assert not torch.equal(a.block8.conv.weight, b.block8.conv.weight)
 
 
 def test_a_run_has_the_head_alone_and_two_arms_for_every_count(network, toy, normalise):

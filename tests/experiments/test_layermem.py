@@ -159,6 +159,18 @@ def test_seeds_that_differ_widen_the_interval(tmp_path):
     assert widths[0] < 0.05 and widths[1] == pytest.approx(2 * 4.303 * 0.2 / 3**0.5, rel=0.2)
 
 
+def test_seeds_are_resampled_apart(tmp_path):
+    # Seeds of the same scores differ in nothing but their resamples: two have half the variance of one.
+    widths = []
+    for seeds in (1, 2):
+        study = Study(tmp_path / str(seeds), "layermem")
+        for seed in range(seeds):
+            study.add("simclr", seed, points=points(RISING, seed=0, noise=0.1))
+        table, _ = study.analyse(**OPTIONS)
+        widths.append((of(table, "crossed", "high") - of(table, "crossed", "low")).mean())
+    assert widths[1] / widths[0] == pytest.approx(0.5**0.5, rel=0.15)
+
+
 def test_a_rank_correlation_with_depth_stays_below_one(tmp_path):
     _, rows = analyse(tmp_path, RISING, noise=0.3)
     assert single(rows).loc["rises", "high"] <= 1

@@ -357,7 +357,7 @@ def planted(made, accuracy, *, seeds=3, tests=None, trials=4, alike=False, scope
     """Outcomes whose arms get points right at planted rates; a task with fewer test points is padded with False.
 
     Args:
-        accuracy: by arm, or by (arm, scope) where that differs.
+        accuracy: by arm, or by arm and scope or fraction where these differ.
         alike: all seeds have the same outcomes.
     """
     tests = tests or {"seen": 300, "unseen": 200}
@@ -373,7 +373,9 @@ def planted(made, accuracy, *, seeds=3, tests=None, trials=4, alike=False, scope
                     drawn = trials if by in ("random", "matched", "matched-magnitude") else 1
                     arms += [(by, scope, fraction, trial) for trial in range(drawn)]
             for by, scope, fraction, trial in arms:
-                rate = accuracy[by][scope] if isinstance(accuracy[by], dict) else accuracy[by]
+                rate = accuracy[by]
+                if isinstance(rate, dict):
+                    rate = rate[scope] if scope in rate else rate[fraction]
                 right = np.zeros(max(tests.values()), dtype=bool)
                 right[:n] = hard + 0.03 * rng.normal(size=n) < rate
                 about = {"by": by, "scope": scope, "fraction": fraction, "trial": trial, "dataset": task, "tested": n}
@@ -412,6 +414,13 @@ def test_planted_costs_of_pruning_come_out(tmp_path):
     assert rows.set_index(["claim", "subject"])["n"]["pruning.top", "simclr on unseen, mean over 10 and 20 %"] == 200
     for claim, effect in (("pruning.top", 0.1), ("pruning.low", 0.08)):
         np.testing.assert_allclose(rows.loc[rows["claim"] == claim, "effect"], effect, atol=0.03)
+
+
+def test_a_cost_is_the_mean_of_those_at_the_fractions(tmp_path):
+    rates = {"none": 0.9, "top": {0.1: 0.7, 0.2: 0.5}, "random": {0.1: 0.8, 0.2: 0.76}, "low": 0.88}
+    _, rows = planted(Study(tmp_path, "pruning"), rates).analyse()
+    for claim, effect in (("pruning.top", (0.1 + 0.26) / 2), ("pruning.low", (0.08 + 0.12) / 2)):
+        np.testing.assert_allclose(rows.loc[rows["claim"] == claim, "effect"], effect, atol=0.015)
 
 
 def test_pruning_that_costs_the_other_way_round_refutes(tmp_path):
@@ -488,16 +497,19 @@ def test_the_papers_accuracies_stand_beside_the_setting_that_they_belong_to(tmp_
 def test_where_an_arm_lies_among_the_random_trials_is_counted_over_seeds(tmp_path):
     study = Study(tmp_path, "pruning")
     # Trials of seed 0: 0.5, 0.6, 0.7 right; of seed 1: all 0.6.
-    for seed, trials in enumerate(([5, 6, 7], [6, 6, 6])):
-        arms = [("none", "none", 0.0, 10), ("top", "layer", 0.1, 5), ("low", "layer", 0.1, (8, 5)[seed])]
+    for seed, trials in enumerate(([500, 600, 700], [600, 600, 600])):
+        arms = [("none", "none", 0.0, 1000), ("top", "layer", 0.1, 500), ("low", "layer", 0.1, (800, 500)[seed])]
+        arms += [("excess", "layer", 0.1, (507, 600)[seed]), ("excess-unseen", "layer", 0.1, (693, 600)[seed])]
         arms += [("random", "layer", 0.1, right) for right in trials]
         about = {"by": [a[0] for a in arms], "scope": [a[1] for a in arms], "fraction": [a[2] for a in arms]}
-        marks = np.stack([np.arange(10) < a[3] for a in arms])
-        about |= {"dataset": ["fashion"] * 6, "tested": [10] * 6, "active": [0.5] * 6, "trial": [0, 0, 0, 0, 1, 2]}
+        marks = np.stack([np.arange(1000) < a[3] for a in arms])
+        about |= {"dataset": ["fashion"] * 8, "tested": [1000] * 8, "active": [0.5] * 8}
+        about["trial"] = [0] * 6 + [1, 2]
         study.add("simclr", seed, outcomes={key: np.array(value) for key, value in about.items()} | {"correct": marks})
     table, _ = study.analyse()
     rows = table.set_index("series")[["below", "above", "spread", "value"]]
-    # The 2.5 % quantile of 0.5, 0.6, 0.7 is 0.505.
+    # The 2.5 % quantile of 0.5, 0.6, 0.7 is 0.505, and the 97.5 % one 0.695.
+    assert (rows.loc[["excess", "excess-unseen"], ["below", "above"]] == 0).all(axis=None)
     assert rows.loc["top", ["below", "above", "value"]].tolist() == [1.0, 0.0, 0.5]
     assert rows.loc["low", ["below", "above", "value"]].tolist() == [0.5, 0.5, 0.65]
     assert rows.loc["random", "spread"] == pytest.approx(0.05) and np.isnan(rows.loc["top", "spread"])

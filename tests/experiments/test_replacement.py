@@ -19,7 +19,7 @@ from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, module
 from memloc.experiments.replacement import job as replace
-from memloc.experiments.replacement.analysis import chance, cosine, of_blocks, permuted
+from memloc.experiments.replacement.analysis import _scales, chance, cosine, of_blocks, permuted
 from memloc.metrics.stats import partial_rank_correlation, rank_correlation
 from memloc.models.architectures import blocks_of, build, choose_layers
 from memloc.provenance import ROOT
@@ -406,8 +406,19 @@ def test_the_null_deals_increments_to_layers_and_p_counts_what_reaches_the_effec
     # Single layers: all 120 orders of five values, of which one reaches a rho of 1.
     exact = [spearmanr(order, range(5))[0] for order in itertools.permutations(range(5))]
     for low, high in mine[["null_low", "null_high"]].to_numpy():
-        np.testing.assert_allclose([low, high], np.quantile(exact, [0.025, 0.975]), atol=0.15)
+        np.testing.assert_allclose([low, high], np.quantile(exact, [0.025, 0.975]), atol=0.05)
     assert mine["p"].between(0.002, 0.04).all()
+
+
+def test_cosines_of_permuted_channels_lie_in_their_band_in_95_percent_of_cases(monkeypatch):
+    monkeypatch.setattr(module("replacement"), "PERMUTATIONS", 4000)
+    outcome = outcomes_of(nothing, seed=0, alike=0.5)
+    table, _ = _scales([outcome], "simclr", 10)
+    band = table[table["series"] == "cosine"]
+    rng = np.random.default_rng(1)
+    spread = [permuted(outcome[f"affine/{layer}"].astype(np.float64), rng).std() for layer in LAYERS]
+    width = (band["null_high"] - band["null_low"]).to_numpy() / spread
+    assert width.mean() == pytest.approx(2 * 1.96, rel=0.04)
 
 
 def test_the_highest_increments_are_chosen_in_every_seed_by_its_own_profile(tmp_path):

@@ -1,5 +1,7 @@
 """One encoder after several epochs of its training, measured on the same images and views."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from memloc.measuring.protocol import Protocol
 from memloc.models import checkpoint
 from memloc.models.architectures import Layer
 from memloc.models.network import Normalise
+from memloc.provenance import file_sha256
 from memloc.streams import stream
 from tests.builders.desk import desk
 
@@ -73,6 +76,12 @@ def test_an_epoch_that_was_not_kept_and_files_of_another_training_are_told(files
         trace.states(**files | {"untrained": files["weights"]}, epochs=[2], end=7, training=of(3))
 
 
+def test_snapshots_beside_other_weights_are_told(files):
+    checkpoint.save(Encoder(8).state_dict(), {"role": "f", "seed": 3}, files["weights"])
+    with pytest.raises(InputError, match=r"snapshots: belongs to another training \(weights differ\)"):
+        trace.states(**files, epochs=[2], end=7, training=of(3))
+
+
 def lay(encoder, **things):
     """A desk with an encoder, images of all groups and a way to measure them."""
     bounds = np.cumsum([0, *SIZES.values()])
@@ -112,6 +121,21 @@ def test_every_epoch_has_what_measuring_that_encoder_gives():
         for name in ("values", "means", "dealt"):
             np.testing.assert_allclose(out[name][place], expected[name], atol=1e-5)
     assert not np.allclose(out["values"][0], out["values"][1], atol=1e-3)
+
+
+def test_a_history_of_another_training_is_told(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(trace, "units", lambda desk, states: {"epochs": np.array(list(states))})
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,loss\n1,0.5\n2,0.25\n")
+    kept, about = checkpoint.load(files["snapshots"])
+    checkpoint.save(kept, about | {"history": file_sha256(history)}, files["snapshots"])
+    told = {"training": {"snapshots": [2, 5], "epochs": 7, "warmup_epochs": 1}}
+    it = desk(settings=told, files=SimpleNamespace(**files, history=history), training=of(3))
+    out = trace.run(it)
+    assert out["epochs"].tolist() == [0, 2, 5, 7] and out["loss"].tolist() == [0.5, 0.25] and out["warmup"] == 1
+    history.write_text("epoch,loss\n1,0.5\n2,0.125\n")
+    with pytest.raises(InputError, match=r"history\.csv: belongs to another training; delete it to train anew"):
+        trace.run(it)
 
 
 def test_a_state_of_another_encoder_is_told():

@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from memloc.analysis.valued_points import draw_cells, resample_counts
+from memloc.analysis.inputs import Inputs
+from memloc.analysis.sheet import Sheet
+from memloc.analysis.valued_points import Valued, draw_cells, joined, resample_counts
 from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS
-from memloc.experiments.valued_atypicality.analysis import CLAIMS
+from memloc.experiments.valued_atypicality.analysis import CLAIMS, _exchanged, _statistics
 from memloc.valuation.points import LABELLINGS
 from tests.builders.study import Study, complaint
 from tests.builders.valued_points import NAMES, OPTIONS, WAYS, N, by_witness, files, study
@@ -214,3 +216,22 @@ def test_bad_settings_get_one_line(changes, parts):
 
 def test_encoders_need_labels():
     assert "labels" in EXPERIMENTS[KIND].needs
+
+
+def test_seeds_and_groups_have_random_numbers_of_their_own(tmp_path):
+    it = world(tmp_path, seeds=1, memorized=1.0)
+    (seed,) = joined(Sheet(Inputs(it.runs, it.files, it.about), OPTIONS, CLAIMS), "simclr")
+    # External images with all that candidates have, so that nothing but the draws tells the groups apart.
+    half = seed.table[seed.candidates()]
+    twins = Valued(pd.concat([half, half.assign(group="external")], ignore_index=True), seed.values, seed.ways)
+    one, again, other_seed, other_group = (
+        _statistics(twins, group, stream, resamples=20)
+        for group, stream in (("candidate", 0), ("candidate", 0), ("candidate", 1), ("external", 0))
+    )
+    for name in ("drawn", "null"):
+        drawn = getattr(one, name)
+        assert np.array_equal(drawn, getattr(again, name))
+        assert not np.allclose(drawn, getattr(other_seed, name))
+        assert not np.allclose(drawn, getattr(other_group, name))
+    assert np.array_equal(one.value, other_group.value)
+    assert not np.allclose(_exchanged(seed, 0), _exchanged(seed, 1))

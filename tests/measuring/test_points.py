@@ -66,3 +66,13 @@ def test_the_crossed_profile_is_half_of_candidates_minus_independent_points_at_l
     layers, profile = crossed_profile(points)
     assert own_layers(points) == layers == ["1", "2"]
     assert profile.tolist() == [(0.375 + 0.25) / 2, (0.5 + 0.5) / 2]
+
+
+def test_layers_stand_by_depth_and_not_by_name():
+    layers, values = ["2", "res2", "10"], [0.25, 9, 0.5]
+    groups = {"candidate": 1, "independent": -1, "external": 0}
+    rows = [(g, n, n != "res2", s * v) for g, s in groups.items() for n, v in zip(layers, values, strict=True)]
+    points = pd.DataFrame(rows, columns=["group", "layer", "own", "sslmem"])
+    assert own_layers(points) == ["2", "10"]
+    names, profile = crossed_profile(points)
+    assert names == ["2", "10"] and profile.tolist() == [0.25, 0.5]

@@ -139,6 +139,16 @@ def test_every_unit_has_its_unitmem_on_the_points_themselves_and_on_resamples_of
     np.testing.assert_allclose(values[1:].std(axis=0), literal.std(axis=0), atol=0.015)
 
 
+def test_groups_are_resampled_apart():
+    m = random_measures()
+    rows = {group: m["groups"] == group for group in UNSHARED}
+    for name in ("views/1", "views/2"):
+        m[name][rows["independent"]] = m[name][rows["candidate"]]
+    units = {(group, layer): v for group, layer, v in resampled_units(m, resamples=20, seed=3, others="mean")}
+    one, other = units["candidate", "2"], units["independent", "2"]
+    assert np.array_equal(one[0], other[0]) and not np.allclose(one[1:], other[1:])
+
+
 def test_all_measures_of_the_same_groups_are_resampled_alike():
     m, louder = random_measures(), random_measures()
     for name in ("1", "2"):

@@ -46,6 +46,14 @@ def test_shuffled_labels_take_class_knowledge_away():
     assert unit["classmem"] == 1 and unit["classmem_shuffled"] < 0.4
 
 
+def test_classmem_of_shuffled_labels_is_the_mean_over_shuffles():
+    m = random_measures(labels=THREE_CLASSES)
+    rows, rng = m["groups"] == "candidate", np.random.default_rng(4)
+    shuffled = [classmem(m["plain/2"][rows], rng.permutation(m["labels"][rows])) for _ in range(3)]
+    found = scores(m, "candidate", "2", shuffles=3, seed=4)["classmem_shuffled"]
+    np.testing.assert_allclose(found, np.mean(shuffled, axis=0))
+
+
 def test_groups_are_compared_at_equal_sizes():
     unit = scores(uneven_measures(), "independent", "1").iloc[0]
     assert unit["unitmem"] == pytest.approx((1 - 0.5) / (1 + 0.5))
@@ -109,3 +117,8 @@ def test_traits_are_those_of_candidates_of_external_points_and_their_excess_over
         np.testing.assert_allclose(trait["2"], expected[name], rtol=1e-5, atol=1e-6)
     assert list(by_layer(table)) == ["1", "2"]
     np.testing.assert_allclose(by_layer(table)["2"], candidate)
+
+
+def test_layers_stand_by_depth_and_not_by_name():
+    table = pd.DataFrame({"layer": ["9", "10"], "group": "candidate", "unitmem": [0.25, 0.5]})
+    assert [(layer, values.tolist()) for layer, values in by_layer(table).items()] == [("9", [0.25]), ("10", [0.5])]

@@ -287,15 +287,16 @@ def test_the_trial_of_a_small_view_leaves_the_encoder_as_it_was():
 # ---- losses against slow references
 
 
-def test_simclr_is_nt_xent():
-    learner = build("simclr")
+@pytest.mark.parametrize("temperature", [0.5, 0.2])
+def test_simclr_is_nt_xent(temperature):
+    learner = build("simclr", temperature=temperature)
     views = draw(learner)
     z = [unit(v) for v in learner.head(learner.encoder(views[0].images))]
     total = 0.0
     for i in range(2 * N):
         partner = (i + N) % (2 * N)
-        others = sum(torch.exp(z[i] @ z[k] / 0.5) for k in range(2 * N) if k != i)
-        total -= torch.log(torch.exp(z[i] @ z[partner] / 0.5) / others)
+        others = sum(torch.exp(z[i] @ z[k] / temperature) for k in range(2 * N) if k != i)
+        total -= torch.log(torch.exp(z[i] @ z[partner] / temperature) / others)
     torch.testing.assert_close(loss_of(learner, views), total / (2 * N))
 
 

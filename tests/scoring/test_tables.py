@@ -295,6 +295,17 @@ def test_p_is_small_where_candidates_have_more_and_large_where_they_have_less():
             assert low <= found[f"layermem_{estimator}_p"][0] <= high
 
 
+def test_layermem_is_that_of_its_layer_and_its_interval_holds_it_in_95_percent_of_cases():
+    rng = np.random.default_rng(0)
+    values = pd.DataFrame({"9": rng.normal(0.1, 0.3, 60), "10": rng.normal(0.5, 0.1, 60)})
+    points = values.rename_axis("image").reset_index().melt("image", var_name="layer", value_name="sslmem")
+    layers = pd.DataFrame({"layer": ["9", "10"], "units": [4, 4]})
+    found = tables._with_layermem(layers, SETTINGS, points.assign(group="candidate"))
+    close(found["layermem_published"], values.mean())
+    half = (found["layermem_published_high"] - found["layermem_published_low"]) / 2
+    np.testing.assert_allclose(half, 1.96 * values.std() / 60**0.5, rtol=0.07)
+
+
 def test_a_null_of_the_same_weights_has_no_gain_and_no_doubt():
     f = replace(encoder(0), untrained=lambda seed: encoder(0).module)
     passes = plan(f, Memory(40), external=Memory(25, seed=1), settings=SETTINGS)

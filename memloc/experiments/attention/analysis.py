@@ -29,15 +29,17 @@ CLAIMS = {
         "Table 2",
     ),
     "fully-connected-adds-more": Claim(
-        "Fully-connected layers add more LayerMem than attention: mean over blocks of dFC - dATT, increments of "
-        "crossed LayerMem",
+        "Fully-connected layers add more LayerMem than attention: what crossed LayerMem rises at the fully-connected "
+        "layers minus what it rises at the attention of the same block, mean over blocks",
         "Tables 2 and 10",
     ),
     "blocks-add": Claim(
-        "Blocks add LayerMem: mean over blocks of dBlock, the increment of crossed LayerMem", "Table 10"
+        "Blocks add LayerMem: crossed LayerMem after a block minus that after the block before, mean over blocks",
+        "Table 10",
     ),
     "every-block-adds": Claim(
-        "Every block adds LayerMem: the weakest dBlock, the increment of crossed LayerMem", "Table 10"
+        "Every block adds LayerMem: crossed LayerMem after a block minus that after the block before, weakest block",
+        "Table 10",
     ),
     "fully-connected-higher": Claim(
         "Fully-connected layers have higher LayerMem than attention: mean over blocks of the difference of crossed "

@@ -17,11 +17,17 @@ from memloc.analysis.valued import OOB, PAPER, Floats, dots, legend_below, outco
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "area": Claim("A trigger's pixels have the highest values within a poisoned image: AUROC, w = 0, minus .95", OWN),
-    "hits": Claim("Of as many highest pixels as a trigger has, most are its own: share, w = 0, minus .8", OWN),
-    "top": Claim("The highest patch of a poisoned image is the trigger's: share of images, w = 0, minus .8", OWN),
+    "area": Claim(
+        "A trigger's pixels have the highest values of accuracy within a poisoned image: AUROC minus .95", OWN
+    ),
+    "hits": Claim(
+        "Of as many pixels of highest value of accuracy as a trigger has, most are its own: share minus .8", OWN
+    ),
+    "top": Claim(
+        "The patch of highest value of accuracy in a poisoned image is the trigger's: share of images minus .8", OWN
+    ),
     "top-digits": Claim(
-        "The highest patch of a poisoned digit is the trigger's: share of images, w = 0, minus .95", OWN
+        "The patch of highest value of accuracy in a poisoned digit is the trigger's: share of images minus .95", OWN
     ),
 }
 """At the first of the ratios. The thresholds come from trials on one seed, before this experiment was written."""

@@ -30,24 +30,34 @@ from memloc.metrics.stats import Estimate
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
-    "finds": Claim("Closeness finds tail outliers: area under the detection curve, w = 1, minus .8", OWN),
+    "finds": Claim(
+        "Values that count closeness to the class find tail outliers: area under the detection curve minus .8", OWN
+    ),
     "closeness": Claim(
-        "Closeness finds tail outliers sooner than accuracy alone: area, w = 1 minus w = 0, minus .02", OWN
+        "Values that count closeness to the class find tail outliers sooner than those of accuracy alone: difference "
+        "of the areas under their detection curves, minus .02",
+        OWN,
     ),
     "found": Claim(
-        "Most tail outliers are among the 30 % of the cells of lowest value: share found, w = 1, minus .85", OWN
+        "Most tail outliers are among the 30 % of the cells of lowest value: share found by values that count "
+        "closeness to the class, minus .85",
+        OWN,
     ),
     "chance": Claim("Random order finds by chance: .03 minus the distance of its area from .5", OWN),
     "additive": Claim(
-        "Closeness finds tail outliers where classes depend on a sum of columns: area, w = 1, minus .85", OWN
+        "Values that count closeness to the class find tail outliers where classes depend on a sum of columns: area "
+        "under the detection curve minus .85",
+        OWN,
     ),
     "additive-accuracy": Claim(
-        "Accuracy alone does not find tail outliers where classes depend on a sum of columns, as was known beforehand: "
-        ".65 minus area, w = 0",
+        "Values of accuracy alone do not find tail outliers where classes depend on a sum of columns, as was known "
+        "beforehand: .65 minus the area under the detection curve",
         OWN,
     ),
     "swapped": Claim(
-        "Accuracy alone finds swapped cells sooner than a z-score: area, w = 0, minus z-score's, minus .03", OWN
+        "Values of accuracy alone find swapped cells sooner than a z-score: area under the detection curve minus that "
+        "of the z-score, minus .03",
+        OWN,
     ),
     "over-knn": Claim(
         "2D-OOB finds outliers at least as soon as 2D-KNN in every table: difference of areas in the weakest", PAPER

@@ -15,8 +15,8 @@ from memloc.analysis.sheet import Sheet
 PAPER = "beyond the paper (Meehan et al., 2023)"
 CLAIMS = {
     "crossed": Claim(
-        "Labels of images that an encoder was trained on are inferred better from their corners: share of votes, "
-        "crossed",
+        "Labels of images that an encoder was trained on are inferred better from their corners: share of votes for "
+        "the label by the encoder trained on an image, f or g, minus that by the other, mean of f's and g's images",
         PAPER,
     ),
     "agrees": Claim(

@@ -23,8 +23,8 @@ STILL = 0.5
 """A unit above this still memorizes highly: own threshold, that of the experiment unitmem."""
 CLAIMS = {
     "falls": Claim(
-        "UnitMem falls from each encoder to the one that it is compared with: mean UnitMem of the last layer on "
-        "candidates, first minus second, least difference",
+        "In every two encoders that are compared, the first has higher UnitMem than the second: mean UnitMem of the "
+        "last layer on candidates, first minus second, least difference",
         "Figures 1, 10 and 11",
     ),
     "step": Claim(
@@ -32,23 +32,23 @@ CLAIMS = {
         "Figures 1, 10 and 11",
     ),
     "shares": Claim(
-        "Fewer units memorize highly in each encoder than in the one it is compared with: share of the last layer's "
-        f"units with UnitMem above each of {', '.join(map(str, THRESHOLDS))} (own thresholds, those that a unit of "
-        "either reaches), least difference",
+        "In every two encoders that are compared, more units of the first memorize highly than of the second: share of "
+        f"the last layer's units with UnitMem above each of {', '.join(map(str, THRESHOLDS))} (own thresholds, those "
+        "that a unit of either reaches), first minus second, least difference",
         "Figures 1, 10 and 11",
     ),
     "all-layers": Claim(
-        "UnitMem falls over all layers from each encoder to the one that it is compared with: mean UnitMem on "
-        "candidates averaged over layers, first minus second, least difference",
+        "In every two encoders that are compared, the first has higher UnitMem over all layers than the second: mean "
+        "UnitMem on candidates averaged over layers, first minus second, least difference",
         "Figures 1, 10 and 11",
     ),
     "excess": Claim(
-        "The excess of UnitMem falls from each encoder to the one that it is compared with: candidates minus "
-        "independent and external images in the last layer, first minus second, least difference",
+        "In every two encoders that are compared, the first has a higher excess of UnitMem than the second: candidates "
+        "minus independent and external images in the last layer, first minus second, least difference",
     ),
     "unseen": Claim(
-        "UnitMem on images that f was not trained on falls from each encoder to the one that it is compared with: mean "
-        "of the last layer, first minus second, least difference",
+        "In every two encoders that are compared, the first has higher UnitMem than the second on images that f was "
+        "not trained on: mean of the last layer, first minus second, least difference",
     ),
     "still": Claim(
         f"The last encoder still has units that memorize highly: highest UnitMem of its last layer minus {STILL} (own "

@@ -19,7 +19,8 @@ from memloc.metrics.stats import permutation_p, rank_correlation
 
 CLAIMS = {
     "everywhere": Claim(
-        "Highly memorizing units are in every layer: 90th percentile of UnitMem minus the threshold, weakest layer",
+        "Highly memorizing units are in every layer: 90th percentile of UnitMem minus the UnitMem above which the "
+        "configuration counts a unit as highly memorizing (.5 unless changed), weakest layer",
         "Section 4.2, own threshold",
     ),
     "excess": Claim(
