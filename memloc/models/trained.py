@@ -60,7 +60,7 @@ class Trained:
         network = self.network(self.files.weights, self.training(self.role))
         takes = checkpoint.stated(self.files.weights)[1].get("input", {})
         if differ := ", ".join(key for key, value in takes.items() if self.description.get(key) != value):
-            raise InputError(f"{self.files.description}: {differ} aren't what {self.files.weights} takes; {AGAIN}")
+            raise InputError(f"{self.files.description}: has other {differ} than {self.files.weights} takes; {AGAIN}")
         return network
 
     @cached_property

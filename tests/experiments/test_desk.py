@@ -192,7 +192,7 @@ def test_a_description_with_other_moments_than_the_encoder_takes_is_refused(desk
     del it.description
     assert it.encoder
     again.files.description.write_text(json.dumps(description | {key: 3 if key == "channels" else [0.41]}))
-    told = rf"dataset\.json: {key} aren't what .*f-weights\.safetensors takes; delete it and run snakemake again$"
+    told = rf"dataset\.json: has other {key} than .*f-weights\.safetensors takes; delete it and run snakemake again$"
     with pytest.raises(InputError, match=told):
         _ = again.encoder
 

@@ -148,7 +148,7 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
         permuted, LABELS, "altered since it was prepared", AGAIN, MEASURES("f", 0),
     ),
     "moments of other images": (
-        described(lambda about: about | {"mean": [0.9]}), DESCRIPTION, "mean aren't what", AGAIN, MEASURES("f", 0),
+        described(lambda about: about | {"mean": [0.9]}), DESCRIPTION, "has other mean than", AGAIN, MEASURES("f", 0),
     ),
     "a split of another seed": (
         moved(SPLIT.replace("seed0", "seed1"), SPLIT), SPLIT, PLACE, AGAIN, MEASURES("f", 0),
