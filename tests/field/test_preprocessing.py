@@ -278,3 +278,35 @@ def test_networks_of_torchvision_that_transform_their_input_do_so_with_weights_f
         assert not torch.allclose(model(images), right, rtol=1e-3)
     assert any("transform_input" in line for line in encoder.remarks)
     assert encoder.untrained is not None and vars(encoder.untrained(0))["transform_input"] is True
+
+
+@pytest.mark.parametrize("lacks", [["mean"], ["mean", "std"], ["input_size"]])
+def test_what_timm_assumes_is_not_said_to_be_in_the_file(tmp_path: Path, lacks: list[str]) -> None:
+    says = {"input_size": [3, 160, 160], "mean": [0.5] * 3, "std": [0.5] * 3}
+    path = timm_folder(tmp_path, **says)
+    assert "as config.json says;" in open_encoder(str(path)).taken
+    config = json.loads((path / "config.json").read_text())
+    for key in lacks:
+        config["pretrained_cfg"].pop(key)
+    (path / "config.json").write_text(json.dumps(config))
+    named = ", ".join("size" if key == "input_size" else key for key in lacks)
+    assert f"but {named} as timm assumes" in open_encoder(str(path), size=160).taken
+
+
+@pytest.mark.parametrize("side", [0, -32, 10**30, True])
+@pytest.mark.parametrize("key", ["size", "crop_size"])
+def test_sides_that_no_image_has_are_named(folder: Folder, key: str, side: int) -> None:
+    message = complaint(open_encoder, str(folder(**{key: {"height": side, "width": side}})))
+    assert f"{key} in preprocessor_config.json is {str(side)[:20]}" in message and "10000 pixels" in message
+
+
+def test_json_that_no_two_readers_read_alike_is_one_line(folder: Folder) -> None:
+    path = folder(image_mean=[True, False, True])
+    assert "image_mean in preprocessor_config.json" in complaint(open_encoder, str(path))
+    for name in ("preprocessor_config.json", "config.json"):
+        right = (path / name).read_text()
+        for text, said in ((f'{{"size": 1, {right[1:]}', "twice"), ('{"a":' * 100_000 + "1" + "}" * 100_000, "deep")):
+            (path / name).write_text(text if said == "deep" or name[0] == "p" else f'{{"image_size": 1, {right[1:]}')
+            message = complaint(open_encoder, str(path))
+            assert name in message and said in message
+        (path / name).write_text(right if name[0] == "c" else json.dumps(PLAIN))

@@ -38,26 +38,29 @@ def outputs(text: str, module: nn.Module, size: int) -> Iterator[str]:
         raise InputError(
             f"{text}: can't take images [n, 3, {size}, {size}] ({reason(error)}); try another --size or encoder"
         ) from error
+    outs: list[Tensor] = []
     for count, found in ((3, out), *((1, one.output) for one in alone)):
         if not isinstance(found, Tensor):
             raise InputError(f"{text}: gives {type(found).__name__}; its forward must return one tensor [n, dim]")
         if found.ndim != 2 or len(found) != count or not found.is_floating_point():
             number = "three images" if count > 1 else "one image"
             raise InputError(f"{text}: gives {list(found.shape)} for {number}; its forward must return [n, dim]")
+        outs.append(found)
     place = _difference(alone[0].calls, again.calls)
     if place is not None:
         raise InputError(
             f"{text}: gives another output each time for the same images (first in {place or 'its forward'}); take"
             " dropout, noise and random order out of its forward"
         )
-    if mixed is None and not _near(torch.cat([one.output for one in alone]), out):
+    whole, *single = outs
+    if mixed is None and not _near(torch.cat(single), whole):
         mixed = ""
     if mixed is not None:
         raise InputError(
             f"{text}: its output for an image depends on the others of its batch (first in {mixed or 'its forward'});"
             " let its normalisations use the statistics of training, and its other parts take images first"
         )
-    if torch.equal(out[0], out[1]):
+    if torch.equal(whole[0], whole[1]):
         yield "it gives the same output for different images"
 
 
@@ -115,7 +118,7 @@ def _holds(tensor: Tensor, calls: Sequence[_Call]) -> bool:
     (d,) = longer
     scale = max(call.scale for call in calls)
     for inner in (i for i in range(shape[d], 0, -1) if shape[d] % i == 0):
-        parts = tensor.detach().unflatten(d, (shape[d] // inner, n, inner))
+        parts = tensor.detach().reshape(*shape[:d], shape[d] // inner, n, inner, *shape[d + 1 :])
         numbers = [_numbers(parts.select(d + 1, i).reshape(shape))[0] for i in range(n)]
         if all(_close(call.total, number, BATCHES * scale) for call, number in zip(calls, numbers, strict=True)):
             return True

@@ -56,7 +56,9 @@ def open_folder(text: str, folder: Path, size: int | None) -> Source:
         state = weights.read(text, str(folder / WHOLE))
         _refuse_endless(text, config, len(state.tensors) if state else 0)
         _refuse_pixels(text, names, config.get("pretrained_cfg"))
-        return timm.create(text, f"local-dir:{folder}", size, state=state, made_of={"config.json": config})
+        return timm.create(
+            text, f"local-dir:{folder}", size, state=state, made_of={"config.json": config}, says=_says(config)
+        )
 
 
 def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size: int | None) -> Source:
@@ -211,6 +213,16 @@ def _refuse_pixels(text: str, library: Any, stated: object) -> None:
     sides = stated.get("input_size") if isinstance(stated, Mapping) else None
     if isinstance(sides, list) and (len(sides) != 3 or sides[0] != 3 or sides[1] != sides[2]):
         raise InputError(f"{text}: input_size in its config.json is {sides}; only square RGB images can be scored")
+    if isinstance(sides, list):
+        processor.check_side(text, "config.json", "input_size", sides[1])
+
+
+def _says(config: Mapping[str, Any]) -> str:
+    """Who states size, mean and std of a folder of timm: where config.json doesn't, timm assumes them."""
+    stated = config.get("pretrained_cfg", config)  # Once its keys lay beside one another.
+    keys = {"input_size": "size", "mean": "mean", "std": "std"}
+    lacking = [name for key, name in keys.items() if not (isinstance(stated, Mapping) and stated.get(key))]
+    return f"as config.json says{f', but {first_of(lacking)} as timm assumes where it says none' if lacking else ''}"
 
 
 def _refuse_code(text: str, stated: Mapping[str, object], known: Mapping[str, object]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 from memloc.scoring.encoders.source import library, load_json, quietly
 
 FILE, NEWER = "preprocessor_config.json", "processor_config.json"
@@ -28,6 +28,9 @@ _IDLE = {
     *("do_convert_rgb", "do_reduce_labels", "reduce_labels", "do_convert_annotations", "format"),
 }
 """Keys that change no pixel of an RGB image."""
+
+LARGEST = 10_000
+"""Pixels of a side: an image has no more than 90 million."""
 
 _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
@@ -62,14 +65,14 @@ def read(text: str, folder: Path, image_size: object, size: int | None) -> Input
             raise InputError(f"{text}: {key} in {file} is {value!r}; it must be true or false")
         if key not in (*_SWITCHES, *_NUMBERS, *_CUTS, *_IDLE) and value not in (None, False):
             raise InputError(
-                f"{text}: {file} means {key}: {repr(value)[:60]}, which isn't done here;"
+                f"{text}: {file} means {show(key)}: {repr(value)[:60]}, which isn't done here;"
                 f" {'say false there' if value is True else 'remove it'} if it changes no pixel, else name a"
                 " package.module:function that does it"
             )
     mean, std, how = _standardised(text, file, wants)
     crop = wants.get("crop_size") if wants.get("do_center_crop", True) else None
-    sides = [_side(text, key, value, size) for key, value in (("crop_size", crop), ("size", wants.get("size")))]
-    sides.append(_side(text, "image_size", image_size, size))
+    named = ((file, "crop_size", crop), (file, "size", wants.get("size")), ("config.json", "image_size", image_size))
+    sides = [_side(text, where, key, value, size) for where, key, value in named]
     return Input(
         size=next(filter(None, sides), None),
         mean=mean,
@@ -120,6 +123,10 @@ def _standardised(text: str, file: str, wants: Mapping[str, Any]) -> tuple[Any, 
     mean, std = wants.get("image_mean"), wants.get("image_std")
     if not wants.get("do_normalize", True):
         mean, std = [0.0], [1.0]
+    for key in ("image_mean", "image_std"):
+        values = wants.get(key)
+        if any(isinstance(v, bool) for v in (values if isinstance(values, list) else [values])):
+            raise InputError(f"{text}: {key} in {file} is {values!r}; it must be numbers")
     mean, std = ([v] if isinstance(v, int | float) else v for v in (mean, std))
     factor = wants.get("rescale_factor", 1 / 255) if wants.get("do_rescale", True) else 1
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
@@ -149,19 +156,33 @@ def _are_numbers(*lists: Sequence[object]) -> bool:
     return all(isinstance(v, int | float) for values in lists for v in values)
 
 
-def _side(text: str, key: str, value: object, size: int | None) -> int | None:
+def _side(text: str, file: str, key: str, value: object, size: int | None) -> int | None:
     """The side of a square, however a configuration spells it."""
     stated = value
     if isinstance(value, Mapping):
         height, width = value.get("height"), value.get("width")
         value = value.get("shortest_edge") if height is None else [height, height if width is None else width]
         if value is None and size is None and stated:
-            raise InputError(f"{text}: {key} is {stated!r}, which is no square; give --size")
+            raise InputError(f"{text}: {key} in {file} is {stated!r}, which is no square; give --size")
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         if len(value) > 1 and value[-2] != value[-1]:
-            raise InputError(f"{text}: {key} is {stated!r}; only square images are scored: name another model")
+            raise InputError(
+                f"{text}: {key} in {file} is {stated!r}; only square images are scored: name another model"
+            )
         value = value[-1]
-    return value if isinstance(value, int) else None
+    return check_side(text, file, key, value) if isinstance(value, int) else None
+
+
+def check_side(text: str, file: str, key: str, side: object) -> int:
+    """A side in pixels.
+
+    Raises:
+        InputError: no image has it.
+    """
+    if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= LARGEST:
+        stated = repr(side) if len(repr(side)) < 20 else f"{repr(side)[:20]}..."
+        raise InputError(f"{text}: {key} in {file} is {stated}; a side has 1 to {LARGEST} pixels: correct it")
+    return side
 
 
 def _cuts(wants: Mapping[str, Any], sides: Sequence[int | None]) -> str:

@@ -98,12 +98,31 @@ def load_json(path: Path) -> dict[str, Any]:
         InputError: the file holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        json.dumps(value)  # What is nested too deep for that is too deep for others, too.
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deep; get it again") from error
+    except _RepeatedError as error:
+        raise InputError(f"{path}: says {show(str(error))} twice; keep one of them") from error
     except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({reason(error)}); get it again") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a JSON object; get it again")
     return value
+
+
+class _RepeatedError(ValueError):
+    """A key that an object has twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; readers differ in which of two equal keys they take."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RepeatedError(key)
+        found[key] = value
+    return found
 
 
 @contextlib.contextmanager

@@ -36,11 +36,13 @@ def create(
     state: weights.File | None = None,
     pretrained: bool = False,
     made_of: Mapping[str, object] | None = None,
+    says: str = "",
 ) -> Source:
     """The model that timm calls ``name``, with the weights of ``state``, pretrained ones, or none.
 
     Args:
         made_of: what else its forward follows than timm.
+        says: who states size, mean and std, if it isn't timm.
     """
     timm = library("timm", text)
     absent: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ def create(
     return Source(
         *(module, build, wants["input_size"][-1], wants["mean"], wants["std"]),
         absent=absent,
-        says="as timm says" + (f" for {name}" if not name.startswith("local-dir:") else " in config.json"),
+        says=says or f"as timm says for {name}",
         weights=said,
         cuts=_cuts(wants),
         random=state is None and not pretrained,

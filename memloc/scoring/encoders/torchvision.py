@@ -30,9 +30,9 @@ def open_named(text: str, rest: str, size: int | None, key: str | None = None) -
 
     def build(chosen: object = None) -> nn.Module:
         get = models.get_model
-        module: Any = sized(lambda **kw: get(name, weights=chosen, progress=False, **kw), "image_size", side or size)
+        module = sized(lambda **kw: get(name, weights=chosen, progress=False, **kw), "image_size", side or size)
         if hasattr(module, "transform_input"):
-            module.transform_input = True  # As torchvision's weights want it, whoever builds the network.
+            vars(module)["transform_input"] = True  # As torchvision's weights want it, whoever builds the network.
         for head in absent:
             module.set_submodule(head, nn.Identity())
         return module
