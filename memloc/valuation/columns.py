@@ -277,8 +277,9 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
         bare = {text: number for text, (own, number) in split.items() if own == unit}
         for found, how in _notations(bare):
             common = sum(counts[text] for text in found)
-            pointed = any("." in text for text in best[0]) and _fit_thousands(best[0])
-            sure = best[1] or 2 * most <= total or (pointed and best[0].keys() < found.keys())
+            more = [text for text in found if text not in best[0]]
+            tells = all(text.count(".") > 1 for text in more) and best[0].keys() <= found.keys()
+            sure = best[1] or 2 * most <= total or (tells and _fit_thousands(best[0]))
             if common > most + (0 if sure else clear):
                 told = [f"the unit {unit} is left out"] * bool(unit) + [how] * bool(how)
                 most, best = common, (found, ", ".join(told))

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.data.image_folder import ImageFolder
-from memloc.data.images import stream
+from memloc.data.images import digest, stream
 from memloc.data.opening import open_images
 from memloc.errors import InputError, show
 from memloc.provenance import file_sha256
@@ -146,8 +146,10 @@ def read_table(
     gaps = number_of(sum(missing.values()), "missing value")
     taken = f"{show(path)}: {number_of(len(table), 'row')}, {_columns(kinds)}, {gaps}"
     taken += f"; label {show(label)}: {_counts(labels)}; left out: {listed(left_out) or 'nothing'}"
+    x = np.concatenate([one.x for one in read.values()], axis=1)
+    remarks += _copies(x, y, rows, "row")
     return Source(
-        x=np.concatenate([one.x for one in read.values()], axis=1),
+        x=x,
         y=y,
         classes=classes,
         groups=np.repeat(np.arange(len(read)), [one.x.shape[1] for one in read.values()]),
@@ -203,13 +205,15 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     remarks = [f"skipped {show(images.names[row])}: {why}" for row, why in list(images.skipped.items())[:SKIPPED]]
     if len(images.skipped) > SKIPPED:
         remarks.append(f"skipped {len(images.skipped) - SKIPPED} more images, all listed in value.json")
+    rows = [images.names[row] for row in readable]
+    taken += [f"{show(text)}: {line}" for line in _copies(pixels, y, rows, "image")]
     return Source(
         x=pixels.reshape(len(readable), -1) / 255,
         y=y,
         classes=images.classes,
         groups=squares(pixels.shape[1], size, patch),
         cells=[f"{row},{column}" for row in range(across) for column in range(across)],
-        rows=[images.names[row] for row in readable],
+        rows=rows,
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
         remarks=[*taken, *remarks],
@@ -319,6 +323,24 @@ def _are_thousandths(column: pd.Series[Any]) -> bool:
     return bool(
         0 < whole.sum() < len(numbers) and (numbers[~whole] >= 1).all() and (numbers == np.round(numbers, 3)).all()
     )
+
+
+def _copies(x: Floats, y: NDArray[np.int64], rows: Sequence[str], what: str) -> list[str]:
+    """A line on rows of equal features: a learner that saw one of them knows the others, too."""
+    first: dict[int, int] = {}
+    of = np.array([first.setdefault(digest(row.tobytes()), number) for number, row in enumerate(x)])
+    again = np.flatnonzero(of < np.arange(len(x)))
+    if not len(again):
+        return []
+    others = again[y[again] != y[of[again]]]
+
+    def named(row: int) -> str:
+        return f"the first is {show(rows[row])} (as {show(rows[of[row]])})"
+
+    told = f", {len(others)} of them with another label, {named(int(others[0]))}" if len(others) else ""
+    hold = "holds" if len(again) == 1 else "hold"
+    return [f"{number_of(len(again), what)} {hold} the same as an earlier one, {named(int(again[0]))}{told}; if"
+            " these are copies, keep one, as learners that saw it know the others"]  # fmt: skip
 
 
 def _names(column: pd.Series[Any]) -> list[str]:

@@ -356,6 +356,16 @@ def test_of_plain_images_there_is_one_line_and_no_more(value: Said, make: Callab
     assert len(value()[2]["taken"]) == 1
 
 
+def test_images_that_are_the_same_are_counted_with_those_of_another_class(value: Said) -> None:
+    classes(Path("set"))
+    for name in ("cat/1.png", "dog/2.png"):
+        write(Path("set", name), Path("set/cat/0.png").read_bytes())
+    assert (
+        "set: 2 images hold the same as an earlier one, the first is cat/1.png (as cat/0.png), 1 of them with another"
+        " label, the first is dog/2.png (as cat/0.png)" in value()[1]
+    )
+
+
 def test_an_unreadable_image_stops_the_strict_before_the_work(value: Said) -> None:
     write(classes(Path("set")) / "cat" / "empty.png", b"")
     status, said, _ = value("--strict")

@@ -627,3 +627,13 @@ def test_texts_and_classes_that_look_the_same_are_named(one, other, told):
     )
     source = read(parquet([1, 2, 3, 4] * 3, z=cells), label="z")
     assert "z: classes that differ in case, blanks or invisible characters alone count as different: " in said(source)
+
+
+def test_rows_that_hold_the_same_are_counted_with_those_of_another_label():
+    assert "hold the same" not in said(read(csv(NUMBERS)))
+    cells = NUMBERS.copy()
+    cells[4] = cells[5] = cells[2]  # Rows 2 and 4 are of class u, row 5 is of v.
+    assert (
+        "2 rows hold the same as an earlier one, the first is 4 (as 2), 1 of them with another label, the first is 5"
+        " (as 2); if these are copies" in said(read(csv(cells)))
+    )
