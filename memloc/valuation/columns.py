@@ -114,6 +114,10 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
         if len(np.unique(codes * np.int64(different) + y)) == different:
             return "one value for each class, which gives the label away; leave out (--ignore) what was made from it"
     whole = pd.api.types.is_integer_dtype(column)
+    if whole and different > 1 and all(map(_DAY.fullmatch, map(str, values.unique()))):
+        return (
+            "dates as whole numbers, it seems, in which a month is 100 days; write days since a date or --ignore them"
+        )
     counts = whole and different == len(column) > 2
     if counts:
         numbers = column.to_numpy(dtype=np.float64)
@@ -235,6 +239,12 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
         what = "number" if kind == NUMBERS else "truth value"
         cells = number_of(sum(counts[text] for text in odd), "cell")
         remarks.append(f"{cells} without a {what}, counted as missing: {listed(_places(odd, at, rows))}")
+    if typed and kind == NUMBERS and len(set(found.values())) < len(found):
+        by_value: dict[float, list[str]] = {}
+        for text, number in found.items():
+            by_value.setdefault(number, []).append(text)
+        same = next(texts for texts in by_value.values() if len(texts) > 1)
+        remarks.append(f"different texts count as one number: {listed(list(map(quoted, same)))}; for names, use --text")
     if how:
         shown = next(text for text in found if not _PLAIN.fullmatch(text.strip()))
         remarks.append(f"{how}: {quoted(shown)} in row {show(rows[at[shown][0]])} is {found[shown]:.15g}")
@@ -339,4 +349,5 @@ _GROUPED = {
 _THREE = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _BELOW_1000 = re.compile(r"[+-]?(0|[1-9][0-9]{0,2})")
 _SHORT = {decimal: re.compile(rf"[+-]?[0-9]{{1,3}}({re.escape(decimal)}[0-9]+)?") for decimal in ",."}
+_DAY = re.compile(r"(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 _LEADING = re.compile(r"0[0-9]")

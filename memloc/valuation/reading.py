@@ -37,7 +37,7 @@ class Layout:
         index: of columns that pandas stored as names of the rows.
         left_out: what isn't read, and why.
         remarks: what a user should know, one line each.
-        zeros: columns of a CSV with numbers that begin with 0.
+        codes: columns of a CSV with numbers that may be codes, as they begin with 0 or are written as 1E3.
         rows: how many a CSV has; None where the file itself says it.
     """
 
@@ -45,7 +45,7 @@ class Layout:
     index: Sequence[str] = ()
     left_out: Sequence[str] = ()
     remarks: Sequence[str] = ()
-    zeros: Collection[str] = ()
+    codes: Collection[str] = ()
     rows: int | None = None
 
 
@@ -179,7 +179,7 @@ def _look_at_csv(path: str) -> Layout:
     # pandas' names of columns without one.
     names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
     left_out = [number_of(blank, "blank line")] if blank else []
-    return Layout(names, left_out=left_out, remarks=remarks, zeros=_leading_zeros(path, names), rows=rows)
+    return Layout(names, left_out=left_out, remarks=remarks, codes=_codes(path, names), rows=rows)
 
 
 @dataclass(frozen=True)
@@ -249,15 +249,15 @@ def _undecoded(path: str) -> str:
     return ""
 
 
-def _leading_zeros(path: str, names: Sequence[str]) -> set[str]:
-    """Columns with numbers such as 007, which pandas reads as 7."""
+def _codes(path: str, names: Sequence[str]) -> set[str]:
+    """Columns with numbers such as 007 or 1E3, which pandas reads as 7 and 1000."""
     with open(path, "rb") as file:
         # Most files have none, and this is faster than looking at each field.
-        if not any(_ZERO_BYTES.search(line) for line in file):
+        if not any(_CODE_BYTES.search(line) for line in file):
             return set()
     with open(path, encoding="utf-8-sig", newline="") as text:
         fields = ((name, field) for line in csv.reader(text) for name, field in zip(names, line, strict=False))
-        return {name for name, field in fields if _ZERO.fullmatch(field)}
+        return {name for name, field in fields if _CODE.fullmatch(field)}
 
 
 def _look_at_parquet(path: str, about: pq.FileMetaData) -> Layout:
@@ -330,6 +330,6 @@ def _memory() -> int:
 
 
 _BREAK = re.compile(r"\r\n|\r|\n")
-_ZERO_BYTES = re.compile(rb"(?:^|[,\"])\s*[+-]?0[0-9]")
+_CODE_BYTES = re.compile(rb"(?:^|[,\"])\s*[+-]?(?:0[0-9]|[0-9]+[eE][0-9])")
 _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
-_ZERO = re.compile(r"\s*[+-]?0[0-9]+(\.[0-9]*)?\s*")
+_CODE = re.compile(r"\s*[+-]?(0[0-9]+(\.[0-9]*)?|[0-9]+[eE][0-9]+)\s*")

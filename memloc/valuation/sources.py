@@ -130,24 +130,24 @@ def read_table(
         for column, one in read.items()
         for remark in (*one.remarks, *thousands.get(column, ()))
     ]
-    zeros = _shown(
+    codes = _shown(
         [
             column
             for column in (*features, label)
-            if column in layout.zeros and pd.api.types.is_numeric_dtype(table[column])
+            if column in layout.codes and pd.api.types.is_numeric_dtype(table[column])
         ]
     )
-    if zeros:
-        remarks.append(f"numbers with leading zeros count without them; if they are codes, use --text: {listed(zeros)}")
+    if codes:
+        remarks.append(f"numbers such as 007 or 1E3 count as 7 or 1000; if they are codes, use --text: {listed(codes)}")
     remarks += _remarks_on_columns(contents, kinds, y, named=named)
+    x = np.concatenate([one.x for one in read.values()], axis=1)
+    remarks += _copies(x, y, rows, "row")
     remarks += _remarks_on_gaps(missing, kinds)
     shown = [*on_cells[:NAMED], f"{len(on_cells) - NAMED} more such remarks on columns, all in value.json"]
     shown = on_cells if len(on_cells) <= NAMED else shown
     gaps = number_of(sum(missing.values()), "missing value")
     taken = f"{show(path)}: {number_of(len(table), 'row')}, {_columns(kinds)}, {gaps}"
     taken += f"; label {show(label)}: {_counts(labels)}; left out: {listed(left_out) or 'nothing'}"
-    x = np.concatenate([one.x for one in read.values()], axis=1)
-    remarks += _copies(x, y, rows, "row")
     return Source(
         x=x,
         y=y,
@@ -280,6 +280,9 @@ def _remarks_on_labels(label: str, classes: Sequence[str], y: NDArray[np.int64])
         remarks.append(f"classes that differ in case, blanks or invisible characters alone count as different: {same}")
     if gaps := [quoted(name) for name in classes if not name.strip() or name.strip().casefold() in GAPS]:
         remarks.append(f"classes that may stand for a missing label: {', '.join(gaps)}; remove their rows if so")
+    numbers = [name for name in classes if name.strip().isdecimal()]
+    if numbers and (truths := [quoted(name) for name in classes if name.strip().casefold() in ("true", "false")]):
+        remarks.append(f"truth values beside numbers are classes of their own: {listed(truths)}; if 1 is true, write 1")
     if len(classes) > MANY:
         remarks.append(f"{len(classes)} classes in {len(y)} rows; if it is a quantity, divide it into classes")
     if alone := [quoted(name) for name, count in zip(classes, counts, strict=True) if count == 1]:

@@ -256,7 +256,7 @@ def test_leading_zeros_are_said_and_codes_can_be_texts():
     cells = ["01234", "12345", "12345", "01234"]
     source = read(csv(cells))
     assert source.x.shape == (4, 1)
-    assert "numbers with leading zeros count without them; if they are codes, use --text: a" in said(source)
+    assert "numbers such as 007 or 1E3 count as 7 or 1000; if they are codes, use --text: a" in said(source)
     source = read(csv(cells), text=["a"])
     assert source.x.shape == (4, 2) and source.about["columns"] == {"a": "text"} and source.holds(0, 0) == "01234"
     assert read(csv(["1", "2", "2", "1"], y=["01", "1", "1", "01"]), text=["y"]).classes == ["01", "1"]
@@ -336,7 +336,7 @@ def test_many_columns_of_one_fault_are_one_line():
         (["u", "u", "v", "v", "w", "u"], ["u", "v", "w"], "y: classes of one row, whose value is 0 whatever it holds"),
         (["1.0", "2.0", "1.0", "2.0"], ["1", "2"], ""),
         (["0", "1", "1", "0", "x", "0"], ["0", "1", "x"], "y: classes of one row, whose value is 0 whatever it holds"),
-        (["01", "1", "2", "2"], ["1", "2"], "numbers with leading zeros count without them; if they are codes, use"),
+        (["01", "1", "2", "2"], ["1", "2"], "numbers such as 007 or 1E3 count as 7 or 1000; if they are codes, use"),
         ([str(i // 2) for i in range(200)], None, "y: 100 classes in 200 rows; if it is a quantity, divide it"),
     ],
 )
@@ -637,3 +637,31 @@ def test_rows_that_hold_the_same_are_counted_with_those_of_another_label():
         "2 rows hold the same as an earlier one, the first is 4 (as 2), 1 of them with another label, the first is 5"
         " (as 2); if these are copies" in said(read(csv(cells)))
     )
+
+
+def test_codes_that_look_like_powers_of_ten_are_said():
+    path = csv(["1E3", "1000", "2e5", "7", "8", "9"] * 2)
+    assert "or 1E3 count as 7 or 1000; if they are codes, use --text: a" in said(read(path))
+    assert read(path, text=["a"]).about["columns"] == {"a": "text"}
+    path = csv(list(map(str, range(9))), y=["1E3", "1000", "5"] * 3)
+    assert "use --text: y" in said(read(path)) and read(path).classes == ["5", "1000"]
+    assert read(path, text=["y"]).classes == ["1000", "1E3", "5"]
+    assert "1E3" not in said(read(csv(["1e-5", "1.5E3", "2e+20", "3.0"])))
+
+
+def test_dates_that_are_whole_numbers_are_said():
+    days = ["20260131", "20251201", "20260228", "19991231"]
+    assert "a: dates as whole numbers, it seems" in said(read(csv(days)))
+    assert "a: dates as whole numbers, it seems" in said(read(parquet(list(map(int, days)))))
+    assert "dates" not in said(read(csv([*days[:-1], "20261301"])))
+
+
+def test_truth_values_beside_numbers_are_said_of_a_label():
+    source = read(csv(NUMBERS, y=["0", "1", "TRUE", "1", "0"] * 2))
+    assert "y: truth values beside numbers are classes of their own: 'TRUE'" in said(source)
+
+
+def test_texts_that_are_one_number_are_said_where_the_file_has_types():
+    source = read(parquet(["1.1", "1.10", "1.2", "2.0", "3.5", "4.25"]))
+    assert "a: different texts count as one number: '1.1', '1.10'; for names, use --text" in said(source)
+    assert "one number" not in said(read(parquet(["1.1", "1.3", "1.2", "2.0", "3.5", "4.25"])))
