@@ -139,6 +139,7 @@ class Joined(Net):
 
 def recurrent(): return Recurrent()
 def side(): return Side()
+def vanishes(): return Net(lambda x: x * 1e-43 / 3)
 def by_number(): return Net(lambda x: x * len(x) ** -0.5)
 
 
@@ -182,7 +183,7 @@ def test_an_encoder_whose_numbers_are_not_the_images_alone_is_refused(own: str, 
     assert message in complaint(open_encoder, f"{own}:{name}")
 
 
-@pytest.mark.parametrize("name", ["plain", "instance_norm", "tokens_first", "joined"])
+@pytest.mark.parametrize("name", ["plain", "instance_norm", "tokens_first", "joined", "vanishes"])
 def test_others_are_taken(own: str, name: str) -> None:
     encoder = open_encoder(f"{own}:{name}")
     assert "assumed" in encoder.pixels

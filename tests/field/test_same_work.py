@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -71,6 +72,29 @@ def test_edited_code_is_other_work_and_what_is_not_imported_is_not(code: Callabl
     edited = made_of("field_work:net")
     code(slope=2)
     assert len({before, edited, made_of("field_work:net")}) == 3
+
+
+def test_a_package_is_followed_through_what_it_imports_of_itself(code: Callable[..., None]) -> None:
+    def write(factor: int) -> str:
+        Path("field_package/deep").mkdir(parents=True, exist_ok=True)
+        Path("field_package/net.py").write_text(CODE.replace("field_part", ".deep.part"))
+        Path("field_package/deep/part.py").write_text(f"SLOPE = {factor}\n")
+        for name in [name for name in sys.modules if name.startswith("field_package")]:
+            sys.modules.pop(name)
+        return made_of("field_package.net:net")
+
+    assert write(1) == write(1) != write(2)
+
+
+def test_what_else_a_process_has_loaded_is_no_part_of_the_work(
+    code: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = made_of("field_work:net")
+    Path("field_other.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    importlib.import_module("field_other")
+    assert made_of("field_work:net") == before
+    sys.modules.pop("field_other")
 
 
 def test_a_finished_score_of_edited_code_is_not_taken_for_the_same(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import nn
@@ -49,18 +52,43 @@ def open_called(text: str) -> Source:
 
 
 def _code(named: str, encoder: nn.Module) -> dict[str, str]:
-    """Hashes of the files of all code that is loaded and may be the user's, by module.
+    """Hashes of the files of the user's code, by module: what the encoder's classes and their modules import.
 
     That is what isn't installed, and of what is, the packages of the named module and of the encoder's own class.
     """
+    classes = {type(module).__module__ for module in encoder.modules()}
     own = {name.partition(".")[0] for name in (named, type(encoder).__module__)}
-    found = {}
-    for name, module in sorted(sys.modules.items()):
-        path, package = Path(getattr(module, "__file__", None) or ""), name.partition(".")[0]
+    found: dict[str, str] = {}
+    todo = [named, *classes]
+    while todo:
+        name = todo.pop()
+        path, package = Path(getattr(sys.modules.get(name), "__file__", None) or ""), name.partition(".")[0]
         foreign = package in LIBRARIES or (_installed(path) and package not in own)
-        if path.suffix == ".py" and not foreign and path.is_file():
+        if name not in found and path.suffix == ".py" and not foreign and path.is_file():
             found[name] = file_sha256(path)
+            todo += _imports(name, path)
     return found
+
+
+def _imports(name: str, path: Path) -> Iterator[str]:
+    """Names of modules, and of what may be one, that a module imports, wherever in its file; and of its packages."""
+    yield from _parents(name)
+    package = getattr(sys.modules[name], "__package__", None)
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            base = importlib.util.resolve_name(f"{dots}{node.module or ''}", package) if dots else node.module or ""
+            yield from _parents(base)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _parents(name: str) -> Iterator[str]:
+    """A module and the packages that it lies in."""
+    parts = name.split(".")
+    yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def _installed(path: Path) -> bool:
