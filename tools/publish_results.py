@@ -1,6 +1,6 @@
-"""Freeze a finished run of the configurations RUN together: claims, figures, tables and headlines.
+"""Freeze finished runs of the configurations RUN, the first four together: claims, figures, tables and headlines.
 
-    python tools/publish_results.py [RESULTS]
+    python tools/publish_results.py results results/halves/results
 
 The README's numbers come from here and nowhere else; a test holds the two together.
 """
@@ -25,10 +25,15 @@ from memloc.report.page import claim_rows
 FROZEN = ROOT / "docs" / "results"
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
 RUN = ("layers", "units", "atypicality", "valuation")
+APART = ("halves",)
+"""Configurations with results of their own."""
 HEADLINES = {
     "layermem.last": "simclr",
     "layermem.rises": "simclr",
     "layermem.every-increment": "simclr",
+    "pairs.last": "halves",
+    "pairs.slope": "halves",
+    "pairs.single": "halves",
     "unitmem.everywhere": "simclr",
     "unitmem.excess": "simclr",
     "ssl_vs_supervised.ssl-images": "simclr",
@@ -52,19 +57,23 @@ HEADLINES = {
 """Claims of the README, chosen for what they ask, not for what came out, and how the subjects that it names begin."""
 
 
-def main(results: Path) -> None:
-    """Copy claims.csv, the PNGs and their tables, write the page of all claims, renew the README between its marks."""
-    claims = load_table(results / "claims.csv")
-    drawn = [
-        results / "figures" / f"{name}{suffix}" for name in claims["experiment"].unique() for suffix in (".png", ".csv")
-    ]
+def main(*folders: Path) -> None:
+    """Join the claims, copy figures and tables, write the page of all claims, renew the README between its marks."""
+    drawn, texts = [], []
+    for results in folders:
+        names = load_table(results / "claims.csv")["experiment"].unique()
+        drawn += [results / "figures" / f"{name}{suffix}" for name in names for suffix in (".png", ".csv")]
+        texts.append((results / "claims.csv").read_text(encoding="utf-8"))
     missing = [str(path) for path in drawn if not path.exists()]
     if missing:
         sys.exit(f"{missing[0]}: not there; run snakemake over the configuration whose claims these are")
     shutil.rmtree(FROZEN, ignore_errors=True)
     FROZEN.mkdir(parents=True)
-    for path in (results / "claims.csv", *drawn):
+    for path in drawn:
         shutil.copy(path, FROZEN)
+    rows = [text.partition("\n")[2] for text in texts]
+    (FROZEN / "claims.csv").write_text(texts[0].partition("\n")[0] + "\n" + "".join(rows), encoding="utf-8")
+    claims = load_table(FROZEN / "claims.csv")
     (FROZEN / "README.md").write_text(page(claims), encoding="utf-8")
     readme = ROOT / "README.md"
     before = readme.read_text(encoding="utf-8")
@@ -95,7 +104,8 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     yield "# Results\n"
     yield (
         f"What `snakemake --configfile {' '.join(f'config/{name}.yaml' for name in RUN)}` found, the default's "
-        "experiments included "
+        "experiments included, and "
+        f"`snakemake --configfile {' '.join(f'config/{name}.yaml' for name in APART)}` by itself "
         "(`overlap` and `cell_outliers` have less there; `finetuning` is part of `finetuning-subsets`). "
         "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) + ". "
@@ -130,4 +140,4 @@ def insert(readme: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results")
+    main(*(map(Path, sys.argv[1:]) if len(sys.argv) > 1 else [ROOT / "results", ROOT / "results/halves/results"]))
