@@ -114,6 +114,7 @@ def save_array(array: Array, path: str | Path) -> None:
 def load_array(path: str | Path) -> Array:
     """Map one .npy array into memory, read-only."""
     try:
+        check_regular(path)
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (ValueError, EOFError, OSError) as error:
         if out_of_memory(error):
@@ -196,12 +197,20 @@ def readable(path: str | Path, read: Callable[[IO[bytes]], T]) -> T:
         InputError: it can't be opened, or ``read`` fails.
     """
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             return read(file)
     except Exception as error:
         if out_of_memory(error):  # That says nothing of the file.
             raise
         raise unreadable(path, error) from error
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise a ValueError for a pipe, which would be waited for, or a device, which has no end."""
+    mode = Path(path).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError("not a regular file")
 
 
 def unreadable(path: str | Path, error: Exception) -> InputError:

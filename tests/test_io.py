@@ -118,6 +118,16 @@ def test_a_file_that_is_missing_empty_or_cut_off_is_named_in_one_line(tmp_path, 
         assert str(path) in message and "delete it" in message and "\n" not in message
 
 
+@pytest.mark.parametrize("name", list(LOADS))
+def test_a_pipe_is_not_waited_for_and_a_device_not_read_to_its_end(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "zero").mkdir()
+    (tmp_path / "zero" / name).symlink_to("/dev/zero")
+    for path in (tmp_path / name, tmp_path / "zero" / name):
+        with pytest.raises(InputError, match="not a regular file"):
+            LOADS[name](path)
+
+
 def test_json_and_arrays_come_back_as_they_were(tmp_path):
     SAVES["x.json"](tmp_path / "x.json")
     assert list(io.load_json(tmp_path / "x.json").items()) == [("b", [1, 2.5, None, "é"]), ("a", {})]

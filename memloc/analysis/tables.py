@@ -13,7 +13,7 @@ import pandas as pd
 from memloc import provenance
 from memloc.data.groups import CANDIDATE_AND_NULL, GROUPS, UNSHARED
 from memloc.errors import AGAIN, InputError
-from memloc.io import atomic
+from memloc.io import atomic, check_regular
 from memloc.measuring.protocol import LARGEST
 from memloc.provenance import RECORD, Record
 
@@ -33,6 +33,7 @@ def save_table(table: pd.DataFrame, path: str | Path, record: Record | None = No
 def load_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV or Parquet table, whatever it holds."""
     try:
+        check_regular(path)
         return (
             pd.read_parquet(path)
             if Path(path).suffix == ".parquet"

@@ -213,9 +213,9 @@ def test_additions_of_another_run_and_scores_of_other_weights_are_refused(desk, 
     with pytest.raises(InputError, match=r"units\.parquet: was made with other weights of f than"):
         _ = again.units
     it.files.points = again.files.points = str(tmp_path / "points.parquet")
-    save(points([0.1, 0.3, 0.2, 0.4]), it.files.points, weights=it.weights)
+    save(points([0.1, 0.3, 0.2, 0.4]), it.files.points, weights=it.weights, trainings={"f": "F"})
     assert len(it.scores)
-    save(points([0.1, 0.3, 0.2, 0.4]), it.files.points, weights={"f": "0"})
+    save(points([0.1, 0.3, 0.2, 0.4]), it.files.points, weights={"f": "0"}, trainings={"f": "F"})
     with pytest.raises(InputError, match=r"points\.parquet: was made with other weights of f than"):
         _ = again.scores
 

@@ -204,10 +204,10 @@ def test_encoders_that_start_otherwise_in_g_alone_differ_where_g_is_read():
 
 
 BAD = {
-    "architecture": ({"architecture": "resnet18"}, "architecture is resnet9 and resnet18"),
+    "architecture": ({"architecture": "resnet18"}, "architecture is resnet9 in simclr and resnet18 in mine"),
     "network": ({"network": {"width": 1}}, "network is {'width': 0.5"),
-    "seeds": ({"seeds": [0]}, "seeds is [0, 1, 2] and [0]"),
-    "split": ({"split_seed": 4}, "split_seed is None and 4"),
+    "seeds": ({"seeds": [0]}, "seeds is [0, 1, 2] in simclr and [0] in mine"),
+    "split": ({"split_seed": 4}, "split_seed is None in simclr and 4 in mine"),
     "layers": ({"measure": {"layers": ["1", "2", "3"]}}, "and ['1', '2', '3']"),
 }
 

@@ -144,9 +144,9 @@ def test_the_same_weights_may_be_measured_in_any_way():
 
 
 BAD = {
-    "weights": ({}, "weights is simclr and mine"),
-    "another's": ({"weights": "supervised"}, "weights is simclr and supervised"),
-    "seeds": ({"weights": "simclr", "seeds": [0, 1]}, "seeds is [0, 1, 2] and [0, 1]"),
+    "weights": ({}, "weights is simclr in simclr and mine in mine"),
+    "another's": ({"weights": "supervised"}, "weights is simclr in simclr and supervised in mine"),
+    "seeds": ({"weights": "simclr", "seeds": [0, 1]}, "seeds is [0, 1, 2] in simclr and [0, 1] in mine"),
     "layers": ({"weights": "simclr", "measure": {"layers": ["1", "2", "3"]}}, "and ['1', '2', '3']"),
 }
 

@@ -169,9 +169,9 @@ def test_recipes_of_one_architecture_may_differ_in_what_leaves_the_layers_the_sa
 
 
 BAD = {
-    "seeds": ({"seeds": [0, 1]}, "seeds is [0, 1, 2] and [0, 1]"),
-    "split": ({"split_seed": 0}, "split_seed is None and 0"),
-    "architecture": ({"architecture": "resnet18"}, "architecture is resnet9 and resnet18"),
+    "seeds": ({"seeds": [0, 1]}, "seeds is [0, 1, 2] in simclr and [0, 1] in mine"),
+    "split": ({"split_seed": 0}, "split_seed is None in simclr and 0 in mine"),
+    "architecture": ({"architecture": "resnet18"}, "architecture is resnet9 in simclr and resnet18 in mine"),
     "layers": ({"measure": {"layers": ["1", "2", "3"]}}, "and ['1', '2', '3']"),
 }
 

@@ -217,7 +217,7 @@ def test_the_same_weights_may_be_measured_without_views_and_against_the_median()
 
 
 BAD = {
-    "weights": ({}, {}, "weights is simclr and mine"),
+    "weights": ({}, {}, "weights is simclr in simclr and mine in mine"),
     "first": ({"weights": "simclr"}, {"first": "lowest"}, "experiments.it.first: 'lowest' is none of highest, any"),
     "alone": ({"weights": "simclr"}, {"encoders": ["simclr"]}, "experiments.it.encoders"),
     "others": ({"weights": "simclr", "measure": {"others": "mode"}}, {}, "others: 'mode' is none of mean, median"),
