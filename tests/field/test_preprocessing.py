@@ -284,7 +284,7 @@ def test_networks_of_torchvision_that_transform_their_input_do_so_with_weights_f
 def test_what_timm_assumes_is_not_said_to_be_in_the_file(tmp_path: Path, lacks: list[str]) -> None:
     says = {"input_size": [3, 160, 160], "mean": [0.5] * 3, "std": [0.5] * 3}
     path = timm_folder(tmp_path, **says)
-    assert "as config.json says;" in open_encoder(str(path)).taken
+    assert "as config.json says;" in open_encoder(str(path)).pixels
     config = json.loads((path / "config.json").read_text())
     for key in lacks:
         config["pretrained_cfg"].pop(key)

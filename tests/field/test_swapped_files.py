@@ -117,17 +117,11 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
     "measures of f for g's": (
         moved(MEASURES("f", 0), MEASURES("g", 0)), MEASURES("g", 0), PLACE, AGAIN, POINTS,
     ),
-    "measures of another seed": (
-        moved(MEASURES("f", 1), MEASURES("f", 0)), MEASURES("f", 0), PLACE, AGAIN, UNITS,
-    ),
     "scores of another seed": (
         moved(POINTS.replace("seed0", "seed1"), POINTS), POINTS, PLACE, AGAIN, TARGETS[0],
     ),
     "measures of another training": (
         of_another_training(MEASURES("g", 0), "g"), MEASURES("g", 0), TRAINING("g"), AGAIN, POINTS,
-    ),
-    "measures of another training, for units": (
-        of_another_training(MEASURES("f", 0), "f"), MEASURES("f", 0), TRAINING("f"), AGAIN, UNITS,
     ),
     "measures of another training, for values": (
         of_another_training(MEASURES("f", 0), "f"), MEASURES("f", 0), TRAINING("f"), AGAIN, VALUES,
@@ -159,21 +153,8 @@ FAULTS: dict[str, tuple[Change, str, str, str, str]] = {
     "a score that isn't a number": (
         edited(POINTS, first("sslmem", np.nan)), POINTS, "sslmem isn't finite", AGAIN, TARGETS[0],
     ),
-    "an alignment out of range": (
-        edited(POINTS, first("alignment_f", -0.5)), POINTS, "alignment_f is out of range", AGAIN, TARGETS[0],
-    ),
-    "a row twice": (
-        edited(POINTS, lambda table: pd.concat([table[:1], table])), POINTS, "is there twice", AGAIN, TARGETS[0],
-    ),
     "a row lost": (
         edited(POINTS, lambda table: table[1:]), POINTS, "lacks a row", AGAIN, TARGETS[0],
-    ),
-    "a unit lost": (
-        edited(UNITS, lambda table: table[1:]), UNITS, "lacks a row", AGAIN, TARGETS[1],
-    ),
-    "measures out of range": (
-        with_arrays(MEASURES("f", 0), alignment=lambda a: a - 5), MEASURES("f", 0), "alignment isn't between", AGAIN,
-        POINTS,
     ),
 }  # fmt: skip
 
