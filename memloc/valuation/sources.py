@@ -23,6 +23,7 @@ from memloc.valuation.columns import (
     NUMBERS,
     TEXTS,
     TRUTHS,
+    Column,
     alike,
     listed,
     may_divide_thousands,
@@ -115,30 +116,12 @@ def read_table(
         for column in features
     }
     kinds = {column: one.kind for column, one in read.items()}
-    left_out = [] if id is None else [f"{show(id)} (names the rows)"]
-    left_out += [f"{show(column)} (--ignore)" for column in ignored if column not in (label, id)]
-    stored = [column for column in layout.index if column not in (label, id)]
-    left_out += [f"{show(column)} (names of rows that pandas stored)" for column in stored]
-    left_out += layout.left_out
+    left_out = _left_out(layout, label, id, ignored)
     missing = {column: one.missing for column, one in read.items() if one.missing}
     labels = {name: int(count) for name, count in zip(classes, np.bincount(y), strict=True)}
     remarks = [*layout.remarks, *_remarks_on_labels(label, classes, y)]
-    written = texts_of(path, [column for column in features if _are_thousandths(contents[column])])
-    thousands = {column: [remark] for column, texts in written.items() if (remark := may_divide_thousands(texts))}
-    on_cells = [
-        f"{show(column)}: {remark}"
-        for column, one in read.items()
-        for remark in (*one.remarks, *thousands.get(column, ()))
-    ]
-    codes = _shown(
-        [
-            column
-            for column in (*features, label)
-            if column in layout.codes and pd.api.types.is_numeric_dtype(table[column])
-        ]
-    )
-    if codes:
-        remarks.append(f"numbers such as 007 or 1E3 count as 7 or 1000; if they are codes, use --text: {listed(codes)}")
+    on_cells = _remarks_on_cells(path, contents, read)
+    remarks += _remark_on_codes(layout, table[[*features, label]])
     remarks += _remarks_on_columns(contents, kinds, y, named=named)
     x = np.concatenate([one.x for one in read.values()], axis=1)
     remarks += _copies(x, y, rows, "row")
@@ -166,6 +149,37 @@ def read_table(
             "left_out": left_out,
             "remarks": [taken, *on_cells, *remarks],
         },
+    )
+
+
+def _left_out(layout: Layout, label: str, id: str | None, ignored: Sequence[str]) -> list[str]:
+    """Columns that are no features, each with why."""
+    out = [] if id is None else [f"{show(id)} (names the rows)"]
+    out += [f"{show(column)} (--ignore)" for column in ignored if column not in (label, id)]
+    stored = [column for column in layout.index if column not in (label, id)]
+    out += [f"{show(column)} (names of rows that pandas stored)" for column in stored]
+    return [*out, *layout.left_out]
+
+
+def _remarks_on_cells(path: str, contents: pd.DataFrame, read: Mapping[str, Column]) -> list[str]:
+    """What was odd in cells, column by column, and where points may divide thousands."""
+    written = texts_of(path, [column for column in read if _are_thousandths(contents[column])])
+    thousands = {column: [remark] for column, texts in written.items() if (remark := may_divide_thousands(texts))}
+    return [
+        f"{show(column)}: {remark}"
+        for column, one in read.items()
+        for remark in (*one.remarks, *thousands.get(column, ()))
+    ]
+
+
+def _remark_on_codes(layout: Layout, table: pd.DataFrame) -> list[str]:
+    """That numbers may be codes, for columns in which some are written as codes are."""
+    numeric = [name for name in table if name in layout.codes and pd.api.types.is_numeric_dtype(table[name])]
+    codes = _shown([str(name) for name in numeric])
+    return (
+        [f"numbers such as 007 or 1E3 count as 7 or 1000; if they are codes, use --text: {listed(codes)}"]
+        if codes
+        else []
     )
 
 
