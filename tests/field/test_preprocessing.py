@@ -290,7 +290,7 @@ def test_what_timm_assumes_is_not_said_to_be_in_the_file(tmp_path: Path, lacks: 
         config["pretrained_cfg"].pop(key)
     (path / "config.json").write_text(json.dumps(config))
     named = ", ".join("size" if key == "input_size" else key for key in lacks)
-    assert f"but {named} as timm assumes" in open_encoder(str(path), size=160).taken
+    assert f"but {named} as timm assumes" in open_encoder(str(path), size=160).pixels
 
 
 @pytest.mark.parametrize("side", [0, -32, 10**30, True])

@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_it_and_says_so(run, m
         patch.setattr(checkpoint, "save_file", die)
         with pytest.raises(Killed):
             run(folder=tmp_path / "b")
-    warned, continued, _ = (record.getMessage() for record in caplog.records)
+    warned, continued, *_ = (record.getMessage() for record in caplog.records)
     assert str(newest) in warned and warned.endswith("continues from the one before") and "\n" not in warned
     assert continued == "continues after epoch 2 of 4"
     # The damaged one didn't take its place before the next was written.
