@@ -47,6 +47,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "again",
         "mae",
         "mae-unseen",
+        "halves",
         "swapped",
     }
     assert {path.name for path in (results / "measures").iterdir()} == {
