@@ -55,6 +55,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "unseen",
         "again",
         "mae",
+        "halves",
         "swapped",
         "sublayers",
         "bare",
