@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+import torchvision
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -19,10 +22,6 @@ from memloc.errors import InputError
 from memloc.models import architectures, checkpoint
 from memloc.scoring.encoders import OpenEncoder, open_encoder
 from tests.builders.complaints import complaint
-
-timm = pytest.importorskip("timm")
-torchvision = pytest.importorskip("torchvision")
-transformers = pytest.importorskip("transformers")
 
 State = dict[str, Any]
 SIZE = 32

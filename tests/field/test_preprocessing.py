@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
+import transformers
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,9 +20,6 @@ from torch import Tensor, nn
 from memloc.models.network import Normalise
 from memloc.scoring.encoders import OpenEncoder, open_encoder
 from tests.builders.complaints import complaint
-
-timm = pytest.importorskip("timm")
-transformers = pytest.importorskip("transformers")
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32}
 TINY |= {"patch_size": 8}
@@ -261,7 +261,7 @@ def test_numbers_at_the_bounds_are_taken_and_said_to_be_given() -> None:
 
 def test_networks_of_torchvision_that_transform_their_input_do_so_with_weights_from_a_file(tmp_path: Path) -> None:
     # Their pretrained builders set transform_input; a state_dict doesn't hold it.
-    models = pytest.importorskip("torchvision").models
+    models = torchvision.models
     torch.manual_seed(0)
     model = models.get_model("googlenet", weights=None, transform_input=True, init_weights=False)
     for tensor in model.parameters():

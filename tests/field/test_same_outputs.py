@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from memloc.scoring.encoders import open_encoder
 from tests.builders.complaints import complaint
-
-transformers = pytest.importorskip("transformers")
 
 CODE = """
 import random

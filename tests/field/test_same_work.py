@@ -9,16 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch import nn
 
 from memloc import cli
 from memloc.scoring.encoders import open_encoder
 from tests.builders.pictures import put
-
-timm = pytest.importorskip("timm")
-transformers = pytest.importorskip("transformers")
 
 CODE = """
 import torch

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
 from memloc import cli
-
-timm = pytest.importorskip("timm")
 
 SPLIT = [*["candidate"] * 4, *["independent"] * 4]
 
