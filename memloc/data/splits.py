@@ -44,8 +44,8 @@ def draw_halves(labels: NDArray[np.integer], sizes: Mapping[str, int], *, datase
     """Complementary halves of a pool: candidate is f's, independent is g's, shared is empty. Each group is sorted.
 
     Pool and external points are the same for every seed, each with the classes in the proportions that the dataset has
-    (to about one image). A seed is a pair of encoders: it deals each class of the pool to two halves that differ by one image
-    at most, so that every point is in one encoder of the pair and out of the other.
+    (to about one image). A seed is a pair of encoders: it deals each class of the pool to two halves that differ by one
+    image at most, so that every point is in one encoder of the pair and out of the other.
 
     Args:
         labels: [n] classes of all points.
