@@ -129,6 +129,13 @@ def split_of(wildcards):
     return RESULTS / f"splits/{settings['dataset']}/seed{seed}/indices.npz"
 
 
+def half_of(wildcards):
+    """The group that an encoder of a pair on complementary halves is trained on; None for the groups of the paper."""
+    if len(configuration.roles(config, wildcards.encoder)) < 2:
+        return None
+    return "independent" if wildcards.role == "g" else "candidate"
+
+
 def trained(role=None, file="weights.safetensors"):
     """A function to a file of the training behind a rule's encoder, its own or another's."""
 
@@ -299,6 +306,11 @@ def runs(wildcards):
     return [list(run) for run in configuration.runs(config, wildcards.experiment)]
 
 
+def roles_of_runs(wildcards):
+    """By encoder of an experiment, those of a pair that count."""
+    return {name: list(configuration.roles(config, name)) for name, _ in configuration.runs(config, wildcards.experiment)}
+
+
 def trainings_of_runs(wildcards):
     """What tells the trainings behind each run's files from others, by role; nothing of a table."""
     experiment = config["experiments"][wildcards.experiment]
@@ -351,7 +363,7 @@ def own_options(wildcards):
     """The options of an experiment besides its kind and its runs."""
     experiment = config["experiments"][wildcards.experiment]
     runs = EXPERIMENTS[experiment["kind"]].over
-    return {key: value for key, value in experiment.items() if key not in ("kind", *runs)}
+    return {key: value for key, value in experiment.items() if key not in ("kind", "first", *runs)}
 
 
 def kind_of(wildcards):

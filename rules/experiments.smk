@@ -16,7 +16,7 @@ for kind, job in jobs_of_experiments().items():
             BENCHMARKS / f"run_experiment/{kind}/{{experiment}}/{{encoder}}/{{role}}/seed{{seed}}.tsv"
         wildcard_constraints:
             experiment=one_of(kind),
-            role="|".join(job.roles),
+            role="f|g",
         conda:
             TRAINING_ENV
         threads: 1
@@ -54,6 +54,7 @@ rule analyse_experiment:
     params:
         kind=kind_of,
         runs=runs,
+        roles=roles_of_runs,
         trainings=trainings_of_runs,
         about=about_encoders,
         options=experiment_options,

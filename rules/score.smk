@@ -54,6 +54,7 @@ rule score_units:
         shuffles=config["score"]["shuffles"],
         resamples=config["score"]["resamples"],
         others=encoder_setting("measure", "others"),
+        half=half_of,
         code=digest("scripts/score_units.py"),
     message:
         "score units of {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"

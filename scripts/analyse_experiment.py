@@ -11,7 +11,7 @@ def main(snakemake):
     kind, params = snakemake.params.kind, snakemake.params
     experiment = experiments.module(kind)
     files = {name: experiments.as_list(paths) for name, paths in snakemake.input.items()}
-    inputs = Inputs([tuple(run) for run in params.runs], files, params.about, params.trainings)
+    inputs = Inputs([tuple(run) for run in params.runs], files, params.about, params.roles, params.trainings)
     sheet = Sheet(inputs, params.options, experiment.CLAIMS)
     experiment.analyse(sheet)
     tables.save_table(sheet.table(), snakemake.output.table)

@@ -1,4 +1,4 @@
-"""SSLMem of every point and layer, atypicality of every point g has not seen."""
+"""SSLMem of every point and layer, atypicality of points, as told by the encoder that has not seen them."""
 
 from memloc import job, provenance
 from memloc.analysis import tables
@@ -16,8 +16,8 @@ def main(snakemake):
     weights = f.record["weights"] | g.record["weights"]
     made = {"weights": weights, "trainings": params.trainings, "settings": settings}
     tables.save_table(points, output.points, provenance.record(output.points, **made))
-    atypicality = atypicality_scores(g, neighbours=params.neighbours)
-    made = {key: g.record[key] for key in ("weights", "trainings")} | {"settings": {"neighbours": params.neighbours}}
+    atypicality = atypicality_scores(f, g, neighbours=params.neighbours)
+    made |= {"settings": {"neighbours": params.neighbours}}
     tables.save_table(atypicality, output.atypicality, provenance.record(output.atypicality, **made))
 
 

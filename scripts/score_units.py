@@ -17,7 +17,7 @@ def main(snakemake):
     options = {"seed": stream("score_units", int(snakemake.wildcards.seed)), "others": params.others}
     table = unit_scores(measures, shuffles=params.shuffles, **options)
     tables.save_table(table, output.units, provenance.record(output.units, **made))
-    resamples = unit_resamples(measures, resamples=params.resamples, **options)
+    resamples = unit_resamples(measures, resamples=params.resamples, half=params.half, **options)
     io.save_arrays(resamples, output.resamples, provenance.record(output.resamples, **made))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis.claims import Finding, Interval
 from memloc.analysis.tables import load_scores
-from memloc.data.groups import UNSHARED
+from memloc.data.groups import EXCHANGED, UNSHARED
 from memloc.errors import AGAIN, InputError
 from memloc.io import load_made
 from memloc.measuring.points import own_layers
@@ -20,6 +20,8 @@ from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
 from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
 from memloc.provenance import Record
 from memloc.streams import generator
+
+T = TypeVar("T")
 
 
 class About(TypedDict):
@@ -38,12 +40,15 @@ class Inputs:
         runs: (encoder, seed), or (table, seed), in the order of the files.
         files: for each input name, one path a run.
         about: what the configuration says of each encoder.
+        roles: by encoder, those of a pair that count; f alone where nothing is said. Files by role have one path for
+            each role of a run.
         trainings: by role, what tells the training of a run's encoder from others; one for each run, or none are known.
     """
 
     runs: Sequence[tuple[str, int]]
     files: Mapping[str, Sequence[str]]
     about: Mapping[str, About] = field(default_factory=dict)
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     trainings: Sequence[Mapping[str, str]] = ()
     _made_with: dict[tuple[str, int, str], tuple[str, str]] = field(default_factory=dict, init=False, repr=False)
     """By encoder, seed and role, the hash of the weights behind the files, and the first file that names it."""
@@ -53,21 +58,23 @@ class Inputs:
         return list(dict.fromkeys(encoder for encoder, _ in self.runs))
 
     def tables(self, name: str, encoder: str) -> list[pd.DataFrame]:
-        """One table of scores for each seed of an encoder.
+        """One table of scores for each seed of an encoder, or for each role of each seed: f, g, f, g, ...
+
+        Tables of g name the groups as g has them: candidates are the images that it alone is trained on.
 
         Raises:
             InputError: a file isn't the one that is expected, or what is wrong with its scores.
         """
         kind = name.removeprefix("untrained_")
-        read = {
-            (seed, path): load_scores(path, kind, trainings=self._trainings(encoder, seed))
-            for seed, path in self._paths(name, encoder)
-        }
-        self._agree(encoder, {key: record for key, (_, record) in read.items()})
-        return [table for table, _ in read.values()]
+        found, records = [], {}
+        for seed, role, path in self._paths(name, encoder):
+            table, records[seed, path] = load_scores(path, kind, trainings=self._trainings(encoder, seed))
+            found.append(table.replace({"group": EXCHANGED}) if role == "g" else table)
+        self._agree(encoder, records)
+        return found
 
     def arrays(self, name: str, encoder: str, *, same: Sequence[str] = (), rows: Sequence[str] = ()) -> list[Arrays]:
-        """One set of arrays for each seed of an encoder.
+        """One set of arrays for each seed of an encoder, or for each role of each seed, as ``tables``.
 
         Args:
             same: names of arrays that must be equal in all seeds: settings that the files were made with.
@@ -77,12 +84,13 @@ class Inputs:
             InputError: a file isn't the one that is expected, an array isn't finite, or one in ``same`` or ``rows`` is
                 missing or differs between seeds.
         """
-        read = {
-            (seed, path): load_made(path, trainings=self._trainings(encoder, seed))
-            for seed, path in self._paths(name, encoder)
-        }
-        self._agree(encoder, {key: record for key, (_, record) in read.items()})
-        seeds = [Arrays(path, arrays) for (_, path), (arrays, _) in read.items()]
+        seeds, records = [], {}
+        for seed, role, path in self._paths(name, encoder):
+            arrays, records[seed, path] = load_made(path, trainings=self._trainings(encoder, seed))
+            if role == "g" and "groups" in arrays:
+                arrays["groups"] = np.array([EXCHANGED.get(group, group) for group in arrays["groups"].tolist()])
+            seeds.append(Arrays(path, arrays))
+        self._agree(encoder, records)
         for key in (*same, *rows):
             values = [repr((np.sort(arrays[key]) if key in rows else arrays[key]).tolist()) for arrays in seeds]
             usual = max(values, key=values.count)
@@ -91,14 +99,30 @@ class Inputs:
                     raise InputError(f"{arrays.path}: differs from the other seeds in {key}; {AGAIN}")
         return seeds
 
+    def by_seed(self, encoder: str, items: Sequence[T]) -> list[tuple[T, ...]]:
+        """What there is one of for each role of each seed of an encoder, together by seed."""
+        many = self.roles_of(encoder)
+        return [tuple(items[i : i + many]) for i in range(0, len(items), many)]
+
     def quotes(self, encoder: str, published: Mapping[tuple[str, str], Quotes]) -> Quotes:
         """The paper's effects for an encoder's framework and architecture; NONE_QUOTED where it has none."""
         about = self.about[encoder]
         return published.get((about["framework"], about["architecture"]), NONE_QUOTED)
 
-    def _paths(self, name: str, encoder: str) -> list[tuple[int, str]]:
-        runs = zip(self.runs, self.files[name], strict=True)
-        return [(seed, path) for (owner, seed), path in runs if owner == encoder]
+    def roles_of(self, encoder: str) -> int:
+        """How many encoders of a pair count."""
+        return len(self._roles(encoder))
+
+    def _roles(self, encoder: str) -> Sequence[str]:
+        return self.roles.get(encoder, ("f",))
+
+    def _paths(self, name: str, encoder: str) -> list[tuple[int, str, str]]:
+        """Seed, role and path; the role of a file of both encoders of a pair is f."""
+        every = [(owner, seed, role) for owner, seed in self.runs for role in self._roles(owner)]
+        if len(self.files[name]) != len(every):
+            every = [(owner, seed, "f") for owner, seed in self.runs]
+        found = zip(every, self.files[name], strict=True)
+        return [(seed, role, path) for (owner, seed, role), path in found if owner == encoder]
 
     def _trainings(self, encoder: str, seed: int) -> Mapping[str, str]:
         return dict(zip(self.runs, self.trainings, strict=False)).get((encoder, seed), {})

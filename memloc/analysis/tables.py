@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from memloc import provenance
-from memloc.data.groups import CANDIDATE_AND_NULL, GROUPS, UNSHARED
+from memloc.data.groups import GROUPS, UNSHARED
 from memloc.errors import AGAIN, InputError
 from memloc.io import atomic, check_regular
 from memloc.measuring.protocol import LARGEST
@@ -84,7 +84,7 @@ KINDS = {
     "atypicality": Kind(
         rows=("point",),
         needed=("group", "atypicality"),
-        groups=CANDIDATE_AND_NULL,
+        groups=UNSHARED,
         numbers={"point": COUNT, "label": (-1, np.inf), "atypicality": (0, 2 + ROUNDING)},
     ),
     "units": Kind(

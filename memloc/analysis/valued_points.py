@@ -114,7 +114,7 @@ def _joined(
     values: Arrays,
 ) -> Valued:
     last = points[points["layer"] == points["layer"].iloc[-1]].set_index("point")
-    distance = atypicality.set_index("point")["atypicality"]
+    distance = atypicality[atypicality["group"].isin(CANDIDATE_AND_NULL)].set_index("point")["atypicality"]
     valued = values["points"]
     if not (np.isin(valued, last.index).all() and set(valued) == set(distance.index)):
         raise InputError(f"{encoder}: values and scores are of different points; delete both and run snakemake again")

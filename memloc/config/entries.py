@@ -106,13 +106,30 @@ def runs(config: Config, name: str) -> list[tuple[str, int]]:
     """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
     experiment = config["experiments"][name]
     names, *seeds = (experiment[key] for key in EXPERIMENTS[experiment["kind"]].over)
-    return [(name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"])]
+    first = experiment.get("first")
+    return [
+        (name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"][:first])
+    ]
+
+
+def roles(config: Config, name: str) -> tuple[str, ...]:
+    """Encoders of a pair that count: both on complementary halves, else f, which the paper's groups are named for."""
+    encoder = config["encoders"].get(name)
+    halves = encoder is not None and "pool" in config["datasets"][encoder["dataset"]].get("split", {})
+    return ("f", "g") if halves else ("f",)
 
 
 def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
-    """By input name, the files (below the results folder) that an experiment reads, one for each of its ``runs``."""
+    """By input name, the files (below the results folder) that an experiment reads.
+
+    One for each of its ``runs``; where the pattern has a role, one for each of the encoder's ``roles``.
+    """
     entry = EXPERIMENTS[config["experiments"][name]["kind"]]
     return {
-        key: [pattern.format(experiment=name, encoder=it, table=it, seed=seed) for it, seed in runs(config, name)]
+        key: [
+            pattern.format(experiment=name, encoder=it, table=it, seed=seed, role=role)
+            for it, seed in runs(config, name)
+            for role in (roles(config, it) if "{role}" in pattern else ("f",))
+        ]
         for key, pattern in entry.inputs.items()
     }

@@ -7,6 +7,7 @@ import yaml
 from memloc.aliases import Json, Options
 from memloc.data.augmentations import AUGMENTATIONS, TRAINED_WITH
 from memloc.experiments import EXPERIMENTS, Experiment
+from memloc.experiments.entry import OVER_ENCODERS
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.provenance import ROOT
@@ -44,6 +45,7 @@ def schema() -> Json:
                 "required": [*entry.over, *entry.options],
                 "properties": {
                     **entry.options,
+                    **({"first": over["first"]} if entry.over == OVER_ENCODERS else {}),
                     **{key: over[key] | (_how_many(entry) if key == "encoders" else {}) for key in entry.over},
                 },
             },

@@ -16,6 +16,7 @@ from memloc.aliases import Array, Options
 from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS, Augmentation
+from memloc.data.groups import EXCHANGED
 from memloc.data.prepared import Part
 from memloc.measuring.one_pass import measure_points
 from memloc.measuring.protocol import Protocol
@@ -108,10 +109,11 @@ class Desk(Trained):
 
     @cached_property
     def units(self) -> pd.DataFrame:
-        """Scores of the encoder's units."""
+        """Scores of the encoder's units; g's candidates are the images that it alone is trained on."""
         from memloc.analysis.tables import load_scores
 
-        return load_scores(self.files.units, "units", **self.expected)[0]
+        units = load_scores(self.files.units, "units", **self.expected)[0]
+        return units.replace({"group": EXCHANGED}) if self.role == "g" else units
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -11,10 +11,12 @@ from memloc.data.groups import CANDIDATE_AND_NULL
 
 POINTS = "scores/{encoder}/seed{seed}/points.parquet"
 ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
-UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
-RESAMPLES = "scores/{encoder}/f/seed{seed}/resamples.npz"
+UNITS = "scores/{encoder}/{role}/seed{seed}/units.parquet"
+RESAMPLES = "scores/{encoder}/{role}/seed{seed}/resamples.npz"
+F_UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
 MEASURES = "measures/{encoder}/f/seed{seed}.npz"
 VALUES = "values/{experiment}/{encoder}/seed{seed}.npz"
+EVERY_OUTCOME = "outcomes/{experiment}/{encoder}/{role}/seed{seed}.npz"
 OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
 OUTCOMES_OF_G = "outcomes/{experiment}/{encoder}/g/seed{seed}.npz"
 TRIALS = "valuation/{experiment}/{table}/seed{seed}.npz"
@@ -39,7 +41,7 @@ READS = (
 
 @dataclass(frozen=True)
 class Job:
-    """How an experiment computes with a network, once for each encoder, role and seed.
+    """How an experiment computes with a network, once for each encoder, role and seed whose outcomes its inputs name.
 
     Attributes:
         options: the options that the job gets, and reads every one of; a change of any other one repeats the analysis
@@ -48,13 +50,11 @@ class Job:
             layers that are measured, the protocol of measuring, all that the framework adds to the encoder (learner),
             the states after several epochs (snapshots), tasks, the donor, scores of units and of points, how many
             resamples a bootstrap has.
-        roles: of the encoders that it looks at.
         mem_mb, runtime: what it needs, in megabytes and minutes; a cluster doubles both for a second try.
     """
 
     options: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ("f",)
     mem_mb: int = 2000
     runtime: int = 60
 
@@ -69,7 +69,8 @@ class Experiment:
         title: of the figure.
         paper: the tables and figures of the paper that it answers.
         asks: the question that it answers, to go behind its name in a list.
-        inputs: files below the results folder, by name, with {encoder} or {table}, {seed} and {experiment} to fill in.
+        inputs: files below the results folder, by name, with {encoder} or {table}, {seed} and {experiment} to fill in;
+            with {role}, of f and, on complementary halves, of g, too.
         options: JSON schema, with a description, of each option besides ``kind`` and those of ``over``; all are
             required.
         smallest: every option, and what it runs over, in the smoke configuration.
@@ -144,7 +145,7 @@ UNIT_FILES = {
 """UnitMem of f before and after training."""
 
 
-VALUED_FILES = {"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES}
+VALUED_FILES = {"points": POINTS, "atypicality": ATYPICALITY, "units": F_UNITS, "values": VALUES}
 """Values of points beside what an encoder says of them."""
 VALUED_OPTIONS = {
     "learners": described(COUNT, "Trees behind every value."),

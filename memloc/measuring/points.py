@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -48,20 +50,27 @@ def point_scores(f: NamedArrays, g: NamedArrays, *, normalisation: str) -> pd.Da
     )
 
 
-def atypicality_scores(g: NamedArrays, *, neighbours: int) -> pd.DataFrame:
+def atypicality_scores(f: NamedArrays, g: NamedArrays, *, neighbours: int) -> pd.DataFrame:
     """Atypicality of the points that g has not seen (candidate, external): distance to their nearest shared points.
 
-    Where f and g share none, as on complementary halves, to their nearest points among all that g has seen.
+    Where f and g share none, as on complementary halves, to their nearest points among all that g has seen; and there,
+    f tells the atypicality of the half that it has not seen.
     """
-    groups, features = g["groups"], g["features"]
-    unseen = np.isin(groups, CANDIDATE_AND_NULL)
-    seen = groups == "shared"
-    reference = features[seen if seen.any() else groups == "independent"]
+    if (g["groups"] == "shared").any():
+        return _atypicality(g, CANDIDATE_AND_NULL, "shared", neighbours=neighbours)
+    first = _atypicality(g, CANDIDATE_AND_NULL, "independent", neighbours=neighbours)
+    return pd.concat([first, _atypicality(f, ("independent",), "candidate", neighbours=neighbours)], ignore_index=True)
+
+
+def _atypicality(measures: NamedArrays, groups: Sequence[str], seen: str, *, neighbours: int) -> pd.DataFrame:
+    """Mean distance of the points of some groups to their nearest ones of a group that the encoder has seen."""
+    unseen, features = np.isin(measures["groups"], groups), measures["features"]
+    reference = features[measures["groups"] == seen]
     return pd.DataFrame(
         {
-            "point": g["points"][unseen],
-            "group": groups[unseen],
-            "label": g["labels"][unseen],
+            "point": measures["points"][unseen],
+            "group": measures["groups"][unseen],
+            "label": measures["labels"][unseen],
             "atypicality": atypicality.neighbour_distance(features[unseen], reference, neighbours=neighbours),
         }
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.data.groups import UNSHARED
+from memloc.data.groups import HALVES, UNSHARED
 from memloc.measuring.files import NamedArrays
 from memloc.measuring.units import METRICS, UNIT_METRICS, group_size, rows_by_group, unit_layers, unitmem_metrics
 from memloc.metrics.resampled import classmem_of_counts, unitmem_of_counts
@@ -23,17 +23,27 @@ PERMUTED = 1 << 25
 
 
 def unit_resamples(
-    measures: NamedArrays, *, resamples: int, seed: int, permutations: int = PERMUTATIONS, others: str = "mean"
+    measures: NamedArrays,
+    *,
+    resamples: int,
+    seed: int,
+    permutations: int = PERMUTATIONS,
+    others: str = "mean",
+    half: str | None = None,
 ) -> dict[str, NDArray[np.generic]]:
     """METRICS of each layer over resampled points, and the excess UnitMem of candidates that chance gives.
 
     f was trained on candidates alone, so where units memorize nothing, candidate, independent and external points are
     exchangeable: the groups are permuted over the points, and the excess is computed again.
 
+    Args:
+        half: on complementary halves, the group that the encoder was trained on. Images of the pool are then drawn
+            alike for all encoders, and membership is dealt anew within classes, alike for both encoders of a pair.
+
     Returns:
         ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``means``
         [resamples, layers, groups, METRICS]; ``dealt`` [permutations, layers] mean UnitMem of the first group minus
-        the mean of the others', with permuted groups.
+        the mean of the others', with permuted groups; with ``half``, of that half minus the other.
 
     Raises:
         InputError: all points of a group have the same label.
@@ -41,19 +51,25 @@ def unit_resamples(
     rng = np.random.default_rng(seed)
     layers, groups = unit_layers(measures), rows_by_group(measures, seed)
     means = np.empty((resamples, len(layers), len(groups), len(METRICS)))
-    for g, rows in enumerate(groups.values()):
+    drawn = {} if half is None else _pool_counts(measures, groups, resamples=resamples)
+    for g, (group, rows) in enumerate(groups.items()):
         labels = measures["labels"][rows]
         classes = len(np.unique(labels))
         step = max(1, min(resamples, CHUNK // (len(rows) * classes)))
         for start in range(0, resamples, step):
-            counts = _draw_counts(labels, min(step, resamples - start), rng)
+            number = min(step, resamples - start)
+            known = drawn[group][start : start + number] if group in drawn else None
+            counts = _draw_counts(labels, number, rng, known)
             for k, layer in enumerate(layers):
                 metrics = _metrics_of_counts(measures, layer, rows, *counts, others=others)
                 if (labels < 0).any():
                     metrics[:, len(UNIT_METRICS) :] = np.nan
                 means[start : start + step, k, g] = metrics
-    rows = np.concatenate([*groups.values()])
-    excess = _permuted_excess(measures, rows, permutations=permutations, rng=rng, others=others)
+    if half is None:
+        rows = np.concatenate([*groups.values()])
+        excess = _permuted_excess(measures, rows, permutations=permutations, rng=rng, others=others)
+    else:
+        excess = _dealt_excess(measures, half, permutations=permutations, seed=seed, others=others)
     return {
         "layers": np.array(layers),
         "groups": np.array(list(groups)),
@@ -66,29 +82,50 @@ def unit_resamples(
 Counts = NDArray[np.float64]
 
 
-def _draw_counts(labels: NDArray[np.int64], resamples: int, rng: np.random.Generator) -> tuple[Counts, Counts, Counts]:
+def _pool_counts(
+    measures: NamedArrays, groups: Mapping[str, NDArray[np.int64]], *, resamples: int
+) -> dict[str, NDArray[np.int64]]:
+    """How often each resample of a pool holds each point of its two halves, [resamples, points] by half.
+
+    An image of the pool is drawn as often for one encoder as for any other: its own effect is the same in all of them.
+    """
+    pool = np.unique(measures["points"][np.isin(measures["groups"], HALVES)])
+    counts = generator("pool", len(pool)).multinomial(len(pool), np.full(len(pool), 1 / len(pool)), size=resamples)
+    return {half: counts[:, np.searchsorted(pool, measures["points"][groups[half]])] for half in HALVES}
+
+
+def _draw_counts(
+    labels: NDArray[np.int64], resamples: int, rng: np.random.Generator, known: NDArray[np.int64] | None = None
+) -> tuple[Counts, Counts, Counts]:
     """How often each resample holds each point [resamples, points], then by class, then by a permuted class.
 
     The last two are [resamples, classes, points].
+
+    Args:
+        known: the first of them, where it isn't to be drawn.
     """
     points = len(labels)
     present, classes = np.unique(labels, return_inverse=True)
-    drawn, shuffled = (np.empty((resamples, points), dtype=np.int64) for _ in range(2))
+    drawn, shuffled = [], []
     for i in range(resamples):
-        drawn[i] = resample({"row": np.arange(points)}, rng)["row"]
-        shuffled[i] = rng.permutation(classes[drawn[i]])
+        row = np.arange(points)
+        drawn.append(resample({"row": row}, rng)["row"] if known is None else np.repeat(row, known[i]))
+        shuffled.append(rng.permutation(classes[drawn[i]]))
     return (
-        _count(drawn, np.zeros_like(drawn), 1)[:, 0],
-        _count(drawn, classes[drawn], len(present)),
-        _count(drawn, shuffled, len(present)),
+        _count(drawn, [np.zeros_like(rows) for rows in drawn], 1, points)[:, 0],
+        _count(drawn, [classes[rows] for rows in drawn], len(present), points),
+        _count(drawn, shuffled, len(present), points),
     )
 
 
-def _count(drawn: NDArray[np.int64], classes: NDArray[np.int64], number: int) -> Counts:
-    """How often each row of [resamples, points] has each point with each class: [resamples, number, points]."""
-    points = drawn.shape[1]
+def _count(
+    drawn: Sequence[NDArray[np.int64]], classes: Sequence[NDArray[np.int64]], number: int, points: int
+) -> Counts:
+    """How often each resample has each point with each class: [resamples, number, points]."""
     cells = number * points
-    flat = (np.arange(len(drawn))[:, None] * cells + classes * points + drawn).ravel()
+    flat = np.concatenate(
+        [i * cells + of * points + rows for i, (rows, of) in enumerate(zip(drawn, classes, strict=True))]
+    )
     return np.bincount(flat, minlength=len(drawn) * cells).reshape(-1, number, points).astype(np.float64)
 
 
@@ -130,6 +167,34 @@ def _permuted_excess(
             counts = ((permuted[some] == g).astype(np.float64) for g in range(number))
             first, *rest = (unitmem_of_counts(views, c, others=others).mean(axis=1) for c in counts)
             out[some, k] = first - np.mean(rest, axis=0)
+    return out
+
+
+def _dealt_excess(
+    measures: NamedArrays, half: str, *, permutations: int, seed: int, others: str
+) -> NDArray[np.float64]:
+    """Mean UnitMem of a half minus that of the other, with membership dealt anew in each class: [permutations, layers].
+
+    The deals of a seed are those of its pair: they follow the order of the points alone.
+    """
+    pool = np.flatnonzero(np.isin(measures["groups"], HALVES))
+    pool = pool[np.argsort(measures["points"][pool], kind="stable")]
+    first, labels = measures["groups"][pool] == HALVES[0], measures["labels"][pool]
+    rng, dealt = generator("membership", seed), np.empty((permutations, len(pool)), dtype=np.bool_)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        dealt[:, rows] = rng.permuted(np.tile(first[rows], (permutations, 1)), axis=1)
+    inside = dealt if half == HALVES[0] else ~dealt
+    layers = unit_layers(measures)
+    out, step = np.empty((permutations, len(layers))), max(1, PERMUTED // len(pool))
+    for k, layer in enumerate(layers):
+        views = _activations(measures, layer, pool)
+        for some in (slice(start, start + step) for start in range(0, permutations, step)):
+            one, other = (
+                unitmem_of_counts(views, of.astype(np.float64), others=others).mean(axis=1)
+                for of in (inside[some], ~inside[some])
+            )
+            out[some, k] = one - other
     return out
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.metrics.stats import LEVEL
+from memloc.metrics.stats import LEVEL, ranks
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -118,6 +118,15 @@ def crossed_mean(values: Floats) -> CrossedMean:
     return CrossedMean(mean, error, np.divide(pairs, both, out=np.ones_like(both), where=both > 0), p, n)
 
 
+def deal(inside: Membership, labels: Labels, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Membership [pairs, images] dealt anew within every class of every pair."""
+    out = np.empty_like(inside)
+    for label in np.unique(labels):
+        rows = labels == label
+        out[:, rows] = rng.permuted(inside[:, rows], axis=1)
+    return out
+
+
 def dealt_means(sslmem: Floats, inside: Membership, labels: Labels, *, deals: int, seed: int) -> NDArray[np.float64]:
     """Crossed LayerMem under membership that is dealt anew, within every class of every pair: [deals, ...].
 
@@ -140,6 +149,36 @@ def dealt_means(sslmem: Floats, inside: Membership, labels: Labels, *, deals: in
             weights[:, rows] = rng.permuted(np.tile(true, (deals, 1)), axis=1) * len(rows) / (2 * n)
         out += weights @ scores / pairs
     return out.reshape(deals, *sslmem.shape[2:])
+
+
+def agreement(values: Floats, others: Floats, labels: Labels) -> NDArray[np.float64]:
+    """Products whose mean is the rank correlation, within classes, of a pair's values with the other pairs' mean trait.
+
+        c_pi = x_pi y_pi,   x_p of the ranks of values_p, y_p of those of mean_{q != p} others_q
+
+    Ranks are taken within classes, centred there, and scaled to a mean square of 1 over all images. No encoder stands
+    behind both sides of a product, so what is odd about one encoder can't make them agree.
+
+    Args:
+        values, others: [pairs, images], two pairs or more.
+        labels: [images] classes.
+
+    Returns:
+        [pairs, images].
+    """
+    total = others.sum(axis=0)
+    rest = (total - others) / (len(others) - 1)
+    return _standard_ranks(values, labels) * _standard_ranks(rest, labels)
+
+
+def _standard_ranks(values: Floats, labels: Labels) -> NDArray[np.float64]:
+    out = np.zeros(values.shape)
+    for label in np.unique(labels):
+        rows = labels == label
+        found = ranks(values[:, rows])
+        out[:, rows] = found - found.mean(axis=1, keepdims=True)
+    scale = np.sqrt((out**2).mean(axis=1, keepdims=True))
+    return np.divide(out, scale, out=np.zeros_like(out), where=scale > 0)
 
 
 @dataclass(frozen=True)

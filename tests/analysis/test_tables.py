@@ -22,7 +22,7 @@ def kept(tmp_path):
     g["alignment"] = random_measures(seed=1)["alignment"]
     made = {
         "points": point_scores(f, g, normalisation="ratio"),
-        "atypicality": atypicality_scores(g, neighbours=3),
+        "atypicality": atypicality_scores(f, g, neighbours=3),
         "units": unit_scores(f, shuffles=2, seed=0),
     }
 
@@ -78,7 +78,7 @@ FAULTS = [
     ("points", lambda table: pd.concat([table, table[-1:]]), "is there twice"),
     ("atypicality", setting("atypicality", np.nan), "atypicality isn't finite"),
     ("atypicality", setting("atypicality", -0.1), "atypicality is out of range"),
-    ("atypicality", setting("group", "shared"), "group is none of candidate, external"),
+    ("atypicality", setting("group", "shared"), "group is none of candidate, independent, external"),
     ("atypicality", lambda table: table[1:], "has 23 rows, 24 were written"),
     ("atypicality", lambda table: pd.concat([table, table[-1:]]), "is there twice"),
     ("units", setting("unitmem", 1.01), "unitmem is out of range"),

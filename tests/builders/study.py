@@ -50,20 +50,23 @@ class Study:
     def __init__(self, folder, kind):
         self.folder, self.kind = folder, kind
         self.runs, self.files = [], {name: [] for name in EXPERIMENTS[kind].inputs}
-        self.about = About()
+        self.about, self.roles = About(), {}
 
-    def add(self, encoder, seed, **contents):
+    def add(self, encoder, seed, *, of_g=None, **contents):
+        """Files of a run; ``of_g``: those of g, where it counts, too."""
         self.runs.append((encoder, seed))
-        for name, table in contents.items():
-            names = {"encoder": encoder, "table": encoder, "experiment": self.kind, "seed": seed}
-            path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(**names)
-            save(table, path)
-            self.files[name].append(str(path))
+        self.roles[encoder] = ("f", "g") if of_g else ("f",)
+        for role, some in (("f", contents), ("g", of_g or {})):
+            for name, table in some.items():
+                names = {"encoder": encoder, "table": encoder, "experiment": self.kind, "seed": seed, "role": role}
+                path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(**names)
+                save(table, path)
+                self.files[name].append(str(path))
         return self
 
     def analyse(self, **options):
         """The figure's table, as in memory, and the rows of claims.csv."""
-        return analysed(self.kind, Inputs(self.runs, self.files, self.about), **options)
+        return analysed(self.kind, Inputs(self.runs, self.files, self.about, self.roles), **options)
 
     def drawn(self, table, images=None):
         """The figure, from the table as a CSV holds it."""

@@ -50,7 +50,7 @@ def inputs_of(folder, rate, *, seeds=3):
     for seed in range(seeds):
         for name, paths in files.items():
             pattern = EXPERIMENTS["finetuning"].inputs[name]
-            paths.append(str(folder / pattern.format(experiment="finetuning", encoder="simclr", seed=seed)))
+            paths.append(str(folder / pattern.format(experiment="finetuning", encoder="simclr", seed=seed, role="f")))
         save(outcomes_of(rate, seed), files["outcomes"][-1])
         save(points_of(PROFILE), files["points"][-1])
     return Inputs(runs, files)

@@ -21,6 +21,11 @@ OPTIONS = {"deals": 400, "pairs": [1, 4, 100]}
 RISING = [0.0, 0.02, 0.02, 0.04, 0.06, 0.06]
 
 
+# Of mean 0 and variance 1 in every class.
+TRAITS = np.repeat(np.linspace(-1, 1, IMAGES // CLASSES), CLASSES)
+TRAITS /= TRAITS.std()
+
+
 def points(profile, *, pair, trait=0.0, noise=0.05):
     """Scores of a pool that is dealt to two halves; class, image and pair have offsets that membership doesn't."""
     rng = np.random.default_rng([9, pair])
@@ -30,9 +35,7 @@ def points(profile, *, pair, trait=0.0, noise=0.05):
         rows = rng.permutation(np.flatnonzero(labels == label))
         groups[rows[: len(rows) // 2]] = "candidate"
     sign = np.where(groups == "candidate", 1, -1)[:, None]
-    # Of mean 0 and variance 1 in every class.
-    traits = np.repeat(np.linspace(-1, 1, IMAGES // CLASSES), CLASSES)[:, None]
-    traits /= traits.std()
+    traits = TRAITS[:, None]
     offset = rng.normal(size=len(PLACES)) + rng.normal(size=(CLASSES, len(PLACES)))[labels]
     scores = offset + sign * (np.asarray(profile) + trait * traits) + noise * rng.normal(size=(IMAGES, len(PLACES)))
     order = rng.permutation(IMAGES)
@@ -48,10 +51,20 @@ def points(profile, *, pair, trait=0.0, noise=0.05):
     )
 
 
-def world(folder, seeds=4, profile=RISING, **planted):
+def atypicality(scores, *, pair, odd=0.5):
+    """Traits and noise, with what the encoder itself adds: as much as it adds to the scores."""
+    each = scores[scores["layer"] == "output"][["point", "group", "label", "sslmem"]]
+    noise = np.random.default_rng([4, pair]).normal(size=len(each))
+    sign = np.where(each["group"] == "candidate", 1, -1)
+    own = sign * (each["sslmem"] - each.groupby("label")["sslmem"].transform("mean")) / each["sslmem"].std()
+    return each.drop(columns="sslmem").assign(atypicality=5 + odd * TRAITS[each["point"] - 100] + noise / 4 + own / 4)
+
+
+def world(folder, seeds=4, profile=RISING, *, odd=0.5, **planted):
     study = Study(folder, "pairs")
     for pair in range(seeds):
-        study.add("simclr", pair, points=points(profile, pair=pair, **planted))
+        scores = points(profile, pair=pair, **planted)
+        study.add("simclr", pair, points=scores, atypicality=atypicality(scores, pair=pair, odd=odd))
     return study
 
 
@@ -85,9 +98,23 @@ def test_reliability_is_that_of_planted_images(tmp_path):
     assert mean[4] == pytest.approx(float(spearman_brown(np.array(reliable["output"]), np.array(4))))
 
 
+def test_atypical_images_are_found_to_be_memorized_more_where_they_are(tmp_path):
+    found = single(world(tmp_path, seeds=6, trait=0.05).analyse(**OPTIONS)[1]).loc["atypical"]
+    # Image and rest have the same variance in a pair, so one pair's values correlate with the trait at sqrt(1 / 2).
+    assert found["effect"] == pytest.approx(np.sqrt(0.5), abs=0.12) and found["p"] < 0.01
+    assert found["verdict"] == "supported"
+
+
+@pytest.mark.parametrize("planted", [{"trait": 0.05, "odd": 0.0}, {"trait": 0.0, "odd": 0.5}])
+def test_what_an_encoder_adds_to_both_scores_of_an_image_is_no_correlation(tmp_path, planted):
+    found = single(world(tmp_path, seeds=6, **planted).analyse(**OPTIONS)[1]).loc["atypical"]
+    assert abs(found["effect"]) < 0.15 and found["verdict"] == "inconclusive"
+
+
 def test_pairs_of_different_pools_are_refused(tmp_path):
     study = world(tmp_path, seeds=1)
-    study.add("simclr", 1, points=points(RISING, pair=1).assign(point=lambda t: t["point"] + 1))
+    other = points(RISING, pair=1).assign(point=lambda t: t["point"] + 1)
+    study.add("simclr", 1, points=other, atypicality=atypicality(points(RISING, pair=1), pair=1))
     with pytest.raises(InputError, match="the pairs are of different pools"):
         study.analyse(**OPTIONS)
 

@@ -43,7 +43,7 @@ def test_measures_of_other_points_or_layers_are_refused(f_and_g, name):
 
 def test_atypicality_is_the_distance_of_unseen_points_to_shared_ones():
     g = random_measures()
-    table = atypicality_scores(g, neighbours=2)
+    table = atypicality_scores(g, g, neighbours=2)
     assert table["group"].value_counts().to_dict() == {"candidate": 12, "external": 12}
     unit = g["features"].astype(float)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)

@@ -56,7 +56,9 @@ def jobs_of_experiments(*files: str) -> dict[str, int]:
         if entry.over == OVER_TABLES:
             counts["run_trial"] += runs
         elif entry.job:
-            counts[f"run_experiment_{experiment['kind']}"] += runs * len(entry.job.roles)
+            inputs = config.experiment_inputs(whole, name).values()
+            outcomes = {path for paths in inputs for path in paths if path.startswith("outcomes/")}
+            counts[f"run_experiment_{experiment['kind']}"] += len(outcomes)
     return dict(counts)
 
 

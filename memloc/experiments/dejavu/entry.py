@@ -46,6 +46,6 @@ ENTRY = Experiment(
     smallest={"encoders": ["simclr"], "public": 60, "neighbours": 5, "crop": 0.35},
     layers=("output",),
     needs=("labels",),
-    job=Job(options=("public", "neighbours", "crop"), reads=("images",), roles=("f", "g"), runtime=30),
+    job=Job(options=("public", "neighbours", "crop"), reads=("images",), runtime=30),
     faults=faults,
 )

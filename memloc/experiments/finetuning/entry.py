@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from memloc.experiments.entry import (
     COUNT,
+    EVERY_OUTCOME,
     NAME,
-    OUTCOMES,
     POINTS,
     RATE,
     SEVERAL,
@@ -33,7 +33,7 @@ ENTRY = Experiment(
     title="Fine-tuning layers by LayerMem increment",
     paper="Table 5",
     asks="whether fine-tuning layers of highest increment beats the last ones; every subset besides",
-    inputs={"outcomes": OUTCOMES, "points": POINTS},
+    inputs={"outcomes": EVERY_OUTCOME, "points": POINTS},
     options={
         "counts": described(array(COUNT), "Numbers of layers to fine-tune besides the head."),
         "subsets": described({"type": "boolean"}, "Whether every other choice of as many layers is fine-tuned, too."),

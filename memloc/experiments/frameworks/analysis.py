@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -101,10 +101,16 @@ def _compare(
         sheet.find("units", subject, distance.map(lambda v: DISTANCE - v, limit=1), units)
 
 
+def _together(encoders: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    return {layer: np.concatenate([units[layer] for units in encoders]) for layer in encoders[0]}
+
+
 def last_units(sheet: Sheet, layers: Sequence[str]) -> tuple[str, list[ByEncoder]]:
     """The last of the layers that has units and, for each seed, UnitMem of its units on candidates."""
     encoders = sheet.encoders
-    seeds = list(zip(*([by_layer(t) for t in sheet.scores("units", e)] for e in encoders), strict=True))
+    pairs = (sheet.inputs.by_seed(e, [by_layer(t) for t in sheet.scores("units", e)]) for e in encoders)
+    # Units of both encoders of a pair, where both count.
+    seeds = list(zip(*([_together(pair) for pair in of_encoder] for of_encoder in pairs), strict=True))
     last = [name for name in layers if name in seeds[0][0]][-1]
     return last, [{e: units[last] for e, units in zip(encoders, seed, strict=True)} for seed in seeds]
 

@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
+from memloc.data.groups import HALVES
 from memloc.errors import AGAIN, InputError
 from memloc.measuring.points import own_layers
-from memloc.metrics.pairs import crossed_mean, dealt_means, gains, reliability, shuffled, spearman_brown
+from memloc.metrics.pairs import (
+    agreement,
+    crossed_mean,
+    deal,
+    dealt_means,
+    gains,
+    reliability,
+    shuffled,
+    spearman_brown,
+)
 from memloc.metrics.stats import LEVEL, permutation_p
 
 CLAIMS = {
@@ -28,6 +38,12 @@ CLAIMS = {
         "LayerMem rises with depth: slope of crossed LayerMem over the layers, over pairs on complementary halves",
         "Table 1",
     ),
+    "atypical": Claim(
+        "Atypical images are memorized more: rank correlation within classes of what the encoder's output memorizes of "
+        "an image, in one pair, and how far the image lies from its neighbours for encoders of the other pairs that "
+        "have not seen it, over pairs on complementary halves",
+        "Section 4.1, with a null",
+    ),
     "single": Claim(
         "One pair tells something about single images: reliability of one pair's SSLMem of an image at the encoder's "
         "output, within classes"
@@ -36,6 +52,9 @@ CLAIMS = {
 CROSSED, DEALT, EFFECT = "crossed", "membership dealt anew", "effect of an image"
 SINGLE, SHUFFLED, MEAN = "one pair", "images dealt anew", "mean of pairs"
 PAIR = "pair"
+ATYPICAL = "memorization and atypicality"
+MEMBERSHIPS = 2000
+"""Deals of membership behind the p of a correlation."""
 SHUFFLES = 200
 """Deals of images behind the null of reliability."""
 
@@ -43,7 +62,7 @@ SHUFFLES = 200
 def analyse(sheet: Sheet) -> None:
     """Crossed LayerMem by place, its null, and how far pairs agree on single images."""
     for encoder in sheet.encoders:
-        tables = sheet.scores("points", encoder)
+        tables, traits = sheet.scores("points", encoder), sheet.scores("atypicality", encoder)
         places, own = list(dict.fromkeys(tables[0]["layer"])), own_layers(tables[0])
         sslmem, inside, labels = _crossing(tables, places)
         scores = gains(sslmem, inside, labels)
@@ -66,6 +85,10 @@ def analyse(sheet: Sheet) -> None:
         sheet.find("slope", encoder, crossed_mean(slope), n, p=p)
         if len(tables) > 1:
             _find_reliability(sheet, encoder, scores, labels, places)
+            pool = [
+                table[table["group"].isin(HALVES)].set_index("point")["atypicality"].sort_index() for table in traits
+            ]
+            _find_atypical(sheet, encoder, (sslmem[..., -1], inside, labels), np.stack(pool))
 
 
 def _find_reliability(
@@ -89,6 +112,33 @@ def _find_reliability(
     )
 
 
+def _find_atypical(
+    sheet: Sheet,
+    encoder: str,
+    crossing: tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]],
+    atypicality: NDArray[np.float64],
+) -> None:
+    """Whether atypical images are memorized more, with membership dealt anew as the null.
+
+    Args:
+        crossing: SSLMem of the output [pairs, images], whether f has the image, and classes.
+        atypicality: [pairs, images].
+    """
+    sslmem, inside, labels = crossing
+
+    def products(members: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return agreement(gains(sslmem, members, labels), atypicality, labels)
+
+    estimate = crossed_mean(products(inside))
+    rng = np.random.default_rng(0)
+    null = np.array([products(deal(inside, labels, rng)).mean() for _ in range(MEMBERSHIPS)])
+    p = float(permutation_p(estimate.value, null))
+    sheet.find("atypical", encoder, estimate, len(labels), p=p)
+    low, high = (float(bound) for bound in estimate.interval())
+    row = {"value": float(estimate.value), "low": low, "high": high}
+    sheet.add(pd.DataFrame([row]), encoder=encoder, series=ATYPICAL)
+
+
 def _crossing(
     tables: Sequence[pd.DataFrame], places: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
@@ -99,7 +149,7 @@ def _crossing(
     """
     scores, members, classes = [], [], []
     for points in tables:
-        pool = points[points["group"].isin(("candidate", "independent"))]
+        pool = points[points["group"].isin(HALVES)]
         wide = pool.pivot(index="point", columns="layer", values="sslmem")[list(places)]
         about = pool.drop_duplicates("point").set_index("point").loc[wide.index]
         scores.append(wide)

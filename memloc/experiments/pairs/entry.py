@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memloc.experiments.entry import POINTS, Experiment, Options, array, described, split_of
+from memloc.experiments.entry import ATYPICALITY, POINTS, Experiment, Options, array, described, split_of
 
 
 def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
@@ -23,7 +23,7 @@ ENTRY = Experiment(
     title="Memorization of layers and of single images, over pairs",
     paper="beyond the paper; Table 1",
     asks="how LayerMem rises with depth over complementary halves, and how many pairs a single image takes",
-    inputs={"points": POINTS},
+    inputs={"points": POINTS, "atypicality": ATYPICALITY},
     options={
         "deals": described({"type": "integer", "minimum": 100}, "How often membership is dealt anew for a p."),
         "pairs": described(

@@ -94,7 +94,8 @@ def analyse(sheet: Sheet) -> None:
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
             # One row a test point, one column an arm: a bootstrap of rows keeps the arms of a point together.
             marks = [[_marks(o, task, arm) for arm in arms] for o in outcomes]
-            samples = [{"test point": np.stack([m.mean(axis=0) for m in seed], axis=1)} for seed in marks]
+            right = [np.stack([m.mean(axis=0) for m in one], axis=1) for one in marks]
+            samples = [{"test point": np.mean(pair, axis=0)} for pair in sheet.inputs.by_seed(encoder, right)]
             accuracy = sheet.means(samples, lambda means: means["test point"], limit=1, shared=True)
             low, high = accuracy.interval()
             summary = pd.DataFrame(

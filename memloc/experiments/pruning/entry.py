@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from memloc.experiments.entry import (
     COUNT,
+    EVERY_OUTCOME,
     FRACTION,
     IMAGES,
-    OUTCOMES,
     TASKS,
     Experiment,
     Job,
@@ -39,7 +39,7 @@ ENTRY = Experiment(
     title="Pruning units by UnitMem",
     paper="Table 6",
     asks="what units of high UnitMem are worth, and what units as active, weak or small are",
-    inputs={"outcomes": OUTCOMES},
+    inputs={"outcomes": EVERY_OUTCOME},
     options={
         "fractions": described(
             array(FRACTION),

@@ -14,5 +14,5 @@ ENTRY = Experiment(
     smallest={"encoders": ["mae"]},
     layers=("output",),
     needs=("image_losses",),
-    job=Job(reads=("images", "learner", "protocol"), roles=("f", "g"), runtime=30),
+    job=Job(reads=("images", "learner", "protocol"), runtime=30),
 )

@@ -53,8 +53,8 @@ def analyse(sheet: Sheet) -> None:
     n = {task: _tested(outcomes, task) for task in tasks}
     # One row a test point, one column an encoder: a bootstrap of rows keeps the encoders of a point together.
     samples = [
-        {task: np.stack([_marks(outcome, task) for outcome in seed], axis=1) for task in tasks}
-        for seed in zip(*outcomes, strict=True)
+        {task: np.stack([np.mean([_marks(o, task) for o in pair], axis=0) for pair in seed], axis=1) for task in tasks}
+        for seed in zip(*map(sheet.inputs.by_seed, encoders, outcomes), strict=True)
     ]
 
     def by_task(means: Sample) -> NDArray[np.float64]:

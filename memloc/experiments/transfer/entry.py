@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memloc.experiments.entry import IMAGES, OUTCOMES, TASKS, Experiment, Job, Options, described
+from memloc.experiments.entry import EVERY_OUTCOME, IMAGES, TASKS, Experiment, Job, Options, described
 from memloc.models.frameworks import FRAMEWORKS
 
 
@@ -26,7 +26,7 @@ ENTRY = Experiment(
     title="Linear probes on several tasks",
     paper="Table 20, Figure 11",
     asks="what supervised and self-supervised encoders are worth on other tasks; accuracy along a series of encoders",
-    inputs={"outcomes": OUTCOMES},
+    inputs={"outcomes": EVERY_OUTCOME},
     options={
         "tasks": TASKS,
         "images": IMAGES,
