@@ -35,3 +35,22 @@ def test_intervals_are_of_the_encoders_own_resamples(inputs):
     # A standard deviation of .005 in each of two seeds, and ten times that.
     np.testing.assert_allclose(spread[0], 0.005 / 2**0.5, rtol=0.4)
     np.testing.assert_allclose(spread[1], 0.05 / 2**0.5, rtol=0.4)
+
+
+def test_both_encoders_of_a_pair_count_and_each_has_its_own_half(tmp_path):
+    """F's units have .7 on its half and .6 on the other, g's .5 on f's half and .8 on its own."""
+    it = Study(tmp_path, "unitmem")
+    flat = {name: dict.fromkeys(GROUPS, [0.5] * 4) for name in ("classmem", "classmem_shuffled")}
+    levels = {"f": (0.7, 0.6), "g": (0.5, 0.8)}
+    planted = {r: dict(zip(GROUPS, ([a] * 4, [b] * 4, [0.3] * 4), strict=True)) for r, (a, b) in levels.items()}
+    for seed in range(3):
+        files = {role: unit_files(flat | {"unitmem": planted[role]}, seed=seed) for role in levels}
+        before = dict(zip(("untrained_units", "untrained_resamples"), files["f"], strict=True))
+        of_g = dict(zip(("units", "resamples"), files["g"], strict=True))
+        it.add("simclr", seed, units=files["f"][0], resamples=files["f"][1], of_g=of_g, **before)
+    units = UnitMeans(Inputs(it.runs, it.files, it.about, it.roles), "simclr")
+    np.testing.assert_allclose(units.mean("candidate").value, [(0.7 + 0.8) / 2] * 4, atol=0.02)
+    np.testing.assert_allclose(units.excess().value, [(0.1 + 0.3) / 2] * 4, atol=0.02)
+    assert units.excess().seeds == 3
+    apart = UnitMeans(Inputs(it.runs, it.files, it.about, it.roles), "simclr", trained=False)
+    np.testing.assert_allclose(apart.mean("candidate").value, [0.7] * 4, atol=0.02)

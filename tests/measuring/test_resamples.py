@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
+from memloc.data.groups import EXCHANGED
 from memloc.measuring import resamples
 from memloc.measuring.resamples import resampled_units, unit_means, unit_resamples
 from memloc.measuring.units import METRICS, layer_metrics, rows_by_group, unit_scores
 from memloc.metrics.units import classmem, unitmem
+from memloc.streams import generator
 from tests.builders.measures import THREE_CLASSES, random_measures, uneven_measures
 
 UNSHARED = ("candidate", "independent", "external")
@@ -168,3 +170,34 @@ def test_means_of_unitmem_and_resamples_are_taken_at_equal_sizes():
     means = unit_means(m, resamples=2, seed=0, others="mean")
     assert means["size"] == unit_resamples(m, resamples=3, seed=0)["size"] == 12
     assert means["values"][0, 1] == pytest.approx((1 - 0.5) / (1 + 0.5) / 3)
+
+
+def test_an_image_of_a_pool_is_drawn_alike_for_both_halves_and_all_encoders():
+    m = random_measures(labels=THREE_CLASSES)
+    got = means_of(m, 4, half="candidate")
+    pool = np.sort(m["points"][np.isin(m["groups"], UNSHARED[:2])])
+    counts = generator("pool", len(pool)).multinomial(len(pool), np.full(len(pool), 1 / len(pool)), size=4)
+    for g, rows in enumerate(list(rows_by_group(m, 0).values())[:2]):
+        for i in range(4):
+            drawn = np.repeat(rows, [counts[i, list(pool).index(point)] for point in m["points"][rows]])
+            values = unitmem(m["views/2"][drawn].mean(axis=1, dtype=np.float64))
+            np.testing.assert_allclose(got[i, 1, g, 0], values.mean(), atol=1e-6)
+    # Of another seed, other points may stand in a group, but those of the pool are drawn alike.
+    other = dict(m) | {"groups": np.array([EXCHANGED.get(group, group) for group in m["groups"]])}
+    swapped = means_of(other, 4, half="independent")
+    np.testing.assert_allclose(swapped[:, 1, [1, 0], 0], got[:, 1, :2, 0], atol=1e-6)
+
+
+def test_membership_is_dealt_within_classes_alike_for_both_encoders_of_a_pair():
+    m = random_measures(labels=THREE_CLASSES)
+    f, g = (unit_resamples(m, resamples=1, seed=5, permutations=6, half=half)["dealt"] for half in UNSHARED[:2])
+    np.testing.assert_allclose(f, -g, atol=1e-12)
+    pool = np.flatnonzero(np.isin(m["groups"], UNSHARED[:2]))
+    pool = pool[np.argsort(m["points"][pool])]
+    rng, inside, labels = generator("membership", 5), m["groups"][pool] == "candidate", m["labels"][pool]
+    dealt = np.empty((6, len(pool)), dtype=bool)
+    for label in np.unique(labels):
+        dealt[:, labels == label] = rng.permuted(np.tile(inside[labels == label], (6, 1)), axis=1)
+    for i, has in enumerate(dealt):
+        halves = (unitmem(m["views/1"][pool[of]].mean(axis=1, dtype=np.float64)).mean() for of in (has, ~has))
+        np.testing.assert_allclose(f[i, 0], np.subtract(*halves), atol=1e-6)
