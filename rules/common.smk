@@ -363,7 +363,7 @@ def own_options(wildcards):
     """The options of an experiment besides its kind and its runs."""
     experiment = config["experiments"][wildcards.experiment]
     runs = EXPERIMENTS[experiment["kind"]].over
-    return {key: value for key, value in experiment.items() if key not in ("kind", "first", *runs)}
+    return {key: value for key, value in experiment.items() if key not in ("kind", "first_seeds", *runs)}
 
 
 def kind_of(wildcards):

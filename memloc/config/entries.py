@@ -106,7 +106,7 @@ def runs(config: Config, name: str) -> list[tuple[str, int]]:
     """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
     experiment = config["experiments"][name]
     names, *seeds = (experiment[key] for key in EXPERIMENTS[experiment["kind"]].over)
-    first = experiment.get("first")
+    first = experiment.get("first_seeds")
     return [
         (name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"][:first])
     ]

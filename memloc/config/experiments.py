@@ -74,7 +74,7 @@ def _have_in_common(entry: Experiment, experiment: Config, encoders: Config) -> 
     """What the encoders that are compared must have in common, and what not."""
     names = experiment["encoders"]
     for option in entry.equal:
-        values = [_setting(encoders, name, option) for name in names]
+        values = [_setting(encoders, name, option, experiment.get("first_seeds")) for name in names]
         if values.count(values[0]) < len(values):
             first = dict(zip(map(str, reversed(values)), reversed(names), strict=True))
             listed = " and ".join(f"{value} in {first[value]}" for value in dict.fromkeys(map(str, values)))
@@ -90,8 +90,10 @@ def _have_in_common(entry: Experiment, experiment: Config, encoders: Config) -> 
             yield f"encoders: compares trainings, but {other} and {name} are the same training; keep one"
 
 
-def _setting(encoders: Config, name: str, option: str) -> object:
-    """What an experiment wants to be equal: a key of an encoder, whose weights it has, or its layers proper."""
+def _setting(encoders: Config, name: str, option: str, first: int | None) -> object:
+    """What an experiment wants to be equal: a key of an encoder, its first seeds, whose weights it has, or its layers."""
+    if option == "seeds":
+        return encoders[name]["seeds"][:first]
     if option == "weights":
         return encoders[name].get("weights", name)
     if option == "layers":

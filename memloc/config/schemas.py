@@ -45,7 +45,7 @@ def schema() -> Json:
                 "required": [*entry.over, *entry.options],
                 "properties": {
                     **entry.options,
-                    **({"first": over["first"]} if entry.over == OVER_ENCODERS else {}),
+                    **({"first_seeds": over["first_seeds"]} if entry.over == OVER_ENCODERS else {}),
                     **{key: over[key] | (_how_many(entry) if key == "encoders" else {}) for key in entry.over},
                 },
             },

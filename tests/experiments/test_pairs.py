@@ -130,15 +130,15 @@ def test_the_figure_shows_every_pair(tmp_path):
 
 def test_encoders_must_be_trained_on_halves():
     whole = config.check_files([ROOT / "config.yaml"])[0]
-    halves = yaml.safe_load((ROOT / "config/halves.yaml").read_text(encoding="utf-8"))
-    whole["datasets"] |= halves["datasets"]
-    whole["encoders"] |= halves["encoders"]
-    whole["experiments"] = {"pairs": halves["experiments"]["pairs"]}
+    groups = yaml.safe_load((ROOT / "config/groups.yaml").read_text(encoding="utf-8"))
+    whole["datasets"] |= groups["datasets"]
+    whole["encoders"] |= groups["encoders"]
+    whole["experiments"] = {"pairs": whole["experiments"]["pairs"]}
     config.check(whole)
     fixed = copy.deepcopy(whole)
-    fixed["encoders"]["halves"]["split_seed"] = 3
-    with pytest.raises(InputError, match="halves has a split_seed, so all its pairs have the same halves"):
+    fixed["encoders"]["simclr"]["split_seed"] = 3
+    with pytest.raises(InputError, match="simclr has a split_seed, so all its pairs have the same halves"):
         config.check(fixed)
-    whole["experiments"]["pairs"]["encoders"] = ["simclr"]
-    with pytest.raises(InputError, match="simclr isn't trained on halves of a pool; datasets with one: halves"):
+    whole["experiments"]["pairs"]["encoders"] = ["simclr-groups"]
+    with pytest.raises(InputError, match="simclr-groups isn't trained on halves of a pool; datasets with one: fashion"):
         config.check(whole)

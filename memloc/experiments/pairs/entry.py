@@ -30,6 +30,6 @@ ENTRY = Experiment(
             array({"type": "integer", "minimum": 1, "maximum": 10**6}), "Numbers of pairs to compute reliability for."
         ),
     },
-    smallest={"encoders": ["halves"], "deals": 100, "pairs": [1, 2, 10]},
+    smallest={"encoders": ["simclr"], "deals": 100, "pairs": [1, 2, 10]},
     faults=faults,
 )

@@ -52,7 +52,7 @@ def _donor_faults(experiment: Options, name: str, config: Options) -> Iterable[s
         if other[option] != base[option]:
             both = f"{option} of {donor} is {other[option]}, of {name} {base[option]}"
             yield f"donor: {both}; only equal ones can exchange layers"
-    if lacking := sorted(set(base["seeds"]) - set(other["seeds"])):
+    if lacking := sorted(set(base["seeds"][: experiment.get("first_seeds")]) - set(other["seeds"])):
         yield f"donor: {donor} lacks seeds {lacking} of {name}; add them to encoders.{donor}.seeds"
     for task, role, encoder in zip(experiment["tasks"], (name, donor), (base, other), strict=True):
         own = encoder["dataset"]
