@@ -39,7 +39,7 @@ def test_layers_and_units_share_what_both_train():
 def test_the_planted_control_differs_from_the_default_in_images_alone():
     control = overlaid("atypicality")
     swapped, plain = (control["encoders"][name] for name in ("simclr-swapped", "simclr"))
-    assert swapped == plain | {"dataset": "fashion-swapped"}
+    assert swapped == plain | {"dataset": "fashion-swapped", "seeds": [0, 1, 2]}
     images = control["datasets"]["fashion-swapped"]
     assert images == control["datasets"]["fashion"] | {"swapped": {"of": "fashion", "share": 0.05, "side": 8}}
 
@@ -61,7 +61,8 @@ def test_recipes_of_the_paper_are_those_of_table_9():
             keys = ("epochs", "warmup_epochs", "batch_size", "optimizer", "learning_rate")
             assert tuple(recipe[key] for key in keys) == TABLE_9[entry["framework"]][wide], name
             # Those that tell initial weights from splits have the first seed of their like beside them.
-            assert len(entry["seeds"]) == (3 if entry["split_seed"] is None else 2), name
+            halves = "pool" in overlaid("paper")["datasets"][entry["dataset"]].get("split", {})
+            assert len(entry["seeds"]) == (5 if halves else 3 if entry["split_seed"] is None else 2), name
             seen.add((entry["framework"], wide))
     assert len(seen) == 7
 
