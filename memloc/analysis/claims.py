@@ -27,16 +27,19 @@ PRIMARY = (
 FEWEST = 10
 """Fewer seeds don't tell tails as small as Holm needs."""
 LEAST = (
-    # What stands after the colon of a statement, the first that fits; a claim with a threshold of its own has no other.
-    (r"own (threshold|margin)|minus \.(?!5\b)\d|^\.\d+ .*minus|within \.\d|minus 1$|minus the exponent", 0.0),
+    # A claim with a threshold of its own (other than chance, .5) has no other.
+    (r"own (threshold|margin)\b|minus \.(?!5\b)\d|^\.(?!5\b)\d+ .*minus|within \.\d|above which", 0.0),
+    (r"minus the exponent|, minus 1$", 0.0),
+    (r"log10", 0.04),
+    (r"share over that by chance", 0.25),
     (r"slope of crossed LayerMem", 0.0005),
-    (r"correlation|Kendall's tau|reliability|cosine", 0.1),
-    (r"AUROC|[Aa]reas?\b", 0.05),
-    (r"accuracy", 0.02),
-    (r"[Ss]hares?\b|overlap|votes|owned|owners, as", 0.05),
     (r"slope per epoch", 0.0001),
-    (r"LayerMem|SSLMem", 0.005),
-    (r"UnitMem|ClassMem|excess", 0.01),
+    (r"correlation|Kendall's tau|reliability|cosine", 0.1),
+    (r"AUROC|areas?\b", 0.05),
+    (r"accuracy", 0.02),
+    (r"shares?\b|overlap|votes|owned|owners, as", 0.05),
+    (r"LayerMem|SSLMem|crossed increment", 0.005),
+    (r"UnitMem|ClassMem|excess|contrast|harm|distance|loss|values", 0.01),
 )
 """Smallest effects of interest by unit, fixed before the run."""
 
@@ -84,10 +87,14 @@ class Claim:
 
     @property
     def of_interest(self) -> float:
-        """The smallest effect of interest, at first by ``least``, then by unit; 0 where neither tells."""
-        unit = self.statement.rpartition(": ")[2]
-        by_unit = (least for pattern, least in LEAST if re.search(pattern, unit))
-        return next(by_unit, 0.0) if self.least is None else self.least
+        """The smallest effect of interest: ``least``, or that of the unit.
+
+        The unit is what stands after the colon of the statement, or else in all of it; 0 where neither tells.
+        """
+        if self.least is not None:
+            return self.least
+        texts = (self.statement.rpartition(": ")[2], self.statement)
+        return next((least for text in texts for of, least in LEAST if re.search(of, text, re.IGNORECASE)), 0.0)
 
 
 class Interval(Protocol):
