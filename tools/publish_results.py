@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT))
 
 import pandas as pd
 
-from memloc.analysis.tables import load_table
+from memloc.analysis.claims import joined
+from memloc.analysis.tables import load_claims, save_table
 from memloc.experiments import EXPERIMENTS, caption
 from memloc.report.page import claim_rows
 
@@ -59,11 +60,11 @@ HEADLINES = {
 
 def main(*folders: Path) -> None:
     """Join the claims, copy figures and tables, write the page of all claims, renew the README between its marks."""
-    drawn, texts = [], []
+    drawn, parts = [], []
     for results in folders:
-        names = load_table(results / "claims.csv")["experiment"].unique()
+        parts.append(load_claims(results / "claims.csv"))
+        names = parts[-1]["experiment"].unique()
         drawn += [results / "figures" / f"{name}{suffix}" for name in names for suffix in (".png", ".csv")]
-        texts.append((results / "claims.csv").read_text(encoding="utf-8"))
     missing = [str(path) for path in drawn if not path.exists()]
     if missing:
         sys.exit(f"{missing[0]}: not there; run snakemake over the configuration whose claims these are")
@@ -71,9 +72,8 @@ def main(*folders: Path) -> None:
     FROZEN.mkdir(parents=True)
     for path in drawn:
         shutil.copy(path, FROZEN)
-    rows = [text.partition("\n")[2] for text in texts]
-    (FROZEN / "claims.csv").write_text(texts[0].partition("\n")[0] + "\n" + "".join(rows), encoding="utf-8")
-    claims = load_table(FROZEN / "claims.csv")
+    save_table(joined(pd.concat(parts, ignore_index=True)), FROZEN / "claims.csv")
+    claims = load_claims(FROZEN / "claims.csv")
     (FROZEN / "README.md").write_text(page(claims), encoding="utf-8")
     readme = ROOT / "README.md"
     before = readme.read_text(encoding="utf-8")
@@ -101,6 +101,7 @@ def page(claims: pd.DataFrame) -> str:
 
 def _page(claims: pd.DataFrame) -> Iterator[str]:
     verdicts = claims["verdict"].value_counts()
+    together = ", primary ones ([claims.md](../claims.md)) of ten pairs or more by Holm" if "holm" in claims else ""
     yield "# Results\n"
     yield (
         f"What `snakemake --configfile {' '.join(f'config/{name}.yaml' for name in RUN)}` found, the default's "
@@ -109,7 +110,8 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
         "(`overlap` and `cell_outliers` have less there; `finetuning` is part of `finetuning-subsets`). "
         "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) + ". "
-        "Each is judged by itself at 95 %: of those with nothing behind them, one in twenty is decided all the same. "
+        f"Each is judged by itself at 95 %{together}: of those with nothing behind them, one in twenty is decided all "
+        "the same. "
         "A subject is what was looked at; where a claim is about every one of several places or pairs, the one after "
         "the comma is the least sure, which decided."
     )

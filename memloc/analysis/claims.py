@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,37 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc.metrics.stats import LEVEL, Estimate, permutation_p, verdict
+from memloc.metrics.stats import LEVEL, Estimate, benjamini_hochberg, holm, permutation_p, verdict, within
+
+PRIMARY = (
+    "pairs.last",
+    "pairs.slope",
+    "unitmem.excess",
+    "dose.owners",
+    "dose.slope",
+    "losses.gap",
+    "atypicality.correlation-excess",
+    "attention.fully-connected-higher-at-depth",
+)
+"""Claims that were named before the run and are judged together."""
+FEWEST = 10
+"""Fewer seeds don't tell tails as small as Holm needs."""
+LEAST = (
+    # A claim with a threshold of its own (other than chance, .5) has no other.
+    (r"own (threshold|margin)\b|minus \.(?!5\b)\d|^\.(?!5\b)\d+ .*minus|within \.\d|above which", 0.0),
+    (r"minus the exponent|, minus 1$", 0.0),
+    (r"log10", 0.04),
+    (r"share over that by chance", 0.25),
+    (r"slope of crossed LayerMem", 0.0005),
+    (r"slope per epoch", 0.0001),
+    (r"correlation|Kendall's tau|reliability|cosine", 0.1),
+    (r"AUROC|areas?\b", 0.05),
+    (r"accuracy", 0.02),
+    (r"shares?\b|overlap|votes|owned|owners, as", 0.05),
+    (r"LayerMem|SSLMem|crossed increment", 0.005),
+    (r"UnitMem|ClassMem|excess|contrast|harm|distance|loss|values", 0.01),
+)
+"""Smallest effects of interest by unit, fixed before the run."""
 
 COLUMNS = [
     "claim",
@@ -28,8 +59,12 @@ COLUMNS = [
     "p",
     "n",
     "seeds",
+    "least",
+    "pairs_needed",
     "verdict",
 ]
+JOINT = ["primary", "holm", "q"]
+"""Columns that need the claims of all experiments."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +76,25 @@ class Claim:
         paper: where the paper makes it.
         value: the paper's effect, in the same unit; None where it gives none, or one for each subject.
         scale: what the paper measured it on.
+        least: the smallest effect of interest; None for that of its unit, see ``LEAST``. 0 where all are.
     """
 
     statement: str
     paper: str = "beyond the paper"
     value: float | None = None
     scale: str = ""
+    least: float | None = None
+
+    @property
+    def of_interest(self) -> float:
+        """The smallest effect of interest: ``least``, or that of the unit.
+
+        The unit is what stands after the colon of the statement, or else in all of it; 0 where neither tells.
+        """
+        if self.least is not None:
+            return self.least
+        texts = (self.statement.rpartition(": ")[2], self.statement)
+        return next((least for text in texts for of, least in LEAST if re.search(of, text, re.IGNORECASE)), 0.0)
 
 
 class Interval(Protocol):
@@ -65,6 +113,10 @@ class Interval(Protocol):
 
     def z(self) -> NDArray[np.float64]:
         """Value over standard error, or what is as sure."""
+
+    @property
+    def of_pairs(self) -> NDArray[np.float64]:
+        """The share of the squared error that more seeds make smaller."""
 
 
 @dataclass(frozen=True)
@@ -130,16 +182,20 @@ class Finding:
 
 
 def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: str, experiment: str) -> pd.DataFrame:
-    """One row for each finding: effect, interval and verdict.
+    """One row for each finding: effect, interval, p and verdict (see ``stats.verdict``).
 
-    The verdict is ``supported`` if the interval is above 0, ``refuted`` if it is below 0. Otherwise, or if p is above
-    1 - LEVEL, it is ``inconclusive``.
+    p is that of the interval, times the number of places where one of several was picked, or that of an exact test
+    where this is larger: a claim needs both.
     """
     rows = []
     for finding in findings:
-        claim = claims[finding.claim]
+        claim, estimate = claims[finding.claim], finding.estimate
         value = claim.value if finding.value is None else finding.value
-        low, high = (float(bound) for bound in finding.estimate.interval(finding.level))
+        low, high = (float(bound) for bound in estimate.interval(finding.level))
+        below, above = (float(bound) for bound in estimate.interval(2 * finding.level - 1))
+        least = claim.of_interest
+        p = min(1.0, p_of(estimate) * (1 - LEVEL) / (1 - finding.level))
+        told = verdict(low, high, p=finding.p, negligible=within(below, above, least))
         rows.append(
             {
                 "claim": f"{kind}.{finding.claim}",
@@ -149,15 +205,81 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: 
                 "subject": finding.subject,
                 "paper_effect": np.nan if value is None else value,
                 "paper_scale": claim.scale if finding.scale is None else finding.scale,
-                "effect": float(finding.estimate.value),
+                "effect": float(estimate.value),
                 "low": low,
                 "high": high,
                 "level": finding.level,
-                "z": float(finding.estimate.z()),
-                "p": finding.p,
+                "z": float(estimate.z()),
+                "p": np.fmax(p, finding.p),
                 "n": finding.n,
-                "seeds": finding.estimate.seeds,
-                "verdict": verdict(low, high, p=finding.p),
+                "seeds": estimate.seeds,
+                "least": least,
+                "pairs_needed": seeds_needed(finding, least) if told == "inconclusive" else np.nan,
+                "verdict": told,
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def p_of(estimate: Interval) -> float:
+    """Two-sided p of an interval: 1 minus the highest level at which it leaves out 0; by bisection, at least 1e-15."""
+    if isinstance(estimate, Estimate):
+        return float(estimate.p())
+    low, high = -15.0, 0.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        least, most = estimate.interval(1 - 10**middle)
+        low, high = (low, middle) if least > 0 or most < 0 else (middle, high)
+    return float(10**high)
+
+
+def seeds_needed(finding: Finding, least: float) -> float:
+    """How many seeds would decide a claim with a probability of .8, if the effect is as large as it was found.
+
+    Either way counts, an interval beyond 0 or one within -least and least. What more seeds don't make smaller stays.
+
+    Returns:
+        Infinite above MOST_SEEDS; nan where the finding tells nothing of its error.
+    """
+    from scipy.stats import norm, t
+
+    estimate = finding.estimate
+    effect, z = abs(float(estimate.value)), abs(float(estimate.z()))
+    if not (effect and z and np.isfinite(z)):
+        return np.nan
+    seeds = np.arange(2, MOST_SEEDS + 1)
+    share = float(estimate.of_pairs)
+    error = effect / z * np.sqrt(share * estimate.seeds / seeds + 1 - share)
+    alpha = 1 - finding.level
+    beyond = norm.cdf(effect / error - t.isf(alpha / 2, seeds - 1))
+    inside = sum(norm.cdf((least + side * effect) / error - t.isf(alpha, seeds - 1)) for side in (-1, 1)) - 1
+    enough = seeds[np.maximum(beyond, inside) >= POWER]
+    return float(max(enough[0], estimate.seeds + 1)) if len(enough) else np.inf
+
+
+POWER, MOST_SEEDS = 0.8, 1000
+
+
+def joined(claims: pd.DataFrame) -> pd.DataFrame:
+    """All experiments' rows with what needs them together: JOINT, and verdicts on PRIMARY by Holm.
+
+    A primary claim is judged once, on the first subject of the experiment that is called as its kind, or of the first;
+    by Holm where it has FEWEST seeds, else by itself. All others get q within their kind of experiment, where what
+    several experiments found alike counts once. q decides nothing.
+    """
+    kind = claims["claim"].str.partition(".")[0]
+    own = claims.assign(variant=claims["experiment"] != kind).sort_values("variant", kind="stable")
+    first = own[own["claim"].isin(PRIMARY)].drop_duplicates("claim").index
+    out = claims.assign(primary=claims.index.isin(first), holm=np.nan, q=np.nan)
+    together = out.index[out["primary"] & (out["seeds"] >= FEWEST) & out["p"].notna()]
+    out.loc[together, "holm"] = holm(out.loc[together, "p"].to_numpy(dtype=np.float64))
+    for row in together:
+        low, high, p, told = out.loc[row, ["low", "high", "holm", "verdict"]]
+        out.loc[row, "verdict"] = verdict(low, high, p=p, negligible=told == "negligible")
+    fact = ["claim", "subject", "effect", "low", "high"]
+    others = out[~out["primary"] & out["p"].notna()]
+    for _, rows in others.groupby(kind):
+        once = rows.drop_duplicates(fact)
+        q = once[fact].assign(q=benjamini_hochberg(once["p"].to_numpy(dtype=np.float64)))
+        out.loc[rows.index, "q"] = rows[fact].merge(q, on=fact, how="left")["q"].to_numpy()
+    return out[[*COLUMNS[:-1], *JOINT, COLUMNS[-1]]]

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memloc.analysis.claims import Finding, Interval
+from memloc.analysis.claims import Finding, Interval, p_of
 from memloc.analysis.tables import load_scores
 from memloc.data.groups import EXCHANGED, UNSHARED
 from memloc.errors import AGAIN, InputError
 from memloc.io import load_made
 from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS, control, increments, layermem
-from memloc.metrics.stats import Estimate, Sample, bootstrap_means, permutation_p, rank_correlation
+from memloc.metrics.pairs import dealt_means
+from memloc.metrics.stats import Estimate, Images, Sample, bootstrap_means, permutation_p, rank_correlation
 from memloc.provenance import Record
 from memloc.streams import generator
 
@@ -180,10 +181,54 @@ def wide(points: pd.DataFrame, group: str, score: str) -> pd.DataFrame:
     return chosen.pivot(index="point", columns="layer", values=score)[layers]
 
 
-def sslmem_of_groups(points: pd.DataFrame, layers: Sequence[str] | None = None) -> dict[str, NDArray[np.float64]]:
-    """SSLMem [points, layers] of each unshared group, at some layers or at all that were measured."""
+def sslmem_of_groups(
+    points: pd.DataFrame, layers: Sequence[str] | None = None, *, by_class: bool = False
+) -> dict[str, NDArray[np.float64]]:
+    """SSLMem [points, layers] of each unshared group, at some layers or at all that were measured.
+
+    Args:
+        by_class: take from every image what its class differs by: from one of the pool by the mean of its class over
+            both halves, from an external one by that over external images. Means over groups that have the classes in
+            equal shares stay as they are, and have less noise.
+    """
     scores = {group: wide(points, group, "sslmem") for group in UNSHARED}
+    if by_class:
+        label = points.drop_duplicates("point").set_index("point")["label"]
+        means = {group: table.groupby(label.loc[table.index]).mean() for group, table in scores.items()}
+        means["candidate"] = means["independent"] = (means["candidate"] + means["independent"]) / 2
+        for group, table in scores.items():
+            classes = label.loc[table.index]
+            # A class that one half lacks has no offset to take away.
+            offset = means[group].reindex(classes).fillna(means[group].mean())
+            weights = label.loc[[i for of in ALIKE[group] for i in scores[of].index]].value_counts(normalize=True)
+            common = means[group].mul(weights, axis=0).sum()
+            scores[group] = table - (offset - common).to_numpy()
     return {group: (table if layers is None else table[list(layers)]).to_numpy() for group, table in scores.items()}
+
+
+ALIKE = {
+    "candidate": ("candidate", "independent"),
+    "independent": ("candidate", "independent"),
+    "external": ("external",),
+}
+"""Groups that share the offsets of their classes."""
+
+
+def images_of_groups(
+    seeds: Sequence[pd.DataFrame], groups: Sequence[str] = UNSHARED
+) -> list[dict[str, NDArray[np.int64]]] | None:
+    """The images of groups in every seed, in the order of ``wide``; None where seeds have points of their own.
+
+    Args:
+        seeds: points of one encoder, one table for each seed.
+    """
+    every = [set(points["point"]) for points in seeds]
+    if len(seeds) == 1 or any(points != every[0] for points in every):
+        return None
+    return [
+        {group: np.unique(points.loc[points["group"] == group, "point"].to_numpy()) for group in groups}
+        for points in seeds
+    ]
 
 
 LIMITS = {"ratio": 1.0, "none": np.inf, "range": np.inf}
@@ -197,13 +242,14 @@ SERIES = (*ESTIMATORS, EXTERNAL)
 def profiles(seeds: Sequence[pd.DataFrame], *, resamples: int, normalisation: str) -> dict[str, Estimate]:
     """LayerMem [layers] in every estimator (paper, Eq. 3) and, as EXTERNAL, the null of the published one.
 
-    All come from the same resamples of points nested in seeds, so their differences are paired.
+    All come from the same resamples of points, so their differences are paired.
 
     Args:
         seeds: points of one encoder, one table for each seed.
     """
-    samples = [sslmem_of_groups(points) for points in seeds]
-    return _every_series(samples, seeds, resamples=resamples, normalisation=normalisation)
+    images = images_of_groups(seeds)
+    samples = [sslmem_of_groups(points, by_class=images is not None) for points in seeds]
+    return _every_series(samples, images, resamples=resamples, normalisation=normalisation)
 
 
 def forms(means: Sample) -> NDArray[np.float64]:
@@ -213,18 +259,16 @@ def forms(means: Sample) -> NDArray[np.float64]:
 
 
 def _every_series(
-    samples: Sequence[Sample], seeds: Sequence[pd.DataFrame], *, resamples: int, normalisation: str
+    samples: Sequence[Sample], images: Images | None, *, resamples: int, normalisation: str
 ) -> dict[str, Estimate]:
-    """SERIES from SSLMem of the unshared groups and the points of each seed."""
-    # Seeds of one split have the same points, which then are resampled alike.
-    shared = all(set(points["point"]) == set(seeds[0]["point"]) for points in seeds)
+    """SERIES from SSLMem of the unshared groups and, where seeds share them, their images."""
     every = bootstrap_means(
         samples,
         lambda means: np.concatenate([forms(means), means["external"][:, None]], axis=1),
         resamples=resamples,
         seed=0,
         limit=LIMITS[normalisation],
-        shared=shared,
+        images=images,
     )
     return {name: every[i] for i, name in enumerate(SERIES)}
 
@@ -268,17 +312,17 @@ def paired_profiles(inputs: Inputs, *, resamples: int, normalisation: str) -> Pr
     encoders = inputs.encoders()
     seeds = list(zip(*(inputs.tables("points", encoder) for encoder in encoders), strict=True))
     layers = own_layers(seeds[0][0])
+    images = images_of_groups([tables[0] for tables in seeds])
     samples = []
     for tables in seeds:
-        sample = {}
         for group in UNSHARED:
             scores = [wide(points, group, "sslmem") for points in tables]
             if not all(set(layers) <= set(s.columns) and s.index.equals(scores[0].index) for s in scores):
                 names = ", ".join(encoders)
                 raise InputError(f"{names}: points or layers differ; delete their scores and run snakemake again")
-            sample[group] = np.stack([s[layers].to_numpy() for s in scores], axis=1)
-        samples.append(sample)
-    series = _every_series(samples, [tables[0] for tables in seeds], resamples=resamples, normalisation=normalisation)
+        every = [sslmem_of_groups(points, layers, by_class=images is not None) for points in tables]
+        samples.append({group: np.stack([of[group] for of in every], axis=1) for group in UNSHARED})
+    series = _every_series(samples, images, resamples=resamples, normalisation=normalisation)
     crossed = [layermem(*(sample[group] for group in UNSHARED), estimator="crossed") for sample in samples]
     return Profiles(
         encoders=encoders,
@@ -320,19 +364,58 @@ def depth_correlation(profile: Estimate) -> Estimate:
     return profile.map(lambda v: rank_correlation(np.arange(v.shape[-1]) + np.zeros_like(v), v), limit=1)
 
 
-def rises(claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> Finding:
-    """A finding on a claim that a profile rises with depth: their rank correlation, with p among orders of the layers.
+def depth_slope(profile: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least-squares slope of profiles [..., layers] per layer."""
+    depth = np.arange(profile.shape[-1]) - (profile.shape[-1] - 1) / 2
+    return np.asarray(profile @ depth / (depth @ depth))
 
-    The interval takes the layers as given, and a few layers are in order by chance: four of them once in 24 times.
+
+def rises(
+    claim: str,
+    subject: str,
+    profile: Estimate,
+    *,
+    n: int,
+    value: float | None = None,
+    null: NDArray[np.float64] | None = None,
+) -> Finding:
+    """A finding on a claim that a profile rises with depth: their rank correlation, with p of the slope over depth.
+
+    A few layers are in order by chance, and then stay so in every resample: the interval of a rank correlation is too
+    narrow. Layers depend on each other, so that their random orders are no null. The slope has neither fault.
+
+    Args:
+        null: profiles [deals, layers] where nothing is memorized, such as ``dealt_layermem``; else p is that of the
+            slope's interval.
     """
-    estimate = depth_correlation(profile)
-    orders = profile.value[random_orders(len(profile.value), permutations=PERMUTATIONS)]
-    null = rank_correlation(np.arange(orders.shape[-1]) + np.zeros_like(orders), orders)
-    return Finding(claim, subject, estimate, n, p=float(permutation_p(estimate.value, null)), value=value)
+    slope = profile.map(depth_slope)
+    p = p_of(slope) if null is None else float(permutation_p(slope.value, depth_slope(null)))
+    return Finding(claim, subject, depth_correlation(profile), n, p=p, value=value)
+
+
+def dealt_layermem(seeds: Sequence[pd.DataFrame], layers: Sequence[str]) -> NDArray[np.float64]:
+    """Crossed LayerMem [deals, layers] where it is dealt anew which image f was trained on and which g.
+
+    Candidates and independent images are exchangeable but for that. Halves of a pool are dealt within classes, as they
+    were drawn.
+
+    Args:
+        seeds: points of one encoder, one table for each seed.
+    """
+    halves = images_of_groups(seeds) is not None
+    out = np.zeros((PERMUTATIONS, len(layers)))
+    for number, points in enumerate(seeds):
+        f, g = (wide(points, group, "sslmem")[list(layers)] for group in ("candidate", "independent"))
+        scores = np.concatenate([f, g])[None]
+        inside = np.arange(len(f) + len(g))[None] < len(f)
+        classes = points.drop_duplicates("point").set_index("point")
+        labels = classes.loc[[*f.index, *g.index], "label"].to_numpy() if halves else np.zeros(inside.size, dtype=int)
+        out += dealt_means(scores, inside, labels, deals=PERMUTATIONS, seed=number) / len(seeds)
+    return out
 
 
 PERMUTATIONS = 10_000
-"""Random orders of layers behind a p."""
+"""Random orders of layers, or deals of membership, behind a p."""
 
 
 def layer_traits(points: pd.DataFrame, *, estimator: str) -> pd.DataFrame:
@@ -393,13 +476,9 @@ def equivalent(
     else:
         below = difference.map(lambda v: margin - v, limit=difference.limit, centre=margin)
         over, name = difference.map(lambda v: margin + v, limit=difference.limit, centre=margin), f"{margin:g}"
-    room = Estimate(
-        np.concatenate([below.value, over.value], axis=-1),
-        np.concatenate([below.nested, over.nested], axis=-1),
-        np.concatenate([below.fixed, over.fixed], axis=-1),
-        below.seeds,
-        below.limit,
-        below.centre,
+    # The places of both sides one after another.
+    room = below.combined(
+        lambda one, two: np.concatenate([one, two], axis=-1), over, limit=below.limit, centre=below.centre
     )
     sides = [f"{place} {side}" for side in (f"below {name}", f"above -{name}") for place in places]
     return Finding.of_every(claim, subject, room, sides, n=n)

@@ -14,7 +14,7 @@ from memloc.aliases import Array, Options
 from memloc.analysis import inputs as reading
 from memloc.analysis.claims import Claim, Finding, Interval, tabulate
 from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
-from memloc.metrics.stats import LEVEL, Estimate, Sample, bootstrap, bootstrap_means
+from memloc.metrics.stats import LEVEL, Estimate, Images, Sample, bootstrap, bootstrap_means
 
 Statistic = Callable[[Sample], NDArray[np.float64]]
 
@@ -62,10 +62,18 @@ class Sheet:
         return self.inputs.arrays(name, encoder, same=same, rows=rows)
 
     def means(
-        self, samples: Sequence[Sample], statistic: Statistic, *, limit: float = np.inf, shared: bool = False
+        self,
+        samples: Sequence[Sample],
+        statistic: Statistic,
+        *,
+        limit: float = np.inf,
+        shared: bool = False,
+        images: Images | None = None,
     ) -> Estimate:
-        """A statistic of means, with points resampled within seeds (see ``bootstrap_means``)."""
-        return bootstrap_means(samples, statistic, resamples=self.resamples, seed=0, limit=limit, shared=shared)
+        """A statistic of means, with points resampled within seeds or crossed with them (see ``bootstrap_means``)."""
+        return bootstrap_means(
+            samples, statistic, resamples=self.resamples, seed=0, limit=limit, shared=shared, images=images
+        )
 
     def bootstrap(
         self,
@@ -75,14 +83,15 @@ class Sheet:
         at_most: int | None = None,
         limit: float = np.inf,
         shared: bool = False,
+        images: Images | None = None,
     ) -> Estimate:
-        """A statistic of samples, with points resampled within seeds (see ``bootstrap``).
+        """A statistic of samples, with points resampled within seeds or crossed with them (see ``bootstrap``).
 
         Args:
             at_most: resamples of a statistic that takes long.
         """
         resamples = min(self.resamples, at_most or self.resamples)
-        return bootstrap(samples, statistic, resamples=resamples, seed=0, limit=limit, shared=shared)
+        return bootstrap(samples, statistic, resamples=resamples, seed=0, limit=limit, shared=shared, images=images)
 
     def layermem(self, seeds: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
         """LayerMem [layers] of one encoder in every estimator, and its null (see ``inputs.profiles``)."""
@@ -136,9 +145,18 @@ class Sheet:
         """Add a finding on a claim that an effect is there in some place (see ``Finding.of_any``)."""
         self.findings.append(Finding.of_any(claim, subject, estimate, places, n=n))
 
-    def find_rise(self, claim: str, subject: str, profile: Estimate, *, n: int, value: float | None = None) -> None:
+    def find_rise(
+        self,
+        claim: str,
+        subject: str,
+        profile: Estimate,
+        *,
+        n: int,
+        value: float | None = None,
+        null: NDArray[np.float64] | None = None,
+    ) -> None:
         """Add a finding on a claim that a profile rises with depth (see ``inputs.rises``)."""
-        self.findings.append(reading.rises(claim, subject, profile, n=n, value=value))
+        self.findings.append(reading.rises(claim, subject, profile, n=n, value=value, null=null))
 
     def find_equivalent(
         self,

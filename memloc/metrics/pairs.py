@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.metrics.stats import LEVEL, ranks
+from memloc.metrics.stats import LEVEL, crossed_error, mixed_quantile, ranks
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -58,7 +58,7 @@ class CrossedMean:
     Attributes:
         value: [...].
         error: standard error [...].
-        of_pairs: w, which share of it is taken for that of pairs [...], see ``interval``.
+        of_pairs: w, the share of its square that is due to pairs [...].
         seeds, images: numbers of pairs and of images.
     """
 
@@ -78,18 +78,9 @@ class CrossedMean:
         return np.asarray(np.divide(self.value, self.error, out=np.asarray(certain), where=self.error > 1e-12))
 
     def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Confidence interval: value -+ q error, where q mixes t of both degrees of freedom (Cochran and Cox, 1950):
-
-            q = w t_(P - 1) + (1 - w) t_(n - 1),   w = MS_pairs / (MS_pairs + max(0, MS_images - MS_rest))
-
-        It covers at least as often as it says, in its tails too, and is wide where few pairs differ no more than their
-        noise.
-        """
-        from scipy.stats import t
-
-        q = (1 - self.of_pairs) * t.ppf((1 + level) / 2, self.images - 1)
-        if self.seeds > 1:
-            q = q + self.of_pairs * t.ppf((1 + level) / 2, self.seeds - 1)
+        """Confidence interval: value -+ q error, where q mixes t of P - 1 and of n - 1 degrees of freedom."""
+        tail = (1 - level) / 2
+        q = mixed_quantile(tail, self.of_pairs, max(self.seeds - 1, 1), self.images - 1)
         return self.value - q * self.error, self.value + q * self.error
 
 
@@ -98,7 +89,7 @@ def crossed_mean(values: Floats) -> CrossedMean:
 
     With mean squares MS of pairs, of images and of what is left (two factors, one value a cell),
 
-        error^2 = (MS_pairs + MS_images - MS_rest) / (P n),   at least the larger of the first two / (P n)
+        error^2 = (MS_pairs + max(0, MS_images - MS_rest)) / (P n)
 
     One pair shows nothing of others: the error is that of images alone.
 
@@ -108,14 +99,11 @@ def crossed_mean(values: Floats) -> CrossedMean:
     p, n = values.shape[:2]
     mean = values.mean(axis=(0, 1))
     row, column = values.mean(axis=1), values.mean(axis=0)
-    images = p * column.var(axis=0, ddof=1)
+    images = column.var(axis=0, ddof=1) / n
     if p == 1:
-        return CrossedMean(mean, np.sqrt(images / n), np.zeros_like(images), 1, n)
-    pairs = n * row.var(axis=0, ddof=1)
-    rest = ((values - row[:, None] - column[None] + mean) ** 2).sum(axis=(0, 1)) / ((p - 1) * (n - 1))
-    error = np.sqrt(np.maximum(pairs + images - rest, np.maximum(pairs, images)) / (p * n))
-    both = pairs + np.maximum(images - rest, 0)
-    return CrossedMean(mean, error, np.divide(pairs, both, out=np.ones_like(both), where=both > 0), p, n)
+        return CrossedMean(mean, np.sqrt(images), np.zeros_like(images), 1, n)
+    rest = ((values - row[:, None] - column[None] + mean) ** 2).sum(axis=(0, 1)) / ((p - 1) * (n - 1) * p * n)
+    return CrossedMean(mean, *crossed_error(row.var(axis=0, ddof=1) / p, images, rest), p, n)
 
 
 def deal(inside: Membership, labels: Labels, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -212,6 +200,11 @@ class Reliability:
         rest = self.free * (self.seeds - 1)
         low = self.ratio / f.ppf((1 + level) / 2, self.free, rest)
         return self._of(low), self._of(self.ratio * f.ppf((1 + level) / 2, rest, self.free))
+
+    @property
+    def of_pairs(self) -> NDArray[np.float64]:
+        """All of its error is taken to get smaller with more pairs."""
+        return np.ones_like(self.ratio)
 
     def z(self) -> NDArray[np.float64]:
         """The normal z of F's tail where r is 0."""

@@ -1,4 +1,4 @@
-"""Intervals from a bootstrap over points nested in seeds, and verdicts from intervals."""
+"""Intervals from a bootstrap over points that are nested in seeds or crossed with them, and verdicts from intervals."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from memloc.aliases import Array
 
 Floats = NDArray[np.floating]
 Sample = Mapping[str, Array]
+Images = Sequence[Mapping[str, Array]]
 LEVEL = 0.95
 
 
@@ -26,6 +27,8 @@ class Estimate:
         fixed: [resamples, *value.shape], points resampled, every seed kept.
         seeds: number of seeds.
         limit, centre: the statistic lies between centre - limit and centre + limit.
+        apart: as ``fixed``, but in every seed other points are drawn; None where every seed has points of its own.
+            Where seeds share their points, ``fixed`` draws the same ones in all of them, and ``nested`` others in each.
     """
 
     value: NDArray[np.float64]
@@ -34,6 +37,22 @@ class Estimate:
     seeds: int
     limit: float = np.inf
     centre: float = 0.0
+    apart: NDArray[np.float64] | None = None
+
+    def combined(
+        self,
+        function: Callable[..., NDArray[np.float64]],
+        *others: Estimate,
+        limit: float = np.inf,
+        centre: float = 0.0,
+    ) -> Estimate:
+        """A function along the trailing axes of the values, and of the resamples, of estimates made with the same."""
+        every = (self, *others)
+        value, nested, fixed = (
+            np.asarray(function(*(getattr(e, name) for e in every))) for name in ("value", "nested", "fixed")
+        )
+        apart = None if any(e.apart is None for e in every) else np.asarray(function(*(e.apart for e in every)))
+        return Estimate(value, nested, fixed, self.seeds, limit, centre, apart)
 
     def map(
         self,
@@ -43,8 +62,7 @@ class Estimate:
         centre: float = 0.0,
     ) -> Estimate:
         """Apply a function along the trailing axes of value and resamples alike."""
-        value, nested, fixed = (np.asarray(function(a)) for a in (self.value, self.nested, self.fixed))
-        return Estimate(value, nested, fixed, self.seeds, limit, centre)
+        return self.combined(function, limit=limit, centre=centre)
 
     def between(self, low: float, high: float) -> Estimate:
         """The estimate of a statistic that lies between ``low`` and ``high``."""
@@ -56,18 +74,17 @@ class Estimate:
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Difference of two estimates made with the same resamples."""
-        value, nested, fixed = self.value - other.value, self.nested - other.nested, self.fixed - other.fixed
-        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit, self.centre - other.centre)
+        return self.combined(np.subtract, other, limit=self.limit + other.limit, centre=self.centre - other.centre)
 
     def __add__(self, other: Estimate) -> Estimate:
         """Sum of two estimates made with the same resamples."""
-        value, nested, fixed = self.value + other.value, self.nested + other.nested, self.fixed + other.fixed
-        return Estimate(value, nested, fixed, self.seeds, self.limit + other.limit, self.centre + other.centre)
+        return self.combined(np.add, other, limit=self.limit + other.limit, centre=self.centre + other.centre)
 
     def __getitem__(self, index: Any) -> Estimate:
         """The estimate of some of the values."""
         rows = (slice(None), *np.index_exp[index])
-        return Estimate(self.value[index], self.nested[rows], self.fixed[rows], self.seeds, self.limit, self.centre)
+        apart = None if self.apart is None else self.apart[rows]
+        return replace(self, value=self.value[index], nested=self.nested[rows], fixed=self.fixed[rows], apart=apart)
 
     def spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Standard error and its degrees of freedom.
@@ -80,45 +97,114 @@ class Estimate:
         B is known from S values only, so its share of error^2 counts with S - 1 degrees of freedom (Satterthwaite):
         (S - 1) / share^2 in all. B holds the noise of the seeds' points too, which makes this a little wide where
         seeds agree; B - W instead, or a percentile interval over nested resamples, is much too narrow where they
-        differ and are few. (Points that all seeds share are in W alone.) One seed shows nothing of what another would
-        add: the error is that of points alone.
+        differ and are few. One seed shows nothing of what another would add: the error is that of points alone.
+
+        Where seeds share their points, what a point has in every seed doesn't average out over them. With V the
+        variance where every seed draws other points, S (W - V) / (S - 1) is what points have in common over seeds, and
+
+            error^2 = B + max(0, W - V) S / (S - 1),   B = (N - V) S / (S - 1)
+
+        as ``crossed_error`` has it of a mean; its degrees of freedom aren't used (see ``tail``).
         """
         within = self.fixed.var(axis=0, ddof=1)
         if self.seeds == 1:
             return np.sqrt(within), np.full_like(within, np.inf)
-        between = np.clip((self.nested.var(axis=0, ddof=1) - within) * self.seeds / (self.seeds - 1), 0, None)
+        alone = within if self.apart is None else self.apart.var(axis=0, ddof=1)
+        between = np.clip((self.nested.var(axis=0, ddof=1) - alone) * self.seeds / (self.seeds - 1), 0, None)
+        if self.apart is not None:
+            within = np.clip(within - alone, 0, None) * self.seeds / (self.seeds - 1)
         total = within + between
         share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
         freedom = np.divide(self.seeds - 1, share**2, out=np.full_like(total, np.inf), where=share > 0)
         return np.sqrt(total), freedom
 
+    @property
+    def of_pairs(self) -> NDArray[np.float64]:
+        """The share of error^2 that more seeds make smaller."""
+        if self.apart is None or self.seeds == 1:
+            return np.ones_like(self.value)
+        return np.asarray(np.sqrt((self.seeds - 1) / self.spread()[1]), dtype=np.float64)
+
     def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Confidence interval: value -+ t error, cut where the statistic ends."""
+        """Confidence interval: value -+ q error, cut where the statistic ends.
+
+        q is that of t, or, where seeds share their points, that of ``mixed_quantile``.
+        """
         from scipy.stats import t
 
         error, freedom = self.spread()
-        half = error * t.ppf((1 + level) / 2, np.minimum(freedom, 1e9))
+        if self.apart is None or self.seeds == 1:
+            q = t.isf((1 - level) / 2, np.minimum(freedom, 1e9))
+        else:
+            q = mixed_quantile((1 - level) / 2, self.of_pairs, self.seeds - 1)
         least, most = self.centre - self.limit, self.centre + self.limit
-        return np.clip(self.value - half, least, None), np.clip(self.value + half, None, most)
+        return np.clip(self.value - q * error, least, None), np.clip(self.value + q * error, None, most)
 
     def confidence(self) -> NDArray[np.float64]:
         """How sure it is that the effect is above 0: the normal z of the same tail as t's, comparable between places.
 
         Places differ in degrees of freedom, so a larger z may be less sure.
         """
-        from scipy.stats import norm, t
+        from scipy.stats import norm
 
-        z, (_, freedom) = self.z(), self.spread()
-        tail = t.logsf(np.abs(z), np.minimum(freedom, 1e9))
+        z, tail = self.z(), self._tail()
         # Beyond what a tail can hold, z itself keeps the order.
         equivalent = np.where(np.isfinite(tail), norm.isf(np.exp(np.maximum(tail, -700))), np.inf)
         return np.asarray(np.sign(z) * np.where(tail > -700, equivalent, 37 + np.abs(z)))
+
+    def p(self) -> NDArray[np.float64]:
+        """Two-sided p of no effect: 1 minus the highest level at which the interval leaves out 0."""
+        return np.asarray(np.minimum(1, 2 * np.exp(self._tail())))
+
+    def _tail(self) -> NDArray[np.float64]:
+        """Logarithm of the tail beyond |z|."""
+        from scipy.stats import t
+
+        z = np.abs(self.z())
+        if self.apart is None or self.seeds == 1:
+            return np.asarray(t.logsf(z, np.minimum(self.spread()[1], 1e9)))
+        return mixed_tail(z, self.of_pairs, self.seeds - 1)
 
     def z(self) -> NDArray[np.float64]:
         """Value over standard error; without any error (but rounding) 0 for 0, else infinite."""
         error, _ = self.spread()
         certain = np.where(self.value == 0, 0.0, np.copysign(np.inf, self.value))
         return np.asarray(np.divide(self.value, error, out=np.asarray(certain), where=error > 1e-12))
+
+
+def crossed_error(pairs: Floats, images: Floats, rest: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Standard error of a mean over images crossed with pairs, and w, the share of its square that is due to pairs.
+
+        error^2 = pairs + max(0, images - rest),   w = pairs / error^2
+
+    Args:
+        pairs, images, rest: mean squares of a table of P pairs and n images over P n.
+    """
+    total = pairs + np.maximum(images - rest, 0)
+    return np.sqrt(total), np.divide(pairs, total, out=np.ones_like(total), where=total > 0)
+
+
+def mixed_quantile(tail: float | Floats, share: Floats, pairs: float, images: float = 1e9) -> NDArray[np.float64]:
+    """Upper quantile of the t of both sources of error, mixed by the share of pairs (Cochran and Cox, 1950).
+
+        q = w t_pairs + (1 - w) t_images
+
+    Args:
+        pairs, images: degrees of freedom.
+    """
+    from scipy.stats import t
+
+    return np.asarray(share * t.isf(tail, pairs) + (1 - share) * t.isf(tail, images))
+
+
+def mixed_tail(z: Floats, share: Floats, pairs: float, images: float = 1e9) -> NDArray[np.float64]:
+    """Logarithm of the tail whose ``mixed_quantile`` is z, at least 0; by bisection, down to -700."""
+    low, high = np.full(np.shape(z), -700.0), np.full(np.shape(z), np.log(0.5))
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = mixed_quantile(np.exp(middle), share, pairs, images) > z
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.asarray((low + high) / 2)
 
 
 def bootstrap(
@@ -129,21 +215,28 @@ def bootstrap(
     seed: int,
     limit: float = np.inf,
     shared: bool = False,
+    images: Images | None = None,
 ) -> Estimate:
-    """A statistic averaged over seeds, with resamples over points nested in seeds.
+    """A statistic averaged over seeds, with resamples over points nested in seeds, or crossed with them.
 
     Args:
         samples: one for each seed: arrays by name, each resampled along its first axis on its own. What must stay
             together (two scores of one point) stands in one array.
         statistic: of one sample, to an array of fixed shape, between -limit and limit.
         shared: all seeds have the same points (test images), so a resample resamples them alike in every seed.
+        images: which image each row of each array is, for each seed. Seeds share them, if not in the same array (an
+            image that one seed's f has is another's g's): an image that is drawn k times is drawn k times in every
+            seed, wherever it stands there (the pigeonhole bootstrap; Owen, 2007).
     """
     values = np.stack([np.asarray(statistic(sample)) for sample in samples])
-    drawn = []
+    drawn, crossing = [], None if images is None else _Crossing(images)
     for number, sample in enumerate(samples):
-        rng = np.random.default_rng([seed, 0 if shared else number])
-        drawn.append([statistic(resample(sample, rng)) for _ in range(resamples)])
-    return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared)
+        rng = np.random.default_rng([seed, 0 if shared or crossing else number])
+        if crossing is None:
+            drawn.append([statistic(resample(sample, rng)) for _ in range(resamples)])
+        else:
+            drawn.append([statistic(crossing.drawn(sample, number, rng)) for _ in range(resamples)])
+    return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared, crossed=crossing is not None)
 
 
 def bootstrap_means(
@@ -154,25 +247,31 @@ def bootstrap_means(
     seed: int,
     limit: float = np.inf,
     shared: bool = False,
+    images: Images | None = None,
 ) -> Estimate:
     """What ``bootstrap`` gives of a statistic of the arrays' means, to rounding, in a fraction of its time.
 
     The mean of resampled rows is a product of counts, how often each row was drawn, and rows:
 
-        mean_b = sum_i c_bi x_i / n,   sum_i c_bi = n
+        mean_b = sum_i c_bi x_i / sum_i c_bi
 
     Args:
         samples: one for each seed: arrays by name, each resampled along its first axis on its own.
         statistic: of the means of k resamples by name, [k, ...] each, to [k, ...].
-        limit, shared: as of ``bootstrap``.
+        limit, shared, images: as of ``bootstrap``.
     """
     values = [statistic({name: array.mean(axis=0, keepdims=True) for name, array in s.items()}) for s in samples]
-    drawn = []
+    drawn, crossing = [], None if images is None else _Crossing(images)
     for number, sample in enumerate(samples):
-        rng = np.random.default_rng([seed, 0 if shared else number])
-        chunks = (min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK))
-        drawn.append(np.concatenate([statistic(_resampled_means(sample, rng, chunk)) for chunk in chunks]))
-    return nest(np.concatenate(values), np.stack(drawn), seed=seed, limit=limit, shared=shared)
+        rng = np.random.default_rng([seed, 0 if shared or crossing else number])
+        chunks = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
+        if crossing is None:
+            parts = [statistic(_resampled_means(sample, rng, chunk)) for chunk in chunks]
+        else:
+            parts = [statistic(crossing.means(sample, number, rng, chunk)) for chunk in chunks]
+        drawn.append(np.concatenate(parts))
+    crossed = crossing is not None
+    return nest(np.concatenate(values), np.stack(drawn), seed=seed, limit=limit, shared=shared, crossed=crossed)
 
 
 CHUNK = 500
@@ -194,7 +293,51 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
 
-def nest(values: Floats, resamples: Floats, *, seed: int, limit: float = np.inf, shared: bool = False) -> Estimate:
+class _Crossing:
+    """Draws of images that several seeds share; a stream gives every seed the same ones."""
+
+    def __init__(self, images: Images) -> None:
+        every, at = np.unique(np.concatenate([a for seed in images for a in seed.values()]), return_inverse=True)
+        parts = iter(np.split(at, np.cumsum([len(a) for seed in images for a in seed.values()])[:-1]))
+        self.size = len(every)
+        self.rows = [{name: next(parts) for name in seed} for seed in images]
+        self.small = [rows for seed in self.rows for rows in seed.values() if len(rows) < SMALL]
+
+    def counts(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """How often each image is drawn; a draw that leaves some array without a row is drawn again."""
+        while True:
+            counts = np.bincount(rng.integers(self.size, size=self.size), minlength=self.size)
+            if all(counts[rows].any() for rows in self.small):
+                return counts
+
+    def drawn(self, sample: Sample, seed: int, rng: np.random.Generator) -> dict[str, Array]:
+        """Each array's rows as often as their images are drawn."""
+        counts = self.counts(rng)
+        return {name: np.repeat(array, counts[self.rows[seed][name]], axis=0) for name, array in sample.items()}
+
+    def means(self, sample: Sample, seed: int, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+        """Means [size, ...] of what ``drawn`` would draw next."""
+        counts = np.stack([self.counts(rng) for _ in range(size)]).astype(np.float64)
+        out = {}
+        for name, array in sample.items():
+            weights = counts[:, self.rows[seed][name]]
+            out[name] = np.tensordot(weights / weights.sum(axis=1, keepdims=True), array, axes=1)
+        return out
+
+
+SMALL = 40
+"""An array of fewer rows may be without any in a draw; one of so many is once in 10^17."""
+
+
+def nest(
+    values: Floats,
+    resamples: Floats,
+    *,
+    seed: int,
+    limit: float = np.inf,
+    shared: bool = False,
+    crossed: bool = False,
+) -> Estimate:
     """Join what each seed resampled within itself to an estimate over seeds.
 
     Each seed's resamples are shifted to have its value as their mean: UnitMem holds a maximum over points, which
@@ -203,19 +346,22 @@ def nest(values: Floats, resamples: Floats, *, seed: int, limit: float = np.inf,
     Args:
         values: [seeds, ...] a statistic of each seed.
         resamples: [seeds, resamples, ...] the same, over resampled points.
-        shared: replicate i resampled the same points in every seed.
+        shared: replicate i resampled the same points in every seed, and these have little in common over seeds.
+        crossed: replicate i resampled the same points in every seed; see ``Estimate.spread``.
     """
     rng = np.random.default_rng(seed)
     seeds, count = resamples.shape[:2]
     centred = np.asarray(resamples + (values - resamples.mean(axis=1))[:, None], dtype=np.float64)
     picked = rng.integers(seeds, size=(count, seeds))
-    row = np.arange(count)[:, None] if shared else rng.integers(count, size=(count, seeds))
+    row = np.arange(count)[:, None] if shared and not crossed else rng.integers(count, size=(count, seeds))
+    apart = np.mean([one[rng.permutation(count)] for one in centred], axis=0) if crossed and seeds > 1 else None
     return Estimate(
         value=np.asarray(values.mean(axis=0), dtype=np.float64),
         nested=centred[picked, row].mean(axis=1),
         fixed=centred.mean(axis=0),
         seeds=seeds,
         limit=limit,
+        apart=apart,
     )
 
 
@@ -272,17 +418,55 @@ def ks_distance(x: Floats, y: Floats) -> float:
     return float(np.abs(f - g).max())
 
 
-def verdict(low: float, high: float, *, p: float = np.nan) -> str:
-    """Supported if the interval lies above 0, refuted if it lies below, else inconclusive.
+def verdict(low: float, high: float, *, p: float = np.nan, negligible: bool = False) -> str:
+    """Negligible if it is told to be, supported if the interval lies above 0, refuted if below, else inconclusive.
 
     Args:
-        p: two-sided, of a null that the interval does not hold; above 1 - LEVEL it is inconclusive. nan: there is none.
+        p: two-sided, of what the interval does not hold (an exact test, other claims); above 1 - LEVEL the claim is
+            inconclusive. nan: there is none.
+        negligible: the effect is ``within`` what is of no interest; this goes first, even where it is surely not 0.
     """
+    if negligible:
+        return "negligible"
     if p > 1 - LEVEL:
         return "inconclusive"
     if low > 0:
         return "supported"
     return "refuted" if high < 0 else "inconclusive"
+
+
+def within(low: float, high: float, least: float) -> bool:
+    """Whether an interval is smaller than the smallest effect of interest on both sides (two one-sided tests).
+
+    An interval of no width is of something that resampling can't vary, and tells nothing.
+
+    Args:
+        low, high: at level 1 - 2 alpha for tests at alpha.
+        least: 0 where every effect is of interest.
+    """
+    return low < high and -least < low and high < least
+
+
+def holm(p: Floats) -> NDArray[np.float64]:
+    """Adjusted p that keep the chance of one false claim among all below alpha, whatever depends on what (Holm, 1979).
+
+    p_(i), in rising order, to max_{j <= i} min(1, (m - j + 1) p_(j)).
+    """
+    order = np.argsort(p, kind="stable")
+    out = np.empty(len(p))
+    out[order] = np.minimum(1, np.maximum.accumulate(np.arange(len(p), 0, -1) * np.asarray(p)[order]))
+    return out
+
+
+def benjamini_hochberg(p: Floats) -> NDArray[np.float64]:
+    """q: the share of false claims to expect among those with no larger p (Benjamini and Hochberg, 1995).
+
+    p_(i), in rising order, to min_{j >= i} m p_(j) / j.
+    """
+    order, m = np.argsort(p, kind="stable")[::-1], len(p)
+    out = np.empty(m)
+    out[order] = np.minimum(1, np.minimum.accumulate(m * np.asarray(p)[order] / np.arange(m, 0, -1)))
+    return out
 
 
 def permutation_test(

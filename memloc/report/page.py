@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -72,10 +72,17 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[str, object]]:
             "paper_effect": _published(row["paper_effect"], row["paper_scale"]),
             "paper_scale": "" if pd.isna(row["paper_scale"]) else row["paper_scale"],
             "interval": f"{number(row['low'])} to {number(row['high'])}",
-            "told": row["verdict"] + ("" if pd.isna(row["p"]) else f" (p = {row['p']:.2g})"),
+            "told": row["verdict"] + _p(row),
         }
         for row in claims.to_dict("records")
     ]
+
+
+def _p(row: Mapping[Hashable, float]) -> str:
+    """P, and of a primary claim that by Holm."""
+    every = [("p", row["p"]), ("by Holm", row.get("holm", float("nan")))]
+    said = ", ".join(f"{name} = {p:.2g}" for name, p in every if not pd.isna(p))
+    return f" ({said})" if said else ""
 
 
 def _published(effect: float, scale: str | float) -> str:

@@ -9,8 +9,10 @@ from memloc.analysis.inputs import above, equivalent
 from memloc.metrics.stats import (
     Estimate,
     Subsampled,
+    benjamini_hochberg,
     bootstrap,
     bootstrap_means,
+    holm,
     nest,
     permutation_p,
     permutation_test,
@@ -18,6 +20,7 @@ from memloc.metrics.stats import (
     ranks,
     resample,
     verdict,
+    within,
 )
 
 
@@ -457,6 +460,120 @@ def test_a_verdict_needs_the_whole_interval_on_one_side_of_zero():
     assert verdict(0.1, 0.2) == "supported"
     assert verdict(-0.2, -0.1) == "refuted"
     assert [verdict(-0.1, 0.1), verdict(0.0, 0.1), verdict(-0.1, 0.0), verdict(0.0, 0.0)] == ["inconclusive"] * 4
+
+
+def test_an_effect_within_what_is_of_no_interest_is_negligible_even_if_it_is_surely_not_zero():
+    # 90 % intervals of means with standard error 1 are 1.645 to both sides.
+    assert within(0.5 - 1.645, 0.5 + 1.645, 2.2) and not within(0.5 - 1.645, 0.5 + 1.645, 2.1)
+    assert not within(-2.0, 1.0, 1.5) and not within(-1.0, 2.0, 1.5)
+    assert not within(-1.0, 1.0, 1.0) and not within(-0.1, 0.1, 0.0) and not within(0.0, 0.0, 1.0)
+    assert verdict(0.1, 0.2, negligible=True) == verdict(-0.2, 0.2, p=0.9, negligible=True) == "negligible"
+
+
+P = np.array([0.01, 0.04, 0.03, 0.005, 0.55, 0.03])
+
+
+def test_holm_by_hand_and_by_its_steps():
+    # In order .005 .01 .03 .03 .04 .55, times 6 5 4 3 2 1, each at least the one before.
+    assert holm(P) == pytest.approx([0.05, 0.12, 0.12, 0.03, 0.55, 0.12])
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        p = rng.random(7) ** 3
+        for alpha in (0.05, 0.2):
+            # Step down: the smallest is tested at alpha / m, the next at alpha / (m - 1), until one fails.
+            rejected = np.zeros(7, dtype=bool)
+            for step, i in enumerate(np.argsort(p)):
+                if p[i] > alpha / (7 - step):
+                    break
+                rejected[i] = True
+            assert ((holm(p) <= alpha) == rejected).all()
+    assert holm(np.empty(0)).shape == (0,) and holm(np.array([0.4])) == [0.4]
+
+
+def test_benjamini_and_hochbergs_q_by_hand_and_by_its_steps():
+    # In order times 6 / 1, 6 / 2, ...: .03 .03 .06 .045 .048 .55; each at most the one after.
+    assert benjamini_hochberg(P) == pytest.approx([0.03, 0.048, 0.045, 0.03, 0.55, 0.045])
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        p = rng.random(7) ** 3
+        for alpha in (0.05, 0.2):
+            # Step up: all up to the last whose p is at most its place / m alpha.
+            last = max([k for k in range(1, 8) if np.sort(p)[k - 1] <= k / 7 * alpha], default=0)
+            assert ((benjamini_hochberg(p) <= alpha) == (p <= np.sort(p)[last - 1] if last else False)).all()
+
+
+def crossing(pairs, n, rng):
+    """Halves of a pool with what each pair has of it, and the images."""
+    samples, images = [], []
+    for _ in range(pairs):
+        order = rng.permutation(n) + 100
+        parts = {"in": order[: n // 2], "out": order[n // 2 :], "few": order[:3]}
+        samples.append({name: rng.normal(size=(len(part), 2)) for name, part in parts.items()})
+        images.append(parts)
+    return samples, images
+
+
+def test_an_image_that_is_drawn_k_times_is_drawn_k_times_in_every_pair():
+    rng = np.random.default_rng(0)
+    samples, images = crossing(3, 12, rng)
+
+    def statistic(sample):
+        return np.array([np.median(sample["in"]), sample["out"].std(), sample["few"].mean()])
+
+    estimate = bootstrap(samples, statistic, resamples=60, seed=7, images=images)
+    stream, pool, slow = np.random.default_rng([7, 0]), np.arange(100, 112), []
+    for _ in range(60):
+        while True:
+            drawn = pool[stream.integers(12, size=12)]
+            if all(np.isin(drawn, part).any() for of_pair in images for part in of_pair.values()):
+                break
+        # Draw by draw, a row for each time that its image comes.
+        rows = [
+            {
+                name: [i for i, image in enumerate(part) for other in drawn if other == image]
+                for name, part in of.items()
+            }
+            for of in images
+        ]
+        slow.append([statistic({k: s[k][r[k]] for k in s}) for s, r in zip(samples, rows, strict=True)])
+    slow = np.swapaxes(slow, 0, 1)
+    values = np.array([statistic(sample) for sample in samples])
+    expected = (slow + (values - slow.mean(axis=1))[:, None]).mean(axis=0)
+    np.testing.assert_allclose(estimate.fixed, expected)
+    np.testing.assert_allclose(estimate.value, values.mean(axis=0))
+
+
+def test_bootstrap_of_means_draws_images_as_the_bootstrap_does():
+    samples, images = crossing(3, 12, np.random.default_rng(1))
+    settings = {"resamples": 700, "seed": 2, "images": images}
+    fast = bootstrap_means(samples, lambda m: m["in"] / (3 + m["out"]), **settings)
+    slow = bootstrap(samples, lambda s: s["in"].mean(axis=0) / (3 + s["out"].mean(axis=0)), **settings)
+    for name in ("value", "fixed", "nested", "apart"):
+        np.testing.assert_allclose(getattr(fast, name), getattr(slow, name))
+
+
+@pytest.mark.parametrize("pairs", [3, 8])
+@pytest.mark.parametrize("spreads", [(0.2, 1, 1), (1, 0, 0.5), (0, 1, 0.2), (0, 0, 1)], ids=str)
+def test_intervals_over_crossed_images_cover_as_often_as_they_say(pairs, spreads):
+    """Of something that isn't a mean, in any mixture of pairs, images and what is left; a column is a trial."""
+    rng = np.random.default_rng(pairs)
+    of_pairs, of_images, rest = spreads
+    trials, n = 1500, 60
+    images = of_images * rng.normal(size=(n, trials))
+    samples = [
+        {"x": images + of_pairs * rng.normal(size=trials) + rest * rng.normal(size=(n, trials))} for _ in range(pairs)
+    ]
+    estimate = bootstrap_means(
+        samples, lambda m: np.expm1(0.3 * m["x"]), resamples=400, seed=0, images=[{"x": np.arange(n)}] * pairs
+    )
+    for level, least, most in ((0.95, 0.025, 0.075), (0.99, 0.0005, 0.025)):
+        low, high = estimate.interval(level)
+        assert least <= ((low > 0) | (high < 0)).mean() < most, level
+    # p is the level at which an interval ends at 0.
+    picked = [i for i in range(50) if 0.001 < estimate[i].p() < 0.9][:3]
+    for one in (estimate[i] for i in picked):
+        low, high = one.interval(1 - float(one.p()))
+        assert min(abs(low), abs(high)) < 1e-6
 
 
 def parts(statistic, x, rng, resamples=200):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, rows_of
+from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, dealt_layermem, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.experiments.attention.entry import ENTRY
@@ -109,7 +109,9 @@ def analyse(sheet: Sheet) -> None:
             sheet.add(rows.merge(about, on="layer"), place=INCREMENTS[name])
         with sheet.quoting(sheet.inputs.quotes(encoder, PUBLISHED)):
             sizes = about["parameters"].to_numpy(dtype=float).reshape(-1, len(PLACES))
-            _find(sheet, encoder, [f"block {block}" for block in blocks], crossed, added, sizes, candidates(seeds[0]))
+            dealt = dealt_layermem(seeds, names).reshape(-1, len(blocks), len(PLACES))
+            named = [f"block {block}" for block in blocks]
+            _find(sheet, encoder, named, crossed, added, sizes, candidates(seeds[0]), dealt=dealt)
 
 
 def _blocks(encoder: str, layers: pd.DataFrame) -> list[str]:
@@ -163,6 +165,8 @@ def _find(
     added: Mapping[str, Estimate],
     sizes: Floats,
     n: int,
+    *,
+    dealt: Floats,
 ) -> None:
     """Effects of the claims.
 
@@ -170,6 +174,7 @@ def _find(
         crossed: [blocks, PLACES] LayerMem.
         added: INCREMENTS [blocks].
         sizes: [blocks, PLACES] numbers of parameters.
+        dealt: [deals, blocks, PLACES] LayerMem where membership is dealt anew.
     """
     att, fc = crossed[:, ATT], crossed[:, FC]
     # Blocks from the second on: the first has no tokens of a block before it.
@@ -185,8 +190,8 @@ def _find(
     }
     for claim, over_blocks in effects.items():
         sheet.find(claim, encoder, over_blocks.map(lambda v: v.mean(axis=-1)), n)
-    sheet.find_rise("rises", encoder, att, n=n)
-    sheet.find_rise("fully-connected-rises", encoder, fc, n=n)
+    for claim, profile, place in (("rises", att, ATT), ("fully-connected-rises", fc, FC)):
+        sheet.find_rise(claim, encoder, profile, n=n, null=dealt[..., place])
     sheet.find_in_every("every-block-adds", encoder, d_whole, blocks[1:], n=n)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import wide
+from memloc.analysis.inputs import images_of_groups, wide
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import last_units, owners_of_top
 from memloc.data.groups import CANDIDATE_AND_NULL
@@ -102,20 +102,20 @@ class _Seed:
         last = points[points["layer"] == points["layer"].iloc[-1]]
         return cls(points, units, atypicality.merge(last[["point", "sslmem"]], on="point", validate="one_to_one"))
 
-    def atypicality(self, group: str) -> NDArray[np.float64]:
-        """SSLMem and atypicality of a group's points, [points, 2]."""
+    def atypicality(self, group: str) -> pd.DataFrame:
+        """SSLMem and atypicality of a group's points, indexed by these."""
         return self._pairs(self.outputs[self.outputs["group"] == group], "atypicality")
 
-    def highest(self, group: str) -> NDArray[np.float64]:
-        """SSLMem of the owners of the last layer's units and the highest UnitMem of these, [owners, 2].
+    def highest(self, group: str) -> pd.DataFrame:
+        """SSLMem of the owners of the last layer's units and the highest UnitMem of these, indexed by owner.
 
         A row an owner, not a unit: units of one owner share its SSLMem.
         """
         best = last_units(self.units, group).groupby("owner")["unitmem"].max()
         return self._pairs(self._owners(best), "unitmem")
 
-    def owned(self, group: str) -> NDArray[np.float64]:
-        """SSLMem of the owners of the last layer's top units and how many of these they own, [owners, 2]."""
+    def owned(self, group: str) -> pd.DataFrame:
+        """SSLMem of the owners of the last layer's top units and how many of these they own, indexed by owner."""
         counts = owners_of_top(self.units, group).value_counts(sort=False).rename("count")
         return self._pairs(self._owners(counts), "count")
 
@@ -123,17 +123,16 @@ class _Seed:
         return self.outputs.merge(values, left_on="point", right_index=True, validate="one_to_one")
 
     @staticmethod
-    def _pairs(rows: pd.DataFrame, other: str) -> NDArray[np.float64]:
-        return np.asarray(rows[["sslmem", other]].to_numpy(dtype=np.float64))
+    def _pairs(rows: pd.DataFrame, other: str) -> pd.DataFrame:
+        return rows.set_index("point")[["sslmem", other]].astype(np.float64)
 
-    def top_owners(self) -> Sample:
+    def top_owners(self) -> dict[str, pd.Series]:
         """SSLMem of the distinct points that own the top units, and of all others, in each group."""
-        sample = {}
+        sample: dict[str, pd.Series] = {}
         for group in CANDIDATE_AND_NULL:
-            rows = self.outputs[self.outputs["group"] == group]
-            owner = rows["point"].isin(owners_of_top(self.units, group))
-            sample[f"{group} owner"] = rows.loc[owner, "sslmem"].to_numpy()
-            sample[f"{group} other"] = rows.loc[~owner, "sslmem"].to_numpy()
+            sslmem = self.outputs[self.outputs["group"] == group].set_index("point")["sslmem"]
+            owner = sslmem.index.isin(owners_of_top(self.units, group))
+            sample |= {f"{group} owner": sslmem[owner], f"{group} other": sslmem[~owner]}
         return sample
 
     def extremes(self, size: int) -> Extremes:
@@ -151,11 +150,12 @@ PAIRS = {"correlation": _Seed.atypicality, "owners": _Seed.highest, "owned": _Se
 
 
 def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None:
-    samples = {
-        claim: [{group: pairs(seed, group) for group in CANDIDATE_AND_NULL} for seed in seeds]
-        for claim, pairs in PAIRS.items()
-    }
-    correlations = {claim: sheet.bootstrap(of_seeds, _rhos, limit=1) for claim, of_seeds in samples.items()}
+    crossed = images_of_groups([seed.points for seed in seeds]) is not None
+    samples, correlations = {}, {}
+    for claim, pairs in PAIRS.items():
+        of_seeds = [{group: pairs(seed, group) for group in CANDIDATE_AND_NULL} for seed in seeds]
+        samples[claim], images = _arrays(of_seeds, crossed=crossed)
+        correlations[claim] = sheet.bootstrap(samples[claim], _rhos, limit=1, images=images)
     chosen = [seed.extremes(sheet.options["group_size"]) for seed in seeds]
     layers, unitmem_of = _extreme_units(sheet, encoder, chosen)
     gap = {group: unitmem_of[group, "most"] - unitmem_of[group, "least"] for group in CANDIDATE_AND_NULL}
@@ -175,9 +175,9 @@ def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None
     for run, (seed, points) in enumerate(zip(seeds, chosen, strict=True)):
         sheet.add(_every_candidate(seed, points), encoder=encoder, series="point", run=run)
 
-    top = [seed.top_owners() for seed in seeds]
+    top, images = _arrays([seed.top_owners() for seed in seeds], crossed=crossed)
     effects = {claim: (estimate, len(samples[claim][0]["candidate"])) for claim, estimate in correlations.items()}
-    effects["top-owners"] = (sheet.means(top, _lead), len(top[0]["candidate owner"]))
+    effects["top-owners"] = (sheet.means(top, _lead, images=images), len(top[0]["candidate owner"]))
     for claim in ("correlation", "owners", "top-owners", "owned"):
         estimate, n = effects[claim]
         sheet.find(claim, encoder, estimate[0], n)
@@ -185,6 +185,15 @@ def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None
     n, excess = sheet.options["group_size"], gap["candidate"] - gap["external"]
     sheet.find("units-excess", encoder, excess.map(lambda v: v.mean(axis=-1)), n)
     sheet.find_in_every("units", encoder, gap["candidate"], [f"layer {name}" for name in layers], n=n)
+
+
+def _arrays(
+    seeds: Sequence[Mapping[str, pd.DataFrame | pd.Series]], *, crossed: bool
+) -> tuple[list[dict[str, NDArray[np.float64]]], list[dict[str, NDArray[np.int64]]] | None]:
+    """Values indexed by image as arrays, and the images where seeds share them."""
+    samples = [{name: values.to_numpy() for name, values in seed.items()} for seed in seeds]
+    images = [{name: values.index.to_numpy() for name, values in seed.items()} for seed in seeds]
+    return samples, images if crossed else None
 
 
 def _rhos(sample: Sample) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import Quotes, forms, sslmem_of_groups, wide
+from memloc.analysis.inputs import Quotes, dealt_layermem, forms, images_of_groups, sslmem_of_groups, wide
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.points import own_layers
@@ -77,8 +77,11 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         seeds = sheet.scores("points", encoder)
         layers, own = list(dict.fromkeys(seeds[0]["layer"])), own_layers(seeds[0])
-        samples = [_sample(points, size) for points in seeds]
-        profiles = sheet.means(samples, _profiles, limit=sheet.limit)
+        images = images_of_groups(seeds)
+        samples = [_sample(points, size, by_class=images is not None) for points in seeds]
+        if images is not None:
+            images = [of | _extreme_images(points, size) for of, points in zip(images, seeds, strict=True)]
+        profiles = sheet.means(samples, _profiles, limit=sheet.limit, images=images)
         series = {name: profiles[i] for i, name in enumerate(SERIES)}
         for name, estimate in series.items():
             sheet.profile(estimate, layers, encoder=encoder, series=name)
@@ -87,6 +90,8 @@ def analyse(sheet: Sheet) -> None:
         sheet.profile(rise, own, encoder=encoder, series="increment")
         with sheet.quoting(sheet.inputs.quotes(encoder, PUBLISHED)):
             _find(sheet, encoder, own, {name: estimate[proper] for name, estimate in series.items()}, rise, samples)
+            n, null = len(samples[0]["candidate"]), dealt_layermem(seeds, own)
+            sheet.find_rise("rises", encoder, series["crossed"][proper], n=n, null=null)
 
 
 def _find(
@@ -100,24 +105,36 @@ def _find(
     sheet.find("last", encoder, crossed[-1], n)
     sheet.find("last-over-first", encoder, crossed[-1] - crossed[0], n)
     sheet.find("groups-excess", encoder, (gap - null)[-1], size)
-    sheet.find_rise("rises", encoder, crossed, n=n)
     sheet.find_in_every("every-increment", encoder, rise[1:], places[1:], n=n)
     earlier = rise.map(lambda v: v[..., 1:-1] - v[..., -1:])
     sheet.find_in_any("not-last", encoder, earlier, places[1:-1], n=n)
     sheet.find_in_every("groups", encoder, gap, places, n=size)
 
 
-def _sample(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.float64]]:
+def _sample(points: pd.DataFrame, size: int, *, by_class: bool) -> dict[str, NDArray[np.float64]]:
     """SSLMem [points, layers] of each group; extremes chosen on one half of the draws, scored on the other.
 
     They are chosen by SSLMem of the encoder's output, as in the paper: the last place measured, after its last sum.
     """
-    sample = sslmem_of_groups(points)
-    for group in CANDIDATE_AND_NULL:
-        score = wide(points, group, "sslmem_score").to_numpy()
-        most, least = extremes(wide(points, group, "sslmem_choose").to_numpy()[:, -1], size)
-        sample |= {f"most {group}": score[most], f"least {group}": score[least]}
+    sample = sslmem_of_groups(points, by_class=by_class)
+    for name, (group, rows) in _extremes(points, size).items():
+        sample[name] = wide(points, group, "sslmem_score").to_numpy()[rows]
     return sample
+
+
+def _extremes(points: pd.DataFrame, size: int) -> dict[str, tuple[str, NDArray[np.int64]]]:
+    """Group and rows of the most and least memorized points."""
+    out: dict[str, tuple[str, NDArray[np.int64]]] = {}
+    for group in CANDIDATE_AND_NULL:
+        most, least = extremes(wide(points, group, "sslmem_choose").to_numpy()[:, -1], size)
+        out |= {f"most {group}": (group, most), f"least {group}": (group, least)}
+    return out
+
+
+def _extreme_images(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.int64]]:
+    """Which images the most and least memorized points are."""
+    chosen = _extremes(points, size).items()
+    return {name: wide(points, group, "sslmem_choose").index.to_numpy()[rows] for name, (group, rows) in chosen}
 
 
 def _profiles(means: Sample) -> NDArray[np.float64]:

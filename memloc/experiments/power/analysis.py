@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import sslmem_of_groups
+from memloc.analysis.inputs import images_of_groups, sslmem_of_groups
 from memloc.analysis.sheet import Sheet
 from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS
-from memloc.metrics.stats import LEVEL, Estimate
+from memloc.metrics.stats import LEVEL
 
 CLAIMS = {
     "augmentation": Claim(
@@ -67,7 +67,7 @@ class Effect:
         tau = max(0.0, between - self.within / self.candidates)
         return float(np.sqrt(self.arms * (tau + self.within / candidates)))
 
-    def variances(self) -> tuple[float, float, float]:
+    def variances(self, level: float = LEVEL) -> tuple[float, float, float]:
         """Variance between seeds, and its limits by the chi-square distribution of S - 1 degrees of freedom.
 
         A single seed says nothing about others: then the variance is 0, that of points alone, and at most infinite.
@@ -77,12 +77,14 @@ class Effect:
         if self.seeds == 1:
             return 0.0, 0.0, np.inf
         freedom = self.seeds - 1
-        low, high = (float(chi2.ppf((1 + side * LEVEL) / 2, freedom)) for side in (-1, 1))
+        low, high = (float(chi2.ppf((1 + side * level) / 2, freedom)) for side in (-1, 1))
         return self.between, self.between * freedom / high, self.between * freedom / low
 
-    def power(self, candidates: int, seeds: int) -> tuple[float, float, float]:
+    def power(self, candidates: int, seeds: int, level: float = LEVEL) -> tuple[float, float, float]:
         """Power with so many candidates and seeds, and its limits: those of the variance between seeds."""
-        value, least, most = (power(self.size, self.spread(candidates, between=b), seeds) for b in self.variances())
+        value, least, most = (
+            power(self.size, self.spread(candidates, between=b), seeds) for b in self.variances(level)
+        )
         return value, most, least
 
     def seeds_needed(self, candidates: int) -> tuple[float, float, float]:
@@ -118,22 +120,27 @@ def fewest_seeds(size: float, spread: float) -> float:
     return float(counts[first]) if first < len(counts) else np.inf
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits(Estimate):
-    """An estimate with a given interval, which need not be symmetric; it has no z."""
+@dataclass(frozen=True)
+class Margin:
+    """Power for an effect in a run of the paper's size, minus ENOUGH; its limits are those of ``Effect.power``."""
 
-    low: float
-    high: float
+    effect: Effect
+    of_pairs = np.asarray(1.0)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds behind the effect."""
+        return self.effect.seeds
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """Power minus ENOUGH."""
+        return np.asarray(self.effect.power(PAPER_CANDIDATES, PAPER_SEEDS)[0] - ENOUGH)
 
     def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The limits.
-
-        Raises:
-            ValueError: another level than the limits'.
-        """
-        if level != LEVEL:
-            raise ValueError(f"limits are those of level {LEVEL}, not {level}")
-        return np.asarray(self.low), np.asarray(self.high)
+        """Its limits, which need not be symmetric."""
+        _, low, high = self.effect.power(PAPER_CANDIDATES, PAPER_SEEDS, level)
+        return np.asarray(low - ENOUGH), np.asarray(high - ENOUGH)
 
     def z(self) -> NDArray[np.float64]:
         """Not a number."""
@@ -154,11 +161,8 @@ def analyse(sheet: Sheet) -> None:
             sheet.add(_components(effect), powers, encoder=encoder, effect=name)
         # Power at a size that was measured here is its p once more, and is in the table alone.
         share = effects[SHARE]
-        value, low, high = (p - ENOUGH for p in share.power(PAPER_CANDIDATES, PAPER_SEEDS))
-        none = np.empty(0)
-        margin = Limits(np.asarray(value), none, none, share.seeds, low=low, high=high)
         subject = f"{encoder}, {SHARE}: {PAPER_SEEDS} seeds, {PAPER_CANDIDATES} candidates"
-        sheet.find("augmentation", subject, margin, share.candidates)
+        sheet.find("augmentation", subject, Margin(share), share.candidates)
 
 
 def effects_of(seeds: Sequence[pd.DataFrame], own: Sequence[str]) -> dict[str, Effect]:
@@ -170,7 +174,8 @@ def effects_of(seeds: Sequence[pd.DataFrame], own: Sequence[str]) -> dict[str, E
         seeds: points of one encoder, one table for each seed.
         own: names of the layers proper.
     """
-    samples = [sslmem_of_groups(points, own) for points in seeds]
+    by_class = images_of_groups(seeds) is not None
+    samples = [sslmem_of_groups(points, own, by_class=by_class) for points in seeds]
     groups = [(sample["candidate"], sample["independent"]) for sample in samples]
     profile = np.mean([(c.mean(axis=0) - i.mean(axis=0)) / 2 for c, i in groups], axis=0)
     one = np.eye(len(own))

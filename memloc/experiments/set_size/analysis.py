@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import sslmem_of_groups
+from memloc.analysis.inputs import images_of_groups, sslmem_of_groups
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import UNSHARED
 from memloc.measuring.points import own_layers
@@ -57,9 +57,10 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         seeds = sheet.scores("points", encoder)
         layers = own_layers(seeds[0])
-        samples = [sslmem_of_groups(points, layers) for points in seeds]
+        images = images_of_groups(seeds)
+        samples = [sslmem_of_groups(points, layers, by_class=images is not None) for points in seeds]
         n = len(samples[0]["candidate"])
-        estimate = sheet.bootstrap(samples, _Statistic(sizes, draws, generator("set size", encoder)))
+        estimate = sheet.bootstrap(samples, _Statistic(sizes, draws, generator("set size", encoder)), images=images)
         mean, spread, expected = estimate[0], estimate[1].map(_root), estimate[2].map(_root)
         low, high = spread.interval()
         for s, size in enumerate([*sizes, n]):

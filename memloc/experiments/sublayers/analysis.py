@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, rows_of
+from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, dealt_layermem, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.experiments.sublayers.entry import ENTRY
@@ -124,7 +124,8 @@ def _find(sheet: Sheet, encoder: str, places: pd.DataFrame, series: Mapping[str,
         lambda v: rank_correlation(parameters + np.zeros_like(v), v)[..., None], limit=1
     )
     sheet.find_equivalent("parameters", encoder, rho, ["rank correlation"], margin=MARGIN, n=n)
-    sheet.find_rise("rises", encoder, crossed, n=n)
+    null = dealt_layermem(sheet.scores("points", encoder), list(names[own]))
+    sheet.find_rise("rises", encoder, crossed, n=n, null=null)
     # Some frameworks train the encoder's output itself and have no head.
     for head in np.flatnonzero(kinds == "head"):
         sheet.find("head", encoder, crossed[-1] - series["crossed"][head], n)
