@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
+from memloc.analysis.pairs import crossing
 from memloc.analysis.sheet import Sheet
-from memloc.errors import AGAIN, InputError
 from memloc.measuring.points import own_layers
 from memloc.metrics.pairs import crossed_mean, dealt_means, gains, reliability, shuffled, spearman_brown
 from memloc.metrics.stats import LEVEL, permutation_p
@@ -45,7 +45,7 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         tables = sheet.scores("points", encoder)
         places, own = list(dict.fromkeys(tables[0]["layer"])), own_layers(tables[0])
-        sslmem, inside, labels = _crossing(tables, places)
+        sslmem, inside, labels = crossing(tables, places)
         scores = gains(sslmem, inside, labels)
         crossed = crossed_mean(scores)
         sheet.profile(crossed, places, encoder=encoder, series=CROSSED)
@@ -87,28 +87,6 @@ def _find_reliability(
         encoder=encoder,
         series=MEAN,
     )
-
-
-def _crossing(
-    tables: Sequence[pd.DataFrame], places: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """SSLMem [pairs, images, places], whether f has the image [pairs, images], and classes [images].
-
-    Raises:
-        InputError: pairs are of different pools.
-    """
-    scores, members, classes = [], [], []
-    for points in tables:
-        pool = points[points["group"].isin(("candidate", "independent"))]
-        wide = pool.pivot(index="point", columns="layer", values="sslmem")[list(places)]
-        about = pool.drop_duplicates("point").set_index("point").loc[wide.index]
-        scores.append(wide)
-        members.append((about["group"] == "candidate").to_numpy())
-        classes.append(about["label"].to_numpy())
-    for wide, labels in zip(scores, classes, strict=True):
-        if not (wide.index.equals(scores[0].index) and np.array_equal(labels, classes[0])):
-            raise InputError(f"splits: the pairs are of different pools; {AGAIN}")
-    return np.stack([wide.to_numpy() for wide in scores]), np.stack(members), classes[0]
 
 
 def _plain(sheet: Sheet, values: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
