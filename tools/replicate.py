@@ -50,8 +50,10 @@ def shifted(config: Mapping[str, Any], offset: int) -> dict[str, Any]:
     overlay: dict[str, Any] = {}
     for part in ("encoders", "experiments"):
         for name, entry in config[part].items():
-            moved = {"seeds": [seed + offset for seed in entry["seeds"]]} if "seeds" in (entry or {}) else {}
-            if (entry or {}).get("split_seed") is not None:
+            moved, entry = {}, entry or {}
+            if "seeds" in entry:
+                moved["seeds"] = [seed + offset for seed in entry["seeds"]]
+            if entry.get("split_seed") is not None:
                 moved["split_seed"] = entry["split_seed"] + offset
             if moved:
                 overlay.setdefault(part, {})[name] = moved

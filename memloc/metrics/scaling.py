@@ -55,10 +55,6 @@ class Fitted:
         return self.value - q * self.error, self.value + q * self.error
 
 
-UNKNOWN = Fitted(np.array(0.0), np.array(np.inf), np.array(0.0), 0)
-"""What is known of a law where there is none."""
-
-
 @dataclass(frozen=True)
 class Law:
     """LayerMem of n images a half and T passes is exp(a) n^-b T^c, times what tells one kind of encoder from another:

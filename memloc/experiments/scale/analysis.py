@@ -15,7 +15,7 @@ from memloc.analysis.claims import Claim
 from memloc.analysis.pairs import crossing
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.pairs import CrossedMean, crossed_mean, gains
-from memloc.metrics.scaling import UNKNOWN, Fitted, Law, fit, left_out
+from memloc.metrics.scaling import Fitted, Law, fit, left_out
 from memloc.metrics.stats import LEVEL
 
 FACTOR = 1.5
@@ -126,9 +126,10 @@ def _find(sheet: Sheet, data: _Data, subject: str) -> None:
     """Findings on the encoder's output, the last place."""
     subject, n = f"{subject}, output", len(data.images)
     law = data.law(-1)
-    exponents = law.exponents() if law else None
+    unknown = Fitted(np.zeros(2), np.full(2, np.inf), np.zeros(2), data.seeds)
+    exponents = law.exponents() if law else unknown
     for k, claim in enumerate(("images", "passes")):
-        sheet.find(claim, subject, exponents[k] if exponents else UNKNOWN, n)
+        sheet.find(claim, subject, exponents[k], n)
     off = left_out(data.values[:, -1], data.errors[:, -1], data.images, data.passes, seeds=data.seeds)
     room = Fitted(np.log(FACTOR) - np.abs(off.value), off.error, off.freedom, off.seeds)
     least = int(np.argmin(room.confidence()))
@@ -166,8 +167,8 @@ def _draw_place(axis: Axes, rows: pd.DataFrame, hues: dict[str, str], *, logarit
     axis.set_xscale("log")
     if logarithmic:
         axis.set_yscale("log", nonpositive="clip")
-        # Intervals that end below 0 would take the axis with them.
-        axis.set_ylim(rows.loc[rows["series"].isin((CROSSED, FORECAST)), "value"].min() / 3, 1)
+        # Values and intervals below 0 have no place here; the law always has.
+        axis.set_ylim(rows.loc[rows["series"].isin((LAW, FORECAST)), "value"].min() / 3, 1)
     for epochs, colour in hues.items():
         same = rows[rows["epochs"] == float(epochs)]
         law, found = same[same["series"] == LAW], same[same["series"] == CROSSED]

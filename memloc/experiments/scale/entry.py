@@ -24,8 +24,8 @@ def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
     sizes = [pool.pop("split")["pool"] for pool in pools]
     for what, values in (("recipe", recipes), ("dataset", pools)):
         for other, value in zip(names, values, strict=True):
-            if key := next((key for key in values[0] if value.get(key) != values[0][key]), None):
-                both = f"{values[0][key]} in {names[0]} and {value.get(key)} in {other}"
+            if key := next((key for key in {**values[0], **value} if value.get(key) != values[0].get(key)), None):
+                both = f"{values[0].get(key)} in {names[0]} and {value.get(key)} in {other}"
                 yield f"encoders: compares numbers of images and passes, but {what} has {key} {both}; make them equal"
     at = [(log(size), log(it["recipe"]["epochs"])) for size, it in zip(sizes, encoders, strict=True)]
     if all(_on_one_line(*three) for three in combinations(at, 3)):
