@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # How many cores the workflow may use.
 CORES ?= all
+# What replicate is told: --configfile FILE, --against CLAIMS, --ways kernels, --offset 1000.
+REPLICATE ?=
 # cpu: PyTorch's build without GPU libraries, a third of the size. Needed only while there is no .venv.
 TORCH ?=
 
@@ -22,7 +24,7 @@ BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
 WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help figures smoke test test-units test-workflow test-slurm bench lock clean-caches clean-venv
+.PHONY: help figures smoke replicate test test-units test-workflow test-slurm bench lock clean-caches clean-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -35,6 +37,10 @@ figures: ## install, then compute every figure, claim and the report into result
 smoke: ## install, then run every rule on next to nothing, in results/smoke/
 	$(BOOTSTRAP)
 	$(IN_VENV) snakemake --cores $(CORES) --configfile config/smoke.yaml config/smoke-all.yaml --directory results/smoke
+
+replicate: ## install, then compute the default again with other kernels and other seeds; say which verdicts change
+	$(BOOTSTRAP)
+	$(IN_VENV) python tools/replicate.py --cores $(CORES) $(REPLICATE)
 
 test: ## install with the test tools, then check style, types and tests
 	$(BOOTSTRAP) --test

@@ -354,8 +354,9 @@ def experiment_options(wildcards):
     """An experiment's own options, and how many resamples stand behind its intervals."""
     experiment = config["experiments"][wildcards.experiment]
     options = own_options(wildcards)
+    encoders = {name: config["encoders"][name] for name in encoders_of(experiment)}
     for key in EXPERIMENTS[experiment["kind"]].known:
-        options[key] = {name: config["encoders"][name]["measure"][key] for name in experiment["encoders"]}
+        options[key] = {name: (encoder["recipe"] | encoder["measure"])[key] for name, encoder in encoders.items()}
     return options | {key: config["score"][key] for key in ("resamples", "normalisation")}
 
 

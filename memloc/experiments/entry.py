@@ -84,7 +84,8 @@ class Experiment:
             swapped (swapped), a framework with a loss of single images (image_losses), layers that have units (units),
             encoders as they were after several epochs (snapshots).
         layers: kinds of layers that each encoder must be measured at.
-        known: keys of an encoder's ``measure`` that the analysis gets, as options {key: {encoder: value}}.
+        known: keys of an encoder's ``measure`` or ``recipe`` that the analysis gets, as options {key: {encoder:
+            value}}.
         tasks: the option that names datasets to fit probes on, one or several.
         donor: the option that names another encoder, whose layers are taken.
         job: how it computes with a network; None where it only reads scores. Over tables, its trial.
@@ -184,6 +185,16 @@ def split_of(name: str, config: Options) -> Mapping[str, int]:
     """Numbers of points in the groups of an encoder's dataset."""
     split: Mapping[str, int] = config["datasets"][config["encoders"][name]["dataset"]]["split"]
     return split
+
+
+def on_halves(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Faults of experiments on pairs: encoders are trained on halves of a pool, drawn anew for every seed."""
+    encoder = config["encoders"][name]
+    if "pool" not in split_of(name, config):
+        known = [key for key, dataset in config["datasets"].items() if "pool" in dataset.get("split", {})]
+        yield f"encoders: {name} isn't trained on halves of a pool; datasets with one: {', '.join(known) or 'none'}"
+    elif encoder["split_seed"] is not None:
+        yield f"encoders: {name} has a split_seed, so all its pairs have the same halves; leave split_seed out"
 
 
 def counts_fit(counts: Iterable[int], places: int, what: str) -> Iterable[str]:

@@ -48,6 +48,8 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "mae",
         "mae-unseen",
         "halves",
+        "halves-longer",
+        "halves-fewer",
         "swapped",
     }
     assert {path.name for path in (results / "measures").iterdir()} == {
@@ -56,6 +58,8 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "again",
         "mae",
         "halves",
+        "halves-longer",
+        "halves-fewer",
         "swapped",
         "sublayers",
         "bare",

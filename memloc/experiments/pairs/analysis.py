@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
+from memloc.analysis.pairs import crossing
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import HALVES
-from memloc.errors import AGAIN, InputError
 from memloc.measuring.points import own_layers
 from memloc.metrics.pairs import (
     agreement,
@@ -64,7 +64,7 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         tables, traits = sheet.scores("points", encoder), sheet.scores("atypicality", encoder)
         places, own = list(dict.fromkeys(tables[0]["layer"])), own_layers(tables[0])
-        sslmem, inside, labels = _crossing(tables, places)
+        sslmem, inside, labels = crossing(tables, places)
         scores = gains(sslmem, inside, labels)
         crossed = crossed_mean(scores)
         sheet.profile(crossed, places, encoder=encoder, series=CROSSED)
@@ -115,16 +115,16 @@ def _find_reliability(
 def _find_atypical(
     sheet: Sheet,
     encoder: str,
-    crossing: tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]],
+    scores: tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]],
     atypicality: NDArray[np.float64],
 ) -> None:
     """Whether atypical images are memorized more, with membership dealt anew as the null.
 
     Args:
-        crossing: SSLMem of the output [pairs, images], whether f has the image, and classes.
+        scores: SSLMem of the output [pairs, images], whether f has the image, and classes.
         atypicality: [pairs, images].
     """
-    sslmem, inside, labels = crossing
+    sslmem, inside, labels = scores
 
     def products(members: NDArray[np.bool_]) -> NDArray[np.float64]:
         return agreement(gains(sslmem, members, labels), atypicality, labels)
@@ -137,28 +137,6 @@ def _find_atypical(
     low, high = (float(bound) for bound in estimate.interval())
     row = {"value": float(estimate.value), "low": low, "high": high}
     sheet.add(pd.DataFrame([row]), encoder=encoder, series=ATYPICAL)
-
-
-def _crossing(
-    tables: Sequence[pd.DataFrame], places: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """SSLMem [pairs, images, places], whether f has the image [pairs, images], and classes [images].
-
-    Raises:
-        InputError: pairs are of different pools.
-    """
-    scores, members, classes = [], [], []
-    for points in tables:
-        pool = points[points["group"].isin(HALVES)]
-        wide = pool.pivot(index="point", columns="layer", values="sslmem")[list(places)]
-        about = pool.drop_duplicates("point").set_index("point").loc[wide.index]
-        scores.append(wide)
-        members.append((about["group"] == "candidate").to_numpy())
-        classes.append(about["label"].to_numpy())
-    for wide, labels in zip(scores, classes, strict=True):
-        if not (wide.index.equals(scores[0].index) and np.array_equal(labels, classes[0])):
-            raise InputError(f"splits: the pairs are of different pools; {AGAIN}")
-    return np.stack([wide.to_numpy() for wide in scores]), np.stack(members), classes[0]
 
 
 def _plain(sheet: Sheet, values: NDArray[np.float64], places: Sequence[str], **about: str) -> None:

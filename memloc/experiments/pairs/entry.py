@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from memloc.experiments.entry import ATYPICALITY, POINTS, Experiment, Options, array, described, split_of
-
-
-def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
-    """The encoder must be trained on halves of a pool that all its seeds share, drawn anew for each."""
-    encoder = config["encoders"][name]
-    if "pool" not in split_of(name, config):
-        known = [key for key, dataset in config["datasets"].items() if "pool" in dataset.get("split", {})]
-        yield f"encoders: {name} isn't trained on halves of a pool; datasets with one: {', '.join(known) or 'none'}"
-    elif encoder["split_seed"] is not None:
-        yield f"encoders: {name} has a split_seed, so all its pairs have the same halves; leave split_seed out"
-
+from memloc.experiments.entry import ATYPICALITY, POINTS, Experiment, array, described, on_halves
 
 ENTRY = Experiment(
     order=105,
@@ -31,5 +18,5 @@ ENTRY = Experiment(
         ),
     },
     smallest={"encoders": ["simclr"], "deals": 100, "pairs": [1, 2, 10]},
-    faults=faults,
+    faults=on_halves,
 )

@@ -1,0 +1,243 @@
+"""Compute a configuration again, with other kernels and other seeds, and say which verdicts change.
+
+    python tools/replicate.py [--configfile FILE ...] [--against CLAIMS] [--ways kernels seeds] [--offset N] [--cores N]
+
+*kernels*: the same seeds, but PyTorch and oneDNN compute as on an old processor, which changes the last bits of every
+training. *seeds*: every seed of encoders and trials is N higher. Each has a folder of its own in results/replicate/,
+and goes on where it was stopped. A verdict differs where a claim is judged otherwise: that is *borderline* where each
+run's interval holds the other's effect, and *contradicts* where one run supports what the other refutes or finds
+negligible. Exits with 1 if any contradicts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd
+import yaml
+from snakemake.utils import update_config
+
+from memloc.analysis.tables import load_claims
+from memloc.config import active, check, check_files
+from memloc.errors import InputError, one_line
+from memloc.io import atomic
+from memloc.report.page import number
+
+FOLDER = ROOT / "results" / "replicate"
+OTHER_KERNELS = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+KEYS = ("experiment", "claim", "subject")
+NUMBERS = ("effect", "low", "high")
+AGAINST_SUPPORT = {"refuted", "negligible"}
+Row = Mapping[str, Any]
+
+
+def shifted(config: Mapping[str, Any], offset: int) -> dict[str, Any]:
+    """What to lay over a configuration so that every seed of encoders, splits and trials is ``offset`` higher.
+
+    The pool that complementary halves share has no seed, and stays.
+    """
+    overlay: dict[str, Any] = {}
+    for part in ("encoders", "experiments"):
+        for name, entry in config[part].items():
+            moved, entry = {}, entry or {}
+            if "seeds" in entry:
+                moved["seeds"] = [seed + offset for seed in entry["seeds"]]
+            if entry.get("split_seed") is not None:
+                moved["split_seed"] = entry["split_seed"] + offset
+            if moved:
+                overlay.setdefault(part, {})[name] = moved
+    return overlay
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Claims of two runs.
+
+    Attributes:
+        pairs: rows of claims that both have: the reference's, the replicate's.
+        missing, added: claims that the reference, or the replicate, alone has, of experiments that both have.
+        apart: experiments that one of them alone has.
+    """
+
+    pairs: Sequence[tuple[Row, Row]]
+    missing: Sequence[str]
+    added: Sequence[str]
+    apart: Sequence[str]
+
+    @property
+    def differing(self) -> list[tuple[Row, Row]]:
+        """Pairs of different verdicts."""
+        return [pair for pair in self.pairs if pair[0]["verdict"] != pair[1]["verdict"]]
+
+    @property
+    def contradictions(self) -> int:
+        """How many verdicts contradict one another."""
+        return sum(difference(*pair) == "contradicts" for pair in self.differing)
+
+
+def compare(reference: pd.DataFrame, replicate: pd.DataFrame) -> Comparison:
+    """Match the claims of two runs: by experiment, claim and subject.
+
+    Where a claim is about every place, the subject ends in the place that decided, behind a comma. Where that one
+    differs between the runs, claims are matched by what stands before the comma, if that names one of each.
+    """
+    tables = [
+        {tuple(row[key] for key in KEYS): row for row in table.to_dict("records")} for table in (reference, replicate)
+    ]
+    both = {key[0] for key in tables[0]} & {key[0] for key in tables[1]}
+    apart = sorted({str(key[0]) for table in tables for key in table} - both)
+    left, right = ({key: row for key, row in table.items() if key[0] in both} for table in tables)
+    pairs = [(left.pop(key), right.pop(key)) for key in list(left) if key in right]
+    for key in list(left):
+        mine, theirs = ([other for other in rows if _general(other) == _general(key)] for rows in (left, right))
+        if len(mine) == len(theirs) == 1:
+            pairs.append((left.pop(key), right.pop(theirs[0])))
+    return Comparison(pairs, [_name(row) for row in left.values()], [_name(row) for row in right.values()], apart)
+
+
+def _general(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    return *key[:2], str(key[2]).partition(", ")[0]
+
+
+def _name(row: Row) -> str:
+    return f"{row['experiment']}: {row['claim']}, {row['subject']}"
+
+
+def difference(reference: Row, replicate: Row) -> str:
+    """What kind of difference two verdicts on one claim are."""
+    verdicts = {reference["verdict"], replicate["verdict"]}
+    if "supported" in verdicts and verdicts & AGAINST_SUPPORT:
+        return "contradicts"
+    near = all(a["low"] <= b["effect"] <= a["high"] for a, b in ((reference, replicate), (replicate, reference)))
+    return "borderline" if near else "moved"
+
+
+def told(comparison: Comparison) -> Iterator[str]:
+    """What a reader wants to know of a comparison, line by line."""
+    total, differing = len(comparison.pairs), comparison.differing
+    for pair in differing:
+        name = _name(pair[0])
+        if pair[1]["subject"] != pair[0]["subject"]:
+            name += f" (there {pair[1]['subject']})"
+        yield f"{difference(*pair)}: {name}: {' -> '.join(_judged(row) for row in pair)}"
+    yield from (f"only in the reference: {name}" for name in comparison.missing)
+    yield from (f"only in the replicate: {name}" for name in comparison.added)
+    if comparison.apart:
+        yield f"not compared, for only one run has them: {', '.join(comparison.apart)}"
+    moved = sum(any(a[key] != b[key] for key in NUMBERS) for a, b in comparison.pairs)
+    yield f"{moved} of {total} effects or intervals differ in any digit" + ("" if moved else "; nothing was replicated")
+    kinds = [difference(*pair) for pair in differing]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("contradicts", "moved", "borderline"))
+    yield f"{total - len(differing)} of {total} verdicts are equal ({(total - len(differing)) / total:.1%}); {counts}"
+    yield _primary(comparison)
+
+
+def _judged(row: Row) -> str:
+    effect, low, high = (number(row[key]) for key in NUMBERS)
+    return f"{row['verdict']} {effect} ({low} to {high})"
+
+
+def _primary(comparison: Comparison) -> str:
+    """Whether all primary claims are judged alike, where a run says which these are."""
+    primary = [pair for pair in comparison.pairs if any(_yes(row.get("primary")) for row in pair)]
+    if not any("primary" in row for pair in comparison.pairs for row in pair):
+        return "primary claims: neither run says which these are"
+    if not primary:
+        return "primary claims: none was compared"
+    other = [pair for pair in primary if pair[0]["verdict"] != pair[1]["verdict"]]
+    return f"primary claims: {len(other) or 'none'} of {len(primary)} judged otherwise"
+
+
+def _yes(value: object) -> bool:
+    return str(value).lower() in ("true", "yes", "1", "1.0")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The claims of a run.
+
+    Raises:
+        InputError: they can't be read, or lack what is compared.
+    """
+    table = load_claims(path)
+    if lacking := [column for column in ("subject", *NUMBERS) if column not in table]:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; name a claims.csv")
+    if table.duplicated(list(KEYS)).any():
+        raise InputError(f"{path}: has claims twice; name a claims.csv of one run")
+    return table
+
+
+def merged(files: Sequence[Path]) -> dict[str, Any]:
+    """The configuration that a run with these files has."""
+    config: dict[str, Any] = {}
+    for content in check_files([ROOT / "config.yaml", *files]):
+        update_config(config, copy.deepcopy(content))
+    check(config)
+    return config
+
+
+def run(way: str, files: Sequence[Path], *, offset: int, cores: str) -> Path:
+    """Compute the claims of a replicate; returns their file."""
+    folder, environment = FOLDER / (way if way == "kernels" else f"seeds-{offset}"), dict(os.environ)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = merged(files)
+    if way == "kernels":
+        environment |= OTHER_KERNELS
+    else:
+        overlay = shifted(config, offset)
+        update_config(config, overlay)
+        check(config)
+        files = [*files, folder / "seeds.yaml"]
+        with atomic(files[-1]) as temporary:
+            temporary.write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--cores", cores, "--directory", str(folder)]
+    command += ["--configfile", *map(str, files)] if files else []
+    print(f"memloc: {way}: {len(active(config))} experiments in {folder.relative_to(ROOT)}", flush=True)
+    if subprocess.run([*command, "--", "results/claims.csv"], cwd=ROOT, env=environment).returncode:
+        raise InputError(f"{way}: snakemake failed; run this again when what it says is put right, it goes on there")
+    return folder / "results" / "claims.csv"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run, compare, print; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="laid over config.yaml, in their order")
+    parser.add_argument(
+        "--against", type=Path, help="claims.csv of the reference run (results/'s, else docs/results/'s)"
+    )
+    parser.add_argument("--ways", choices=("kernels", "seeds"), nargs="+", default=["kernels", "seeds"])
+    parser.add_argument("--offset", type=int, default=1000, help="what is added to every seed (default: 1000)")
+    parser.add_argument("--cores", default="all", help="for snakemake (default: all)")
+    options = parser.parse_args(words)
+    own, published = ROOT / "results/claims.csv", ROOT / "docs/results/claims.csv"
+    path = options.against or (own if own.exists() else published)
+    contradictions = 0
+    try:
+        if options.offset < 1:
+            raise InputError(f"--offset: {options.offset} shifts no seed; give a number above 0")
+        reference, files = read(path), [file.absolute() for file in options.configfile]
+        for way in dict.fromkeys(options.ways):
+            comparison = compare(reference, read(run(way, files, offset=options.offset, cores=options.cores)))
+            if not comparison.pairs:
+                raise InputError(f"{path}: has no claim of this configuration; name another with --against")
+            for line in told(comparison):
+                print(f"memloc: {way}: {line}", flush=True)
+            contradictions += comparison.contradictions
+    except InputError as error:
+        print(f"memloc: error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    return int(contradictions > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
