@@ -72,10 +72,11 @@ def analyse(sheet: Sheet) -> None:
         sheet.find("gap", encoder, found[0, 0], n)
         sheet.find_in_any("crosses", encoder, found[0, 1:].map(np.negative, limit=2), layers, n=n)
         null, harm = _dealt(found.value), found.value[SERIES.index(HARM), 1:]
-        estimate = found.map(partial(_correlations, harm=harm), limit=2)
+        estimate = found.map(partial(_correlations, harm=harm))
         p = permutation_p(estimate.value, _correlations(null, harm=harm).T)
         for row, claim in enumerate(CORRELATIONS):
-            sheet.find(claim, encoder, estimate[row], n, p=float(p[row]))
+            limit = 2 if claim == "over-value" else 1
+            sheet.find(claim, encoder, estimate[row].between(-limit, limit), n, p=float(p[row]))
 
 
 def _sample(outcome: Arrays, points: pd.DataFrame) -> dict[str, NDArray[np.float64]]:

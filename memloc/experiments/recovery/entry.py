@@ -63,12 +63,11 @@ ENTRY = Experiment(
         reads=("images", "learner", "protocol", "layers"),
     ),
     colours={
-        "crossed excess": "blue",
+        "crossed excess": "red",
         "excess": "green",
-        "UnitMem": "orange",
         "activation": "purple",
         "magnitude": "brown",
-        "trained filters": "red",
+        "trained filters": "orange",
     },
     faults=faults,
 )
