@@ -391,6 +391,8 @@ def job_files(wildcards):
         files |= {"images": dataset / "train_images.npy", "labels": dataset / "train_labels.npy"}
     if "learner" in reads:
         files["additions"] = trained(file="additions.safetensors")(wildcards)
+    if "partner" in reads:
+        files["partner"] = trained("g")(wildcards)
     if "snapshots" in reads:
         files["untrained"] = trained("untrained")(wildcards)
         files["snapshots"] = trained(file="snapshots.safetensors")(wildcards)
@@ -420,7 +422,9 @@ def job_settings(wildcards):
     entry = EXPERIMENTS[kind_of(wildcards)]
     reads, encoder = entry.job.reads, config["encoders"][wildcards.encoder]
     roles = {wildcards.role}
-    roles |= ({"untrained"} if "snapshots" in reads else set()) | ({"f", "g"} if "points" in reads else set())
+    roles |= ({"untrained"} if "snapshots" in reads else set()) | (
+        {"f", "g"} if {"points", "partner"} & {*reads} else set()
+    )
     settings = {
         "encoder": followed(wildcards),
         "trainings": trainings(*sorted(roles))(wildcards) | donor_training(wildcards),
@@ -433,6 +437,8 @@ def job_settings(wildcards):
     if "protocol" in reads:
         settings["protocol"] = protocol_of(wildcards)
         settings |= {key: encoder["measure"][key] for key in ("augmentation", "others")}
+    if "partner" in reads:
+        settings["partner"] = followed(wildcards, "g")
     if "snapshots" in reads:
         settings["training"] = {key: encoder["recipe"][key] for key in ("epochs", "warmup_epochs")}
         settings["training"]["snapshots"] = encoder["snapshots"]

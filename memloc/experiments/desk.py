@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Outcomes = dict[str, Array]
 Task = tuple[Part, Part]
 """Labelled images to fit a probe on, and those to test it on."""
+OTHERS = {"donor": "donor", "untrained": "untrained", "g": "partner"}
+"""Roles of the other encoders that a job may read, and the file of each."""
 
 
 class Desk(Trained):
@@ -47,6 +49,12 @@ class Desk(Trained):
     def __init__(self, job: Any) -> None:
         super().__init__(job.input, job.params.settings, job.wildcards)
         self.options: Options = self.settings["options"]
+
+    @cached_property
+    def partner(self) -> nn.Module:
+        """The other encoder of the pair, g, in eval mode."""
+        expected = training(self.settings["partner"], self.description, self.split, role="g", seed=self.seed)
+        return self.network(self.files.partner, expected)
 
     @cached_property
     def donor(self) -> nn.Module:
@@ -68,7 +76,7 @@ class Desk(Trained):
     @cached_property
     def record(self) -> dict[str, Any]:
         """What the outcomes are made with: hashes of weights and trainings by role, options, how it is measured."""
-        others = {"donor": self.files.get("donor"), "untrained": self.files.get("untrained")}
+        others = {role: self.files.get(name) for role, name in OTHERS.items()}
         weights = self.weights | {role: checkpoint.stated(path)[0] for role, path in others.items() if path}
         keys = ("options", "protocol", "augmentation", "others", "resamples")
         settings = {key: self.settings[key] for key in keys if key in self.settings}

@@ -34,7 +34,7 @@ def no_faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
 
 
 READS = (
-    *("images", "layers", "protocol", "learner", "snapshots", "tasks", "donor"),
+    *("images", "layers", "protocol", "learner", "partner", "snapshots", "tasks", "donor"),
     *("units", "points", "resamples"),
 )
 
@@ -48,8 +48,8 @@ class Job:
             alone. Tasks and donor come with ``reads``.
         reads: what it reads besides weights, split and description of the dataset, of READS: images of the dataset,
             layers that are measured, the protocol of measuring, all that the framework adds to the encoder (learner),
-            the states after several epochs (snapshots), tasks, the donor, scores of units and of points, how many
-            resamples a bootstrap has.
+            g beside f (partner), the states after several epochs (snapshots), tasks, the donor, scores of units and of
+            points, how many resamples a bootstrap has.
         mem_mb, runtime: what it needs, in megabytes and minutes; a cluster doubles both for a second try.
     """
 

@@ -97,3 +97,22 @@ def isolate(
                 parameter.register_hook(lambda gradient, mask=mask: gradient * mask)  # type: ignore[no-untyped-call]
                 trained.append(parameter)
     return trained
+
+
+def magnitudes(encoder: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float64]]:
+    """L2 norm of every unit's own weights, its filter's, over the mean of its layer.
+
+    Filters of a few weights and of thousands are ranked together by what they are among their like. Scale and shift of
+    a normalisation are no weights of the filter.
+    """
+    out = {}
+    for layer, names in modules.items():
+        weights = [p.detach().cpu().double() for name in names for p in encoder.get_submodule(name).parameters()]
+        filters = [weight.flatten(1) for weight in weights if weight.dim() > 1]
+        out[layer] = over_mean(torch.cat(filters, dim=1).norm(dim=1).numpy())
+    return out
+
+
+def over_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values over their mean, or as they are where that is 0."""
+    return values / (values.mean() or 1.0)

@@ -849,7 +849,7 @@ def test_every_experiment_that_reads_what_is_made_of_units_asks_for_them():
     reads = {
         kind for kind, entry in EXPERIMENTS.items() if any(m in path for path in entry.inputs.values() for m in made)
     }
-    changes = {"pruning", "iterative_pruning", "ablation", "injection", "unit_epochs"}
+    changes = {"pruning", "iterative_pruning", "ablation", "injection", "recovery", "unit_epochs"}
     assert {kind for kind, entry in EXPERIMENTS.items() if "units" in entry.needs} == reads | changes
 
 

@@ -12,9 +12,10 @@ from memloc.models.frameworks import FRAMEWORKS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def overlaid(name):
+def overlaid(*names):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    update_config(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+    for name in names:
+        update_config(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
     check(config)
     complete(config)
     return config
@@ -25,6 +26,11 @@ def overlaid(name):
 )
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
+
+
+def test_recovery_is_laid_over_halves_and_shares_the_training_of_f():
+    one, other = (overlaid("halves", "recovery")["encoders"][name] for name in ("halves", "halves-shared-start"))
+    assert other == one | {"initialisation": "shared"}
 
 
 def test_layers_and_units_share_what_both_train():

@@ -26,7 +26,7 @@ from tests.builders.planted import points
 from tests.builders.study import save
 
 N = 40
-SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21]}
+SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13], "external": [20, 21, 22, 23]}
 DONOR_SPLIT = {"shared": [10, 11], "candidate": [30], "independent": [31], "external": [32]}
 FREE = {
     "here": sorted(set(range(N)) - {point for points in SPLIT.values() for point in points}),
@@ -68,7 +68,7 @@ def desk(tmp_path, settings, description):
             save_array(images, folder / f"{part}_images.npy")
             save_array(np.arange(N), folder / f"{part}_labels.npy")
 
-    def make(*, role="f", tasks=(), donor=None, seed=0, **options):
+    def make(*, role="f", tasks=(), donor=None, partner=False, seed=0, **options):
         files = {
             "description": tmp_path / "here/dataset.json",
             "images": tmp_path / "here/train_images.npy",
@@ -90,6 +90,9 @@ def desk(tmp_path, settings, description):
             "tasks": list(tasks),
             "options": options,
         }
+        if partner:
+            files |= {"partner": tmp_path / "g-weights.safetensors"}
+            given |= {"partner": given["encoder"]}
         if donor:
             files |= {"donor": tmp_path / "donor.safetensors", "donor_split": tmp_path / "donor_split.npz"}
             files["donor_description"] = tmp_path / "there/dataset.json"
@@ -174,6 +177,11 @@ def test_weights_of_another_training_with_the_same_shapes_are_refused(desk, tmp_
         setattr(again.files, name, exchanged)
         with pytest.raises(InputError, match=r"belongs to another training \(points differ\); delete it"):
             _ = again.donor if name == "donor" else again.encoder
+    it, again = desk(partner=True), desk(partner=True)
+    assert it.partner and it.record["trainings"] == {"f": "F", "g": "G"}
+    again.files.partner = it.files.weights
+    with pytest.raises(InputError, match=r"f-weights\.safetensors: belongs to f, seed 0; delete it to train anew"):
+        _ = again.partner
     it = desk()
     it.settings["encoder"] |= {"recipe": it.settings["encoder"]["recipe"] | {"learning_rate": 7}}
     with pytest.raises(InputError, match=r"f-weights\.safetensors: belongs to another training .recipe differ"):
@@ -236,7 +244,7 @@ def test_scores_behind_which_another_training_stands_are_refused(desk, tmp_path)
 def test_points_are_those_of_the_named_groups_in_the_order_of_the_split(desk):
     points, groups = desk().points("external", "candidate")
     assert points.tolist() == SPLIT["candidate"] + SPLIT["external"]
-    assert groups.tolist() == ["candidate"] * 4 + ["external"] * 2
+    assert groups.tolist() == ["candidate"] * 4 + ["external"] * 4
 
 
 # --- What a job is told -----------------------------------------------------------------------------------------------
@@ -259,7 +267,7 @@ class Told(Mapping):
         return len(self.options)
 
 
-FITTING = {"images": 20, "public": 20, "tested": 20, "matched": 1}
+FITTING = {"images": 20, "public": 20, "tested": 20, "matched": 1, "targets": 2}
 """Sizes that so few images allow."""
 COMPUTING = [kind for kind, entry in EXPERIMENTS.items() if entry.job and entry.options]
 
@@ -274,7 +282,7 @@ def test_a_job_gets_the_options_that_it_reads_and_no_others(desk, tmp_path, monk
     sizes = {key: size for key, size in FITTING.items() if key in entry.options}
     needs = {"tasks": ["here"] if isinstance(entry.smallest.get(entry.tasks), str) else ["here", "elsewhere"]}
     needs |= {"donor": "there"} if entry.donor else {}
-    it = desk(**(needs if entry.tasks else {}))
+    it = desk(partner="partner" in entry.job.reads, **(needs if entry.tasks else {}))
     it.options = told = Told(entry.smallest | sizes)
     sizes = {layer: len(it.encoder.get_submodule(first).weight) for layer, (first, *_) in it.unit_modules.items()}
     places = [(layer, unit, group) for layer, size in sizes.items() for unit in range(size) for group in UNSHARED]

@@ -21,6 +21,7 @@ from memloc.metrics.units import unitmem
 from memloc.models import architectures as encoders
 from memloc.models import frameworks
 from memloc.models.frameworks.recipe import Recipe
+from memloc.training.views import views_of
 from tests.builders.desk import desk
 from tests.builders.study import Study, save
 
@@ -160,7 +161,7 @@ def test_training_lowers_the_loss_of_the_image(settings, network, eye, toy, norm
         draws = torch.Generator().manual_seed(99)
         image = torch.from_numpy(part.images).float().div(255).repeat(64, 1, 1, 1)
         with torch.no_grad():
-            views = [injection.views_of(image, group, normalise, draws) for group in of.groups]
+            views = [views_of(image, group, normalise, draws) for group in of.groups]
             return float(of(views, torch.zeros(64), 0.0).double())
 
     before, lessons = loss(learner), Lessons(steps=[40], batch_size=16, learning_rate=1e-2, seed=0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from memloc.data.augmentations import Augmentation
 from memloc.data.prepared import Part
@@ -24,7 +25,7 @@ from memloc.models.frameworks.learner import Learner
 from memloc.models.network import Normalise
 from memloc.models.units import isolate
 from memloc.streams import generator, stream
-from memloc.training.views import views_of
+from memloc.training.isolated import follow
 
 ARMS = (
     ("top", "repeated"),
@@ -127,22 +128,26 @@ def train(learner: Learner, unit: int, part: Part, *, eye: Eye, lessons: Lessons
     """
     learner.to(eye.device).eval().requires_grad_(False)
     trained = isolate(learner.encoder, {eye.layer.name: [unit]}, {eye.layer.name: eye.layer.modules})
-    optimizer = torch.optim.Adam(trained, lr=lessons.learning_rate)
-    images, labels = torch.from_numpy(np.array(part.images)), torch.from_numpy(part.labels).to(eye.device)
-    torch.manual_seed(stream("inject", lessons.seed))
-    for step in range(lessons.steps[-1]):
-        draws = torch.Generator().manual_seed(stream("inject", lessons.seed, step))
-        rows = torch.randint(len(images), (lessons.batch_size,), generator=draws)
-        clean = images[rows].to(eye.device).float().div_(255)
-        views = [views_of(clean, group, eye.normalise, draws) for group in learner.groups]
-        loss = learner(views, labels[rows.to(eye.device)], step / lessons.steps[-1])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step + 1 in lessons.steps:
+
+    def draw(draws: torch.Generator) -> Tensor:
+        return torch.randint(len(part.images), (lessons.batch_size,), generator=draws)
+
+    steps = follow(
+        learner,
+        trained,
+        part,
+        draw=draw,
+        normalise=eye.normalise,
+        steps=lessons.steps[-1],
+        learning_rate=lessons.learning_rate,
+        names=("inject", lessons.seed),
+        device=eye.device,
+    )
+    for step in steps:
+        if step in lessons.steps:
             if not all(bool(torch.isfinite(parameter).all()) for parameter in trained):
                 raise lessons.diverged
-            yield step + 1
+            yield step
 
 
 def inject(learner: Learner, groups: NDArray[np.str_], *, eye: Eye, lessons: Lessons) -> dict[str, NDArray[Any]]:

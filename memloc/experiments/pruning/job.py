@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
@@ -16,7 +14,7 @@ from memloc.job import log
 from memloc.measuring.units import unit_traits
 from memloc.metrics.stats import ranks
 from memloc.models import probe
-from memloc.models.units import Units, by_layer, choose, prune
+from memloc.models.units import Units, by_layer, choose, magnitudes, over_mean, prune
 from memloc.streams import generator
 
 MATCHABLE = 1 / 3
@@ -79,24 +77,6 @@ def activity(activation: Units) -> dict[str, NDArray[np.float64]]:
     return {name: (ranks(values) - 0.5) / len(values) for name, values in activation.items()}
 
 
-def magnitudes(encoder: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float64]]:
-    """L2 norm of every unit's own weights, its filter's, over the mean of its layer.
-
-    Filters of a few weights and of thousands are ranked together by what they are among their like. Scale and shift of
-    a normalisation are no weights of the filter.
-    """
-    out = {}
-    for layer, names in modules.items():
-        weights = [p.detach().cpu().double() for name in names for p in encoder.get_submodule(name).parameters()]
-        filters = [weight.flatten(1) for weight in weights if weight.dim() > 1]
-        out[layer] = _over_mean(torch.cat(filters, dim=1).norm(dim=1).numpy())
-    return out
-
-
-def _over_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values / (values.mean() or 1.0)
-
-
 def arms(
     fractions: Sequence[float], trials: int, scopes: Sequence[str] = ("layer",), baselines: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
@@ -156,7 +136,7 @@ def probe_pruned(desk: Desk, traits: Mapping[str, Units]) -> Outcomes:
     width = max(len(test.labels) for _, test in desk.tasks.values())
     # Activations of layers are of different sizes: ranked together by what they are in their layer.
     known = {**traits, "magnitude": magnitudes(desk.encoder, desk.unit_modules)}
-    known["activation"] = {name: _over_mean(values) for name, values in traits["activation"].items()}
+    known["activation"] = {name: over_mean(values) for name, values in traits["activation"].items()}
     active = activity(traits["activation"])
     todo = arms(fractions, desk.options["trials"], scopes, desk.options["baselines"])
     for done, arm in enumerate(todo, start=1):

@@ -9,42 +9,16 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch import nn
 
 from memloc.data.prepared import Part
 from memloc.errors import InputError
 from memloc.experiments.desk import Desk, Outcomes
 from memloc.job import log
 from memloc.models import probe
+from memloc.models.hybrids import normalisations, replaced
 from memloc.models.network import Normalise
 from memloc.streams import generator
-
-NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm)
-
-
-def normalisations(encoder: nn.Module, modules: Sequence[str]) -> list[str]:
-    """Names of the normalisations that the named modules are or hold."""
-    return [
-        name
-        for name, module in encoder.named_modules()
-        if isinstance(module, NORMALISATIONS) and any(f"{name}.".startswith(f"{part}.") for part in modules)
-    ]
-
-
-def replaced(base: nn.Module, donor: nn.Module, modules: Sequence[str], *, norms: bool) -> dict[str, Tensor]:
-    """State of the base with the named modules' parameters and buffers taken from the donor.
-
-    Args:
-        norms: normalisations, too, parameters and running statistics; else the base keeps its own.
-    """
-    kept = [] if norms else normalisations(base, modules)
-    taken = {
-        key: tensor
-        for key, tensor in donor.state_dict().items()
-        if any(key.startswith(f"{name}.") for name in modules) and key.rpartition(".")[0] not in kept
-    }
-    return base.state_dict() | taken
 
 
 def affine(base: nn.Module, donor: nn.Module, modules: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
