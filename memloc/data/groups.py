@@ -5,3 +5,5 @@ UNSHARED = ("candidate", "independent", "external")
 """The groups that f and g do not both train on: units are scored on these."""
 CANDIDATE_AND_NULL = ("candidate", "external")
 """The group that f alone trains on, and the group that neither encoder trains on."""
+REPEATED = "repeated"
+"""What a split has beside its groups where some images stand in an epoch several times: each so often, less once."""

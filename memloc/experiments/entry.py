@@ -14,6 +14,7 @@ ATYPICALITY = "scores/{encoder}/seed{seed}/atypicality.parquet"
 UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
 RESAMPLES = "scores/{encoder}/f/seed{seed}/resamples.npz"
 MEASURES = "measures/{encoder}/f/seed{seed}.npz"
+MEASURES_OF_G = "measures/{encoder}/g/seed{seed}.npz"
 VALUES = "values/{experiment}/{encoder}/seed{seed}.npz"
 OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
 OUTCOMES_OF_G = "outcomes/{experiment}/{encoder}/g/seed{seed}.npz"
@@ -179,9 +180,18 @@ def leaves_a_choice(option: str, count: int, groups: Iterable[str], split: Mappi
         yield f"{option}: {count} must be smaller than the number of {smallest} points, {split[smallest]}; lower it"
 
 
-def split_of(name: str, config: Options) -> Mapping[str, int]:
+def on_halves(name: str, config: Options) -> Iterable[str]:
+    """Faults of an encoder that must be trained on halves of a pool, dealt anew for each of its seeds."""
+    if "pool" not in split_of(name, config):
+        known = [key for key, dataset in config["datasets"].items() if "pool" in dataset.get("split", {})]
+        yield f"encoders: {name} isn't trained on halves of a pool; datasets with one: {', '.join(known) or 'none'}"
+    elif config["encoders"][name]["split_seed"] is not None:
+        yield f"encoders: {name} has a split_seed, so all its pairs have the same halves; leave split_seed out"
+
+
+def split_of(name: str, config: Options) -> Options:
     """Numbers of points in the groups of an encoder's dataset."""
-    split: Mapping[str, int] = config["datasets"][config["encoders"][name]["dataset"]]["split"]
+    split: Options = config["datasets"][config["encoders"][name]["dataset"]]["split"]
     return split
 
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
+from memloc.analysis.halves import add_null, add_plain, crossing
 from memloc.analysis.sheet import Sheet
-from memloc.errors import AGAIN, InputError
 from memloc.measuring.points import own_layers
 from memloc.metrics.pairs import crossed_mean, dealt_means, gains, reliability, shuffled, spearman_brown
-from memloc.metrics.stats import LEVEL, permutation_p
+from memloc.metrics.stats import permutation_p
 
 CLAIMS = {
     "last": Claim(
@@ -45,16 +45,17 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         tables = sheet.scores("points", encoder)
         places, own = list(dict.fromkeys(tables[0]["layer"])), own_layers(tables[0])
-        sslmem, inside, labels = _crossing(tables, places)
+        pool = crossing(tables, places)
+        sslmem, inside, labels = pool.sslmem, pool.inside, pool.labels
         scores = gains(sslmem, inside, labels)
         crossed = crossed_mean(scores)
         sheet.profile(crossed, places, encoder=encoder, series=CROSSED)
         for pair, values in enumerate(scores.mean(axis=1)):
-            _plain(sheet, values, places, encoder=encoder, series=f"{PAIR} {pair}")
+            add_plain(sheet, values, places, encoder=encoder, series=f"{PAIR} {pair}")
         deals = dealt_means(sslmem, inside, labels, deals=int(sheet.options["deals"]), seed=0)
-        _band(sheet, deals, places, encoder=encoder, series=DEALT)
+        add_null(sheet, deals, places, encoder=encoder, series=DEALT)
         deviation = scores.std(axis=(0, 1), ddof=1)
-        _plain(sheet, _over(crossed.value, deviation), places, encoder=encoder, series=EFFECT)
+        add_plain(sheet, _over(crossed.value, deviation), places, encoder=encoder, series=EFFECT)
         proper = np.array([places.index(name) for name in own])
         n = len(labels)
         for claim, place in (("last", proper[-1]), ("output", len(places) - 1)):
@@ -75,7 +76,7 @@ def _find_reliability(
     single = reliability(scores, labels)
     sheet.profile(single, places, encoder=encoder, series=SINGLE)
     null = np.stack([reliability(dealt, labels).value for dealt in shuffled(scores, labels, deals=SHUFFLES, seed=0)])
-    _band(sheet, null, places, encoder=encoder, series=SHUFFLED)
+    add_null(sheet, null, places, encoder=encoder, series=SHUFFLED)
     p = float(permutation_p(single.value[-1], null[:, -1]))
     sheet.find("single", encoder, single[-1], len(labels), p=p)
     counts = np.array(sheet.options["pairs"], dtype=np.float64)
@@ -87,39 +88,6 @@ def _find_reliability(
         encoder=encoder,
         series=MEAN,
     )
-
-
-def _crossing(
-    tables: Sequence[pd.DataFrame], places: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """SSLMem [pairs, images, places], whether f has the image [pairs, images], and classes [images].
-
-    Raises:
-        InputError: pairs are of different pools.
-    """
-    scores, members, classes = [], [], []
-    for points in tables:
-        pool = points[points["group"].isin(("candidate", "independent"))]
-        wide = pool.pivot(index="point", columns="layer", values="sslmem")[list(places)]
-        about = pool.drop_duplicates("point").set_index("point").loc[wide.index]
-        scores.append(wide)
-        members.append((about["group"] == "candidate").to_numpy())
-        classes.append(about["label"].to_numpy())
-    for wide, labels in zip(scores, classes, strict=True):
-        if not (wide.index.equals(scores[0].index) and np.array_equal(labels, classes[0])):
-            raise InputError(f"splits: the pairs are of different pools; {AGAIN}")
-    return np.stack([wide.to_numpy() for wide in scores]), np.stack(members), classes[0]
-
-
-def _plain(sheet: Sheet, values: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
-    """Values by place without an interval."""
-    sheet.add(pd.DataFrame({"layer": list(places), "value": values}), **about)
-
-
-def _band(sheet: Sheet, null: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
-    """The mean and the middle of what chance gives, by place."""
-    low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    sheet.add(pd.DataFrame({"layer": list(places), "value": null.mean(axis=0), "low": low, "high": high}), **about)
 
 
 def _over(values: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:

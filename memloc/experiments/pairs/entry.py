@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memloc.experiments.entry import POINTS, Experiment, Options, array, described, split_of
+from memloc.experiments.entry import POINTS, Experiment, Options, array, described, on_halves
 
 
 def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
-    """The encoder must be trained on halves of a pool that all its seeds share, drawn anew for each."""
-    encoder = config["encoders"][name]
-    if "pool" not in split_of(name, config):
-        known = [key for key, dataset in config["datasets"].items() if "pool" in dataset.get("split", {})]
-        yield f"encoders: {name} isn't trained on halves of a pool; datasets with one: {', '.join(known) or 'none'}"
-    elif encoder["split_seed"] is not None:
-        yield f"encoders: {name} has a split_seed, so all its pairs have the same halves; leave split_seed out"
+    """The encoder must be trained on halves of a pool that all its seeds share, dealt anew for each."""
+    return on_halves(name, config)
 
 
 ENTRY = Experiment(
