@@ -20,7 +20,9 @@ def overlaid(name):
     return config
 
 
-@pytest.mark.parametrize("name", ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "halves"])
+@pytest.mark.parametrize(
+    "name", ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "halves", "dose"]
+)
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
 
