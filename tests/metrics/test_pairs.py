@@ -198,4 +198,4 @@ def test_intervals_of_slopes_cover_and_p_is_uniform(pairs):
         covered.append(low < 1 < high)
         null = dealt_sums(rng.normal(size=(pairs, n)), weights, np.zeros((pairs, n), int), deals=99, seed=0)
         p.append(float(permutation_p((weights * rng.normal(size=(pairs, n))).sum() / pairs, null)))
-    assert 0.92 <= np.mean(covered) and np.mean(np.array(p) <= 0.1) < 0.16
+    assert np.mean(covered) >= 0.92 and np.mean(np.array(p) <= 0.1) < 0.16
