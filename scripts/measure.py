@@ -6,6 +6,7 @@ from memloc import job, provenance
 from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
+from memloc.data.groups import REPEATED
 from memloc.measuring import files as measures
 from memloc.measuring.batches import batches_of_file, shard
 from memloc.measuring.one_pass import about_layers, by_point, measure_batches
@@ -30,6 +31,8 @@ def main(snakemake):
     protocol = dict(params.views)
     labels = prepared.load_labels(Path(snakemake.input.labels).parent, "train")[points]
     about = {"points": points, "groups": groups, "labels": labels}
+    if REPEATED in trained.split:
+        about["doses"] = splits.doses(trained.split, points)
     batches = measure_batches(
         encoder,
         batches_of_file(snakemake.input.images, points, device=device),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from memloc import io, job, provenance
@@ -43,7 +44,9 @@ def main(snakemake):
     losses = {"history": provenance.file_sha256(snakemake.output.history)}
     checkpoint.save(snapshots, {**beside, **losses}, snakemake.output.snapshots)
     made_with = provenance.versions("memloc", "torch", "torchvision", "lightly", "timm", "opacus", "numpy")
-    facts = {"images": len(points), "dataset": description, "threads": torch.get_num_threads()}
+    facts = {"images": len(np.unique(points)), "dataset": description, "threads": torch.get_num_threads()}
+    if len(points) > facts["images"]:
+        facts["presentations"] = len(points)
     recipe = {**about, **facts, "code": snakemake.params.code, "made_with": made_with}
     io.save_json(recipe, snakemake.output.recipe)
     unfinished.clear(folder)

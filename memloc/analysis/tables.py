@@ -77,9 +77,10 @@ KINDS = {
         groups=GROUPS,
         numbers={
             **{"point": COUNT, "label": (-1, np.inf), "parameters": COUNT, "alignment_f": COUNT, "alignment_g": COUNT},
+            "dose": (1, np.inf),
             **dict.fromkeys(("sslmem", "sslmem_choose", "sslmem_score"), ANY),
         },
-        of_point=("group", "label"),
+        of_point=("group", "label", "dose"),
     ),
     "atypicality": Kind(
         rows=("point",),

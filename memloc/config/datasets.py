@@ -32,6 +32,11 @@ def faults(config: Config) -> Iterable[str]:
                 known = f"{dataset['source']}, which has 0 to {source.classes - 1}"
                 yield f"config: {key}.classes: {label} is no class of {known}; change it"
         asked = sum(dataset["split"][group] for group in GROUPS) if "split" in dataset else 0
+        if "dose" in dataset.get("split", {}):
+            dose, half = dataset["split"]["dose"], dataset["split"]["candidate"]
+            repeated = dose["images"] * len(dose["times"])
+            if repeated >= half:
+                yield f"config: {key}.split.dose: repeats {repeated} of the {half} images of a half; lower images"
         if dataset.get("images", math.inf) < asked:
             yield f"config: {key}.split: {asked} images asked for, {dataset['images']} drawn"
         for file in missing(dataset["source"], path):

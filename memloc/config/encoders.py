@@ -100,6 +100,16 @@ def _batches(name: str, encoder: Config, config: Config) -> Iterable[str]:
     """A batch must fit into an epoch of f and of g, and be shared evenly by all devices."""
     split, batch = config["datasets"][encoder["dataset"]]["split"], encoder["recipe"]["batch_size"]
     epoch = split["shared"] + min(split["candidate"], split["independent"])
+    if "dose" in split:
+        epoch += split["dose"]["images"] * sum(times - 1 for times in split["dose"]["times"])
+        highest = max(split["dose"]["times"])
+        if batch <= epoch < highest * batch:
+            few = f"{batch} makes {epoch // batch} batches of an epoch's {epoch} presentations"
+            dose = f"datasets.{encoder['dataset']}.split.dose has images that stand {highest} times, never twice in one"
+            yield f"recipe.batch_size: {few}, but {dose}; lower it to at most {epoch // highest}"
+        if encoder["recipe"]["privacy"]:
+            dose = f"datasets.{encoder['dataset']}.split.dose"
+            yield f"recipe.privacy: draws batches in which copies of {dose} may meet; leave one of the two out"
     processes = encoder["hardware"]["devices"] * encoder["hardware"]["nodes"]
     if batch > epoch:
         yield f"recipe.batch_size: {batch} must be at most the number of images in an epoch, {epoch}; lower it"

@@ -9,3 +9,5 @@ EXCHANGED = {"candidate": "independent", "independent": "candidate"}
 """What the groups of f are to g: the images that it alone is trained on are g's candidates."""
 CANDIDATE_AND_NULL = ("candidate", "external")
 """The group that f alone trains on, and the group that neither encoder trains on."""
+REPEATED = "repeated"
+"""What a split has beside its groups where some images stand in an epoch several times: each so often, less once."""

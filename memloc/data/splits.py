@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloc import io
-from memloc.data.groups import GROUPS
+from memloc.data.groups import GROUPS, REPEATED
 from memloc.data.prepared import array_sha256
 from memloc.errors import AGAIN, InputError
 from memloc.provenance import record
@@ -40,32 +40,29 @@ def draw(n: int, sizes: Mapping[str, int], *, dataset: str, seed: int) -> dict[s
     return {group: np.sort(order[bounds[i] : bounds[i + 1]]) for i, group in enumerate(GROUPS)}
 
 
-def draw_halves(labels: NDArray[np.integer], sizes: Mapping[str, int], *, dataset: str, seed: int) -> dict[str, Points]:
+def draw_halves(labels: NDArray[np.integer], sizes: Mapping[str, Any], *, dataset: str, seed: int) -> dict[str, Points]:
     """Complementary halves of a pool: candidate is f's, independent is g's, shared is empty. Each group is sorted.
 
     Pool and external points are the same for every seed, each with the classes in the proportions that the dataset has
     (to about one image). A seed is a pair of encoders: it deals each class of the pool to two halves that differ by one
-    image at most, so that every point is in one encoder of the pair and out of the other.
+    image at most, so that every point is in one encoder of the pair and out of the other. With a dose, some images of
+    each half stand several times in an epoch of the encoder that has them (REPEATED): others with every seed, as many
+    of each class in both halves, and the classes as in the half (to about one image).
 
     Args:
         labels: [n] classes of all points.
-        sizes: ``pool`` and ``external``.
+        sizes: ``pool``, ``external`` and, if some are repeated, ``dose``: so many ``images`` for each of ``times``.
 
     Raises:
-        InputError: both together are more than n, or a class has one image in the pool, so that a half lacks it.
+        InputError: both together are more than n, or a class has one image in the pool, so that a half lacks it; or a
+            half has too few images for the dose.
     """
     key, total = f"datasets.{dataset}.split", sizes["pool"] + sizes["external"]
     if total > len(labels):
         raise InputError(f"{key}: pool and external need {total} images, but there are {len(labels)}; lower them")
     rng = generator("pool", dataset)
     order = rng.permutation(len(labels))
-    classes, rank = np.unique(labels[order], return_inverse=True)
-    # A point's place among those of its class, as a share of them: the lowest shares are a stratified sample.
-    places = np.zeros(len(order))
-    for each in range(len(classes)):
-        where = np.flatnonzero(rank == each)
-        places[where] = (np.arange(len(where)) + rng.random()) / len(where)
-    drawn = order[np.argsort(places, kind="stable")]
+    drawn = order[_stratified(labels[order], rng)]
     pool, external = drawn[: sizes["pool"]], drawn[sizes["pool"] : total]
     halves: dict[str, list[Points]] = {"candidate": [], "independent": []}
     dealing, first = generator("halves", dataset, seed), 0
@@ -80,7 +77,45 @@ def draw_halves(labels: NDArray[np.integer], sizes: Mapping[str, int], *, datase
         halves["candidate"].append(points[:middle])
         halves["independent"].append(points[middle:])
     dealt = {half: np.sort(np.concatenate(parts)) for half, parts in halves.items()}
-    return {"shared": np.empty(0, dtype=np.int64), **dealt, "external": np.sort(external)}
+    groups = {"shared": np.empty(0, dtype=np.int64), **dealt, "external": np.sort(external)}
+    if "dose" in sizes:
+        dose = np.repeat(sizes["dose"]["times"], sizes["dose"]["images"])
+        groups[REPEATED] = _repeated(dealt, labels, dose, generator("dose", dataset, seed), key=f"{key}.dose")
+    return groups
+
+
+def _stratified(labels: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.intp]:
+    """An order of points any stretch of which has all classes in their proportions, to about one point each."""
+    classes, rank = np.unique(labels, return_inverse=True)
+    # A point's place among those of its class, as a share of them.
+    places = np.zeros(len(labels))
+    for each in range(len(classes)):
+        where = np.flatnonzero(rank == each)
+        places[where] = (np.arange(len(where)) + rng.random()) / len(where)
+    return np.argsort(places, kind="stable")
+
+
+def _repeated(
+    halves: Groups, labels: NDArray[np.integer], dose: Points, rng: np.random.Generator, *, key: str
+) -> Points:
+    """Points that stand more than once in an epoch, sorted, each one time less often than it does.
+
+    Args:
+        dose: how often, for as many images of each half.
+    """
+    classes = np.unique(labels[np.concatenate([*halves.values()])])
+    # So many images of each class both halves have.
+    both = np.repeat(classes, [min((labels[half] == each).sum() for half in halves.values()) for each in classes])
+    if len(dose) >= len(both):
+        raise InputError(f"{key}: {len(dose)} of the {len(both)} images of a half are repeated; lower images")
+    chosen = both[_stratified(both, rng)][: len(dose)]
+    parts = []
+    for half in halves.values():
+        for each in classes:
+            times = dose[chosen == each]
+            points = rng.permutation(half[labels[half] == each])[: len(times)]
+            parts.append(np.repeat(points, times - 1))
+    return np.sort(np.concatenate(parts))
 
 
 class Manifest(TypedDict):
@@ -130,7 +165,7 @@ def load(path: str | Path, description: Mapping[str, Any]) -> dict[str, Points]:
 
 def fault_of(groups: Groups, *, images: int) -> str | None:
     """What keeps arrays from being a split of so many images: disjoint groups of points, none there twice."""
-    if set(groups) != set(GROUPS):
+    if set(groups) - {REPEATED} != set(GROUPS):
         return f"holds {', '.join(groups) or 'nothing'}, not a split"
     for group, points in groups.items():
         if points.dtype.kind != "i" or points.ndim != 1:
@@ -145,8 +180,16 @@ def fault_of(groups: Groups, *, images: int) -> str | None:
 
 
 def training_points(groups: Groups, role: str) -> Points:
-    """Sorted points that a role is trained on."""
-    return np.sort(np.concatenate([groups[group] for group in TRAINED_ON[role]]))
+    """Sorted points that a role is trained on, each as often as it stands in an epoch."""
+    points = np.sort(np.concatenate([groups[group] for group in TRAINED_ON[role]]))
+    return np.repeat(points, doses(groups, points)) if REPEATED in groups else points
+
+
+def doses(groups: Groups, points: Points) -> Points:
+    """How often each point stands in an epoch of an encoder that has it."""
+    known, counts = np.unique(groups[REPEATED], return_counts=True)
+    extra = dict(zip(known.tolist(), counts.tolist(), strict=True))
+    return np.array([1 + extra.get(point, 0) for point in points.tolist()], dtype=np.int64)
 
 
 def measured_points(groups: Groups) -> tuple[Points, NDArray[np.str_]]:

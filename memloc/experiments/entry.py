@@ -15,6 +15,7 @@ UNITS = "scores/{encoder}/{role}/seed{seed}/units.parquet"
 RESAMPLES = "scores/{encoder}/{role}/seed{seed}/resamples.npz"
 F_UNITS = "scores/{encoder}/f/seed{seed}/units.parquet"
 MEASURES = "measures/{encoder}/f/seed{seed}.npz"
+MEASURES_OF_G = "measures/{encoder}/g/seed{seed}.npz"
 VALUES = "values/{experiment}/{encoder}/seed{seed}.npz"
 EVERY_OUTCOME = "outcomes/{experiment}/{encoder}/{role}/seed{seed}.npz"
 OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
@@ -181,9 +182,9 @@ def leaves_a_choice(option: str, count: int, groups: Iterable[str], split: Mappi
         yield f"{option}: {count} must be smaller than the number of {smallest} points, {split[smallest]}; lower it"
 
 
-def split_of(name: str, config: Options) -> Mapping[str, int]:
+def split_of(name: str, config: Options) -> Options:
     """Numbers of points in the groups of an encoder's dataset."""
-    split: Mapping[str, int] = config["datasets"][config["encoders"][name]["dataset"]]["split"]
+    split: Options = config["datasets"][config["encoders"][name]["dataset"]]["split"]
     return split
 
 

@@ -18,7 +18,8 @@ def point_scores(f: NamedArrays, g: NamedArrays, *, normalisation: str) -> pd.Da
     """SSLMem (paper, Eq. 2) of every point at every layer: one row for each.
 
     ``sslmem`` uses all draws; ``sslmem_choose`` and ``sslmem_score`` use one half each, so that groups can be chosen
-    on draws on which they are not scored.
+    on draws on which they are not scored. ``dose``, where some points are repeated, is how often each one
+    stands in an epoch.
 
     Args:
         f, g: measures of the two encoders on the same points.
@@ -32,11 +33,13 @@ def point_scores(f: NamedArrays, g: NamedArrays, *, normalisation: str) -> pd.Da
     a_f, a_g = f["alignment"].astype(np.float64), g["alignment"].astype(np.float64)
     n, layers = a_f.shape[:2]
     halves = alignment.sslmem(a_f, a_g, normalisation=normalisation)
+    dose = {"dose": np.repeat(f["doses"], layers)} if "doses" in f else {}
     return pd.DataFrame(
         {
             "point": np.repeat(f["points"], layers),
             "group": np.repeat(f["groups"], layers),
             "label": np.repeat(f["labels"], layers),
+            **dose,
             "layer": np.tile(f["layers"], n),
             "own": np.tile(f["own"], n),
             "kind": np.tile(f["kinds"], n),

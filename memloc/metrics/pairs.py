@@ -123,20 +123,59 @@ def dealt_means(sslmem: Floats, inside: Membership, labels: Labels, *, deals: in
     Args:
         sslmem, inside, labels: as of ``gains``.
     """
-    rng = np.random.default_rng(seed)
     pairs, n = inside.shape
-    flat = sslmem.reshape(pairs, n, -1).astype(np.float64)
-    out = np.zeros((deals, flat.shape[2]))
-    for scores, has in zip(flat, inside, strict=True):
-        weights = np.zeros((deals, n))
+    weights = np.zeros((pairs, n))
+    for pair, has in enumerate(inside):
         for label in np.unique(labels):
             rows = np.flatnonzero(labels == label)
             f = int(has[rows].sum())
             # Half the difference of the halves' means, by the class's share of the images.
-            true = np.concatenate([np.full(f, 1 / f), np.full(len(rows) - f, -1 / (len(rows) - f))])
-            weights[:, rows] = rng.permuted(np.tile(true, (deals, 1)), axis=1) * len(rows) / (2 * n)
-        out += weights @ scores / pairs
-    return out.reshape(deals, *sslmem.shape[2:])
+            weights[pair, rows] = np.where(has[rows], 1 / f, -1 / (len(rows) - f)) * len(rows) / (2 * n)
+    return dealt_sums(sslmem, weights, np.tile(labels, (pairs, 1)), deals=deals, seed=seed)
+
+
+def dealt_sums(
+    values: Floats, weights: Floats, strata: NDArray[np.integer], *, deals: int, seed: int
+) -> NDArray[np.float64]:
+    """Mean over pairs of sum_i w_pi v_pi, with weights dealt anew within every stratum of a pair: [deals, ...].
+
+    Args:
+        values: [pairs, images, ...].
+        weights, strata: [pairs, images].
+    """
+    rng = np.random.default_rng(seed)
+    pairs, n = weights.shape
+    flat = values.reshape(pairs, n, -1).astype(np.float64)
+    out = np.zeros((deals, flat.shape[2]))
+    for scores, true, stratum in zip(flat, weights, strata, strict=True):
+        dealt = np.zeros((deals, n))
+        for each in np.unique(stratum):
+            rows = np.flatnonzero(stratum == each)
+            dealt[:, rows] = rng.permuted(np.tile(np.sort(true[rows])[::-1], (deals, 1)), axis=1)
+        out += dealt @ scores / pairs
+    return out.reshape(deals, *values.shape[2:])
+
+
+def sums(values: Floats, weights: Floats, doses: NDArray[np.integer]) -> NDArray[np.float64]:
+    """What every image adds to a pair's sum_i w_pi v_pi, whose mean over images is that sum: [pairs, images, ...].
+
+        u_pi = sum_j w_pj v_pj + n w_pi (v_pi - mean of v over the images of i's dose in pair p)
+
+    Images vary about their dose's mean; that doses differ is no noise.
+
+    Args:
+        values: [pairs, images, ...].
+        weights: [pairs, images], one for each dose of a pair.
+        doses: [pairs, images].
+    """
+    out = np.empty(values.shape, dtype=np.float64)
+    for pair, (scores, weight, dose) in enumerate(zip(values.astype(np.float64), weights, doses, strict=True)):
+        left = scores.copy()
+        for each in np.unique(dose):
+            left[dose == each] -= scores[dose == each].mean(axis=0)
+        broad = weight.reshape(-1, *[1] * (scores.ndim - 1))
+        out[pair] = (broad * scores).sum(axis=0) + len(dose) * broad * left
+    return out
 
 
 def agreement(values: Floats, others: Floats, labels: Labels) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ def _check_record(split: Split, images: Images, path: Path | None) -> None:
             f"split: {path}: was drawn from {show(str(record['images']))} images of {show(str(record['dataset']))}, and"
             f" --images has {len(images)}; name the images that it was drawn from"
         )
-    if record["sha256"] != {group: array_sha256(rows) for group, rows in split.items()}:
+    if record["sha256"] != {group: array_sha256(rows) for group, rows in {**split, **split.beside}.items()}:
         raise InputError(f"split: {path}: holds other rows than were drawn; get it again, or write a table of your own")
 
 
@@ -90,7 +90,7 @@ def _check_training(encoder: OpenEncoder, images: Images, split: Split, path: Pa
     role = made.get("role")
     if role not in TRAINED_ON or any(group not in split for group in TRAINED_ON[role]):
         return
-    if made.get("points") != array_sha256(training_points(split, role)):
+    if made.get("points") != array_sha256(training_points({**split, **split.beside}, role)):
         raise InputError(
             f"split: {path}: {encoder.name} was trained with another split, so it saw other images; name that of its"
             f" dataset and seed ({show(str(made.get('seed')))})"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from memloc.data.groups import GROUPS
+from memloc.data.groups import GROUPS, REPEATED
 from memloc.errors import InputError, show
 from memloc.provenance import RECORD
 
@@ -39,10 +40,12 @@ class Split(dict[str, Rows]):
     Attributes:
         numbers: what numbers in the file are: rows, names, or "" where there are none.
         record: what memloc says of the split in a file of its own: dataset, images, hash of each group; else None.
+        beside: what such a file has beside groups: images that are repeated in training (``REPEATED``).
     """
 
     numbers: Literal["", "rows", "names"] = ""
     record: Mapping[str, Any] | None = None
+    beside: Mapping[str, Rows] = MappingProxyType({})
 
 
 def load_split(path: Path, names: Sequence[str]) -> Split:
@@ -65,6 +68,7 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
         groups = _groups_of_table(path, images)
     else:
         raise InputError(f"split: {path}: name a .csv, .parquet or .npz file")
+    beside = {name: groups.pop(name).astype(np.int64) for name in [REPEATED] if ending == ".npz" and name in groups}
     group_of: dict[int, str] = {}
     for group, rows in groups.items():
         if group not in GROUPS:
@@ -79,6 +83,7 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
     split = Split({group: rows.astype(np.int64) for group, rows in groups.items()})
     split.numbers = images.read_as
     split.record = _read(path, _record) if ending == ".npz" else None
+    split.beside = beside
     return split
 
 

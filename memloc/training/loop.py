@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,7 @@ from memloc.training.engine import open_fabric, synchronised
 from memloc.training.optim import optimizer_of, set_rates
 from memloc.training.settings import Training
 from memloc.training.unfinished import History, Unfinished
-from memloc.training.views import Pixels, Viewer
+from memloc.training.views import Pixels, Viewer, batches
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -77,6 +77,8 @@ def train(
     save_every: float = 10.0,
 ) -> TrainingResult:
     """Train an encoder on some points of images [n, c, h, w] uint8 with labels [n].
+
+    A point that is there several times is seen as often in every epoch.
 
     Everything random is drawn from a stream named after the seed, the role and the epoch, so a training that continues
     from a checkpoint ends in the same weights, bit for bit on CPU, as one that was never stopped. Several processes
@@ -144,6 +146,9 @@ class _Run:
         self.viewer = Viewer(pixels, learner.groups, normalise, rank=fabric.global_rank, world=fabric.world_size)
         self.batch = min(recipe.batch_size, n) // fabric.world_size * fabric.world_size
         self.steps, self.epochs = n // self.batch, 0 if role == "untrained" else recipe.epochs
+        images = len(np.unique(pixels.points))
+        if images < n:
+            log.info("%d images, %d presentations in %d batches of %d", images, n, self.steps, self.batch)
         self.total = self.epochs * self.steps
         rate = self.batch / n
         self.account = privacy.Account.of(recipe.privacy, rate=rate, steps=self.total) if recipe.privacy else None
@@ -179,8 +184,11 @@ class _Run:
         torch.manual_seed(stream("learner", self.seed, self.role, epoch))
         losses = torch.zeros((), device=self.fabric.device)
         n, warmup = len(self.viewer.pixels), self.training.recipe.warmup_epochs * self.steps
-        batches = _batches(n, self.batch, draws, private=self.account is not None)
-        for step, rows in enumerate(batches, epoch * self.steps):
+        if self.account is None:
+            order: Iterable[Tensor] = batches(self.viewer.pixels.points, self.batch, draws)
+        else:  # DP-SGD draws every batch independently.
+            order = (privacy.poisson(n, self.batch / n, draws) for _ in range(self.steps))
+        for step, rows in enumerate(order, epoch * self.steps):
             rate = set_rates(self.optimizer, self.training.recipe, step, steps=self.total, warmup=warmup)
             losses += self.step(rows, draws, epoch=epoch, progress=step / self.total)
             self.learner.after_update((step + 1) / self.total)
@@ -247,14 +255,6 @@ class _Run:
         place = f"the last good checkpoint is kept: {path}" if path.exists() else "nothing was saved"
         rates = f"learning_rate {recipe.learning_rate} (or weight_decay {recipe.weight_decay})"
         return InputError(f"{what}: {rates} is too high; lower it ({place})")
-
-
-def _batches(n: int, batch: int, draws: torch.Generator, *, private: bool) -> Iterator[Tensor]:
-    """Rows of each step of an epoch: a random order in equal parts; if private, independent draws (DP-SGD)."""
-    if private:
-        yield from (privacy.poisson(n, batch / n, draws) for _ in range(n // batch))
-    else:
-        yield from torch.split(torch.randperm(n, generator=draws)[: n // batch * batch], batch)
 
 
 def _calibration(viewer: Viewer, seed: int) -> Iterator[Views]:

@@ -17,6 +17,24 @@ IN_MEMORY = 2 << 30
 """Largest number of bytes of images that are kept in the device's memory; more are read from disk, batch by batch."""
 
 
+def batches(points: NDArray[np.int64], batch: int, draws: torch.Generator) -> Sequence[Tensor]:
+    """Rows of each step of an epoch: a random order in equal parts; what is left over is seen in other epochs.
+
+    A point that is there several times is never twice in a batch, where two of its views would be taken for those of
+    two images: its rows lie side by side in a random order of points, which is dealt to the batches in turn.
+
+    Args:
+        points: of each row; none more often than there are batches.
+    """
+    n, steps = len(points), len(points) // batch
+    kept = torch.randperm(n, generator=draws)[: steps * batch]
+    if len(np.unique(points)) == n:
+        return torch.split(kept, batch)
+    places = torch.randperm(int(points.max()) + 1, generator=draws)[torch.from_numpy(points)]
+    dealt = kept[torch.argsort(places[kept], stable=True)].view(batch, steps)
+    return list(dealt[:, torch.randperm(steps, generator=draws)].T)
+
+
 class Pixels:
     """Images and labels of chosen points of a dataset, by row, on a device."""
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from memloc import io
 from memloc.data import splits
-from memloc.data.groups import GROUPS
+from memloc.data.groups import GROUPS, REPEATED
 from memloc.data.prepared import array_sha256
-from memloc.data.splits import draw, draw_halves, manifest, measured_points, training_points
+from memloc.data.splits import doses, draw, draw_halves, manifest, measured_points, training_points
 from tests.builders.complaints import complaint
 
 SIZES = {"shared": 20, "candidate": 10, "independent": 10, "external": 5}
@@ -191,3 +191,59 @@ def test_halves_that_can_not_be_drawn_are_told():
     assert few == "datasets.d.split: pool and external need 110 images, but there are 100; lower them"
     lacking = complaint(draw_halves, np.arange(10) % 5, {"pool": 6, "external": 2}, dataset="d", seed=0)
     assert "datasets.d.split.pool: 6 has one image of class" in lacking and lacking.endswith("raise it")
+
+
+# --- A dose -----------------------------------------------------------------------------------------------------------
+
+DOSED = {"pool": 60, "external": 20, "dose": {"images": 3, "times": [2, 4, 8]}}
+
+
+def test_so_many_images_of_each_half_stand_so_often_and_all_others_once():
+    for seed in range(20):
+        groups = draw_halves(LABELS, DOSED, dataset="d", seed=seed)
+        for role, half in (("f", "candidate"), ("g", "independent")):
+            points, times = np.unique(training_points(groups, role), return_counts=True)
+            np.testing.assert_array_equal(points, groups[half])
+            np.testing.assert_array_equal(times, doses(groups, points))
+            assert np.bincount(times).tolist() == [0, 21, 3, 0, 3, 0, 0, 0, 3]
+        assert set(doses(groups, groups["external"]).tolist()) == {1}
+
+
+def test_doses_have_the_classes_of_the_half_and_are_the_same_in_both():
+    large = np.repeat([3, 5, 8], [500, 310, 190])
+    for seed in range(20):
+        groups = draw_halves(
+            large, {"pool": 200, "external": 20, "dose": {"images": 20, "times": [2, 3]}}, dataset="d", seed=seed
+        )
+        made = []
+        for half in ("candidate", "independent"):
+            times = doses(groups, groups[half])
+            made.append([[int((large[groups[half][times == t]] == c).sum()) for c in (3, 5, 8)] for t in (2, 3)])
+        assert made[0] == made[1]
+        assert np.abs(np.array(made[0]) - 20 * np.array([0.5, 0.31, 0.19])).max() <= 1.5
+
+
+def test_a_dose_leaves_pool_and_halves_and_is_dealt_anew_with_every_pair():
+    plain = {key: DOSED[key] for key in ("pool", "external")}
+    count = np.zeros(100)
+    for seed in range(300):
+        groups = draw_halves(LABELS, DOSED, dataset="d", seed=seed)
+        for group, points in draw_halves(LABELS, plain, dataset="d", seed=seed).items():
+            np.testing.assert_array_equal(points, groups[group])
+        count[np.unique(groups[REPEATED])] += 1
+    pool = np.concatenate([groups["candidate"], groups["independent"]])
+    # 18 of the 60 in each pair: Binomial(300, .3) has a standard deviation of 8.
+    assert np.abs(count[pool] - 90).max() < 36 and count.sum() == 300 * 18
+
+
+def test_a_split_with_a_dose_is_read_as_it_was_drawn(tmp_path):
+    groups = draw_halves(LABELS, DOSED, dataset="d", seed=0)
+    read = splits.load(kept(tmp_path, groups), DESCRIPTION)
+    np.testing.assert_array_equal(training_points(read, "g"), training_points(groups, "g"))
+    assert not np.array_equal(training_points(read, "g"), groups["independent"])
+
+
+def test_a_dose_for_a_whole_half_is_told():
+    whole = {"pool": 60, "external": 20, "dose": {"images": 10, "times": [2, 4, 8]}}
+    told = complaint(draw_halves, LABELS, whole, dataset="d", seed=0)
+    assert told.startswith("datasets.d.split.dose: 30 of the ") and told.endswith("are repeated; lower images")

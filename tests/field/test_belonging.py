@@ -95,3 +95,14 @@ def test_what_says_nothing_of_its_making_is_taken_as_it_is(tmp_path: Path) -> No
         assert check(net("g"), net("f", 1), path) == []
     assert check(encoder(), encoder(1), drawn(tmp_path)) == []
     assert check(net("f"), encoder(1), drawn(tmp_path)) == []
+
+
+def test_a_split_in_which_images_are_repeated_belongs_to_its_encoders(tmp_path: Path) -> None:
+    sizes = {"pool": 20, "external": 5, "dose": {"images": 2, "times": [2, 4]}}
+    dosed = splits.draw_halves(np.arange(40) % 2, sizes, dataset="d", seed=0)
+    path = tmp_path / "dosed.npz"
+    splits.save(dosed, splits.manifest(dosed, dataset="d", seed=0, images=40), path)
+    for role in ("f", "g"):
+        assert check(net(role, points=array_sha256(splits.training_points(dosed, role))), None, path) == []
+    once = net("f", points=array_sha256(dosed["candidate"]))
+    assert "was trained with another split" in complaint(check, once, None, path)

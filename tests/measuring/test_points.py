@@ -76,3 +76,11 @@ def test_layers_stand_by_depth_and_not_by_name():
     assert own_layers(points) == ["2", "10"]
     names, profile = crossed_profile(points)
     assert names == ["2", "10"] and profile.tolist() == [0.25, 0.5]
+
+
+def test_a_table_of_points_has_the_dose_of_each_where_some_are_repeated(f_and_g):
+    f, g = f_and_g
+    doses = np.arange(len(f["points"])) % 3 + 1
+    table = point_scores({**f, "doses": doses}, {**g, "doses": doses}, normalisation="ratio")
+    assert table.groupby("point")["dose"].first().loc[f["points"]].tolist() == doses.tolist()
+    assert "dose" not in point_scores(f, g, normalisation="ratio")

@@ -6,11 +6,13 @@ import pytest
 from memloc.metrics.pairs import (
     crossed_mean,
     dealt_means,
+    dealt_sums,
     gains,
     pairs_for,
     reliability,
     shuffled,
     spearman_brown,
+    sums,
 )
 from memloc.metrics.stats import permutation_p
 
@@ -158,3 +160,38 @@ def test_spearman_brown_and_pairs_for_undo_each_other():
     for single in (0.03, 0.22, 0.6):
         assert spearman_brown(np.array(single), np.array(pairs_for(single, 0.8))) == pytest.approx(0.8)
     assert pairs_for(0.0, 0.8) == np.inf
+
+
+def test_sums_have_the_weighted_sum_as_their_mean_and_no_noise_from_doses():
+    values = np.array([[1.0, 2.0, 5.0, 7.0]])
+    doses, weights = np.array([[1, 1, 2, 2]]), np.array([[-0.5, -0.5, 0.5, 0.5]])
+    # Means 1.5 and 6, difference 4.5; residuals -.5, .5, -1, 1 times 4 * -.5 or 4 * .5.
+    assert sums(values, weights, doses).tolist() == [[5.5, 3.5, 2.5, 6.5]]
+    even = sums(np.array([[1.5, 1.5, 6.0, 6.0]]), weights, doses)
+    assert crossed_mean(even).error == 0 and crossed_mean(even).value == 4.5
+
+
+def test_dealt_sums_keep_the_weights_of_every_stratum():
+    values, weights = np.array([[[1.0], [10], [100], [1000]]]), np.array([[0.0, 1, 0, 2]])
+    got = dealt_sums(values, weights, np.array([[0, 0, 1, 1]]), deals=4000, seed=0)[:, 0]
+    found, counts = np.unique(got, return_counts=True)
+    # One of the first two counts once, one of the last two twice: four sums, each as likely.
+    assert found.tolist() == [201, 210, 2001, 2010] and counts.min() > 900
+
+
+@pytest.mark.parametrize("pairs", [1, 4])
+def test_intervals_of_slopes_cover_and_p_is_uniform(pairs):
+    """Pairs whose slopes differ, images that differ by themselves, doses dealt anew in each pair."""
+    rng, n = np.random.default_rng(3), 40
+    covered, p = [], []
+    for _ in range(300):
+        doses = np.stack([rng.permutation(np.repeat([1, 2, 4, 8], [16, 8, 8, 8])) for _ in range(pairs)])
+        x = np.log2(doses)
+        slopes = 0.2 * rng.normal(size=(pairs, 1)) * (pairs > 1)
+        values = rng.normal(size=n) + rng.normal(size=(pairs, n)) * (1 + x / 3)
+        weights = (x - x.mean(axis=1, keepdims=True)) / ((x - x.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)[:, None]
+        low, high = crossed_mean(sums(values + (1 + slopes) * x, weights, doses)).interval()
+        covered.append(low < 1 < high)
+        null = dealt_sums(rng.normal(size=(pairs, n)), weights, np.zeros((pairs, n), int), deals=99, seed=0)
+        p.append(float(permutation_p((weights * rng.normal(size=(pairs, n))).sum() / pairs, null)))
+    assert np.mean(covered) >= 0.92 and np.mean(np.array(p) <= 0.1) < 0.16

@@ -234,7 +234,7 @@ def test_checkpoints_come_as_often_as_set_but_take_no_more_than_a_twentieth_of_t
     run, monkeypatch, epoch_takes, write_takes, save_every, expected
 ):
     """By a clock that only epochs and writing move."""
-    now, saved, original = [0.0], [], loop._batches
+    now, saved, original = [0.0], [], loop.batches
 
     def batches(*args, **options):
         yield from original(*args, **options)
@@ -244,7 +244,7 @@ def test_checkpoints_come_as_often_as_set_but_take_no_more_than_a_twentieth_of_t
         saved.append(len(history))
         now[0] += write_takes
 
-    monkeypatch.setattr(loop, "_batches", batches)
+    monkeypatch.setattr(loop, "batches", batches)
     monkeypatch.setattr(unfinished.Unfinished, "save", save)
     monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
     run(recipe={"epochs": 9, "batch_size": 24}, save_every=save_every)

@@ -5,7 +5,7 @@ import torch
 from memloc.data.augmentations import AUGMENTATIONS
 from memloc.models.frameworks.learner import Group
 from memloc.training import views
-from memloc.training.views import Pixels, Viewer, views_of
+from memloc.training.views import Pixels, Viewer, batches, views_of
 from tests.builders.trainings import same
 
 GROUPS = (Group(3, AUGMENTATIONS["normal"], 16), Group(2, AUGMENTATIONS["masking"], 12))
@@ -63,3 +63,33 @@ def test_views_are_ordered_by_view_then_by_image(toy, normalise):
     still = Group(2, AUGMENTATIONS["none"], 16)
     shown = views_of(images, still, normalise, seeded())
     assert shown.hidden is None and torch.equal(shown.images, normalise(images).repeat(2, 1, 1, 1))
+
+
+# --- Order of an epoch ------------------------------------------------------------------------------------------------
+
+
+def test_the_order_of_points_that_stand_once_is_one_permutation_in_parts():
+    order = torch.randperm(23, generator=seeded())
+    got = batches(np.arange(23) * 5, 6, seeded())
+    assert [rows.tolist() for rows in got] == [order[i : i + 6].tolist() for i in (0, 6, 12)]
+
+
+@pytest.mark.parametrize(("batch", "left"), [(6, 0), (5, 0), (6, 2)])
+def test_copies_are_never_in_one_batch_and_every_point_is_seen_as_often_as_it_stands(batch, left):
+    # One point stands 5 times, 2 stand 4 times, 4 twice: 30 rows in all, or 32.
+    times = np.array([5, 4, 4, 2, 2, 2, 2, *[1] * (9 + left)])
+    points = np.repeat(100 + 3 * np.arange(len(times)), times)
+    draws, seen, together = seeded(), np.zeros(len(points)), np.zeros((len(times), len(times)))
+    for _ in range(600):
+        order = batches(points, batch, draws)
+        assert [len(rows) for rows in order] == [batch] * (len(points) // batch)
+        assert all(len(set(points[rows.numpy()].tolist())) == batch for rows in order)
+        for rows in order:
+            seen[rows.numpy()] += 1
+            images = (points[rows.numpy()] - 100) // 3
+            together[np.ix_(images, images)] += 1
+    # Whatever is left over in an epoch may be any row.
+    assert np.abs(seen / 600 - (1 - left / len(points) * (left > 0))).max() < 0.06
+    # Any two points that stand once meet as often as any other two.
+    once = together[7:, 7:][~np.eye(len(times) - 7, dtype=bool)] / 600
+    assert once.std() < 0.03 and once.min() > 0.04

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,3 +110,10 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         assert ((votes["votes"] >= 0) & (votes["votes"] <= 1)).all()
     with np.load(results / "outcomes/reconstruction/mae/g/seed0.npz") as losses:
         assert (losses["losses"] > 0).all()
+    # Of a half of 15 images two stand twice and two four times in an epoch.
+    recipe = json.loads((results / "encoders/halves/g/seed0/recipe.json").read_text())
+    assert (recipe["images"], recipe["presentations"]) == (15, 23)
+    with np.load(results / "measures/halves/f/seed0.npz") as measures:
+        assert np.bincount(measures["doses"]).tolist() == [0, 46, 4, 0, 4]
+    with np.load(results / "outcomes/losses/halves/g/seed0.npz") as losses:
+        assert losses["losses"].shape == (3, 2) and (losses["losses"] > 0).all()

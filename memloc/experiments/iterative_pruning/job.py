@@ -26,7 +26,7 @@ from memloc.models.frameworks.recipe import Recipe
 from memloc.models.units import Rows, Units, choose
 from memloc.streams import stream
 from memloc.training.optim import optimizer_of, set_rates
-from memloc.training.views import views_of
+from memloc.training.views import batches, views_of
 
 ARMS = ("top", "random", "low")
 """Which of the remaining units of each layer are pruned: those of highest UnitMem, any, those of lowest."""
@@ -60,9 +60,8 @@ def retrain(desk: Desk, learner: Learner, pruned: Rows, *, number: int) -> None:
     for epoch in range(recipe.epochs):
         draws = torch.Generator().manual_seed(stream("prune_rounds", desk.seed, number, epoch))
         torch.manual_seed(stream("prune_rounds learner", desk.seed, number, epoch))
-        order = torch.randperm(len(points), generator=draws).numpy()
-        for step in range(steps):
-            done, rows = epoch * steps + step, points[order[step * batch : (step + 1) * batch]]
+        for step, order in enumerate(batches(points, batch, draws)):
+            done, rows = epoch * steps + step, points[order.numpy()]
             set_rates(optimizer, recipe, done, steps=total, warmup=0)
             clean = torch.from_numpy(np.array(part.images[rows])).to(device).float().div_(255)
             views = [views_of(clean, group, desk.normalise, draws) for group in learner.groups]

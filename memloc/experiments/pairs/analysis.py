@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.pairs import crossing
+from memloc.analysis.halves import add_null, add_plain, crossing
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import HALVES
 from memloc.measuring.points import own_layers
@@ -25,7 +25,7 @@ from memloc.metrics.pairs import (
     shuffled,
     spearman_brown,
 )
-from memloc.metrics.stats import LEVEL, permutation_p
+from memloc.metrics.stats import permutation_p
 
 CLAIMS = {
     "last": Claim(
@@ -64,16 +64,17 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         tables, traits = sheet.scores("points", encoder), sheet.scores("atypicality", encoder)
         places, own = list(dict.fromkeys(tables[0]["layer"])), own_layers(tables[0])
-        sslmem, inside, labels = crossing(tables, places)
+        pool = crossing(tables, places)
+        sslmem, inside, labels = pool.sslmem, pool.inside, pool.labels
         scores = gains(sslmem, inside, labels)
         crossed = crossed_mean(scores)
         sheet.profile(crossed, places, encoder=encoder, series=CROSSED)
         for pair, values in enumerate(scores.mean(axis=1)):
-            _plain(sheet, values, places, encoder=encoder, series=f"{PAIR} {pair}")
+            add_plain(sheet, values, places, encoder=encoder, series=f"{PAIR} {pair}")
         deals = dealt_means(sslmem, inside, labels, deals=int(sheet.options["deals"]), seed=0)
-        _band(sheet, deals, places, encoder=encoder, series=DEALT)
+        add_null(sheet, deals, places, encoder=encoder, series=DEALT)
         deviation = scores.std(axis=(0, 1), ddof=1)
-        _plain(sheet, _over(crossed.value, deviation), places, encoder=encoder, series=EFFECT)
+        add_plain(sheet, _over(crossed.value, deviation), places, encoder=encoder, series=EFFECT)
         proper = np.array([places.index(name) for name in own])
         n = len(labels)
         for claim, place in (("last", proper[-1]), ("output", len(places) - 1)):
@@ -98,7 +99,7 @@ def _find_reliability(
     single = reliability(scores, labels)
     sheet.profile(single, places, encoder=encoder, series=SINGLE)
     null = np.stack([reliability(dealt, labels).value for dealt in shuffled(scores, labels, deals=SHUFFLES, seed=0)])
-    _band(sheet, null, places, encoder=encoder, series=SHUFFLED)
+    add_null(sheet, null, places, encoder=encoder, series=SHUFFLED)
     p = float(permutation_p(single.value[-1], null[:, -1]))
     sheet.find("single", encoder, single[-1], len(labels), p=p)
     counts = np.array(sheet.options["pairs"], dtype=np.float64)
@@ -137,17 +138,6 @@ def _find_atypical(
     low, high = (float(bound) for bound in estimate.interval())
     row = {"value": float(estimate.value), "low": low, "high": high}
     sheet.add(pd.DataFrame([row]), encoder=encoder, series=ATYPICAL)
-
-
-def _plain(sheet: Sheet, values: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
-    """Values by place without an interval."""
-    sheet.add(pd.DataFrame({"layer": list(places), "value": values}), **about)
-
-
-def _band(sheet: Sheet, null: NDArray[np.float64], places: Sequence[str], **about: str) -> None:
-    """The mean and the middle of what chance gives, by place."""
-    low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    sheet.add(pd.DataFrame({"layer": list(places), "value": null.mean(axis=0), "low": low, "high": high}), **about)
 
 
 def _over(values: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:

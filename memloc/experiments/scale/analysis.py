@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.pairs import crossing
+from memloc.analysis.halves import crossing
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.pairs import CrossedMean, crossed_mean, gains
 from memloc.metrics.scaling import Fitted, Law, fit, left_out
@@ -67,7 +67,8 @@ def analyse(sheet: Sheet) -> None:
     places = list(dict.fromkeys(tables[sheet.encoders[0]][0]["layer"]))
     crossed, images = [], []
     for encoder in sheet.encoders:
-        sslmem, inside, labels = crossing(tables[encoder], places)
+        pool = crossing(tables[encoder], places)
+        sslmem, inside, labels = pool.sslmem, pool.inside, pool.labels
         crossed.append(crossed_mean(gains(sslmem, inside, labels)))
         images.append(len(labels) / 2)
     passes = [float(sheet.options["epochs"][encoder]) for encoder in sheet.encoders]

@@ -31,6 +31,7 @@ class Framework:
         image_losses: whether its loss is one of single images: it can be trained with differential privacy, and
             reconstructed losses compared by point.
         head: whether a head maps the encoder's output to the space of the loss.
+        teacher: whether the loss needs a second encoder that follows the first; only one of the two is kept.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Framework:
     tokens: bool = False
     image_losses: bool = False
     head: bool = True
+    teacher: bool = False
 
 
 def number(default: float, **bounds: float) -> Json:
@@ -77,6 +79,7 @@ FRAMEWORKS: dict[str, Framework] = {
     "byol": Framework(
         "BYOL (Grill et al., 2020)",
         {"hidden": count(4096, **_WIDTH), "projection": count(256, **_WIDTH), "ema": number(0.99, **_SHARE)},
+        teacher=True,
     ),
     "vicreg": Framework(
         "VICReg (Bardes et al., 2022)",
@@ -103,6 +106,7 @@ FRAMEWORKS: dict[str, Framework] = {
             "frozen_epochs": count(1, minimum=0),
             **_crops(8, 96),
         },
+        teacher=True,
     ),
     "mae": Framework(
         "MAE (He et al., 2022)",
