@@ -1,36 +1,40 @@
-"""``memloc score``: UnitMem of an encoder, and LayerMem of a pair."""
+"""``memloc score``: UnitMem of an encoder, LayerMem of a pair, memorization of images by many encoders."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from memloc import provenance
-from memloc.cli.parser import CORES
-from memloc.cli.terminal import Bar, prepare, stop_requests
+from memloc import io, provenance
+from memloc.cli.parser import CORES, build_parser
+from memloc.cli.terminal import Bar, prepare, say, stop_requests
 from memloc.data.image_folder import ImageFolder
 from memloc.data.images import Images
 from memloc.data.opening import open_images
 from memloc.data.repeats import repeats
 from memloc.data.stored_images import folder_of_named
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 from memloc.job import log
 from memloc.measuring.protocol import Protocol
 from memloc.models.network import device as device_of
 from memloc.scoring import belonging, files
 from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
 from memloc.scoring.passes import Pass, Settings
-from memloc.scoring.plan import NEEDS_SPLIT, describe, plan
+from memloc.scoring.plan import NEEDS_SPLIT, WORDS, describe, plan
 from memloc.scoring.run import Shard
 from memloc.scoring.score import Scores, score
 from memloc.scoring.splits import Split, load_split
 from memloc.scoring.splits import describe as describe_split
+from memloc.scoring.verdict import of_layers
 
 SKIPPED = 10
 """Images that can't be read and are named on the terminal; meta.json lists all."""
@@ -68,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with out.writing(key, share=None if shard is None else f"shard-{shard.number}-of-{shard.of}") as work:
         if work is None:
+            _answer(options, io.load_json(options.out / "meta.json")["verdict"])
             log.info("%s: already finished, nothing to do; remove the folder to score again", options.out)
             return 0
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
@@ -83,11 +88,52 @@ def run(options: argparse.Namespace) -> int:
             log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
             return 0
         _report_skipped(scores.skipped)
-        meta = _meta(options, encoder, settings, passes, scores, device) | {"taken": taken, "identity": key}
-        files.write(scores, images, meta, out.staged(work))
+        verdict = of_layers(scores.layers, _compared(passes, split)).record()
+        meta = _meta(options, encoder, settings, passes, scores, device)
+        meta |= {"verdict": verdict, "taken": taken, "identity": key}
+        files.write(scores, images, meta | {"command": command(options)}, out.staged(work))
         out.publish(work, meta)
+    _answer(options, verdict)
     log.info("%s: open it in a browser; the tables are beside it", options.out / "index.html")
     return 0
+
+
+def _answer(options: argparse.Namespace, verdict: Mapping[str, Any]) -> None:
+    """Print the verdict, as sentences or as JSON."""
+    if options.json:
+        say(json.dumps({**verdict, "page": str(options.out / "index.html")}))
+    else:
+        say("\n".join(show(line) for line in (verdict["headline"], *verdict["more"])))
+
+
+def _compared(passes: Mapping[str, Pass], split: Split | None) -> dict[str, int]:
+    """Readable images of each group that f is compared on."""
+    first = "scored" if split is None else "candidate"
+    return {
+        name.removeprefix("f-").replace("candidate", first): len(task.images.readable(task.rows))
+        for name, task in passes.items()
+        if name.startswith("f-")
+    }
+
+
+UNTOLD = ("command", "threads", "shard", "quiet", "traceback", "json", "replace")
+"""Options that change no number: the command on a page leaves them out."""
+
+
+def command(options: argparse.Namespace) -> str:
+    """The command line that gives the same numbers: what isn't as by default."""
+    usual = vars(build_parser().parse_args(["score", "x", "--images", "x", "--out", "x"]))
+    given = {key: value for key, value in vars(options).items() if key in usual and key not in UNTOLD}
+
+    def words() -> Iterator[str]:
+        yield from options.encoder
+        for key, value in given.items():
+            if key != "encoder" and (value != usual[key] or key in ("images", "out")):
+                yield f"--{key.replace('_', '-')}"
+                if value is not True:
+                    yield from map(str, value) if isinstance(value, list) else (str(value),)
+
+    return shlex.join(["memloc", "score", *words()])
 
 
 def _shard(text: str | None) -> Shard | None:
@@ -102,21 +148,29 @@ def _shard(text: str | None) -> Shard | None:
 
 def _encoders(options: argparse.Namespace) -> tuple[OpenEncoder, OpenEncoder | None]:
     """f, and g if there is one."""
-    log.info("opening %s", options.encoder)
-    stated = {"size": options.size, "mean": options.mean, "std": options.std}
-    key, both = options.weights_key, (options.encoder, options.against or "")
-
-    def opened(text: str) -> OpenEncoder:
-        # A key is of the encoders that have a file; where none has, the first one says so.
-        return open_encoder(text, **stated, weights_key=key if has_file(text) or not any(map(has_file, both)) else None)
-
-    encoder, against = opened(options.encoder), None if options.against is None else opened(options.against)
+    if len(options.encoder) > 1:
+        raise InputError(f"encoder: {len(options.encoder)} are named; --members says what each was trained on")
+    encoder, *others = _opened(options, [*options.encoder, *([options.against] if options.against is not None else [])])
+    against = others[0] if others else None
     if against is not None and against.sha256 == encoder.sha256:
         raise InputError(
             f"against: {against.name} has the same weights as {encoder.name}, and an encoder differs in nothing from"
             " itself; name the encoder that was trained on the independent images instead"
         )
     return encoder, against
+
+
+def _opened(options: argparse.Namespace, texts: Sequence[str]) -> list[OpenEncoder]:
+    """The encoders that texts name."""
+    stated = {"size": options.size, "mean": options.mean, "std": options.std}
+    with_file = [text for text in texts if has_file(text)] or texts[:1]
+    encoders = []
+    for text in texts:
+        log.info("opening %s", text)
+        # A key is of the encoders that have a file; where none has, the first one says so.
+        key = options.weights_key if text in with_file else None
+        encoders.append(open_encoder(text, **stated, weights_key=key))
+    return encoders
 
 
 def _report_taken(encoder: OpenEncoder, against: OpenEncoder | None) -> list[str]:
@@ -213,7 +267,16 @@ def _score(
     bar = Bar(sum(len(task.rows) for task in passes.values()), quiet=options.quiet)
     try:
         with stop_requests() as stop:
-            return score(passes, settings=settings, shard=shard, folder=work, progress=bar, stop=stop, device=device)
+            return score(
+                passes,
+                settings=settings,
+                shard=shard,
+                folder=work,
+                progress=bar,
+                stop=stop,
+                begins=lambda name: bar.name(WORDS[name]),
+                device=device,
+            )
     finally:
         bar.close()
 

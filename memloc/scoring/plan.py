@@ -37,6 +37,17 @@ NEEDS_SPLIT = (
 )
 """What is said of two encoders without a split."""
 
+WORDS = {
+    "f-candidate": "scored images",
+    "f-external": "external images",
+    "f-independent": "independent images",
+    "g-candidate": "scored images, second encoder",
+    "g-external": "external images, second encoder",
+    "g-independent": "independent images, second encoder",
+    "untrained-candidate": "scored images, untrained encoder",
+}
+"""What each pass is over, as it is told while it is made."""
+
 CALIBRATION = 500
 """Images whose views set the batch-norm statistics of an untrained encoder."""
 
@@ -202,8 +213,15 @@ def _paired_layers(
         raise InputError(
             f"against: {against.name} differs from {encoder.name} in architecture ({reason}); name a twin of it"
         )
+    return with_output(layers)
+
+
+def with_output(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Layers and, once, the encoder's output as the last of them."""
+    if any(layer.kind == "output" for layer in layers):
+        return layers
     last = "output" if all(layer.name != "output" for layer in layers) else "output of the encoder"
-    return (*layers, Layer(last, "", None, float(len(layers) + 1)))
+    return (*layers, Layer(last, "", None, float(len(layers) + 1), kind="output"))
 
 
 def _count_units(
