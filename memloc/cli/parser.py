@@ -122,8 +122,8 @@ def _add_scored(score: argparse.ArgumentParser) -> None:
         "--members",
         type=Path,
         metavar="FILE",
-        help="which images each of many encoders was trained on: .csv or .parquet with a column image and one of 1 and 0"
-        " for each encoder, or with columns image, encoder and in; memorization of every image and layer",
+        help="which images each of many encoders was trained on: .csv or .parquet with a column image and one of 1 and"
+        " 0 for each encoder, or with columns image, encoder and in; memorization of every image and layer",
     )
     where.add_argument(
         "--layers",

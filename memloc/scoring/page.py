@@ -67,22 +67,28 @@ COUNTS = ("units", "dead", "faint", "signed")
 """Columns of the layers table that count units."""
 
 QUANTITIES = {
+    **{
+        # The published estimator is not 0 under the null.
+        f"layermem_{estimator}": Quantity("LayerMem", estimator, 4, effect=estimator != "published")
+        for estimator in ("crossed", "external-corrected", "published")
+    },
+    "reliability": Quantity("Reliability of images", "all encoders", 2),
+    "reliability_pair": Quantity("Reliability of images", "one pair", 2),
+    "excess": Quantity("UnitMem", "excess over external", effect=True),
+    "gain": Quantity("UnitMem", "gain over untrained"),
     "unitmem": Quantity("UnitMem", "mean"),
     "unitmem_p90": Quantity("UnitMem", "90th percentile"),
     "unitmem_matched": Quantity("UnitMem", "matched"),
     "unitmem_external": Quantity("UnitMem", "external"),
-    "excess": Quantity("UnitMem", "excess over external", effect=True),
     "unitmem_untrained": Quantity("UnitMem", "untrained"),
-    "gain": Quantity("UnitMem", "gain over untrained"),
     "classmem": Quantity("ClassMem", "mean"),
     "classmem_shuffled": Quantity("ClassMem", "shuffled labels"),
     **{
-        # The published estimator is not 0 under the null.
-        f"{kind}_{estimator}": Quantity(group, estimator, 4, effect=estimator != "published")
-        for kind, group in (("layermem", "LayerMem"), ("increment", "Increment of LayerMem"))
-        for estimator in ("published", "external-corrected", "crossed")
+        f"increment_{estimator}": Quantity("Increment of LayerMem", estimator, 4, effect=estimator != "published")
+        for estimator in ("crossed", "external-corrected", "published")
     },
 }
+"""Columns of the layers table, in the order in which they are shown."""
 
 
 def render(
@@ -110,27 +116,54 @@ def render(
     album = Album(thumbnail)
     memorized = _memorized(points, layers, album)
     gallery, left_out = _gallery(units, tops, layers, album, shown)
+    return _rendered(
+        layers,
+        meta,
+        album,
+        totals={name: int(layers[name].sum()) for name in COUNTS},
+        figure=base64.b64encode(figure_png).decode(),
+        ranked="excess" if "excess" in units else "UnitMem",
+        gallery=gallery,
+        left_out=left_out,
+        shown=shown,
+        memorized=memorized,
+    )
+
+
+def render_members(*, layers: pd.DataFrame, images: pd.DataFrame, meta: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+    """The page of many encoders: memorization by layer, and the images of the highest.
+
+    Args:
+        layers, images: as ``memloc.scoring.members.tables`` makes them.
+        meta: as of ``render``, and ``encoders`` and ``members`` instead of ``encoder``.
+    """
+    album = Album(thumbnail)
+    last = layers["layer"].iloc[-1]
+    top = images[images["layer"] == last].nlargest(POINTS, "memorization")
+    album.add(int(image) for image in top["image"])
+    known = {"layer": last, "images": top.to_dict("records"), "of": images["image"].nunique()}
+    known["reliability"] = layers["reliability"].iloc[-1]
+    return _rendered(layers, meta, album, known=known)
+
+
+def _rendered(layers: pd.DataFrame, meta: Mapping[str, Any], album: Album, **parts: Any) -> str:
     spans = _spans(layers)
     skipped = dict(meta.get("skipped") or {})
+    absent = dict.fromkeys(("totals", "figure", "ranked", "gallery", "left_out", "shown", "memorized", "known"))
+    about = dict.fromkeys(("encoder", "encoders", "members", "against", "external", "split", "command"))
     return _template().render(
         version=__version__,
         **script(),
-        meta={"against": None, "external": None, "split": None, "command": None, "taken": [], **meta},
-        title=_short(str(meta["encoder"])),
-        totals={name: int(layers[name].sum()) for name in COUNTS},
+        **(absent | parts),
+        meta={**about, "taken": [], **meta},
+        title=_short(str(meta.get("encoder") or meta.get("members"))),
         faint=FAINT,
-        figure=base64.b64encode(figure_png).decode(),
-        ranked="excess" if "excess" in units else "UnitMem",
         sticky=max(map(len, layers["layer"]), default=0) <= NARROW,
         columns={column: quantity for column, quantity in QUANTITIES.items() if column in layers},
         spans=spans,
         edges=set(accumulate((span for _, span in spans), initial=0)),
         next=NEXT,
         rows=_rows(layers),
-        gallery=gallery,
-        left_out=left_out,
-        shown=shown,
-        memorized=memorized,
         skipped=list(skipped.items())[:SKIPPED],
         more=max(0, len(skipped) - SKIPPED),
         settings=_flat(meta.get("settings") or {}),
@@ -326,7 +359,8 @@ def _rows(layers: pd.DataFrame) -> list[dict[str, object]]:
     blocks = layers["block"].tolist()
     return [
         {
-            **{name: row[name] for name in ("layer", "kind", *COUNTS)},
+            **{name: row[name] for name in ("layer", "kind")},
+            "counts": [row[name] for name in COUNTS if name in row],
             "begins": i > 0 and blocks[i] != blocks[i - 1],
             "cells": [_cell(row, column, q) for column, q in QUANTITIES.items() if column in layers],
         }

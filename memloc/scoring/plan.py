@@ -204,6 +204,7 @@ def _paired_layers(
     images: Images,
     patterns: Sequence[str],
     settings: Settings,
+    what: str = "against",
 ) -> tuple[Layer, ...]:
     """The layers of a pair, and its output as the last one."""
     names = {layer.name for layer in _layers(against, images, patterns, settings)}
@@ -211,8 +212,23 @@ def _paired_layers(
     if lacking or against.size != encoder.size:
         reason = f"it has no layer {lacking[0]}" if lacking else f"its images have {against.size} pixels a side"
         raise InputError(
-            f"against: {against.name} differs from {encoder.name} in architecture ({reason}); name a twin of it"
+            f"{what}: {against.name} differs from {encoder.name} in architecture ({reason}); name a twin of it"
         )
+    return with_output(layers)
+
+
+def common_layers(
+    encoders: Sequence[OpenEncoder], images: Images, patterns: Sequence[str], settings: Settings
+) -> tuple[Layer, ...]:
+    """The layers of encoders of one architecture, and their output as the last one.
+
+    Raises:
+        InputError: one has other layers, or images of another size.
+    """
+    first, *others = encoders
+    layers = _layers(first, images, patterns, settings)
+    for other in others:
+        _paired_layers(first, other, layers, images, patterns, settings, what="encoder")
     return with_output(layers)
 
 

@@ -159,13 +159,11 @@ def layer_table(
     by_layer = units_table.groupby("layer", sort=False)
     for column, value in (
         ("units", by_layer.size()),
-        *(
-            (status, (units_table["status"] == status).groupby(units_table["layer"]).sum())
-            for status in ("dead", "faint", "signed")
-        ),
         ("unitmem_p90", by_layer["unitmem"].quantile(0.9)),
     ):
         table[column] = table["layer"].map(value)
+    for status in ("dead", "faint", "signed"):
+        table[status] = table["layer"].map((units_table["status"] == status).groupby(units_table["layer"]).sum())
     counts = ["units", "dead", "faint", "signed"]
     table[counts] = table[counts].fillna(0).astype(int)
     tallies = {"unitmem": _tally(result)}

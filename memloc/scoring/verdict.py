@@ -25,7 +25,7 @@ EFFECTS = {
 
 
 def holm(p: Floats) -> Floats:
-    """p corrected for their number by Holm's procedure; nan stays, and isn't counted."""
+    """P corrected for their number by Holm's procedure; nan stays, and isn't counted."""
     out = np.full(len(p), np.nan)
     order = np.argsort(p)[: int((~np.isnan(p)).sum())]
     out[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
@@ -132,7 +132,8 @@ def of_effect(
     of, decided = len(rows), rows[rows[f"{column}_holm"] <= 1 - LEVEL].sort_values(column, ascending=False)
     above, below = ([str(x) for x in decided["layer"][side]] for side in (decided[column] > 0, decided[column] < 0))
     largest = _largest(layers, column, together)
-    number = f"{counted(of, 'layer')}, corrected for their number" if of > 1 else "1 layer"
+    judged = counted(of, "layer") if of == len(layers) else f"{of} of {len(layers)} layers, those that have one"
+    number = f"{judged}, corrected for their number" if of > 1 else judged
     if above:
         where = "In its only layer" if of == 1 else f"In {len(above)} of {number},"
         headline = f"{where} the {title} is above 0{_named(above)}."
@@ -143,7 +144,7 @@ def of_effect(
         )
     else:
         headline = f"No layer's {title} differs from 0 ({number}): this can't show memorization."
-    scored = f"{counted(largest.units, 'scored unit')}, " if largest.units else ""
+    scored = f"{counted(largest.units, 'scored unit')}; " if largest.units else ""
     groups = ", ".join(f"{n:,} {group}" for group, n in images.items())
     picked = f"picked of {of} layers, so its interval is one for all of them together" if of > 1 else "the only layer"
     told = (

@@ -349,7 +349,7 @@ def test_links_have_targets_pictures_have_names_and_rows_of_the_table_are_as_wid
     assert targets <= set(ids) and len(ids) == len(set(ids))
     assert all(a["aria-label"] for _, a in reader.of(role="img"))
     assert all(a["alt"] for tag, a in reader.tags if tag == "img")
-    table = text.split("<table class=\"sortable sticky\">")[1].split("</table>")[0]
+    table = text.split('<table class="sortable sticky">')[1].split("</table>")[0]
     head, names, *rows = [re.findall(r"<t[hd][^>]*>", row) for row in table.split("<tr")[1:]]
     spans = sum(int((re.findall(r'colspan="([0-9]+)"', cell) or [1])[0]) for cell in head)
     assert {spans, len(names)} == {len(row) for row in rows} and len(rows) == 3
