@@ -19,7 +19,7 @@ def main(snakemake):
         "sha256": description["sha256"]["train"],
     }
     about |= {"normalisation": params.normalisation, **params.views}
-    names = [(f"{params.encoder}/{role}/seed{seed}") for seed in params.seeds for role in ("f", "g")]
+    names = [f"{snakemake.wildcards.encoder}/{role}/seed{seed}" for seed in params.seeds for role in ("f", "g")]
     scores = joined(pairs, names, about)
     scores.save(output.scores, provenance.record(output.scores, settings=params.views))
     job.log.info("%d encoders, %d images, %d layers", *scores.alignment.shape)

@@ -184,24 +184,24 @@ def _compared(passes: Mapping[str, Pass], split: Split | None) -> dict[str, int]
     }
 
 
-UNTOLD = ("command", "threads", "shard", "quiet", "traceback", "json", "replace")
-"""Options that change no number: the command on a page leaves them out."""
+UNTOLD = ("command", "threads", "shard", "quiet", "traceback", "json", "replace", "out")
+"""Options that change no number: the command on a page leaves them out, and pages of the same numbers are the same."""
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command line that gives the same numbers: what isn't as by default."""
+    """The command line that gives the same numbers, to any folder: what isn't as by default."""
     usual = vars(build_parser().parse_args(["score", "x", "--images", "x", "--out", "x"]))
     given = {key: value for key, value in vars(options).items() if key in usual and key not in UNTOLD}
 
     def words() -> Iterator[str]:
         yield from options.encoder
         for key, value in given.items():
-            if key != "encoder" and (value != usual[key] or key in ("images", "out")):
+            if key != "encoder" and (value != usual[key] or key == "images"):
                 yield f"--{key.replace('_', '-')}"
                 if value is not True:
                     yield from map(str, value) if isinstance(value, list) else (str(value),)
 
-    return shlex.join(["memloc", "score", *words()])
+    return f"{shlex.join(['memloc', 'score', *words()])} --out DIR"
 
 
 def _shard(text: str | None) -> Shard | None:

@@ -132,11 +132,10 @@ def of_effect(
     of, decided = len(rows), rows[rows[f"{column}_holm"] <= 1 - LEVEL].sort_values(column, ascending=False)
     above, below = ([str(x) for x in decided["layer"][side]] for side in (decided[column] > 0, decided[column] < 0))
     largest = _largest(layers, column, together)
-    judged = counted(of, "layer") if of == len(layers) else f"{of} of {len(layers)} layers, those that have one"
+    judged = f"{counted(of, 'layer')}{' that have one' if of < len(layers) else ''}"
     number = f"{judged}, corrected for their number" if of > 1 else judged
     if above:
-        where = "In its only layer" if of == 1 else f"In {len(above)} of {number},"
-        headline = f"{where} the {title} is above 0{_named(above)}."
+        headline = f"The {title} is above 0 in {len(above)} of {number}{_named(above)}."
     elif below:
         headline = (
             f"No layer's {title} is above 0, and {_named(below).removeprefix(': ')} lie{'s' * (len(below) == 1)} below"
