@@ -32,6 +32,7 @@ localrules:
     figures,
     atypicality,
     valuation,
+    per_image,
 
 
 rule all:

@@ -160,6 +160,31 @@ def trainings(*roles):
     return hashes
 
 
+def trainings_of_seeds(wildcards):
+    """What tells the trainings of f and g of each seed of a rule's encoder from others."""
+    seeds = config["encoders"][wildcards.encoder]["seeds"]
+    return [trainings("f", "g")(SimpleNamespace(encoder=wildcards.encoder, seed=seed)) for seed in seeds]
+
+
+def measures_of_seeds(role):
+    """A function to the measures of a role of a rule's encoder, one file a seed."""
+
+    def paths(wildcards):
+        seeds = config["encoders"][wildcards.encoder]["seeds"]
+        return [RESULTS / f"measures/{wildcards.encoder}/{role}/seed{seed}.npz" for seed in seeds]
+
+    return paths
+
+
+def in_halves():
+    """Names of the encoders whose seeds are pairs on complementary halves of one pool."""
+    return [
+        name
+        for name, encoder in config["encoders"].items()
+        if "pool" in config["datasets"][encoder["dataset"]].get("split", {}) and encoder["split_seed"] is None
+    ]
+
+
 def of_donor(function):
     """A function of a rule's encoder, asked about the one that the experiment's option donor names."""
 

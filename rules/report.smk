@@ -53,3 +53,41 @@ rule build_report:
         "build the report"
     script:
         "../scripts/build_report.py"
+
+
+rule collect_per_image:
+    """Membership and alignment of every image, owners of units: scores for others (memloc.per_image)."""
+    input:
+        f=measures_of_seeds("f"),
+        g=measures_of_seeds("g"),
+        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
+    output:
+        scores=RESULTS / "per_image/{encoder}.npz",
+    log:
+        LOGS / "collect_per_image/{encoder}.log",
+    benchmark:
+        BENCHMARKS / "collect_per_image/{encoder}.tsv"
+    wildcard_constraints:
+        encoder="|".join(in_halves()) or NEVER,
+    conda:
+        ANALYSIS_ENV
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        seeds=encoder_setting("seeds"),
+        trainings=trainings_of_seeds,
+        views=views_of,
+        normalisation=config["score"]["normalisation"],
+        code=digest("scripts/collect_per_image.py"),
+    message:
+        "collect scores per image of {wildcards.encoder}"
+    script:
+        "../scripts/collect_per_image.py"
+
+
+rule per_image:
+    """Scores per image of every encoder on complementary halves."""
+    input:
+        [RESULTS / f"per_image/{encoder}.npz" for encoder in in_halves()],

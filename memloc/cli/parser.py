@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--shard", metavar="K/N", help="do only the K-th of N shards; without it, finished shards are joined"
     )
+    running.add_argument("--json", action="store_true", help="print the verdict as JSON")
     _add_messages(running)
 
     value = commands.add_parser(
@@ -93,9 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_scored(score: argparse.ArgumentParser) -> None:
     score.add_argument(
         "encoder",
+        nargs="+",
         metavar="ENCODER",
         help="FILE.safetensors of memloc, timm:NAME or torchvision:NAME (with @FILE for other weights, @untrained"
-        " for none), a Hugging Face folder, or package.module:function, which is called and returns the module",
+        " for none), a Hugging Face folder, or package.module:function, which is called and returns the module; several"
+        " with --members",
     )
     where = score.add_argument_group("what is scored")
     where.add_argument(
@@ -114,6 +117,13 @@ def _add_scored(score: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="groups of the images: .csv or .parquet with columns image (or name, or row) and group, or .npz of memloc;"
         " f alone was trained on candidate images, g alone on independent ones, neither on external ones",
+    )
+    where.add_argument(
+        "--members",
+        type=Path,
+        metavar="FILE",
+        help="which images each of many encoders was trained on: .csv or .parquet with a column image and one of 1 and"
+        " 0 for each encoder, or with columns image, encoder and in; memorization of every image and layer",
     )
     where.add_argument(
         "--layers",

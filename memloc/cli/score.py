@@ -1,36 +1,44 @@
-"""``memloc score``: UnitMem of an encoder, and LayerMem of a pair."""
+"""``memloc score``: UnitMem of an encoder, LayerMem of a pair, memorization of images by many encoders."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from memloc import provenance
-from memloc.cli.parser import CORES
-from memloc.cli.terminal import Bar, prepare, stop_requests
+from memloc import io, provenance
+from memloc.cli.parser import CORES, build_parser
+from memloc.cli.terminal import Bar, prepare, say, stop_requests
 from memloc.data.image_folder import ImageFolder
 from memloc.data.images import Images
 from memloc.data.opening import open_images
 from memloc.data.repeats import repeats
 from memloc.data.stored_images import folder_of_named
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 from memloc.job import log
 from memloc.measuring.protocol import Protocol
 from memloc.models.network import device as device_of
+from memloc.output import Output
 from memloc.scoring import belonging, files
 from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
+from memloc.scoring.members import check_trained, estimated, load_members, per_image, plan_members, tables
+from memloc.scoring.members import verdict as members_verdict
 from memloc.scoring.passes import Pass, Settings
-from memloc.scoring.plan import NEEDS_SPLIT, describe, plan
+from memloc.scoring.plan import NEEDS_SPLIT, WORDS, common_layers, describe, plan
 from memloc.scoring.run import Shard
-from memloc.scoring.score import Scores, score
+from memloc.scoring.score import Scores, measure, score
 from memloc.scoring.splits import Split, load_split
 from memloc.scoring.splits import describe as describe_split
+from memloc.scoring.verdict import of_layers
 
 SKIPPED = 10
 """Images that can't be read and are named on the terminal; meta.json lists all."""
@@ -44,9 +52,12 @@ def run(options: argparse.Namespace) -> int:
         torch.set_num_threads(options.threads)
     out = files.output(options.out, replace=options.replace)
     out.check(options.split)
+    out.check(options.members)
     _check_apart(options)
     device = device_of(options.device)
     Protocol(options.draws, options.pairs, options.distance)  # Before an encoder is opened, which takes a while.
+    if options.members is not None:
+        return _score_members(options, out, shard, device)
     if options.against is not None and options.split is None:
         raise InputError(NEEDS_SPLIT)
     encoder, against = _encoders(options)
@@ -68,8 +79,7 @@ def run(options: argparse.Namespace) -> int:
     )
     with out.writing(key, share=None if shard is None else f"shard-{shard.number}-of-{shard.of}") as work:
         if work is None:
-            log.info("%s: already finished, nothing to do; remove the folder to score again", options.out)
-            return 0
+            return _finished(options)
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
         taken += [*belong, *_taken(options, images, external, split)]
@@ -80,14 +90,118 @@ def run(options: argparse.Namespace) -> int:
         log.info("%s", taken[-1])
         scores = _score(options, passes, settings, shard, work, device)
         if scores is None:
-            log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
-            return 0
+            return _shard_done(options)
         _report_skipped(scores.skipped)
-        meta = _meta(options, encoder, settings, passes, scores, device) | {"taken": taken, "identity": key}
-        files.write(scores, images, meta, out.staged(work))
+        verdict = of_layers(scores.layers, _compared(passes, split)).record()
+        meta = _meta(options, encoder, settings, passes, scores.skipped, device)
+        meta |= {"verdict": verdict, "taken": taken, "identity": key}
+        files.write(scores, images, meta | {"command": command(options)}, out.staged(work))
         out.publish(work, meta)
+    return _done(options, verdict)
+
+
+def _score_members(options: argparse.Namespace, out: Output, shard: Shard | None, device: str) -> int:
+    """Score many encoders by what each was trained on; the exit status."""
+    for option in ("against", "split", "external"):
+        if getattr(options, option) is not None:
+            raise InputError(f"members: says which images are in which encoders; leave --{option} out")
+    encoders = _opened(options, options.encoder)
+    images = _read(options, options.images, encoders[0])
+    members = load_members(options.members, images, options.encoder)
+    check_trained(encoders, images, members)
+    settings = _settings(options, encoders[0])
+    taken = list(dict.fromkeys(line for e in encoders for line in (e.pixels, e.weights, *e.remarks)))
+    taken += [*images.taken(options.images), *members.taken]
+    for line in taken:
+        log.info("%s", line)
+    layers = common_layers(encoders, images, options.layers, settings)
+    inside = {f"e{i}": members.rows[has] for i, has in enumerate(members.inside)} | {"pool": members.rows}
+    key = files.identity(
+        encoders[0],
+        images,
+        others=encoders[1:],
+        split=inside,
+        patterns=options.layers,
+        settings=settings,
+        device=device,
+    )
+    with out.writing(key, share=None if shard is None else f"shard-{shard.number}-of-{shard.of}") as work:
+        if work is None:
+            return _finished(options)
+        passes = plan_members(encoders, images, members, layers)
+        words = {name: f"{show(e.name)}" for name, e in zip(passes, encoders, strict=True)}
+        with _progress(options, passes, words) as progress:
+            results = measure(passes, settings, shard=shard, folder=work, device=device, **progress)
+        if shard is not None:
+            return _shard_done(options)
+        skipped = {images.names[row]: reason for row, reason in sorted(images.skipped.items())}
+        _report_skipped(skipped)
+        scores = per_image(passes, results, members, settings)
+        found = estimated(scores)
+        layer_table, image_table = tables(next(iter(passes.values())), scores, found)
+        verdict = members_verdict(layer_table, scores, found).record()
+        meta = _meta(options, encoders[0], settings, passes, skipped, device) | {"encoders": options.encoder}
+        meta |= {"encoder": None, "members": str(options.members), "verdict": verdict, "taken": taken, "identity": key}
+        files.write_members(
+            scores, layer_table, image_table, images, meta | {"command": command(options)}, out.staged(work)
+        )
+        out.publish(work, meta)
+    return _done(options, verdict)
+
+
+def _finished(options: argparse.Namespace) -> int:
+    _answer(options, io.load_json(options.out / "meta.json")["verdict"])
+    log.info("%s: already finished, nothing to do; remove the folder to score again", options.out)
+    return 0
+
+
+def _shard_done(options: argparse.Namespace) -> int:
+    log.info("shard %s is done; the same command without --shard joins all shards", options.shard)
+    return 0
+
+
+def _done(options: argparse.Namespace, verdict: Mapping[str, Any]) -> int:
+    _answer(options, verdict)
     log.info("%s: open it in a browser; the tables are beside it", options.out / "index.html")
     return 0
+
+
+def _answer(options: argparse.Namespace, verdict: Mapping[str, Any]) -> None:
+    """Print the verdict, as sentences or as JSON."""
+    if options.json:
+        say(json.dumps({**verdict, "page": str(options.out / "index.html")}))
+    else:
+        say("\n".join(show(line) for line in (verdict["headline"], *verdict["more"])))
+
+
+def _compared(passes: Mapping[str, Pass], split: Split | None) -> dict[str, int]:
+    """Readable images of each group that f is compared on."""
+    first = "scored" if split is None else "candidate"
+    return {
+        name.removeprefix("f-").replace("candidate", first): len(task.images.readable(task.rows))
+        for name, task in passes.items()
+        if name.startswith("f-")
+    }
+
+
+UNTOLD = ("command", "threads", "shard", "quiet", "traceback", "json", "replace", "out")
+"""Options that change no number: the command on a page leaves them out, and pages of the same numbers are the same."""
+
+
+def command(options: argparse.Namespace) -> str:
+    """The command line that gives the same numbers, to any folder: what isn't as by default."""
+    usual = vars(build_parser().parse_args(["score", "x", "--images", "x", "--out", "x"]))
+    given = {key: value for key, value in vars(options).items() if key in usual and key not in UNTOLD}
+
+    def words() -> Iterator[str]:
+        yield from options.encoder
+        for key, value in given.items():
+            if key != "encoder" and (value != usual[key] or key == "images"):
+                yield f"--{key.replace('_', '-')}"
+                if value is not True:
+                    yield from map(str, value) if isinstance(value, list) else (str(value),)
+
+    return f"{shlex.join(['memloc', 'score', *words()])} --out DIR"
 
 
 def _shard(text: str | None) -> Shard | None:
@@ -102,21 +216,29 @@ def _shard(text: str | None) -> Shard | None:
 
 def _encoders(options: argparse.Namespace) -> tuple[OpenEncoder, OpenEncoder | None]:
     """f, and g if there is one."""
-    log.info("opening %s", options.encoder)
-    stated = {"size": options.size, "mean": options.mean, "std": options.std}
-    key, both = options.weights_key, (options.encoder, options.against or "")
-
-    def opened(text: str) -> OpenEncoder:
-        # A key is of the encoders that have a file; where none has, the first one says so.
-        return open_encoder(text, **stated, weights_key=key if has_file(text) or not any(map(has_file, both)) else None)
-
-    encoder, against = opened(options.encoder), None if options.against is None else opened(options.against)
+    if len(options.encoder) > 1:
+        raise InputError(f"encoder: {len(options.encoder)} are named; --members says what each was trained on")
+    encoder, *others = _opened(options, [*options.encoder, *([options.against] if options.against is not None else [])])
+    against = others[0] if others else None
     if against is not None and against.sha256 == encoder.sha256:
         raise InputError(
             f"against: {against.name} has the same weights as {encoder.name}, and an encoder differs in nothing from"
             " itself; name the encoder that was trained on the independent images instead"
         )
     return encoder, against
+
+
+def _opened(options: argparse.Namespace, texts: Sequence[str]) -> list[OpenEncoder]:
+    """The encoders that texts name."""
+    stated = {"size": options.size, "mean": options.mean, "std": options.std}
+    with_file = [text for text in texts if has_file(text)] or texts[:1]
+    encoders = []
+    for text in texts:
+        log.info("opening %s", text)
+        # A key is of the encoders that have a file; where none has, the first one says so.
+        key = options.weights_key if text in with_file else None
+        encoders.append(open_encoder(text, **stated, weights_key=key))
+    return encoders
 
 
 def _report_taken(encoder: OpenEncoder, against: OpenEncoder | None) -> list[str]:
@@ -171,15 +293,15 @@ def _check_apart(options: argparse.Namespace) -> None:
 
 def _images(options: argparse.Namespace, encoder: OpenEncoder) -> tuple[Images, Images | None, Split | None]:
     """Images to score, external images and the split, as far as they are given."""
-
-    def read(path: str) -> Images:
-        return open_images(path, size=encoder.size, part=options.part, config=options.config, strict=options.strict)
-
-    images = read(options.images)
-    external = None if options.external is None else read(options.external)
+    images = _read(options, options.images, encoder)
+    external = None if options.external is None else _read(options, options.external, encoder)
     if options.part != "train" and all(isinstance(source, ImageFolder | None) for source in (images, external)):
         raise InputError(f"part: {options.part} is of datasets, and this is a folder of images; name the part's folder")
     return images, external, None if options.split is None else load_split(options.split, images.names)
+
+
+def _read(options: argparse.Namespace, path: str, encoder: OpenEncoder) -> Images:
+    return open_images(path, size=encoder.size, part=options.part, config=options.config, strict=options.strict)
 
 
 def _taken(options: argparse.Namespace, images: Images, external: Images | None, split: Split | None) -> list[str]:
@@ -210,10 +332,19 @@ def _score(
     if settings.others == "median":
         size = 4 * sum(len(task.rows) * sum(task.counts) for task in passes.values() if task.units)
         log.info("a median keeps all activations in files below %s: %.2f GiB of disk", work, size / 2**30)
+    with _progress(options, passes, WORDS) as progress:
+        return score(passes, settings=settings, shard=shard, folder=work, device=device, **progress)
+
+
+@contextlib.contextmanager
+def _progress(
+    options: argparse.Namespace, passes: Mapping[str, Pass], words: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """A progress bar that says in words what is being passed over, and requests to stop."""
     bar = Bar(sum(len(task.rows) for task in passes.values()), quiet=options.quiet)
     try:
         with stop_requests() as stop:
-            return score(passes, settings=settings, shard=shard, folder=work, progress=bar, stop=stop, device=device)
+            yield {"progress": bar, "stop": stop, "begins": lambda name: bar.name(words[name])}
     finally:
         bar.close()
 
@@ -230,7 +361,7 @@ def _meta(
     encoder: OpenEncoder,
     settings: Settings,
     passes: Mapping[str, Pass],
-    scores: Scores,
+    skipped: Mapping[str, str],
     device: str,
 ) -> dict[str, object]:
     """What meta.json says; settings are spelled as on the command line."""
@@ -246,7 +377,7 @@ def _meta(
         "part": next((task.images.part for task in passes.values() if task.images.part), None),
         "split": None if options.split is None else str(options.split),
         "counts": {name: len(task.rows) for name, task in passes.items()},
-        "skipped": scores.skipped,
+        "skipped": skipped,
         "settings": protocol | choices | {"layers": options.layers or "default"} | about_encoder,
         "versions": provenance.versions("memloc", "torch", "timm", "torchvision", "numpy"),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import warnings
@@ -29,10 +30,23 @@ class Bar:
         with contextlib.suppress(OSError, AttributeError):
             self.bar.update(n)
 
+    def name(self, text: str) -> None:
+        """Say what is being done."""
+        with contextlib.suppress(OSError, AttributeError):
+            self.bar.set_description(text, refresh=False)
+
     def close(self) -> None:
         """Leave the terminal as it is."""
         with contextlib.suppress(OSError, AttributeError):
             self.bar.close()
+
+
+def say(text: str) -> None:
+    """Print an answer on a terminal that may go away or not know a sign."""
+    try:
+        print(text, flush=True)
+    except (OSError, UnicodeError):  # At Python's end it would fail again.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def _have_in_common(entry: Experiment, experiment: Config, encoders: Config) -> 
 
 
 def _setting(encoders: Config, name: str, option: str, first: int | None) -> object:
-    """What an experiment wants to be equal: a key of an encoder, its seeds that take part, its weights, or its layers."""
+    """What an experiment wants to be equal: a key of an encoder, its seeds that take part, weights or layers."""
     if option == "seeds":
         return encoders[name]["seeds"][:first]
     if option == "weights":

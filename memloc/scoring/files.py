@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+
 from memloc import io, provenance
 from memloc.analysis.tables import save_table
 from memloc.data.images import Images
 from memloc.output import Output
+from memloc.per_image import PerImage
 from memloc.scoring import figure, page
 from memloc.scoring.encoders import OpenEncoder
 from memloc.scoring.passes import Settings
@@ -22,9 +25,9 @@ from memloc.scoring.stores import Rows
 
 FILES = (
     *("units.parquet", "tops.parquet", "layers.parquet", "points.parquet", "layers.csv"),
-    *("summary.png", "summary.csv", "index.html"),
+    *("summary.png", "summary.csv", "images.parquet", "images.csv", "per_image.npz", "index.html"),
 )
-"""What is written beside meta.json; points.parquet for two encoders only."""
+"""What may be written beside meta.json."""
 
 
 def output(folder: Path, *, replace: bool = False) -> Output:
@@ -52,25 +55,49 @@ def write(scores: Scores, images: Images, meta: Mapping[str, object], folder: Pa
     io.save_text(html, folder / "index.html")
 
 
+def write_members(
+    scores: PerImage,
+    layers: pd.DataFrame,
+    images: pd.DataFrame,
+    source: Images,
+    meta: Mapping[str, object],
+    folder: Path,
+) -> None:
+    """What many encoders say of layers and images: tables, the file of scores per image, and the page."""
+    for name, table in (("layers", layers), ("images", images)):
+        save_table(table, folder / f"{name}.parquet")
+        save_table(table, folder / f"{name}.csv")
+    scores.save(folder / "per_image.npz", provenance.record("per_image.npz"))
+    html = page.render_members(
+        layers=layers, images=images, meta=meta, thumbnail=lambda row: source.thumbnail(row, page.SIDE)
+    )
+    io.save_text(html, folder / "index.html")
+
+
 def identity(
     encoder: OpenEncoder,
     images: Images,
     *,
-    against: OpenEncoder | None,
+    against: OpenEncoder | None = None,
+    others: Sequence[OpenEncoder] = (),
     split: Mapping[str, Rows] | None,
-    external: Images | None,
+    external: Images | None = None,
     patterns: Sequence[str],
     settings: Settings,
     device: str,
 ) -> str:
-    """A hash of everything that the numbers depend on: only the same work is continued."""
+    """A hash of everything that the numbers depend on: only the same work is continued.
+
+    Args:
+        others: encoders beside the first, where ``split`` has the rows that each was trained on.
+    """
     depends_on = {
         "encoders": [
             [
                 *(e.name, re.sub(" at 0x[0-9a-f]+", "", str(e.module)), e.sha256, e.made_of),
                 *(e.size, e.mean, e.std, e.channels),
             ]
-            for e in (encoder, against)
+            for e in (encoder, against, *others)
             if e is not None
         ],
         "images": [[i.sha256, len(i)] for i in (images, external) if i is not None],

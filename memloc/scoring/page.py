@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 
 from memloc import __version__
 from memloc.errors import InputError
+from memloc.metrics.stats import LEVEL
+from memloc.scoring.tables import FAINT
 
 UNITS = 6
-"""Units shown of each layer, those of highest UnitMem."""
+"""Units shown of each layer, those of highest excess, or of highest UnitMem without external images."""
 NEXT = 5
 """Images shown beside a unit's owner."""
 POINTS = 12
@@ -29,6 +32,8 @@ SKIPPED = 20
 """Skipped files listed."""
 OPEN = 2
 """Layers of the gallery that are unfolded at first."""
+NARROW = 32
+"""Characters of the longest name of a layer up to which names stay in view where the table scrolls."""
 SIDE = 112
 """Pixels of an embedded image's longer side."""
 COARSE = 40
@@ -58,23 +63,32 @@ class Quantity:
     effect: bool = False
 
 
+COUNTS = ("units", "dead", "faint", "signed")
+"""Columns of the layers table that count units."""
+
 QUANTITIES = {
+    **{
+        # The published estimator is not 0 under the null.
+        f"layermem_{estimator}": Quantity("LayerMem", estimator, 4, effect=estimator != "published")
+        for estimator in ("crossed", "external-corrected", "published")
+    },
+    "reliability": Quantity("Reliability of images", "all encoders", 2),
+    "reliability_pair": Quantity("Reliability of images", "one pair", 2),
+    "excess": Quantity("UnitMem", "excess over external", effect=True),
+    "gain": Quantity("UnitMem", "gain over untrained"),
     "unitmem": Quantity("UnitMem", "mean"),
     "unitmem_p90": Quantity("UnitMem", "90th percentile"),
     "unitmem_matched": Quantity("UnitMem", "matched"),
     "unitmem_external": Quantity("UnitMem", "external"),
-    "excess": Quantity("UnitMem", "excess over external", effect=True),
     "unitmem_untrained": Quantity("UnitMem", "untrained"),
-    "gain": Quantity("UnitMem", "gain over untrained"),
     "classmem": Quantity("ClassMem", "mean"),
     "classmem_shuffled": Quantity("ClassMem", "shuffled labels"),
     **{
-        # The published estimator is not 0 under the null.
-        f"{kind}_{estimator}": Quantity(group, estimator, 4, effect=estimator != "published")
-        for kind, group in (("layermem", "LayerMem"), ("increment", "Increment of LayerMem"))
-        for estimator in ("published", "external-corrected", "crossed")
+        f"increment_{estimator}": Quantity("Increment of LayerMem", estimator, 4, effect=estimator != "published")
+        for estimator in ("crossed", "external-corrected", "published")
     },
 }
+"""Columns of the layers table, in the order in which they are shown."""
 
 
 def render(
@@ -92,8 +106,8 @@ def render(
 
     Args:
         meta: ``encoder``, ``images`` and, if given, ``against``, ``external``, ``split`` as the user wrote them;
-            ``counts`` of images by kind; ``taken``, lines about what was taken of encoders and images;
-            ``skipped``, names of files to reasons; ``settings``; ``versions``.
+            ``verdict``, the record of one; ``command``, what was called; ``taken``, lines about what was taken of
+            encoders and images; ``skipped``, names of files to reasons; ``settings``; ``versions``.
         thumbnail: the picture of an image by its row, [1 or 3, height, width].
         shown: units shown of each layer.
     """
@@ -102,24 +116,54 @@ def render(
     album = Album(thumbnail)
     memorized = _memorized(points, layers, album)
     gallery, left_out = _gallery(units, tops, layers, album, shown)
+    return _rendered(
+        layers,
+        meta,
+        album,
+        totals={name: int(layers[name].sum()) for name in COUNTS},
+        figure=base64.b64encode(figure_png).decode(),
+        ranked="excess" if "excess" in units else "UnitMem",
+        gallery=gallery,
+        left_out=left_out,
+        shown=shown,
+        memorized=memorized,
+    )
+
+
+def render_members(*, layers: pd.DataFrame, images: pd.DataFrame, meta: Mapping[str, Any], thumbnail: Thumbnail) -> str:
+    """The page of many encoders: memorization by layer, and the images of the highest.
+
+    Args:
+        layers, images: as ``memloc.scoring.members.tables`` makes them.
+        meta: as of ``render``, and ``encoders`` and ``members`` instead of ``encoder``.
+    """
+    album = Album(thumbnail)
+    last = layers["layer"].iloc[-1]
+    top = images[images["layer"] == last].nlargest(POINTS, "memorization")
+    album.add(int(image) for image in top["image"])
+    known = {"layer": last, "images": top.to_dict("records"), "of": images["image"].nunique()}
+    known["reliability"] = layers["reliability"].iloc[-1]
+    return _rendered(layers, meta, album, known=known)
+
+
+def _rendered(layers: pd.DataFrame, meta: Mapping[str, Any], album: Album, **parts: Any) -> str:
     spans = _spans(layers)
     skipped = dict(meta.get("skipped") or {})
+    absent = dict.fromkeys(("totals", "figure", "ranked", "gallery", "left_out", "shown", "memorized", "known"))
+    about = dict.fromkeys(("encoder", "encoders", "members", "against", "external", "split", "command"))
     return _template().render(
         version=__version__,
-        meta={"against": None, "external": None, "split": None, "counts": {}, "taken": [], **meta},
-        title=_short(str(meta["encoder"])),
-        totals={name: int(layers[name].sum()) for name in ("units", "dead", "signed")},
-        figure=base64.b64encode(figure_png).decode(),
-        highest=_highest(layers),
+        **script(),
+        **(absent | parts),
+        meta={**about, "taken": [], **meta},
+        title=_short(str(meta.get("encoder") or meta.get("members"))),
+        faint=FAINT,
+        sticky=max(map(len, layers["layer"]), default=0) <= NARROW,
         columns={column: quantity for column, quantity in QUANTITIES.items() if column in layers},
         spans=spans,
         edges=set(accumulate((span for _, span in spans), initial=0)),
         next=NEXT,
         rows=_rows(layers),
-        gallery=gallery,
-        left_out=left_out,
-        shown=shown,
-        memorized=memorized,
         skipped=list(skipped.items())[:SKIPPED],
         more=max(0, len(skipped) - SKIPPED),
         settings=_flat(meta.get("settings") or {}),
@@ -135,6 +179,14 @@ def _template() -> jinja2.Template:
     environment.filters |= {"short": _short, "place": _place, "decimal": decimal}
     environment.filters |= {"count": "{:,}".format, "percent": "{:.0%}".format}
     return environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def script() -> dict[str, object]:
+    """The script that sorts tables, and the policy that lets this one run and no other."""
+    text = resources.files(__package__).joinpath("page.js").read_text(encoding="utf-8")
+    allowed = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
+    return {"script": Markup(text), "policy": Markup(policy)}
 
 
 class Album:
@@ -197,16 +249,19 @@ def _data(pixels: NDArray[np.uint8]) -> str:
 def _gallery(
     units: pd.DataFrame, tops: pd.DataFrame, layers: pd.DataFrame, album: Album, shown: int
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The units of highest UnitMem, layer by layer, and the names of layers that the page has no room for."""
+    """The units that are ranked highest, layer by layer, and the names of layers that the page has no room for."""
     by_layer = dict(iter(units.groupby("layer", sort=False)))
     images_of = {key: rows.sort_values("rank") for key, rows in tops.groupby(["layer", "unit"], sort=False)}
     entries = {}
-    for row in layers[["layer", "units", "dead", "signed"]].to_dict("records"):
+    ranking = [column for column in ("excess", "unitmem") if column in units][:1]
+    for row in layers[["layer", *COUNTS]].to_dict("records"):
         own = by_layer.get(row["layer"], units.iloc[:0])
-        scored = own[own["status"] == "ok"].sort_values("unitmem", ascending=False, kind="stable")
-        owned = scored["owner"].value_counts()
+        # Equal to the decimals shown, units are told apart by their strength.
+        scored = own[own["status"] == "ok"].assign(shown=lambda x: x[ranking[0]].round(3))
+        scored = scored.sort_values(["shown", "strength"], ascending=False, kind="stable")
+        owned = scored.loc[scored["tied"] == 1, "owner"].value_counts()
         cards = [
-            _unit(unit, images_of.get((row["layer"], unit["unit"])), int(owned[unit["owner"]]))
+            _unit(unit, images_of.get((row["layer"], unit["unit"])), int(owned.get(unit["owner"], 0)))
             for unit in scored.head(shown).to_dict("records")
         ]
         entries[row["layer"]] = {
@@ -246,9 +301,10 @@ def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict
     nulls = {
         "matched": "unitmem_matched",
         "external": "unitmem_external",
+        "excess": "excess",
         "untrained": "unitmem_untrained",
-        "ClassMem": "classmem",
     }
+    by_class = _present(unit.get("top_class")) and unit.get("classmem_p", 1) <= 1 - LEVEL
     return {
         "unit": unit["unit"],
         "unitmem": unit["unitmem"],
@@ -257,7 +313,10 @@ def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict
         "images": images,
         "others": min(float(unit["others"]) / highest, 1.0) if highest > 0 else 0.0,
         "values": {label: unit[column] for label, column in nulls.items() if _present(unit.get(column))},
-        "top_class": unit.get("top_class") if _present(unit.get("top_class")) else None,
+        "strength": unit["strength"],
+        "top_class": unit["top_class"] if by_class else None,
+        "classmem": unit.get("classmem"),
+        "tied": int(unit["tied"]),
         "also": owned - 1,
     }
 
@@ -296,13 +355,16 @@ def _spans(layers: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def _rows(layers: pd.DataFrame) -> list[dict[str, object]]:
-    """The layers table as text."""
+    """The layers table as text; ``begins`` marks the first row of a block."""
+    blocks = layers["block"].tolist()
     return [
         {
-            **{name: row[name] for name in ("layer", "units", "dead", "signed")},
+            **{name: row[name] for name in ("layer", "kind")},
+            "counts": [row[name] for name in COUNTS if name in row],
+            "begins": i > 0 and blocks[i] != blocks[i - 1],
             "cells": [_cell(row, column, q) for column, q in QUANTITIES.items() if column in layers],
         }
-        for row in layers.to_dict("records")
+        for i, row in enumerate(layers.to_dict("records"))
     ]
 
 
@@ -310,27 +372,11 @@ def _cell(row: Mapping[Any, Any], column: str, quantity: Quantity) -> dict[str, 
     low, high = (float(row.get(f"{column}_{end}", np.nan)) for end in ("low", "high"))
     bounded = _present(low) and _present(high)
     return {
+        "number": row[column] if _present(row[column]) else "",
         "value": decimal(row[column], quantity.decimals),
         "interval": f"{decimal(low, quantity.decimals)} to {decimal(high, quantity.decimals)}" if bounded else "",
-        "off_zero": bounded and quantity.effect and not low <= 0 <= high,
+        "off_zero": quantity.effect and float(row.get(f"{column}_holm", np.nan)) <= 1 - LEVEL,
     }
-
-
-def _highest(layers: pd.DataFrame) -> list[dict[str, object]]:
-    """The layers where UnitMem and LayerMem are highest, without intervals: choosing the highest biases them."""
-    labels = {
-        "unitmem": "Highest mean UnitMem",
-        "excess": "Largest excess over external images",
-        "layermem_crossed": "Highest crossed LayerMem",
-    }
-    out = []
-    for column, label in labels.items():
-        if column in layers and layers[column].notna().any():
-            row = layers.nlargest(1, column).to_dict("records")[0]
-            out.append(
-                {"label": label, "layer": row["layer"], **_cell(row, column, QUANTITIES[column]), "interval": None}
-            )
-    return out
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:

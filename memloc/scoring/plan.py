@@ -37,6 +37,17 @@ NEEDS_SPLIT = (
 )
 """What is said of two encoders without a split."""
 
+WORDS = {
+    "f-candidate": "scored images",
+    "f-external": "external images",
+    "f-independent": "independent images",
+    "g-candidate": "scored images, second encoder",
+    "g-external": "external images, second encoder",
+    "g-independent": "independent images, second encoder",
+    "untrained-candidate": "scored images, untrained encoder",
+}
+"""What each pass is over, as it is told while it is made."""
+
 CALIBRATION = 500
 """Images whose views set the batch-norm statistics of an untrained encoder."""
 
@@ -193,6 +204,7 @@ def _paired_layers(
     images: Images,
     patterns: Sequence[str],
     settings: Settings,
+    what: str = "against",
 ) -> tuple[Layer, ...]:
     """The layers of a pair, and its output as the last one."""
     names = {layer.name for layer in _layers(against, images, patterns, settings)}
@@ -200,10 +212,32 @@ def _paired_layers(
     if lacking or against.size != encoder.size:
         reason = f"it has no layer {lacking[0]}" if lacking else f"its images have {against.size} pixels a side"
         raise InputError(
-            f"against: {against.name} differs from {encoder.name} in architecture ({reason}); name a twin of it"
+            f"{what}: {against.name} differs from {encoder.name} in architecture ({reason}); name a twin of it"
         )
+    return with_output(layers)
+
+
+def common_layers(
+    encoders: Sequence[OpenEncoder], images: Images, patterns: Sequence[str], settings: Settings
+) -> tuple[Layer, ...]:
+    """The layers of encoders of one architecture, and their output as the last one.
+
+    Raises:
+        InputError: one has other layers, or images of another size.
+    """
+    first, *others = encoders
+    layers = _layers(first, images, patterns, settings)
+    for other in others:
+        _paired_layers(first, other, layers, images, patterns, settings, what="encoder")
+    return with_output(layers)
+
+
+def with_output(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Layers and, once, the encoder's output as the last of them."""
+    if any(layer.kind == "output" for layer in layers):
+        return layers
     last = "output" if all(layer.name != "output" for layer in layers) else "output of the encoder"
-    return (*layers, Layer(last, "", None, float(len(layers) + 1)))
+    return (*layers, Layer(last, "", None, float(len(layers) + 1), kind="output"))
 
 
 def _count_units(

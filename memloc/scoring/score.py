@@ -48,6 +48,7 @@ def score(
     folder: Path | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    begins: Callable[[str], object] = lambda name: None,
     device: str = "cpu",
 ) -> Scores | None:
     """Do the passes of a plan and make tables of them.
@@ -57,9 +58,29 @@ def score(
         folder: where unfinished work and finished shards are kept; None keeps nothing.
         progress: counts the images that are done.
         stop: called now and then; if it returns true, work is saved and KeyboardInterrupt raised.
+        begins: called with the name of each pass before it.
     """
+    results = measure(
+        *(passes, settings), shard=shard, folder=folder, progress=progress, stop=stop, begins=begins, device=device
+    )
+    return None if shard is not None else tabulate(passes, results, settings)
+
+
+def measure(
+    passes: Mapping[str, Pass],
+    settings: Settings,
+    *,
+    shard: Shard | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    begins: Callable[[str], object] = lambda name: None,
+    device: str = "cpu",
+) -> dict[str, Result]:
+    """Do passes, or a shard of each (see ``score``)."""
     results: dict[str, Result] = {}
     for name, task in passes.items():
+        begins(name)
         joined = gather(task, settings, folder=folder) if folder is not None and shard is None else None
         if joined is not None and progress is not None:
             progress.update(len(task.rows))
@@ -72,7 +93,7 @@ def score(
             stop=stop,
             device=device,
         )
-    return None if shard is not None else tabulate(passes, results, settings)
+    return results
 
 
 def tabulate(passes: Mapping[str, Pass], results: Mapping[str, Result], settings: Settings) -> Scores:

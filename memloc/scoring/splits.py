@@ -60,8 +60,8 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
         InputError: the file can't be read, names an image that isn't there, that may be another or that is in two
             groups, or an unknown group.
     """
-    images, ending = _Named(names), path.suffix.lower()
-    _check_file(path)
+    images, ending = Named(names), path.suffix.lower()
+    check_file(path)
     if ending == ".npz":
         groups = _groups_of_arrays(path, images)
     elif ending in (".csv", ".parquet"):
@@ -82,21 +82,21 @@ def load_split(path: Path, names: Sequence[str]) -> Split:
             group_of[row] = group
     split = Split({group: rows.astype(np.int64) for group, rows in groups.items()})
     split.numbers = images.read_as
-    split.record = _read(path, _record) if ending == ".npz" else None
+    split.record = read_with(path, _record) if ending == ".npz" else None
     split.beside = beside
     return split
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path, what: str = "split") -> None:
     """Refuse what reading would never end with. What isn't there is left to the reader."""
     try:
         about = path.stat()
     except (OSError, ValueError):  # A NUL is a ValueError.
         return
     if not stat.S_ISREG(about.st_mode):
-        raise InputError(f"split: {path}: can't be read (a folder, a device or a pipe); name a file")
+        raise InputError(f"{what}: {path}: can't be read (a folder, a device or a pipe); name a file")
     if about.st_size > LARGEST:
-        raise InputError(f"split: {path}: {about.st_size} bytes, more than the {LARGEST} that a split may have")
+        raise InputError(f"{what}: {path}: {about.st_size} bytes, more than the {LARGEST} that it may have")
 
 
 def describe(path: Path, split: Split, names: Sequence[str]) -> str:
@@ -107,14 +107,14 @@ def describe(path: Path, split: Split, names: Sequence[str]) -> str:
     if split.numbers != "rows":
         how = "; its numbers are names of images, not rows" if split.numbers else ""
         return f"{show(path)}: {sizes}{left}{how}"
-    images = _Named(names)
+    images = Named(names)
     shown = [0, next((row for row in range(len(names)) if images.others(row)), len(names) - 1)]
     order = ", ".join(f"{row} is {show(names[row])}" for row in dict.fromkeys(shown))
     return f"{show(path)}: {sizes}{left}; its numbers are rows, from 0 in the order of names: {order}"
 
 
-def _groups_of_arrays(path: Path, images: _Named) -> dict[str, NDArray[np.integer]]:
-    groups = _read(path, _arrays)
+def _groups_of_arrays(path: Path, images: Named) -> dict[str, NDArray[np.integer]]:
+    groups = read_with(path, _arrays)
     for name, rows in groups.items():
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise InputError(
@@ -124,14 +124,14 @@ def _groups_of_arrays(path: Path, images: _Named) -> dict[str, NDArray[np.intege
     return groups
 
 
-def _groups_of_table(path: Path, images: _Named) -> dict[str, NDArray[np.integer]]:
+def _groups_of_table(path: Path, images: Named) -> dict[str, NDArray[np.integer]]:
     if path.suffix.lower() == ".parquet":
-        count = _read(path, pq.read_metadata).num_rows
+        count = read_with(path, pq.read_metadata).num_rows
         if count > len(images.names):  # Before they are read: a few kilobytes may hold any number of equal rows.
             raise InputError(f"split: {path}: {count} rows for {len(images.names)} images; keep one row for each image")
-        table = _read(path, pd.read_parquet)
+        table = read_with(path, pd.read_parquet)
     else:
-        table = _read(path, _csv)
+        table = read_with(path, read_csv)
     columns = [str(column) for column in table]
     column = next((name for name in COLUMNS if name in columns), "image")
     for wanted in (column, "group"):
@@ -159,17 +159,21 @@ def _groups_of_table(path: Path, images: _Named) -> dict[str, NDArray[np.integer
     return {group: rows[groups == group] for group in sorted({*groups})}
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
     """A table of texts. Its first line is read as the others are: none may have more fields, and no name is altered."""
     table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
     return table.iloc[1:].set_axis([str(name) for name in table.iloc[0]], axis=1)
 
 
-class _Named:
-    """Images by what a file may call them; ``read_as`` is what numbers in it were taken for."""
+class Named:
+    """Images by what a file may call them; ``read_as`` is what numbers in it were taken for.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = names
+    Args:
+        what: the file is, as errors call it.
+    """
+
+    def __init__(self, names: Sequence[str], what: str = "split") -> None:
+        self.names, self.what = names, what
         self.read_as: Literal["", "rows", "names"] = ""
 
     @cached_property
@@ -208,16 +212,16 @@ class _Named:
         if column == "row":
             wrong = next((entry for entry in entries if not ROW.fullmatch(entry)), None)
             if wrong is not None:
-                raise InputError(f"split: {path}: row {wrong!r} is no row; write whole numbers from 0")
+                raise InputError(f"{self.what}: {path}: row {wrong!r} is no row; write whole numbers from 0")
             self.read_as = "rows"
             return np.array([int(entry) for entry in entries], dtype=np.int64)
         maybe_rows = {e for e in entries if column == "image" and e not in self.exact and ROW.fullmatch(e)}
         row_of = {entry: self._row(entry) for entry in entries}
         for entry, row in row_of.items():
             if row == -1 and entry not in maybe_rows:
-                raise InputError(f"split: {path}: no image {entry!r} among the images; {RELATIVE}")
+                raise InputError(f"{self.what}: {path}: no image {entry!r} among the images; {RELATIVE}")
             if row is None and entry not in maybe_rows:
-                raise InputError(f"split: {path}: image {entry!r} may be one of several; {RELATIVE}")
+                raise InputError(f"{self.what}: {path}: image {entry!r} may be one of several; {RELATIVE}")
         if maybe_rows:
             self.read_as = "names" if self._are_names(maybe_rows, row_of, path) else "rows"
         if self.read_as == "rows":
@@ -241,7 +245,9 @@ class _Named:
         numbers = sorted(numbers, key=int)
         named = [row_of[entry] for entry in numbers]
         if -1 not in named and None in named:
-            raise InputError(f"split: {path}: image {numbers[named.index(None)]!r} may be one of several; {RELATIVE}")
+            raise InputError(
+                f"{self.what}: {path}: image {numbers[named.index(None)]!r} may be one of several; {RELATIVE}"
+            )
         if int(numbers[-1]) >= len(self.names):
             return -1 not in named
         ends = [self.numbers.get(entry) for entry in numbers]
@@ -251,8 +257,8 @@ class _Named:
             other = next((name for name in read if name != self.names[row]), None)
             if other is not None:
                 raise InputError(
-                    f"split: {path}: image {row} may be {show(other)}, or as a row {show(self.names[row])}; write names"
-                    " as they are, or call the column name or row"
+                    f"{self.what}: {path}: image {row} may be {show(other)}, or as a row {show(self.names[row])}; write"
+                    " names as they are, or call the column name or row"
                 )
         return False
 
@@ -302,9 +308,14 @@ def _record(path: Path) -> dict[str, Any] | None:
     return stated if whole else None
 
 
-def _read(path: Path, read: Callable[[Path], T]) -> T:
+def read_with(path: Path, read: Callable[[Path], T], what: str = "split") -> T:
+    """What ``read`` gives of a file.
+
+    Raises:
+        InputError: it fails, whatever the library raises.
+    """
     try:
         return read(path)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"split: {path}: can't be read ({reason}); repair it or name another file") from error
+        raise InputError(f"{what}: {path}: can't be read ({reason}); repair it or name another file") from error

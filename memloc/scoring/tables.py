@@ -7,17 +7,25 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
 from memloc.data.groups import UNSHARED
 from memloc.metrics import alignment, units
 from memloc.metrics.stats import Subsampled, bootstrap, permutation_test
 from memloc.metrics.tally import Tally
+from memloc.models.architectures import Layer
+from memloc.scoring.encoders import OpenEncoder
 from memloc.scoring.passes import Pass, Result, Settings
 from memloc.scoring.stores import others_median
+from memloc.scoring.verdict import EFFECTS, corrected
 
 Floats = NDArray[np.float64]
 LAYERMEM_RESAMPLES = LAYERMEM_PERMUTATIONS = 1000
 """Of the images, for LayerMem's intervals and p-values."""
+FAINT = 0.1
+"""Strength below which a unit is faint."""
+TIED = 1e-6
+"""Activations that differ by less than this share of the highest are tied with it."""
 
 
 def unit_table(
@@ -28,18 +36,27 @@ def unit_table(
     external: Result | None = None,
     untrained: Result | None = None,
 ) -> pd.DataFrame:
-    """UnitMem of every unit and the images that excite it most; ClassMem and nulls if they were measured."""
+    """UnitMem of every unit and the images that excite it most; ClassMem and nulls if they were measured.
+
+    A unit's strength is its highest activation over the median of those of its layer, of units neither dead nor signed.
+    """
     tally = _tally(result)
     highest, others = _highest(tally, result, settings)
     names = task.images.names
     dead = (highest == 0) & (tally.lowest == 0)
     signed = tally.lowest < 0
+    strength = np.full(len(highest), np.nan)
+    for span in task.spans().values():
+        alive = np.flatnonzero(~(dead | signed)[span]) + span.start
+        if len(alive):
+            strength[alive] = highest[alive] / np.median(highest[alive])
     owner, runner_up = tally.top_ids[0], tally.top_ids[1]
     table = pd.DataFrame(
         {
             "layer": [name for name, span in task.spans().items() for _ in range(span.stop - span.start)],
             "unit": np.concatenate([np.arange(span.stop - span.start) for span in task.spans().values()]),
-            "status": np.select([signed, dead], ["signed", "dead"], "ok"),
+            "status": np.select([signed, dead, strength < FAINT], ["signed", "dead", "faint"], "ok"),
+            "strength": strength,
             "unitmem": _score(tally, highest, others, settings),
             "highest": highest,
             "others": others,
@@ -47,11 +64,12 @@ def unit_table(
             "owner_image": ["" if d else names[o] for o, d in zip(owner, dead, strict=True)],
             "runner_up": tally.top[1],
             "runner_up_image": ["" if d else names[o] for o, d in zip(runner_up, dead, strict=True)],
+            "tied": np.where(dead, 0, (tally.top >= highest - TIED * np.abs(highest)).sum(axis=0)),
         }
     )
     if result.classes is not None:
-        memory, best, null = _classmem(result, settings)
-        table["classmem"], table["classmem_shuffled"] = memory, null
+        memory, best, null, p = _classmem(result, settings)
+        table["classmem"], table["classmem_shuffled"], table["classmem_p"] = memory, null, p
         table["top_class"] = ["" if d else task.images.classes[int(c)] for c, d in zip(best, dead, strict=True)]
     if external is not None:
         if external.classes is not None:
@@ -70,6 +88,7 @@ def unit_table(
         # The same units in all columns: a unit may go below 0 on some of these images only.
         for name, values in nulls.items():
             table[name] = np.where(below, np.nan, values)
+        table["excess"] = table["unitmem_matched"] - table["unitmem_external"]
     return table
 
 
@@ -135,17 +154,18 @@ def layer_table(
     points: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row a layer: means over units with intervals over images, and LayerMem by estimator."""
-    table = pd.DataFrame({"layer": [x.name for x in task.layers], "depth": np.arange(1, len(task.layers) + 1)})
+    table = about_layers(task)
     spans = task.spans()
     by_layer = units_table.groupby("layer", sort=False)
     for column, value in (
         ("units", by_layer.size()),
-        ("dead", (units_table["status"] == "dead").groupby(units_table["layer"]).sum()),
-        ("signed", (units_table["status"] == "signed").groupby(units_table["layer"]).sum()),
         ("unitmem_p90", by_layer["unitmem"].quantile(0.9)),
     ):
         table[column] = table["layer"].map(value)
-    table[["units", "dead", "signed"]] = table[["units", "dead", "signed"]].fillna(0).astype(int)
+    for status in ("dead", "faint", "signed"):
+        table[status] = table["layer"].map((units_table["status"] == status).groupby(units_table["layer"]).sum())
+    counts = ["units", "dead", "faint", "signed"]
+    table[counts] = table[counts].fillna(0).astype(int)
     tallies = {"unitmem": _tally(result)}
     if external is not None:
         tallies |= {"unitmem_matched": _matched(result), "unitmem_external": _matched(external)}
@@ -171,7 +191,42 @@ def layer_table(
         if name in units_table:
             table[name] = table["layer"].map(by_layer[name].mean())
             table[f"{name}_low"] = table[f"{name}_high"] = np.nan
-    return table if points is None else _with_layermem(table, settings, points)
+    table = table if points is None else _with_layermem(table, settings, points)
+    for name in (name for name in EFFECTS if name in table):
+        table[f"{name}_holm"] = corrected(table, name)
+    return table
+
+
+def about_layers(task: Pass) -> pd.DataFrame:
+    """Name, depth, block and kind of every layer."""
+    return pd.DataFrame(
+        {
+            "layer": [layer.name for layer in task.layers],
+            "depth": np.arange(1, len(task.layers) + 1),
+            "block": [_block(layer.name) for layer in task.layers],
+            "kind": [_kind(layer, task.encoder) for layer in task.layers],
+        }
+    )
+
+
+def _block(name: str) -> str:
+    """The block that a layer is in, by its name up to the first number: layer1.0 of layer1.0.conv2; else its parent."""
+    parts = name.split(".")
+    numbered = next((i for i, part in enumerate(parts) if part.isdecimal()), None)
+    return ".".join(parts[:-1] if numbered is None else parts[: numbered + 1])
+
+
+def _kind(layer: Layer, encoder: OpenEncoder) -> str:
+    """What a layer does: as memloc's own encoders say, or by the type of its module."""
+    if layer.kind == "output" or layer in (encoder.layers or ()):
+        return layer.kind
+    module = encoder.module.get_submodule(layer.name.partition("#")[0])
+    if isinstance(module, nn.Linear):
+        return "fully-connected"
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        return "depthwise convolution" if module.groups == module.in_channels > 1 else "convolution"
+    name = type(module).__name__
+    return "attention" if "attention" in name.lower() else name
 
 
 def _with_layermem(table: pd.DataFrame, settings: Settings, points: pd.DataFrame) -> pd.DataFrame:
@@ -234,8 +289,8 @@ def _score(tally: Tally, highest: Floats, others: Floats, settings: Settings) ->
     return np.where(tally.lowest < 0, np.nan, units.contrast(highest, others, dead=settings.dead))
 
 
-def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """ClassMem, the class that excites each unit most, and ClassMem under shuffled labels."""
+def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.int64], Floats, Floats]:
+    """ClassMem, the class that excites each unit most, the mean of ClassMem under shuffled labels, and p by them."""
     assert result.classes is not None
     scores, best = [], np.zeros(0, dtype=np.int64)
     for number, (present, means) in enumerate(result.classes.means()):
@@ -246,8 +301,10 @@ def _classmem(result: Result, settings: Settings) -> tuple[Floats, NDArray[np.in
         scores.append(np.where((means < 0).any(axis=0), np.nan, value))
         if number == 0:
             best = present[means.argmax(axis=0)]
-    null = np.mean(scores[1:], axis=0) if len(scores) > 1 else np.full_like(scores[0], np.nan)
-    return scores[0], best, null
+    if len(scores) == 1:
+        return scores[0], best, np.full_like(scores[0], np.nan), np.full_like(scores[0], np.nan)
+    reached = (1 + (np.stack(scores[1:]) >= scores[0]).sum(axis=0)) / len(scores)
+    return scores[0], best, np.mean(scores[1:], axis=0), np.where(np.isnan(scores[0]), np.nan, reached)
 
 
 def _estimates(

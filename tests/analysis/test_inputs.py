@@ -155,8 +155,8 @@ def test_dealt_layermem_is_that_of_halves_dealt_by_hand():
     seeds = [pool(seed) for seed in range(2)]
     dealt = dealt_layermem(seeds, ["a", "b", "c"])
     rng, mine = np.random.default_rng(5), np.zeros((600, 3))
-    for points in seeds:
-        rows = points[points["group"] != "external"]
+    for table in seeds:
+        rows = table[table["group"] != "external"]
         table = rows.pivot(index="point", columns="layer", values="sslmem")
         label = rows.drop_duplicates("point").set_index("point").loc[table.index, "label"].to_numpy()
         values = table.to_numpy()

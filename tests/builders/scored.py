@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memloc.metrics.alignment import ESTIMATORS
+from memloc.scoring.verdict import EFFECTS, corrected, of_layers
 
 
 @dataclass
@@ -52,12 +53,14 @@ def scored(
             row = {"layer": layer, "unit": unit, "status": status, "unitmem": value, "highest": mu[0]}
             owner = -1 if status == "dead" else int(chosen[0])
             row |= {"others": mu[1:].mean(), "owner": owner, "owner_image": "" if owner < 0 else name(owner)}
-            row |= {"runner_up": mu[1], "runner_up_image": name(chosen[1])}
+            row |= {"runner_up": mu[1], "runner_up_image": name(chosen[1]), "strength": 1 + unit / 10, "tied": 1}
             if labels:
                 row |= {"classmem": value * 0.6, "classmem_shuffled": value * 0.3, "top_class": classes[unit % 2]}
+                row["classmem_p"] = 0.04
             if nulls:
                 row |= {"unitmem_matched": value * 0.95, "unitmem_external": value * (0.95 - 0.1 * share)}
                 row |= {"unitmem_untrained": value * (0.8 - 0.3 * share)}
+                row["excess"] = row["unitmem_matched"] - row["unitmem_external"]
             rows.append(row)
             if status == "dead":
                 continue
@@ -73,22 +76,25 @@ def scored(
         "against": "simclr-g.safetensors" if pair else None,
         "images": "/data/photos",
         "external": "/data/unseen" if nulls else None,
-        "counts": {"images": images, **({"external": images // 3} if nulls else {})},
         "skipped": {name(1000 + i): "cannot identify image file" for i in range(skipped)},
         "settings": {"draws": 10, "recipe": {"augmentation": "normal"}, "seed": 0},
         "versions": {"memloc": "0.2.0", "torch": "2.14.1"},
     }
-    return Scored(pd.DataFrame(layer_rows), pd.DataFrame(unit_rows), pd.DataFrame(top_rows), points, meta)
+    layers = pd.DataFrame(layer_rows)
+    for effect in (effect for effect in EFFECTS if effect in layers):
+        layers[f"{effect}_holm"] = corrected(layers, effect)
+    meta["verdict"] = of_layers(layers, {"scored": images}).record()
+    return Scored(layers, pd.DataFrame(unit_rows), pd.DataFrame(top_rows), points, meta)
 
 
 def _layer(
     units: pd.DataFrame, layer: str, depth: int, share: float, pair: bool, rng: np.random.Generator
 ) -> dict[str, Any]:
     ok = units[units["status"] == "ok"]
-    row = {"layer": layer, "depth": depth, "units": len(units)}
-    row |= {status: int((units["status"] == status).sum()) for status in ("dead", "signed")}
+    row = {"layer": layer, "depth": depth, "block": layer.split(".")[0], "kind": "convolution", "units": len(units)}
+    row |= {status: int((units["status"] == status).sum()) for status in ("dead", "faint", "signed")}
     row["unitmem_p90"] = ok["unitmem"].quantile(0.9)
-    values = {q: ok[q].mean() for q in units if "mem" in q}
+    values = {q: ok[q].mean() for q in units if "mem" in q and q != "classmem_p"}
     if "unitmem_matched" in values:
         values["excess"] = values["unitmem_matched"] - values["unitmem_external"]
         values["gain"] = values["unitmem_matched"] - values["unitmem_untrained"]

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from io import BytesIO
@@ -99,13 +100,13 @@ def test_pictures_are_those_of_the_named_images():
         assert np.array_equal(shown, expected[0] if len(expected) == 1 else expected.transpose(1, 2, 0))
 
 
-def test_table_has_values_intervals_and_bold_where_an_effect_is_off_zero():
+def test_table_has_values_intervals_and_bold_where_an_effect_is_off_zero_after_correction():
     made = scored(["1", "2"])
-    made.layers.loc[0, ["excess", "excess_low", "excess_high"]] = 0.0123, -0.001, 0.02
-    made.layers.loc[1, ["excess", "excess_low", "excess_high"]] = -0.0456, -0.06, -0.03
+    made.layers.loc[0, ["excess", "excess_low", "excess_high", "excess_holm"]] = 0.0123, 0.001, 0.02, 0.06
+    made.layers.loc[1, ["excess", "excess_low", "excess_high", "excess_holm"]] = -0.0456, -0.06, -0.03, 0.04
     text = page(made)
-    assert "<td>0.012<small>−0.001 to 0.020</small></td>" in text
-    assert "<td><b>−0.046</b><small>−0.060 to −0.030</small></td>" in text
+    assert '<td data-value="0.0123">0.012<small>0.001 to 0.020</small></td>' in text
+    assert '<td data-value="-0.0456"><b>−0.046</b><small>−0.060 to −0.030</small></td>' in text
     # A value that cannot be negative is never bold, wherever its interval lies.
     assert f"<b>{made.layers['unitmem'][0]:.3f}</b>" not in text
 
@@ -134,9 +135,13 @@ def test_last_layer_is_the_deepest_whatever_the_order_of_rows():
 
 
 def test_the_page_says_what_was_scored_and_how():
-    text = Reader(page(scored(images=6000))).text
-    for part in ("simclr-f.safetensors", "simclr-g.safetensors", "/data/photos", "/data/unseen", "6,000 images"):
+    made = scored(images=6000)
+    made.meta["command"] = "memloc score simclr-f.safetensors --images '/data/my photos' --out scores"
+    text = Reader(page(made)).text
+    for part in ("simclr-f.safetensors", "simclr-g.safetensors", "/data/photos", "/data/unseen", made.meta["command"]):
         assert part in text
+    assert text.index(made.meta["verdict"]["headline"]) < text.index("/data/photos")
+    assert "6,000 scored images" in text
     assert "recipe.augmentation normal" in text and "torch 2.14.1" in text
 
 
@@ -145,6 +150,25 @@ def test_units_that_other_images_of_the_layer_share_are_counted():
     made.units["owner"] = 5
     made.tops.loc[made.tops["rank"] == 1, "image"] = 5
     assert Reader(page(made)).section("units").count("owns 2 other units here") == 3
+
+
+def test_faint_units_are_counted_not_shown_and_equal_ones_are_ranked_by_strength():
+    made = scored(["1"], units=6)
+    made.units["status"] = ["faint", *["ok"] * 5]
+    made.layers["faint"] = 1
+    made.units["excess"], made.units["strength"] = 0.5, [9, 1, 3, 2, 5, 4]
+    text = Reader(page(made)).section("units")
+    assert re.findall(r"unit ([0-9]+) ", text) == ["4", "5", "2", "3", "1"] and "strength 5.00" in text
+    assert "5 of 6 units shown · 1 faint" in text
+
+
+def test_classes_and_owners_are_told_only_where_they_mean_something():
+    made = scored(["1"], units=4)
+    made.units["owner"] = 5
+    made.units["classmem_p"], made.units["tied"] = [0.04, 0.06, np.nan, 0.04], [1, 1, 16, 1]
+    text = Reader(page(made)).section("units")
+    assert text.count("class ") == 2 and text.count("16 images or more excite it alike") == 1
+    assert text.count("owns 2 other units here") == 3  # The tied unit has no owner.
 
 
 # --- Nothing is lost silently ----------------------------------------------------------------------------------------
@@ -189,7 +213,7 @@ def test_images_that_are_gone_are_counted():
 def test_dead_and_signed_units_are_counted():
     made = scored(["1", "2"], units=24)
     text = Reader(page(made)).text
-    assert "46 units in 2 layers; 6 of them dead; not scored: 2 signed" in text
+    assert "46 units in 2 layers; 6 of them dead, 0 faint; not scored: 2 signed" in text
     assert text.count("6 of 24 units shown · 3 dead · 1 signed") == 2
 
 
@@ -197,10 +221,10 @@ def test_a_layer_of_dead_units_has_no_unit_to_show():
     made = scored(["1", "2"])
     dead = made.units["layer"] == "1"
     made.units.loc[dead, "status"], made.units.loc[dead, "unitmem"] = "dead", np.nan
-    made.layers.loc[0, made.layers.columns[5:]] = np.nan
-    made.layers.loc[0, ["dead", "signed", "unitmem_p90"]] = 8, 0, np.nan
+    made.layers.loc[0, made.layers.columns[8:]] = np.nan
+    made.layers.loc[0, ["dead", "signed"]] = 8, 0
     text = page(made)
-    assert "layer 1 no unit to show: 8 of 8 units dead, 0 signed" in Reader(text).section("units")
+    assert "layer 1 no unit to show: 8 of 8 units dead, 0 faint, 0 signed" in Reader(text).section("units")
     assert "nan" not in text.lower().split("</style>")[1]
 
 
@@ -209,9 +233,7 @@ def test_an_encoder_of_dead_units_still_has_a_page():
     made.units["status"], made.units["unitmem"] = "dead", np.nan
     made.layers[["dead", "unitmem", "unitmem_p90", "excess", "layermem_crossed"]] = [[4, *[np.nan] * 4]]
     text = Reader(page(made, tops=made.tops.iloc[:0], points=None)).text
-    assert (
-        "4 units in 1 layer; 4 of them dead; not scored: 0 signed" in text and "Highest" not in text.split("Summary")[0]
-    )
+    assert "4 units in 1 layer; 4 of them dead, 0 faint; not scored: 0 signed" in text
 
 
 # --- Columns that are absent -----------------------------------------------------------------------------------------
@@ -221,7 +243,7 @@ def test_one_encoder_without_labels_and_nulls():
     reader = Reader(page(scored(nulls=False, labels=False, pair=False)))
     for word in ("ClassMem", "LayerMem", "SSLMem", "External", "untrained", "Against", "class "):
         assert word not in reader.text.replace("tables", "")
-    assert "No null." in reader.text and "No null." not in Reader(page(scored())).text
+    assert "this can't show memorization: UnitMem is as high on images never seen" in reader.text
     assert "points" not in reader.sections
 
 
@@ -310,9 +332,12 @@ def test_nothing_is_loaded_from_anywhere():
     links = [a[k] for _, a in reader.tags for k in ("src", "href", "srcset", "data", "action") if k in a]
     assert links and all(link.startswith(("#", "data:")) for link in links)
     assert all(target.startswith("data:") for target in re.findall(r"url\(([^)]*)", text)) and "@import" not in text
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
     (policy,) = reader.of(**{"http-equiv": "Content-Security-Policy"})
-    assert policy[1]["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    (script,) = re.findall("<script>(.*?)</script>", text, re.DOTALL)
+    own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    expected = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{own}'"
+    assert policy[1]["content"] == expected and not re.search("fetch|XMLHttp|import|http", script)
 
 
 @pytest.mark.parametrize("options", [{}, {"nulls": False, "labels": False, "pair": False}, {"skipped": 2}])
@@ -324,7 +349,7 @@ def test_links_have_targets_pictures_have_names_and_rows_of_the_table_are_as_wid
     assert targets <= set(ids) and len(ids) == len(set(ids))
     assert all(a["aria-label"] for _, a in reader.of(role="img"))
     assert all(a["alt"] for tag, a in reader.tags if tag == "img")
-    table = text.split("<table>")[1].split("</table>")[0]
+    table = text.split('<table class="sortable sticky">')[1].split("</table>")[0]
     head, names, *rows = [re.findall(r"<t[hd][^>]*>", row) for row in table.split("<tr")[1:]]
     spans = sum(int((re.findall(r'colspan="([0-9]+)"', cell) or [1])[0]) for cell in head)
     assert {spans, len(names)} == {len(row) for row in rows} and len(rows) == 3

@@ -86,10 +86,9 @@ def analyse(sheet: Sheet) -> None:
         sheet.find("slope", encoder, crossed_mean(slope), n, p=p)
         if len(tables) > 1:
             _find_reliability(sheet, encoder, scores, labels, places)
-            pool = [
-                table[table["group"].isin(HALVES)].set_index("point")["atypicality"].sort_index() for table in traits
-            ]
-            _find_atypical(sheet, encoder, (sslmem[..., -1], inside, labels), np.stack(pool))
+            halves = (table[table["group"].isin(HALVES)].set_index("point")["atypicality"] for table in traits)
+            of_pool = np.stack([half.loc[pool.points] for half in halves])
+            _find_atypical(sheet, encoder, (sslmem[..., -1], inside, labels), of_pool)
 
 
 def _find_reliability(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import nn
@@ -43,12 +44,41 @@ def open_called(text: str) -> Source:
         raise InputError(f"{text}: calling it failed ({type(error).__name__}: {reason(error)})") from error
     if not isinstance(encoder, nn.Module):
         raise InputError(f"{text}: returned {type(encoder).__name__}; it must return a torch.nn.Module")
+    fixed = _unresettable(encoder)
     return Source(
-        *(encoder, None, IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD),
+        *(encoder, None if fixed else lambda: _reset(encoder), IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD),
         says="assumed, since a function doesn't say",
         weights=f"as {text} returns them",
+        remarks=(f"it has no untrained null: {fixed}",) if fixed else (),
         made_of={"code": _code(module, encoder), **releases("torch", "timm", "torchvision", "transformers")},
     )
+
+
+def _unresettable(encoder: nn.Module) -> str:
+    """Why an encoder can't be had untrained: a module whose weights it can't draw anew; "" if there is none."""
+    for name, module in encoder.named_modules():
+        if _resets(module) is None and any(True for _ in module.parameters(recurse=False)):
+            return f"{name or type(module).__name__} has weights and no reset_parameters()"
+    try:
+        _reset(encoder)
+    except Exception as error:
+        return f"its modules can't be copied and reset ({reason(error)})"
+    return ""
+
+
+def _reset(encoder: nn.Module) -> nn.Module:
+    """A copy whose modules, the inner ones last, have drawn their weights anew."""
+    fresh = copy.deepcopy(encoder)
+    for module in fresh.modules():
+        reset = _resets(module)
+        if reset is not None:
+            reset()
+    return fresh
+
+
+def _resets(module: nn.Module) -> Callable[[], object] | None:
+    found = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    return found if callable(found) else None
 
 
 def _code(named: str, encoder: nn.Module) -> dict[str, str]:
