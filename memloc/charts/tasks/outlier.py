@@ -1,0 +1,62 @@
+"""Where the mark is that departs from the line through all others: whose residual from that line is the largest."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memloc.charts.marks import GRID, Chart, Mark
+from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, numeric, until
+
+CLEAR, FAR = 2.0, 1.5
+"""Residual of the outlier over the next largest, and in units of the grid, at least."""
+
+
+def residuals(x: Sequence[float], y: Sequence[float]) -> NDArray[np.float64]:
+    """Distance in y of each mark to the least-squares line through all others, by its leverage."""
+    across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    design = np.column_stack([np.ones_like(across), across - across.mean()])
+    hat = design @ np.linalg.solve(design.T @ design, design.T)
+    return np.abs((up - hat @ up) / (1 - np.diag(hat)))
+
+
+def _draw(crowd: Crowd) -> tuple[list[Mark], Asked]:
+    rng, (colour, marker) = crowd.rng, crowd.look()
+
+    def attempt() -> tuple[list[Mark], Asked] | None:
+        x = crowd.across()
+        ends = rng.uniform(1.2, GRID - 0.2, 2)
+        noise = rng.uniform(0.1, 0.35)
+        y = ends[0] + (ends[1] - ends[0]) * (x - 0.5) / GRID + rng.normal(0, noise, len(x))
+        odd = int(rng.integers(len(x)))
+        y[odd] += rng.choice([-1, 1]) * rng.uniform(FAR, 5.0)
+        y = np.round(y, 2)
+        if y.min() < 0.6 or y.max() > GRID + 0.3 or (round(x[odd]), round(y[odd])) not in crowd.places:
+            return None
+        away = residuals(list(x), list(y))
+        if away[odd] < FAR or CLEAR * np.delete(away, odd).max() > away[odd]:
+            return None
+        return [Mark(float(a), float(b), colour, marker) for a, b in zip(x, y, strict=True)], {}
+
+    return until(attempt)
+
+
+def _solve(chart: Chart, asked: Asked) -> Answer:
+    odd = int(residuals([mark.x for mark in chart.marks], [mark.y for mark in chart.marks]).argmax())
+    return numeric(chart, (chart.marks[odd].x, chart.marks[odd].y), (odd,))
+
+
+TASK = Task(
+    name="outlier",
+    kind="pair",
+    variants=1,
+    wordings=(
+        "One {mark} departs from the trend of the others. Where is {it}, {precision}?",
+        "Find the outlier: what are its x and y, {precision}?",
+        "At which (x, y) is the {mark} that doesn't fit the line through all others, {precision}?",
+    ),
+    draw=_draw,
+    solve=_solve,
+    words=lambda chart, asked: {"it": "its top" if chart.type == "bar" else "it"},
+    hint=lambda chart, asked: "Answer in the form (x, y).",
+)
