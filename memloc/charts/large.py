@@ -46,7 +46,7 @@ class _Frame:
         figure = Figure(figsize=(INCHES, INCHES), dpi=size / INCHES)
         self.canvas = FigureCanvasAgg(figure)
         self.axes = figure.add_axes((0, 0, 1, 1))
-        elements = _draw_axes(self.axes, SCALES[scale])
+        elements = _draw_axes(self.axes, SCALES[scale], pixel=POINTS * INCHES / size)
         self.canvas.draw()
         self.plain = self.canvas.copy_from_bbox(figure.bbox)
         figure.set_facecolor("black")
@@ -90,8 +90,12 @@ def _code(elements: list[tuple[Artist, int]]) -> None:
             artist.set_markeredgecolor(colour)
 
 
-def _draw_axes(axes: Axes, scale: Scale) -> list[tuple[Artist, int]]:
-    """Two axes that meet at 0, with ticks and their labels; each artist with its element."""
+def _draw_axes(axes: Axes, scale: Scale, *, pixel: float) -> list[tuple[Artist, int]]:
+    """Two axes that meet at 0, with ticks and their labels; each artist with its element.
+
+    Args:
+        pixel: in points. Lines as wide have no soft edges, whatever matplotlib is told of ticks.
+    """
     step = scale.step
     ticks = [step * k for k in range(0, GRID + 1, scale.every)]
     axes.set_xlim(-step / 2, (GRID + 0.5) * step)
@@ -102,11 +106,11 @@ def _draw_axes(axes: Axes, scale: Scale) -> list[tuple[Artist, int]]:
         if spine.get_visible():
             spine.set_position(("data", 0))
             spine.set_bounds(0, (GRID + 0.5) * step)
-            spine.set_linewidth(1)
+            spine.set_linewidth(pixel)
             found.append((spine, AXES))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ticks, [number(tick) for tick in ticks])
-        axis.set_tick_params(direction="in", length=5, width=1, pad=3, labelsize=10)
+        axis.set_tick_params(direction="in", length=5 * pixel, width=pixel, pad=3, labelsize=10)
         found += [(line, TICKS) for line in axis.get_ticklines()]
         found += [(label, LABELS) for label in axis.get_ticklabels()]
     return found

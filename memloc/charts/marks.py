@@ -168,5 +168,5 @@ def nearest(value: float, step: float) -> float:
 
 
 def on_grid(mark: Mark, step: float) -> tuple[int, int]:
-    """The position that is nearest to a mark."""
-    return round(mark.x / step), round(mark.y / step)
+    """The position that is nearest to a mark, the higher of two."""
+    return int(nearest(mark.x / step, 1)), int(nearest(mark.y / step, 1))

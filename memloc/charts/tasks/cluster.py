@@ -38,9 +38,9 @@ def _draw(crowd: Crowd) -> tuple[list[Mark], Asked]:
         share, spread = rng.uniform(0.1, 0.38), rng.uniform(0.3, 0.8)
         at = np.array([centres[k] for k in own]) + rng.normal(0, spread, (crowd.n, 2))
         at[query] = centres[crowd.variant] * (1 - share) + centres[1 - crowd.variant] * share
+        at = np.round(np.clip(at, 0.6, GRID + 0.3), 2)
         if not scatter:
             at[:, 0] = rng.permutation(crowd.across())
-        at = np.round(np.clip(at, 0.6, GRID + 0.3), 2)
         marks = [Mark(float(x), float(y), groups[k], marker, groups[k]) for (x, y), k in zip(at, own, strict=True)]
         marks[query] = Mark(float(at[query, 0]), float(at[query, 1]), "black", marker)
         away = _means(tuple(marks), crowd.type, groups)

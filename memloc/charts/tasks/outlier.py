@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.charts.marks import GRID, Chart, Mark
+from memloc.charts.marks import GRID, Chart, Mark, on_grid
 from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, numeric, until
 
 CLEAR, FAR = 2.0, 1.5
@@ -31,12 +31,13 @@ def _draw(crowd: Crowd) -> tuple[list[Mark], Asked]:
         odd = int(rng.integers(len(x)))
         y[odd] += rng.choice([-1, 1]) * rng.uniform(FAR, 5.0)
         y = np.round(y, 2)
-        if y.min() < 0.6 or y.max() > GRID + 0.3 or (round(x[odd]), round(y[odd])) not in crowd.places:
+        marks = [Mark(float(a), float(b), colour, marker) for a, b in zip(x, y, strict=True)]
+        if y.min() < 0.6 or y.max() > GRID + 0.3 or on_grid(marks[odd], 1) not in crowd.places:
             return None
         away = residuals(list(x), list(y))
         if away[odd] < FAR or CLEAR * np.delete(away, odd).max() > away[odd]:
             return None
-        return [Mark(float(a), float(b), colour, marker) for a, b in zip(x, y, strict=True)], {}
+        return marks, {}
 
     return until(attempt)
 
