@@ -106,7 +106,7 @@ def _names(key: str, names: object, known: Sequence[str]) -> tuple[str, ...]:
     texts = [str(name) for name in names]
     for name in texts:
         if name not in known:
-            raise InputError(f"{key}: {show(name)}: no such{meant(name, known)}")
+            raise InputError(f"{key}: {show(name)}: no such {key[:-1]}{meant(name, known)}")
     return tuple(name for name in known if name in texts)
 
 

@@ -1,6 +1,7 @@
 """Which of two groups the black mark is closer to: by the distance to their means, of bars and lines by height alone."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,6 +58,13 @@ def _solve(chart: Chart, asked: Asked) -> Answer:
     return Answer(text, (text,), tuple(range(len(chart.marks))), choices=tuple(groups))
 
 
+def _elsewhere(chart: Chart, asked: Asked, rng: np.random.Generator) -> list[Mark]:
+    """The black mark at another's height, on scatter charts also at its x."""
+    *others, query = chart.marks
+    other = others[int(rng.integers(len(others)))]
+    return [*others, replace(query, x=other.x if chart.type == "scatter" else query.x, y=other.y)]
+
+
 TASK = Task(
     name="cluster",
     kind="choice",
@@ -73,4 +81,5 @@ TASK = Task(
         **dict(zip("ab", asked["groups"], strict=True)),
     },
     hint=lambda chart, asked: f"Answer {asked['groups'][0]} or {asked['groups'][1]}.",
+    elsewhere=_elsewhere,
 )

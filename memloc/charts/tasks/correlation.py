@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from memloc.charts.marks import GRID, Chart, Mark, number
-from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, until
+from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, raised, until
 
 THRESHOLDS = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
 SIDES = ("above", "below")
@@ -46,6 +46,16 @@ def _solve(chart: Chart, asked: Asked) -> Answer:
     return Answer(text, (text,), tuple(range(len(chart.marks))), choices=("yes", "no"), scored={"r": round(r, 4)})
 
 
+def _elsewhere(chart: Chart, asked: Asked, rng: np.random.Generator) -> list[Mark]:
+    """The same heights in random order, or rising or falling from left to right."""
+    heights = rng.permutation([mark.y for mark in chart.marks])
+    kind = rng.integers(3)
+    if kind:
+        ranks = np.argsort(np.argsort([mark.x for mark in chart.marks], kind="stable"))
+        heights = np.sort(heights)[ranks if kind == 1 else len(ranks) - 1 - ranks]
+    return raised(chart, heights)
+
+
 TASK = Task(
     name="correlation",
     kind="choice",
@@ -59,4 +69,5 @@ TASK = Task(
     solve=_solve,
     words=lambda chart, asked: {"side": asked["side"], "threshold": number(asked["threshold"])},
     hint=lambda chart, asked: "Answer yes or no.",
+    elsewhere=_elsewhere,
 )

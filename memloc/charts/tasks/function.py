@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from memloc.charts.marks import GRID, Chart, Mark
-from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, until
+from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, raised, until
 
 FAMILIES: Mapping[str, Callable[[float], float]] = {
     "linear": lambda x: x,
@@ -56,6 +56,14 @@ def _solve(chart: Chart, asked: Asked) -> Answer:
     return Answer(text, (text,), tuple(range(len(chart.marks))), choices=tuple(names))
 
 
+def _elsewhere(chart: Chart, asked: Asked, rng: np.random.Generator) -> list[Mark]:
+    """On the curve of either family, upwards or downwards, in the same range."""
+    curve = np.array([FAMILIES[asked["families"][int(rng.integers(2))]](mark.x / chart.step) for mark in chart.marks])
+    share = (curve - curve.min()) / (curve.max() - curve.min())
+    low, high = (extreme(mark.y for mark in chart.marks) for extreme in (min, max))
+    return raised(chart, low + (high - low) * (share if rng.random() < 0.5 else 1 - share))
+
+
 TASK = Task(
     name="function",
     kind="choice",
@@ -69,4 +77,5 @@ TASK = Task(
     solve=_solve,
     words=lambda chart, asked: dict(zip("ab", asked["families"], strict=True)),
     hint=lambda chart, asked: f"Answer {asked['families'][0]} or {asked['families'][1]}.",
+    elsewhere=_elsewhere,
 )

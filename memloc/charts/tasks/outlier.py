@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memloc.charts.marks import GRID, Chart, Mark, on_grid
-from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, numeric, until
+from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, numeric, raised, until
 
 CLEAR, FAR = 2.0, 1.5
 """Residual of the outlier over the next largest, and in units of the grid, at least."""
@@ -47,6 +47,12 @@ def _solve(chart: Chart, asked: Asked) -> Answer:
     return numeric(chart, (chart.marks[odd].x, chart.marks[odd].y), (odd,))
 
 
+def _elsewhere(chart: Chart, asked: Asked, rng: np.random.Generator) -> list[Mark]:
+    """Upside down, then moved on from mark to mark."""
+    heights = [chart.step * (GRID + 1) - mark.y for mark in chart.marks]
+    return raised(chart, np.roll(heights, int(rng.integers(len(heights)))))
+
+
 TASK = Task(
     name="outlier",
     kind="pair",
@@ -60,4 +66,5 @@ TASK = Task(
     solve=_solve,
     words=lambda chart, asked: {"it": "its top" if chart.type == "bar" else "it"},
     hint=lambda chart, asked: "Answer in the form (x, y).",
+    elsewhere=_elsewhere,
 )

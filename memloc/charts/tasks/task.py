@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from memloc.charts.marks import GRID, SCALES, Chart, Mark, between, nearest, number, pair
+from memloc.charts.marks import GRID, PLACES, SCALES, Chart, Mark, between, nearest, number, pair
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -36,6 +36,20 @@ class Answer:
     scored: Mapping[str, Any] = field(default_factory=dict)
 
 
+def moved(chart: Chart, asked: Asked, rng: Generator) -> Sequence[Mark]:
+    """The marks on other positions, of bars and lines each with an x of its own."""
+    n, step = len(chart.marks), chart.step
+    places = [PLACES[k] for k in rng.choice(len(PLACES), n, replace=False)]
+    if chart.type != "scatter":
+        places = [(int(x) + 1, int(y) + 1) for x, y in zip(rng.permutation(GRID), rng.integers(0, GRID, n), strict=False)]
+    return [replace(mark, x=x * step, y=y * step) for mark, (x, y) in zip(chart.marks, places, strict=True)]
+
+
+def raised(chart: Chart, heights: Sequence[float]) -> list[Mark]:
+    """The marks at other heights."""
+    return [replace(mark, y=round(float(y), 4)) for mark, y in zip(chart.marks, heights, strict=True)]
+
+
 @dataclass(frozen=True)
 class Task:
     """One task.
@@ -51,6 +65,7 @@ class Task:
         draw: a crowd of marks in units of the grid and what to ask of it, by type, number, variant, places that the
             answer may be, colours and markers.
         hint: how to answer.
+        elsewhere: other marks for the chart, so that another answer may follow.
     """
 
     name: str
@@ -63,6 +78,7 @@ class Task:
     least: int = 1
     ask: Callable[[Chart, int, Generator], Asked] | None = None
     draw: Callable[[Crowd], tuple[list[Mark], Asked]] | None = None
+    elsewhere: Callable[[Chart, Asked, Generator], Sequence[Mark]] = moved
 
     def question(self, chart: Chart, asked: Asked, wording: int) -> str:
         """The question of a chart."""

@@ -1,0 +1,243 @@
+"""Whether an answer is right, by rules alone: a closed vocabulary, no model that judges.
+
+An answer is read first. What can't be read, because it names nothing of what was asked for or several things, is neither
+right nor wrong. Of a long answer the part behind the word "answer" is read, or all of it, or its last sentence: the
+first of these that can be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memloc.charts.marks import BAR, listed, number, pair
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What became of an answer.
+
+    Attributes:
+        right: None where it can't be read.
+        reason: why, in words.
+        read: what was read, as an answer should be given.
+    """
+
+    right: bool | None
+    reason: str
+    read: str | None = None
+
+
+class Unreadable(Exception):
+    """A text has no answer, or several."""
+
+
+def score(item: Row, text: str) -> Score:
+    """Whether a text answers an item.
+
+    Args:
+        item: a line of items.jsonl.
+        text: all that a model said, with the words that were put into its mouth.
+    """
+    reader = READERS[item["metadata"]["kind"]]
+    reasons = []
+    for part in _parts(text):
+        try:
+            return reader(item, part)
+        except Unreadable as reason:
+            reasons.append(str(reason))
+    # The whole text is always tried, and tells most of what is wrong.
+    return Score(None, max(reasons, key=len) if reasons else "no answer")
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What of a text may be the answer, the likeliest first."""
+    text = re.sub(r"[*_`$\\]", " ", text).replace("−", "-").lower().strip()
+    if not text:
+        return
+    for found in (*re.finditer(r"\banswer\b(?:\s+is\b|\s+would be\b)?\s*[:=]?|\bboxed\b", text),)[-1:]:
+        if behind := text[found.end() :].strip(" .:\n{}"):
+            yield behind
+    yield text
+    sentences = [part for part in re.split(r"\n+|(?<=[.!?])\s+", text) if part.strip(" .!?")]
+    if len(sentences) > 1:
+        yield sentences[-1]
+
+
+def _verdict(item: Row, read: str, right: bool, wrong: str = "") -> Score:
+    """That a text was read and is right, or why it is wrong."""
+    if right:
+        return Score(True, f"{read} is {'the answer' if read == item['answer'] else 'as good as ' + item['answer']}", read)
+    return Score(False, f"{read} is wrong{wrong}; the answer is {item['answer']}", read)
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
+NUMBER = r"(?<![\w.])(?:(?<!\))-)?(?:\d+(?:\.\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)"
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+NEGATED = r"(?:\bnot|n['’]t|\bnon)[\s-]+(?:(?:the|an?)\s+)?"
+"""That what follows is not the answer."""
+
+
+def _number(item: Row, text: str) -> Score:
+    text = THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
+    values = _distinct(_numbers(text))
+    if len(values) != 1:
+        raise Unreadable(f"several numbers: {listed(map(number, values))}" if values else "no number in it")
+    return _verdict(item, number(values[0]), _within(item, values))
+
+
+def _pair(item: Row, text: str) -> Score:
+    try:
+        found = _coordinates(text)
+    except Unreadable:
+        found = _coordinates(THOUSANDS.sub(lambda found: found[0].replace(",", ""), text))
+    swapped = _within(item, found[::-1])
+    return _verdict(item, pair(*found), _within(item, found), ", x and y are swapped" if swapped else "")
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers of a text, in digits or in words."""
+    text = re.sub(NEGATED + NUMBER, " ", text)
+    text = re.sub(rf"\b({'|'.join(WORDS)})\b", lambda word: str(WORDS.index(word[0])), text)
+    return [float(found) for found in re.findall(NUMBER, text)]
+
+
+def _coordinates(text: str) -> tuple[float, float]:
+    """The one pair of a text: in brackets, behind the names x and y, or as all its numbers."""
+    turned = re.search(r"\(\s*y\s*,\s*x\s*\)", text)
+    bracketed = _distinct(
+        (float(a), float(b)) for a, b in re.findall(rf"[(\[]\s*({NUMBER})\s*[,;]\s*({NUMBER})", text)
+    )
+    if len(bracketed) > 1:
+        raise Unreadable(f"several coordinates: {listed(pair(*each) for each in bracketed)}")
+    if bracketed:
+        x, y = bracketed[0]
+        return (y, x) if turned else (x, y)
+    text = re.sub(r"\(\s*[xy]\s*,\s*[xy]\s*\)", " ", text)
+    named = [_distinct(map(float, re.findall(rf"\b{axis}\b(?:(?!\b[xy]\b)[^\d\n])*?({NUMBER})", text))) for axis in "xy"]
+    if all(len(values) == 1 for values in named):
+        return named[0][0], named[1][0]
+    if any(len(values) > 1 for values in named):
+        raise Unreadable("several coordinates")
+    values = _numbers(text)
+    if len(values) != 2:
+        raise Unreadable("several numbers" if len(values) > 2 else "no coordinates in it")
+    return values[0], values[1]
+
+
+def _within(item: Row, values: Sequence[float]) -> bool:
+    """Whether numbers lie between the multiples of the step on either side of the true ones."""
+    about = item["metadata"]
+    slack = about["tolerance"]
+    return all(
+        low - slack <= value <= high + slack
+        for value, low, high in zip(values, about["low"], about["high"], strict=True)
+    )
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+COLOURS: Mapping[str, str] = {
+    **{word: "red" for word in ("red", "crimson", "scarlet")},
+    **{word: "blue" for word in ("blue", "navy")},
+    **{word: "green" for word in ("green", "lime")},
+    **{word: "orange" for word in ("orange", "amber", "yellow")},
+    **{word: "purple" for word in ("purple", "violet")},
+    "brown": "brown",
+    "pink": "pink",
+    **{word: "grey" for word in ("grey", "gray", "silver")},
+    "black": "black",
+}
+"""No suite has yellow, so it is orange that looks like it."""
+MARKERS: Mapping[str, str] = {
+    **{word: "circle" for word in ("circle", "circles", "dot", "disc", "disk")},
+    **{word: "triangle" for word in ("triangle", "triangles")},
+    **{word: "star" for word in ("star", "stars", "asterisk")},
+    **{word: "square" for word in ("square", "squares", "box")},
+}
+FAMILIES: Mapping[str, str] = {
+    **{word: "linear" for word in ("linear", "line", "straight")},
+    **{word: "quadratic" for word in ("quadratic", "parabola", "parabolic")},
+    **{word: "exponential" for word in ("exponential", "exponentially")},
+    **{word: "logarithmic" for word in ("logarithmic", "logarithm", "log")},
+}
+YES_NO: Mapping[str, str] = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+Look = tuple[str | None, str | None]
+"""Colour and marker of a mark, as far as a text says them."""
+
+
+def _object(item: Row, text: str) -> Score:
+    looks = [(colour, None if marker == BAR else marker) for colour, marker in item["metadata"]["objects"]]
+    right = [looks[k] for k in item["metadata"]["marks"]]
+    named = _looks(text)
+    if not named:
+        raise Unreadable("no colour or shape in it")
+    fitting = [[look for look in looks if all(a in (None, b) for a, b in zip(name, look, strict=True))] for name in named]
+    read = listed(" ".join(part for part in name if part) for name in named)
+    if all(fits and all(look in right for look in fits) for fits in fitting):
+        return _verdict(item, read, True)
+    if len(named) > 1:
+        raise Unreadable(f"several marks: {read}")
+    several = ", which several marks are" if len(fitting[0]) > 1 else "" if fitting[0] else ", which no mark is"
+    return _verdict(item, read, False, several)
+
+
+def _looks(text: str) -> list[Look]:
+    """The marks that a text names, each once."""
+    words, shapes = "|".join(COLOURS), "|".join(MARKERS)
+    text = re.sub(rf"{NEGATED}(?:{words}|{shapes})(?:\s+(?:{shapes}))?\b", " ", text)
+    found: list[Look] = []
+    colour: str | None = None
+    for word in re.findall(rf"\b(?:{words}|{shapes})\b", text):
+        if word in MARKERS:
+            found.append((colour, MARKERS[word]))
+            colour = None
+        else:
+            if colour is not None:
+                found.append((colour, None))
+            colour = COLOURS[word]
+    if colour is not None:
+        found.append((colour, None))
+    colours, markers = ({look[k] for look in found} - {None} for k in (0, 1))
+    if len(colours) <= 1 and len(markers) <= 1:  # "A circle, and it is red."
+        found = [(next(iter(colours), None), next(iter(markers), None))] if found else []
+    return _distinct(found)
+
+
+def _choice(item: Row, text: str) -> Score:
+    known = next(words for words in (YES_NO, FAMILIES, COLOURS) if item["answer"] in words)
+    if known is YES_NO:
+        first = re.match(r"\W*(yes|no)\s*(?:[,.:;!]|$)", text)
+        # "No doubt" is no "no".
+        words = [first[1]] if first else re.findall(r"\b(?:yes|true|false)\b|\bno\b(?!\s+[a-z])", text)
+    else:
+        either = "|".join(known)
+        words = re.findall(rf"\b(?:{either})\b", re.sub(rf"{NEGATED}(?:{either})\b|\bnonlinear\b", " ", text))
+    said = _distinct(known[word] for word in words)
+    if len(said) != 1:
+        asked = listed(item["answer_set"])
+        raise Unreadable(f"several answers: {listed(said)}" if said else f"none of {asked} in it")
+    outside = "" if said[0] in item["answer_set"] else ", and wasn't asked about"
+    return _verdict(item, said[0], said[0] == item["answer"], outside)
+
+
+def _distinct(found: Any) -> list[Any]:
+    return list(dict.fromkeys(found))
+
+
+READERS: Mapping[str, Callable[[Row, str], Score]] = {
+    "number": _number,
+    "pair": _pair,
+    "object": _object,
+    "choice": _choice,
+}
+"""By kind of task."""
