@@ -92,7 +92,11 @@ def _named(item: Row, points: Sequence[Row]) -> list[str]:
     asked = item["metadata"]["asked"]
     named = [f"{points[k]['colour']} {points[k]['marker']}" for k in asked.get("marks", ())]
     named += [*asked.get("families", ()), *asked.get("groups", ())]
-    named += [f"{asked[key]:g}" if key == "threshold" else asked[key] for key in ("extreme", "side", "threshold") if key in asked]
+    named += [
+        f"{asked[key]:g}" if key == "threshold" else asked[key]
+        for key in ("extreme", "side", "threshold")
+        if key in asked
+    ]
     return [*named, *(f" {axis} " if " whose " in item["question"] else f" {axis}?" for axis in asked.get("axis", ""))]
 
 
@@ -135,7 +139,9 @@ def _extremum(points: Sequence[Row], asked: Row, step: Fraction, type: str) -> F
 
 
 def _mean(points: Sequence[Row], asked: Row, step: Fraction, type: str) -> Found:
-    return _rounded([sum((Fraction(point[axis]) for point in points), Fraction(0)) / len(points) for axis in "xy"], step)
+    return _rounded(
+        [sum((Fraction(point[axis]) for point in points), Fraction(0)) / len(points) for axis in "xy"], step
+    )
 
 
 def _correlation(points: Sequence[Row], asked: Row, step: Fraction, type: str) -> Found:
@@ -151,7 +157,14 @@ def _function(points: Sequence[Row], asked: Row, step: Fraction, type: str) -> F
         phi = []
         for point in points:
             x = point["x"] / float(step)
-            phi.append({"linear": x, "quadratic": (x - 4.5) ** 2, "exponential": math.e ** (x / 2), "logarithmic": math.log(x)}[name])
+            phi.append(
+                {
+                    "linear": x,
+                    "quadratic": (x - 4.5) ** 2,
+                    "exponential": math.e ** (x / 2),
+                    "logarithmic": math.log(x),
+                }[name]
+            )
         a, b = _line(phi, [point["y"] for point in points])
         left[name] = sum((point["y"] - a - b * value) ** 2 for point, value in zip(points, phi, strict=True))
     text = min(left, key=lambda name: left[name])
@@ -202,8 +215,8 @@ def _rounded(values: Sequence[Fraction], step: Fraction) -> Found:
     """Coordinates at the nearest multiples of the step, and at all that are next to them on either side."""
     sides = [{math.floor(value / step + SLACK), math.ceil(value / step - SLACK)} for value in values]
     middle = [math.floor(value / step + Fraction(1, 2) + SLACK) for value in values]
-    show = lambda pair: f"({', '.join(_text(k * step) for k in pair)})"  # noqa: E731
-    return show(middle), {show(corner) for corner in product(*sides)}
+    texts = [f"({', '.join(_text(k * step) for k in corner)})" for corner in (middle, *product(*sides))]
+    return texts[0], {*texts}
 
 
 def _text(value: Fraction) -> str:

@@ -1,7 +1,7 @@
 """Images of charts, and which element of a chart every pixel belongs to.
 
-A large image is matplotlib's. Smaller ones are drawn by arrays alone, which takes a thousandth of a second, with the same
-marks in the same places.
+A large image is matplotlib's. Smaller ones are drawn by arrays alone, which takes a thousandth of a second, with the
+same marks in the same places.
 """
 
 from __future__ import annotations
@@ -86,5 +86,3 @@ def cleared(image: NDArray[np.uint8], elements: NDArray[np.uint8]) -> NDArray[np
             break
         found[lost] = around[lost]
     return found
-
-

@@ -44,7 +44,9 @@ def describe(settings: Settings, suite: Suite) -> dict[str, object]:
 def output(folder: Path, suite: Suite, *, replace: bool = False) -> Output:
     """The folder of a suite: the files that it has, and those of the one that is there."""
     drawn = [name for chart in suite.charts for name in (f"images/{chart.name}.png", f"masks/{chart.name}.npz")]
-    return Output(folder, COMMAND, RECORD, (*dict.fromkeys([*TABLES, *drawn, *_listed(folder)]),), replace=replace, sizes=False)
+    return Output(
+        folder, COMMAND, RECORD, (*dict.fromkeys([*TABLES, *drawn, *_listed(folder)]),), replace=replace, sizes=False
+    )
 
 
 def _listed(folder: Path) -> list[str]:

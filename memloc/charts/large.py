@@ -47,20 +47,21 @@ class _Frame:
         self.canvas = FigureCanvasAgg(figure)
         self.axes = figure.add_axes((0, 0, 1, 1))
         elements = _draw_axes(self.axes, SCALES[scale], pixel=POINTS * INCHES / size)
-        self.canvas.draw()
-        self.plain = self.canvas.copy_from_bbox(figure.bbox)
+        self.canvas.draw()  # type: ignore[no-untyped-call]
+        self.plain = self.canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
         figure.set_facecolor("black")
         self.axes.patch.set_visible(False)
         _code(elements)
-        self.canvas.draw()
-        self.coded = self.canvas.copy_from_bbox(figure.bbox)
+        self.canvas.draw()  # type: ignore[no-untyped-call]
+        self.coded = self.canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
 
     def with_marks(self, marks: list[tuple[Artist, int]], *, coded: bool) -> NDArray[np.uint8]:
         """The pixels with marks above the axes."""
-        self.canvas.restore_region(self.coded if coded else self.plain)
+        self.canvas.restore_region(self.coded if coded else self.plain)  # type: ignore[no-untyped-call]
         for artist, _ in marks:
             self.axes.draw_artist(artist)
-        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+        pixels = np.asarray(self.canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return pixels[..., :3].copy()
 
 
 _frame = lru_cache(maxsize=8)(_Frame)

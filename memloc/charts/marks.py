@@ -1,8 +1,8 @@
 """What a chart is: marks on axes. Standard library only.
 
-A chart has 9 x 9 cells. Their centres are 0 to 8 in units of the grid; the axes lie at 0, so the outer row and column of
-cells hold them and nothing else, and marks have the other 8 x 8. The value at a centre is its number times the step of
-the scale, so charts of all scales look alike but for their tick labels.
+A chart has 9 x 9 cells. Their centres are 0 to 8 in units of the grid; the axes lie at 0, so the outer row and column
+of cells hold them, their labels and nothing else but the feet of bars, and marks have the other 8 x 8. The value at a
+centre is its number times the step of the scale, so charts of all scales look alike but for their tick labels.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ class Chart:
         """The chart of a line of charts.jsonl."""
         settings = dict(row["settings"])
         known = {key: settings.pop(key) for key in ("scale", "layout", "split", "held_out")}
-        return cls(row["chart"], row["type"], tuple(Mark(**point) for point in row["points"]), **known, settings=settings)
+        return cls(
+            row["chart"], row["type"], tuple(Mark(**point) for point in row["points"]), **known, settings=settings
+        )
 
 
 def number(value: float) -> str:

@@ -1,8 +1,8 @@
 """Whether an answer is right, by rules alone: a closed vocabulary, no model that judges.
 
-An answer is read first. What can't be read, because it names nothing of what was asked for or several things, is neither
-right nor wrong. Of a long answer the part behind the word "answer" is read, or all of it, or its last sentence: the
-first of these that can be.
+An answer is read first. What can't be read, because it names nothing of what was asked for or several things, is
+neither right nor wrong. Of a long answer the part behind the word "answer" is read, or all of it, or its last sentence:
+the first of these that can be.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Score:
     read: str | None = None
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A text has no answer, or several."""
 
 
@@ -48,7 +48,7 @@ def score(item: Row, text: str) -> Score:
     for part in _parts(text):
         try:
             return reader(item, part)
-        except Unreadable as reason:
+        except UnreadableError as reason:
             reasons.append(str(reason))
     # The whole text is always tried, and tells most of what is wrong.
     return Score(None, max(reasons, key=len) if reasons else "no answer")
@@ -71,7 +71,9 @@ def _parts(text: str) -> Iterator[str]:
 def _verdict(item: Row, read: str, right: bool, wrong: str = "") -> Score:
     """That a text was read and is right, or why it is wrong."""
     if right:
-        return Score(True, f"{read} is {'the answer' if read == item['answer'] else 'as good as ' + item['answer']}", read)
+        return Score(
+            True, f"{read} is {'the answer' if read == item['answer'] else 'as good as ' + item['answer']}", read
+        )
     return Score(False, f"{read} is wrong{wrong}; the answer is {item['answer']}", read)
 
 
@@ -91,14 +93,14 @@ def _number(item: Row, text: str) -> Score:
     text = THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
     values = _distinct(_numbers(text))
     if len(values) != 1:
-        raise Unreadable(f"several numbers: {listed(map(number, values))}" if values else "no number in it")
+        raise UnreadableError(f"several numbers: {listed(map(number, values))}" if values else "no number in it")
     return _verdict(item, number(values[0]), _within(item, values))
 
 
 def _pair(item: Row, text: str) -> Score:
     try:
         found = _coordinates(text)
-    except Unreadable:
+    except UnreadableError:
         found = _coordinates(THOUSANDS.sub(lambda found: found[0].replace(",", ""), text))
     swapped = _within(item, found[::-1])
     return _verdict(item, pair(*found), _within(item, found), ", x and y are swapped" if swapped else "")
@@ -114,23 +116,23 @@ def _numbers(text: str) -> list[float]:
 def _coordinates(text: str) -> tuple[float, float]:
     """The one pair of a text: in brackets, behind the names x and y, or as all its numbers."""
     turned = re.search(r"\(\s*y\s*,\s*x\s*\)", text)
-    bracketed = _distinct(
-        (float(a), float(b)) for a, b in re.findall(rf"[(\[]\s*({NUMBER})\s*[,;]\s*({NUMBER})", text)
-    )
+    bracketed = _distinct((float(a), float(b)) for a, b in re.findall(rf"[(\[]\s*({NUMBER})\s*[,;]\s*({NUMBER})", text))
     if len(bracketed) > 1:
-        raise Unreadable(f"several coordinates: {listed(pair(*each) for each in bracketed)}")
+        raise UnreadableError(f"several coordinates: {listed(pair(*each) for each in bracketed)}")
     if bracketed:
         x, y = bracketed[0]
         return (y, x) if turned else (x, y)
     text = re.sub(r"\(\s*[xy]\s*,\s*[xy]\s*\)", " ", text)
-    named = [_distinct(map(float, re.findall(rf"\b{axis}\b(?:(?!\b[xy]\b)[^\d\n])*?({NUMBER})", text))) for axis in "xy"]
+    named = [
+        _distinct(map(float, re.findall(rf"\b{axis}\b(?:(?!\b[xy]\b)[^\d\n])*?({NUMBER})", text))) for axis in "xy"
+    ]
     if all(len(values) == 1 for values in named):
         return named[0][0], named[1][0]
     if any(len(values) > 1 for values in named):
-        raise Unreadable("several coordinates")
+        raise UnreadableError("several coordinates")
     values = _numbers(text)
     if len(values) != 2:
-        raise Unreadable("several numbers" if len(values) > 2 else "no coordinates in it")
+        raise UnreadableError("several numbers" if len(values) > 2 else "no coordinates in it")
     return values[0], values[1]
 
 
@@ -146,31 +148,32 @@ def _within(item: Row, values: Sequence[float]) -> bool:
 
 # --- Names ------------------------------------------------------------------------------------------------------------
 
-COLOURS: Mapping[str, str] = {
-    **{word: "red" for word in ("red", "crimson", "scarlet")},
-    **{word: "blue" for word in ("blue", "navy")},
-    **{word: "green" for word in ("green", "lime")},
-    **{word: "orange" for word in ("orange", "amber", "yellow")},
-    **{word: "purple" for word in ("purple", "violet")},
-    "brown": "brown",
-    "pink": "pink",
-    **{word: "grey" for word in ("grey", "gray", "silver")},
-    "black": "black",
-}
+
+def _words(**others: str) -> Mapping[str, str]:
+    """What each word means: a name itself, and the words that stand for it."""
+    return {word: name for name, words in others.items() for word in (name, *words.split())}
+
+
+COLOURS = _words(
+    red="crimson scarlet",
+    blue="navy",
+    green="lime",
+    orange="amber yellow",
+    purple="violet",
+    brown="",
+    pink="",
+    grey="gray silver",
+    black="",
+)
 """No suite has yellow, so it is orange that looks like it."""
-MARKERS: Mapping[str, str] = {
-    **{word: "circle" for word in ("circle", "circles", "dot", "disc", "disk")},
-    **{word: "triangle" for word in ("triangle", "triangles")},
-    **{word: "star" for word in ("star", "stars", "asterisk")},
-    **{word: "square" for word in ("square", "squares", "box")},
-}
-FAMILIES: Mapping[str, str] = {
-    **{word: "linear" for word in ("linear", "line", "straight")},
-    **{word: "quadratic" for word in ("quadratic", "parabola", "parabolic")},
-    **{word: "exponential" for word in ("exponential", "exponentially")},
-    **{word: "logarithmic" for word in ("logarithmic", "logarithm", "log")},
-}
-YES_NO: Mapping[str, str] = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+MARKERS = _words(circle="circles dot disc disk", triangle="triangles", star="stars asterisk", square="squares box")
+FAMILIES = _words(
+    linear="line straight",
+    quadratic="parabola parabolic",
+    exponential="exponentially",
+    logarithmic="logarithm log",
+)
+YES_NO = _words(yes="true", no="false")
 Look = tuple[str | None, str | None]
 """Colour and marker of a mark, as far as a text says them."""
 
@@ -180,13 +183,15 @@ def _object(item: Row, text: str) -> Score:
     right = [looks[k] for k in item["metadata"]["marks"]]
     named = _looks(text)
     if not named:
-        raise Unreadable("no colour or shape in it")
-    fitting = [[look for look in looks if all(a in (None, b) for a, b in zip(name, look, strict=True))] for name in named]
+        raise UnreadableError("no colour or shape in it")
+    fitting = [
+        [look for look in looks if all(a in (None, b) for a, b in zip(name, look, strict=True))] for name in named
+    ]
     read = listed(" ".join(part for part in name if part) for name in named)
     if all(fits and all(look in right for look in fits) for fits in fitting):
         return _verdict(item, read, True)
     if len(named) > 1:
-        raise Unreadable(f"several marks: {read}")
+        raise UnreadableError(f"several marks: {read}")
     several = ", which several marks are" if len(fitting[0]) > 1 else "" if fitting[0] else ", which no mark is"
     return _verdict(item, read, False, several)
 
@@ -225,7 +230,7 @@ def _choice(item: Row, text: str) -> Score:
     said = _distinct(known[word] for word in words)
     if len(said) != 1:
         asked = listed(item["answer_set"])
-        raise Unreadable(f"several answers: {listed(said)}" if said else f"none of {asked} in it")
+        raise UnreadableError(f"several answers: {listed(said)}" if said else f"none of {asked} in it")
     outside = "" if said[0] in item["answer_set"] else ", and wasn't asked about"
     return _verdict(item, said[0], said[0] == item["answer"], outside)
 

@@ -70,8 +70,8 @@ class Settings:
             raise InputError(f"size: {self.size}; give {LARGE}, or {SMALLEST} to {SMALL}")
         if small and self.scales != ("8",):
             raise InputError(
-                f"scales: {', '.join(self.scales)}; images of {self.size} pixels have room for tick labels 0 to 8 alone;"
-                f" leave scales out, or give size {LARGE}"
+                f"scales: {', '.join(self.scales)}; images of {self.size} pixels have room for tick labels 0 to 8 alone"
+                f"; leave scales out, or give size {LARGE}"
             )
         if isinstance(self.train, bool) or not isinstance(self.train, int | float) or not 0 <= self.train <= 1:
             raise InputError(f"train: {show(self.train)}; give a share of the charts, 0 to 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,14 @@ def draw_small(chart: Chart, size: int) -> Drawing:
     image, elements = empty.image.astype(np.float32), empty.elements.copy()
     for line in joined(chart):
         corners = [centre(chart, mark, size) for mark in line]
-        for start, end in zip(corners, corners[1:], strict=False):
-            _lay(image, elements, *_segment(start, end, max(1.0, JOINING_WIDTH * size / CELLS), size), JOINING_COLOUR, JOINING)
+        for start, end in pairwise(corners):
+            _lay(
+                image,
+                elements,
+                *_segment(start, end, max(1.0, JOINING_WIDTH * size / CELLS), size),
+                JOINING_COLOUR,
+                JOINING,
+            )
     for k, mark in enumerate(chart.marks):
         x, y = centre(chart, mark, size)
         if chart.type == "bar":
@@ -65,11 +72,19 @@ def draw_small(chart: Chart, size: int) -> Drawing:
 
 
 def _lay(
-    image: Floats, elements: NDArray[np.uint8], cover: Floats, left: int, top: int, colour: tuple[int, ...], element: int
+    image: Floats,
+    elements: NDArray[np.uint8],
+    cover: Floats,
+    left: int,
+    top: int,
+    colour: tuple[int, ...],
+    element: int,
 ) -> None:
     """Lay a colour over a part of the image, by how much of each pixel it covers."""
     cover = cover[max(0, -top) :, max(0, -left) :, None]
-    rows, columns = (slice(max(0, at), max(0, at) + length) for at, length in zip((top, left), cover.shape, strict=False))
+    rows, columns = (
+        slice(max(0, at), max(0, at) + length) for at, length in zip((top, left), cover.shape, strict=False)
+    )
     part = image[rows, columns]
     cover = cover[: part.shape[0], : part.shape[1]]
     part += (np.array(colour, dtype=np.float32) - part) * cover
@@ -130,12 +145,11 @@ def _cover(marker: str, side: float, x: int, y: int) -> Floats:
         for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
             if ay != by:  # Whoever leaves to the right crosses an outline an odd number of times from within.
                 inside ^= ((ay > up) != (by > up)) & (across < ax + (up - ay) / (by - ay) * (bx - ax))
-    return inside.reshape(pixels, FINE, pixels, FINE).mean(axis=(1, 3), dtype=np.float32)
+    cover: Floats = inside.reshape(pixels, FINE, pixels, FINE).mean(axis=(1, 3), dtype=np.float32)
+    return cover
 
 
-def _segment(
-    start: tuple[float, float], end: tuple[float, float], width: float, size: int
-) -> tuple[Floats, int, int]:
+def _segment(start: tuple[float, float], end: tuple[float, float], width: float, size: int) -> tuple[Floats, int, int]:
     """How much of each pixel a straight line covers, and the first of these pixels from the left and from above."""
     (ax, ay), (bx, by) = start, end
     left, top = (max(0, math.floor(min(pair) - width)) for pair in ((ax, bx), (ay, by)))

@@ -60,7 +60,12 @@ def _wrong(item: Row, chart: Row) -> Prompt:
     return _given(item, wrong(item, Chart.read(chart)))
 
 
-STARTS = {"number": "The answer is", "pair": "The answer is (x, y) = (", "object": "The answer is the", "choice": "The answer is"}
+STARTS = {
+    "number": "The answer is",
+    "pair": "The answer is (x, y) = (",
+    "object": "The answer is the",
+    "choice": "The answer is",
+}
 STRATEGIES: Mapping[str, Strategy] = {
     "free": _free,
     "templated": _templated,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from memloc.charts.marks import BAR, COLOURS, HELD_OUT, PLACES, Chart, Mark, on_grid
+from memloc.charts.marks import BAR, HELD_OUT, PLACES, Chart, Mark, on_grid
 from memloc.charts.settings import Settings
 from memloc.charts.tasks import TASKS, Answer, Task
 from memloc.charts.tasks.task import Asked, Crowd
@@ -95,7 +95,11 @@ def plan(settings: Settings) -> Suite:
             rng = generator("items", settings.seed, task.name, type)
             variants, wordings = (_deck(range(m), items, rng) for m in (task.variants, len(task.wordings)))
             if task.draw is None:
-                own = [chart for n, count in _counts(settings.marks(type, task.least), items) for chart in shared[n][:count]]
+                own = [
+                    chart
+                    for n, count in _counts(settings.marks(type, task.least), items)
+                    for chart in shared[n][:count]
+                ]
             else:
                 own = _crowds(settings, type, task, variants)
                 charts += own

@@ -263,7 +263,10 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _add_out(where, "folder for the suite", record="manifest.json")
     what = make.add_argument_group("what is made (keys of a configuration; an option goes before its key)")
     what.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML or JSON file with these keys and scales, n, crowd, colours, markers"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file with these keys and scales, n, crowd, colours, markers",
     )
     what.add_argument("--seed", type=int, metavar="N", help="of all that is random (default: 0)")
     what.add_argument("--charts", type=int, metavar="N", help="at most so many (default: 600)")
@@ -275,7 +278,10 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     what.add_argument("--types", nargs="+", metavar="TYPE", help="of scatter, bar, line (default: all)")
     what.add_argument(
-        "--size", type=int, metavar="PIXELS", help="side of the images: 560 as matplotlib draws, or 45 to 144 (default: 560)"
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the images: 560 as matplotlib draws, or 45 to 144 (default: 560)",
     )
     what.add_argument("--train", type=float, metavar="SHARE", help="of the charts that are for training (default: 0.5)")
     running = make.add_argument_group("running")

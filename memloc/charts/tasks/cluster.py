@@ -1,10 +1,11 @@
-"""Which of two groups the black mark is closer to: by the distance to their means, of bars and lines by height alone."""
+"""Which of two groups the black mark is closer to: by the distance to their means, of bars and lines in height."""
 
 import math
 from dataclasses import replace
 
 import numpy as np
 
+from memloc.aliases import Array
 from memloc.charts.marks import GRID, Chart, Mark
 from memloc.charts.tasks.task import Answer, Asked, Crowd, Task, until
 
@@ -37,7 +38,7 @@ def _draw(crowd: Crowd) -> tuple[list[Mark], Asked]:
         own = rng.permutation(np.arange(crowd.n) % 2)
         query = -1  # Drawn last, above all others.
         share, spread = rng.uniform(0.1, 0.38), rng.uniform(0.3, 0.8)
-        at = np.array([centres[k] for k in own]) + rng.normal(0, spread, (crowd.n, 2))
+        at: Array = np.array([centres[k] for k in own]) + rng.normal(0, spread, (crowd.n, 2))
         at[query] = centres[crowd.variant] * (1 - share) + centres[1 - crowd.variant] * share
         at = np.round(np.clip(at, 0.6, GRID + 0.3), 2)
         if not scatter:

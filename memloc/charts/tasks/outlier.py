@@ -17,7 +17,8 @@ def residuals(x: Sequence[float], y: Sequence[float]) -> NDArray[np.float64]:
     across, up = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     design = np.column_stack([np.ones_like(across), across - across.mean()])
     hat = design @ np.linalg.solve(design.T @ design, design.T)
-    return np.abs((up - hat @ up) / (1 - np.diag(hat)))
+    left: NDArray[np.float64] = np.abs((up - hat @ up) / (1 - np.diag(hat)))
+    return left
 
 
 def _draw(crowd: Crowd) -> tuple[list[Mark], Asked]:
@@ -49,7 +50,7 @@ def _solve(chart: Chart, asked: Asked) -> Answer:
 
 def _elsewhere(chart: Chart, asked: Asked, rng: np.random.Generator) -> list[Mark]:
     """Upside down, then moved on from mark to mark."""
-    heights = [chart.step * (GRID + 1) - mark.y for mark in chart.marks]
+    heights = np.array([chart.step * (GRID + 1) - mark.y for mark in chart.marks])
     return raised(chart, np.roll(heights, int(rng.integers(len(heights)))))
 
 

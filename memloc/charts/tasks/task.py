@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from memloc.aliases import Array
 from memloc.charts.marks import GRID, PLACES, SCALES, Chart, Mark, between, nearest, number, pair
 
 if TYPE_CHECKING:
-    from numpy import ndarray
     from numpy.random import Generator
 
 Asked = Mapping[str, Any]
@@ -41,11 +41,13 @@ def moved(chart: Chart, asked: Asked, rng: Generator) -> Sequence[Mark]:
     n, step = len(chart.marks), chart.step
     places = [PLACES[k] for k in rng.choice(len(PLACES), n, replace=False)]
     if chart.type != "scatter":
-        places = [(int(x) + 1, int(y) + 1) for x, y in zip(rng.permutation(GRID), rng.integers(0, GRID, n), strict=False)]
+        places = [
+            (int(x) + 1, int(y) + 1) for x, y in zip(rng.permutation(GRID), rng.integers(0, GRID, n), strict=False)
+        ]
     return [replace(mark, x=x * step, y=y * step) for mark, (x, y) in zip(chart.marks, places, strict=True)]
 
 
-def raised(chart: Chart, heights: Sequence[float]) -> list[Mark]:
+def raised(chart: Chart, heights: Array) -> list[Mark]:
     """The marks at other heights."""
     return [replace(mark, y=round(float(y), 4)) for mark, y in zip(chart.marks, heights, strict=True)]
 
@@ -107,7 +109,7 @@ class Crowd:
     markers: Sequence[str]
     rng: Generator
 
-    def across(self, n: int | None = None) -> ndarray[Any, Any]:
+    def across(self, n: int | None = None) -> Array:
         """The marks' x: anywhere on a scatter chart, evenly spaced on others."""
         import numpy as np
 
