@@ -44,24 +44,23 @@ def score(item: Row, text: str) -> Score:
         text: all that a model said, with the words that were put into its mouth.
     """
     reader = READERS[item["metadata"]["kind"]]
-    reasons = []
-    for part in _parts(text):
+    whole = re.sub(r"[*_`$\\]", " ", text).replace("−", "-").lower().strip()
+    reasons = {}
+    for part in _parts(whole):
         try:
             return reader(item, part)
         except UnreadableError as reason:
-            reasons.append(str(reason))
-    # The whole text is always tried, and tells most of what is wrong.
-    return Score(None, max(reasons, key=len) if reasons else "no answer")
+            reasons[part] = str(reason)
+    return Score(None, reasons.get(whole, "no answer"))
 
 
 def _parts(text: str) -> Iterator[str]:
     """What of a text may be the answer, the likeliest first."""
-    text = re.sub(r"[*_`$\\]", " ", text).replace("−", "-").lower().strip()
     if not text:
         return
     for found in (*re.finditer(r"\banswer\b(?:\s+is\b|\s+would be\b)?\s*[:=]?|\bboxed\b", text),)[-1:]:
         if behind := text[found.end() :].strip(" .:\n{}"):
-            yield behind
+            yield from dict.fromkeys((behind.splitlines()[0], behind))
     yield text
     sentences = [part for part in re.split(r"\n+|(?<=[.!?])\s+", text) if part.strip(" .!?")]
     if len(sentences) > 1:
@@ -83,57 +82,59 @@ WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
 )
-NUMBER = r"(?<![\w.])(?:(?<!\))-)?(?:\d+(?:\.\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)"
-THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
-NEGATED = r"(?:\bnot|n['’]t|\bnon)[\s-]+(?:(?:the|an?)\s+)?"
+NUMBER = r"(?<![\w.])-?(?:\d+(?:\.\d+)?|\.\d+)(?!\d|st\b|nd\b|rd\b|th\b)"
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
+NEGATED = r"(?:\bnot|n['’]t|\bnon|\bthan|\binstead of)[\s-]+(?:to\s+)?(?:(?:the|an?)\s+)?"
 """That what follows is not the answer."""
+Pair = tuple[float, float]
 
 
 def _number(item: Row, text: str) -> Score:
-    text = THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
-    values = _distinct(_numbers(text))
-    if len(values) != 1:
-        raise UnreadableError(f"several numbers: {listed(map(number, values))}" if values else "no number in it")
-    return _verdict(item, number(values[0]), _within(item, values))
+    values = _distinct(_numbers(_joined(text)))
+    if not values:
+        raise UnreadableError("no number in it")
+    if len(values) > 1 and not all(_within(item, [value]) for value in values):
+        raise UnreadableError(f"several numbers: {listed(map(number, values))}")
+    return _verdict(item, listed(map(number, values)), _within(item, values[:1]))
 
 
 def _pair(item: Row, text: str) -> Score:
-    try:
-        found = _coordinates(text)
-    except UnreadableError:
-        found = _coordinates(THOUSANDS.sub(lambda found: found[0].replace(",", ""), text))
-    swapped = _within(item, found[::-1])
-    return _verdict(item, pair(*found), _within(item, found), ", x and y are swapped" if swapped else "")
+    values = _distinct(_coordinates(text) or _coordinates(_joined(text)))
+    if not values:
+        raise UnreadableError("several numbers" if len(_numbers(text)) > 2 else "no coordinates in it")
+    read = listed(pair(*each) for each in values)
+    if len(values) > 1 and not all(_within(item, each) for each in values):
+        raise UnreadableError(f"several coordinates: {read}")
+    swapped = _within(item, values[0][::-1])
+    return _verdict(item, read, _within(item, values[0]), ", x and y are swapped" if swapped else "")
+
+
+def _joined(text: str) -> str:
+    """A text without commas that part thousands."""
+    return THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
 
 
 def _numbers(text: str) -> list[float]:
     """The numbers of a text, in digits or in words."""
-    text = re.sub(NEGATED + NUMBER, " ", text)
     text = re.sub(rf"\b({'|'.join(WORDS)})\b", lambda word: str(WORDS.index(word[0])), text)
-    return [float(found) for found in re.findall(NUMBER, text)]
+    return [float(found) for found in re.findall(NUMBER, re.sub(NEGATED + NUMBER, " ", text))]
 
 
-def _coordinates(text: str) -> tuple[float, float]:
-    """The one pair of a text: in brackets, behind the names x and y, or as all its numbers."""
+def _coordinates(text: str) -> list[Pair]:
+    """The pairs of a text: those in brackets, or the one behind the names x and y, or the one of all its numbers."""
+    inside = [_numbers(each) for each in re.findall(r"[(\[]([\s\d.,;-]+)", text)]
     turned = re.search(r"\(\s*y\s*,\s*x\s*\)", text)
-    bracketed = _distinct((float(a), float(b)) for a, b in re.findall(rf"[(\[]\s*({NUMBER})\s*[,;]\s*({NUMBER})", text))
-    if len(bracketed) > 1:
-        raise UnreadableError(f"several coordinates: {listed(pair(*each) for each in bracketed)}")
-    if bracketed:
-        x, y = bracketed[0]
-        return (y, x) if turned else (x, y)
-    text = re.sub(r"\(\s*[xy]\s*,\s*[xy]\s*\)", " ", text)
-    named = [
-        _distinct(map(float, re.findall(rf"\b{axis}\b(?:(?!\b[xy]\b)[^\d\n])*?({NUMBER})", text))) for axis in "xy"
-    ]
-    if all(len(values) == 1 for values in named):
-        return named[0][0], named[1][0]
-    if any(len(values) > 1 for values in named):
-        raise UnreadableError("several coordinates")
+    if bracketed := [(each[1], each[0]) if turned else (each[0], each[1]) for each in inside if len(each) == 2]:
+        return bracketed
+    _, *parts = re.split(r"\b([xy])\b", text)
+    named = {
+        axis: _distinct(v for a, part in zip(parts[::2], parts[1::2], strict=True) if a == axis for v in _numbers(part))
+        for axis in "xy"
+    }
+    if all(len(values) == 1 for values in named.values()):
+        return [(named["x"][0], named["y"][0])]
     values = _numbers(text)
-    if len(values) != 2:
-        raise UnreadableError("several numbers" if len(values) > 2 else "no coordinates in it")
-    return values[0], values[1]
+    return [(values[0], values[1])] if len(values) == 2 else []
 
 
 def _within(item: Row, values: Sequence[float]) -> bool:
@@ -163,12 +164,11 @@ COLOURS = _words(
     brown="",
     pink="",
     grey="gray silver",
-    black="",
 )
-"""No suite has yellow, so it is orange that looks like it."""
+"""Of marks that may be an answer. No suite has yellow, so it is orange that looks like it."""
 MARKERS = _words(circle="circles dot disc disk", triangle="triangles", star="stars asterisk", square="squares box")
 FAMILIES = _words(
-    linear="line straight",
+    linear="straight",
     quadratic="parabola parabolic",
     exponential="exponentially",
     logarithmic="logarithm log",
@@ -221,8 +221,8 @@ def _looks(text: str) -> list[Look]:
 def _choice(item: Row, text: str) -> Score:
     known = next(words for words in (YES_NO, FAMILIES, COLOURS) if item["answer"] in words)
     if known is YES_NO:
-        first = re.match(r"\W*(yes|no)\s*(?:[,.:;!]|$)", text)
-        # "No doubt" is no "no".
+        # Of "no doubt" and "no image is shown" none is a no.
+        first = re.match(r"\W*(yes|no)\s*(?:[,.:;!-]|$|(?:correlation|it|the|this|they|x|r|because|since)\b)", text)
         words = [first[1]] if first else re.findall(r"\b(?:yes|true|false)\b|\bno\b(?!\s+[a-z])", text)
     else:
         either = "|".join(known)
