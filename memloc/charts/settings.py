@@ -15,7 +15,7 @@ from memloc.wording import meant
 
 LARGE = 560
 """Pixels of a side as matplotlib draws it; every other size is the fast renderer's."""
-SMALLEST, SMALL = 45, 144
+SMALLEST, SMALL = 54, 144
 """Sizes that the fast renderer draws; 63 and 72 put every cell on its own square of 7 or 8 pixels."""
 MOST_MARKS = 16
 
@@ -28,7 +28,7 @@ class Settings:
         seed: of all that is random.
         charts: at most so many.
         tasks, types: which.
-        size: side of the images, in pixels: 560, or 45 to 144.
+        size: side of the images, in pixels: 560, or 54 to 144.
         scales: tick labels; small images have room for 8 alone.
         n: marks of a chart of single marks; bars and lines take up to 8.
         crowd: marks of a chart of the other tasks.

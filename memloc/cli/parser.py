@@ -281,7 +281,7 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--size",
         type=int,
         metavar="PIXELS",
-        help="side of the images: 560 as matplotlib draws, or 45 to 144 (default: 560)",
+        help="side of the images: 560 as matplotlib draws, or 54 to 144 (default: 560)",
     )
     what.add_argument("--train", type=float, metavar="SHARE", help="of the charts that are for training (default: 0.5)")
     running = make.add_argument_group("running")

@@ -7,7 +7,7 @@ import pytest
 
 from memloc.charts.draw import AXES, BACKGROUND, FIRST_MARK, JOINING, LABELS, TICKS, crowded, draw
 from memloc.charts.marks import CELLS, COLOURS
-from memloc.charts.settings import LARGE, Settings
+from memloc.charts.settings import LARGE, SMALL, SMALLEST, Settings
 from memloc.charts.suite import plan
 
 SIZES = (63, 64)
@@ -56,7 +56,7 @@ def test_every_mark_is_where_its_coordinates_say(charts, large):
                 assert CELLS - 1 - height == pytest.approx(mark.y, abs=0.03)
 
 
-@pytest.mark.parametrize("size", [LARGE, *SIZES])
+@pytest.mark.parametrize("size", [LARGE, SMALLEST, *SIZES, SMALL])
 def test_elements_cover_the_ink_and_nothing_else(charts, size):
     for one in charts[::3]:
         image, elements = draw(one, size)

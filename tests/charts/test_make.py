@@ -109,7 +109,7 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, capsys, monkeypatch):
     ("options", "told"),
     [
         (["--tasks", "size"], "tasks: size: no such task"),
-        (["--size", "65000"], "size: 65000; give 45 to 560"),
+        (["--size", "65000"], "size: 65000; give 54 to 560"),
         (["--charts", "1"], "charts: 1; these tasks and types take"),
         (["--config", "none.yaml"], "none.yaml: can't be read"),
         (["--seed", "-1"], "seed: -1; give 0 to"),

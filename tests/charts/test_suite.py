@@ -165,7 +165,7 @@ def test_no_more_charts_than_asked_for(suite):
         ({"charts": 5}, "charts: 5; these tasks and types take 2"),
         ({"tasks": ["cuont"]}, "tasks: cuont: no such task; did you mean count?"),
         ({"types": []}, "types: []; give one or more of scatter, bar, line"),
-        ({"size": 200}, "size: 200; give 560, or 45 to 144"),
+        ({"size": 200}, "size: 200; give 560, or 54 to 144"),
         ({"size": 64, "scales": ["100"]}, "scales: 100; images of 64 pixels have room"),
         ({"n": [0]}, "n: 0; give 1 to 16"),
         ({"n": [1, 2]}, "has the 3 marks or more that task extremum needs"),
