@@ -143,8 +143,9 @@ class Output:
                 (staged / name).replace(self.folder / name)
             elif name in present:
                 (self.folder / name).unlink()
-                with contextlib.suppress(OSError):  # Other files are in it, or it is the folder itself.
-                    (self.folder / name).parent.rmdir()
+        for part in self._folders():
+            with contextlib.suppress(OSError):  # Files are in it.
+                (self.folder / part).rmdir()
         self._save(record, staged)
         self._discard(work)
 
@@ -160,7 +161,7 @@ class Output:
         while True:
             record = self._load()
             present = {}
-            for part in {str(Path(name).parent) for name in self.names} - {"."}:
+            for part in self._folders():
                 if os.path.lexists(self.folder / part) and not (self.folder / part).is_dir():
                     raise self._foreign(part)
             for name in self.names:
@@ -176,6 +177,10 @@ class Output:
         if record is not None and any(name in record.get(part, {}) for part in ("files", "replaced")):
             raise self._refused(f": {name} was changed since memloc wrote it; move it away, or choose another folder")
         raise self._foreign(name)
+
+    def _folders(self) -> set[str]:
+        """Folders in the folder that files may be in."""
+        return {str(Path(name).parent) for name in self.names} - {"."}
 
     def _own(self, record: Mapping[str, Any] | None, name: str) -> Entry | None:
         """What the record says of a file that is there; None if it isn't the command's, or was changed."""

@@ -12,7 +12,9 @@ from memloc.charts import draw as drawing
 from memloc.charts import files
 from memloc.charts.check import faults
 from memloc.charts.marks import Chart
+from memloc.output import Output
 from memloc.provenance import file_sha256
+from tests.builders.outputs import kill_at_every_step
 
 SMALL = ["--size", "64", "--charts", "40"]
 
@@ -103,6 +105,33 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, capsys, monkeypatch):
     assert make("--out", tmp_path / "charts", *SMALL) == 1
     assert "the disk is full" in capsys.readouterr().err
     assert contents(tmp_path / "charts") == {}
+
+
+def test_a_run_that_is_killed_at_any_step_leaves_nothing_in_the_way(tmp_path):
+    """Folders in the folder, and hashes alone in its record: as in a suite, but with texts that take no time."""
+
+    def write(folder, identity, *names):
+        out = Output(
+            folder, "memloc test", "manifest.json", ("a/1.txt", "a/2.txt", "b/3.txt"), replace=True, sizes=False
+        )
+        with out.writing(identity) as work:
+            for name in names if work else ():
+                path = out.staged(work) / name if name == names[0] else work / "results" / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(identity + name)
+            if work:
+                out.publish(work, {})
+
+    def act(folder):
+        write(folder, "aa", "a/1.txt", "a/2.txt", "b/3.txt")
+        write(folder, "bb", "a/1.txt")
+
+    for number in range(1, kill_at_every_step(tmp_path, act) + 1):
+        folder = tmp_path / str(number)
+        write(folder, "bb", "a/1.txt")
+        left = {path for path in folder.rglob("*") if "unfinished" not in path.parts}
+        assert left == {folder / "a", folder / "a/1.txt", folder / "manifest.json"}
+        assert (folder / "a/1.txt").read_text() == "bba/1.txt"
 
 
 @pytest.mark.parametrize(
