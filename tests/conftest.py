@@ -65,7 +65,7 @@ def normalise(description):
     return Normalise(description)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings():
     """A factory of entries of ``encoders`` in the configuration, complete and tiny."""
 
@@ -87,7 +87,7 @@ def settings():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy():
     """A factory of (images [n, 1, 16, 16] uint8, labels [n]): blobs whose place tells the class, with noise."""
 

@@ -4,6 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -108,22 +109,30 @@ def test_versions_leave_out_what_is_not_installed():
 # What rules/common.smk takes for the code of a training: the script's, the encoder's and the framework's.
 
 
+PARSED = {}
+
+
+def parsed(function, path):
+    """What a function makes of a file, kept as long as the file says the same."""
+    key = function, path.read_text()
+    if key not in PARSED:
+        PARSED[key] = function(path)
+    return PARSED[key]
+
+
 @pytest.fixture
 def trainings(tmp_path, monkeypatch):
     """A copy of the repository's code; call it, with lines for files, to get the hash of every (framework, encoder)."""
     for folder in ("memloc", "scripts"):
         shutil.copytree(provenance.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-
-    def clear():
-        provenance._imports.cache_clear()
-        provenance._logic.cache_clear()
+    for name in ("_imports", "_logic"):
+        monkeypatch.setattr(provenance, name, partial(parsed, getattr(provenance, name).__wrapped__))
 
     def hashes(path=None, line="ADDED = 1"):
         original = (tmp_path / path).read_text() if path else ""
         if path:
             (tmp_path / path).write_text(f"{original}\n\n{line}\n")
-        clear()
         script = provenance.digest("scripts/train_encoder.py")
         of_encoder = {name: provenance.digest(encoders.module_path(name)) for name in encoders.ARCHITECTURES}
         of_framework = {name: provenance.digest(frameworks.module_path(name)) for name in frameworks.FRAMEWORKS}
@@ -131,9 +140,7 @@ def trainings(tmp_path, monkeypatch):
             (tmp_path / path).write_text(original)
         return {(f, e): script + of_encoder[e] + of_framework[f] for f in of_framework for e in of_encoder}
 
-    clear()
-    yield hashes
-    clear()
+    return hashes
 
 
 def changed(before, after):

@@ -1,6 +1,7 @@
 """Speed and memory as ratios of two things measured side by side: what `make bench` runs.
 
 python tools/bench.py [NAME ...]     all benchmarks, or those whose names contain one of the words
+python tools/bench.py --quick        the same on next to nothing, written nowhere: to see that they run
 
 Prints a table and writes results/benchmarks/bench.csv: name, ratio, bar, holds. Ratios carry over between machines,
 absolute times don't (the one that is held against seconds says so), so nothing here is asserted by a test. Run it on
@@ -15,7 +16,7 @@ import bench_scale
 import bench_scoring
 import bench_training
 import bench_valuation
-from bench_common import ROOT
+from bench_common import QUICK, ROOT
 
 from memloc.io import save_rows
 from memloc.job import keep_memory
@@ -36,9 +37,10 @@ def main(words: list[str]) -> None:
             rows.append(row)
             held = "holds" if row["holds"] else "MISSED"
             print(f"{row['ratio']:>9}  {row['bar']:>8}  {held:6}  {row['name']}", flush=True)
-            save_rows(rows, ["name", "ratio", "bar", "holds"], OUT)
-    print(f"{OUT.relative_to(ROOT)}: {sum(row['holds'] for row in rows)} of {len(rows)} bars hold")
+            if not QUICK:
+                save_rows(rows, ["name", "ratio", "bar", "holds"], OUT)
+    print(f"{sum(row['holds'] for row in rows)} of {len(rows)} bars hold")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([word for word in sys.argv[1:] if word != "--quick"])

@@ -7,7 +7,6 @@ Folders of small JPEGs go through the jobs of the workflow, each as Snakemake ru
 
 from __future__ import annotations
 
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -15,18 +14,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from bench_common import ROOT, Outcome, children, seconds
+from bench_common import ROOT, Outcome, as_job, children, peak_memory, seconds, sized
 from PIL import Image
 
 from memloc import io, job
 
 SIZE, CLASSES, DRAWS = 32, 10, 4
-COUNTS = (12_500, 25_000, 50_000, 100_000, 200_000)
-PLAN = ("-m", "snakemake", "--dry-run", "--quiet", "--configfile", "config/paper.yaml", "--directory")
+COUNTS = sized((12_500, 25_000, 50_000, 100_000, 200_000), (40, 80))
+PLAN = (
+    "-m",
+    "snakemake",
+    "--dry-run",
+    "--quiet",
+    "--configfile",
+    f"config/{sized('paper', 'smoke')}.yaml",
+    "--directory",
+)
 
 
 def photographs(folder: Path, count: int) -> None:
@@ -48,22 +54,6 @@ def small() -> Any:
 
     torch.manual_seed(0)
     return ResNet9(0.125).eval()
-
-
-class Named(dict[str, Any]):
-    """What a script reads its files and parameters from."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self:
-            raise AttributeError(name)
-        return self[name]
-
-
-def as_job(rule: str, folder: Path, **about: dict[str, Any]) -> None:
-    """Run a rule's script as Snakemake does."""
-    named = {key: Named(value) for key, value in about.items()}
-    snakemake = SimpleNamespace(rule=rule, threads=1, log=[str(folder / f"{rule}.log")], **named)
-    runpy.run_path(str(ROOT / "scripts" / f"{rule}.py"), init_globals={"snakemake": snakemake})
 
 
 def prepare(folder: Path) -> None:
@@ -183,7 +173,7 @@ STAGES = {
 def warmed(stage: str) -> Stage:
     """A stage after it was done once, with those before it, on next to nothing."""
     with tempfile.TemporaryDirectory() as name:
-        photographs(Path(name) / "photographs", 200)
+        photographs(Path(name) / "photographs", sized(200, 40))
         for each, about in STAGES.items():
             about.run(Path(name))
             if each == stage:
@@ -233,13 +223,15 @@ def _files(path: Path) -> list[Path]:
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Outcome]]] = {"scale": scale, "planning": planning}
 
-if __name__ == "__main__":
+
+def main(stage: str, folder: str) -> None:
+    """Do one stage and print CPU seconds and peak memory."""
     job.keep_memory()
-    stage = warmed(sys.argv[1])
+    about = warmed(stage)
     began = time.process_time()
-    stage.run(Path(sys.argv[2]))
-    used = time.process_time() - began
-    highest = next(
-        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    print(used, int(highest.split()[1]) / 1024)
+    about.run(Path(folder))
+    print(time.process_time() - began, peak_memory())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

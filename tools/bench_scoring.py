@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from bench_common import Outcome, child, ratio, seconds
+from bench_common import Outcome, child, peak_memory, ratio, seconds, sized
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -33,7 +33,8 @@ from memloc.scoring.stores import JOINED
 from memloc.streams import uniforms
 
 NORMALISE = Normalise({"mean": [0.5] * 3, "std": [0.25] * 3})
-RECIPE, PROTOCOL = AUGMENTATIONS["normal"], Protocol()
+RECIPE, PROTOCOL = AUGMENTATIONS["normal"], Protocol(**sized({}, {"draws": 4}))
+LARGE = sized(224, 32)
 
 
 def real_images(count: int, size: int) -> np.ndarray:
@@ -46,9 +47,9 @@ def real_images(count: int, size: int) -> np.ndarray:
 
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     # How it is made, its image size, how many images.
-    "ResNet9, 32 px": (ResNet9, 32, 2048),
-    "ResNet50, 224 px": (lambda: timm.create_model("resnet50"), 224, 64),
-    "ViT-S/16, 224 px": (lambda: timm.create_model("vit_small_patch16_224"), 224, 64),
+    "ResNet9, 32 px": (ResNet9, 32, sized(2048, 64)),
+    "ResNet50, 224 px": (lambda: timm.create_model("resnet50"), LARGE, sized(64, 4)),
+    "ViT-S/16, 224 px": (lambda: timm.create_model("vit_small_patch16_224", img_size=LARGE), LARGE, sized(64, 4)),
 }
 
 
@@ -62,7 +63,7 @@ def overhead(name: str) -> Iterator[Outcome]:
     encoder = build().eval().to(memory_format=torch.channels_last)
     # Hooks stay on as long as a pass lasts, so each contender has a copy of its own.
     read, whole = copy.deepcopy(encoder), copy.deepcopy(encoder)
-    images, window = real_images(count, size), window_of(size)
+    images, window = real_images(count, size), min(count, window_of(size))
     layers = discover(encoder, NORMALISE(torch.zeros(2, 3, size, size)))
     windows = [(images[s : s + window], np.arange(s, s + window)) for s in range(0, count, window)]
     reader = Reader(layers, PROTOCOL, alignment=True, activations=True, plain=False)
@@ -96,6 +97,7 @@ def overhead(name: str) -> Iterator[Outcome]:
                 seen = points[-1] + 1 - np.arange(len(mu))
                 times["tally"].append(seconds(lambda tally=tally, mu=mu, seen=seen: tally.add(mu, seen)))
                 waiting.clear()
+        batches.close()  # Here, or else it leaves gradients off for whoever comes next.
     tallied = sum(times["tally"]) / sum(times["bare"])
     yield Outcome(f"LayerMem and UnitMem / forward, {name}", ratio(times["read"], times["bare"]) + tallied, "<=", 1.15)
     yield Outcome(f"with augmentation / forward, {name}", ratio(times["whole"], times["bare"]) + tallied, "<=", 1.3)
@@ -105,7 +107,7 @@ def literal() -> Iterator[Outcome]:
     """Images a second of UnitMem in all 8 layers of ResNet9, against one image, one view, one layer at a time."""
     torch.manual_seed(0)
     encoder = ResNet9().eval()
-    images = real_images(256, 32)
+    images = real_images(sized(256, 4), 32)
     augmentation = v2.Compose(
         [
             v2.RandomResizedCrop(32, antialias=True),
@@ -117,7 +119,7 @@ def literal() -> Iterator[Outcome]:
             v2.Normalize([0.5] * 3, [0.25] * 3),
         ]
     )
-    few = [Image.fromarray(image.transpose(1, 2, 0)) for image in images[:4]]
+    few = [Image.fromarray(image.transpose(1, 2, 0)) for image in images[: sized(4, 1)]]
 
     def one_at_a_time() -> None:
         for number in range(1, 9):
@@ -152,7 +154,7 @@ def literal() -> Iterator[Outcome]:
 
     with one_blas_thread():
         one_at_a_time(), all_at_once()
-        both = [(seconds(one_at_a_time), seconds(all_at_once)) for _ in range(3)]
+        both = [(seconds(one_at_a_time), seconds(all_at_once)) for _ in range(sized(3, 1))]
     slow, quick = (list(times) for times in zip(*both, strict=True))
     faster = ratio(slow, quick) * len(images) / len(few)
     yield Outcome("images a second / one image, view and layer at a time, ResNet9", faster, ">=", 150)
@@ -160,31 +162,33 @@ def literal() -> Iterator[Outcome]:
 
 def memory() -> Iterator[Outcome]:
     """Peak memory of scoring 50,000 images, against 5,000."""
-    few, many = (child(__file__, str(count)) for count in (5_000, 50_000))
+    few, many = (child(__file__, str(count)) for count in sized((5_000, 50_000), (20, 40)))
     yield Outcome("peak memory of 50,000 images / of 5,000", many / few, "<=", 1.15)
 
 
-def peak(count: int) -> None:
+def main(images: str) -> None:
     """Score so many images through the command itself and print the process's peak memory in MiB."""
     from memloc.cli import main
     from memloc.data.prepared import array_sha256
     from memloc.io import save_json
 
+    count = int(images)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "images"
         made.mkdir()
-        images = np.lib.format.open_memmap(
+        pixels = np.lib.format.open_memmap(
             made / "train_images.npy", mode="w+", dtype=np.uint8, shape=(count, 1, 32, 32)
         )
         rng = np.random.default_rng(0)
         for start in range(0, count, 1000):
-            images[start : start + 1000] = rng.integers(0, 256, (1000, 1, 32, 32), dtype=np.uint8)
+            part = pixels[start : start + 1000]
+            part[:] = rng.integers(0, 256, part.shape, dtype=np.uint8)
         labels = rng.integers(0, 10, count)
         np.save(made / "train_labels.npy", labels)
         classes = [str(c) for c in range(10)]
         about = {"classes": classes, "image_size": 32, "channels": 1, "sizes": {"train": count}}
-        save_json({**about, "sha256": {"train": array_sha256(images, labels)}}, made / "dataset.json")
-        del images
+        save_json({**about, "sha256": {"train": array_sha256(pixels, labels)}}, made / "dataset.json")
+        del pixels
         command = [
             "score",
             f"{Path(__file__).stem}:small",
@@ -199,10 +203,7 @@ def peak(count: int) -> None:
         status = main([*command, "--draws", "4", "--quiet"])
         if status:
             sys.exit(status)
-    highest = next(
-        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    print(int(highest.split()[1]) / 1024)
+    print(peak_memory())
 
 
 def small() -> nn.Module:
@@ -218,4 +219,4 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Outcome]]] = {
 }
 
 if __name__ == "__main__":
-    peak(int(sys.argv[1]))
+    main(*sys.argv[1:])

@@ -7,29 +7,28 @@ Jobs run as Snakemake runs them: scripts/train_encoder.py in a process of its ow
 
 from __future__ import annotations
 
+import contextlib
 import os
-import runpy
 import sys
 import tempfile
 import time
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
-from bench_common import ROOT, Outcome, child, ratio, seconds
+from bench_common import QUICK, ROOT, Outcome, as_job, child, ratio, seconds, sized
 
 # What takes long to import is imported where it is used: start-up is measured through this file.
 from memloc import io, job
 from memloc.report import timing
 
-SIZE, BATCH, STEPS = 32, 256, 8
+SIZE, BATCH, STEPS = 32, sized(256, 8), sized(8, 2)
 IMAGES = BATCH * STEPS
-ROUNDS, EPOCHS = 3, 6
+ROUNDS, EPOCHS = sized(3, 1), sized(6, 3)
 FEATURES, PROJECTION, RATE = 128, 64, 0.06
 """Of the half width ResNet9, of its head, and of lightly's example."""
 
@@ -81,7 +80,7 @@ def job_folder(width: float = 0.5, **hardware: Any) -> Iterator[str]:
         yield name
 
 
-def as_job(folder: Path, before_step: Callable[[int], None]) -> None:
+def run_job(folder: Path, before_step: Callable[[int], None]) -> None:
     """Run the training script as Snakemake does, and a function before each of its steps."""
     from memloc.training import loop
 
@@ -91,27 +90,19 @@ def as_job(folder: Path, before_step: Callable[[int], None]) -> None:
         before_step(step)
         return set_rates(optimizer, recipe, step, **options)
 
-    loop.set_rates = after_looking  # The first thing a step does.
-    snakemake = SimpleNamespace(
-        rule="train_encoder",
-        wildcards=namedtuple("Wildcards", "encoder role seed")("simclr", "f", "0"),
-        threads=os.cpu_count(),
-        log=[str(folder / "out" / "job.log")],
-        input=SimpleNamespace(
-            images=str(folder / "train_images.npy"),
-            description=str(folder / "dataset.json"),
-            split=str(folder / "indices.npz"),
-        ),
-        output=SimpleNamespace(
-            weights=str(folder / "out" / "weights.safetensors"),
-            additions=str(folder / "out" / "additions.safetensors"),
-            snapshots=str(folder / "out" / "snapshots.safetensors"),
-            recipe=str(folder / "out" / "recipe.json"),
-            history=str(folder / "out" / "training.csv"),
-        ),
-        params=SimpleNamespace(settings=io.load_json(folder / "settings.json"), code="", device="cpu"),
-    )
-    runpy.run_path(str(ROOT / "scripts" / "train_encoder.py"), init_globals={"snakemake": snakemake})
+    read = {"images": "train_images.npy", "description": "dataset.json", "split": "indices.npz"}
+    written = {name: f"{name}.safetensors" for name in ("weights", "additions", "snapshots")}
+    written |= {"recipe": "recipe.json", "history": "training.csv"}
+    with mock.patch.object(loop, "set_rates", after_looking):  # The first thing a step does.
+        as_job(
+            "train_encoder",
+            folder / "out",
+            threads=sized(os.cpu_count() or 1, 1),
+            wildcards={"encoder": "simclr", "role": "f", "seed": "0"},
+            input={name: str(folder / file) for name, file in read.items()},
+            output={name: str(folder / "out" / file) for name, file in written.items()},
+            params={"settings": io.load_json(folder / "settings.json"), "code": "", "device": "cpu"},
+        )
 
 
 def bare_step(folder: Path, layout: str = "channels_last") -> Callable[[], None]:
@@ -153,14 +144,14 @@ def views_a_second(times: list[float], first: int) -> float:
 def job_rate(folder: Path) -> float:
     """Views a second of a job, after its first epoch."""
     times: list[float] = []
-    as_job(folder, lambda step: times.append(time.perf_counter()))
+    run_job(folder, lambda step: times.append(time.perf_counter()))
     return views_a_second(times, STEPS)
 
 
 def job_rate_memory_given_back(folder: Path) -> float:
     """The same where the memory of large arrays goes back to the system."""
-    job.keep_memory = lambda: None
-    return job_rate(folder)
+    with mock.patch.object(job, "keep_memory"):
+        return job_rate(folder)
 
 
 def job_efficiency(folder: Path) -> float:
@@ -172,22 +163,27 @@ def job_efficiency(folder: Path) -> float:
         bare()
         marks.append((start, time.perf_counter()))
 
-    as_job(folder, before_step)
+    run_job(folder, before_step)
     alone = [end - start for start, end in marks]
     real = [start - end for (_, end), (start, _) in pairwise(marks)]
     epochs = [slice(first, first + STEPS) for first in range(STEPS, len(real) - STEPS + 1, STEPS)]
     return ratio([sum(alone[epoch]) for epoch in epochs], [sum(real[epoch]) for epoch in epochs])
 
 
-def first_step(folder: Path) -> None:
+class FirstStepEnded(Exception):  # noqa: N818 (nothing is wrong)
+    """There is nothing more to see of a job."""
+
+
+def first_step(folder: Path) -> float:
     """The time at which a job's first step has ended, which ends the job."""
 
     def before_step(step: int) -> None:
         if step == 1:
-            print(time.monotonic(), flush=True)
-            os._exit(0)
+            raise FirstStepEnded
 
-    as_job(folder, before_step)
+    with contextlib.suppress(FirstStepEnded):
+        run_job(folder, before_step)
+    return time.monotonic()
 
 
 def example_rate(folder: Path, *, blur: float | None = None) -> float:
@@ -242,7 +238,7 @@ def example_rate(folder: Path, *, blur: float | None = None) -> float:
     return views_a_second(times, warm)
 
 
-CHILDREN: dict[str, Callable[[Path], float | None]] = {
+CHILDREN: dict[str, Callable[[Path], float]] = {
     "rate": job_rate,
     "rate, memory given back": job_rate_memory_given_back,
     "efficiency": job_efficiency,
@@ -260,7 +256,7 @@ def in_turn(*runs: tuple[str, str]) -> list[list[float]]:
 
 def loop() -> Iterator[Outcome]:
     """What augmentation, loading, schedules and checkpoints leave of the speed of bare steps."""
-    for name, width in (("half", 0.5), ("full", 1.0)):
+    for name, width in (("half", 0.5), ("full", sized(1.0, 0.125))):
         with job_folder(width) as folder:
             share = child(__file__, "efficiency", folder)
         yield Outcome(f"training / bare forward, backward and step, ResNet9 {name} width", share, ">=", 0.9)
@@ -307,7 +303,7 @@ def choices() -> Iterator[Outcome]:
         yield Outcome("channels last / contiguous training, ResNet9", ratio(contiguous, last))
         kept, given_back = in_turn(("rate", folder), ("rate, memory given back", folder))
         yield Outcome("memory kept / given back, training, ResNet9", ratio(kept, given_back))
-        with job_folder(compile=True) as compiled:
+        with job_folder(compile=not QUICK) as compiled:
             fast, eager = in_turn(("rate", compiled), ("rate", folder))
         yield Outcome("torch.compile / eager training, ResNet9", ratio(fast, eager))
 
@@ -320,6 +316,11 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Outcome]]] = {
     "training, choices": choices,
 }
 
+
+def main(mode: str, folder: str) -> None:
+    """Run one job and print its number."""
+    print(CHILDREN[mode](Path(folder)))
+
+
 if __name__ == "__main__":
-    number = CHILDREN[sys.argv[1]](Path(sys.argv[2]))
-    print(number)
+    main(*sys.argv[1:])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from bench_common import Outcome, child, seconds
+from bench_common import Outcome, child, peak_memory, seconds, sized
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits, make_friedman1
 
@@ -36,7 +35,7 @@ TABLES: dict[str, tuple[Callable[[], tuple[Floats, Classes]], float]] = {
     "fried": (fried, 0.5),
     "digits": (lambda: load_digits(return_X_y=True), 0.5),
 }
-COUNTS = (10, 20, 30, 40, 50, 100, 200, 300, 1000)
+COUNTS = sized((10, 20, 30, 40, 50, 100, 200, 300, 1000), (10, 20))
 """Learners among which the fewest are sought."""
 
 
@@ -53,7 +52,7 @@ def against_knn(name: str, *, permutations: int) -> Iterator[Outcome]:
     order = np.random.default_rng(0).permutation(len(y))
     count = min(60, len(y) // 10)
     x = ((x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1))[order]
-    held, rows = slice(count), slice(count, count + 1000)
+    held, rows = slice(count), slice(count, count + sized(1000, 100))
     y = y[order]
     marked = choose_cells(*x[rows].shape, rows=0.2, columns=0.2, seed=0)
     dirty = tail(x[rows], y[rows], marked, seed=0)
@@ -81,15 +80,16 @@ def against_knn(name: str, *, permutations: int) -> Iterator[Outcome]:
 
 def growth() -> Iterator[Outcome]:
     """The power of learners, and of rows, that CPU time grows with."""
-    x, y, groups = clothes(8000)
-    value(x[:500], y[:500], groups=groups, learners=16)
+    learners, rows = sized([32, 64, 128, 256], [4, 8]), sized([1000, 2000, 4000, 8000], [50, 100])
+    x, y, groups = clothes(rows[-1])
+    value(x[:500], y[:500], groups=groups, learners=sized(16, 4))
 
     def took(rows: int, learners: int) -> float:
         return min(cpu(lambda: value(x[:rows], y[:rows], groups=groups, learners=learners))[0] for _ in range(2))
 
     for name, amounts, times in (
-        ("learners", learners := [32, 64, 128, 256], [took(1000, count) for count in learners]),
-        ("rows", rows := [1000, 2000, 4000, 8000], [took(count, 32) for count in rows]),
+        ("learners", learners, [took(rows[0], count) for count in learners]),
+        ("rows", rows, [took(count, learners[0]) for count in rows]),
     ):
         power = float(np.polyfit(np.log(amounts), np.log(times), 1)[0])
         yield Outcome(f"CPU time of 2D-OOB grows with {name} to the power", power, "<=", 1.2)
@@ -97,8 +97,8 @@ def growth() -> Iterator[Outcome]:
 
 def budget() -> Iterator[Outcome]:
     """5,000 images, 49 patches, 300 learners on two threads, in seconds."""
-    x, y, groups = clothes(5000)
-    took = seconds(lambda: value(x, y, groups=groups, learners=300, workers=2))
+    x, y, groups = clothes(sized(5000, 100))
+    took = seconds(lambda: value(x, y, groups=groups, learners=sized(300, 4), workers=2))
     yield Outcome("seconds for 5,000 images x 49 patches x 300 learners, two threads", took, "<=", 480)
 
 
@@ -109,23 +109,17 @@ def memory() -> Iterator[Outcome]:
     yield Outcome("peak memory of 320 learners / of 32", many / few, "<=", 1.1)
 
 
-def peak(learners: int) -> None:
+def main(learners: str) -> None:
     """Value 20,000 rows of 200 cells; print how much peak memory grows, over the tables' size."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(20_000, 200)), rng.integers(2, size=20_000)
+    x = rng.normal(size=(sized(20_000, 200), 200))
+    y = rng.integers(2, size=len(x))
     x[:, 0] += 3 * y
     value(x[:200], y[:200], learners=16)
-    before = highest()
-    found = value(x, y, learners=learners, ratio=0.1)
-    print((highest() - before) / (x.nbytes + found.cells.nbytes + found.counts.nbytes))
-
-
-def highest() -> int:
-    """The process's peak memory in bytes."""
-    line = next(
-        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    return int(line.split()[1]) * 1024
+    before = peak_memory()
+    found = value(x, y, learners=int(learners), ratio=0.1)
+    tables = x.nbytes + found.cells.nbytes + found.counts.nbytes
+    print(max(peak_memory() - before, 2**-20) * 2**20 / tables)  # A byte at least, to divide by.
 
 
 def cpu(function: Callable[[], T]) -> tuple[float, T]:
@@ -143,13 +137,13 @@ def clothes(count: int) -> tuple[Floats, Classes, Classes]:
 
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Outcome]]] = {
-    **{f"2D-KNN, {name}": lambda name=name: against_knn(name, permutations=30) for name in TABLES},
+    **{f"2D-KNN, {name}": lambda name=name: against_knn(name, permutations=sized(30, 1)) for name in TABLES},
     # As published.
-    "2D-KNN, 1000 permutations": lambda: against_knn("breast cancer", permutations=1000),
+    "2D-KNN, 1000 permutations": lambda: against_knn("breast cancer", permutations=sized(1000, 1)),
     "growth of valuation": growth,
     "budget of valuation": budget,
     "memory of valuation": memory,
 }
 
 if __name__ == "__main__":
-    peak(int(sys.argv[1]))
+    main(*sys.argv[1:])

@@ -30,8 +30,9 @@ def faults(config: Config) -> Iterable[str]:
     validator = strict(schema())
     # A name that is none of those known first: what else is wrong may follow from it.
     # Without its kind nobody knows what else an experiment lacks, or has too much.
-    nameless = {e.absolute_path[1] for e in validator.iter_errors(config) if _lacks_kind(e)}
-    found = [e for e in validator.iter_errors(config) if _lacks_kind(e) or not nameless & {*list(e.absolute_path)[1:2]}]
+    every = list(validator.iter_errors(config))
+    nameless = {e.absolute_path[1] for e in every if _lacks_kind(e)}
+    found = [e for e in every if _lacks_kind(e) or not nameless & {*list(e.absolute_path)[1:2]}]
     errors = sorted(found, key=lambda e: (not _lacks_kind(e), e.validator != "enum", *map(str, e.absolute_path)))
     for error in errors:
         # An error of a combined schema is best explained by what failed inside it.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
+
 import yaml
 
 from memloc.aliases import Json, Options
@@ -18,7 +21,7 @@ SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 
 def schema() -> Json:
     """The JSON schema of a configuration: the file's, and what each framework, encoder and experiment asks for."""
-    joined: Json = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    joined = copy.deepcopy(_of_file())
     encoder = joined["$defs"]["encoder"]
     encoder["properties"]["framework"]["enum"] = list(FRAMEWORKS)
     encoder["properties"]["architecture"]["enum"] = list(ARCHITECTURES)
@@ -53,6 +56,12 @@ def schema() -> Json:
         for kind, entry in EXPERIMENTS.items()
     ]
     return joined
+
+
+@cache
+def _of_file() -> Json:
+    found: Json = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return found
 
 
 def _how_many(entry: Experiment) -> dict[str, int]:

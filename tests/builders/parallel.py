@@ -1,9 +1,10 @@
-"""Train one encoder as a job does, in as many processes as its hardware has devices: parallel.py FOLDER
+"""Train encoders as jobs do, in turn, in as many processes as their hardware has devices: parallel.py FOLDER
 
-FOLDER holds settings.json (an encoder's, and the role), images.npy and labels.npy; history.json and
+Each folder in FOLDER holds settings.json (an encoder's, and the role), images.npy and labels.npy; history.json and
 weights.safetensors are written there.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -18,27 +19,34 @@ from memloc.training.loop import train
 from memloc.training.settings import Training
 
 
-def main(folder):
-    torch.set_num_threads(2)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    entry = json.loads((folder / "settings.json").read_text())
-    role = entry.pop("role")
-    images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")
+def trained(entry, images, labels, folder):
+    """History and weights of a training; in all processes but the first it ends with SystemExit."""
     description = {"classes": ["a", "b", "c"], "image_size": 16, "mean": [0.4], "std": [0.3]}
     description |= {"sha256": {"train": "0" * 64}}
     learner, history, _ = train(
         images,
         labels,
         np.arange(len(images)),
-        training=Training.of(entry),
+        training=Training.of({key: value for key, value in entry.items() if key != "role"}),
         description=description,
         seed=0,
-        role=role,
+        role=entry["role"],
         folder=folder / "unfinished",
         save_every=0.0,
     )
-    (folder / "history.json").write_text(json.dumps(history))
-    checkpoint.save(learner.result().state_dict(), {}, folder / "weights.safetensors")
+    return history, learner.result().state_dict()
 
 
-main(Path(sys.argv[1]))
+def main(folder):
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    for each in sorted(path for path in folder.iterdir() if path.is_dir()):
+        torch.set_num_threads(2)
+        entry = json.loads((each / "settings.json").read_text())
+        with contextlib.suppress(SystemExit):
+            history, weights = trained(entry, np.load(each / "images.npy"), np.load(each / "labels.npy"), each)
+            (each / "history.json").write_text(json.dumps(history))
+            checkpoint.save(weights, {}, each / "weights.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

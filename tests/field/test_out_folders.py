@@ -641,7 +641,13 @@ LACK = [
 @pytest.mark.parametrize("error", LACK, ids=lambda error: str(error)[:20])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_lack_of_memory_names_what_to_lower_of_that_command(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, error: Exception, wrapped: bool
+    call: Call,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    error: Exception,
+    wrapped: bool,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         if wrapped:
@@ -651,13 +657,9 @@ def test_a_lack_of_memory_names_what_to_lower_of_that_command(
     monkeypatch.setattr(*((score_command, "score") if command == "score" else (value_command, "value")), fail)
     told = call(command, tmp_path)
     assert told.startswith("error: not enough memory; ") and "or use a machine with more" in told
-    help_text = subprocess.run(
-        [sys.executable, "-m", "memloc.cli", command, "--help"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    help_text = capfd.readouterr().out
     named = [word.strip(",") for word in told.split() if word.startswith("--")]
     assert len(named) > 2 and all(f"  {option} " in help_text for option in named)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from functools import partial
 from itertools import takewhile
@@ -41,6 +42,24 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, timeout=900, check=False
     )
+
+
+def wait_for_a_checkpoint(folder: Path, process: subprocess.Popen[Any]) -> None:
+    """Wait until a training of a run has written its first checkpoint."""
+    deadline = time.monotonic() + 300
+    while not list(folder.glob("results/encoders/*/*/*/resume-*.safetensors")):
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def kill_in_training(folder: Path, *arguments: str) -> None:
+    """Start a run and kill -9 snakemake as soon as a training has written its first checkpoint."""
+    with subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for_a_checkpoint(folder, process)
+        process.kill()
 
 
 def jobs_of_experiments(*files: str) -> dict[str, int]:

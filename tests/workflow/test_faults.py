@@ -18,7 +18,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.workflow.running import SMOKE, command, environment, job_counts, snakemake
+from tests.workflow.running import (
+    SMOKE,
+    command,
+    environment,
+    job_counts,
+    kill_in_training,
+    snakemake,
+    wait_for_a_checkpoint,
+)
 
 WEIGHTS = "results/encoders/simclr/f/seed0/weights.safetensors"
 DAY = 86_400
@@ -75,23 +83,25 @@ def test_an_input_of_other_content_re_runs_what_follows_from_it(trained: Path) -
     assert planned(trained) == {}
 
 
-def test_a_training_that_the_system_kills_is_run_again_where_retries_are_given(
+def test_a_training_that_is_killed_alone_or_with_the_workflow_ends_in_the_same_weights(
     trained: Path, copy: Callable[[str], Path]
 ) -> None:
-    # As the kernel does where memory runs out: signal 9 to the job alone.
     folder = copy("starved")
-    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 60}}}\n")
+    # Long enough that a job left behind can't come to its end before it notices.
+    (folder / "long.yaml").write_text("encoders: {simclr: {recipe: {epochs: 80, optimizer: adam}}}\n")
     for part in ("data", "splits"):  # With dates of their own.
         shutil.copytree(trained / f"results/{part}", folder / f"results/{part}", copy_function=shutil.copy)
     arguments = (*SMOKE, "long.yaml", "--retries", "1", "--", WEIGHTS)
+    made = (folder / WEIGHTS, (folder / WEIGHTS).with_name("training.csv"))
+    assert snakemake(folder, *arguments).returncode == 0
+    undisturbed = [path.read_bytes() for path in made]
+
+    # As the kernel does where memory runs out: signal 9 to the job alone, which is run again.
+    shutil.rmtree(made[0].parent)
     with subprocess.Popen(
         command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        deadline = time.monotonic() + 200
-        while not list(folder.glob("results/encoders/*/*/*/resume-*.safetensors")):
-            assert process.poll() is None, "ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_a_checkpoint(folder, process)
         jobs = psutil.Process(process.pid).children(recursive=True)
         (job,) = (it for it in jobs if any(".train_encoder.py" in part for part in it.cmdline()[:3]))
         job.send_signal(signal.SIGKILL)
@@ -99,10 +109,15 @@ def test_a_training_that_the_system_kills_is_run_again_where_retries_are_given(
     assert process.returncode == 0, output[-3000:]
     assert "died with <Signals.SIGKILL: 9>" in output and "Trying to restart job" in output
     assert "continues after epoch" in output
-    again = (folder / WEIGHTS).read_bytes()
-    shutil.rmtree((folder / WEIGHTS).parent)
-    assert snakemake(folder, *arguments).returncode == 0
-    assert (folder / WEIGHTS).read_bytes() == again
+    assert [path.read_bytes() for path in made] == undisturbed
+
+    shutil.rmtree(made[0].parent)
+    kill_in_training(folder, *arguments)
+    assert not made[0].exists()
+    done = snakemake(folder, *arguments)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "continues after epoch" in done.stdout + done.stderr
+    assert [path.read_bytes() for path in made] == undisturbed
 
 
 def test_a_second_run_refuses_whatever_it_is_asked_for_and_planning_is_allowed(copy: Callable[[str], Path]) -> None:
