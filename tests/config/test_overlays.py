@@ -22,7 +22,7 @@ def overlaid(*names):
 
 
 @pytest.mark.parametrize(
-    "name", ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "groups", "scale", "dose"]
+    "name", ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "groups", "scale", "recovery"]
 )
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from memloc import config
 from memloc.errors import InputError
@@ -124,10 +123,7 @@ def test_the_figure_has_a_line_for_every_dose(tmp_path):
 @pytest.fixture
 def dosed():
     whole = config.check_files([ROOT / "config.yaml"])[0]
-    overlay = yaml.safe_load((ROOT / "config/dose.yaml").read_text(encoding="utf-8"))
-    whole["datasets"] |= overlay["datasets"]
-    whole["encoders"] |= overlay["encoders"]
-    whole["experiments"] = {name: value for name, value in overlay["experiments"].items() if value is not None}
+    whole["experiments"] = {"dose": whole["experiments"]["dose"]}
     return whole
 
 
@@ -141,8 +137,8 @@ def test_encoders_must_have_images_that_are_repeated(dosed):
     config.check(copy.deepcopy(dosed))
     del dosed["datasets"]["dosed"]["split"]["dose"]
     assert "all images of dosed stand once in an epoch; datasets with split.dose: none" in told(dosed)
-    dosed["experiments"] = {"dose": {"kind": "dose", "encoders": ["simclr"], "deals": 100}}
-    assert "simclr isn't trained on halves of a pool; datasets with one: dosed" in told(dosed)
+    dosed["datasets"]["dosed"]["split"] = {"shared": 50, "candidate": 50, "independent": 50, "external": 50}
+    assert "dosed isn't trained on halves of a pool; datasets with one: fashion" in told(dosed)
 
 
 def test_batches_and_halves_must_be_large_enough_for_the_dose(dosed):

@@ -43,7 +43,8 @@ def test_partners_are_encoders_of_complementary_images():
 
 
 def test_a_pair_by_hand():
-    # m = (A_g - A_f) / (A_g + A_f): 1/3 and 0 where f had the image, 0 and -1/5 where g had it; offset (1/6 - 1/10) / 2.
+    # m = (A_g - A_f) / (A_g + A_f): 1/3 and 0 where f had the image, 0 and -1/5 where g had it;
+    # offset (1/6 - 1/10) / 2.
     a_f, a_g = [1, 1, 1, 3], [2, 1, 1, 2]
     inside = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], dtype=bool)
     found = memorization(np.array([a_f, a_g], dtype=float)[..., None], inside, ONE_CLASS, deals=20)
