@@ -66,7 +66,7 @@ class UnitMeans:
 
     def _of_pairs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Means over the encoders of a pair: [seeds and roles, ...] to [seeds, ...]."""
-        return values.reshape(-1, self._roles, *values.shape[1:]).mean(axis=1)
+        return np.asarray(values.reshape(-1, self._roles, *values.shape[1:]).mean(axis=1))
 
 
 def last_units(units: pd.DataFrame, group: str) -> pd.DataFrame:

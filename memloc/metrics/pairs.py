@@ -205,7 +205,7 @@ def _standard_ranks(values: Floats, labels: Labels) -> NDArray[np.float64]:
         found = ranks(values[:, rows])
         out[:, rows] = found - found.mean(axis=1, keepdims=True)
     scale = np.sqrt((out**2).mean(axis=1, keepdims=True))
-    return np.divide(out, scale, out=np.zeros_like(out), where=scale > 0)
+    return np.asarray(np.divide(out, scale, out=np.zeros_like(out), where=scale > 0))
 
 
 @dataclass(frozen=True)

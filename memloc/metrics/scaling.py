@@ -36,6 +36,11 @@ class Fitted:
         """Some of the values."""
         return Fitted(self.value[index], self.error[index], self.freedom[index], self.seeds)
 
+    @property
+    def of_pairs(self) -> NDArray[np.float64]:
+        """The share of the squared error that more pairs make smaller: all [...]."""
+        return np.ones_like(self.value)
+
     def z(self) -> NDArray[np.float64]:
         """Value over standard error."""
         return np.asarray(self.value / self.error)

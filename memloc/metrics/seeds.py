@@ -41,6 +41,11 @@ class SeedMean:
             return np.full(self.values.shape[1:], np.inf)
         return np.asarray(self.values.std(axis=0, ddof=1) / np.sqrt(self.seeds))
 
+    @property
+    def of_pairs(self) -> NDArray[np.float64]:
+        """The share of the squared error that more seeds make smaller: all [...]."""
+        return np.ones(self.values.shape[1:])
+
     def __getitem__(self, index: Any) -> SeedMean:
         """The mean of some of the values."""
         return SeedMean(self.values[(slice(None), *np.index_exp[index])], self.least, self.most)

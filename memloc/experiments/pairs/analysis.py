@@ -87,7 +87,7 @@ def analyse(sheet: Sheet) -> None:
         if len(tables) > 1:
             _find_reliability(sheet, encoder, scores, labels, places)
             halves = (table[table["group"].isin(HALVES)].set_index("point")["atypicality"] for table in traits)
-            of_pool = np.stack([half.loc[pool.points] for half in halves])
+            of_pool = np.stack([half.loc[pool.points.tolist()] for half in halves])
             _find_atypical(sheet, encoder, (sslmem[..., -1], inside, labels), of_pool)
 
 
