@@ -20,7 +20,7 @@ PRIMARY = (
     "dose.owners",
     "dose.slope",
     "losses.gap",
-    "atypicality.correlation-excess",
+    "pairs.atypical",
     "attention.fully-connected-higher-at-depth",
 )
 """Claims that were named before the run and are judged together."""
