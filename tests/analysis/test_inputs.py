@@ -155,11 +155,11 @@ def test_dealt_layermem_is_that_of_halves_dealt_by_hand():
     seeds = [pool(seed) for seed in range(2)]
     dealt = dealt_layermem(seeds, ["a", "b", "c"])
     rng, mine = np.random.default_rng(5), np.zeros((600, 3))
-    for points in seeds:
-        rows = points[points["group"] != "external"]
-        table = rows.pivot(index="point", columns="layer", values="sslmem")
-        label = rows.drop_duplicates("point").set_index("point").loc[table.index, "label"].to_numpy()
-        values = table.to_numpy()
+    for table in seeds:
+        rows = table[table["group"] != "external"]
+        wide = rows.pivot(index="point", columns="layer", values="sslmem")
+        label = rows.drop_duplicates("point").set_index("point").loc[wide.index, "label"].to_numpy()
+        values = wide.to_numpy()
         for deal in range(600):
             f = np.concatenate([rng.choice(np.flatnonzero(label == c), 5, replace=False) for c in range(4)])
             mine[deal] += (values[f].mean(axis=0) - np.delete(values, f, axis=0).mean(axis=0)) / 4

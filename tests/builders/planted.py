@@ -25,7 +25,12 @@ def score_table(scores, places, *, split=0):
         columns = columns if isinstance(columns, dict) else {"sslmem": columns}
         n = len(next(iter(columns.values())))
         first = 1000 * split + g * max(100, n)
-        about = {"point": np.repeat(first + np.arange(n), len(places)), "group": group, "label": 0, "layer": [*places] * n}
+        about = {
+            "point": np.repeat(first + np.arange(n), len(places)),
+            "group": group,
+            "label": 0,
+            "layer": [*places] * n,
+        }
         for key in next(iter(places.values())):
             about[key] = [of[key] for of in places.values()] * n
         tables.append(pd.DataFrame(about | {column: values.ravel() for column, values in columns.items()}))
