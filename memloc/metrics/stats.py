@@ -28,7 +28,8 @@ class Estimate:
         seeds: number of seeds.
         limit, centre: the statistic lies between centre - limit and centre + limit.
         apart: as ``fixed``, but in every seed other points are drawn; None where every seed has points of its own.
-            Where seeds share their points, ``fixed`` draws the same ones in all of them, and ``nested`` others in each.
+            Where seeds share their points, ``fixed`` draws the same ones in all of them, and ``nested`` is no draw but
+            the statistic without each seed in turn, [seeds, *value.shape].
     """
 
     value: NDArray[np.float64]
@@ -102,17 +103,19 @@ class Estimate:
         Where seeds share their points, what a point has in every seed doesn't average out over them. With V the
         variance where every seed draws other points, S (W - V) / (S - 1) is what points have in common over seeds, and
 
-            error^2 = B + max(0, W - V) S / (S - 1),   B = (N - V) S / (S - 1)
+            error^2 = B + max(0, W - V) S / (S - 1)
 
-        as ``crossed_error`` has it of a mean; its degrees of freedom aren't used (see ``tail``).
+        as ``crossed_error`` has it of a mean. B is the jackknife's over seeds, which has no noise of resamples.
         """
         within = self.fixed.var(axis=0, ddof=1)
         if self.seeds == 1:
             return np.sqrt(within), np.full_like(within, np.inf)
-        alone = within if self.apart is None else self.apart.var(axis=0, ddof=1)
-        between = np.clip((self.nested.var(axis=0, ddof=1) - alone) * self.seeds / (self.seeds - 1), 0, None)
-        if self.apart is not None:
-            within = np.clip(within - alone, 0, None) * self.seeds / (self.seeds - 1)
+        nested, more = self.nested.var(axis=0, ddof=1), self.seeds / (self.seeds - 1)
+        if self.apart is None:
+            between = np.clip((nested - within) * more, 0, None)
+        else:
+            between = nested * (self.seeds - 1) / more
+            within = np.clip(within - self.apart.var(axis=0, ddof=1), 0, None) * more
         total = within + between
         share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
         freedom = np.divide(self.seeds - 1, share**2, out=np.full_like(total, np.inf), where=share > 0)
@@ -352,17 +355,15 @@ def nest(
     rng = np.random.default_rng(seed)
     seeds, count = resamples.shape[:2]
     centred = np.asarray(resamples + (values - resamples.mean(axis=1))[:, None], dtype=np.float64)
-    picked = rng.integers(seeds, size=(count, seeds))
-    row = np.arange(count)[:, None] if shared and not crossed else rng.integers(count, size=(count, seeds))
-    apart = np.mean([one[rng.permutation(count)] for one in centred], axis=0) if crossed and seeds > 1 else None
-    return Estimate(
-        value=np.asarray(values.mean(axis=0), dtype=np.float64),
-        nested=centred[picked, row].mean(axis=1),
-        fixed=centred.mean(axis=0),
-        seeds=seeds,
-        limit=limit,
-        apart=apart,
-    )
+    value, fixed, apart = np.asarray(values.mean(axis=0), dtype=np.float64), centred.mean(axis=0), None
+    if crossed and seeds > 1:
+        nested = np.asarray((values.sum(axis=0) - values) / (seeds - 1), dtype=np.float64)
+        apart = np.mean([one[rng.permutation(count)] for one in centred], axis=0)
+    else:
+        picked = rng.integers(seeds, size=(count, seeds))
+        row = np.arange(count)[:, None] if shared else rng.integers(count, size=(count, seeds))
+        nested = centred[picked, row].mean(axis=1)
+    return Estimate(value=value, nested=nested, fixed=fixed, seeds=seeds, limit=limit, apart=apart)
 
 
 def ranks(values: Floats) -> NDArray[np.float64]:

@@ -157,9 +157,9 @@ def test_dealt_layermem_is_that_of_halves_dealt_by_hand():
     rng, mine = np.random.default_rng(5), np.zeros((600, 3))
     for table in seeds:
         rows = table[table["group"] != "external"]
-        table = rows.pivot(index="point", columns="layer", values="sslmem")
-        label = rows.drop_duplicates("point").set_index("point").loc[table.index, "label"].to_numpy()
-        values = table.to_numpy()
+        wide = rows.pivot(index="point", columns="layer", values="sslmem")
+        label = rows.drop_duplicates("point").set_index("point").loc[wide.index, "label"].to_numpy()
+        values = wide.to_numpy()
         for deal in range(600):
             f = np.concatenate([rng.choice(np.flatnonzero(label == c), 5, replace=False) for c in range(4)])
             mine[deal] += (values[f].mean(axis=0) - np.delete(values, f, axis=0).mean(axis=0)) / 4
