@@ -75,7 +75,9 @@ def test_levels_of_encoders_and_of_classes_change_nothing(complementary):
     levels = rng.normal(size=(6, 3))[:, labels][..., None]
     found = memorization(a + levels, inside, labels, normalisation="none", deals=20)
     assert found.values == pytest.approx(base.values) and found.error == pytest.approx(base.error)
-    assert memorization(a[::-1], inside[::-1], labels, normalisation="none", deals=20).values == pytest.approx(base.values)
+    assert memorization(a[::-1], inside[::-1], labels, normalisation="none", deals=20).values == pytest.approx(
+        base.values
+    )
 
 
 @pytest.mark.parametrize("complementary", [True, False])
@@ -111,7 +113,9 @@ def test_p_does_not_depend_on_how_many_deals_memory_holds(monkeypatch):
     a = aligned(rng, inside, 0.05)
     monkeypatch.setattr("memloc.metrics.membership.TOGETHER", 20 * 7)
     found = memorization(a, inside, ONE_CLASS.repeat(5), deals=50)
-    assert found.p[0] >= permutation_p(np.array(1.0), np.zeros(50)) and found.p[0] * 51 / 2 == round(found.p[0] * 51 / 2)
+    assert found.p[0] >= permutation_p(np.array(1.0), np.zeros(50)) and found.p[0] * 51 / 2 == round(
+        found.p[0] * 51 / 2
+    )
 
 
 def test_membership_that_tells_nothing_is_refused():

@@ -98,13 +98,19 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, fault: str) -> None:
 
 def test_a_long_table_lacks_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     long = table().melt(id_vars="image", var_name="encoder", value_name="in")
-    for frame, said in ((long.iloc[1:], "says nothing of 0.png for f"), (pd.concat([long, long[:1]]), "0.png of f is there")):
+    for frame, said in (
+        (long.iloc[1:], "says nothing of 0.png for f"),
+        (pd.concat([long, long[:1]]), "0.png of f is there"),
+    ):
         with pytest.raises(InputError, match=said):
             load(frame, tmp_path / "m.csv")
 
 
 def test_one_encoder_and_two_that_are_no_pair_are_refused(tmp_path: Path) -> None:
-    for columns, said in ((COLUMNS[:1], "compares two or more"), ([COLUMNS[0], COLUMNS[2]], "in none of|complementary")):
+    for columns, said in (
+        (COLUMNS[:1], "compares two or more"),
+        ([COLUMNS[0], COLUMNS[2]], "in none of|complementary"),
+    ):
         encoders = [ENCODERS[COLUMNS.index(name)] for name in columns]
         with pytest.raises(InputError, match=said):
             load(table()[["image", *columns]], tmp_path / "m.csv", encoders)
