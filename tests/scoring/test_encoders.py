@@ -586,7 +586,16 @@ class Own(nn.Module):
     def forward(self, x):
         return self.out(self.drop(self.conv(x)))
 
+class Scaled(Own):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return self.scale * super().forward(x)
+
 def model(): return Own()
+def scaled(): return Scaled()
 def maps(): return Own(lambda x: x)
 def pair(): return Own(lambda x: (x, x))
 def one(): return Own(lambda x: x.mean((0, 2, 3), keepdim=True)[:, :, 0, 0])
@@ -614,9 +623,21 @@ def test_a_function_below_the_current_folder_is_called(own):
     encoder = open_encoder(f"{own}:model")
     assert torch.equal(torch.get_rng_state(), before)
     assert (encoder.size, encoder.mean, encoder.std) == (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert encoder.untrained is None and not encoder.module.training
+    assert not encoder.module.training
     conv = encoder.module.conv
     assert conv.weight.dtype == torch.float32 and same(encoder.module, lambda x: conv(x).mean((2, 3)), 224)
+
+
+def test_a_function_has_an_untrained_null_where_all_modules_reset_themselves(own):
+    encoder = open_encoder(f"{own}:model")
+    trained = {name: weights.clone() for name, weights in encoder.module.state_dict().items()}
+    one, again, other = (encoder.untrained(seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(encoder.module.state_dict()[name], trained[name]) for name in trained)
+    assert torch.equal(one["conv.weight"], again["conv.weight"]) and one["conv.weight"].dtype == torch.float32
+    assert len({tuple(state["conv.weight"].flatten().tolist()) for state in (one, other, trained)}) == 3
+    encoder = open_encoder(f"{own}:scaled")
+    assert encoder.untrained is None
+    assert "it has no untrained null: Scaled has weights and no reset_parameters()" in encoder.remarks
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from memloc.streams import stream
 from tests.builders.scoring import LAYERS, SETTINGS, SPLIT, WINDOW, Memory, encoder, everything, scores
 
 MEDIAN = replace(SETTINGS, others="median")
+POSITIVE = replace(SETTINGS, protocol=replace(SETTINGS.protocol, activation="abs"))
 PAIRED = {"against": encoder(1), "split": SPLIT}
 
 
@@ -142,6 +143,53 @@ def test_a_class_of_which_nothing_can_be_read_leaves_no_classmem():
     found = scores(encoder(), Memory(15, labels=labels, classes=2, bad=[12, 13, 14]))
     assert found.units["classmem"].isna().all() and found.units["unitmem"].notna().all()
     assert np.isnan(found.layers["classmem"]).all()
+
+
+def test_strength_is_against_the_median_of_the_layer_and_weak_units_are_faint():
+    images, f = Memory(40), encoder(dead=[2])
+    with torch.no_grad():
+        for parameter in (f.module.norm1.weight, f.module.norm1.bias):
+            parameter[4] *= 0.02  # ReLU keeps the scale: the same UnitMem, a fiftieth of the activation.
+    found, strong = scores(f, images), scores(encoder(dead=[2]), images).units
+    table = found.units
+    assert table["status"].tolist()[:6] == ["ok", "ok", "dead", "ok", "faint", "ok"]
+    alive = [0, 1, 3, 4, 5]
+    expected = table["highest"][alive] / np.median(table["highest"][alive])
+    close(table["strength"][alive], expected)
+    assert np.isnan(table["strength"][2]) and table["unitmem"][4] == pytest.approx(strong["unitmem"][4], abs=1e-5)
+    assert found.layers[["dead", "faint", "signed"]].to_numpy().tolist()[0] == [1, 1, 0]
+    # In means a faint unit counts as any other.
+    assert found.layers["unitmem"][0] == pytest.approx(strong["unitmem"][:6].mean(), abs=1e-5)
+
+
+def test_ties_are_counted_and_p_of_classmem_is_that_among_shuffled_labels():
+    images, f = Memory(40), encoder(dead=[2])
+    f.module.act1 = torch.nn.Hardtanh(0, 0.01)  # All images that excite a unit at all excite it alike at most places.
+    images.pixels[1::2] = images.pixels[::2]
+    passes = plan(f, images, settings=SETTINGS)
+    table = scores(f, images).units
+    mu, clean, _ = literal(f, images, np.arange(40))
+    ties = np.minimum((mu >= mu.max(axis=0) * (1 - 1e-6)).sum(axis=0), 16)
+    assert table["tied"].tolist() == np.where(table["status"] == "dead", 0, ties).tolist() and ties[:6].max() > 2
+    labels = scoring.labellings(passes["f-candidate"], SETTINGS)
+    shuffled = np.stack([units.classmem(clean, each) for each in labels])
+    close(table["classmem_p"], (shuffled >= shuffled[0] - 1e-12).sum(axis=0) / len(labels))
+
+
+def test_layers_have_blocks_and_kinds():
+    net = torch.nn.Sequential(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.Conv2d(6, 6, 3, groups=6)),
+        torch.nn.Flatten(),
+        torch.nn.LazyLinear(4),
+    )
+    net(torch.zeros(1, 3, 16, 16))
+    f = replace(encoder(), module=net.eval(), layers=None)
+    about = tables.about_layers(plan(f, Memory(8), settings=POSITIVE)["f-candidate"])
+    assert about["layer"].tolist() == ["0.0", "0.1", "2"] and about["block"].tolist() == ["0", "0", "2"]
+    assert about["kind"].tolist() == ["convolution", "depthwise convolution", "fully-connected"]
+    assert [tables._block(name) for name in ("layer1.0.conv2", "blocks.3.attn.qkv", "conv1", "stem.conv")] == [
+        *("layer1.0", "blocks.3", "", "stem")
+    ]
 
 
 # --- Nulls -----------------------------------------------------------------------------------------------------------

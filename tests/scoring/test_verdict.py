@@ -34,9 +34,8 @@ def test_nothing_is_called_nothing_even_if_a_layer_leaves_0_before_correction():
     assert found.headline == f"{expected}: this can't show memorization."
     # Bonferroni's interval of three: 2.394 errors.
     assert found.more == (
-        "Largest excess of UnitMem over external images: 0.022 in l0 (95 % interval \N{MINUS SIGN}0.0019 to 0.046; 7 "
-        "scored units; 40 scored, 30 external images; picked of 3 layers, so its interval is one for all of them "
-        "together).",
+        "Largest excess of UnitMem over external images: 0.022 in l0 (95 % interval \N{MINUS SIGN}0.0019 to 0.046; 7"
+        " scored units; 40 scored, 30 external images; picked of 3 layers, so its interval is one for all of them together).",
     )
 
 
