@@ -35,7 +35,8 @@ def test_nothing_is_called_nothing_even_if_a_layer_leaves_0_before_correction():
     # Bonferroni's interval of three: 2.394 errors.
     assert found.more == (
         "Largest excess of UnitMem over external images: 0.022 in l0 (95 % interval \N{MINUS SIGN}0.0019 to 0.046; 7"
-        " scored units; 40 scored, 30 external images; picked of 3 layers, so its interval is one for all of them together).",
+        " scored units; 40 scored, 30 external images; picked of 3 layers, so its interval is one for all of them"
+        " together).",
     )
 
 
