@@ -333,7 +333,9 @@ def runs(wildcards):
 
 def roles_of_runs(wildcards):
     """By encoder of an experiment, those of a pair that count."""
-    return {name: list(configuration.roles(config, name)) for name, _ in configuration.runs(config, wildcards.experiment)}
+    return {
+        name: list(configuration.roles(config, name)) for name, _ in configuration.runs(config, wildcards.experiment)
+    }
 
 
 def trainings_of_runs(wildcards):
