@@ -1,0 +1,1 @@
+"""Charts: where a vision-language model loses what its tower has seen."""

@@ -1,0 +1,238 @@
+"""Activation patching: an answer is changed by states of another chart's run, a stage and a part of the image each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from memloc.charts.ask import freely
+from memloc.charts.models import Inputs, Model
+from memloc.charts.models.stages import Stage, editing
+from memloc.charts.models.tokens import UNITS, Bools, Layout
+from memloc.charts.reading import Row, Suite
+from memloc.charts.scoring import score
+from memloc.metrics.shares import wilson
+from memloc.streams import generator
+
+IMAGE, LAST = "image", "last token"
+"""The two units that are no part of an image: all of it, and the token that the answer follows."""
+ALIKE = 1e-5
+"""By how much a logit may change when a run is patched into itself."""
+TOKENS = 32
+"""Most tokens of an answer."""
+FEW = 50
+"""Pairs below which a cell says that it has few."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two items with one question and different answers, both answered rightly: the source is patched into the base."""
+
+    base: Row
+    source: Row
+
+
+def pairs(items: Sequence[Row], right: Mapping[str, bool], *, most: int, seed: int) -> list[Pair]:
+    """Pairs of items of one task, type, n and question, at most ``most`` of each task and n.
+
+    Args:
+        right: by item, whether it was answered rightly.
+    """
+    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for item in items:
+        if right.get(str(item["item"])):
+            alike[item["task"], item["n"], item["type"], item["question"]].append(item)
+    found: dict[tuple[Any, ...], list[Pair]] = defaultdict(list)
+    for (task, n, *names), group in sorted(alike.items(), key=lambda one: str(one[0])):
+        order = generator("pairs", str(task), str(n), *map(str, names), seed).permutation(len(group))
+        ring = [group[i] for i in order]
+        found[task, n] += [
+            Pair(one, other)
+            for one, other in zip(ring, [*ring[1:], *ring[:1]], strict=True)
+            if one["answer"] != other["answer"] and one["chart"] != other["chart"]
+        ]
+    chosen = []
+    for (task, n), group_pairs in found.items():
+        order = generator("chosen pairs", str(task), str(n), seed).permutation(len(group_pairs))[:most]
+        chosen += [group_pairs[i] for i in sorted(order)]
+    return chosen
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Runs of pairs up to where their answers part: behind the question stands what both answers begin with.
+
+    Attributes:
+        base, source: inputs of both runs.
+        common: the tokens [pairs, common] that both answers begin with.
+        toward, away: the next token of the source's answer and of the base's, [pairs].
+    """
+
+    base: Inputs
+    source: Inputs
+    common: Tensor
+    toward: Tensor
+    away: Tensor
+
+    def contrast(self, logits: Tensor) -> Tensor:
+        """Logit of the source's token minus the base's, [pairs], of logits [pairs, vocabulary]."""
+        rows = torch.arange(len(logits), device=logits.device)
+        return logits[rows, self.toward] - logits[rows, self.away]
+
+
+def masks(
+    model: Model, layout: Layout, stage: Stage, inputs: Inputs, tokens: int, shown: Sequence[Mapping[str, Bools]]
+) -> dict[str, Tensor]:
+    """By unit, which tokens of a stage it has, [pairs, tokens]; a unit that the stage doesn't have is left out.
+
+    Args:
+        tokens: of the stage.
+        shown: by pair and unit, patches of the image.
+    """
+    found, where = {}, torch.ones(len(shown), tokens, dtype=torch.bool, device=model.device)
+    if stage.part == "decoder":
+        found[LAST] = torch.zeros_like(where)
+        found[LAST][:, -1] = True
+        if model.crosses:
+            return found
+        where = model.places(inputs)
+    found[IMAGE] = where
+    for unit in UNITS:
+        rows = [layout.tokens(stage, one[unit], int(where[0].sum())) for one in shown]
+        if all(row is not None for row in rows):
+            chosen = torch.from_numpy(np.array(rows, dtype=np.bool_)).to(model.device)
+            found[unit] = torch.zeros_like(where).masked_scatter(where, chosen)
+    return found
+
+
+def replaced(states: Tensor, mask: Tensor) -> Callable[[Tensor], Tensor]:
+    """An edit that puts ``states`` [batch, tokens, width] where the mask [batch, tokens] is."""
+    return lambda own: torch.where(mask[..., None], states, own)
+
+
+def extended(inputs: Inputs, more: Tensor) -> Inputs:
+    """Inputs with more tokens [batch, more] of text behind them."""
+    if not more.shape[1]:
+        return inputs
+    new = dict(inputs)
+    new["input_ids"] = torch.cat([inputs["input_ids"], more], dim=1)
+    for key in ("attention_mask", "mm_token_type_ids", "token_type_ids", "cross_attention_mask"):
+        if key in inputs:
+            value = inputs[key]
+            behind = (
+                torch.zeros_like(more) if "type" in key else value[:, -1:].expand(-1, more.shape[1], *value.shape[2:])
+            )
+            new[key] = torch.cat([value, behind.to(value.dtype)], dim=1)
+    return new
+
+
+def prepare(model: Model, suite: Suite, some: Sequence[Pair], said: Mapping[str, Tensor], common: int) -> Prepared:
+    """Inputs of pairs whose answers part after ``common`` tokens.
+
+    Args:
+        said: by item, the tokens of its answer.
+    """
+    sides = []
+    for one in ("base", "source"):
+        sides.append(freely(model, suite, [getattr(pair, one) for pair in some]))
+    base, source = ([said[str(getattr(pair, one)["item"])] for pair in some] for one in ("base", "source"))
+    begin = torch.stack([tokens[:common] for tokens in base])
+    return Prepared(
+        extended(sides[0], begin),
+        extended(sides[1], begin),
+        begin,
+        toward=torch.stack([tokens[common] for tokens in source]),
+        away=torch.stack([tokens[common] for tokens in base]),
+    )
+
+
+def parting(one: Tensor, other: Tensor) -> int | None:
+    """After how many tokens two answers part; None if one is the other's beginning or they are equal."""
+    length = min(len(one), len(other))
+    differ = (one[:length] != other[:length]).nonzero()
+    return int(differ[0]) if len(differ) else None
+
+
+def patched(
+    model: Model,
+    layout: Layout,
+    suite: Suite,
+    some: Sequence[Pair],
+    prepared: Prepared,
+    shown: Sequence[Mapping[str, Bools]],
+) -> pd.DataFrame:
+    """Of every pair, stage and unit: whether the answer became the source's, and how far its logit came.
+
+    Both runs are taken up to where their answers part, so the last token is the one that the first differing token
+    follows. ``shift`` is (patched - base) / (source - base) of the logit of the source's token minus the base's: 0 where
+    the patch changed nothing, 1 where it gave the source's run. ``itself`` is the most by which a logit changes where
+    the base is patched into itself.
+    """
+    size, rows = len(some), []
+    own, states = (model.states(inputs, model.stages) for inputs in (prepared.base, prepared.source))
+    plain = model.logits(prepared.base)
+    before, after = prepared.contrast(plain), prepared.contrast(model.logits(prepared.source))
+    for stage in model.stages:
+        units = masks(model, layout, stage, prepared.base, own[stage].shape[1], shown)
+        everything = torch.ones(own[stage].shape[:2], dtype=torch.bool, device=model.device)
+        with editing(model.module, size, {stage: replaced(own[stage], everything)}):
+            itself = float((model.logits(prepared.base) - plain).abs().max())
+        for unit, mask in units.items():
+            edit = {stage: replaced(states[stage], mask)}
+            with editing(model.module, size, edit):
+                shift = (prepared.contrast(model.logits(prepared.base)) - before) / (after - before)
+            with editing(model.module, size, edit):
+                out = torch.cat([prepared.common, model.generate(prepared.base, TOKENS)], dim=1)
+            for i, pair in enumerate(some):
+                text = model.text(out[i])
+                rows.append(
+                    {key: pair.base.get(key) for key in ("task", "n", "type")}
+                    | {"base": str(pair.base["item"]), "source": str(pair.source["item"])}
+                    | {"stage": stage.name, "unit": unit, "tokens": int(mask[i].sum()), "text": text}
+                    | {"moved": score(pair.source, text).right is True, "kept": score(pair.base, text).right is True}
+                    | {"shift": float(shift[i]), "itself": itself}
+                )
+    return pd.DataFrame(rows)
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """By task, n (missing: all), stage and unit: share of answers that became the source's, mean shift, pairs."""
+    parts = []
+    for by in (("task",), ("task", "n")):
+        groups = table.groupby([*by, "stage", "unit"], sort=False)
+        parts.append(
+            groups.agg(
+                pairs=("moved", "size"),
+                moved=("moved", "mean"),
+                kept=("kept", "mean"),
+                shift=("shift", "mean"),
+                tokens=("tokens", "mean"),
+                itself=("itself", "max"),
+            ).reset_index()
+        )
+    found = pd.concat(parts, ignore_index=True)
+    found["low"], found["high"] = wilson(found["moved"] * found["pairs"], found["pairs"])
+    found["few"] = found["pairs"] < FEW
+    columns = [
+        "task",
+        "n",
+        "stage",
+        "unit",
+        "pairs",
+        "few",
+        "moved",
+        "low",
+        "high",
+        "kept",
+        "shift",
+        "tokens",
+        "itself",
+    ]
+    return found.reindex(columns=columns).astype({"n": "Int64"})
