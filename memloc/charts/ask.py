@@ -27,6 +27,12 @@ KINDS = {"n": "Int64", "held_out": "boolean", "right": "boolean"}
 """Types of columns that may lack values."""
 
 
+def check_strategies(names: Sequence[str]) -> None:
+    """Raise an InputError for the first name that no strategy has."""
+    if odd := [name for name in names if name not in STRATEGIES]:
+        raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(STRATEGIES)}")
+
+
 def image_of(suite: Suite, chart: str, prompt: Prompt) -> Image.Image | None:
     """The image that a prompt goes with: the chart's, one that is as large and white, or none."""
     if prompt.image == "none":
@@ -61,8 +67,7 @@ def answers(
         InputError: there is no strategy of a name, or a chart can't be read.
         StoppedError: a stop was requested.
     """
-    if odd := [name for name in strategies if name not in STRATEGIES]:
-        raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(STRATEGIES)}")
+    check_strategies(strategies)
     halving = Halving(batch)
 
     def ask(some: Sequence[tuple[str, Row]]) -> pd.DataFrame:

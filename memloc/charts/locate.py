@@ -294,3 +294,18 @@ def described(model: Model, layout: Layout) -> list[str]:
     elif not layout.placed:
         lines.append("the connector's tokens are of no places: from there on an image is patched as a whole")
     return lines
+
+
+def shown(found: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """Accuracy of probes and shares of answers that became the source's, as a table for a terminal."""
+    rows = found[found["n"].isna() & found["held_out"].isna() & found["answered"].isna()]
+    lines = [f"{'stage':<18}{'probe':<22}{'rows':>6}{'accuracy':>10}{'shuffled':>10}"]
+    for row in rows.to_dict("records"):
+        shuffled = "" if pd.isna(row["control"]) else f"{row['control']:.3f}"
+        probe = f"{row['target']}, {row['representation']}"
+        lines.append(f"{row['stage']:<18}{probe:<22}{row['rows']:>6}{row['accuracy']:>10.3f}{shuffled:>10}")
+    lines.append(f"{'stage':<18}{'patch':<22}{'pairs':>6}{'moved':>10}{'shift':>10}")
+    for row in cells[cells["n"].isna()].to_dict("records"):
+        patch = f"{row['task']}, {row['unit']}"
+        lines.append(f"{row['stage']:<18}{patch:<22}{row['pairs']:>6}{row['moved']:>10.3f}{row['shift']:>10.3f}")
+    return "\n".join(lines)

@@ -104,11 +104,14 @@ def masks(
             return found
         where = model.places(inputs)
     found[IMAGE] = where
+    taken = torch.zeros_like(where)
     for unit in UNITS:
         rows = [layout.tokens(stage, one[unit], int(where[0].sum())) for one in shown]
         if all(row is not None for row in rows):
             chosen = torch.from_numpy(np.array(rows, dtype=np.bool_)).to(model.device)
-            found[unit] = torch.zeros_like(where).masked_scatter(where, chosen)
+            # A token that several patches were merged to is of the first unit that one of them is of.
+            found[unit] = torch.zeros_like(where).masked_scatter(where, chosen) & ~taken
+            taken = taken | found[unit]
     return found
 
 
@@ -171,9 +174,9 @@ def patched(
     """Of every pair, stage and unit: whether the answer became the source's, and how far its logit came.
 
     Both runs are taken up to where their answers part, so the last token is the one that the first differing token
-    follows. ``shift`` is (patched - base) / (source - base) of the logit of the source's token minus the base's: 0 where
-    the patch changed nothing, 1 where it gave the source's run. ``itself`` is the most by which a logit changes where
-    the base is patched into itself.
+    follows. ``shift`` is (patched - base) / (source - base) of the logit of the source's token minus the base's: 0
+    where the patch changed nothing, 1 where it gave the source's run. ``itself`` is the most by which a logit changes
+    where the base is patched into itself.
     """
     size, rows = len(some), []
     own, states = (model.states(inputs, model.stages) for inputs in (prepared.base, prepared.source))
@@ -204,6 +207,23 @@ def patched(
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """By task, n (missing: all), stage and unit: share of answers that became the source's, mean shift, pairs."""
+    columns = [
+        "task",
+        "n",
+        "stage",
+        "unit",
+        "pairs",
+        "few",
+        "moved",
+        "low",
+        "high",
+        "kept",
+        "shift",
+        "tokens",
+        "itself",
+    ]
+    if table.empty:
+        return pd.DataFrame(columns=columns).astype({"n": "Int64"})
     parts = []
     for by in (("task",), ("task", "n")):
         groups = table.groupby([*by, "stage", "unit"], sort=False)
