@@ -121,13 +121,13 @@ def _fit(features: NDArray[np.float32], frame: pd.DataFrame, target: str, kind: 
         return None
     k = kernel(features[train["row"]], features[test["row"]])
     given = [train[name].to_numpy(dtype=np.int64) for name in labels]
-    said, control = probed(k, given, seed=seed, names=(target, kind))
     true = [test[name].to_numpy(dtype=np.int64) for name in labels]
+    found = probed(k, given, true, seed=seed, names=(target, kind))
     known = {*zip(*(values.tolist() for values in given), strict=True)}
     return test[["chart", "kind", "n"]].assign(
         held_out=[place not in known for place in zip(*(values.tolist() for values in true), strict=True)],
-        right=np.logical_and.reduce([a == b for a, b in zip(said, true, strict=True)]),
-        control=np.logical_and.reduce([a == b for a, b in zip(control, true, strict=True)]),
+        right=found.right,
+        control=found.control,
     )
 
 
@@ -156,7 +156,7 @@ def accuracies(predictions: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
     joined = predictions.merge(told, how="left", on=["chart", "kind", "target"])
     own = joined.dropna(subset=["answered"]).drop_duplicates(["chart", "kind", "target"])
     own = own.assign(
-        stage=ANSWER, representation=ANSWER, right=own["answered"].astype(bool), control=False, answered=np.nan
+        stage=ANSWER, representation=ANSWER, right=own["answered"].astype(bool), control=np.nan, answered=np.nan
     )
     whole = pd.concat([joined, own], ignore_index=True).astype(
         {"answered": "boolean", "n": "Int64", "held_out": "boolean"}
@@ -173,8 +173,7 @@ def accuracies(predictions: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
         ends = wilson(found[column], found["rows"])
         prefix = "" if name == "accuracy" else "control_"
         found[f"{prefix}low"], found[f"{prefix}high"] = ends
-    answer = found["representation"].eq(ANSWER)
-    found.loc[answer, ["control", "control_low", "control_high"]] = np.nan
+    found.loc[found["representation"].eq(ANSWER), ["control", "control_low", "control_high"]] = np.nan
     found["selectivity"] = found["accuracy"] - found["control"]
     columns = ["stage", "representation", "target", "n", "held_out", "answered", "rows", "accuracy", "low", "high"]
     return found.reindex(columns=[*columns, "control", "control_low", "control_high", "selectivity"])

@@ -9,12 +9,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.streams import generator, stream
+from memloc.streams import generator
 
 WIDTH = 16384
 """Most numbers of a state that a probe sees: longer ones are summed up, with random signs, into as many."""
 STRENGTHS = np.logspace(-4, 2, 13)
 """Penalties that a probe is chosen from, in means of the eigenvalues of the kernel."""
+SHUFFLES = 8
+"""Shuffles of a control: with few classes, one alone may be all right or all wrong."""
 LEAST = 16
 """Rows that a probe is trained on at least."""
 Floats = NDArray[np.float64]
@@ -90,11 +92,28 @@ def predict(k: Kernel, labels: Ints) -> Ints:
     return np.asarray(classes[(mean + k.test @ best).argmax(axis=1)])
 
 
-def probed(k: Kernel, labels: Sequence[Ints], *, seed: int, names: tuple[str, ...]) -> tuple[list[Ints], list[Ints]]:
-    """Predictions of several labels of the same rows, and those of a control.
+def probed(k: Kernel, labels: Sequence[Ints], true: Sequence[Ints], *, seed: int, names: Sequence[str]) -> Probed:
+    """Which test rows probes get right in all of several labels, and how often those of a control do.
 
-    The control's probes learn labels that were shuffled among the training rows, all kinds of label together, so that
-    they have the same distribution and nothing to do with the states: accuracy minus theirs is the selectivity.
+    The control's probes learn labels that were shuffled among the training rows, all kinds of label together: they have
+    the same distribution and nothing to do with the states. Accuracy minus theirs is the selectivity.
+
+    Args:
+        labels, true: of training and test rows, by kind of label.
+        names: of the stream of shuffles.
     """
-    order = np.random.default_rng(stream("control", *names, seed)).permutation(len(labels[0]))
-    return [predict(k, one) for one in labels], [predict(k, one[order]) for one in labels]
+
+    def right(order: Ints) -> NDArray[np.bool_]:
+        both = [predict(k, one[order]) == own for one, own in zip(labels, true, strict=True)]
+        return np.asarray(np.all(both, axis=0))
+
+    rng, rows = generator("control", *names, seed), len(labels[0])
+    return Probed(right(np.arange(rows)), np.mean([right(rng.permutation(rows)) for _ in range(SHUFFLES)], axis=0))
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Of each test row, whether probes are right, and the share of shuffles with which the control's are."""
+
+    right: NDArray[np.bool_]
+    control: Floats

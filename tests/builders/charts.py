@@ -14,6 +14,7 @@ from PIL import Image
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 160, 30), "orange": (240, 150, 20)}
 AXIS = {"low": 0.5, "high": 8.5, "step": 1, "ticks": [1, 8], "labels": ["1", "8"]}
+EVERY = tuple(range(1, 9))
 HELD_OUT = {(2, 3), (5, 6), (7, 1), (4, 8)}
 
 
@@ -39,21 +40,23 @@ def write_suite(
     size: int = 64,
     seed: int = 0,
     colours: tuple[str, ...] = ("red", "blue"),
+    sides: tuple[int, ...] = EVERY,
     change: Callable[[dict[str, Any]], dict[str, Any]] = lambda item: item,
 ) -> Path:
     """A suite with a position item for the first point of every chart, and a count item for every chart.
 
-    Training charts have no point at a place that is held out; every fourth test chart has its first point there.
+    Marks lie at ``sides`` along both axes. Training charts have no point at a place that is held out; every fourth test
+    chart has its first point there.
     """
     rng = np.random.default_rng(seed)
     files: dict[str, bytes] = {}
     charts, items = [], []
-    grid = [(x, y) for x in range(1, 9) for y in range(1, 9)]
+    grid = [(x, y) for x in sides for y in sides]
     free = [place for place in grid if place not in HELD_OUT]
     for number in range(train + test):
         split, n = ("train" if number < train else "test"), counts[number % len(counts)]
         chosen = [free[i] for i in rng.choice(len(free), size=n, replace=False)]
-        held_out = split == "test" and number % 4 == 0
+        held_out = split == "test" and number % 4 == 0 and sides == EVERY
         if held_out:
             chosen[0] = sorted(HELD_OUT)[rng.integers(len(HELD_OUT))]
         points = [{"x": x, "y": y, "colour": colours[k], "marker": "square"} for k, (x, y) in enumerate(chosen)]
