@@ -21,16 +21,14 @@ from memloc.metrics.shares import wilson
 ABOUT = ("chart", "task", "n", "type", "split", "held_out")
 """What a row of answers says of its item."""
 ANSWERS = r"answers-\d{6}\.parquet"
-FREE = "free"
-"""The strategy that adds nothing to the question."""
 KINDS = {"n": "Int64", "held_out": "boolean", "right": "boolean"}
 """Types of columns that may lack values."""
 
 
-def check_strategies(names: Sequence[str]) -> None:
-    """Raise an InputError for the first name that no strategy has."""
-    if odd := [name for name in names if name not in STRATEGIES]:
-        raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(STRATEGIES)}")
+def check_strategies(names: Sequence[str], *, known: Sequence[str] = tuple(STRATEGIES)) -> None:
+    """Raise an InputError for the first name that no strategy of those known has."""
+    if odd := [name for name in names if name not in known]:
+        raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(known)}")
 
 
 def image_of(suite: Suite, chart: str, prompt: Prompt) -> Image.Image | None:
@@ -40,11 +38,12 @@ def image_of(suite: Suite, chart: str, prompt: Prompt) -> Image.Image | None:
     return Image.new("RGB", suite.size, "white") if prompt.image == "blank" else suite.image(chart)
 
 
-def freely(model: Model, suite: Suite, items: Sequence[Row]) -> Inputs:
-    """Inputs of items that are asked freely, with their images."""
-    prompts = [STRATEGIES[FREE](item, suite.charts[str(item["chart"])]) for item in items]
+def inputs_of(model: Model, suite: Suite, items: Sequence[Row], strategy: str) -> tuple[Inputs, int]:
+    """Inputs of items with their images, and most tokens of an answer."""
+    prompts = [STRATEGIES[strategy](item, suite.charts[str(item["chart"])]) for item in items]
     texts = [model.prompt(prompt.text, start=prompt.start) for prompt in prompts]
-    return model.encode(texts, [suite.image(str(item["chart"])) for item in items])
+    inputs = model.encode(texts, [suite.image(str(item["chart"])) for item in items])
+    return inputs, max(prompt.tokens for prompt in prompts)
 
 
 def answers(
@@ -93,10 +92,8 @@ def _said(model: Model, suite: Suite, asked: Sequence[tuple[str, Row, Prompt]]) 
         text = f"{prompt.start} {model.text(tokens)}".strip()
         result = score(item, text)
         about = {key: item.get(key) for key in ABOUT}
-        rows.append(
-            {"item": str(item["item"]), "strategy": name, "text": text, "right": result.right, "reason": result.reason}
-            | about
-        )
+        said = {"item": str(item["item"]), "strategy": name, "text": text, "right": result.right}
+        rows.append(said | {"reason": result.reason} | about)
     return rows
 
 

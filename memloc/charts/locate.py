@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from memloc.charts import patching
-from memloc.charts.ask import freely
+from memloc.charts.ask import inputs_of
 from memloc.charts.batches import Halving, kept
 from memloc.charts.models import Model
 from memloc.charts.models.tokens import Layout, joined, units
-from memloc.charts.patching import TOKENS, Pair
+from memloc.charts.patching import Pair
 from memloc.charts.probes import LEAST, kernel, probed
 from memloc.charts.reading import Row, Suite, asked_point, kind_of, places
 from memloc.charts.states import FLATTENED, LAST, POOLED, States
@@ -28,6 +28,8 @@ ANSWER = "answer"
 """The stage and representation of the model's own answers, beside those of probes."""
 PROBED = ("position", "count")
 """Tasks whose answers are probed for."""
+STRATEGIES = ("free", "templated")
+"""Strategies that show the chart and say nothing of it."""
 PARTS = r"(?:answers|pairs)-\d{6}\.parquet|states-\d{6}\.npz"
 """Files of unfinished work."""
 
@@ -212,9 +214,10 @@ def patch(
     layout: Layout,
     suite: Suite,
     chosen: Sequence[Pair],
-    work: Path | None,
+    strategy: str,
     *,
     batch: int,
+    work: Path | None = None,
     progress: Done = lambda done: None,
     stop: Stop = lambda: False,
 ) -> pd.DataFrame:
@@ -225,7 +228,7 @@ def patch(
     """
     halving, said = Halving(batch), dict[str, torch.Tensor]()
     items = {str(item["item"]): item for pair in chosen for item in (pair.base, pair.source)}
-    for some in halving.over(list(items.values()), lambda part: _answers(model, suite, part)):
+    for some in halving.over(list(items.values()), lambda part: _answers(model, suite, part, strategy)):
         said |= some
     groups = defaultdict(list)
     for pair in chosen:
@@ -245,14 +248,15 @@ def patch(
 
     def one(common: int, some: Sequence[Pair]) -> pd.DataFrame:
         both = [joined(*(shown[str(item["chart"])] for item in (pair.base, pair.source))) for pair in some]
-        return patching.patched(model, layout, suite, some, patching.prepare(model, suite, some, said, common), both)
+        prepared = patching.prepare(model, suite, some, said, common, strategy)
+        return patching.patched(model, layout, some, prepared, both)
 
     return kept(work, "pairs", todo, run, size=batch, progress=progress, stop=stop)
 
 
-def _answers(model: Model, suite: Suite, items: Sequence[Row]) -> dict[str, torch.Tensor]:
+def _answers(model: Model, suite: Suite, items: Sequence[Row], strategy: str) -> dict[str, torch.Tensor]:
     """Tokens of the answers to items, without what pads them behind their end."""
-    out = model.generate(freely(model, suite, items), TOKENS)
+    out = model.generate(*inputs_of(model, suite, items, strategy))
     return {str(item["item"]): tokens for item, tokens in zip(items, out, strict=True)}
 
 

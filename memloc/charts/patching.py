@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from memloc.charts.ask import freely
+from memloc.charts.ask import inputs_of
 from memloc.charts.models import Inputs, Model
 from memloc.charts.models.stages import Stage, editing
 from memloc.charts.models.tokens import UNITS, Bools, Layout
@@ -25,8 +25,6 @@ IMAGE, LAST = "image", "last token"
 """The two units that are no part of an image: all of it, and the token that the answer follows."""
 ALIKE = 1e-5
 """By how much a logit may change when a run is patched into itself."""
-TOKENS = 32
-"""Most tokens of an answer."""
 FEW = 50
 """Pairs below which a cell says that it has few."""
 
@@ -73,6 +71,7 @@ class Prepared:
         base, source: inputs of both runs.
         common: the tokens [pairs, common] that both answers begin with.
         toward, away: the next token of the source's answer and of the base's, [pairs].
+        tokens: most of an answer.
     """
 
     base: Inputs
@@ -80,6 +79,7 @@ class Prepared:
     common: Tensor
     toward: Tensor
     away: Tensor
+    tokens: int
 
     def contrast(self, logits: Tensor) -> Tensor:
         """Logit of the source's token minus the base's, [pairs], of logits [pairs, vocabulary]."""
@@ -136,23 +136,24 @@ def extended(inputs: Inputs, more: Tensor) -> Inputs:
     return new
 
 
-def prepare(model: Model, suite: Suite, some: Sequence[Pair], said: Mapping[str, Tensor], common: int) -> Prepared:
+def prepare(
+    model: Model, suite: Suite, some: Sequence[Pair], said: Mapping[str, Tensor], common: int, strategy: str
+) -> Prepared:
     """Inputs of pairs whose answers part after ``common`` tokens.
 
     Args:
         said: by item, the tokens of its answer.
     """
-    sides = []
-    for one in ("base", "source"):
-        sides.append(freely(model, suite, [getattr(pair, one) for pair in some]))
+    sides = [inputs_of(model, suite, [getattr(p, one) for p in some], strategy) for one in ("base", "source")]
     base, source = ([said[str(getattr(pair, one)["item"])] for pair in some] for one in ("base", "source"))
     begin = torch.stack([tokens[:common] for tokens in base])
     return Prepared(
-        extended(sides[0], begin),
-        extended(sides[1], begin),
+        extended(sides[0][0], begin),
+        extended(sides[1][0], begin),
         begin,
         toward=torch.stack([tokens[common] for tokens in source]),
         away=torch.stack([tokens[common] for tokens in base]),
+        tokens=sides[0][1],
     )
 
 
@@ -166,7 +167,6 @@ def parting(one: Tensor, other: Tensor) -> int | None:
 def patched(
     model: Model,
     layout: Layout,
-    suite: Suite,
     some: Sequence[Pair],
     prepared: Prepared,
     shown: Sequence[Mapping[str, Bools]],
@@ -192,7 +192,7 @@ def patched(
             with editing(model.module, size, edit):
                 shift = (prepared.contrast(model.logits(prepared.base)) - before) / (after - before)
             with editing(model.module, size, edit):
-                out = torch.cat([prepared.common, model.generate(prepared.base, TOKENS)], dim=1)
+                out = torch.cat([prepared.common, model.generate(prepared.base, prepared.tokens)], dim=1)
             for i, pair in enumerate(some):
                 text = model.text(out[i])
                 rows.append(

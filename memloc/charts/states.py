@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from memloc import io
-from memloc.charts.ask import freely
+from memloc.charts.ask import inputs_of
 from memloc.charts.batches import Halving, StoppedError
 from memloc.charts.models import Model
 from memloc.charts.models.stages import Stage
@@ -48,8 +48,9 @@ def read(
     model: Model,
     suite: Suite,
     items: Sequence[Row],
-    work: Path,
+    strategy: str,
     *,
+    work: Path,
     batch: int,
     progress: Callable[[int], object] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
@@ -71,7 +72,7 @@ def read(
         if not _whole(path):
             if stop():
                 raise StoppedError
-            parts = list(halving.over(some, lambda part: _read(model, suite, part)))
+            parts = list(halving.over(some, lambda part: _read(model, suite, part, strategy)))
             io.save_arrays({key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, path)
         files.append(path)
         progress(len(some))
@@ -87,9 +88,9 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def _read(model: Model, suite: Suite, some: Sequence[tuple[Row, bool]]) -> Arrays:
+def _read(model: Model, suite: Suite, some: Sequence[tuple[Row, bool]], strategy: str) -> Arrays:
     items = [item for item, _ in some]
-    inputs = freely(model, suite, items)
+    inputs, _ = inputs_of(model, suite, items, strategy)
     at, found = model.places(inputs), Arrays()
     chosen = torch.tensor([is_first for _, is_first in some]).nonzero()[:, 0]
     for stage, all_states in model.states(inputs, model.stages).items():

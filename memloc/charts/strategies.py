@@ -45,6 +45,7 @@ def _wrong(chart: Row) -> list[Row]:
 
 STRATEGIES: Mapping[str, Strategy] = {
     "free": lambda item, chart: Prompt(item["question"]),
+    "templated": lambda item, chart: Prompt(item["question"], start="The answer is"),
     "true": lambda item, chart: Prompt(_with(chart["points"], item)),
     "wrong": lambda item, chart: Prompt(_with(_wrong(chart), item)),
     "text": lambda item, chart: Prompt(item["question"], image="none"),

@@ -59,6 +59,9 @@ def add_ask(commands: Any) -> None:
     where.add_argument(
         *("--tasks",), nargs="+", default=["position", "count"], metavar="TASK", help="tasks (default: position count)"
     )
+    where.add_argument(
+        "--strategy", default="templated", metavar="NAME", help="how items are asked (default: templated)"
+    )
     where.add_argument("--pairs", type=int, default=100, metavar="N", help="pairs of a task and n (default: 100)")
     where.add_argument("--seed", type=int, default=0, metavar="N", help="of pairs and shuffled labels (default: 0)")
     parts = locate.add_argument_group("parts of the model, if the architecture doesn't tell")
@@ -107,17 +110,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_ask(options: argparse.Namespace) -> int:
-    """Ask a model and write what ``memloc.charts.files`` says."""
-    from memloc.charts import ask, files
+    """Ask a model and write what ``memloc.charts.results`` says."""
+    from memloc.charts import ask, results
     from memloc.cli.terminal import Bar, stop_requests
     from memloc.job import log
 
-    out = files.output(options.out, replace=options.replace)
+    out = results.output(options.out, replace=options.replace)
     suite, items = _suite(options, out, part=options.part)
     ask.check_strategies(options.strategies)
     model = _model(options)
     settings = {name: getattr(options, name) for name in ("tasks", "part", "strategies", "batch")}
-    meta = files.described(model, suite, settings)
+    meta = results.described(model, suite, settings)
     with out.writing(str(meta["identity"])) as work:
         if work is None:
             log.info("%s: already finished, nothing to do; remove the folder to ask again", options.out)
@@ -134,7 +137,7 @@ def run_ask(options: argparse.Namespace) -> int:
                 )
         finally:
             bar.close()
-        found = files.write_asked(answers, out.staged(work))
+        found = results.write_asked(answers, out.staged(work))
         out.publish(work, meta)
     _print(ask.shown(found))
     log.info("%s: answers and accuracy are there", options.out)
@@ -142,19 +145,22 @@ def run_ask(options: argparse.Namespace) -> int:
 
 
 def run_locate(options: argparse.Namespace) -> int:
-    """Look into a model and write what ``memloc.charts.files`` says."""
-    from memloc.charts import ask, files, locate, patching, states
+    """Look into a model and write what ``memloc.charts.results`` says."""
+    from memloc.charts import ask, locate, patching, results, states
     from memloc.charts.models.tokens import layout
     from memloc.cli.terminal import Bar, stop_requests
     from memloc.job import log
 
-    out = files.output(options.out, locating=True, replace=options.replace)
+    out = results.output(options.out, locating=True, replace=options.replace)
     suite, items = _suite(options, out, part="all")
     tested = suite.choose(tasks=options.tasks, split="test")
+    ask.check_strategies([options.strategy], known=locate.STRATEGIES)
     globs = {name: getattr(options, name) for name in ("tower", "connector", "decoder") if getattr(options, name)}
     model = _model(options, globs)
-    settings = {name: getattr(options, name) for name in ("tasks", "batch", "pairs", "seed")} | {"globs": globs}
-    meta = files.described(model, suite, settings)
+    settings = {name: getattr(options, name) for name in ("tasks", "strategy", "batch", "pairs", "seed")} | {
+        "globs": globs
+    }
+    meta = results.described(model, suite, settings)
     with out.writing(str(meta["identity"])) as work:
         if work is None:
             log.info("%s: already finished, nothing to do; remove the folder to locate again", options.out)
@@ -164,15 +170,15 @@ def run_locate(options: argparse.Namespace) -> int:
         for line in taken:
             log.info("%s", line)
         bar = Bar(len(tested) + len(items) + len(model.stages), quiet=options.quiet, unit="steps")
-        common = {"batch": options.batch, "progress": bar.update}
+        common = {"batch": options.batch, "work": work, "progress": bar.update}
         try:
             with stop_requests() as stop:
-                answers = ask.answers(model, suite, tested, [ask.FREE], work=work, stop=stop, **common)
-                read = states.read(model, suite, items, work, stop=stop, **common)
+                answers = ask.answers(model, suite, tested, [options.strategy], stop=stop, **common)
+                read = states.read(model, suite, items, options.strategy, stop=stop, **common)
                 predictions = locate.probe(model, suite, items, read, seed=options.seed, progress=bar.update)
                 chosen = locate.chosen_pairs(tested, answers, most=options.pairs, seed=options.seed)
                 bar.more(len(chosen))
-                pairs = locate.patch(model, plan, suite, chosen, work, stop=stop, **common)
+                pairs = locate.patch(model, plan, suite, chosen, options.strategy, stop=stop, **common)
         finally:
             bar.close()
         told, cells = locate.own_answers(suite, tested, answers), patching.cells(pairs)
@@ -180,7 +186,7 @@ def run_locate(options: argparse.Namespace) -> int:
             **{"answers": answers, "predictions": predictions, "pairs": pairs, "patches": cells},
             **{"probes": locate.accuracies(predictions, told), "drops": locate.drops(predictions, told)},
         }
-        files.write_located(tables, out.staged(work))
+        results.write_located(tables, out.staged(work))
         out.publish(work, meta | {"taken": taken, "sanity": locate.sanity(cells, crosses=model.crosses)})
     _print(locate.shown(tables["probes"], cells))
     log.info("%s: tables and figures are there", options.out)

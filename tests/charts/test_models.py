@@ -34,7 +34,7 @@ def test_a_model_of_every_family_is_asked_and_located(suite, folders, family, tm
     answers = ask.answers(model, suite, tested[:8], ["free", "text", "blank"], batch=8)
     assert len(answers) == 24 and answers["text"].map(type).eq(str).all()
 
-    read = states.read(model, suite, suite.items, tmp_path, batch=16)
+    read = states.read(model, suite, suite.items, "templated", work=tmp_path, batch=16)
     predictions = locate.probe(model, suite, suite.items, read, seed=0)
     told = locate.own_answers(suite, tested, answers[answers["strategy"] == "free"])
     found = locate.accuracies(predictions, told)
@@ -45,10 +45,10 @@ def test_a_model_of_every_family_is_asked_and_located(suite, folders, family, tm
     # Of an untrained model any two answers that part will do.
     chosen = patching.pairs(tested, {str(item["item"]): True for item in tested}, most=4, seed=0)
     said = {str(item["item"]): torch.tensor([k + 5, 3]) for k, item in enumerate(tested)}
-    prepared = patching.prepare(model, suite, chosen, said, 0)
+    prepared = patching.prepare(model, suite, chosen, said, 0, "templated")
     shown = units(model, plan, suite, [str(item["chart"]) for pair in chosen for item in (pair.base, pair.source)])
     both = [dict(shown[str(pair.base["chart"])]) for pair in chosen]
-    table = patching.patched(model, plan, suite, chosen, prepared, both)
+    table = patching.patched(model, plan, chosen, prepared, both)
     assert table["itself"].max() <= patching.ALIKE
     # All of the image is all that the two runs differ in, where the connector reads nothing but the last layer.
     whole = [f"tower {towers}", "connector"] if model.crosses else ["tower 1", "tower 2", "connector", "decoder input"]

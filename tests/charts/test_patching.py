@@ -17,7 +17,7 @@ def chosen(trained, single):
 
 @pytest.fixture(scope="module")
 def cells(trained, single, chosen):
-    table = locate.patch(trained, layout(trained, single), single, chosen, None, batch=12)
+    table = locate.patch(trained, layout(trained, single), single, chosen, "free", batch=12)
     return patching.cells(table)
 
 
@@ -58,7 +58,7 @@ def test_a_check_that_fails_is_said(cells, caplog):
 
 def test_a_patch_is_what_comes_of_the_same_states_by_hand(trained, single, chosen):
     pair, module = chosen[0], trained.module
-    base, source = (ask.freely(trained, single, [item]) for item in (pair.base, pair.source))
+    base, source = (ask.inputs_of(trained, single, [item], "free")[0] for item in (pair.base, pair.source))
     shown = units(trained, layout(trained, single), single, [str(pair.base["chart"])])[str(pair.base["chart"])]
     stage = trained.stage("decoder input")
     states = trained.states(source, [stage])[stage]
@@ -80,7 +80,7 @@ def test_a_patch_is_what_comes_of_the_same_states_by_hand(trained, single, chose
 
 def test_a_patch_agrees_with_nnsight(trained, single, chosen):
     nnsight = pytest.importorskip("nnsight", reason="nnsight isn't installed: no cross-check of patching against it")
-    base, source = (ask.freely(trained, single, [item]) for item in (chosen[0].base, chosen[0].source))
+    base, source = (ask.inputs_of(trained, single, [item], "free")[0] for item in (chosen[0].base, chosen[0].source))
     stage = trained.stage("decoder 1")
     states = trained.states(source, [stage])[stage]
     mask = trained.places(base)
@@ -100,5 +100,5 @@ def test_answers_part_at_the_first_token_that_differs():
 
 
 def test_without_a_pair_there_are_no_cells(trained, single):
-    table = locate.patch(trained, layout(trained, single), single, [], None, batch=4)
+    table = locate.patch(trained, layout(trained, single), single, [], "free", batch=4)
     assert patching.cells(table).empty and locate.sanity(patching.cells(table), crosses=False)["itself"] is None

@@ -62,7 +62,9 @@ def test_a_place_that_the_connector_drops_is_read_before_it_and_not_behind(singl
     opened = open_model(tmp_path / "model")
     items = single.choose(tasks=["position"])
     tested = [item for item in items if item["split"] == "test"]
-    predictions = locate.probe(opened, single, items, states.read(opened, single, items, tmp_path, batch=32), seed=0)
+    predictions = locate.probe(
+        opened, single, items, states.read(opened, single, items, "free", work=tmp_path, batch=32), seed=0
+    )
     told = locate.own_answers(single, tested, ask.answers(opened, single, tested, ["free"]))
     found = locate.accuracies(predictions, told)
     whole = found[found["n"].isna() & found["held_out"].isna() & found["answered"].isna()]

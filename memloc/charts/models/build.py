@@ -342,7 +342,9 @@ def _sequences(
         )
         text = f"{text} {prompt.start}" if prompt.start else text
         before = words(text.replace(IMAGE, IMAGE * patches))["input_ids"]
-        rows.append([*before, *words(f" {item['answer']}")["input_ids"], words.eos_token_id])
+        # What the answer's beginning has said already isn't said again.
+        answer = str(item["answer"]).removeprefix("(" if prompt.start.endswith("(") else "")
+        rows.append([*before, *words(f" {answer}")["input_ids"], words.eos_token_id])
         answers.append(len(before))
     length = max(map(len, rows))
     ids = torch.full((len(rows), length), words.pad_token_id)
@@ -374,7 +376,7 @@ def _texts(suite: Suite, items: Sequence[Row]) -> Iterable[str]:
     """All that a model may have to read or say."""
     yield from (" Answer:", " 0123456789()[]{},.:;?!'\"-+=%/")
     for item in (*suite.items, *items):
-        yield f" {item['answer']}"
+        yield from (f" {item['answer']}", f" {str(item['answer']).removeprefix('(')}")
         for strategy in STRATEGIES.values():
             prompt = strategy(item, suite.charts[str(item["chart"])])
             yield from (prompt.text, f" {prompt.start}")
