@@ -28,7 +28,7 @@ from memloc.job import log
 from memloc.provenance import file_sha256
 
 Entry: TypeAlias = dict[str, Any]
-"""Size and SHA-256 of a file."""
+"""SHA-256 of a file, and mostly its size."""
 
 UNFINISHED, LOCK = "unfinished", "lock"
 """The folder of all unfinished work, and the file in it that a run locks."""
@@ -49,6 +49,7 @@ class Output:
         names: of all other files that the command may write.
         parts: pattern of the names of files of unfinished work.
         replace: whether a result of other settings or input may be replaced.
+        sizes: whether the record has the size of a file beside its hash, or the hash alone.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Output:
     names: tuple[str, ...]
     parts: str = "(?!)"
     replace: bool = False
+    sizes: bool = True
 
     @property
     def _place(self) -> Path:
@@ -137,9 +139,12 @@ class Output:
         self._save(record | {"replaced": present, "unfinished": True}, staged)
         for name in self.names:
             if name in files:
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (staged / name).replace(self.folder / name)
             elif name in present:
                 (self.folder / name).unlink()
+                with contextlib.suppress(OSError):  # Other files are in it, or it is the folder itself.
+                    (self.folder / name).parent.rmdir()
         self._save(record, staged)
         self._discard(work)
 
@@ -155,6 +160,9 @@ class Output:
         while True:
             record = self._load()
             present = {}
+            for part in {str(Path(name).parent) for name in self.names} - {"."}:
+                if os.path.lexists(self.folder / part) and not (self.folder / part).is_dir():
+                    raise self._foreign(part)
             for name in self.names:
                 if os.path.lexists(self.folder / name):
                     present[name] = self._own(record, name)
@@ -175,9 +183,10 @@ class Output:
         parts = [(record or {}).get(part, {}) for part in ("files", "replaced")]
         listed = [part[name] for part in parts if name in part]
         with contextlib.suppress(OSError):
-            if listed and path.is_file() and any(path.stat().st_size == entry["size"] for entry in listed):
-                found = _entry(path)
-                return found if found in listed else None
+            size = path.stat().st_size if listed and path.is_file() else None
+            likely = [entry for entry in listed if size is not None and entry.get("size", size) == size]
+            sha256 = file_sha256(path) if likely else None
+            return next((entry for entry in likely if entry["sha256"] == sha256), None)
         return None
 
     def _load(self) -> dict[str, Any] | None:
@@ -217,6 +226,8 @@ class Output:
                 f": {self.record} was changed since memloc wrote it; move it and its files away,"
                 " or choose another folder"
             )
+        for part in {"files", "replaced"} & {*record}:
+            record[part] = {name: e if self.sizes else {"sha256": e} for name, e in record[part].items()}
         return record
 
     def _finished(self, identity: str) -> bool:
@@ -239,6 +250,9 @@ class Output:
 
     def _save(self, record: Mapping[str, object], staged: Path) -> None:
         content = json.loads(json.dumps(record))
+        if not self.sizes:
+            for part in {"files", "replaced"} & {*content}:
+                content[part] = {name: entry["sha256"] for name, entry in content[part].items()}
         io.save_json(content | {CHECKSUM: _signature(content)}, staged / self.record)
         (staged / self.record).replace(self.folder / self.record)
 

@@ -54,6 +54,7 @@ def answers(
     *,
     batch: int = 32,
     work: Path | None = None,
+    name: str = "answers",
     progress: Callable[[int], object] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> pd.DataFrame:
@@ -61,6 +62,7 @@ def answers(
 
     Args:
         work: folder that keeps finished batches.
+        name: what their files are called.
 
     Raises:
         InputError: there is no strategy of a name, or a chart can't be read.
@@ -72,14 +74,14 @@ def answers(
     def ask(some: Sequence[tuple[str, Row]]) -> pd.DataFrame:
         rows: list[dict[str, Any]] = []
         # With an image and without one don't go together, nor do long answers with short ones.
-        prompts = [(name, item, STRATEGIES[name](item, suite.charts[str(item["chart"])])) for name, item in some]
+        prompts = [(how, item, STRATEGIES[how](item, suite.charts[str(item["chart"])])) for how, item in some]
         for _, alike in groupby(prompts, key=lambda one: (one[2].image == "none", one[2].tokens)):
             for texts in halving.over(list(alike), lambda part: _said(model, suite, part)):
                 rows += texts
         return pd.DataFrame(rows).astype(KINDS)
 
-    todo = [(name, item) for name in strategies for item in items]
-    return kept(work, "answers", todo, ask, size=batch, progress=progress, stop=stop)
+    todo = [(how, item) for how in strategies for item in items]
+    return kept(work, name, todo, ask, size=batch, progress=progress, stop=stop)
 
 
 def _said(model: Model, suite: Suite, asked: Sequence[tuple[str, Row, Prompt]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from memloc.charts import patching
+from memloc.charts import ask, patching
 from memloc.charts.ask import inputs_of
 from memloc.charts.batches import Halving, kept
 from memloc.charts.models import Model
@@ -30,7 +30,7 @@ PROBED = ("position", "count")
 """Tasks whose answers are probed for."""
 STRATEGIES = ("free", "templated")
 """Strategies that show the chart and say nothing of it."""
-PARTS = r"(?:answers|pairs)-\d{6}\.parquet|states-\d{6}\.npz"
+PARTS = r"(?:answers|sources|pairs)-\d{6}\.parquet|states-\d{6}\.npz"
 """Files of unfinished work."""
 
 Done = Callable[[int], object]
@@ -280,10 +280,34 @@ def sanity(cells: pd.DataFrame, *, crosses: bool) -> dict[str, float | int | str
     return {"itself": itself, "entry": entry, "entry_moved": moved, "entry_pairs": pairs}
 
 
-def chosen_pairs(items: Sequence[Row], answers: pd.DataFrame, *, most: int, seed: int) -> list[Pair]:
-    """Pairs of items that were both answered rightly (see ``patching.pairs``)."""
+def chosen_pairs(
+    model: Model,
+    suite: Suite,
+    items: Sequence[Row],
+    answers: pd.DataFrame,
+    strategy: str,
+    *,
+    most: int,
+    seed: int,
+    batch: int,
+    work: Path | None = None,
+    stop: Stop = lambda: False,
+) -> list[Pair]:
+    """Pairs both of which are answered rightly, at most ``most`` of each task and n.
+
+    Raises:
+        StoppedError: a stop was requested.
+    """
     right = answers.set_index("item")["right"].fillna(False).astype(bool).to_dict()
-    return patching.pairs(items, {str(item): value for item, value in right.items()}, most=most, seed=seed)
+    known = {str(item): value for item, value in right.items()}
+    tried = patching.candidates(suite, items, known, most=2 * most, seed=seed)
+    sources = [pair.source for pair in tried]
+    said = ask.answers(model, suite, sources, [strategy], batch=batch, work=work, name="sources", stop=stop)
+    found: dict[tuple[str, int], list[Pair]] = defaultdict(list)
+    for pair, is_right in zip(tried, said["right"] if len(said) else (), strict=True):
+        if not pd.isna(is_right) and is_right:
+            found[str(pair.base["task"]), int(pair.base["n"])].append(pair)
+    return [pair for pairs in found.values() for pair in pairs[:most]]
 
 
 def described(model: Model, layout: Layout) -> list[str]:

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from memloc.charts.ask import inputs_of
+from memloc.charts.marks import Chart
 from memloc.charts.models import Inputs, Model
 from memloc.charts.models.stages import Stage, editing
 from memloc.charts.models.tokens import UNITS, Bools, Layout
-from memloc.charts.reading import Row, Suite
+from memloc.charts.reading import Row, Suite, kind_of
 from memloc.charts.scoring import score
+from memloc.charts.suite import Item
+from memloc.charts.tasks import TASKS
 from memloc.metrics.shares import wilson
 from memloc.streams import generator
 
@@ -29,38 +32,62 @@ FEW = 50
 """Pairs below which a cell says that it has few."""
 
 
+LAYOUTS = ("2d", "same x", "same y")
+"""Of charts of single marks."""
+
+
 @dataclass(frozen=True)
 class Pair:
-    """Two items with one question and different answers, both answered rightly: the source is patched into the base."""
+    """Two items with one question and different answers: the source is patched into the base."""
 
     base: Row
     source: Row
 
 
-def pairs(items: Sequence[Row], right: Mapping[str, bool], *, most: int, seed: int) -> list[Pair]:
-    """Pairs of items of one task, type, n and question, at most ``most`` of each task and n.
+def candidates(suite: Suite, items: Sequence[Row], right: Mapping[str, bool], *, most: int, seed: int) -> list[Pair]:
+    """Pairs of items that were answered rightly with the same question of another chart, ``most`` of each task and n.
+
+    The other chart is of the same type, part and, unless marks are counted, n, and its answer is another. Only tasks of single marks have pairs.
 
     Args:
         right: by item, whether it was answered rightly.
     """
-    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for item in items:
-        if right.get(str(item["item"])):
-            alike[item["task"], item["n"], item["type"], item["question"]].append(item)
+    charts = [row for row in suite.charts.values() if row["settings"]["layout"] in LAYOUTS]
     found: dict[tuple[Any, ...], list[Pair]] = defaultdict(list)
-    for (task, n, *names), group in sorted(alike.items(), key=lambda one: str(one[0])):
-        order = generator("pairs", str(task), str(n), *map(str, names), seed).permutation(len(group))
-        ring = [group[i] for i in order]
-        found[task, n] += [
-            Pair(one, other)
-            for one, other in zip(ring, [*ring[1:], *ring[:1]], strict=True)
-            if one["answer"] != other["answer"] and one["chart"] != other["chart"]
-        ]
+    for item in items:
+        if right.get(str(item["item"])) and TASKS[item["task"]].draw is None:
+            alike = (item["type"], item["split"], item["n"])
+            others = [
+                row
+                for row in charts
+                if (row["type"], row["settings"]["split"], item["n"] if item["task"] == "count" else row["n"]) == alike
+            ]
+            order = generator("pairs", str(item["item"]), seed).permutation(len(others))
+            sources = (source for k in order if (source := elsewhere(item, suite, others[k])) is not None)
+            source = next(sources, None)
+            if source is not None:
+                found[item["task"], item["n"]].append(Pair(item, source))
     chosen = []
-    for (task, n), group_pairs in found.items():
-        order = generator("chosen pairs", str(task), str(n), seed).permutation(len(group_pairs))[:most]
-        chosen += [group_pairs[i] for i in sorted(order)]
+    for (task, n), group in found.items():
+        order = generator("chosen pairs", str(task), str(n), seed).permutation(len(group))[:most]
+        chosen += [group[i] for i in sorted(order)]
     return chosen
+
+
+def elsewhere(item: Row, suite: Suite, other: Row) -> Row | None:
+    """The question of an item, asked of another chart; None where that can't be, or has the same answer."""
+    task, chart, asked = TASKS[item["task"]], Chart.read(other), dict(item["metadata"]["asked"])
+    if "marks" in asked:
+        points = suite.charts[str(item["chart"])]["points"]
+        numbers = {kind_of(point): k for k, point in enumerate(other["points"])}
+        marks = [numbers.get(kind_of(points[k])) for k in asked["marks"]]
+        if None in marks:
+            return None
+        asked["marks"] = marks
+    wording, answer = item["metadata"]["wording"], task.solve(chart, asked)
+    found = Item(f"{item['item']} of {chart.name}", chart, task, asked, wording, answer).row()
+    same = chart.name == item["chart"] or score(item, str(found["answer"])).right
+    return None if same or found["question"] != item["question"] else found
 
 
 @dataclass(frozen=True)

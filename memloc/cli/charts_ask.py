@@ -176,7 +176,14 @@ def run_locate(options: argparse.Namespace) -> int:
                 answers = ask.answers(model, suite, tested, [options.strategy], stop=stop, **common)
                 read = states.read(model, suite, items, options.strategy, stop=stop, **common)
                 predictions = locate.probe(model, suite, items, read, seed=options.seed, progress=bar.update)
-                chosen = locate.chosen_pairs(tested, answers, most=options.pairs, seed=options.seed)
+                chosen = locate.chosen_pairs(
+                    *(model, suite, tested, answers, options.strategy),
+                    most=options.pairs,
+                    seed=options.seed,
+                    batch=options.batch,
+                    work=work,
+                    stop=stop,
+                )
                 bar.more(len(chosen))
                 pairs = locate.patch(model, plan, suite, chosen, options.strategy, stop=stop, **common)
         finally:

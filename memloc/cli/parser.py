@@ -37,6 +37,15 @@ examples:
     memloc value photos/ --size 28 --patch 4 --out values/
 """
 
+MAKE_EXAMPLES = """
+examples:
+  The whole suite, for a model that is at hand:
+    memloc charts make --out charts/
+
+  Small charts to train a model on, of two tasks, all for training:
+    memloc charts make --out train/ --size 63 --charts 4000 --tasks count position --train 1 --seed 1
+"""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line.
@@ -89,8 +98,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_valued(value)
     _add_learners(value)
 
-    charts = commands.add_parser("charts", help="charts: where a vision-language model loses what its tower has seen")
-    add_ask(charts.add_subparsers(title="commands", required=True, metavar="COMMAND"))
+    charts = commands.add_parser(
+        "charts",
+        help="where a vision-language model loses what its tower has seen of a chart",
+        description="Charts, questions about them with known answers, and what a vision-language model makes of them.",
+    )
+    actions = charts.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_charts(actions)
+    add_ask(actions)
     return parser
 
 
@@ -227,6 +242,52 @@ def _add_learners(value: argparse.ArgumentParser) -> None:
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of what each learner sees (default: 0)")
     running = value.add_argument_group("running")
     running.add_argument("--workers", type=int, metavar="N", help="CPU threads (default: all)")
+    add_messages(running)
+
+
+def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The subcommands of ``memloc charts``; ``action`` names the function of ``memloc.cli.charts``."""
+    make = commands.add_parser(
+        "make",
+        help="the suite: charts, masks, questions, answers",
+        description="Charts with marks at known places, masks of their elements, questions of nine tasks, and answers.",
+        epilog=MAKE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    make.set_defaults(
+        command="charts",
+        action="make",
+        if_interrupted="the same command starts again from the beginning",
+        if_disk_full="run the same command again, it starts from the beginning",
+        if_out_of_memory="lower --charts",
+        faulty="memloc",
+    )
+    where = make.add_argument_group("where")
+    add_out(where, "folder for the suite", record="manifest.json")
+    what = make.add_argument_group("what is made (keys of a configuration; an option goes before its key)")
+    what.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML or JSON file with these keys and scales, n, crowd, colours, markers",
+    )
+    what.add_argument("--seed", type=int, metavar="N", help="of all that is random (default: 0)")
+    what.add_argument("--charts", type=int, metavar="N", help="at most so many (default: 600)")
+    what.add_argument(
+        "--tasks",
+        nargs="+",
+        metavar="TASK",
+        help="of count, position, distance, extremum, mean, correlation, function, cluster, outlier (default: all)",
+    )
+    what.add_argument("--types", nargs="+", metavar="TYPE", help="of scatter, bar, line (default: all)")
+    what.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the images: 560 as matplotlib draws, or 54 to 144 (default: 560)",
+    )
+    what.add_argument("--train", type=float, metavar="SHARE", help="of the charts that are for training (default: 0.5)")
+    running = make.add_argument_group("running")
     add_messages(running)
 
 

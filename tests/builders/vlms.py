@@ -30,7 +30,7 @@ def write_model(family: str, suite: Path, folder: Path, *, seed: int = 0) -> Pat
     """An untrained model of a family, whose tokenizer knows a suite's words."""
     if family == "llava":
         build.save(
-            *build.build(texts(suite), Shape(image=64, width=32, tower=2, decoder=2, heads=2), seed=seed), folder
+            *build.build(texts(suite), Shape(width=32, tower=2, decoder=2, heads=2), seed=seed), folder
         )
         return folder
     words = tokenizer(texts(suite), EXTRA)

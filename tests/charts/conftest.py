@@ -20,7 +20,7 @@ def single(tmp_path_factory):
     return open_suite(write_suite(folder, train=60, test=24, counts=(1,), sides=(2, 5, 7), colours=("red",)))
 
 
-SHAPE = build.Shape(image=64, patch=8, width=32, tower=2, decoder=2, heads=2)
+SHAPE = build.Shape(width=32, tower=2, decoder=2, heads=2)
 STEPS = {"tower": build.Schedule(40, batch=30, rate=4e-3), "decoder": build.Schedule(260, batch=40, rate=1e-2)}
 
 

@@ -21,14 +21,14 @@ def test_words_come_back_as_they_were():
 
 def test_patches_are_labelled_where_values_lie(suite):
     charts = [name for name, row in suite.charts.items() if row["n"] == 2][:3]
-    labels, kinds = build.patch_labels(suite, charts, 8)
+    labels, kinds = build.patch_labels(suite, charts, 9)
     assert kinds == ["blue square", "red square"]
     for row, name in enumerate(charts):
         for point in suite.charts[name]["points"]:
-            # The fixture's cells are its patches.
-            place = (8 - point["y"]) * 8 + point["x"] - 1
+            # Cells are patches.
+            place = (8 - point["y"]) * 9 + point["x"]
             assert labels[row, place].tolist() == [1 + kinds.index(kind_of(point)), point["x"], point["y"]]
-        assert (labels[row, :, 0] == 0).sum() == 62 and (labels[row, :, 1] == build.IGNORED).sum() == 62
+        assert (labels[row, :, 0] == 0).sum() == 79 and (labels[row, :, 1] == build.IGNORED).sum() == 79
 
 
 def test_training_again_gives_the_same_weights_and_another_seed_others(single, tmp_path):

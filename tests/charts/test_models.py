@@ -12,7 +12,7 @@ from PIL import Image
 from memloc.charts import ask, locate, patching, states
 from memloc.charts.models import open_model
 from memloc.charts.models.stages import editing, find
-from memloc.charts.models.tokens import Layout, layout, units
+from memloc.charts.models.tokens import Layout, joined, layout, units
 from tests.builders.complaints import complaint
 from tests.builders.vlms import EVERY, write_model
 
@@ -43,12 +43,13 @@ def test_a_model_of_every_family_is_asked_and_located(suite, folders, family, tm
     assert {*decoder["representation"]} == ({"last token"} if model.crosses else {"flattened", "pooled", "last token"})
 
     # Of an untrained model any two answers that part will do.
-    chosen = patching.pairs(tested, {str(item["item"]): True for item in tested}, most=4, seed=0)
-    said = {str(item["item"]): torch.tensor([k + 5, 3]) for k, item in enumerate(tested)}
+    chosen = patching.candidates(suite, tested, {str(item["item"]): True for item in tested}, most=4, seed=0)
+    both = [item for pair in chosen for item in (pair.base, pair.source)]
+    said = {str(item["item"]): torch.tensor([k + 5, 3]) for k, item in enumerate(both)}
     prepared = patching.prepare(model, suite, chosen, said, 0, "templated")
     shown = units(model, plan, suite, [str(item["chart"]) for pair in chosen for item in (pair.base, pair.source)])
-    both = [dict(shown[str(pair.base["chart"])]) for pair in chosen]
-    table = patching.patched(model, plan, chosen, prepared, both)
+    marked = [joined(*(shown[str(item["chart"])] for item in (pair.base, pair.source))) for pair in chosen]
+    table = patching.patched(model, plan, chosen, prepared, marked)
     assert table["itself"].max() <= patching.ALIKE
     # All of the image is all that the two runs differ in, where the connector reads nothing but the last layer.
     whole = [f"tower {towers}", "connector"] if model.crosses else ["tower 1", "tower 2", "connector", "decoder input"]

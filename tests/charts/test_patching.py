@@ -12,7 +12,8 @@ from memloc.charts.models.tokens import layout, units
 @pytest.fixture(scope="module")
 def chosen(trained, single):
     items = single.choose(tasks=["position"], split="test")
-    return locate.chosen_pairs(items, ask.answers(trained, single, items, ["free"]), most=12, seed=0)
+    answers = ask.answers(trained, single, items, ["free"])
+    return locate.chosen_pairs(trained, single, items, answers, "free", most=12, seed=0, batch=24)
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +22,12 @@ def cells(trained, single, chosen):
     return patching.cells(table)
 
 
-def test_pairs_have_one_question_and_two_answers(chosen):
+def test_pairs_have_one_question_and_two_answers(chosen, single):
     assert len(chosen) == 12
     for pair in chosen:
         assert pair.base["question"] == pair.source["question"] and pair.base["answer"] != pair.source["answer"]
+        point = single.charts[pair.source["chart"]]["points"][0]
+        assert pair.source["answer"] == f"({point['x']}, {point['y']})"
 
 
 def test_the_whole_image_moves_the_answer_and_what_shows_nothing_does_not(trained, cells):

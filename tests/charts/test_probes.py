@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 from memloc.charts import ask, locate, states
 from memloc.charts.models import build, open_model
 from memloc.charts.probes import STRENGTHS, kernel, predict, probed, sketch
+from tests.charts.conftest import SHAPE
 
 
 def rows(n, classes=4, width=30, noise=0.6, seed=0):
@@ -55,7 +56,7 @@ def test_a_sketch_keeps_inner_products_and_short_states():
 
 
 def test_a_place_that_the_connector_drops_is_read_before_it_and_not_behind(single, tmp_path):
-    model, processor = build.build(build._texts(single, single.items), build.Shape(64, 8, 32, 2, 2, 2), seed=3)
+    model, processor = build.build(build._texts(single, single.items), SHAPE, seed=3)
     for parameter in model.model.multi_modal_projector.linear_1.parameters():
         parameter.data.zero_()
     build.save(model, processor, tmp_path / "model")

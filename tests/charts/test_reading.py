@@ -16,8 +16,8 @@ def test_items_charts_and_elements_are_as_they_were_written(suite):
     assert item["answer"] == f"({point['x']}, {point['y']})" and places(chart, point) == (point["x"], point["y"])
     x, y = pixel(chart, point)
     # A mark's values lie in the middle of its pixels.
-    assert suite.elements(item["chart"])[int(y * 64), int(x * 64)] == 4
-    assert suite.size == (64, 64) and suite.image(item["chart"]).mode == "RGB"
+    assert suite.elements(item["chart"])[int(y * 72), int(x * 72)] == 4
+    assert suite.size == (72, 72) and suite.image(item["chart"]).mode == "RGB"
     assert {row["task"] for row in suite.choose(tasks=["count"], split="train")} == {"count"}
     assert asked_point({"metadata": {"marks": [0, 1]}}, chart) is None
 
