@@ -47,7 +47,8 @@ class Pair:
 def candidates(suite: Suite, items: Sequence[Row], right: Mapping[str, bool], *, most: int, seed: int) -> list[Pair]:
     """Pairs of items that were answered rightly with the same question of another chart, ``most`` of each task and n.
 
-    The other chart is of the same type, part and, unless marks are counted, n, and its answer is another. Only tasks of single marks have pairs.
+    The other chart is of the same type, part and, unless marks are counted, n, and its answer is another. Only tasks of
+    single marks have pairs.
 
     Args:
         right: by item, whether it was answered rightly.
