@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from memloc import __version__
+from memloc.cli.charts_ask import add_ask
 from memloc.data.augmentations import TRAINED_WITH
 
 CORES = os.cpu_count() or 1
@@ -78,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--shard", metavar="K/N", help="do only the K-th of N shards; without it, finished shards are joined"
     )
     running.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    _add_messages(running)
+    add_messages(running)
 
     value = commands.add_parser(
         "value",
@@ -103,7 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="where a vision-language model loses what its tower has seen of a chart",
         description="Charts, questions about them with known answers, and what a vision-language model makes of them.",
     )
-    _add_charts(charts.add_subparsers(title="commands", required=True, metavar="COMMAND"))
+    actions = charts.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_charts(actions)
+    add_ask(actions)
     return parser
 
 
@@ -120,7 +123,7 @@ def _add_scored(score: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--images", required=True, metavar="PATH", help="folder of images, or a dataset of the configuration"
     )
-    _add_out(where, "folder for tables, figure and page", record="meta.json")
+    add_out(where, "folder for tables, figure and page", record="meta.json")
     where.add_argument(
         "--external",
         metavar="PATH",
@@ -214,7 +217,7 @@ def _add_valued(value: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="table (.csv, .parquet), folder of images in class subfolders, or a dataset"
     )
     where = value.add_argument_group("what is valued")
-    _add_out(where, "folder for the values", record="value.json")
+    add_out(where, "folder for the values", record="value.json")
     where.add_argument("--label", metavar="COLUMN", help="column of a table's classes")
     where.add_argument(
         "--id", metavar="COLUMN", help="column that names a table's rows (default: their numbers, from 0)"
@@ -249,7 +252,7 @@ def _add_learners(value: argparse.ArgumentParser) -> None:
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of what each learner sees (default: 0)")
     running = value.add_argument_group("running")
     running.add_argument("--workers", type=int, metavar="N", help="CPU threads (default: all)")
-    _add_messages(running)
+    add_messages(running)
 
 
 def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -270,7 +273,7 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         faulty="memloc",
     )
     where = make.add_argument_group("where")
-    _add_out(where, "folder for the suite", record="manifest.json")
+    add_out(where, "folder for the suite", record="manifest.json")
     what = make.add_argument_group("what is made (keys of a configuration; an option goes before its key)")
     what.add_argument(
         "--config",
@@ -295,11 +298,11 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     what.add_argument("--train", type=float, metavar="SHARE", help="of the charts that are for training (default: 0.5)")
     running = make.add_argument_group("running")
-    _add_messages(running)
+    add_messages(running)
 
 
-def _add_out(where: argparse._ArgumentGroup, what: str, *, record: str) -> None:
-    """Where either command writes."""
+def add_out(where: argparse._ArgumentGroup, what: str, *, record: str) -> None:
+    """Where a command writes."""
     where.add_argument("--out", required=True, type=Path, metavar="DIR", help=what)
     where.add_argument(
         "--replace",
@@ -320,7 +323,7 @@ def _add_reading(where: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_messages(running: argparse._ArgumentGroup) -> None:
-    """What either command shows meanwhile."""
+def add_messages(running: argparse._ArgumentGroup) -> None:
+    """What a command shows meanwhile."""
     running.add_argument("--quiet", action="store_true", help="no progress bar")
     running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")

@@ -35,6 +35,12 @@ class Bar:
         with contextlib.suppress(OSError, AttributeError):
             self.bar.set_description(text, refresh=False)
 
+    def more(self, n: float) -> None:
+        """``n`` more are to be done than was known."""
+        with contextlib.suppress(OSError, AttributeError):
+            self.bar.total = (self.bar.total or 0) + n
+            self.bar.refresh()
+
     def close(self) -> None:
         """Leave the terminal as it is."""
         with contextlib.suppress(OSError, AttributeError):

@@ -54,7 +54,7 @@ def open_folder(text: str, folder: Path, size: int | None) -> Source:
         raise unknown_model(text, "timm", name, names.list_models())
     with in_one_line(f"{text}: timm can't build what its config.json says", "get it again"):
         state = weights.read(text, str(folder / WHOLE))
-        _refuse_endless(text, config, len(state.tensors) if state else 0)
+        refuse_endless(text, config, len(state.tensors) if state else 0)
         _refuse_pixels(text, names, config.get("pretrained_cfg"))
         return timm.create(
             text, f"local-dir:{folder}", size, state=state, made_of={"config.json": config}, says=_says(config)
@@ -63,12 +63,12 @@ def open_folder(text: str, folder: Path, size: int | None) -> Source:
 
 def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size: int | None) -> Source:
     transformers = library("transformers", text)
-    _refuse_code(text, stated, transformers.CONFIG_MAPPING)
+    refuse_code(text, stated, transformers.CONFIG_MAPPING)
     wants = processor.read(text, folder, stated.get("image_size"), size)
     local = {"local_files_only": True, "trust_remote_code": False}
     with quietly(), in_one_line(f"{text}: transformers can't open it", "get it again"):
-        entries, kinds = _entries(text, folder)
-        _refuse_endless(text, stated, len(entries))
+        entries, kinds = entries_of(text, folder)
+        refuse_endless(text, stated, len(entries))
         config = transformers.AutoConfig.from_pretrained(folder, **local)
         if hasattr(config, "mask_ratio"):
             config.mask_ratio = 0.0  # Masked autoencoders drop patches at random otherwise.
@@ -126,7 +126,7 @@ def _of_transformers(text: str, folder: Path, stated: Mapping[str, object], size
     )
 
 
-def _entries(text: str, folder: Path) -> tuple[dict[str, str], set[str]]:
+def entries_of(text: str, folder: Path) -> tuple[dict[str, str], set[str]]:
     """The file of every entry of a folder's weights by its name, and the types that entries have."""
     whole, index = folder / WHOLE, folder / INDEX
     if whole.is_file() and index.is_file():
@@ -183,7 +183,7 @@ def _left_out(text: str, module: nn.Module, entries: Mapping[str, str], unexpect
     return left
 
 
-def _refuse_endless(text: str, stated: Mapping[str, object], entries: int) -> None:
+def refuse_endless(text: str, stated: Mapping[str, object], entries: int) -> None:
     """Refuse a config.json that says more layers than there are weights: it would be built for hours."""
     for key, value in _within(stated):
         for number in value if isinstance(value, list) else [value]:
@@ -225,7 +225,7 @@ def _says(config: Mapping[str, Any]) -> str:
     return f"as config.json says{f', but {first_of(lacking)} as timm assumes where it says none' if lacking else ''}"
 
 
-def _refuse_code(text: str, stated: Mapping[str, object], known: Mapping[str, object]) -> None:
+def refuse_code(text: str, stated: Mapping[str, object], known: Mapping[str, object]) -> None:
     """Refuse a config.json that names code: it may be anybody's."""
     kind = stated.get("model_type")
     if str(kind) not in known:

@@ -1,0 +1,40 @@
+"""The commands ask and locate: what they write, finish and refuse."""
+
+import json
+
+import pandas as pd
+
+from memloc.cli import main
+
+
+def test_both_commands_write_their_results_once(trained, single, tmp_path, capsys):
+    both = ["--suite", str(single.folder), "--tasks", "position", "--quiet", "--batch", "24", "--device", "cpu"]
+    ask = ["charts", "ask", trained.name, *both, "--out", str(tmp_path / "answers"), "--strategies", "free", "blank"]
+    assert main(ask) == 0
+    found = pd.read_parquet(tmp_path / "answers/accuracy.parquet")
+    whole = found[found["task"].isna()].set_index("strategy")["accuracy"]
+    assert whole["free"] >= 0.95 > whole["blank"]
+    assert "position" in capsys.readouterr().out
+    assert main(ask) == 0 and "nothing to do" in capsys.readouterr().err
+
+    locate = ["charts", "locate", trained.name, *both, "--out", str(tmp_path / "where"), "--pairs", "4"]
+    assert main([*locate, "--strategy", "free"]) == 0
+    meta = json.loads((tmp_path / "where/meta.json").read_text())
+    assert meta["sanity"]["entry_moved"] >= 0.99 and meta["sanity"]["entry_pairs"] == 4
+    assert {*meta["files"]} == {path.name for path in (tmp_path / "where").iterdir()} - {"meta.json"}
+
+
+def test_what_cannot_be_is_one_line(trained, single, tmp_path, capsys):
+    suite = ["--suite", str(single.folder)]
+    for options, says in (
+        ([trained.name, *suite, "--tasks", "mean", "--out", str(tmp_path / "a")], "tasks: mean; the suite has"),
+        ([trained.name, *suite, "--strategies", "no", "--out", str(tmp_path / "a")], "strategies: no; give some of"),
+        ([trained.name, *suite, "--out", str(single.folder / "a")], "lies inside the suite"),
+        ([trained.name, "--suite", str(tmp_path), "--out", str(tmp_path / "a")], "no manifest.json in it"),
+        ([str(tmp_path), *suite, "--out", str(tmp_path / "a")], "no config.json in it"),
+        ([trained.name, *suite, "--batch", "0", "--out", str(tmp_path / "a")], "batch: 0; give 1 to 4096"),
+    ):
+        assert main(["charts", "ask", *options, "--quiet"]) == 1
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("memloc: error: ") and says in error
+    assert not (tmp_path / "a").exists()
