@@ -45,7 +45,10 @@ def config():
     sizes = {"shared": 500, "candidate": 250, "independent": 250, "external": 250}
     whole = merge(read("config.yaml"), {"experiments": {"layermem": {"group_size": 50}}})
     whole["datasets"]["fashion"]["split"] = sizes
-    del whole["experiments"]["pairs"]
+    for name in ("pairs", "losses", "dose"):
+        del whole["experiments"][name]
+    for part in ("datasets", "encoders"):
+        del whole[part]["dosed"]
     for encoder in whole["encoders"].values():
         encoder["seeds"], encoder["recipe"]["epochs"] = [0, 1, 2], 250
     return whole

@@ -28,8 +28,8 @@ def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
 
 
-def test_recovery_is_laid_over_halves_and_shares_the_training_of_f():
-    one, other = (overlaid("halves", "recovery")["encoders"][name] for name in ("halves", "halves-shared-start"))
+def test_recovery_shares_the_trainings_of_the_default_f():
+    one, other = (overlaid("recovery")["encoders"][name] for name in ("simclr", "simclr-shared-start"))
     assert other == one | {"initialisation": "shared"}
 
 

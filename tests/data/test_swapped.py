@@ -125,16 +125,22 @@ def test_a_dataset_with_swapped_patches_has_all_of_the_other_one_and_its_own_spl
     assert whole["datasets"]["swapped"] == whole["datasets"]["fashion"] | {"swapped": OF}
     split = {"shared": 100, "candidate": 50, "independent": 50, "external": 50}
     whole = with_swapped({"swapped": OF, "split": split})
-    before = copy.deepcopy(whole["datasets"]["fashion"])
     config.check(whole)
     config.complete(whole)
+    before = copy.deepcopy(whole["datasets"]["fashion"])
     config.complete(whole)
     assert whole["datasets"]["swapped"]["split"] == split and whole["datasets"]["fashion"] == before
 
 
 BAD = [
-    ({"swapped": OF | {"of": "fashio"}}, "datasets.swapped.swapped.of: 'fashio' is none of fashion, fashion-unseen"),
-    ({"swapped": OF | {"of": "swapped"}}, "datasets.swapped.swapped.of: 'swapped' is none of fashion, fashion-unseen"),
+    (
+        {"swapped": OF | {"of": "fashio"}},
+        "datasets.swapped.swapped.of: 'fashio' is none of fashion, dosed",
+    ),
+    (
+        {"swapped": OF | {"of": "swapped"}},
+        "datasets.swapped.swapped.of: 'swapped' is none of fashion, dosed",
+    ),
     ({"swapped": OF | {"side": 5}}, "side: images of 32 pixels can't be cut into squares of 5; take a divisor"),
     ({"swapped": OF | {"side": 32}}, "side: images of 32 pixels can't be cut into squares of 32; take a divisor"),
     ({"swapped": OF | {"share": 1}}, "datasets.swapped.swapped.share: 1"),
