@@ -1,6 +1,6 @@
-"""Freeze finished runs of the configurations RUN, the first four together: claims, figures, tables and headlines.
+"""Freeze finished runs: claims, figures, tables and headlines.
 
-    python tools/publish_results.py results results/halves/results
+    python tools/publish_results.py results
 
 The README's numbers come from here and nowhere else; a test holds the two together.
 """
@@ -25,34 +25,22 @@ from memloc.report.page import claim_rows
 
 FROZEN = ROOT / "docs" / "results"
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
-RUN = ("layers", "units", "atypicality", "valuation")
-APART = ("halves",)
-"""Configurations with results of their own."""
 HEADLINES = {
-    "layermem.last": "simclr",
-    "layermem.rises": "simclr",
-    "layermem.every-increment": "simclr",
-    "pairs.last": "halves",
-    "pairs.slope": "halves",
-    "pairs.single": "halves",
-    "unitmem.everywhere": "simclr",
+    "pairs.last": "simclr",
+    "pairs.slope": "simclr",
     "unitmem.excess": "simclr",
+    "losses.gap": "simclr",
+    "pairs.atypical": "simclr",
+    "dose.slope": "dosed",
+    "dose.owners": "dosed",
+    "pairs.single": "simclr",
+    "layermem.every-increment": "simclr",
+    "unitmem.everywhere": "simclr",
     "ssl_vs_supervised.ssl-images": "simclr",
     "ssl_vs_supervised.interaction": "supervised - simclr",
-    "atypicality.correlation": "simclr",
-    "atypicality.correlation-excess": "simclr",
-    "attention.fully-connected-adds-more": "mae-vit",
-    "overlap.seeds": "simclr",
-    "frameworks.shape": "simclr and dino",
-    "recipes.falls": "",
-    "replacement.base-increment": "simclr, k = 3",
-    "finetuning.increment": "simclr, k = 3",
     "pruning.top": "simclr on fashion, mean",
-    "unit_recipes.falls": "simclr to simclr-strong",
-    "reconstruction.crossed": "",
-    "sublayers.head": "simclr-sublayers",
+    "finetuning.increment": "simclr, k = 3",
     "valued_atypicality.memorized-excess": "simclr, pixels, classes",
-    "planted.sslmem-excess": "",
     "cell_outliers.over-knn": "2D-OOB, w = 1, ratio 0.5, tail",
 }
 """Claims of the README, chosen for what they ask, not for what came out, and how the subjects that it names begin."""
@@ -104,16 +92,13 @@ def _page(claims: pd.DataFrame) -> Iterator[str]:
     together = ", primary ones ([claims.md](../claims.md)) of ten pairs or more by Holm" if "holm" in claims else ""
     yield "# Results\n"
     yield (
-        f"What `snakemake --configfile {' '.join(f'config/{name}.yaml' for name in RUN)}` found, the default's "
-        "experiments included, and "
-        f"`snakemake --configfile {' '.join(f'config/{name}.yaml' for name in APART)}` by itself "
-        "(`overlap` and `cell_outliers` have less there; `finetuning` is part of `finetuning-subsets`). "
-        "Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
+        "What the default run found. Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
         f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) + ". "
         f"Each is judged by itself at 95 %{together}: of those with nothing behind them, one in twenty is decided all "
         "the same. "
         "A subject is what was looked at; where a claim is about every one of several places or pairs, the one after "
-        "the comma is the least sure, which decided."
+        "the comma is the least sure, which decided. What other configurations found under the paper's groups, before "
+        "complementary halves became the default, is in [groups](../groups/findings.md)."
     )
     for name, rows in claims.groupby("experiment", sort=False):
         kind = rows["claim"].iloc[0].partition(".")[0]
@@ -142,4 +127,4 @@ def insert(readme: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    main(*(map(Path, sys.argv[1:]) if len(sys.argv) > 1 else [ROOT / "results", ROOT / "results/halves/results"]))
+    main(*(map(Path, sys.argv[1:]) if len(sys.argv) > 1 else [ROOT / "results"]))
