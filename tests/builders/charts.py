@@ -30,12 +30,12 @@ def write_suite(
 ) -> Path:
     """A suite with a position item for the first mark of every chart, and a count item for every chart.
 
-    Marks lie at ``sides`` along both axes. Where those are all, no training chart has one at a place that is held out,
-    and every fourth test chart has its first there.
+    Marks lie at ``sides`` along both axes, and none at a place that is held out; but where sides are all of the axes,
+    every fourth test chart has its first there.
     """
     rng = np.random.default_rng(seed)
     grid = [(x, y) for x in sides for y in sides]
-    free = [place for place in grid if place not in HELD_OUT or sides != EVERY]
+    free = [place for place in grid if place not in HELD_OUT]
     charts, items = [], []
     for number in range(train + test):
         split, n = ("train" if number < train else "test"), counts[number % len(counts)]

@@ -15,7 +15,7 @@ def suite(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def single(tmp_path_factory):
-    """Charts of one mark at one of nine places, with which a tiny model is trained in seconds."""
+    """Charts of one mark at one of seven places, with which a tiny model is trained in seconds."""
     folder = tmp_path_factory.mktemp("single") / "suite"
     return open_suite(write_suite(folder, train=60, test=24, counts=(1,), sides=(2, 5, 7), colours=("red",)))
 
