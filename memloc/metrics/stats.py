@@ -103,20 +103,21 @@ class Estimate:
         Where seeds share their points, what a point has in every seed doesn't average out over them. With V the
         variance where every seed draws other points, S (W - V) / (S - 1) is what points have in common over seeds, and
 
-            error^2 = B + max(0, W - V) S / (S - 1)
+            error^2 = B + max(0, W - V) S / (S - 1),   at least W
 
-        as ``crossed_error`` has it of a mean. B is the jackknife's over seeds, which has no noise of resamples.
+        as ``crossed_error`` has it of a mean. B is the jackknife's over seeds, which has no noise of resamples; but it
+        is 0 for ranks that no single seed changes, so points alone are the least that is left.
         """
-        within = self.fixed.var(axis=0, ddof=1)
+        within = least = self.fixed.var(axis=0, ddof=1)
         if self.seeds == 1:
             return np.sqrt(within), np.full_like(within, np.inf)
         nested, more = self.nested.var(axis=0, ddof=1), self.seeds / (self.seeds - 1)
         if self.apart is None:
-            between = np.clip((nested - within) * more, 0, None)
+            between, least = np.clip((nested - within) * more, 0, None), np.zeros_like(within)
         else:
             between = nested * (self.seeds - 1) / more
             within = np.clip(within - self.apart.var(axis=0, ddof=1), 0, None) * more
-        total = within + between
+        total = np.maximum(within + between, least)
         share = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
         freedom = np.divide(self.seeds - 1, share**2, out=np.full_like(total, np.inf), where=share > 0)
         return np.sqrt(total), freedom
@@ -197,7 +198,9 @@ def mixed_quantile(tail: float | Floats, share: Floats, pairs: float, images: fl
     """
     from scipy.stats import t
 
-    return np.asarray(share * t.isf(tail, pairs) + (1 - share) * t.isf(tail, images))
+    # A tail that t can't tell is infinitely far out, but not where its source has no share.
+    sources = ((share, t.isf(tail, pairs)), (1 - share, t.isf(tail, images)))
+    return np.asarray(sum(np.multiply(w, q, out=np.zeros(np.shape(w * tail)), where=w * tail > 0) for w, q in sources))
 
 
 def mixed_tail(z: Floats, share: Floats, pairs: float, images: float = 1e9) -> NDArray[np.float64]:

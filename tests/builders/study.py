@@ -109,7 +109,8 @@ def verdicts(rows):
 def configured(experiment, encoders):
     """The committed configuration with one experiment alone, and encoders that differ from simclr as told."""
     whole = yaml.safe_load((ROOT / "config.yaml").read_text())
-    whole["encoders"]["simclr"]["seeds"] = [0, 1, 2]
+    whole["encoders"]["simclr"]["seeds"] = whole["encoders"]["supervised"]["seeds"] = [0, 1, 2]
+    whole["datasets"]["fashion"]["split"] = {"shared": 200, "candidate": 200, "independent": 200, "external": 200}
     for name, changes in encoders.items():
         plain = copy.deepcopy(whole["encoders"]["simclr"])
         whole["encoders"][name] = changes if "weights" in changes else plain | changes

@@ -139,7 +139,8 @@ def test_seeds_of_one_split_say_no_more_about_its_points(tmp_path):
             for seed in range(seeds):
                 made.add(name, seed, points=points(RISING - less, noise=0.05, split=0))
         tables.append(made.analyse(order="same")[0][["value", "low", "high"]])
-    np.testing.assert_allclose(*tables)
+    # The bounds are of other resamples.
+    np.testing.assert_allclose(*tables, atol=0.003)
 
 
 def test_encoders_of_other_points_are_not_compared(tmp_path):

@@ -566,7 +566,7 @@ UNFIT = {
         ["architecture of other is resnet18, of simclr resnet9"],
     ),
     "another width": (changed("other", network={"width": 0.25}), ["network of other is", "0.25", "0.5"]),
-    "missing seeds": (changed("other", seeds=[0, 7]), ["other lacks seeds [1, 2] of simclr", "other.seeds"]),
+    "missing seeds": (changed("other", seeds=[0, 7]), ["other lacks seeds [1, 2, 3, 4, 5, 6, 8, 9] of simclr", "other.seeds"]),
     "another image size": (larger, ["other takes images of 48 pixels, simclr of 32"]),
 }
 
@@ -620,5 +620,5 @@ def test_tasks_are_the_base_s_own_and_then_the_donor_s(whole, tasks, line):
 def test_only_the_base_is_measured(whole):
     config.complete(whole)
     inputs = config.experiment_inputs(whole, "exchange")
-    assert inputs["points"] == [f"scores/simclr/seed{seed}/points.parquet" for seed in range(3)]
-    assert inputs["outcomes"] == [f"outcomes/exchange/simclr/f/seed{seed}.npz" for seed in range(3)]
+    assert inputs["points"] == [f"scores/simclr/seed{seed}/points.parquet" for seed in range(10)]
+    assert inputs["outcomes"] == [f"outcomes/exchange/simclr/f/seed{seed}.npz" for seed in range(10)]

@@ -161,14 +161,14 @@ def test_an_encoder_whose_warm_up_and_another_epoch_are_kept_may_be_traced():
 
 
 BAD = {
-    "none": ({}, "encoders.mine.snapshots: [] keep fewer than two epochs before the last, 250; name more"),
-    "one": ({"snapshots": [10, 250]}, "encoders.mine.snapshots: [10, 250] keep fewer than two epochs before the last"),
+    "none": ({}, "encoders.mine.snapshots: [] keep fewer than two epochs before the last, 400; name more"),
+    "one": ({"snapshots": [10, 400]}, "encoders.mine.snapshots: [10, 400] keep fewer than two epochs before the last"),
     "other": (
         {"snapshots": [5, 20]},
         "encoders.mine.snapshots: [5, 20] lack epoch 10, where warm-up ends; add it (ex",
     ),
     "no warm-up": ({"snapshots": [5, 10], "recipe": RECIPE | {"warmup_epochs": 0}}, "encoders.mine.recipe.warmup_epoc"),
-    "all": ({"snapshots": [5, 10], "recipe": RECIPE | {"warmup_epochs": 250}}, "encoders.mine.recipe.warmup_epochs: 2"),
+    "all": ({"snapshots": [5, 10], "recipe": RECIPE | {"warmup_epochs": 400}}, "encoders.mine.recipe.warmup_epochs: 4"),
 }
 
 
@@ -189,7 +189,7 @@ def test_the_experiment_reads_its_own_traces():
     whole["encoders"]["simclr"]["snapshots"] = [1, 10]
     whole["experiments"] = {"it": {"kind": "unit_epochs", "encoders": ["simclr"]}}
     config.complete(whole)
-    expected = [f"outcomes/it/simclr/f/seed{seed}.npz" for seed in (0, 1, 2)]
+    expected = [f"outcomes/it/simclr/f/seed{seed}.npz" for seed in whole["encoders"]["simclr"]["seeds"]]
     assert config.experiment_inputs(whole, "it") == {"traces": expected}
 
 
@@ -199,4 +199,4 @@ def test_an_excess_that_dealt_groups_gain_as_well_is_no_finding(study):
     _, rows = study(FAST + 0.1, 0.5 * FAST, 0.3 * FAST, chance=2.0)
     assert rows.loc["gain-excess", "low"] > 0 and rows.loc["gain-excess", "p"] > 0.05
     assert rows.loc["gain-excess", "verdict"] == "inconclusive"
-    assert rows["p"].notna().sum() == 2
+    assert rows["p"].notna().all()

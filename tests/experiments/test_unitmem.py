@@ -49,8 +49,8 @@ def test_planted_unitmem_and_its_excess_come_out(tmp_path):
         np.testing.assert_allclose(of(table, name, "simclr"), values, err_msg=name)
     assert (table["series"] == "unit").sum() == 3 * 4 * UNITS
     said = verdicts(rows)
-    # Four layers are in order by chance once in 24 times.
-    assert said.pop("excess-rises") == said.pop("rises") == "inconclusive" and set(said.values()) == {"supported"}
+    # Groups dealt at random rise as well where four layers can: once in 24 times.
+    assert said.pop("excess-rises") == "inconclusive" and set(said.values()) == {"supported"}
     effects = {"excess": 0.175, "excess-last": 0.25, "excess-rises": 1, "rises": 1, "trained": 0.275}
     assert single(rows)["effect"][[*effects]].tolist() == pytest.approx([*effects.values()])
 
@@ -74,8 +74,8 @@ def test_units_that_answer_to_external_images_alike_show_no_excess(tmp_path):
     falling = [0.7, 0.7, 0.6, 0.5]
     _, rows = world(tmp_path, candidate=falling, external=falling, untrained=0.9).analyse(threshold=0.95)
     said = verdicts(rows)
-    assert said["excess"] == said["excess-last"] == said["excess-rises"] == said["rises"] == "inconclusive"
-    assert said["trained"] == said["everywhere"] == "refuted"
+    assert said["excess"] == said["excess-last"] == said["excess-rises"] == "inconclusive"
+    assert said["trained"] == said["everywhere"] == said["rises"] == "refuted"
 
 
 def test_an_excess_that_random_groups_have_too_is_inconclusive(tmp_path):

@@ -51,12 +51,14 @@ def losses(
 
 def run(desk: Desk) -> Outcomes:
     """The loss of one encoder on each group of images."""
+    # As in training; no larger than the smallest group, so that all are asked alike.
+    batch = min(desk.settings["encoder"]["recipe"]["batch_size"], *(len(desk.split[group]) for group in UNSHARED))
     found = [
         losses(
             desk.learner,
             desk.part,
             desk.split[group],
-            batch=desk.settings["encoder"]["recipe"]["batch_size"],
+            batch=batch,
             draws=desk.options["draws"],
             normalise=desk.normalise,
             seed=stream("losses", desk.seed, group),
