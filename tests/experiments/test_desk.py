@@ -26,7 +26,12 @@ from tests.builders.planted import points
 from tests.builders.study import save
 
 N = 40
-SPLIT = {"shared": [0, 1, 2, 3], "candidate": [4, 5, 6, 7], "independent": [12, 13, 14, 15], "external": [20, 21, 22, 23]}
+SPLIT = {
+    "shared": [0, 1, 2, 3],
+    "candidate": [4, 5, 6, 7],
+    "independent": [12, 13, 14, 15],
+    "external": [20, 21, 22, 23],
+}
 DONOR_SPLIT = {"shared": [10, 11], "candidate": [30], "independent": [31], "external": [32]}
 FREE = {
     "here": sorted(set(range(N)) - {point for points in SPLIT.values() for point in points}),

@@ -115,7 +115,7 @@ def test_shares_of_low_cells_are_those_of_the_files(analysed):
 
 
 def test_the_median_has_a_sign_test_over_images(tmp_path):
-    """Each is below the median of its class's clean ones, and counts once, however many seeds have it; p is at least 2 / 2^n."""
+    """Each is below the median of its class's clean ones, and counts once, however many seeds have it: p >= 2 / 2^n."""
     table, rows = world(tmp_path, 2, planted=10, effect=9.0).analyse(**OPTIONS)
     points = table[(table["series"] == "point") & table["planted"].eq(True)]
     p = rows.loc[rows["claim"] == "planted.median", "p"]

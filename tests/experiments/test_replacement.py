@@ -566,7 +566,10 @@ UNFIT = {
         ["architecture of other is resnet18, of simclr resnet9"],
     ),
     "another width": (changed("other", network={"width": 0.25}), ["network of other is", "0.25", "0.5"]),
-    "missing seeds": (changed("other", seeds=[0, 7]), ["other lacks seeds [1, 2, 3, 4, 5, 6, 8, 9] of simclr", "other.seeds"]),
+    "missing seeds": (
+        changed("other", seeds=[0, 7]),
+        ["other lacks seeds [1, 2, 3, 4, 5, 6, 8, 9] of simclr", "other.seeds"],
+    ),
     "another image size": (larger, ["other takes images of 48 pixels, simclr of 32"]),
 }
 
