@@ -4,10 +4,10 @@
 
 How far two CPUs differ was measured by one more tiny run, with SSE4 kernels in place of AVX-512
 (ATEN_CPU_CAPABILITY=default, ONEDNN_MAX_CPU_ISA=SSE41, MKL_ENABLE_INSTRUCTIONS=SSE4_2, OPENBLAS_CORETYPE=Nehalem).
-Values differed by 4e-5 at most, z by 2e-3 of its size. Accuracies of pruning and finetuning jump by a test image or two:
-a mean by 1.2e-3, ends of its interval by 1.4e-2, p by .1. AUROCs of dose, over four images, jump by a rank: .0045, ends of an
-interval by .06. Tolerances are five to eight times as large. Verdicts and chosen points and units didn't change in this,
-so they must be equal.
+Values differed by 4e-5 at most, z by 2e-3 of its size. Accuracies of pruning and finetuning jump by a test image or
+two: a mean by 1.2e-3, ends of its interval by 1.4e-2, p by .1. AUROCs of dose, over four images, jump by a rank: .0045,
+ends of an interval by .06. Tolerances are five to eight times as large. Verdicts and chosen points and units didn't
+change in this, so they must be equal.
 
 The recipe of config/smoke.yaml keeps it that small: clipped steps of SGD. With Adam, values differ by a tenth and more,
 and ranks change.
