@@ -170,12 +170,18 @@ class Finding:
         return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level, p)
 
     @classmethod
-    def of_any(cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> Finding:
+    def of_any(
+        cls, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int, least: float = 0.0
+    ) -> Finding:
         """A finding on a claim that some place has an effect: that of the most certain place.
 
-        One place is enough to support the claim, at the wider interval; it is refuted if every place refutes it.
+        One place is enough to support the claim, at the wider interval; it is refuted if every place refutes it. A
+        place whose effect is surely of no interest doesn't stand for others.
         """
-        pick = int(np.argmax(estimate.confidence()))
+        below, above = estimate.interval(2 * LEVEL - 1)
+        small = np.array([within(*bounds, least) for bounds in zip(below, above, strict=True)])
+        sure = estimate.confidence()
+        pick = int(np.argmax(sure if small.all() else np.where(small, -np.inf, sure)))
         _, high = estimate[pick].interval()
         level = LEVEL if high < 0 else 1 - (1 - LEVEL) / len(places)
         return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
@@ -194,7 +200,8 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: 
         low, high = (float(bound) for bound in estimate.interval(finding.level))
         below, above = (float(bound) for bound in estimate.interval(2 * finding.level - 1))
         least = claim.of_interest
-        p = min(1.0, p_of(estimate) * (1 - LEVEL) / (1 - finding.level))
+        # An interval of no width has no p.
+        p = min(1.0, p_of(estimate) * (1 - LEVEL) / (1 - finding.level)) if low < high else np.nan
         told = verdict(low, high, p=finding.p, negligible=within(below, above, least))
         rows.append(
             {

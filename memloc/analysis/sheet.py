@@ -143,7 +143,8 @@ class Sheet:
 
     def find_in_any(self, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> None:
         """Add a finding on a claim that an effect is there in some place (see ``Finding.of_any``)."""
-        self.findings.append(Finding.of_any(claim, subject, estimate, places, n=n))
+        least = self.claims[claim].of_interest
+        self.findings.append(Finding.of_any(claim, subject, estimate, places, n=n, least=least))
 
     def find_rise(
         self,

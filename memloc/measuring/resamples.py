@@ -69,7 +69,7 @@ def unit_resamples(
         rows = np.concatenate([*groups.values()])
         excess = _permuted_excess(measures, rows, permutations=permutations, rng=rng, others=others)
     else:
-        excess = _dealt_excess(measures, half, permutations=permutations, seed=seed, others=others)
+        excess = _dealt_excess(measures, groups, half, permutations=permutations, seed=seed, others=others)
     return {
         "layers": np.array(layers),
         "groups": np.array(list(groups)),
@@ -171,13 +171,19 @@ def _permuted_excess(
 
 
 def _dealt_excess(
-    measures: NamedArrays, half: str, *, permutations: int, seed: int, others: str
+    measures: NamedArrays,
+    groups: Mapping[str, NDArray[np.int64]],
+    half: str,
+    *,
+    permutations: int,
+    seed: int,
+    others: str,
 ) -> NDArray[np.float64]:
     """Mean UnitMem of a half minus that of the other, with membership dealt anew in each class: [permutations, layers].
 
     The deals of a seed are those of its pair: they follow the order of the points alone.
     """
-    pool = np.flatnonzero(np.isin(measures["groups"], HALVES))
+    pool = np.concatenate([groups[name] for name in HALVES])
     pool = pool[np.argsort(measures["points"][pool], kind="stable")]
     first, labels = measures["groups"][pool] == HALVES[0], measures["labels"][pool]
     rng, dealt = generator("membership", seed), np.empty((permutations, len(pool)), dtype=np.bool_)

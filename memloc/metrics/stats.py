@@ -425,6 +425,8 @@ def ks_distance(x: Floats, y: Floats) -> float:
 def verdict(low: float, high: float, *, p: float = np.nan, negligible: bool = False) -> str:
     """Negligible if it is told to be, supported if the interval lies above 0, refuted if below, else inconclusive.
 
+    An interval of no width tells nothing by itself.
+
     Args:
         p: two-sided, of what the interval does not hold (an exact test, other claims); above 1 - LEVEL the claim is
             inconclusive. nan: there is none.
@@ -432,7 +434,8 @@ def verdict(low: float, high: float, *, p: float = np.nan, negligible: bool = Fa
     """
     if negligible:
         return "negligible"
-    if p > 1 - LEVEL:
+    # Seeds that are all alike don't show how others would differ.
+    if p > 1 - LEVEL or (np.isnan(p) and not low < high):
         return "inconclusive"
     if low > 0:
         return "supported"

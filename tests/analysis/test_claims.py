@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import norm, t
 
 from memloc.analysis.claims import COLUMNS, Claim, Finding, tabulate
+from memloc.metrics import stats
 from memloc.metrics.stats import Estimate, bootstrap
 
 CLAIMS = {"b": Claim("LayerMem rises", "Table 1")}
@@ -261,3 +262,23 @@ def test_noise_of_both_rarely_gives_a_verdict(form, seeds, between):
 
 def test_the_naive_minimum_would_refute_pure_noise_often():
     assert (spoken(smallest, seeds=1, between=0, within=1, batches=1) == "refuted").mean() > 0.25
+
+
+def test_a_place_of_no_interest_does_not_stand_for_one_that_matters():
+    """The first place is surely small; the second is large and less sure."""
+    rng = np.random.default_rng(0)
+    value, error = np.array([0.0015, 0.05]), np.array([0.0001, 0.006])
+    drawn = value + error * rng.normal(size=(4000, 2))
+    estimate = Estimate(value, drawn, drawn, 10)
+    finding = Finding.of_any("b", "s", estimate, PLACES[:2], n=3, least=0.005)
+    assert finding.subject == f"s, {PLACES[1]}"
+    # Where all are small, the surest tells so.
+    small = Finding.of_any("b", "s", estimate, PLACES[:2], n=3, least=0.5)
+    assert small.subject == f"s, {PLACES[0]}"
+
+
+def test_seeds_that_are_all_alike_decide_nothing():
+    assert stats.verdict(0.2, 0.2) == stats.verdict(-0.125, -0.125) == "inconclusive"
+    assert stats.verdict(0.2, 0.3) == "supported"
+    # An exact test may.
+    assert stats.verdict(1.0, 1.0, p=0.01) == "supported"

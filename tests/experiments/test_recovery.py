@@ -167,7 +167,10 @@ def said(rows):
 
 def test_planted_memories_are_found_in_filters_and_layers(tmp_path):
     table, rows = world(tmp_path, seeds=5).analyse()
-    assert set(said(rows).values()) == {"supported"} and set(said(rows)) == set(CLAIMS)
+    # Pairs that name the same layers tell nothing of others.
+    alike = rows["low"] == rows["high"]
+    assert set(rows.loc[alike, "claim"]) <= {"recovery.layer", "recovery.layer-over-value", "recovery.units"}
+    assert set(said(rows[~alike]).values()) == {"supported"} and set(said(rows)) == set(CLAIMS)
     effect = rows.set_index("claim")["effect"]
     assert effect["recovery.units"] == pytest.approx(0.5, abs=0.01)
     # Four layers proper: chance is a quarter. The highest value is in the last layer, whichever was trained.

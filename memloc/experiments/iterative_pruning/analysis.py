@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import Arrays, rows_of
+from memloc.analysis.inputs import PERMUTATIONS, Arrays, random_orders, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate, bootstrap_means, nest
 
@@ -89,7 +89,9 @@ def analyse(sheet: Sheet) -> None:
         size = int(outcomes[0]["size"])
         for claim, profile in (("falls", after[CANDIDATE][top]), ("excess-falls", after[EXCESS][top])):
             # p among orders of the rounds: few stand in order by chance.
-            sheet.find_rise(claim, f"{encoder}, {place}", _negative(profile), n=size)
+            falling = _negative(profile)
+            orders = random_orders(len(falling.value), permutations=PERMUTATIONS)
+            sheet.find_rise(claim, f"{encoder}, {place}", falling, n=size, null=falling.value[orders])
         for claim, effect in effects.items():
             sheet.find(claim, f"{encoder}, {place}", effect, size)
 

@@ -22,15 +22,18 @@ FACTOR = 1.5
 CLAIMS = {
     "images": Claim(
         "LayerMem of the encoder's output falls with the number of images: minus its exponent, at equal passes, over "
-        "encoders on complementary halves"
+        "encoders on complementary halves",
+        least=0.0,
     ),
     "passes": Claim(
         "LayerMem of the encoder's output rises with the number of passes over the images: its exponent, at equal "
-        "numbers of images, over encoders on complementary halves"
+        "numbers of images, over encoders on complementary halves",
+        least=0.0,
     ),
     "law": Claim(
         "A power law of images and passes forecasts LayerMem of the encoder's output at a number of images that it was "
-        "not fitted to: log 1.5 (own bound) minus the largest error of a forecast, in logarithms"
+        "not fitted to: log 1.5 (own bound) minus the largest error of a forecast, in logarithms",
+        least=0.0,
     ),
 }
 TABLE_1 = {

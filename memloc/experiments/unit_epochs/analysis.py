@@ -96,12 +96,12 @@ def _find(sheet: Sheet, subject: str, traces: Sequence[Arrays], series: Mapping[
         "excess-rises": rank_correlation(epochs + np.zeros_like(paths), paths),
     }
     effects = {
-        "rises": depth_correlation(last),
         "warm-up": slope(last, epochs, epochs <= warmup) - slope(last, epochs, epochs >= warmup),
         "gain": gain,
         "gain-excess": gain - (unseen[-1] - unseen[0]),
         "excess-rises": depth_correlation(excess),
     }
+    sheet.find_rise("rises", subject, last, n=n)
     for claim, effect in effects.items():
         p = float(permutation_p(effect.value, chance[claim])) if claim in chance else np.nan
         sheet.find(claim, subject, effect, n, p=p)

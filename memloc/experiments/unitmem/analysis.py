@@ -24,12 +24,12 @@ CLAIMS = {
         "Section 4.2, own threshold",
     ),
     "excess": Claim(
-        "Units memorize the images they were trained on: mean UnitMem on candidates minus independent and external "
-        "images, averaged over layers",
+        "Units memorize the images they were trained on: mean UnitMem on candidates minus images not trained on, "
+        "averaged over layers",
     ),
     "excess-last": Claim(
         "Units of the last layer memorize the images they were trained on: mean UnitMem on candidates minus "
-        "independent and external images",
+        "images not trained on",
     ),
     "trained": Claim(
         "Training raises UnitMem: mean UnitMem on candidates, trained minus untrained encoder, averaged over layers",
