@@ -108,10 +108,10 @@ def _score_members(options: argparse.Namespace, out: Output, shard: Shard | None
     encoders = _opened(options, options.encoder)
     images = _read(options, options.images, encoders[0])
     members = load_members(options.members, images, options.encoder)
-    check_trained(encoders, images, members)
+    unchecked = check_trained(encoders, images, members)
     settings = _settings(options, encoders[0])
     taken = list(dict.fromkeys(line for e in encoders for line in (e.pixels, e.weights, *e.remarks)))
-    taken += [*images.taken(options.images), *members.taken]
+    taken += [*images.taken(options.images), *members.taken, *unchecked]
     for line in taken:
         log.info("%s", line)
     layers = common_layers(encoders, images, options.layers, settings)

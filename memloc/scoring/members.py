@@ -20,13 +20,14 @@ from memloc.metrics.stats import LEVEL
 from memloc.models.architectures import Layer
 from memloc.per_image import PerImage, no_units
 from memloc.scoring.encoders import OpenEncoder
+from memloc.scoring.encoders.source import load_json
 from memloc.scoring.passes import Pass, Result, Settings
 from memloc.scoring.splits import COLUMNS, Named, check_file, read_csv, read_with
 from memloc.scoring.stores import Rows
 from memloc.scoring.tables import about_layers
 from memloc.scoring.verdict import Verdict, holm, of_effect
 
-IN = {"1": True, "0": False, "in": True, "out": False, "true": True, "false": False, "1.0": True, "0.0": False}
+IN = dict.fromkeys(("1", "1.0", "in", "yes", "true"), True) | dict.fromkeys(("0", "0.0", "out", "no", "false"), False)
 """What a cell may say."""
 
 
@@ -83,7 +84,8 @@ def load_members(path: Path, images: Images, encoders: Sequence[str]) -> Members
     readable = ~np.isin(rows, unreadable)
     rows, inside = rows[readable], inside[:, readable]
     pairs = _check(path, images, rows, inside, encoders)
-    return Members(rows, inside, pairs, tuple(_lines(path, images, rows, inside, pairs)))
+    numbers = [f"{show(path)}: {line}" for line in named.numbers_taken()]
+    return Members(rows, inside, pairs, (*_lines(path, images, rows, inside, pairs), *numbers))
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, str, bool]:
@@ -222,22 +224,53 @@ def _lines(
     return lines
 
 
-def check_trained(encoders: Sequence[OpenEncoder], images: Images, members: Members) -> None:
-    """Refuse membership that encoders of memloc contradict.
+def check_trained(encoders: Sequence[OpenEncoder], images: Images, members: Members) -> list[str]:
+    """Refuse membership that encoders of memloc contradict; lines on what can't be checked.
 
     Raises:
         InputError: an encoder was trained on other images of the dataset, or two have the same weights.
     """
+    lines: list[str] = []
     seen: dict[str, str] = {}
-    for encoder, inside in zip(encoders, members.inside, strict=True):
+    columns = [array_sha256(members.rows[inside]) for inside in members.inside]
+    for encoder, inside, column in zip(encoders, members.inside, columns, strict=True):
         if encoder.sha256 in seen:
             raise InputError(
                 f"encoder: {encoder.name} has the same weights as {seen[encoder.sha256]}; leave one of them out"
             )
         seen[encoder.sha256] = encoder.name
         known = isinstance(images, StoredImages) and encoder.training.get("dataset") == images.sha256
-        if known and encoder.training.get("points") != array_sha256(members.rows[inside]):
+        if not known or encoder.training.get("points") == column:
+            continue
+        whole = len(members.rows) == len(images)
+        swapped = encoder.training.get("points") in columns
+        why = None if swapped else _uncheckable(encoder, int(inside.sum()), whole=whole)
+        if why is None:
             raise InputError(f"members: {encoder.name} was trained on other images than it says; correct its column")
+        lines.append(f"{show(encoder.name)}: {why}, so its column can't be checked")
+    return lines
+
+
+def _uncheckable(encoder: OpenEncoder, count: int, *, whole: bool) -> str | None:
+    """Why a column may be right though its hash isn't the training's; None where it is wrong.
+
+    The training's hash is over each image as often as it stood in an epoch, and over images that the table may lack.
+    Only recipe.json beside the weights says how many there were.
+
+    Args:
+        count: of images that the column has in.
+        whole: the table lists all images.
+    """
+    file = Path(encoder.name).parent / "recipe.json"
+    recipe = load_json(file) if file.is_file() else {}
+    images = recipe.get("images")
+    if not isinstance(images, int) or recipe.get("points") != encoder.training.get("points"):
+        return "no recipe.json beside it says whether images stood several times in an epoch"
+    if count > images or (whole and count < images):
+        return None
+    if recipe.get("presentations", images) != images:
+        return "some images stood several times in an epoch"
+    return None if count == images else f"it was trained on {images} images, of which {count} are listed"
 
 
 def plan_members(
@@ -281,7 +314,8 @@ def estimated(scores: PerImage) -> Memorization:
     try:
         return scores.memorization()
     except ValueError as error:
-        raise InputError(f"images: of those that could be read, {error}; repair those that are skipped") from error
+        reason = error.__cause__ or error
+        raise InputError(f"images: of those that could be read, {reason}; repair those that are skipped") from error
 
 
 def tables(task: Pass, scores: PerImage, found: Memorization) -> tuple[pd.DataFrame, pd.DataFrame]:

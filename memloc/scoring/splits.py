@@ -104,13 +104,9 @@ def describe(path: Path, split: Split, names: Sequence[str]) -> str:
     sizes = ", ".join(f"{len(split[group])} {group}" for group in GROUPS if group in split)
     none = len(names) - sum(map(len, split.values()))
     left = f"; {none} image{'s are' if none > 1 else ' is'} in no group" if none else ""
-    if split.numbers != "rows":
-        how = "; its numbers are names of images, not rows" if split.numbers else ""
-        return f"{show(path)}: {sizes}{left}{how}"
     images = Named(names)
-    shown = [0, next((row for row in range(len(names)) if images.others(row)), len(names) - 1)]
-    order = ", ".join(f"{row} is {show(names[row])}" for row in dict.fromkeys(shown))
-    return f"{show(path)}: {sizes}{left}; its numbers are rows, from 0 in the order of names: {order}"
+    images.read_as = split.numbers
+    return "; ".join([f"{show(path)}: {sizes}{left}", *images.numbers_taken()])
 
 
 def _groups_of_arrays(path: Path, images: Named) -> dict[str, NDArray[np.integer]]:
@@ -202,6 +198,14 @@ class Named:
     def others(self, row: int) -> list[str]:
         """Images that have this row in other orders."""
         return [order[row] for order in self.orders if order[row] != self.names[row]]
+
+    def numbers_taken(self) -> list[str]:
+        """What numbers were taken for, in one line; none where there are none."""
+        if self.read_as != "rows":
+            return ["its numbers are names of images, not rows"] if self.read_as else []
+        shown = [0, next((row for row in range(len(self.names)) if self.others(row)), len(self.names) - 1)]
+        order = ", ".join(f"{row} is {show(self.names[row])}" for row in dict.fromkeys(shown))
+        return [f"its numbers are rows, from 0 in the order of names: {order}"]
 
     def find(self, entries: Sequence[str], path: Path, column: str) -> Rows:
         """The row of each entry of a column that is called image, name or row.

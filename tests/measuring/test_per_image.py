@@ -1,5 +1,8 @@
 """One file of scores per image: what it holds is what the measures and the tables of scores hold."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -101,3 +104,61 @@ def test_files_that_hold_something_else_are_one_line(scores, tmp_path):
         io.save_arrays({**arrays, **change}, tmp_path / "x.npz")
         with pytest.raises(InputError, match=said):
             per_image.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (None, "record"),
+        ([], "record"),
+        ({"about": {}, "sha256": ""}, "record"),
+        ({"about": "ratio", "sha256": ""}, "record"),
+        ({"about": ABOUT}, "record"),
+        ({"about": {"normalisation": "half"}, "sha256": ""}, "'half' is none of ratio, range, none"),
+        ({"about": ABOUT, "sha256": "0"}, "other arrays than were written"),
+    ],
+)
+def test_a_file_that_does_not_say_how_to_read_it_is_refused(scores, tmp_path, record, said):
+    stated = {} if record is None else {provenance.RECORD: np.array(json.dumps(record))}
+    io.save_arrays({**{name: getattr(scores, name) for name in per_image.AXES}, **stated}, tmp_path / "x.npz")
+    with pytest.raises(InputError, match=said):
+        per_image.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value", "said"),
+    [
+        ("names", 1, "digits/train/0", "names: digits/train/0 is there twice"),
+        ("encoders", 1, "halves/f/seed0", "encoders: halves/f/seed0 is there twice"),
+        ("alignment", (0, 0, 0), -0.5, "alignment has -0.5"),
+        ("unit_layers", 0, 3, "unit_layers has 3"),
+        ("owners_with", (0, 0), 36, "owners_with has 36"),
+        ("owners_without", (0, 0), -2, "owners_without has -2"),
+    ],
+)
+def test_values_that_no_measure_gives_are_refused(scores, tmp_path, name, at, value, said):
+    array = getattr(scores, name).copy()
+    array[at] = value
+    path = tmp_path / "x.npz"
+    replace(scores, **{name: array}).save(path, provenance.record(path))
+    with pytest.raises(InputError, match=said):
+        per_image.load(path)
+
+
+def test_normalisation_comes_back_with_the_file(scores, tmp_path):
+    path, about = tmp_path / "x.npz", {**ABOUT, "normalisation": "none"}
+    replace(scores, about=about).save(path, provenance.record(path))
+    pool, inside = scores.pool, scores.membership[::2, scores.pool]
+    differences = scores.alignment[1::2, pool].astype(float) - scores.alignment[::2, pool]
+    expected = gains(differences, inside, scores.labels[pool]).mean(axis=0)
+    assert per_image.load(path).memorization(deals=2).values == pytest.approx(expected)
+
+
+def test_memorization_of_what_has_no_other_side_is_one_line(scores):
+    labels = scores.labels.copy()
+    labels[scores.membership[0]] = 5
+    with pytest.raises(InputError, match="is not in both halves of pair 0"):
+        replace(scores, labels=labels).memorization(deals=2)
+    membership = scores.membership[:5]
+    with pytest.raises(InputError, match="halves/f/seed2 has no partner"):
+        replace(scores, membership=membership, alignment=scores.alignment[:5]).memorization(deals=2)

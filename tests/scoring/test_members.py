@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import torch
 from PIL import Image
 
 from memloc import cli, per_image
+from memloc.data.prepared import array_sha256
+from memloc.data.stored_images import StoredImages
 from memloc.errors import InputError
 from memloc.metrics.membership import memorization
-from memloc.scoring.members import load_members
-from tests.builders.scoring import Memory
+from memloc.scoring.members import check_trained, load_members
+from tests.builders.scoring import Memory, encoder
 
 ENCODERS = ["enc/f.safetensors", "enc/g.safetensors", "my.net:a", "timm:x@w/b.pth"]
 COLUMNS = ["f", "g.safetensors", "my.net:a", "b"]
@@ -44,7 +47,7 @@ def test_encoders_and_images_are_found_in_either_form_in_any_order(tmp_path: Pat
     frame = table()[["image", *COLUMNS[::-1]]].sample(frac=1, random_state=0)
     if long:
         frame = frame.melt(id_vars="image", var_name="encoder", value_name="in")
-        frame["in"] = frame["in"].map({1: "in", 0: "out"})
+        frame["in"] = frame["in"].map({1: "yes", 0: "No"})
     found = load(frame, tmp_path / f"m.{ending}")
     assert found.rows.tolist() == [*range(12)] and found.pairs == ((0, 1), (2, 3))
     assert found.inside.astype(int).tolist() == [table()[name].tolist() for name in COLUMNS]
@@ -114,6 +117,55 @@ def test_one_encoder_and_two_that_are_no_pair_are_refused(tmp_path: Path) -> Non
         encoders = [ENCODERS[COLUMNS.index(name)] for name in columns]
         with pytest.raises(InputError, match=said):
             load(table()[["image", *columns]], tmp_path / "m.csv", encoders)
+
+
+def test_what_numbers_were_taken_for_is_said(tmp_path: Path) -> None:
+    rows = load(table(image=range(12)), tmp_path / "m.csv", images=Memory(12))
+    order = "its numbers are rows, from 0 in the order of names: 0 is 0.png, 11 is 11.png"
+    assert rows.taken[-1].endswith(order) and rows.rows.tolist() == [*range(12)]
+    shifted = Memory(12)
+    shifted.names = [f"{i}.png" for i in range(5, 17)]
+    names = load(table(image=range(5, 17)), tmp_path / "m.csv", images=shifted)
+    assert names.taken[-1].endswith("its numbers are names of images, not rows") and names.rows.tolist() == [*range(12)]
+
+
+def trained(folder: Path, name: str, points: Any, *, recipe: bool = True) -> Any:
+    """An encoder of memloc that was trained on rows of dataset d, each as often as it is there."""
+    stated = {"points": array_sha256(np.array(points))}
+    (folder / name).mkdir(exist_ok=True)
+    facts = {"images": len({*points})} | ({"presentations": len(points)} if len(points) > len({*points}) else {})
+    if recipe:
+        (folder / name / "recipe.json").write_text(json.dumps(stated | facts))
+    changes = {"name": str(folder / f"{name}/weights.safetensors"), "sha256": name}
+    return replace(encoder(), training={"dataset": "d", **stated}, **changes)
+
+
+F, G = np.flatnonzero(HALF).tolist(), np.flatnonzero(1 - np.array(HALF)).tolist()
+TRAININGS: dict[str, tuple[list[int], list[int], bool, str]] = {
+    "as the table says": (F, G, True, ""),
+    "some several times": (sorted([*F, 0, 0]), G, True, "some images stood several times in an epoch, so its column"),
+    "several times, and nothing says so": (sorted([*F, 0]), G, False, "no recipe.json beside it says"),
+    "on images that the table lacks": (sorted([*F, 12, 13]), G, True, "was trained on 8 images, of which 6 are listed"),
+    "on others": ([*F[1:], 12], G, True, "!f/weights.safetensors was trained on other images"),
+    "on fewer, some several times": ([0, 0, 1], G, True, "!f/weights.safetensors was trained on other images"),
+    "on the other half": (G, F, False, "!f/weights.safetensors was trained on other images"),
+}
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_a_column_is_refused_only_where_its_training_contradicts_it(tmp_path: Path, training: str) -> None:
+    f, g, recipe, said = TRAININGS[training]
+    pixels = np.zeros((14, 3, 4, 4), dtype=np.uint8)
+    images = StoredImages(lambda: pixels, np.arange(14) % 3, ["a", "b", "c"], part="train", size=4, sha256="d")
+    frame = table(image=[f"train/{i}" for i in range(12)])[["image", *COLUMNS[:2]]]
+    members = load(frame, tmp_path / "m.csv", ENCODERS[:2], images)
+    encoders = [trained(tmp_path, name, points, recipe=recipe) for name, points in (("f", f), ("g", g))]
+    if said.startswith("!"):
+        with pytest.raises(InputError, match=said[1:]):
+            check_trained(encoders, images, members)
+    else:
+        lines = check_trained(encoders, images, members)
+        assert [said in line for line in lines] == [True] * bool(said), lines
 
 
 NETS = """
