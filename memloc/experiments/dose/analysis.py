@@ -262,6 +262,8 @@ def draw(table: DataFrame, images: NDArray[np.uint8]) -> Figure:
         b.set(title=f"b  {encoder}: owners of top units, {last}", ylabel="share of top units")
         c.set(title=f"c  {encoder}: units by dose", ylabel="crossed excess UnitMem", xlabel="layer")
         d.set(title=f"d  {encoder}: {names[-1]} against once", ylabel="AUROC", xlabel="layer")
+        # An interval of few pairs may reach beyond what an area can be.
+        d.set_ylim(max(d.get_ylim()[0], 0), min(d.get_ylim()[1], 1.05))
     return figure
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
@@ -169,6 +170,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 def _draw_place(axis: Axes, rows: pd.DataFrame, hues: dict[str, str], *, logarithmic: bool) -> None:
     """LayerMem with its intervals, the law's band by number of passes, its forecast, and the paper's number."""
     axis.set_xscale("log")
+    measured = sorted(set(rows.loc[rows["series"] == CROSSED, "images"]))
+    axis.set_xticks(measured, [f"{n:g}" for n in measured], minor=False)
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylabel("crossed LayerMem")
     if logarithmic:
         axis.set_yscale("log", nonpositive="clip")
         # Values and intervals below 0 have no place here; the law always has.
