@@ -30,7 +30,9 @@ from snakemake.utils import update_config
 
 from memloc.analysis.tables import load_claims
 from memloc.config import active, check, check_files
-from memloc.errors import InputError, one_line
+from memloc.errors import InputError, one_line, show
+from memloc.experiments import EXPERIMENTS
+from memloc.experiments.entry import OVER_TABLES
 from memloc.io import atomic
 from memloc.report.page import number
 
@@ -38,6 +40,8 @@ FOLDER = ROOT / "results" / "replicate"
 OTHER_KERNELS = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 KEYS = ("experiment", "claim", "subject")
 NUMBERS = ("effect", "low", "high")
+SIZES = ("n", "seeds", "level")
+"""What two runs of one configuration have in common."""
 AGAINST_SUPPORT = {"refuted", "negligible"}
 Row = Mapping[str, Any]
 
@@ -46,13 +50,21 @@ def shifted(config: Mapping[str, Any], offset: int) -> dict[str, Any]:
     """What to lay over a configuration so that every seed of encoders, splits and trials is ``offset`` higher.
 
     The pool that complementary halves share has no seed, and stays.
+
+    Raises:
+        InputError: seeds of an encoder or trial are among its shifted ones.
     """
     overlay: dict[str, Any] = {}
     for part in ("encoders", "experiments"):
         for name, entry in config[part].items():
             moved, entry = {}, entry or {}
-            if "seeds" in entry:
+            # Over encoders, an option of this name is no list of seeds.
+            if "seeds" in entry and (part == "encoders" or EXPERIMENTS[entry["kind"]].over == OVER_TABLES):
                 moved["seeds"] = [seed + offset for seed in entry["seeds"]]
+                if again := sorted({*entry["seeds"]} & {*moved["seeds"]}):
+                    least = max(entry["seeds"]) - min(entry["seeds"]) + 1
+                    both = f"{part}.{name} has seed {again[0]} in both runs"
+                    raise InputError(f"--offset: {offset} is too small, {both}; give {least} or more")
             if entry.get("split_seed") is not None:
                 moved["split_seed"] = entry["split_seed"] + offset
             if moved:
@@ -81,6 +93,11 @@ class Comparison:
         return [pair for pair in self.pairs if pair[0]["verdict"] != pair[1]["verdict"]]
 
     @property
+    def resized(self) -> int:
+        """How many claims are of other numbers of images or seeds, or at another level."""
+        return sum(any(not _same(*(row.get(key) for row in pair)) for key in SIZES) for pair in self.pairs)
+
+    @property
     def contradictions(self) -> int:
         """How many verdicts contradict one another."""
         return sum(difference(*pair) == "contradicts" for pair in self.differing)
@@ -104,6 +121,11 @@ def compare(reference: pd.DataFrame, replicate: pd.DataFrame) -> Comparison:
         if len(mine) == len(theirs) == 1:
             pairs.append((left.pop(key), right.pop(theirs[0])))
     return Comparison(pairs, [_name(row) for row in left.values()], [_name(row) for row in right.values()], apart)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two numbers are equal; one that is missing is like another, and what a run has no column for is left."""
+    return one is None or other is None or one == other or bool(pd.isna(one) and pd.isna(other))
 
 
 def _general(key: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -135,7 +157,9 @@ def told(comparison: Comparison) -> Iterator[str]:
     yield from (f"only in the replicate: {name}" for name in comparison.added)
     if comparison.apart:
         yield f"not compared, for only one run has them: {', '.join(comparison.apart)}"
-    moved = sum(any(a[key] != b[key] for key in NUMBERS) for a, b in comparison.pairs)
+    if comparison.resized:
+        yield f"{comparison.resized} of {total} claims are of other numbers of images or seeds, or at another level"
+    moved = sum(any(not _same(a[key], b[key]) for key in NUMBERS) for a, b in comparison.pairs)
     yield f"{moved} of {total} effects or intervals differ in any digit" + ("" if moved else "; nothing was replicated")
     kinds = [difference(*pair) for pair in differing]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("contradicts", "moved", "borderline"))
@@ -167,13 +191,18 @@ def read(path: Path) -> pd.DataFrame:
     """The claims of a run.
 
     Raises:
-        InputError: they can't be read, or lack what is compared.
+        InputError: they can't be read, lack what is compared, or have a text for a number.
     """
     table = load_claims(path)
     if lacking := [column for column in ("subject", *NUMBERS) if column not in table]:
         raise InputError(f"{path}: lacks {', '.join(lacking)}; name a claims.csv")
     if table.duplicated(list(KEYS)).any():
         raise InputError(f"{path}: has claims twice; name a claims.csv of one run")
+    for column in (column for column in (*NUMBERS, *SIZES) if column in table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if (odd := table[column][numbers.isna() & table[column].notna()]).size:
+            raise InputError(f"{path}: {column}: {show(str(odd.iloc[0]))} is no number; correct it")
+        table[column] = numbers
     return table
 
 
@@ -226,10 +255,15 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.offset < 1:
             raise InputError(f"--offset: {options.offset} shifts no seed; give a number above 0")
         reference, files = read(path), [file.absolute() for file in options.configfile]
+        if "seeds" in options.ways:
+            shifted(merged(files), options.offset)  # Before hours of other kernels.
         for way in dict.fromkeys(options.ways):
             comparison = compare(reference, read(run(way, files, offset=options.offset, cores=options.cores)))
             if not comparison.pairs:
                 raise InputError(f"{path}: has no claim of this configuration; name another with --against")
+            if 2 * comparison.resized > len(comparison.pairs):
+                other = "the claims are of other numbers of images or seeds: another configuration"
+                raise InputError(f"{path}: {other}; name its claims by --against")
             for line in told(comparison):
                 print(f"memloc: {way}: {line}", flush=True)
             contradictions += comparison.contradictions

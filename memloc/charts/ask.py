@@ -26,9 +26,11 @@ KINDS = {"n": "Int64", "held_out": "boolean", "right": "boolean"}
 
 
 def check_strategies(names: Sequence[str], *, known: Sequence[str] = tuple(STRATEGIES)) -> None:
-    """Raise an InputError for the first name that no strategy of those known has."""
+    """Raise an InputError for the first name that no strategy of those known has, or that is there twice."""
     if odd := [name for name in names if name not in known]:
         raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(known)}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"strategies: {twice[0]} is there twice; name it once")
 
 
 def image_of(suite: Suite, chart: str, prompt: Prompt) -> Image.Image | None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from memloc.charts.scoring import missing
 from memloc.errors import InputError, out_of_memory, show
 from memloc.io import check_regular
 
@@ -139,6 +140,9 @@ def open_suite(folder: str | Path) -> Suite:
         _rows(bare, "items.jsonl", ("item", "chart", "task", "question", "answer", "n", "type", "split", "metadata"))
     )
     charts = {str(row["chart"]): row for row in _rows(bare, "charts.jsonl", ("chart", "points", "axes"))}
+    for number, item in enumerate(items, 1):
+        if what := missing(item):
+            raise InputError(f"suite: {folder}/items.jsonl: line {number} lacks {what}; make the suite again")
     if not items or not charts:
         raise InputError(f"suite: {folder}: has no items or no charts; make the suite again")
     if lost := [item["item"] for item in items if item["chart"] not in charts]:

@@ -36,6 +36,7 @@ def described(model: Model, suite: Suite, settings: Mapping[str, object]) -> dic
     about = {
         **{"model": model.identity, "suite": suite.identity, "settings": dict(settings)},
         **{"device": model.device.type, "precision": str(next(model.module.parameters()).dtype).removeprefix("torch.")},
+        "code": provenance.digest("memloc/charts/results.py"),
         "versions": provenance.versions("memloc", "torch", "transformers", "tokenizers", "numpy", "pillow"),
     }
     identity = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -54,6 +54,18 @@ def score(item: Row, text: str) -> Score:
     return Score(None, reasons.get(whole, "no answer"))
 
 
+def missing(item: Row) -> str | None:
+    """What an item lacks to be asked and scored; None where nothing is."""
+    about = item["metadata"]
+    if not isinstance(about, Mapping) or about.get("kind") not in [*READERS]:
+        return f"a metadata.kind of {listed(READERS)}"
+    if lacking := [key for key in ("asked", "wording", *SCORED[about["kind"]]) if key not in about]:
+        return f"metadata.{lacking[0]}"
+    if about["kind"] == "choice" and not any(item["answer"] in [*words] for words in CHOICES):
+        return "an answer that scorers know"
+    return "answer_set" if about["kind"] == "choice" and not item.get("answer_set") else None
+
+
 def _parts(text: str) -> Iterator[str]:
     """What of a text may be the answer, the likeliest first."""
     if not text:
@@ -174,6 +186,7 @@ FAMILIES = _words(
     logarithmic="logarithm log",
 )
 YES_NO = _words(yes="true", no="false")
+CHOICES = (YES_NO, FAMILIES, COLOURS)
 Look = tuple[str | None, str | None]
 """Colour and marker of a mark, as far as a text says them."""
 
@@ -219,7 +232,7 @@ def _looks(text: str) -> list[Look]:
 
 
 def _choice(item: Row, text: str) -> Score:
-    known = next(words for words in (YES_NO, FAMILIES, COLOURS) if item["answer"] in words)
+    known = next(words for words in CHOICES if item["answer"] in words)
     if known is YES_NO:
         # Of "no doubt" and "no image is shown" none is a no.
         first = re.match(r"\W*(yes|no)\s*(?:[,.:;!-]|$|(?:correlation|it|the|this|they|x|r|because|since)\b)", text)
@@ -246,3 +259,10 @@ READERS: Mapping[str, Callable[[Row, str], Score]] = {
     "choice": _choice,
 }
 """By kind of task."""
+SCORED = {
+    "number": ("low", "high", "tolerance"),
+    "pair": ("low", "high", "tolerance"),
+    "object": ("objects", "marks"),
+    "choice": (),
+}
+"""What of an item's metadata they need."""

@@ -107,7 +107,9 @@ def _repeated(
     # So many images of each class both halves have.
     both = np.repeat(classes, [min((labels[half] == each).sum() for half in halves.values()) for each in classes])
     if len(dose) >= len(both):
-        raise InputError(f"{key}: {len(dose)} of the {len(both)} images of a half are repeated; lower images")
+        smallest = min(map(len, halves.values()))
+        matched = f"{len(both)} of which have one of their class in the other half"
+        raise InputError(f"{key}: repeats {len(dose)} of the {smallest} images of a half, {matched}; lower images")
     chosen = both[_stratified(both, rng)][: len(dose)]
     parts = []
     for half in halves.values():

@@ -60,5 +60,7 @@ def test_kept_rows_without_a_thing_are_an_empty_table():
     assert batches.kept(None, "answers", [], lambda some: pd.DataFrame(), size=4).empty
 
 
-def test_a_strategy_that_there_is_not_is_one_line(trained, single):
+def test_a_strategy_that_there_is_not_or_twice_is_one_line(trained, single):
     assert complaint(ask.answers, trained, single, [], ["fre"]).startswith("strategies: fre; give some of free")
+    twice = complaint(ask.check_strategies, ["text", "free", "free"])
+    assert twice == "strategies: free is there twice; name it once"

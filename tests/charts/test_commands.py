@@ -4,10 +4,11 @@ import json
 
 import pandas as pd
 
+from memloc.charts import results
 from memloc.cli import main
 
 
-def test_both_commands_write_their_results_once(trained, single, tmp_path, capsys):
+def test_both_commands_write_their_results_once(trained, single, tmp_path, capsys, monkeypatch):
     both = ["--suite", str(single.folder), "--tasks", "position", "--quiet", "--batch", "24", "--device", "cpu"]
     ask = ["charts", "ask", trained.name, *both, "--out", str(tmp_path / "answers"), "--strategies", "free", "blank"]
     assert main(ask) == 0
@@ -16,6 +17,12 @@ def test_both_commands_write_their_results_once(trained, single, tmp_path, capsy
     assert whole["free"] >= 0.95 > whole["blank"]
     assert "position" in capsys.readouterr().out
     assert main(ask) == 0 and "nothing to do" in capsys.readouterr().err
+    # Other code is other work.
+    before = json.loads((tmp_path / "answers/meta.json").read_text())
+    monkeypatch.setattr(results.provenance, "digest", lambda script: "other")
+    after = results.described(trained, single, before["settings"])
+    monkeypatch.undo()
+    assert after["identity"] != before["identity"] == results.described(trained, single, before["settings"])["identity"]
 
     locate = ["charts", "locate", trained.name, *both, "--out", str(tmp_path / "where"), "--pairs", "4"]
     assert main([*locate, "--strategy", "free"]) == 0
@@ -30,7 +37,7 @@ def test_what_cannot_be_is_one_line(trained, single, tmp_path, capsys):
         ([trained.name, *suite, "--tasks", "mean", "--out", str(tmp_path / "a")], "tasks: mean; the suite has"),
         ([trained.name, *suite, "--strategies", "no", "--out", str(tmp_path / "a")], "strategies: no; give some of"),
         ([trained.name, *suite, "--out", str(single.folder / "a")], "lies inside the suite"),
-        ([trained.name, "--suite", str(tmp_path), "--out", str(tmp_path / "a")], "no manifest.json in it"),
+        ([trained.name, "--suite", str(tmp_path / "no"), "--out", str(tmp_path / "a")], "no manifest.json in it"),
         ([str(tmp_path), *suite, "--out", str(tmp_path / "a")], "no config.json in it"),
         ([trained.name, *suite, "--batch", "0", "--out", str(tmp_path / "a")], "batch: 0; give 1 to 4096"),
     ):

@@ -157,3 +157,13 @@ def test_a_folder_that_cannot_be_opened_is_one_line(folders, tmp_path, break_it,
     shutil.copytree(folders["llava"], folder)
     break_it(folder)
     assert says in complaint(open_model, folder)
+
+
+def test_a_model_is_another_with_another_vocabulary(folders, tmp_path):
+    shutil.copytree(folders["llava"], tmp_path / "model")
+    known = [open_model(tmp_path / "model").identity]
+    for name in ("spiece.model", "tokenizer/vocab.json"):
+        (tmp_path / "model" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "model" / name).write_text("{}")
+        known.append(open_model(tmp_path / "model").identity)
+    assert known[0] == open_model(folders["llava"]).identity and len({*known}) == 3

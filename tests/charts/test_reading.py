@@ -1,5 +1,6 @@
 """A suite's folder: what is read of it, and what is one line."""
 
+import hashlib
 import json
 
 import pytest
@@ -51,11 +52,32 @@ def test_an_image_that_was_broken_before_it_was_listed_is_one_line(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_bytes())
     path = folder / "images/chart0000.png"
     path.write_bytes(path.read_bytes()[:40])
-    import hashlib
-
     manifest["files"]["images/chart0000.png"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert "chart0000.png: can't be read" in complaint(open_suite(folder).image, "chart0000")
+
+
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        (lambda item: item["metadata"].pop("tolerance"), "metadata.tolerance"),
+        (lambda item: item["metadata"].pop("asked"), "metadata.asked"),
+        (lambda item: item["metadata"].pop("kind"), "a metadata.kind of number, pair, object and choice"),
+        (lambda item: item.update(metadata=[]), "a metadata.kind of number, pair, object and choice"),
+        (lambda item: item["metadata"].update(kind="object"), "metadata.objects"),
+        (lambda item: item["metadata"].update(kind="choice"), "an answer that scorers know"),
+        (lambda item: item.update(answer="yes", metadata=item["metadata"] | {"kind": "choice"}), "answer_set"),
+    ],
+)
+def test_an_item_that_cannot_be_scored_is_one_line(tmp_path, change, lacks):
+    folder = write_suite(tmp_path / "suite", train=1, test=1)
+    path, manifest = folder / "items.jsonl", json.loads((folder / "manifest.json").read_bytes())
+    items = [json.loads(line) for line in path.read_text().splitlines()]
+    change(items[1])
+    path.write_text("\n".join(map(json.dumps, items)))
+    manifest["files"]["items.jsonl"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert f"items.jsonl: line 2 lacks {lacks}; make the suite again" in complaint(open_suite, folder)
 
 
 def test_tasks_and_items_that_there_are_not_are_one_line(suite, tmp_path):

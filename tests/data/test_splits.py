@@ -246,4 +246,5 @@ def test_a_split_with_a_dose_is_read_as_it_was_drawn(tmp_path):
 def test_a_dose_for_a_whole_half_is_told():
     whole = {"pool": 60, "external": 20, "dose": {"images": 10, "times": [2, 4, 8]}}
     told = complaint(draw_halves, LABELS, whole, dataset="d", seed=0)
-    assert told.startswith("datasets.d.split.dose: 30 of the ") and told.endswith("are repeated; lower images")
+    assert told.startswith("datasets.d.split.dose: repeats 30 of the 30 images of a half, ")
+    assert told.endswith(" of which have one of their class in the other half; lower images")

@@ -108,3 +108,6 @@ def test_encoders_differ_in_images_and_passes_alone():
         lambda c: c["experiments"]["scale"].update(encoders=["scale-100-125", "scale-400-125", "scale-800-125"])
     )
     assert "can't be told apart" in together
+    dosed = told(lambda c: c["datasets"]["scale-200"]["split"].update(dose={"images": 2, "times": [2]}))
+    several = "images of scale-200-250 stand several times in an epoch (split.dose)"
+    assert f"encoders: {several}; take encoders of a dataset without" in dosed

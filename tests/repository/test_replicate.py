@@ -8,6 +8,7 @@ import yaml
 from snakemake.utils import update_config
 
 from memloc import config
+from memloc.errors import InputError
 from tools import replicate
 from tools.replicate import compare, difference, shifted, told
 
@@ -97,7 +98,30 @@ def test_the_same_bits_are_no_replicate():
     assert "0 of 1 effects or intervals differ in any digit; nothing was replicated" in list(told(compare(same, same)))
 
 
-@pytest.mark.parametrize("files", [[], ["layers", "units"], ["halves"], ["valuation"]])
+def test_a_number_that_is_missing_in_both_is_equal():
+    same = pd.DataFrame([row("a", "supported", float("nan"))])
+    assert "0 of 1 effects or intervals differ in any digit; nothing was replicated" in list(told(compare(same, same)))
+
+
+def test_claims_of_other_sizes_are_counted():
+    reference = [row("a", "supported", n=100, seeds=10, level=0.95), row("b", "supported", n=100, seeds=10, level=None)]
+    again = [row("a", "supported", n=100, seeds=9, level=0.95), row("b", "supported", n=100, seeds=10, level=None)]
+    comparison = compare(pd.DataFrame(reference), pd.DataFrame(again))
+    assert comparison.resized == 1
+    assert "1 of 2 claims are of other numbers of images or seeds, or at another level" in list(told(comparison))
+    assert compare(pd.DataFrame(reference), pd.DataFrame(reference)).resized == 0
+
+
+def test_a_text_for_a_number_is_one_line(tmp_path):
+    table = pd.DataFrame([row("a", "supported"), row("b", "supported")]).astype({"effect": object})
+    table.loc[1, "effect"] = "abc"
+    table.to_csv(tmp_path / "claims.csv", index=False)
+    with pytest.raises(InputError) as error:
+        replicate.read(tmp_path / "claims.csv")
+    assert str(error.value) == f"{tmp_path}/claims.csv: effect: abc is no number; correct it"
+
+
+@pytest.mark.parametrize("files", [[], ["layers", "units"], ["groups"], ["valuation"]])
 def test_every_seed_of_a_configuration_is_shifted(files):
     whole = replicate.merged([ROOT / f"config/{name}.yaml" for name in files])
     before = yaml.safe_dump(whole)
@@ -114,8 +138,20 @@ def test_every_seed_of_a_configuration_is_shifted(files):
         assert whole["encoders"][name]["split_seed"] == (None if split is None else split + 1000)
         rest = {key: value for key, value in encoder.items() if key not in ("seeds", "split_seed")}
         assert whole["encoders"][name] == whole["encoders"][name] | rest
-    trials = {name: entry["seeds"] for name, entry in old["experiments"].items() if entry and "seeds" in entry}
+    trials = {name: entry["seeds"] for name, entry in old["experiments"].items() if entry and "tables" in entry}
     assert all(whole["experiments"][name]["seeds"] == [seed + 1000 for seed in seeds] for name, seeds in trials.items())
+    # Numbers of seeds are no seeds.
+    assert whole["experiments"].get("power") == old["experiments"].get("power")
+
+
+def test_seeds_that_both_runs_have_are_told():
+    whole = {"encoders": {"a": {"seeds": [0, 2]}}, "experiments": {"t": {"kind": "backdoor", "seeds": [0, 1, 2]}}}
+    with pytest.raises(InputError) as error:
+        shifted(whole, 1)
+    assert str(error.value) == "--offset: 1 is too small, experiments.t has seed 1 in both runs; give 3 or more"
+    with pytest.raises(InputError, match="a has seed 2 in both runs"):
+        shifted(whole, 2)
+    assert shifted(whole, 3)["encoders"] == {"a": {"seeds": [3, 5]}}
 
 
 def test_replicates_run_in_folders_of_their_own_and_contradictions_are_the_exit_status(tmp_path, monkeypatch, capsys):
@@ -135,10 +171,16 @@ def test_replicates_run_in_folders_of_their_own_and_contradictions_are_the_exit_
     monkeypatch.setattr(replicate.subprocess, "run", snakemake)
     pd.DataFrame([row("a", "supported")]).to_csv(tmp_path / "claims.csv", index=False)
     against = ["--against", str(tmp_path / "claims.csv")]
-    assert replicate.main([*against, "--offset", "7"]) == 1
-    assert ran == [("kernels", "default", False), ("seeds-7", None, True)]
+    assert replicate.main([*against, "--offset", "70"]) == 1
+    assert ran == [("kernels", "default", False), ("seeds-70", None, True)]
     assert replicate.main([*against, "--ways", "kernels"]) == 0
     assert "contradicts" in capsys.readouterr().out
+    other = tmp_path / "other.csv"
+    pd.DataFrame([row("a", "supported", n=1000)]).to_csv(other, index=False)
+    monkeypatch.setattr(replicate, "run", lambda *_, **__: tmp_path / "sized.csv")
+    pd.DataFrame([row("a", "supported", n=100)]).to_csv(tmp_path / "sized.csv", index=False)
+    assert replicate.main(["--against", str(other)]) == 2
+    assert "another configuration; name its claims by --against" in capsys.readouterr().err
     assert replicate.main(["--against", str(tmp_path / "none.csv")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("memloc: error: ") and error.count("\n") == 1

@@ -19,6 +19,8 @@ from memloc.scoring.encoders import hugging_face
 from memloc.scoring.encoders.source import first_of, in_one_line, library, load_json, quietly
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DEPENDS_ON = (".json", ".safetensors", ".jinja", ".txt", ".model")
+"""How names of files end that answers depend on; SentencePiece's end in .model."""
 Inputs = dict[str, Any]
 
 
@@ -184,8 +186,8 @@ def open_model(
     stages, remarks = find(module, module.config, globs)
     if loaded["unexpected_keys"]:
         remarks.append(f"entries of its weights have no place in it: {first_of(sorted(loaded['unexpected_keys']))}")
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja", ".txt"))
-    sums = "".join(f"{path.name} {file_sha256(path)}\n" for path in files)
+    files = sorted(path for path in folder.rglob("*") if path.suffix in DEPENDS_ON and path.is_file())
+    sums = "".join(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in files)
     return Model(
         *(text, module.to(device), processor, stages, token),
         crosses=hasattr(module.config.get_text_config(), "cross_attention_layers"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import combinations
 from math import log
 
-from memloc.experiments.entry import COUNT, POINTS, Experiment, Options, described, on_halves
+from memloc.experiments.entry import COUNT, POINTS, Experiment, Options, described, on_halves, split_of
 
 FREE = ("epochs", "warmup_epochs")
 """What recipes may differ in."""
@@ -15,6 +15,9 @@ FREE = ("epochs", "warmup_epochs")
 def faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
     """Encoders must be of halves, differ in images and passes alone, and in both of them apart."""
     yield from on_halves(experiment, name, config)
+    if "dose" in split_of(name, config):
+        several = f"images of {name} stand several times in an epoch (split.dose)"
+        yield f"encoders: {several}; take encoders of a dataset without"
     names = experiment["encoders"]
     if name != names[-1]:
         return  # What they have in common is looked at once, when each is known to be of halves.
