@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from memloc.charts.draw import (
+from memloc.charts.drawing import (
     AXES,
     FIRST_MARK,
     JOINING,

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.charts.draw import (
+from memloc.charts.drawing import (
     AXES,
     FIRST_MARK,
     JOINING,

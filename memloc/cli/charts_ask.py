@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memloc.cli.options import CORES, add_messages, add_out
+
 if TYPE_CHECKING:
     from memloc.charts.models import Model
     from memloc.charts.reading import Row, Suite
@@ -71,8 +73,6 @@ def add_ask(commands: Any) -> None:
 
 
 def _add_both(parser: argparse.ArgumentParser, run: Any, what: str) -> argparse._ArgumentGroup:
-    from memloc.cli.parser import add_messages, add_out
-
     parser.set_defaults(
         command="charts_ask",
         act=run,
@@ -203,7 +203,6 @@ def run_locate(options: argparse.Namespace) -> int:
 def _suite(options: argparse.Namespace, out: Any, *, part: str) -> tuple[Suite, list[Row]]:
     """The suite and its items, once numbers and folders are checked."""
     from memloc.charts.reading import open_suite
-    from memloc.cli.parser import CORES
     from memloc.cli.terminal import prepare
     from memloc.errors import InputError
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from memloc import __version__
 from memloc.cli.charts_ask import add_ask
+from memloc.cli.options import add_messages, add_out
 from memloc.data.augmentations import TRAINED_WITH
-
-CORES = os.cpu_count() or 1
 
 SCORE_EXAMPLES = """
 examples:
@@ -301,17 +299,6 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add_messages(running)
 
 
-def add_out(where: argparse._ArgumentGroup, what: str, *, record: str) -> None:
-    """Where a command writes."""
-    where.add_argument("--out", required=True, type=Path, metavar="DIR", help=what)
-    where.add_argument(
-        "--replace",
-        action="store_true",
-        help="replace a result of other settings or input in that folder, which is refused otherwise: the files that"
-        f" its {record} lists, and no others; one that was changed since is never replaced",
-    )
-
-
 def _add_reading(where: argparse._ArgumentGroup) -> None:
     """How either command reads images."""
     where.add_argument("--part", default="train", choices=["train", "test"], help="part of a dataset (default: train)")
@@ -321,9 +308,3 @@ def _add_reading(where: argparse._ArgumentGroup) -> None:
     where.add_argument(
         "--strict", action="store_true", help="stop at an image that can't be read instead of skipping it"
     )
-
-
-def add_messages(running: argparse._ArgumentGroup) -> None:
-    """What a command shows meanwhile."""
-    running.add_argument("--quiet", action="store_true", help="no progress bar")
-    running.add_argument("--traceback", action="store_true", help="show where an unforeseen error comes from")

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from memloc import io, provenance
-from memloc.cli.parser import CORES, build_parser
+from memloc.cli.options import CORES
+from memloc.cli.parser import build_parser
 from memloc.cli.terminal import Bar, prepare, say, stop_requests
 from memloc.data.image_folder import ImageFolder
 from memloc.data.images import Images

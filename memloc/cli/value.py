@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from memloc.cli.parser import CORES
+from memloc.cli.options import CORES
 from memloc.cli.terminal import Bar, prepare
 from memloc.errors import InputError, show
 from memloc.job import log

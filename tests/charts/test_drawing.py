@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from memloc.charts.draw import AXES, BACKGROUND, FIRST_MARK, JOINING, LABELS, TICKS, crowded, draw
+from memloc.charts.draw import draw
+from memloc.charts.drawing import AXES, BACKGROUND, FIRST_MARK, JOINING, LABELS, TICKS, crowded
 from memloc.charts.marks import CELLS, COLOURS
 from memloc.charts.settings import LARGE, SMALL, SMALLEST, Settings
 from memloc.charts.suite import plan
