@@ -160,6 +160,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_it_and_says_so(run, m
     newest.write_bytes({"truncated": data[:-100], "altered": data[:-1] + bytes([data[-1] ^ 1]), "empty": b""}[cut])
     assert len(checkpoint.load(previous)[1]["history"]) == 2
     monkeypatch.setattr(unfinished.log, "propagate", True)
+    caplog.clear()
     with caplog.at_level("INFO", logger="memloc"), monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_file", die)
         with pytest.raises(Killed):

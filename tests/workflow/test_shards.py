@@ -23,12 +23,12 @@ def test_parts_are_planned_only_where_they_are_asked_for(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     counts = job_counts(done.stdout + done.stderr)
     assert "measure" not in counts and "value_points" not in counts
-    assert (counts["measure_part"], counts["gather_measures"]) == (30, 10)
+    assert (counts["measure_part"], counts["gather_measures"]) == (48, 16)
     assert (counts["value_points_part"], counts["gather_values"]) == (6, 2)
 
 
 def test_parts_are_joined_to_the_bytes_of_one_job(finished: Path, tmp_path: Path) -> None:
-    """Of 96 images in batches of 25 three jobs have parts, of 20 learners in chunks of 16 two of them."""
+    """Of 72 images in batches of 25 three jobs have parts, of 20 learners in chunks of 16 two of them."""
     folder = tmp_path / "memloc"
     shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".lock"))
     (folder / "my.yaml").write_text("shards: 3\n")
@@ -47,4 +47,4 @@ def test_parts_are_joined_to_the_bytes_of_one_job(finished: Path, tmp_path: Path
         assert (folder / "results" / path).read_bytes() == content, path
     assert not list((folder / "results").rglob("*of3.npz")), "parts are removed when they are joined"
     with np.load(folder / "results" / KEPT[0]) as joined:
-        assert len(joined["points"]) == len(joined["alignment"]) == 96
+        assert len(joined["points"]) == len(joined["alignment"]) == 72

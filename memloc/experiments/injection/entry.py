@@ -28,7 +28,7 @@ ENTRY = Experiment(
         "batch_size": described(SEVERAL, "Images in a step."),
         "learning_rate": described(RATE, "Learning rate of the steps."),
     },
-    smallest={"encoders": ["simclr"], "layer": "8", "steps": [2, 4], "batch_size": 4, "learning_rate": 0.001},
+    smallest={"encoders": ["simclr"], "layer": "6", "steps": [2, 4], "batch_size": 4, "learning_rate": 0.001},
     needs=("units",),
     job=Job(
         options=("layer", "steps", "batch_size", "learning_rate"), reads=("images", "learner", "protocol", "layers")
