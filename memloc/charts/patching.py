@@ -233,25 +233,17 @@ def patched(
     return pd.DataFrame(rows)
 
 
+COLUMNS = [
+    *("task", "n", "stage", "unit", "pairs", "few"),
+    *("moved", "low", "high", "kept", "shift", "tokens", "itself"),
+]
+"""Of ``cells``."""
+
+
 def cells(table: pd.DataFrame) -> pd.DataFrame:
     """By task, n (missing: all), stage and unit: share of answers that became the source's, mean shift, pairs."""
-    columns = [
-        "task",
-        "n",
-        "stage",
-        "unit",
-        "pairs",
-        "few",
-        "moved",
-        "low",
-        "high",
-        "kept",
-        "shift",
-        "tokens",
-        "itself",
-    ]
     if table.empty:
-        return pd.DataFrame(columns=columns).astype({"n": "Int64"})
+        return pd.DataFrame(columns=COLUMNS).astype({"n": "Int64"})
     parts = []
     for by in (("task",), ("task", "n")):
         groups = table.groupby([*by, "stage", "unit"], sort=False)
@@ -268,19 +260,4 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     found["low"], found["high"] = wilson(found["moved"] * found["pairs"], found["pairs"])
     found["few"] = found["pairs"] < FEW
-    columns = [
-        "task",
-        "n",
-        "stage",
-        "unit",
-        "pairs",
-        "few",
-        "moved",
-        "low",
-        "high",
-        "kept",
-        "shift",
-        "tokens",
-        "itself",
-    ]
-    return found.reindex(columns=columns).astype({"n": "Int64"})
+    return found.reindex(columns=COLUMNS).astype({"n": "Int64"})
