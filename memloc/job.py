@@ -69,7 +69,7 @@ def start(snakemake: Any) -> None:
         threadpoolctl.threadpool_limits(snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
-        sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
+        sys.modules["torch"].set_deterministic_debug_mode("warn")
         # Nothing here reads memory before writing it; filling it takes a tenth of a training step.
         sys.modules["torch"].utils.deterministic.fill_uninitialized_memory = False
 
