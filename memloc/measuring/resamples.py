@@ -80,6 +80,7 @@ def unit_resamples(
 
 
 Counts = NDArray[np.float64]
+ClassCounts = NDArray[np.float32]
 
 
 def _pool_counts(
@@ -96,7 +97,7 @@ def _pool_counts(
 
 def _draw_counts(
     labels: NDArray[np.int64], resamples: int, rng: np.random.Generator, known: NDArray[np.int64] | None = None
-) -> tuple[Counts, Counts, Counts]:
+) -> tuple[Counts, ClassCounts, ClassCounts]:
     """How often each resample holds each point [resamples, points], then by class, then by a permuted class.
 
     The last two are [resamples, classes, points].
@@ -112,7 +113,7 @@ def _draw_counts(
         drawn.append(resample({"row": row}, rng)["row"] if known is None else np.repeat(row, known[i]))
         shuffled.append(rng.permutation(classes[drawn[i]]))
     return (
-        _count(drawn, [np.zeros_like(rows) for rows in drawn], 1, points)[:, 0],
+        _count(drawn, [np.zeros_like(rows) for rows in drawn], 1, points)[:, 0].astype(np.float64),
         _count(drawn, [classes[rows] for rows in drawn], len(present), points),
         _count(drawn, shuffled, len(present), points),
     )
@@ -120,13 +121,13 @@ def _draw_counts(
 
 def _count(
     drawn: Sequence[NDArray[np.int64]], classes: Sequence[NDArray[np.int64]], number: int, points: int
-) -> Counts:
+) -> ClassCounts:
     """How often each resample has each point with each class: [resamples, number, points]."""
     cells = number * points
     flat = np.concatenate(
         [i * cells + of * points + rows for i, (rows, of) in enumerate(zip(drawn, classes, strict=True))]
     )
-    return np.bincount(flat, minlength=len(drawn) * cells).reshape(-1, number, points).astype(np.float64)
+    return np.bincount(flat, minlength=len(drawn) * cells).reshape(-1, number, points).astype(np.float32)
 
 
 def _metrics_of_counts(
@@ -134,8 +135,8 @@ def _metrics_of_counts(
     layer: str,
     rows: NDArray[np.int64],
     counts: Counts,
-    by_class: Counts,
-    by_shuffled: Counts,
+    by_class: ClassCounts,
+    by_shuffled: ClassCounts,
     *,
     others: str,
 ) -> NDArray[np.float64]:

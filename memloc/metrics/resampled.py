@@ -81,7 +81,7 @@ def median_of_counts(values: Floats, counts: Floats) -> NDArray[np.float64]:
 
 
 def classmem_of_counts(activations: Floats, counts: Floats) -> NDArray[np.float64]:
-    """What ``classmem`` gives of resamples, to rounding (paper, Eqs. 13 to 16).
+    """What ``classmem`` gives of resamples, to the rounding of single precision (paper, Eqs. 13 to 16).
 
     Args:
         activations: [points, units].
@@ -91,10 +91,16 @@ def classmem_of_counts(activations: Floats, counts: Floats) -> NDArray[np.float6
     Returns:
         [resamples, units].
     """
-    sizes = counts.sum(axis=2)
+    resamples, classes, points = counts.shape
+    # Whole numbers below 2^24 are exact in single precision, in which products take a fifth of the time.
+    single = counts.astype(np.float32, copy=False)
+    sizes = single.sum(axis=2)
     held = sizes > 0
-    means = counts @ activations.astype(np.float64) / np.where(held, sizes, 1)[..., None]
-    top = np.where(held[..., None], means, -np.inf).max(axis=1)
-    classes = held.sum(axis=1)[:, None]
-    others = np.clip(means.sum(axis=1) - top, 0, None) / np.maximum(classes - 1, 1)
-    return np.where(classes > 1, contrast(top, others), 0.0)
+    means = (single.reshape(-1, points) @ activations.astype(np.float32)).reshape(resamples, classes, -1)
+    means /= np.where(held, sizes, 1)[..., None]
+    total = means.sum(axis=1)
+    means[~held] = -np.inf
+    top = means.max(axis=1)
+    number = held.sum(axis=1)[:, None]
+    others = np.clip(total - top, 0, None) / np.maximum(number - 1, 1)
+    return np.where(number > 1, contrast(top, others), 0.0)
