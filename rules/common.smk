@@ -6,6 +6,8 @@ import sys
 from dataclasses import asdict
 from types import SimpleNamespace
 
+from functools import partial
+
 from memloc import config as configuration
 from memloc.data.raw_files import files, is_fetched
 from memloc.data.sources import SOURCES
@@ -40,7 +42,8 @@ try:
 except InputError as error:
     sys.exit(f"memloc: error: {one_line(str(error))}")
 
-ROLES, NEVER = "f|g|untrained", "(?!)"
+TOGETHER = ("f", "g", "untrained")
+ROLES, NEVER = "|".join(TOGETHER), "(?!)"
 IN_PARTS = config["shards"] > 1
 """Whether what the configuration shards is done in parts that are then joined."""
 
@@ -129,6 +132,11 @@ def split_of(wildcards):
     return RESULTS / f"splits/{settings['dataset']}/seed{seed}/indices.npz"
 
 
+def data_file(wildcards, file):
+    """A file of the prepared dataset of a rule's encoder."""
+    return RESULTS / f"data/{dataset_of(wildcards)}/{file}"
+
+
 def half_of(wildcards):
     """The group that an encoder of a pair on complementary halves is trained on; None for the groups of the paper."""
     if len(configuration.roles(config, wildcards.encoder)) < 2:
@@ -183,6 +191,45 @@ def in_halves():
         for name, encoder in config["encoders"].items()
         if "pool" in config["datasets"][encoder["dataset"]].get("split", {}) and encoder["split_seed"] is None
     ]
+
+
+def pairs_in_one_job():
+    """Names of the encoders of which one job computes all roles of a pair: a CPU's jobs take little more than to start."""
+    return in_halves() if config["device"] == "cpu" else []
+
+
+def trained_together():
+    """Those of them that share no training with others, and whose trainings are no several processes each."""
+    return [
+        name
+        for name in pairs_in_one_job()
+        if processes(SimpleNamespace(encoder=name)) == 1
+        and all(
+            configuration.trained_as(config, name, role=role, seed=seed) == name
+            for role in TOGETHER
+            for seed in config["encoders"][name]["seeds"]
+        )
+    ]
+
+
+def of_roles(path):
+    """The files of all roles of a pair, by a path with {role} in it."""
+    return expand(RESULTS / path, role=TOGETHER, allow_missing=True)
+
+
+def of_each(function):
+    """A function of a rule's encoder, asked about each role of its pair."""
+
+    def values(wildcards):
+        found = [function(SimpleNamespace(**dict(wildcards.items()), role=role)) for role in TOGETHER]
+        return [value for value in found if value]
+
+    return values
+
+
+def any_of(names):
+    """A pattern that matches these names."""
+    return "|".join(sorted(names)) or NEVER
 
 
 def of_donor(function):

@@ -1,15 +1,22 @@
 """One pass over the measured images that captures every layer of an encoder."""
 
+MEASURED_TOGETHER = [] if IN_PARTS else pairs_in_one_job()
+
+
+def measured_files(weights, additions):
+    """What a measurement reads, by name."""
+    data = {"images": "train_images.npy", "labels": "train_labels.npy", "description": "dataset.json"}
+    return {key: partial(data_file, file=file) for key, file in data.items()} | {
+        "split": split_of,
+        "weights": weights,
+        "additions": additions,
+    }
+
 
 rule measure:
     """Alignment (paper, Eq. 1) and mean activations (Eq. 5) of every layer, point and unit."""
     input:
-        images=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_images.npy",
-        labels=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/train_labels.npy",
-        description=lambda wildcards: RESULTS / f"data/{dataset_of(wildcards)}/dataset.json",
-        split=split_of,
-        weights=trained(),
-        additions=additions_measured,
+        **measured_files(trained(), additions_measured),
     output:
         measures=RESULTS / "measures/{encoder}/{role}/seed{seed}.npz",
     log:
@@ -17,6 +24,7 @@ rule measure:
     benchmark:
         BENCHMARKS / "measure/{encoder}/{role}/seed{seed}.tsv"
     wildcard_constraints:
+        encoder=any_of(set(config["encoders"]) - set(MEASURED_TOGETHER)),
         role=ROLES if not IN_PARTS else NEVER,
     conda:
         TRAINING_ENV
@@ -26,7 +34,7 @@ rule measure:
         runtime=growing(60),
         gpu=gpus,
     params:
-        encoder=followed,
+        encoders=lambda wildcards: {wildcards.role: followed(wildcards)},
         trainings=trainings(),
         views=views_of,
         layers=measured_layers,
@@ -36,6 +44,28 @@ rule measure:
         "measure {wildcards.encoder} {wildcards.role}, seed {wildcards.seed}"
     script:
         "../scripts/measure.py"
+
+
+use rule measure as measure_pair with:
+    input:
+        **measured_files(of_each(trained()), of_each(additions_measured)),
+    output:
+        measures=of_roles("measures/{encoder}/{role}/seed{seed}.npz"),
+    log:
+        LOGS / "measure_pair/{encoder}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS / "measure_pair/{encoder}/seed{seed}.tsv"
+    wildcard_constraints:
+        encoder=any_of(MEASURED_TOGETHER),
+    params:
+        encoders=lambda wildcards: {role: followed(wildcards, role) for role in TOGETHER},
+        trainings=trainings(*TOGETHER),
+        views=views_of,
+        layers=measured_layers,
+        device=config["device"],
+        code=code_of("scripts/measure.py", architecture_module),
+    message:
+        "measure {wildcards.encoder}, pair {wildcards.seed}"
 
 
 use rule measure as measure_part with:

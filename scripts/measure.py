@@ -1,8 +1,9 @@
-"""Measure every layer of one encoder in one pass, on all points or on a part of them."""
+"""Measure every layer of one encoder, or of each of a pair, in one pass, on all points or on a part of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
-from memloc import job, provenance
+from memloc import experiments, job, provenance
 from memloc.data import prepared, splits
 from memloc.data.augment import for_encoder
 from memloc.data.augmentations import AUGMENTATIONS
@@ -19,14 +20,28 @@ from memloc.streams import stream
 
 def main(snakemake):
     job.start(snakemake)
-    params, names, seed = snakemake.params, snakemake.wildcards, int(snakemake.wildcards.seed)
-    trained = Trained(snakemake.input, {"encoder": params.encoder, "device": params.device}, names)
+    names, files = snakemake.wildcards, snakemake.input
+    weights, additions, outputs = map(experiments.as_list, (files.weights, files.additions, snakemake.output.measures))
+    for number, (role, settings) in enumerate(snakemake.params.encoders.items()):
+        own = {"weights": weights[number], "additions": additions[number] if additions else []}
+        of_role = SimpleNamespace(**{key: files[key] for key in ("description", "split")}, **own)
+        trained = Trained(
+            of_role,
+            {"encoder": settings, "device": snakemake.params.device},
+            SimpleNamespace(role=role, seed=names.seed),
+        )
+        measure(snakemake, trained, outputs[number])
+
+
+def measure(snakemake, trained, output):
+    """Measure the encoder of one role."""
+    params, names, seed = snakemake.params, snakemake.wildcards, trained.seed
     points, groups = splits.measured_points(trained.split)
     rows = shard(len(points), number=int(names.get("number", 1)), of=int(names.get("of", 1)))
     points, groups = points[rows], groups[rows]
     layers = [Layer(**layer) for layer in params.layers]
     encoder, device = trained.encoder, trained.device
-    if snakemake.input.additions:
+    if trained.files.additions:
         network.add_head(encoder, trained.learner.result_head())
     protocol = dict(params.views)
     labels = prepared.load_labels(Path(snakemake.input.labels).parent, "train")[points]
@@ -43,9 +58,9 @@ def main(snakemake):
         seed=stream("measure", seed),
         device=device,
     )
-    made = {"weights": trained.weights, "trainings": params.trainings, "settings": params.views}
-    record = provenance.record(snakemake.output.measures, **made)
-    measures.save(snakemake.output.measures, about | about_layers(layers, encoder), map(by_point, batches), record)
+    trainings = {trained.role: params.trainings[trained.role]}
+    record = provenance.record(output, weights=trained.weights, trainings=trainings, settings=params.views)
+    measures.save(output, about | about_layers(layers, encoder), map(by_point, batches), record)
 
 
 if "snakemake" in globals():

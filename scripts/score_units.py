@@ -1,6 +1,6 @@
-"""UnitMem and ClassMem of every unit, and their layer means over resampled points."""
+"""UnitMem and ClassMem of every unit of one encoder, or of a pair's, and their layer means over resampled points."""
 
-from memloc import io, job, provenance
+from memloc import experiments, io, job, provenance
 from memloc.analysis import tables
 from memloc.measuring.files import of_encoder
 from memloc.measuring.resamples import unit_resamples
@@ -10,15 +10,23 @@ from memloc.streams import stream
 
 def main(snakemake):
     job.start(snakemake)
-    params, output = snakemake.params, snakemake.output
-    measures = of_encoder(snakemake.input.measures, settings=params.views, trainings=params.trainings)
-    made = {"weights": measures.record["weights"], "trainings": params.trainings}
+    output = snakemake.output
+    files = map(experiments.as_list, (snakemake.input.measures, output.units, output.resamples))
+    for (role, half), *of_role in zip(snakemake.params.halves.items(), *files, strict=True):
+        score(snakemake, role, half, *of_role)
+
+
+def score(snakemake, role, half, path, table_path, resamples_path):
+    """Score the units of one role."""
+    params, trainings = snakemake.params, {role: snakemake.params.trainings[role]}
+    measures = of_encoder(path, settings=params.views, trainings=trainings)
+    made = {"weights": measures.record["weights"], "trainings": trainings}
     made["settings"] = {**params.views, "others": params.others}
     options = {"seed": stream("score_units", int(snakemake.wildcards.seed)), "others": params.others}
     table = unit_scores(measures, shuffles=params.shuffles, **options)
-    tables.save_table(table, output.units, provenance.record(output.units, **made))
-    resamples = unit_resamples(measures, resamples=params.resamples, half=params.half, **options)
-    io.save_arrays(resamples, output.resamples, provenance.record(output.resamples, **made))
+    tables.save_table(table, table_path, provenance.record(table_path, **made))
+    resamples = unit_resamples(measures, resamples=params.resamples, half=half, **options)
+    io.save_arrays(resamples, resamples_path, provenance.record(resamples_path, **made))
 
 
 if "snakemake" in globals():
