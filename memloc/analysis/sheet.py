@@ -14,9 +14,10 @@ from memloc.aliases import Array, Options
 from memloc.analysis import inputs as reading
 from memloc.analysis.claims import Claim, Finding, Interval, tabulate
 from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
-from memloc.metrics.stats import LEVEL, Estimate, Images, Sample, bootstrap, bootstrap_means
+from memloc.metrics.stats import LEVEL, Estimate, Images, Sample, bootstrap, bootstrap_counts, bootstrap_means
 
 Statistic = Callable[[Sample], NDArray[np.float64]]
+OfCounts = Callable[[Sample, Sample], NDArray[np.float64]]
 
 
 class Sheet:
@@ -92,6 +93,12 @@ class Sheet:
         """
         resamples = min(self.resamples, at_most or self.resamples)
         return bootstrap(samples, statistic, resamples=resamples, seed=0, limit=limit, shared=shared, images=images)
+
+    def bootstrap_counts(
+        self, samples: Sequence[Sample], statistic: OfCounts, *, limit: float = np.inf, images: Images | None = None
+    ) -> Estimate:
+        """A statistic of how often rows are drawn: as ``bootstrap``, in less time (see ``bootstrap_counts``)."""
+        return bootstrap_counts(samples, statistic, resamples=self.resamples, seed=0, limit=limit, images=images)
 
     def layermem(self, seeds: Sequence[pd.DataFrame]) -> dict[str, Estimate]:
         """LayerMem [layers] of one encoder in every estimator, and its null (see ``inputs.profiles``)."""

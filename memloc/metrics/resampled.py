@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from memloc.metrics.stats import DIGITS, correlation
 from memloc.metrics.units import OTHERS, contrast
 
 Floats = NDArray[np.floating]
@@ -78,6 +79,35 @@ def median_of_counts(values: Floats, counts: Floats) -> NDArray[np.float64]:
         low += seen <= lower
     unit = np.arange(values.shape[1])[:, None]
     return np.asarray((ranked[unit, low] + ranked[unit, high]).T / 2)
+
+
+def rank_correlation_of_counts(pairs: Floats, counts: Floats) -> NDArray[np.float64]:
+    """What ``rank_correlation`` gives of resamples of points with two values each, to rounding.
+
+    The mean rank of the draws of points with the same value x_i, of which c is the count, is
+
+        r_i = sum_{x_j < x_i} c_j + (1 + sum_{x_j = x_i} c_j) / 2
+
+    Args:
+        pairs: [points, 2].
+        counts: [resamples, points].
+
+    Returns:
+        [resamples].
+    """
+    total = counts.sum(axis=1, keepdims=True)
+    a, b = (_ranks_of_counts(values, counts) - (total + 1) / 2 for values in pairs.T)
+    product = (counts * a * b).sum(axis=1)
+    scale = np.sqrt((counts * a**2).sum(axis=1) * (counts * b**2).sum(axis=1))
+    return correlation(product, scale, scale > 0)
+
+
+def _ranks_of_counts(values: Floats, counts: Floats) -> NDArray[np.float64]:
+    _, place = np.unique(np.round(values, DIGITS), return_inverse=True)
+    of_value = np.zeros((place.max(initial=-1) + 1, len(counts)))
+    np.add.at(of_value, place, counts.T)
+    below = np.cumsum(of_value, axis=0) - of_value
+    return np.asarray((below + (1 + of_value) / 2)[place].T)
 
 
 def classmem_of_counts(activations: Floats, counts: Floats) -> NDArray[np.float64]:

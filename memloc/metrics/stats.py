@@ -266,32 +266,59 @@ def bootstrap_means(
         statistic: of the means of k resamples by name, [k, ...] each, to [k, ...].
         limit, shared, images: as of ``bootstrap``.
     """
-    values = [statistic({name: array.mean(axis=0, keepdims=True) for name, array in s.items()}) for s in samples]
+
+    def of_counts(sample: Sample, counts: Sample) -> NDArray[np.float64]:
+        shares = {name: of / of.sum(axis=1, keepdims=True) for name, of in counts.items()}
+        return statistic({name: np.tensordot(shares[name], array, axes=1) for name, array in sample.items()})
+
+    return bootstrap_counts(
+        samples, of_counts, resamples=resamples, seed=seed, limit=limit, shared=shared, images=images
+    )
+
+
+def bootstrap_counts(
+    samples: Sequence[Sample],
+    statistic: Callable[[Sample, Sample], NDArray[np.float64]],
+    *,
+    resamples: int,
+    seed: int,
+    limit: float = np.inf,
+    shared: bool = False,
+    images: Images | None = None,
+) -> Estimate:
+    """What ``bootstrap`` gives of a statistic that takes many resamples at once, as how often each row was drawn.
+
+    Args:
+        samples: one for each seed: arrays by name, each resampled along its first axis on its own.
+        statistic: of a sample and counts by name, [k, rows of the array] each, to [k, ...].
+        limit, shared, images: as of ``bootstrap``.
+    """
+    values = [statistic(s, {name: np.ones((1, len(array))) for name, array in s.items()}) for s in samples]
     drawn, crossing = [], None if images is None else _Crossing(images)
     for number, sample in enumerate(samples):
         rng = np.random.default_rng([seed, 0 if shared or crossing else number])
         chunks = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
         if crossing is None:
-            parts = [statistic(_resampled_means(sample, rng, chunk)) for chunk in chunks]
+            counts = (_resampled_counts(sample, rng, chunk) for chunk in chunks)
         else:
-            parts = [statistic(crossing.means(sample, number, rng, chunk)) for chunk in chunks]
-        drawn.append(np.concatenate(parts))
+            counts = (crossing.rows_drawn(number, rng, chunk) for chunk in chunks)
+        drawn.append(np.concatenate([statistic(sample, of) for of in counts]))
     crossed = crossing is not None
     return nest(np.concatenate(values), np.stack(drawn), seed=seed, limit=limit, shared=shared, crossed=crossed)
 
 
 CHUNK = 500
-"""Resamples whose counts and means are in memory at once."""
+"""Resamples whose counts are in memory at once."""
 
 
-def _resampled_means(sample: Sample, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
-    """Means [size, ...] of the resamples that ``resample`` would draw next."""
+def _resampled_counts(sample: Sample, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+    """Counts [size, rows] of the resamples that ``resample`` would draw next."""
     counts = {name: np.empty((size, len(array))) for name, array in sample.items()}
     for i in range(size):
         for name, array in sample.items():
             n = len(array)
             counts[name][i] = np.bincount(rng.integers(n, size=n), minlength=n)
-    return {name: np.tensordot(counts[name], array, axes=1) / len(array) for name, array in sample.items()}
+    return counts
 
 
 def resample(sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
@@ -321,14 +348,10 @@ class _Crossing:
         counts = self.counts(rng)
         return {name: np.repeat(array, counts[self.rows[seed][name]], axis=0) for name, array in sample.items()}
 
-    def means(self, sample: Sample, seed: int, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
-        """Means [size, ...] of what ``drawn`` would draw next."""
+    def rows_drawn(self, seed: int, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
+        """Counts [size, rows] of what ``drawn`` would draw next."""
         counts = np.stack([self.counts(rng) for _ in range(size)]).astype(np.float64)
-        out = {}
-        for name, array in sample.items():
-            weights = counts[:, self.rows[seed][name]]
-            out[name] = np.tensordot(weights / weights.sum(axis=1, keepdims=True), array, axes=1)
-        return out
+        return {name: counts[:, rows] for name, rows in self.rows[seed].items()}
 
 
 SMALL = 40
@@ -386,7 +409,7 @@ def rank_correlation(x: Floats, y: Floats) -> NDArray[np.float64]:
     a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
     product = (a * b).sum(axis=-1)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    return _correlation(product, scale, scale > 0)
+    return correlation(product, scale, scale > 0)
 
 
 def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats]) -> NDArray[np.float64]:
@@ -407,10 +430,10 @@ def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats]) -> N
     product, size = (a * b).sum(axis=-1), x.shape[-1]
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     # Ranks that are wholly explained leave what rounding does to n^3 / 12, the sum of their squares.
-    return _correlation(product, scale, scale > 1e-9 * size**3)
+    return correlation(product, scale, scale > 1e-9 * size**3)
 
 
-def _correlation(product: Floats, scale: Floats, told: NDArray[np.bool_]) -> NDArray[np.float64]:
+def correlation(product: Floats, scale: Floats, told: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Products over scales where these tell anything, else 0; cut at -1 and 1, which rounding passes on some CPUs."""
     return np.clip(np.divide(product, scale, out=np.zeros_like(product), where=told), -1, 1)
 

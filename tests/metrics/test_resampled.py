@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from memloc.metrics.resampled import classmem_of_counts, highest_of_counts, unitmem_of_counts
+from memloc.metrics.resampled import (
+    classmem_of_counts,
+    highest_of_counts,
+    rank_correlation_of_counts,
+    unitmem_of_counts,
+)
+from memloc.metrics.stats import rank_correlation
 from memloc.metrics.units import classmem, unitmem
 
 POINTS, UNITS, CLASSES = 17, 6, 4
@@ -59,6 +65,14 @@ def test_an_average_of_the_others_that_is_neither_is_refused(mu):
 def test_the_highest_value_is_found_however_low_it_stands(mu):
     alone = np.eye(POINTS)
     np.testing.assert_array_equal(highest_of_counts(mu, alone), mu)
+
+
+def test_rank_correlation_of_counts_is_that_of_the_resampled_rows(rng):
+    pairs = rng.integers(6, size=(POINTS, 2)) / 3  # Ties.
+    drawn = [rng.integers(POINTS, size=size) for size in (2, 3, 5, 40, 41)]
+    got = rank_correlation_of_counts(pairs, counted(drawn))
+    np.testing.assert_allclose(got, [rank_correlation(*pairs[rows].T) for rows in drawn], atol=1e-12)
+    assert rank_correlation_of_counts(pairs, np.eye(POINTS)[:1]) == 0
 
 
 def test_classmem_of_counts_is_that_of_the_resampled_rows(rng, mu):

@@ -18,8 +18,8 @@ from memloc.analysis.units import last_units, owners_of_top
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.units import TOP
 from memloc.metrics.alignment import extremes
-from memloc.metrics.stats import Estimate, Sample, nest, rank_correlation, ranks
-from memloc.metrics.units import unitmem
+from memloc.metrics.resampled import rank_correlation_of_counts, unitmem_of_counts
+from memloc.metrics.stats import Estimate, Sample, nest, ranks
 from memloc.streams import generator
 
 CLAIMS = {
@@ -155,7 +155,7 @@ def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None
     for claim, pairs in PAIRS.items():
         of_seeds = [{group: pairs(seed, group) for group in CANDIDATE_AND_NULL} for seed in seeds]
         samples[claim], images = _arrays(of_seeds, crossed=crossed)
-        correlations[claim] = sheet.bootstrap(samples[claim], _rhos, limit=1, images=images)
+        correlations[claim] = sheet.bootstrap_counts(samples[claim], _rhos, limit=1, images=images)
     chosen = [seed.extremes(sheet.options["group_size"]) for seed in seeds]
     layers, unitmem_of = _extreme_units(sheet, encoder, chosen)
     gap = {group: unitmem_of[group, "most"] - unitmem_of[group, "least"] for group in CANDIDATE_AND_NULL}
@@ -196,9 +196,10 @@ def _arrays(
     return samples, images if crossed else None
 
 
-def _rhos(sample: Sample) -> NDArray[np.float64]:
-    """Rank correlation of two columns in each of CANDIDATE_AND_NULL."""
-    return np.array([rank_correlation(*sample[group].T) for group in CANDIDATE_AND_NULL])
+def _rhos(sample: Sample, counts: Sample) -> NDArray[np.float64]:
+    """Rank correlation of two columns in each of CANDIDATE_AND_NULL, of resamples [k, 2]."""
+    each = [rank_correlation_of_counts(sample[group], counts[group]) for group in CANDIDATE_AND_NULL]
+    return np.stack(each, axis=1)
 
 
 def _lead(means: Sample) -> NDArray[np.float64]:
@@ -238,16 +239,19 @@ def _extreme_units(
             rng = generator("extremes", seed, *key)
             # The half of the draws that did not choose the points.
             views = [arrays[f"views/{layer}"][rows, 1].astype(np.float64) for layer in layers]
-            values.append([_top_mean(v) for v in views])
-            resamples = (rng.integers(len(rows), size=len(rows)) for _ in range(sheet.options["resamples"]))
-            drawn.append([[_top_mean(v[r]) for v in views] for r in resamples])
+            size, n = sheet.options["resamples"], len(rows)
+            counts = np.stack([np.ones(n), *rng.multinomial(n, np.full(n, 1 / n), size=size)])
+            means = np.stack([_top_means(v, counts) for v in views], axis=1)
+            values.append(means[0])
+            drawn.append(means[1:])
         estimates[key] = nest(np.array(values), np.array(drawn), seed=0).between(0, 1)
     return layers, estimates
 
 
-def _top_mean(views: NDArray[np.float64]) -> float:
-    values = np.sort(unitmem(views))
-    return float(values[-max(1, round(TOP * len(values))) :].mean())
+def _top_means(views: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean UnitMem of the top 10 % of units, of resamples [k]."""
+    values = np.sort(unitmem_of_counts(views, counts), axis=1)
+    return np.asarray(values[:, -max(1, round(TOP * values.shape[1])) :].mean(axis=1))
 
 
 def _every_candidate(seed: _Seed, chosen: Extremes) -> pd.DataFrame:

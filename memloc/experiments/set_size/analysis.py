@@ -44,6 +44,8 @@ CLAIMS = {
     ),
 }
 SHARE, RATIO, LARGEST_SPREAD = 1 / 30, 0.25, 0.001
+RESAMPLES = 2000
+"""Every one draws subsets of its own, which takes long."""
 FEWEST_DRAWS = 50
 """Fewer draws can't tell whether a standard deviation is as expected."""
 
@@ -60,7 +62,8 @@ def analyse(sheet: Sheet) -> None:
         images = images_of_groups(seeds)
         samples = [sslmem_of_groups(points, layers, by_class=images is not None) for points in seeds]
         n = len(samples[0]["candidate"])
-        estimate = sheet.bootstrap(samples, _Statistic(sizes, draws, generator("set size", encoder)), images=images)
+        statistic = _Statistic(sizes, draws, generator("set size", encoder))
+        estimate = sheet.bootstrap(samples, statistic, at_most=RESAMPLES, images=images)
         mean, spread, expected = estimate[0], estimate[1].map(_root), estimate[2].map(_root)
         low, high = spread.interval()
         for s, size in enumerate([*sizes, n]):
