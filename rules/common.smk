@@ -137,6 +137,16 @@ def data_file(wildcards, file):
     return RESULTS / f"data/{dataset_of(wildcards)}/{file}"
 
 
+def measured_files(weights, additions):
+    """What a measurement reads, by name."""
+    data = {"images": "train_images.npy", "labels": "train_labels.npy", "description": "dataset.json"}
+    return {key: partial(data_file, file=file) for key, file in data.items()} | {
+        "split": split_of,
+        "weights": weights,
+        "additions": additions,
+    }
+
+
 def half_of(wildcards):
     """The group that an encoder of a pair on complementary halves is trained on; None for the groups of the paper."""
     if len(configuration.roles(config, wildcards.encoder)) < 2:

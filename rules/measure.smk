@@ -3,16 +3,6 @@
 MEASURED_TOGETHER = [] if IN_PARTS else pairs_in_one_job()
 
 
-def measured_files(weights, additions):
-    """What a measurement reads, by name."""
-    data = {"images": "train_images.npy", "labels": "train_labels.npy", "description": "dataset.json"}
-    return {key: partial(data_file, file=file) for key, file in data.items()} | {
-        "split": split_of,
-        "weights": weights,
-        "additions": additions,
-    }
-
-
 rule measure:
     """Alignment (paper, Eq. 1) and mean activations (Eq. 5) of every layer, point and unit."""
     input:

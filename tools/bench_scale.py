@@ -118,7 +118,7 @@ def measure(folder: Path) -> None:
         input=dict(additions=[], **{name: str(folder / file) for name, file in files.items()}),
         output={"measures": str(folder / "measures.npz")},
         params={
-            "encoder": encoder,
+            "encoders": {"f": encoder},
             "trainings": {"f": "it"},
             "layers": layers,
             "views": {"augmentation": "normal", **protocol, "activation": "as-is"},

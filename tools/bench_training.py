@@ -101,7 +101,7 @@ def run_job(folder: Path, before_step: Callable[[int], None]) -> None:
             wildcards={"encoder": "simclr", "role": "f", "seed": "0"},
             input={name: str(folder / file) for name, file in read.items()},
             output={name: str(folder / "out" / file) for name, file in written.items()},
-            params={"settings": io.load_json(folder / "settings.json"), "code": "", "device": "cpu"},
+            params={"settings": io.load_json(folder / "settings.json"), "code": "", "device": "cpu", "roles": ["f"]},
         )
 
 
@@ -280,7 +280,7 @@ def start_up() -> Iterator[Outcome]:
     yield Outcome("start-up of a training job, seconds", sorted(took)[ROUNDS // 2], "<=", 8)
 
 
-NETWORKS = ("train_encoder", "measure")
+NETWORKS = ("train_encoder", "train_pair", "measure", "measure_pair")
 """Rules whose time goes into networks: what the others take is overhead."""
 
 
@@ -291,7 +291,7 @@ def share() -> Iterator[Outcome]:
         print(f"{row.seconds:9.1f} s  {row.share:6.1%}  {row.jobs:4} jobs  {row.rule}")
     if rows:
         networks = sum(row.share for row in rows if row.rule in NETWORKS)
-        yield Outcome("share of the default run in training and measuring", networks, ">=", 0.8)
+        yield Outcome("share of the default run in training and measuring", networks, ">=", 0.85)
 
 
 def choices() -> Iterator[Outcome]:

@@ -83,7 +83,7 @@ experiments:
   layermem: {{encoders: [simclr]}}
 """
 TABLE, PAIR = "results/figures/layermem.csv", "results/encoders/pair/f/seed0/training.csv"
-CANCELLED = "rule_train_encoder_wildcards_simclr_f_0"
+CANCELLED = "rule_train_pair_wildcards_simclr_0"
 TIGHT = 500
 """Megabytes that a measurement asks for at first; PyTorch alone takes as much, and Snakemake beside it."""
 
@@ -179,8 +179,8 @@ def check(folder: Path) -> None:
         "--slurm-init-seconds-before-status-checks",
         "1",
         "--set-resources",
-        "measure:gpu=1",
-        f"measure:mem_mb=attempt*{TIGHT}",
+        "measure_pair:gpu=1",
+        f"measure_pair:mem_mb=attempt*{TIGHT}",
     ]
     there = command(cluster, "nodes", "--profile", "profiles/slurm", *options)
     with slurm(folder), open(folder / "cluster.log", "w+", encoding="utf-8") as log:

@@ -57,7 +57,7 @@ def test_wrong_clocks_and_touched_files_re_run_nothing(trained: Path) -> None:
             os.utime(path, (when, when))
     assert planned(trained) == {}
     # Beyond the size up to which contents are compared, dates decide.
-    assert planned(trained, "--max-checksum-file-size", "1000")["train_encoder"] == 1
+    assert planned(trained, "--max-checksum-file-size", "1000")["train_pair"] == 1
 
 
 def test_images_from_the_future_are_told_and_a_touch_helps(copy: Callable[[str], Path]) -> None:
@@ -77,7 +77,7 @@ def test_an_input_of_other_content_re_runs_what_follows_from_it(trained: Path) -
     before = path.read_text()
     try:
         path.write_text(before + "\n")
-        assert planned(trained) == {"train_encoder": 1}
+        assert planned(trained) == {"train_pair": 1}
     finally:
         path.write_text(before)
     assert planned(trained) == {}

@@ -18,12 +18,12 @@ STAGES = {
     "prepare_dataset": 3,
     # Ten pairs of simclr, whose halves supervised shares, and six of dosed.
     "make_splits": 16,
-    # f, g and untrained of simclr and of four pairs of supervised, f and g of dosed.
-    "train_encoder": 54,
-    "measure": 54,
+    # Pairs of simclr, six of dosed, four of supervised.
+    "train_pair": 20,
+    "measure_pair": 20,
     "score_points": 16,
-    # f, g and untrained of the first two.
-    "score_units": 42,
+    # Of the first and the last.
+    "score_units_of_pair": 14,
     "value_points": 3,
     # Two tables and one of images, three seeds each.
     "make_table": 3,
@@ -43,7 +43,7 @@ def test_an_experiment_switched_off_takes_its_jobs_with_it(tmp_path: Path) -> No
     (tmp_path / "my.yaml").write_text("experiments: {pruning: null, finetuning: null, ssl_vs_supervised: null}\n")
     done = snakemake(ROOT, "--dry-run", "--directory", str(tmp_path), "--configfile", str(tmp_path / "my.yaml"))
     counts = job_counts(done.stdout + done.stderr)
-    assert counts["train_encoder"] == 42
+    assert counts["train_pair"] == 16
     left = jobs_of_experiments()["draw_figure"] - 3
     assert not {"run_experiment_pruning", "run_experiment_finetuning"} & set(counts) and counts["draw_figure"] == left
 
@@ -55,8 +55,8 @@ def test_a_target_for_what_is_told_of_images(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     counts = job_counts(done.stdout + done.stderr)
     assert (counts["prepare_dataset"], counts["swap_patches"], counts["make_splits"]) == (1, 1, 13)
-    # f and g of ten pairs of simclr and of three of its twin on swapped images.
-    assert (counts["train_encoder"], counts["value_points"], counts["draw_figure"]) == (26, 6, 3)
+    # Ten pairs of simclr and three of its twin on swapped images.
+    assert (counts["train_pair"], counts["value_points"], counts["draw_figure"]) == (13, 6, 3)
     assert "collect_claims" not in counts
 
 

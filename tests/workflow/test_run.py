@@ -113,8 +113,8 @@ def test_editing_a_metric_re_runs_scores_and_figures_but_no_training(finished: P
     finally:
         path.write_text(text)
     counts = job_counts(done.stdout + done.stderr)
-    assert {"score_units", "analyse_experiment", "draw_figure", "build_report"} <= set(counts)
-    assert not {"prepare_dataset", "make_splits", "train_encoder", "measure"} & set(counts)
+    assert {"score_units_of_pair", "analyse_experiment", "draw_figure", "build_report"} <= set(counts)
+    assert not {"prepare_dataset", "make_splits", "train_pair", "measure_pair"} & set(counts)
 
 
 def test_editing_how_a_figure_looks_re_runs_drawing_only(finished: Path) -> None:
@@ -128,7 +128,7 @@ def test_editing_how_a_figure_looks_re_runs_drawing_only(finished: Path) -> None
         path.write_text(text)
     counts = job_counts(done.stdout + done.stderr)
     assert counts["draw_figure"] == len(KINDS)
-    assert not {"train_encoder", "measure", "score_units", "score_points"} & set(counts)
+    assert not {"train_pair", "measure_pair", "score_units_of_pair", "score_points"} & set(counts)
 
 
 def kill_after(seconds: float, folder: Path, *arguments: str) -> None:
