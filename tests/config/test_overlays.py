@@ -22,7 +22,8 @@ def overlaid(*names):
 
 
 @pytest.mark.parametrize(
-    "name", ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "groups", "scale", "recovery"]
+    "name",
+    ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "groups", "scale", "recovery", "search"],
 )
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]
