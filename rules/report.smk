@@ -1,5 +1,7 @@
 """All claims in one table, all results on one page."""
 
+from memloc.provenance import ROOT
+
 
 rule collect_claims:
     """claims.csv: every claim with effect, interval and verdict."""
@@ -31,7 +33,8 @@ rule build_report:
         claims=rules.collect_claims.output.claims,
         figures=[RESULTS / f"figures/{name}.png" for name in active_experiments()],
         recipes=trained_encoders(),
-        template=relative(Path(workflow.basedir) / "docs/report/page.html"),
+        templates=[relative(path) for path in sorted(ROOT.glob("memloc/page/*.[hcj]*"))],
+        template=relative(ROOT / "memloc/report/page.html"),
     output:
         page=RESULTS / "report/index.html",
     log:
@@ -48,6 +51,7 @@ rule build_report:
         experiments={name: value["kind"] for name, value in configuration.active(config).items()},
         config=dict(config),
         benchmarks=str(BENCHMARKS),
+        published=str(ROOT / "docs/results"),
         code=digest("scripts/build_report.py"),
     message:
         "build the report"

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -31,6 +30,9 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from memloc import __version__
+from memloc.wording import number
+
+__all__ = ["LENGTH", "MISSING", "decimal", "lines", "number", "present", "printable", "render", "short"]
 
 LENGTH = 160
 """Characters of a text that are shown; a longer one loses its middle."""
@@ -99,10 +101,3 @@ def decimal(value: Any, places: int = 3) -> str:
         return MISSING
     # Adding 0 turns the -0.0 that rounding may leave into 0.
     return f"{round(float(value), places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Three significant digits, never in scientific notation, a true minus sign."""
-    # What rounding leaves of nothing is nothing.
-    value = 0.0 if abs(value) < 1e-12 else value
-    return f"{Decimal(f'{value:.{digits}g}'):f}".replace("-", "\N{MINUS SIGN}")

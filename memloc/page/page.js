@@ -35,6 +35,14 @@ for (const table of document.querySelectorAll("table[id]")) {
   };
   for (const control of controls) control.addEventListener("input", filter);
   if (controls.length) filter(); // A browser may keep what was typed before.
+  // A link to a row that is hidden shows all rows again.
+  addEventListener("hashchange", () => {
+    const row = rows.find(one => one.hidden && `#${one.id}` === location.hash);
+    if (!row) return;
+    for (const control of controls) control.value = "";
+    filter();
+    row.scrollIntoView();
+  });
 }
 
 // The contents mark the section that is read.
