@@ -1,6 +1,11 @@
 """All claims in one table, all results on one page."""
 
+import time
+
 from memloc.provenance import ROOT
+from memloc.report.ending import after_failure, after_success
+
+STARTED = time.time()
 
 
 rule collect_claims:
@@ -95,3 +100,13 @@ rule per_image:
     """Scores per image of every encoder on complementary halves."""
     input:
         [RESULTS / f"per_image/{encoder}.npz" for encoder in in_halves()],
+
+
+onsuccess:
+    for told in after_success(RESULTS / "report/index.html", RESULTS / "claims.csv", since=STARTED):
+        print(f"memloc: {told}", file=sys.stderr)
+
+
+onerror:
+    for told in after_failure(log, sys.argv):
+        print(f"memloc: {told}", file=sys.stderr)

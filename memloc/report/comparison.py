@@ -12,7 +12,7 @@ KEYS = ("experiment", "claim", "subject")
 SIZES = ("n", "seeds", "level")
 """What two runs of one configuration have in common."""
 AGAINST_SUPPORT = {"refuted", "negligible"}
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)

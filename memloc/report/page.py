@@ -46,7 +46,7 @@ def render(
     Args:
         reference: the published run; claims of experiments with its configuration are compared with it.
     """
-    rows = [{str(key): value for key, value in row.items()} for row in claims.to_dict("records")]
+    rows: list[telling.Row] = [{str(key): value for key, value in row.items()} for row in claims.to_dict("records")]
     other = reference.verdicts(rows, config) if reference else {}
     shown = [_claim(place, row, config, other.get(place)) for place, row in enumerate(rows)]
     shown.sort(key=lambda row: not row["primary"])
@@ -76,7 +76,7 @@ def render(
                 "name": figure.name,
                 "title": figure.experiment.title,
                 "paper": figure.experiment.paper,
-                "asks": figure.experiment.asks,
+                "asks": telling.asked(figure.experiment.asks),
                 "caption": figure.caption,
                 "data": base64.b64encode(Path(figure.png).read_bytes()).decode(),
                 "downloads": figure.downloads,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def counted(rows: Iterable[Row]) -> str:
 
 
 def chosen(rows: Sequence[Row], most: int | None = None) -> list[tuple[Headline | None, Row]]:
-    """The rows that speak for a run: of HEADLINES, then, where these are too few, the first of each other experiment."""
+    """The rows that speak for a run: of HEADLINES, then, if these are too few, the first of each other experiment."""
     by_claim: dict[str, list[Row]] = {}
     for row in rows:
         by_claim.setdefault(row["claim"], []).append(row)
@@ -117,6 +118,11 @@ def measured(row: Row) -> str:
     """What a claim's effect is; empty where its statement doesn't tell it apart."""
     parts = str(row["statement"]).rpartition(": ")
     return parts[2] if parts[0] else ""
+
+
+def asked(asks: str) -> str:
+    """What an experiment asks, without the link to a page of the documentation in it."""
+    return re.sub(r" \(\[.*?\]\(.*?\)\)", "", asks)
 
 
 def numbers(row: Row) -> str:
@@ -202,7 +208,7 @@ def limits(rows: Sequence[Row], config: Mapping[str, Any] | None = None) -> Iter
         trained = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
         yield (
             "Other scales",
-            f"Encoders here were trained on {trained} images each, the paper's on {PAPER}. A verdict is about this run.",
+            f"Encoders here were trained on {trained} images each, the paper's on {PAPER}. Verdicts are about these.",
         )
     open_ = [row for row in rows if row["verdict"] == "inconclusive"]
     if open_:
@@ -211,8 +217,8 @@ def limits(rows: Sequence[Row], config: Mapping[str, Any] | None = None) -> Iter
         never = sum(not math.isfinite(ratio) for ratio in needed)
         yield (
             "What stays open",
-            f"{len(open_)} of {len(rows)} intervals hold 0 and effects that would matter. Up to four times as many pairs "
-            f"or seeds would probably decide {soon} of them; {never} not even a thousand.",
+            f"{len(open_)} of {len(rows)} intervals hold 0 and effects that would matter. Four times as many pairs or "
+            f"seeds would probably decide {soon} of them; {never} would stay open with a thousand.",
         )
     yield (
         "Chance",
