@@ -37,6 +37,7 @@ rule build_report:
     input:
         claims=rules.collect_claims.output.claims,
         figures=[RESULTS / f"figures/{name}.png" for name in active_experiments()],
+        drawings=[RESULTS / f"figures/{name}.svg" for name in active_experiments()],
         recipes=trained_encoders(),
         templates=[relative(path) for path in sorted(ROOT.glob("memloc/page/*.[hcj]*"))],
         template=relative(ROOT / "memloc/report/page.html"),
@@ -108,5 +109,5 @@ onsuccess:
 
 
 onerror:
-    for told in after_failure(log, sys.argv):
+    for told in after_failure([log] if isinstance(log, str) else log or [], sys.argv):
         print(f"memloc: {told}", file=sys.stderr)

@@ -100,7 +100,7 @@ def _index(by_experiment: Mapping[str, Sequence[Row]], folder: Path) -> Iterator
     rows = [row for own in by_experiment.values() for row in own]
     yield f"# Results\n\n{ABOUT[folder]}\n\n{telling.decided(rows)} Made by `tools/publish_results.py` from"
     yield "[claims.csv](claims.csv), which has all claims with p, n and seeds.\n"
-    yield "| Experiment | asks | claims |\n|---|---|---|"
+    yield "| Experiment | Question | Claims |\n|---|---|---|"
     for name, own in by_experiment.items():
         yield _line(f"[{name}]({name}.md)", telling.asked(EXPERIMENTS[_kind(own)].asks), telling.counted(own))
     close = [row for row in rows if telling.is_borderline(row)]
@@ -116,7 +116,7 @@ def _index(by_experiment: Mapping[str, Sequence[Row]], folder: Path) -> Iterator
 def _experiment(name: str, rows: Sequence[Row], config: Mapping[str, Any]) -> Iterator[str]:
     kind = _kind(rows)
     entry = EXPERIMENTS[kind]
-    yield f"# {name}: {entry.title}\n\nIt asks {telling.asked(entry.asks)}. Paper: {entry.paper}."
+    yield f"# {name}: {entry.title}\n\nQuestion: {telling.asked(entry.asks)}. Paper: {entry.paper}."
     yield f"[All results](README.md), [table]({name}.csv).\n"
     yield f"![{entry.title}]({name}.png)\n\n{caption(kind)}\n\n{telling.counted(rows)}. A subject is what was looked"
     yield "at; where a claim is about every one of several places, the one after the comma is the least sure, which"

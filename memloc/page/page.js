@@ -49,10 +49,15 @@ for (const table of document.querySelectorAll("table[id]")) {
 const links = new Map([...document.querySelectorAll("nav.contents a")].map(link => [link.hash.slice(1), link]));
 const sections = [...links.keys()].map(id => document.getElementById(id)).filter(Boolean);
 if (sections.length) {
+  let before;
   const mark = () => {
     const above = sections.filter(section => section.getBoundingClientRect().top < innerHeight / 3);
     const now = links.get((above.at(-1) ?? sections[0]).id);
+    if (now === before) return;
+    before = now;
     for (const link of links.values()) link.toggleAttribute("aria-current", link === now);
+    const bar = now.parentNode;
+    if (bar.scrollWidth > bar.clientWidth) bar.scrollLeft = now.offsetLeft - bar.offsetLeft - 16;
   };
   addEventListener("scroll", mark, { passive: true });
   mark();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from memloc.errors import InputError, one_line
@@ -29,20 +29,21 @@ def after_success(page: str | Path, claims: str | Path, *, since: float) -> Iter
         yield one_line(str(error))
 
 
-def after_failure(log: str | Path | None, words: Sequence[str]) -> Iterator[str]:
+def after_failure(logs: Iterable[str | Path], words: Sequence[str]) -> Iterator[str]:
     """By failed job, its log and what that said last; then the line that goes on.
 
     Args:
-        log: Snakemake's own, which names the logs of failed jobs.
+        logs: Snakemake's own, which name the logs of failed jobs.
         words: what Snakemake was started with, its own name first.
     """
-    text = Path(log).read_text(encoding="utf-8", errors="replace") if log and Path(log).is_file() else ""
+    found = [Path(log) for log in logs if Path(log).is_file()]
+    text = "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in found)
     failed = re.findall(r"^Error in rule (\w+):\n(?:[ ]+(?!log:).*\n)*?[ ]+log: (\S+)", text, flags=re.MULTILINE)
     for rule, path in dict.fromkeys(failed):
         said = _last_line(Path(path))
         yield f"{rule} failed. Its log: {path}{f' ({said})' if said else ''}"
-    if not failed and log:
-        yield f"a job failed. Snakemake's log: {log}"
+    if not failed:
+        yield f"a job failed. Snakemake's log: {', '.join(map(str, found)) or 'above'}"
     yield f"When that is put right, this goes on where it stopped: {line(words)}"
 
 

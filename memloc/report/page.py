@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,12 @@ UNFOLDED = 8
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn experiment: its name, its entry, its caption, the PNG, and the files to download, by what they are."""
+    """A drawn experiment: its name, entry and caption, the picture's file, and files to download, by what they are."""
 
     name: str
     experiment: Experiment
     caption: str
-    png: str
+    picture: str
     downloads: Mapping[str, str]
 
 
@@ -50,6 +51,7 @@ def render(
     other = reference.verdicts(rows, config) if reference else {}
     shown = [_claim(place, row, config, other.get(place)) for place, row in enumerate(rows)]
     shown.sort(key=lambda row: not row["primary"])
+    titles = Counter(figure.experiment.title for figure in figures)
     anchors = {row["place"]: row["anchor"] for row in shown}
     return page.render(
         __package__,
@@ -74,11 +76,11 @@ def render(
         figures=[
             {
                 "name": figure.name,
-                "title": figure.experiment.title,
+                "title": _title(figure, repeated=titles[figure.experiment.title] > 1),
                 "paper": figure.experiment.paper,
                 "asks": telling.asked(figure.experiment.asks),
                 "caption": figure.caption,
-                "data": base64.b64encode(Path(figure.png).read_bytes()).decode(),
+                "data": _data(Path(figure.picture)),
                 "downloads": figure.downloads,
                 "claims": [row for row in shown if row["experiment"] == figure.name],
                 "counted": telling.counted(row for row in shown if row["experiment"] == figure.name),
@@ -90,6 +92,16 @@ def render(
         recipes=recipes,
         times=times,
     )
+
+
+def _title(figure: Figure, *, repeated: bool) -> str:
+    """What an experiment is called in the contents: those of one kind are told apart by their names."""
+    return f"{figure.experiment.title}: {figure.name}" if repeated else figure.experiment.title
+
+
+def _data(picture: Path) -> str:
+    kind = {".svg": "svg+xml"}.get(picture.suffix, "png")
+    return f"data:image/{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
 def _claim(place: int, row: telling.Row, config: Mapping[str, Any], other: str | None) -> dict[str, Any]:

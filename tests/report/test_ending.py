@@ -45,12 +45,12 @@ def test_a_failed_run_ends_with_the_logs_and_the_line_to_type(tmp_path):
     log, own = tmp_path / "job.log", tmp_path / "snakemake.log"
     log.write_text("2026 INFO begun\n2026 ERROR x.npz: is damaged\nTraceback\n  ...\nValueError: x\n")
     own.write_text(LOG.format(log=log))
-    told = list(after_failure(own, ["/bin/snakemake", "--cores", "2", "--configfile", "my file.yaml"]))
+    told = list(after_failure([own], ["/bin/snakemake", "--cores", "2", "--configfile", "my file.yaml"]))
     assert told == [
         f"measure failed. Its log: {log} (x.npz: is damaged)",
         "draw_figure failed. Its log: gone.log",
         "When that is put right, this goes on where it stopped: /bin/snakemake --cores 2 --configfile 'my file.yaml'",
     ]
     own.write_text("")
-    assert next(after_failure(own, ["snakemake"])) == f"a job failed. Snakemake's log: {own}"
+    assert next(after_failure([own], ["snakemake"])) == f"a job failed. Snakemake's log: {own}"
     assert line(["/x/snakemake/__main__.py", "-n"]) == f"{sys.executable} -m snakemake -n"
