@@ -594,7 +594,7 @@ def images_in(wildcards):
 
 
 def figures_of(experiments):
-    return [RESULTS / f"figures/{name}.{kind}" for name in experiments for kind in ("pdf", "png", "csv")]
+    return [RESULTS / f"figures/{name}.{kind}" for name in experiments for kind in ("pdf", "svg", "png", "csv")]
 
 
 def figure_files():

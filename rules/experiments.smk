@@ -72,6 +72,7 @@ rule draw_figure:
         images=images_of,
     output:
         pdf=RESULTS / "figures/{experiment}.pdf",
+        svg=RESULTS / "figures/{experiment}.svg",
         png=report(
             RESULTS / "figures/{experiment}.png",
             category="Figures",

@@ -1,5 +1,12 @@
 """All claims in one table, all results on one page."""
 
+import time
+
+from memloc.provenance import ROOT
+from memloc.report.ending import after_failure, after_success
+
+STARTED = time.time()
+
 
 rule collect_claims:
     """claims.csv: every claim with effect, interval and verdict."""
@@ -30,8 +37,10 @@ rule build_report:
     input:
         claims=rules.collect_claims.output.claims,
         figures=[RESULTS / f"figures/{name}.png" for name in active_experiments()],
+        drawings=[RESULTS / f"figures/{name}.svg" for name in active_experiments()],
         recipes=trained_encoders(),
-        template=relative(Path(workflow.basedir) / "docs/report/page.html"),
+        templates=[relative(path) for path in sorted(ROOT.glob("memloc/page/*.[hcj]*"))],
+        template=relative(ROOT / "memloc/report/page.html"),
     output:
         page=RESULTS / "report/index.html",
     log:
@@ -48,6 +57,7 @@ rule build_report:
         experiments={name: value["kind"] for name, value in configuration.active(config).items()},
         config=dict(config),
         benchmarks=str(BENCHMARKS),
+        published=str(ROOT / "docs/results"),
         code=digest("scripts/build_report.py"),
     message:
         "build the report"
@@ -91,3 +101,13 @@ rule per_image:
     """Scores per image of every encoder on complementary halves."""
     input:
         [RESULTS / f"per_image/{encoder}.npz" for encoder in in_halves()],
+
+
+onsuccess:
+    for told in after_success(RESULTS / "report/index.html", RESULTS / "claims.csv", since=STARTED):
+        print(f"memloc: {told}", file=sys.stderr)
+
+
+onerror:
+    for told in after_failure([log] if isinstance(log, str) else log or [], sys.argv):
+        print(f"memloc: {told}", file=sys.stderr)

@@ -14,7 +14,7 @@ def main(snakemake):
     except LookupError as error:
         path, kind = snakemake.input.table, snakemake.params.kind
         raise InputError(f"{path}: has no rows or columns that {kind} draws ({error}); {AGAIN}") from error
-    plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
+    plotting.save(figure, snakemake.output.pdf, snakemake.output.svg, snakemake.output.png)
 
 
 if "snakemake" in globals():

@@ -1,8 +1,11 @@
-"""Freeze finished runs: claims, figures, tables and headlines.
+"""Freeze finished runs, and renew every page that says what they found.
 
-    python tools/publish_results.py results
+    python tools/publish_results.py results   # freeze: claims, figures, tables, configuration; then renew the pages
+    python tools/publish_results.py           # renew the pages from what is frozen
 
-The README's numbers come from here and nowhere else; a test holds the two together.
+Pages are docs/results and docs/groups/results (an index, and a page for each experiment), docs/findings.md, the README
+between its marks, and "came out" in docs/claims.md. Their numbers come from claims.csv and nowhere else; a test holds
+them together.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,38 +25,37 @@ import pandas as pd
 from memloc.analysis.claims import joined
 from memloc.analysis.tables import load_claims, save_table
 from memloc.experiments import EXPERIMENTS, caption
-from memloc.report.page import claim_rows
+from memloc.report import reference, telling
+from memloc.wording import number
 
-FROZEN = ROOT / "docs" / "results"
-MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
-HEADLINES = {
-    "pairs.last": "simclr",
-    "pairs.slope": "simclr",
-    "unitmem.excess": "simclr",
-    "losses.gap": "simclr",
-    "pairs.atypical": "simclr",
-    "dose.slope": "dosed",
-    "dose.owners": "dosed",
-    "pairs.single": "simclr",
-    "layermem.every-increment": "simclr",
-    "unitmem.everywhere": "simclr",
-    "ssl_vs_supervised.ssl-images": "simclr",
-    "ssl_vs_supervised.interaction": "supervised - simclr",
-    "pruning.top": "simclr on fashion, mean",
-    "finetuning.increment": "simclr, k = 3",
-    "valued_atypicality.memorized-excess": "simclr, pixels, classes",
-    "cell_outliers.over-knn": "2D-OOB, w = 1, ratio 0.5, tail",
+FROZEN, GROUPS = ROOT / "docs" / "results", ROOT / "docs" / "groups" / "results"
+ABOUT = {
+    FROZEN: "What the default run found. What other configurations found under the paper's groups, before "
+    "complementary halves became the default, is in [groups](../groups/results/README.md).",
+    GROUPS: "What `snakemake --configfile config/layers.yaml config/units.yaml config/atypicality.yaml "
+    "config/valuation.yaml` found under the paper's groups, before complementary halves became the default, and "
+    "`config/halves.yaml` by itself. `overlap` and `cell_outliers` have less there; `finetuning` is part of "
+    "`finetuning-subsets`.",
 }
-"""Claims of the README, chosen for what they ask, not for what came out, and how the subjects that it names begin."""
+MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
+CAME_OUT = re.compile(
+    r"(<!-- came out, made by tools/publish_results.py: (.*?) -->\n).*?(<!-- end of came out -->)", re.DOTALL
+)
+BRIEF = 3
+"""Findings in the README."""
+MOST = 8
+"""Subjects of a claim that are listed one by one where it says what came out."""
+Row = Mapping[Any, Any]
 
 
-def main(*folders: Path) -> None:
-    """Join the claims, copy figures and tables, write the page of all claims, renew the README between its marks."""
+def freeze(*folders: Path) -> None:
+    """Join the claims of runs, and copy figures, tables and the configuration."""
     drawn, parts = [], []
     for results in folders:
         parts.append(load_claims(results / "claims.csv"))
         names = parts[-1]["experiment"].unique()
         drawn += [results / "figures" / f"{name}{suffix}" for name in names for suffix in (".png", ".csv")]
+    drawn.append(folders[0] / reference.CONFIG)
     missing = [str(path) for path in drawn if not path.exists()]
     if missing:
         sys.exit(f"{missing[0]}: not there; run snakemake over the configuration whose claims these are")
@@ -61,63 +64,140 @@ def main(*folders: Path) -> None:
     for path in drawn:
         shutil.copy(path, FROZEN)
     save_table(joined(pd.concat(parts, ignore_index=True)), FROZEN / "claims.csv")
-    claims = load_claims(FROZEN / "claims.csv")
-    (FROZEN / "README.md").write_text(page(claims), encoding="utf-8")
-    readme = ROOT / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    readme.write_text(insert(before, table(headlines(claims), scales=False)), encoding="utf-8")
 
 
-def headlines(claims: pd.DataFrame) -> pd.DataFrame:
-    """Rows of HEADLINES; what several experiments claim comes from the one that is called as its kind, or the first."""
-    rows = claims[claims["claim"].isin(HEADLINES.keys())]
-    chosen = [
-        subject.startswith(HEADLINES[claim]) and not subject.startswith(f"{HEADLINES[claim]}-")
-        for claim, subject in zip(rows["claim"], rows["subject"], strict=True)
-    ]
-    rows = rows[chosen]
-    # An experiment that is called as its kind stands for its variants.
-    own = rows["experiment"] == rows["claim"].str.partition(".")[0]
-    rows = rows[own | ~rows["claim"].isin(rows["claim"][own])]
-    return rows.drop_duplicates(["claim", "subject"])
-
-
-def page(claims: pd.DataFrame) -> str:
-    """Every experiment's figure, caption and claims, as Markdown."""
-    return "\n".join(_page(claims)) + "\n"
-
-
-def _page(claims: pd.DataFrame) -> Iterator[str]:
-    verdicts = claims["verdict"].value_counts()
-    together = ", primary ones ([claims.md](../claims.md)) of ten pairs or more by Holm" if "holm" in claims else ""
-    yield "# Results\n"
-    yield (
-        "What the default run found. Made by `tools/publish_results.py` from [claims.csv](claims.csv); "
-        f"{len(claims)} claims: " + ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) + ". "
-        f"Each is judged by itself at 95 %{together}: of those with nothing behind them, one in twenty is decided all "
-        "the same. "
-        "A subject is what was looked at; where a claim is about every one of several places or pairs, the one after "
-        "the comma is the least sure, which decided. What other configurations found under the paper's groups, before "
-        "complementary halves became the default, is in [groups](../groups/findings.md)."
+def pages() -> dict[Path, str]:
+    """Every page that is made from frozen claims."""
+    found, older = records(FROZEN), records(GROUPS)
+    run = reference.load(FROZEN)
+    config = run.config if run else {}
+    made = {FROZEN / name: text for name, text in results_pages(found, FROZEN, config).items()}
+    made |= {GROUPS / name: text for name, text in results_pages(older, GROUPS, {}).items()}
+    made[ROOT / "docs/findings.md"] = findings(found, config)
+    readme, claims = (path.read_text(encoding="utf-8") for path in (ROOT / "README.md", ROOT / "docs/claims.md"))
+    made[ROOT / "README.md"] = insert(readme, "\n".join(brief(found)))
+    made[ROOT / "docs/claims.md"] = CAME_OUT.sub(
+        lambda mark: mark[1] + "\n".join(came_out(mark[2].split(), found, older)) + "\n" + mark[3], claims
     )
-    for name, rows in claims.groupby("experiment", sort=False):
-        kind = rows["claim"].iloc[0].partition(".")[0]
-        entry = EXPERIMENTS[kind]
-        yield f"\n## {name}: {entry.title}\n\n{entry.paper}. [Table]({name}.csv)\n\n![{entry.title}]({name}.png)\n"
-        yield f"{caption(kind)}\n\n{table(rows)}"
+    return made
 
 
-def table(claims: pd.DataFrame, *, scales: bool = True) -> str:
-    """Claims as Markdown, with or without what the paper's effects were measured on."""
-    lines = ["| Claim (paper) | Subject | In the paper | Effect | Interval | Verdict |", "|---|---|---|---|---|---|"]
-    for row in claim_rows(claims):
-        published = (
-            [row["paper_effect"], row["paper_scale"]] if scales else [row["paper_effect"].replace("no number", "")]
+def records(folder: Path) -> list[Row]:
+    """Frozen claims."""
+    return [dict(row) for row in load_claims(folder / "claims.csv").to_dict("records")]
+
+
+def results_pages(rows: Sequence[Row], folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The index of published results and a page for each experiment, as Markdown by name."""
+    by_experiment: dict[str, list[Row]] = {}
+    for row in rows:
+        by_experiment.setdefault(row["experiment"], []).append(row)
+    made = {f"{name}.md": "\n".join(_experiment(name, own, config)) + "\n" for name, own in by_experiment.items()}
+    return {"README.md": "\n".join(_index(by_experiment, folder)) + "\n", **made}
+
+
+def _index(by_experiment: Mapping[str, Sequence[Row]], folder: Path) -> Iterator[str]:
+    rows = [row for own in by_experiment.values() for row in own]
+    yield f"# Results\n\n{ABOUT[folder]}\n\n{telling.decided(rows)} Made by `tools/publish_results.py` from"
+    yield "[claims.csv](claims.csv), which has all claims with p, n and seeds.\n"
+    yield "| Experiment | Question | Claims |\n|---|---|---|"
+    for name, own in by_experiment.items():
+        yield _line(f"[{name}]({name}.md)", telling.asked(EXPERIMENTS[_kind(own)].asks), telling.counted(own))
+    close = [row for row in rows if telling.is_borderline(row)]
+    if close:
+        yield f"\n## Borderline verdicts\n\nLittle would change these {len(close)}: a bound lies within a tenth of half"
+        yield "the interval from what decides. Another processor or other seeds may judge them otherwise.\n"
+        yield "| Claim | Subject | Effect (interval) | Verdict |\n|---|---|---|---|"
+        for row in close:
+            link = f"[{row['claim']}]({row['experiment']}.md)"
+            yield _line(f"{link}: {telling.claimed(row)}", row["subject"], telling.numbers(row), row["verdict"])
+
+
+def _experiment(name: str, rows: Sequence[Row], config: Mapping[str, Any]) -> Iterator[str]:
+    kind = _kind(rows)
+    entry = EXPERIMENTS[kind]
+    yield f"# {name}: {entry.title}\n\nQuestion: {telling.asked(entry.asks)}. Paper: {entry.paper}."
+    yield f"[All results](README.md), [table]({name}.csv).\n"
+    yield f"![{entry.title}]({name}.png)\n\n{caption(kind)}\n\n{telling.counted(rows)}. A subject is what was looked"
+    yield "at; where a claim is about every one of several places, the one after the comma is the least sure, which"
+    yield "decided.\n"
+    yield "| Claim (paper) | Subject | In the paper | Effect | Interval | Verdict |\n|---|---|---|---|---|---|"
+    for row in rows:
+        scale = row["paper_scale"] if telling.there(row["paper_scale"]) else ""
+        theirs = ", ".join(filter(None, (telling.published(row), scale)))
+        said = telling.judged(row) + (", borderline" if telling.is_borderline(row) else "")
+        if note := telling.note(row, telling.scale_of(config, row)):
+            said += f". {note}"
+        cells = (row["subject"], theirs, number(row["effect"]), telling.interval(row), said)
+        yield _line(f"{row['statement']} ({row['paper']})", *cells)
+
+
+def _kind(rows: Sequence[Row]) -> str:
+    return str(rows[0]["claim"]).partition(".")[0]
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |"
+
+
+def brief(rows: Sequence[Row]) -> Iterator[str]:
+    """The README's results."""
+    for headline, row in telling.chosen(rows, BRIEF):
+        yield f"- {_finding(headline, row, 'docs/results/')}"
+    yield f"\n{telling.decided(rows)} [All findings](docs/findings.md), [all results](docs/results/README.md)."
+
+
+def findings(rows: Sequence[Row], config: Mapping[str, Any]) -> str:
+    """docs/findings.md."""
+    return "\n".join(_findings(rows, config)) + "\n"
+
+
+def _findings(rows: Sequence[Row], config: Mapping[str, Any]) -> Iterator[str]:
+    yield "# Findings\n\nWhat the default run (`config.yaml`) found. Made by `tools/publish_results.py` from"
+    yield "[claims.csv](results/claims.csv). [Results](results/README.md) has every claim and figure,"
+    yield "[claims.md](claims.md) what was expected, [groups](groups/findings.md) what was found under the paper's"
+    yield "groups, [method.md](method.md) how a claim is judged.\n"
+    yield f"{telling.decided(rows)}\n"
+    by_claim = {row["claim"]: row for row in reversed(rows)}
+    for headline, row in telling.chosen(rows):
+        yield f"- {_finding(headline, row, 'results/')}"
+        for other in (by_claim[name] for name in (headline.beside if headline else ()) if name in by_claim):
+            measure = telling.measured(other)
+            said = telling.claimed(other) + (f" ({measure})" if measure else "")
+            yield f"  - {said}: {telling.numbers(other)}, {other['verdict']}."
+    yield "\n## What this can't tell\n"
+    for heading, text in telling.limits(rows, config or None):
+        yield f"- **{heading}.** {text}"
+
+
+def _finding(headline: Any, row: Row, folder: str) -> str:
+    measure = headline.measure if headline else telling.measured(row)
+    told = f"**{telling.sentence(headline, row)}** {measure}: {telling.numbers(row)}, {row['verdict']}"
+    if telling.there(row["paper_effect"]):
+        told += f"; the paper's is {telling.published(row)} ({row['paper_scale']})"
+    return f"{told}. [Figure]({folder}{row['experiment']}.md)"
+
+
+def came_out(names: Sequence[str], found: Sequence[Row], older: Sequence[Row]) -> Iterator[str]:
+    """What became of claims: those of the default run, else those under the paper's groups.
+
+    A name is a claim, or one and an experiment that it was asked in: ``unit_sets.drop@unit-sets``. ``older:`` before it
+    asks for what was found under the paper's groups where the default run has the claim, too.
+    """
+    for name in names:
+        claim, _, experiment = name.removeprefix("older:").partition("@")
+        newer, before = (
+            [row for row in rows if row["claim"] == claim and experiment in ("", row["experiment"])]
+            for rows in ([] if name.startswith("older:") else found, older)
         )
-        cells = [f"{row['statement']} ({row['paper']})", row["subject"], ", ".join(filter(None, published))]
-        cells += [row["effect"], row["interval"], row["told"]]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    return "\n".join(lines)
+        if not (own := newer or before):
+            raise SystemExit(f"docs/claims.md: {name} is in no claims.csv; correct its name")
+        if len(own) > MOST:
+            told = f"{len(own)} subjects, {telling.counted(own)}"
+        else:
+            told = "; ".join(f"{row['subject']}: {telling.numbers(row)}, {row['verdict']}" for row in own)
+        where = f", {experiment}" if experiment else ""
+        yield f"- `{claim}`{where}{'' if newer else ', under the groups'}. {told}."
 
 
 def insert(readme: str, text: str) -> str:
@@ -126,5 +206,17 @@ def insert(readme: str, text: str) -> str:
     return re.sub(f"{first}.*?{last}", lambda _: f"{MARKS[0]}\n{text}\n{MARKS[1]}", readme, flags=re.DOTALL)
 
 
+def main(*folders: Path) -> None:
+    """Freeze runs, if any are named; write all pages."""
+    if folders:
+        freeze(*folders)
+    made = pages()
+    for folder in (FROZEN, GROUPS):
+        for old in set(folder.glob("*.md")) - made.keys():
+            old.unlink()
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    main(*(map(Path, sys.argv[1:]) if len(sys.argv) > 1 else [ROOT / "results"]))
+    main(*map(Path, sys.argv[1:]))

@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,12 @@ from memloc.errors import InputError, one_line, show
 from memloc.experiments import EXPERIMENTS
 from memloc.experiments.entry import OVER_TABLES
 from memloc.io import atomic
-from memloc.report.page import number
+from memloc.report.comparison import KEYS, SIZES, Comparison, Row, compare, difference, name_of, same
+from memloc.wording import number
 
 FOLDER = ROOT / "results" / "replicate"
-OTHER_KERNELS = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
-KEYS = ("experiment", "claim", "subject")
 NUMBERS = ("effect", "low", "high")
-SIZES = ("n", "seeds", "level")
-"""What two runs of one configuration have in common."""
-AGAINST_SUPPORT = {"refuted", "negligible"}
-Row = Mapping[str, Any]
+OTHER_KERNELS = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 
 
 def shifted(config: Mapping[str, Any], offset: int) -> dict[str, Any]:
@@ -72,84 +67,11 @@ def shifted(config: Mapping[str, Any], offset: int) -> dict[str, Any]:
     return overlay
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Claims of two runs.
-
-    Attributes:
-        pairs: rows of claims that both have: the reference's, the replicate's.
-        missing, added: claims that the reference, or the replicate, alone has, of experiments that both have.
-        apart: experiments that one of them alone has.
-    """
-
-    pairs: Sequence[tuple[Row, Row]]
-    missing: Sequence[str]
-    added: Sequence[str]
-    apart: Sequence[str]
-
-    @property
-    def differing(self) -> list[tuple[Row, Row]]:
-        """Pairs of different verdicts."""
-        return [pair for pair in self.pairs if pair[0]["verdict"] != pair[1]["verdict"]]
-
-    @property
-    def resized(self) -> int:
-        """How many claims are of other numbers of images or seeds, or at another level."""
-        return sum(any(not _same(*(row.get(key) for row in pair)) for key in SIZES) for pair in self.pairs)
-
-    @property
-    def contradictions(self) -> int:
-        """How many verdicts contradict one another."""
-        return sum(difference(*pair) == "contradicts" for pair in self.differing)
-
-
-def compare(reference: pd.DataFrame, replicate: pd.DataFrame) -> Comparison:
-    """Match the claims of two runs: by experiment, claim and subject.
-
-    Where a claim is about every place, the subject ends in the place that decided, behind a comma. Where that one
-    differs between the runs, claims are matched by what stands before the comma, if that names one of each.
-    """
-    tables = [
-        {tuple(row[key] for key in KEYS): row for row in table.to_dict("records")} for table in (reference, replicate)
-    ]
-    both = {key[0] for key in tables[0]} & {key[0] for key in tables[1]}
-    apart = sorted({str(key[0]) for table in tables for key in table} - both)
-    left, right = ({key: row for key, row in table.items() if key[0] in both} for table in tables)
-    pairs = [(left.pop(key), right.pop(key)) for key in list(left) if key in right]
-    for key in list(left):
-        mine, theirs = ([other for other in rows if _general(other) == _general(key)] for rows in (left, right))
-        if len(mine) == len(theirs) == 1:
-            pairs.append((left.pop(key), right.pop(theirs[0])))
-    return Comparison(pairs, [_name(row) for row in left.values()], [_name(row) for row in right.values()], apart)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two numbers are equal; one that is missing is like another, and what a run has no column for is left."""
-    return one is None or other is None or one == other or bool(pd.isna(one) and pd.isna(other))
-
-
-def _general(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    return *key[:2], str(key[2]).partition(", ")[0]
-
-
-def _name(row: Row) -> str:
-    return f"{row['experiment']}: {row['claim']}, {row['subject']}"
-
-
-def difference(reference: Row, replicate: Row) -> str:
-    """What kind of difference two verdicts on one claim are."""
-    verdicts = {reference["verdict"], replicate["verdict"]}
-    if "supported" in verdicts and verdicts & AGAINST_SUPPORT:
-        return "contradicts"
-    near = all(a["low"] <= b["effect"] <= a["high"] for a, b in ((reference, replicate), (replicate, reference)))
-    return "borderline" if near else "moved"
-
-
 def told(comparison: Comparison) -> Iterator[str]:
     """What a reader wants to know of a comparison, line by line."""
     total, differing = len(comparison.pairs), comparison.differing
     for pair in differing:
-        name = _name(pair[0])
+        name = name_of(pair[0])
         if pair[1]["subject"] != pair[0]["subject"]:
             name += f" (there {pair[1]['subject']})"
         yield f"{difference(*pair)}: {name}: {' -> '.join(_judged(row) for row in pair)}"
@@ -159,7 +81,7 @@ def told(comparison: Comparison) -> Iterator[str]:
         yield f"not compared, for only one run has them: {', '.join(comparison.apart)}"
     if comparison.resized:
         yield f"{comparison.resized} of {total} claims are of other numbers of images or seeds, or at another level"
-    moved = sum(any(not _same(a[key], b[key]) for key in NUMBERS) for a, b in comparison.pairs)
+    moved = sum(any(not same(a[key], b[key]) for key in NUMBERS) for a, b in comparison.pairs)
     yield f"{moved} of {total} effects or intervals differ in any digit" + ("" if moved else "; nothing was replicated")
     kinds = [difference(*pair) for pair in differing]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("contradicts", "moved", "borderline"))

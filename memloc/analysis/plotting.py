@@ -281,6 +281,8 @@ def save(figure: Figure, *paths: str | Path) -> None:
     """Write a figure in the formats of the paths' endings, the same bytes every time."""
     for path in paths:
         with atomic(path) as temporary:
-            metadata = {"CreationDate": None} if temporary.suffix == ".pdf" else {"Software": None}
-            figure.savefig(temporary, metadata=metadata, dpi=150)
+            stamp = {".pdf": "CreationDate", ".svg": "Date"}.get(temporary.suffix, "Software")
+            # Names of an SVG's parts are hashes, of random salt unless it is given.
+            with plt.rc_context({"svg.hashsalt": "memloc"}):
+                figure.savefig(temporary, metadata={stamp: None}, dpi=150)
     plt.close(figure)

@@ -1,4 +1,3 @@
-import math
 import re
 from html.parser import HTMLParser
 
@@ -6,39 +5,43 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memloc.analysis.claims import COLUMNS
+from memloc.analysis.claims import COLUMNS, JOINT
 from memloc.experiments import Experiment
-from memloc.provenance import ROOT
-from memloc.report.page import Figure, claim_rows, number, render
+from memloc.report.page import Figure, places, render
+from memloc.report.reference import Reference
 
 EVIL = "<script>alert(\"x\")</script> & 'co'"
 PNG = b"\x89PNG\r\n\x1a\nnot really"
+CONFIG = {
+    "encoders": {
+        "simclr": {"framework": "simclr", "architecture": "resnet9", "network": {"width": 0.5}, "dataset": "d"}
+    },
+    "datasets": {"d": {"source": "digits", "split": {"shared": 0, "candidate": 9}}},
+    "experiments": {"one": {"kind": "layermem", "encoders": ["simclr"]}},
+}
 
 
 def claims(**changes):
-    row = dict.fromkeys(COLUMNS, "text")
+    row = dict.fromkeys([*COLUMNS, *JOINT], "text")
     row |= {"experiment": "one", "effect": 0.12345, "low": -0.5, "high": 1.0, "level": 0.95, "z": 1.0, "n": 7}
-    row |= {"paper_effect": 0.30812, "paper_scale": "ResNet9 on CIFAR10"}
-    row |= {"seeds": 3, "p": np.nan, "verdict": "supported", **changes}
-    return pd.DataFrame([row], columns=COLUMNS)
+    row |= {"paper_effect": 0.30812, "paper_scale": "ResNet9 on CIFAR10", "least": 0.1, "pairs_needed": np.nan}
+    row |= {"seeds": 3, "p": np.nan, "holm": np.nan, "q": np.nan, "primary": False, "verdict": "supported", **changes}
+    return pd.DataFrame([row])
 
 
 @pytest.fixture
 def page(tmp_path):
-    """Renders the repository's own template with every text replaced by the one given."""
+    """Renders claims of experiment ``one`` with every text replaced by the one given."""
 
-    def make(text="plain"):
+    def make(text="plain", table=None, config=None, reference=None):
         (tmp_path / "x.png").write_bytes(PNG)
         experiment = Experiment(order=0, theme="layers", title=text, paper=text, asks=text, inputs={}, smallest={})
         settings = {"framework": text, "architecture": text, "network": {text: 0.375}, "recipe": {"epochs": 3}}
         recipe = {"settings": settings, "seed": 0, "images": 9, "threads": 1, "code": "abc", "made_with": {text: text}}
-        return render(
-            ROOT / "docs" / "report" / "page.html",
-            [Figure("one", experiment, text, str(tmp_path / "x.png"))],
-            claims(statement=text, subject=text, paper=text, paper_scale=text),
-            [recipe],
-            {"encoders": {text: {"dataset": text}}},
-        )
+        table = claims(statement=text, subject=text, paper=text, paper_scale=text) if table is None else table
+        figure = Figure("one", experiment, text, str(tmp_path / "x.png"), {"CSV": "../figures/one.csv"})
+        config = config or {"encoders": {}, "datasets": {}, "experiments": {}, "of": text}
+        return render([figure], table, [recipe], config, reference=reference)
 
     return make
 
@@ -46,12 +49,14 @@ def page(tmp_path):
 class Reader(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.text = [], [], []
+        self.tags, self.links, self.rows, self.text = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.links += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+        if tag == "tr" and dict(attributes).get("id"):
+            self.rows.append(dict(attributes))
 
     def handle_data(self, data):
         self.text.append(data)
@@ -59,7 +64,7 @@ class Reader(HTMLParser):
 
 def test_every_text_is_escaped(page):
     reader = Reader(page(EVIL))
-    assert "script" not in reader.tags
+    assert reader.tags.count("script") == 1
     assert "".join(reader.text).count('<script>alert("x")</script>') >= 8
     assert reader.tags == Reader(page()).tags
 
@@ -67,9 +72,9 @@ def test_every_text_is_escaped(page):
 def test_nothing_is_loaded_from_anywhere(page):
     text = page()
     links = Reader(text).links
-    assert links and all(link.startswith(("#", "data:")) for link in links)
+    assert links and all(link.startswith(("#", "data:", "../figures/")) for link in links)
     assert not re.search(r"@import|url\(", text)
-    assert not {"script", "link", "iframe", "object"} & set(Reader(text).tags)
+    assert not {"link", "iframe", "object"} & set(Reader(text).tags)
 
 
 def test_figures_are_embedded_and_links_lead_somewhere(page):
@@ -79,76 +84,45 @@ def test_figures_are_embedded_and_links_lead_somewhere(page):
     assert {link[1:] for link in Reader(text).links if link.startswith("#")} <= targets
 
 
-def test_the_options_of_a_network_are_shown(page):
-    assert re.search(r"plain, plain, plain 0\.375<", page())
+def test_the_first_screen_says_what_was_found_with_its_interval(page):
+    told = claims(claim="losses.gap", experiment="one", subject="simclr", verdict="refuted")
+    first = "".join(Reader(page(table=told).split('id="claims"')[0]).text)
+    assert "higher on images that an encoder was trained on" in first and "0.123 (−0.5 to 1)" in first
+    assert "What this can’t tell" in first
 
 
-def test_a_claim_is_shown_with_effect_interval_and_verdict(page):
-    text = "".join(Reader(page()).text)
-    assert "0.123" in text and "−0.5 to 1" in text and "supported" in text and "7 × 3" in text
+def test_primary_claims_come_first_and_every_claim_stands_in_the_table_once(page):
+    both = pd.concat([claims(), claims(experiment="two", primary=True, p=0.01, holm=0.04)], ignore_index=True)
+    rows = Reader(page(table=both)).rows
+    assert [(row["data-experiment"], row["id"]) for row in rows] == [("two", "claim-1"), ("one", "claim-0")]
+    assert "by Holm = 0.04" in page(table=both)
 
 
-def test_claims_of_another_figure_are_not_shown(tmp_path):
-    (tmp_path / "t.html").write_text("{% for f in figures %}{{ f.claims | length }}{% endfor %} of {{ total }}")
-    (tmp_path / "x.png").write_bytes(PNG)
-    experiment = Experiment(order=0, theme="layers", title="t", paper="p", asks="a", inputs={}, smallest={})
-    both = pd.concat([claims(), claims(experiment="two")])
-    figures = [Figure(name, experiment, "caption", str(tmp_path / "x.png")) for name in ("one", "three")]
-    assert render(tmp_path / "t.html", figures, both, [], {}) == "10 of 2"
+def test_an_open_claim_below_the_paper_names_both_scales(page):
+    below = claims(high=0.2, low=-0.1, verdict="inconclusive", subject="simclr, layer 1")
+    text = "".join(Reader(page(table=below, config=CONFIG)).text)
+    assert "Wholly below the paper's 0.308 (ResNet9 on CIFAR10)" in text
+    assert "here resnet9 of width 0.5, simclr, 9 images of digits" in text
+    for change in ({"high": 0.4}, {"verdict": "negligible"}, {"paper_effect": np.nan}):
+        assert "Wholly below" not in page(table=below.assign(**change), config=CONFIG)
 
 
-def test_rows_hold_rounded_numbers():
-    (row,) = claim_rows(claims())
-    assert (row["effect"], row["interval"], row["n"]) == ("0.123", "−0.5 to 1", 7)
-    assert (row["paper_effect"], row["paper_scale"]) == ("0.308", "ResNet9 on CIFAR10")
+def test_where_the_paper_has_no_number_nothing_stands_for_it(page):
+    text = page(table=claims(paper_effect=np.nan, paper_scale=np.nan))
+    assert "nan" not in "".join(Reader(text).text) and 'class="reference"' not in text
+    assert 'class="reference"' in page()
 
 
-@pytest.mark.parametrize("scale", ["", math.nan])
-def test_a_claim_for_which_the_paper_has_no_number_shows_none(tmp_path, scale):
-    """claims.csv holds nothing there, which pandas reads back as nan."""
-    empty = claims(paper_effect=math.nan, paper_scale=scale)
-    (row,) = claim_rows(empty)
-    assert (row["paper_effect"], row["paper_scale"]) == ("", "")
-    (tmp_path / "x.png").write_bytes(PNG)
-    experiment = Experiment(order=0, theme="layers", title="t", paper="p", asks="a", inputs={}, smallest={})
-    figures = [Figure("one", experiment, "caption", str(tmp_path / "x.png"))]
-    without = render(ROOT / "docs" / "report" / "page.html", figures, empty, [], {})
-    beside = render(ROOT / "docs" / "report" / "page.html", figures, claims(), [], {})
-    assert "nan" not in Reader(without).text and "NaN" not in without and "In the paper" in without
-    shown = [text for text in Reader(beside).text if text.strip() in ("0.308", "ResNet9 on CIFAR10")]
-    assert len(shown) == 2 and not {*map(str.strip, shown)} & {*map(str.strip, Reader(without).text)}
-    # What differs is the content of one cell: rows stay as wide as their head.
-    assert Reader(without).tags.count("td") == Reader(beside).tags.count("td")
-    assert Reader(without).tags.count("td") == Reader(without).tags.count("th") == 7
+def test_marks_of_an_interval_are_where_its_numbers_are():
+    (row,) = claims(effect=0.1, low=-0.1, high=0.2, paper_effect=0.4, least=0.05).to_dict("records")
+    assert places(row) == {"value": 62, "low": 38, "high": 74, "reference": 98, "least": 56, "zero": 50}
 
 
-def test_a_paper_effect_of_zero_is_a_number():
-    (row,) = claim_rows(claims(paper_effect=0.0))
-    assert row["paper_effect"] == "0"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.12345, "0.123"), (-0.5, "−0.5"), (0.0, "0"), (12.345, "12.3"), (123.4, "123"), (1e-4, "0.0001"),
-     (1234.5, "1230"), (-12345.0, "−12300")],
-)  # fmt: skip
-def test_numbers_have_three_digits_and_a_true_minus(value, text):
-    assert number(value) == text
-
-
-@pytest.mark.parametrize("value", [1e-7, -3.21e-6, 4.56e-5, 1e6, 98765.0])
-def test_numbers_are_never_in_scientific_notation(value):
-    text = number(value)
-    assert re.fullmatch("−?[0-9]+(\\.[0-9]+)?", text)
-    assert float(text.replace("−", "-")) == pytest.approx(value, rel=0.01, abs=1e-6)
-
-
-def test_a_verdict_says_the_p_that_it_asks_for():
-    (row,) = claim_rows(claims(p=0.1639, verdict="inconclusive"))
-    assert row["told"] == "inconclusive (p = 0.16)"
-    assert claim_rows(claims())[0]["told"] == "supported"
-
-
-def test_where_the_paper_gives_no_number_its_scale_says_so():
-    assert claim_rows(claims(paper_effect=np.nan))[0]["paper_effect"] == "no number"
-    assert claim_rows(claims(paper_effect=np.nan, paper_scale=np.nan))[0]["paper_effect"] == ""
+def test_claims_that_came_out_otherwise_in_the_published_run_are_marked(page):
+    other = claims(verdict="inconclusive")
+    same = Reference(other, CONFIG)
+    assert "otherwise in the published run: inconclusive" in page(table=claims(), config=CONFIG, reference=same)
+    assert "all came out alike" in page(table=other, config=CONFIG, reference=same)
+    for part, change in (("datasets", {"d": {"source": "svhn"}}), ("encoders", {"simclr": {"dataset": "d"}})):
+        text = page(table=claims(), config=CONFIG, reference=Reference(other, CONFIG | {part: change}))
+        assert "published run" not in text

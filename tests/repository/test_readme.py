@@ -6,7 +6,10 @@ import importlib.util
 import re
 from pathlib import Path
 
-from memloc.analysis.tables import load_table
+import yaml
+
+from memloc import config
+from memloc.report import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,14 +23,22 @@ def _publish():  # type: ignore[no-untyped-def]
     return module
 
 
-def test_results_are_what_the_frozen_claims_render_to() -> None:
+def test_pages_are_what_the_frozen_claims_render_to() -> None:
     publish = _publish()
-    claims = load_table(ROOT / "docs/results/claims.csv")
-    readme = (ROOT / "README.md").read_text()
-    assert publish.insert(readme, publish.table(publish.headlines(claims), scales=False)) == readme
-    assert publish.page(claims) == (ROOT / "docs/results/README.md").read_text()
-    # Each of the questions that were chosen has its answer, whatever it is.
-    assert set(publish.headlines(claims)["claim"]) == set(publish.HEADLINES)
+    made = publish.pages()
+    stale = [str(path) for path, text in made.items() if not path.is_file() or path.read_text() != text]
+    assert not stale, "run python tools/publish_results.py"
+    for folder in (publish.FROZEN, publish.GROUPS):
+        assert set(folder.glob("*.md")) <= made.keys()
+
+
+def test_the_published_run_has_the_default_configuration() -> None:
+    default = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config.complete(default)
+    published = reference.load(ROOT / "docs/results")
+    assert published is not None
+    alike = published.verdicts(published.claims.to_dict("records"), default)
+    assert alike == dict(enumerate(published.claims["verdict"]))
 
 
 def test_every_link_inside_the_repository_leads_somewhere() -> None:

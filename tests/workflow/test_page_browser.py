@@ -1,4 +1,4 @@
-"""The page of a scored encoder in a real browser, at the width of a phone and of a desktop."""
+"""The page of a scored encoder, and the report, in a real browser, at the width of a phone and of a desktop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from PIL import Image
 
+from memloc.analysis.claims import COLUMNS, JOINT
+from memloc.experiments import Experiment
+from memloc.report import telling
+from memloc.report.page import Figure
+from memloc.report.page import render as report
 from memloc.scoring import figure
 from memloc.scoring.page import render
 from tests.builders.scored import scored, thumbnail
@@ -72,6 +79,20 @@ frame.onload = async () => {
   seen.scripts = inside.querySelectorAll("script, [onerror], a[href^=http]").length;
   seen.hit = [view.hit || 0, window.hit || 0];
   const named = box => box.tabIndex === 0 && box.getAttribute("aria-label");
+  const search = inside.querySelector("input[data-filter]");
+  if (search) {
+    const body = inside.querySelector("table[id] > tbody");
+    const rows = () => [...body.rows].filter(row => !row.hidden).map(row => row.id);
+    const last = () => rows().at(-1);
+    search.value = "NEEDLE supported";
+    search.dispatchEvent(new view.Event("input"));
+    seen.left = rows();
+    view.location.hash = seen.hidden = "claim-0";
+    await new Promise(done => setTimeout(done, 100));
+    seen.shown = rows().length;
+    const head = inside.querySelectorAll("th[scope=col] button")[3];
+    seen.sorted = [0, 1, 2].map(() => { head.click(); return last(); });
+  }
   seen.scrollable = [...inside.querySelectorAll(".scroll")].every(named);
   document.getElementById("seen").textContent = JSON.stringify(seen);
 };
@@ -161,6 +182,30 @@ def test_page_fits_and_shows_its_images(browser: str, page: str, tmp_path: Path,
     # The page's own script, which sorts its table, and no other.
     assert seen["scripts"] == 1 and seen["hit"] == [0, 0]
     assert asked == []
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_the_report_fits_filters_and_sorts(browser: str, tmp_path: Path, width: int) -> None:
+    picture = tmp_path / "x.png"
+    Image.new("RGB", (1200, 800)).save(picture)
+    effects = {"a": 0.2, "needle": 0.9, "c": -0.5}
+    rows = [_claim(name, effect) for name, effect in effects.items()]
+    entry = Experiment(order=0, theme="layers", title=EVIL, paper=EVIL, asks=EVIL, inputs={}, smallest={})
+    figure = Figure("one", entry, EVIL, str(picture), {"CSV": "../figures/one.csv"})
+    config = {"encoders": {}, "datasets": {}, "experiments": {}}
+    seen, asked = look(browser, tmp_path, report([figure], pd.DataFrame(rows), [], config), width)
+    assert [max(seen[state][:2]) for state in ("folded", "unfolded")] == [width, width], seen["beyond"]
+    assert not seen["beyond"] and seen["scrollable"] and seen["figures"] == [1200]
+    assert seen["scripts"] == 1 and seen["hit"] == [0, 0] and asked == []
+    assert seen["left"] == ["claim-1"] and seen["shown"] == 3
+    # From the highest effect, from the lowest, and as it was.
+    assert seen["sorted"] == ["claim-2", "claim-1", "claim-2"]
+
+
+def _claim(name: str, effect: float) -> dict[str, Any]:
+    row = dict.fromkeys([*COLUMNS, *JOINT], EVIL) | dict.fromkeys(telling.NUMBERS, 0.1)
+    row |= {"claim": name, "experiment": "one", "subject": "long" * 60, "statement": f"{name}: {EVIL}"}
+    return row | {"effect": effect, "low": effect - 0.1, "high": effect + 0.1, "verdict": "supported", "primary": False}
 
 
 def test_names_are_harmless_even_without_the_policy(browser: str, page: str, tmp_path: Path) -> None:

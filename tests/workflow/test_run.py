@@ -76,8 +76,11 @@ def test_images_that_are_repeated_are_told(finished: Path) -> None:
 
 def test_the_report_is_one_page_that_needs_nothing_else(finished: Path) -> None:
     page = (finished / "results/report/index.html").read_text()
-    assert page.count("data:image/png;base64,") == len(KINDS)
-    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert len(re.findall(r'src="data:image/(?:png|svg\+xml);base64,', page)) == len(KINDS)
+    assert not re.search(r"""src=["'](?!data:)""", page)
+    beside = [path for path in re.findall(r"""href=["']([^"']*)""", page) if not path.startswith("#")]
+    assert len(beside) == 3 * len(KINDS)
+    assert all((finished / "results/report" / path).is_file() for path in beside)
     assert "supported" in page
 
 

@@ -125,7 +125,8 @@ FAULTS: dict[str, list[tuple[Change, str, str, str, str]]] = {
 def test_a_figures_table_of_another_experiment_is_named(
     kind: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, drawn = ROOT / f"docs/results/{other}.csv", {name: str(tmp_path / f"it.{name}") for name in ("pdf", "png")}
+    table, formats = ROOT / f"docs/results/{other}.csv", ("pdf", "svg", "png")
+    drawn = {name: str(tmp_path / f"it.{name}") for name in formats}
     snakemake = SimpleNamespace(
         input=SimpleNamespace(table=str(table), images=[str(tmp_path / "images.npy")]),
         output=SimpleNamespace(**drawn),
