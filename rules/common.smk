@@ -6,6 +6,8 @@ import sys
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import yaml
+
 from memloc import config as configuration
 from memloc.data.raw_files import files, is_fetched
 from memloc.data.sources import SOURCES
@@ -33,8 +35,12 @@ if shlex.quote(sys.executable) != sys.executable:
     )
 
 try:
-    configuration.check_files([Path(path) for path in workflow.configfiles])
+    if str(ROOT / "config.yaml") in map(str, workflow.configfiles):
+        configuration.check_files([Path(path) for path in workflow.configfiles])
+    else:  # Imported as a module, whose `config:` takes the place of every file.
+        configuration.lay_over(configuration.check_files([ROOT / "config.yaml"])[0], config)
     configuration.check(config)
+    MERGED = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     configuration.complete(config)
     configuration.check_folder(RESULTS)
 except InputError as error:
@@ -84,9 +90,20 @@ def refuse_beside(runs):
         )
 
 
+def write_configuration():
+    """Leave the merged configuration beside the results, as a file that asks for the same run again."""
+    try:
+        unfinished = RESULTS / "run_config.yaml.unfinished"
+        unfinished.write_text(MERGED, encoding="utf-8")
+        unfinished.replace(RESULTS / "run_config.yaml")
+    except OSError as error:
+        sys.exit(f"memloc: error: {RESULTS.resolve()}/run_config.yaml: can't be written ({error.strerror})")
+
+
 onstart:
     globals()["results_lock"] = lock_results()
     refuse_beside(left_behind(Path(".snakemake/log")))
+    write_configuration()
 
 
 # GPUs of a job that computes on one; none is asked for where the configuration doesn't say that there is one.

@@ -31,7 +31,7 @@ rule build_report:
         claims=rules.collect_claims.output.claims,
         figures=[RESULTS / f"figures/{name}.png" for name in active_experiments()],
         recipes=trained_encoders(),
-        template=relative(Path(workflow.basedir) / "docs/report/page.html"),
+        template=relative(ROOT / "docs/report/page.html"),
     output:
         page=RESULTS / "report/index.html",
     log:
