@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from memloc import training_log
 from memloc.errors import InputError, disk_full, one_line, out_of_memory, show
 
 log = logging.getLogger("memloc")
@@ -54,6 +55,7 @@ def start(snakemake: Any) -> None:
     file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w", encoding="utf-8")
     file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
+    _send_on(snakemake)
     log.propagate = False  # Some libraries have the root logger repeat every line.
     logging.raiseExceptions = False  # On a full disk the log's own tracebacks would bury the line that says so.
     sys.excepthook = _excepthook
@@ -72,6 +74,16 @@ def start(snakemake: Any) -> None:
         sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
         # Nothing here reads memory before writing it; filling it takes a tenth of a training step.
         sys.modules["torch"].utils.deterministic.fill_uninitialized_memory = False
+
+
+def _send_on(snakemake: Any) -> None:
+    """Have a training's reports sent where the configuration says."""
+    history = getattr(snakemake.output, "history", None) if hasattr(snakemake, "output") else None
+    kind = getattr(snakemake, "config", {}).get("training_log", training_log.NONE)
+    if history is not None and kind != training_log.NONE:
+        encoder, role, seed = Path(history).parts[-4:-1]
+        folder = Path(history).parents[4] / "training_logs"
+        log.addHandler(training_log.Sender(kind, folder, f"{encoder}/{role}/{seed}", dict(snakemake.params.settings)))
 
 
 def keep_memory() -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import yaml
 
 from memloc import config as configuration
+from memloc import training_log
 from memloc.data.raw_files import files, is_fetched
 from memloc.data.sources import SOURCES
 from memloc.data.sources import module_path as source_module
@@ -43,6 +44,7 @@ try:
     MERGED = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     configuration.complete(config)
     configuration.check_folder(RESULTS)
+    training_log.check(config.get("training_log", training_log.NONE))
 except InputError as error:
     sys.exit(f"memloc: error: {one_line(str(error))}")
 
