@@ -78,12 +78,13 @@ def start(snakemake: Any) -> None:
 
 def _send_on(snakemake: Any) -> None:
     """Have a training's reports sent where the configuration says."""
-    history = getattr(snakemake.output, "history", None) if hasattr(snakemake, "output") else None
     kind = getattr(snakemake, "config", {}).get("training_log", training_log.NONE)
-    if history is not None and kind != training_log.NONE:
-        encoder, role, seed = Path(history).parts[-4:-1]
-        folder = Path(history).parents[4] / "training_logs"
-        log.addHandler(training_log.Sender(kind, folder, f"{encoder}/{role}/{seed}", dict(snakemake.params.settings)))
+    histories = getattr(getattr(snakemake, "output", None), "history", [])
+    if histories and kind != training_log.NONE:
+        paths = [Path(path) for path in ([histories] if isinstance(histories, str) else histories)]
+        names = {path.parts[-3]: "/".join(path.parts[-4:-1]) for path in paths}
+        folder = paths[0].parents[4] / "training_logs"
+        log.addHandler(training_log.Sender(kind, folder, names, snakemake.params.settings))
 
 
 def keep_memory() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,37 +27,49 @@ def check(kind: str) -> None:
 
 
 class Sender(logging.Handler):
-    """Sends the reports of one training on.
+    """Sends the reports of a job's trainings on, which follow one another; the log names a role as its training begins.
 
     Args:
         kind: tensorboard, wandb or mlflow.
         folder: where those that keep files put them.
-        name: of the training.
-        settings: of the training, for the record.
+        names: of the trainings, by role.
+        settings: of the trainings, for the record.
     """
 
-    def __init__(self, kind: str, folder: Path, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, kind: str, folder: Path, names: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         super().__init__(logging.INFO)
         check(kind)
-        self.logger = _open(kind, folder, name)
-        self.settings: dict[str, Any] | None = settings
+        self.kind, self.folder, self.names, self.settings = kind, folder, names, dict(settings)
+        self.training = next(iter(names.values()))
+        self.logger: Any = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a report; other messages are not for here. What can't be sent is said, and the training goes on."""
+        """Send a report; other messages are not for here. What can't be sent is said, and the training continues."""
+        if record.getMessage() in self.names:
+            self.end()
+            self.training = self.names[record.getMessage()]
         if not (isinstance(record.msg, str) and record.msg.startswith(REPORTS) and isinstance(record.args, tuple)):
             return
         epoch, _, loss, speed, *_ = record.args
         try:
-            if self.settings is not None:
+            if self.logger is None:
+                self.logger = _open(self.kind, self.folder, self.training)
                 self.logger.log_hyperparams(self.settings)
-                self.settings = None
             self.logger.log_metrics({"loss": loss, "views_per_second": float(str(speed).replace(",", ""))}, step=epoch)
         except Exception as error:  # A service that is down must not end a training.
             logging.getLogger("memloc").warning("training_log: epoch %s could not be sent: %s", epoch, error)
 
+    def end(self) -> None:
+        """End the record of the training that was sent last."""
+        if self.logger is not None:
+            self.logger.finalize("success")
+            if self.kind == WANDB:
+                self.logger.experiment.finish()
+            self.logger = None
+
     def close(self) -> None:
         """Called when the process ends."""
-        self.logger.finalize("success")
+        self.end()
         super().close()
 
 

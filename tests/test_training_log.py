@@ -12,6 +12,8 @@ from memloc.errors import InputError
 from memloc.training.loop import train
 from memloc.training.settings import Training
 
+NAMES = {"f": "simclr/f/seed0", "g": "simclr/g/seed0"}
+
 
 class Service:
     """Keeps what it is sent; draws random numbers, as some libraries do."""
@@ -42,7 +44,7 @@ def trained(toy, settings, description, tmp_path, monkeypatch):
         training = Training.of(settings(epochs=3))
         monkeypatch.setattr(training_log, "check", lambda kind: None)
         monkeypatch.setattr(training_log, "_open", lambda *where: service)
-        sender = training_log.Sender("wandb", tmp_path, "simclr/f/seed0", training.plain()) if service else None
+        sender = training_log.Sender("mlflow", tmp_path, NAMES, training.plain()) if service else None
         monkeypatch.setattr(job.log, "handlers", [sender] if sender else [])
         monkeypatch.setattr(job.log, "level", logging.INFO)
         folder = tmp_path / f"{service is not None}"
@@ -70,6 +72,27 @@ def test_a_service_that_is_down_is_said_and_ends_no_training(trained, caplog):
     assert len(history) == 3
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert said == [f"training_log: epoch {epoch} could not be sent: no route" for epoch in (1, 2, 3)]
+
+
+def test_trainings_of_one_job_are_told_apart(monkeypatch, tmp_path):
+    services, opened = [Service(), Service()], []
+
+    def open_next(kind, folder, name):
+        opened.append(name)
+        return services[len(opened) - 1]
+
+    monkeypatch.setattr(training_log, "check", lambda kind: None)
+    monkeypatch.setattr(training_log, "_open", open_next)
+    sender = training_log.Sender("mlflow", tmp_path, NAMES, {})
+    log = logging.Logger("job", logging.INFO)
+    log.addHandler(sender)
+    for role, loss in (("f", 2.0), ("g", 1.0)):
+        log.info("%s", role)
+        log.info("epoch %d/%d  loss %.4f  %s views/s  %d:%02d left", 1, 1, loss, "1,234", 0, 0)
+    sender.close()
+    assert opened == list(NAMES.values())
+    sent = [[(1, {"loss": loss, "views_per_second": 1234.0})] for loss in (2.0, 1.0)]
+    assert [service.sent for service in services] == sent and all(service.ended for service in services)
 
 
 def test_a_missing_library_is_one_line(monkeypatch):
