@@ -24,7 +24,7 @@ BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
 WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help figures smoke replicate test test-units test-workflow test-slurm bench lock clean-caches clean-venv
+.PHONY: help figures smoke replicate test test-units test-workflow test-slurm bench docs lock clean-caches clean-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -65,10 +65,14 @@ bench: ## install, then measure speed, memory and growth of training, scoring an
 	$(BOOTSTRAP)
 	$(IN_VENV) python tools/bench.py
 
+docs: ## install, then build the documentation site, with a reference of the Python interface, into site/
+	$(BOOTSTRAP) --docs
+	$(IN_VENV) python tools/build_docs.py
+
 lock: ## bring requirements.lock up to pyproject.toml (pins that still fit stay; delete one to renew it)
 	$(BOOTSTRAP) --test
 	$(IN_VENV) pip install --quiet 'uv>=0.7'
-	$(IN_VENV) uv pip compile --quiet --universal --python-version 3.11 --extra test --extra slurm --no-annotate \
+	$(IN_VENV) uv pip compile --quiet --universal --python-version 3.11 --extra test --extra slurm --extra docs --no-annotate \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 
 clean-caches: ## remove what ruff, mypy and pytest keep

@@ -1,13 +1,13 @@
 """memloc: from raw images to every figure. Stages are in rules/, in the order data flows."""
 
-from pathlib import Path
-
 from snakemake.utils import min_version
+
+from memloc.provenance import ROOT
 
 min_version("9.0")
 
 
-configfile: Path(workflow.basedir) / "config.yaml"
+configfile: ROOT / "config.yaml"
 
 
 report: "docs/report/workflow.rst"

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from memloc import training_log
 from memloc.errors import InputError, disk_full, one_line, out_of_memory, show
 
 log = logging.getLogger("memloc")
@@ -54,6 +55,7 @@ def start(snakemake: Any) -> None:
     file = logging.FileHandler(snakemake.log[0], mode="a" if helper else "w", encoding="utf-8")
     file.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
     log.handlers = [terminal, file]
+    _send_on(snakemake)
     log.propagate = False  # Some libraries have the root logger repeat every line.
     logging.raiseExceptions = False  # On a full disk the log's own tracebacks would bury the line that says so.
     sys.excepthook = _excepthook
@@ -72,6 +74,17 @@ def start(snakemake: Any) -> None:
         sys.modules["torch"].set_deterministic_debug_mode("warn")
         # Nothing here reads memory before writing it; filling it takes a tenth of a training step.
         sys.modules["torch"].utils.deterministic.fill_uninitialized_memory = False
+
+
+def _send_on(snakemake: Any) -> None:
+    """Have a training's reports sent where the configuration says."""
+    kind = getattr(snakemake, "config", {}).get("training_log", training_log.NONE)
+    histories = getattr(getattr(snakemake, "output", None), "history", [])
+    if histories and kind != training_log.NONE:
+        paths = [Path(path) for path in ([histories] if isinstance(histories, str) else histories)]
+        names = {path.parts[-3]: "/".join(path.parts[-4:-1]) for path in paths}
+        folder = paths[0].parents[4] / "training_logs"
+        log.addHandler(training_log.Sender(kind, folder, names, snakemake.params.settings))
 
 
 def keep_memory() -> None:

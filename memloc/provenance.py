@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 NEUTRAL = frozenset(
     {"memloc", "memloc.aliases", "memloc.job", "memloc.provenance", "memloc.errors"}
+    | {"memloc.training_log"}
     | {"memloc.data.sources", "memloc.models.architectures", "memloc.models.frameworks"}
 )
 """Modules that can't change a number: names of types, logging, hashing, messages, and registries, whose entries reach a

@@ -4,11 +4,13 @@ import fcntl
 import shlex
 import sys
 from dataclasses import asdict
+from functools import partial
 from types import SimpleNamespace
 
-from functools import partial
+import yaml
 
 from memloc import config as configuration
+from memloc import training_log
 from memloc.data.raw_files import files, is_fetched
 from memloc.data.sources import SOURCES
 from memloc.data.sources import module_path as source_module
@@ -35,10 +37,15 @@ if shlex.quote(sys.executable) != sys.executable:
     )
 
 try:
-    configuration.check_files([Path(path) for path in workflow.configfiles])
+    if str(ROOT / "config.yaml") in map(str, workflow.configfiles):
+        configuration.check_files([Path(path) for path in workflow.configfiles])
+    else:  # Imported as a module, whose `config:` takes the place of every file.
+        configuration.lay_over(configuration.check_files([ROOT / "config.yaml"])[0], config)
     configuration.check(config)
+    MERGED = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     configuration.complete(config)
     configuration.check_folder(RESULTS)
+    training_log.check(config.get("training_log", training_log.NONE))
 except InputError as error:
     sys.exit(f"memloc: error: {one_line(str(error))}")
 
@@ -87,9 +94,20 @@ def refuse_beside(runs):
         )
 
 
+def write_configuration():
+    """Leave the merged configuration beside the results, as a file that asks for the same run again."""
+    try:
+        unfinished = RESULTS / "run_config.yaml.unfinished"
+        unfinished.write_text(MERGED, encoding="utf-8")
+        unfinished.replace(RESULTS / "run_config.yaml")
+    except OSError as error:
+        sys.exit(f"memloc: error: {RESULTS.resolve()}/run_config.yaml: can't be written ({error.strerror})")
+
+
 onstart:
     globals()["results_lock"] = lock_results()
     refuse_beside(left_behind(Path(".snakemake/log")))
+    write_configuration()
 
 
 # GPUs of a job that computes on one; none is asked for where the configuration doesn't say that there is one.

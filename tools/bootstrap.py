@@ -1,6 +1,6 @@
 """Make .venv and install memloc into it: what `make` does before anything else. Done once, it does nothing.
 
-    python3 tools/bootstrap.py [--test] [--slurm] [--cpu]
+    python3 tools/bootstrap.py [--test] [--slurm] [--docs] [--cpu]
 
 Standard library only, and in syntax that Python 3.6 reads, so that an old Python gets a sentence to read.
 """
@@ -44,12 +44,13 @@ def main():
     parser = argparse.ArgumentParser(description="Make .venv and install memloc into it.")
     parser.add_argument("--test", action="store_true", help="also what the tests need")
     parser.add_argument("--slurm", action="store_true", help="also what hands jobs to Slurm")
+    parser.add_argument("--docs", action="store_true", help="also what builds the documentation site")
     parser.add_argument("--cpu", action="store_true", help="PyTorch's build without GPU libraries")
     options = parser.parse_args()
     try:
         check_python()
         check_place()
-        install({name for name in ("test", "slurm") if getattr(options, name)}, options.cpu)
+        install({name for name in ("test", "slurm", "docs") if getattr(options, name)}, options.cpu)
     except (BootstrapError, OSError) as error:
         sys.exit(f"memloc: error: {error}")
     except KeyboardInterrupt:

@@ -1,14 +1,16 @@
 """Renew what pages and configurations say of the registries: `python tools/renew_pages.py`.
 
-Tables of options in docs/training.md, tables of experiments in docs/experiments.md, and the experiments of the smoke
-configurations. A test fails where one of them isn't as this makes it.
+Tables of options in docs/training.md, tables of experiments in docs/experiments.md, the graph of rules in
+docs/running.md, and the experiments of the smoke configurations. A test fails where one of them isn't as this makes it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,12 +103,27 @@ def _smallest(*, default: bool) -> Callable[[], Iterator[str]]:
     return lines
 
 
+def _rules() -> Iterator[str]:
+    """The graph of the default run's rules, as Snakemake has it, for renderers of Mermaid."""
+    command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"]
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(
+            [*command, "--directory", empty], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
+        )
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", done.stdout))
+    arrows = {(names[first], names[last]) for first, last in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
+    yield "\n```mermaid\nflowchart LR"
+    yield from (f"    {first} --> {last}" for first, last in sorted(arrows))
+    yield "```\n"
+
+
 def _yaml(name: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     return content
 
 
 PAGES: dict[Path, dict[str, Callable[[], Iterator[str]]]] = {
+    ROOT / "docs/running.md": {"rules": _rules},
     ROOT / "docs/training.md": {"options": _options},
     ROOT / "docs/experiments.md": {theme: _experiments(theme) for theme in THEMES},
     ROOT / "config/smoke.yaml": {"experiments": _smallest(default=True)},

@@ -16,7 +16,7 @@ from memloc.config.entries import (
     trained_as,
     training_sha256,
 )
-from memloc.config.reading import check_files, check_folder
+from memloc.config.reading import check_files, check_folder, lay_over
 from memloc.config.schemas import SCHEMA, Config, schema
 from memloc.errors import InputError
 
@@ -30,6 +30,7 @@ __all__ = [
     "check_folder",
     "complete",
     "experiment_inputs",
+    "lay_over",
     "roles",
     "runs",
     "schema",

@@ -37,6 +37,14 @@ def check_files(paths: Iterable[Path]) -> list[dict[Any, Any]]:
     return list(contents.values())
 
 
+def lay_over(base: dict[Any, Any], config: dict[Any, Any]) -> None:
+    """Complete a configuration, in place, by what it leaves out of the one below it: mappings merge, others replace."""
+    for key, below in base.items():
+        above = config.setdefault(key, below)
+        if isinstance(above, dict) and isinstance(below, dict):
+            lay_over(below, above)
+
+
 def check_folder(results: Path) -> None:
     """Raise an InputError unless results can be written there."""
     place = results if results.exists() else results.absolute().parent

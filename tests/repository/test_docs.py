@@ -1,9 +1,11 @@
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tools.build_docs import API
 from tools.renew_pages import PAGES, renewed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,6 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_pages_say_of_the_registries_is_true(page):
     assert renewed(page) == page.read_text(), "run python tools/renew_pages.py"
+
+
+def test_the_site_has_every_page_once_and_the_reference_names_what_is_there():
+    paths = re.findall(r'"([\w/.-]+\.md)"', (ROOT / "zensical.toml").read_text())
+    assert len(paths) == len(set(paths))
+    mine = {str(path.relative_to(ROOT)) for top in ("docs", "docs/method") for path in ROOT.glob(f"{top}/*.md")}
+    assert mine <= set(paths)
+    assert all((ROOT / path).exists() for path in paths if path != "api.md")
+    for name in [name for names in API.values() for name in names]:
+        assert pkgutil.resolve_name(name).__doc__, name
 
 
 def test_no_two_keys_of_the_configuration_share_a_mapping():
