@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memloc.config import Config
 from memloc.paper import readings
 from memloc.paper.readings import LAYERMEM, Choice, Of, Reader, Step
-from memloc.paper.sources import Source
+from memloc.paper.sources import Source, found
 
 LAYERS = ("config/layers.yaml", "config/paper.yaml")
 UNITS = ("config/units.yaml", "config/paper.yaml")
@@ -30,6 +31,7 @@ class Part:
         numbers: its key in ``published.yaml``; none of a figure, whose values the paper doesn't print.
         first: what the rows are.
         extra: columns that the paper hasn't.
+        whole: rows are places in an encoder, the same only where the run's has all of the paper's.
         none: why no run can have a counterpart of it.
     """
 
@@ -39,12 +41,17 @@ class Part:
     numbers: str = ""
     first: str = "Layer"
     extra: Sequence[str] = ()
+    whole: bool = False
     none: str = ""
 
     @property
     def sources(self) -> Sequence[Source]:
         """What it may be read from, the best first."""
         return [self.source] if isinstance(self.source, Source) else self.source
+
+    def chosen(self, config: Config) -> tuple[str, str] | None:
+        """The experiment of a configuration, complete, that it is read from, and its encoder; None where none fits."""
+        return next((one for source in self.sources if (one := found(source, config))), None)
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,7 @@ TABLES = (
                 label=label,
                 numbers=f"2 {label}",
                 first="Block",
+                whole=True,
             )
             for place, label in (("att", "attention"), ("fc", "fully-connected"))
         ],
@@ -200,6 +208,7 @@ TABLES = (
                 readings.by_layer(_frameworks({"SimCLR": "simclr", "DINO": "dino"}), readings.counted),
                 label="ResNet50",
                 numbers="4 ResNet50",
+                whole=True,
             ),
             Part(
                 Source("frameworks", _framework("mae", "vit-base"), some={"framework": "mae"}, files=LAYERS),
@@ -209,6 +218,7 @@ TABLES = (
                 label="ViT-Base",
                 numbers="4 ViT-Base",
                 first="Block",
+                whole=True,
             ),
         ],
     ),
@@ -242,6 +252,7 @@ TABLES = (
                 readings.sublayers_of_blocks,
                 numbers="10",
                 first="Block",
+                whole=True,
             )
         ],
     ),
@@ -288,8 +299,8 @@ TABLES = (
                 first="Epochs",
             )
         ],
-        note="Columns are steps here, each on a batch that holds the image alone. The lowest is the least active unit, for "
-        "none is silent.",
+        note="Columns are steps here, each on a batch that holds the image alone. The lowest is the least active "
+        "unit, for none is silent.",
     ),
     Exhibit(
         "table-14",
@@ -441,7 +452,8 @@ TABLES = (
                 numbers="27",
             )
         ],
-        note="From the weakest augmentation to the strongest. All are measured on the same views; in the paper each on its own.",
+        note="From the weakest augmentation to the strongest. All are measured on the same views; in the paper each "
+        "on its own.",
     ),
     Exhibit(
         "table-28",
@@ -466,6 +478,7 @@ TABLES = (
                 Source("frameworks", _framework("simclr", "resnet50"), some={"framework": "dino"}, files=LAYERS),
                 readings.by_layer(_frameworks({"SimCLR": "simclr", "DINO": "dino"}), readings.convolutions),
                 numbers="29",
+                whole=True,
             )
         ],
     ),
@@ -487,6 +500,7 @@ TABLES = (
                 ),
                 numbers="31",
                 first="Block",
+                whole=True,
             )
         ],
         note="Of each block the fully-connected layer, and what it adds to the sum before it.",
@@ -508,7 +522,8 @@ TABLES = (
         "UnitMem on images of all classes, of three, and of one",
         "ResNet9, SimCLR, STL10; 1,000 images of all classes, of trucks, planes and cars (TPC), and of cars",
         [Part(Source("unit_sets", {"framework": "simclr"}, files=UNITS), readings.by_classes, numbers="34")],
-        note="Sets of fewer classes hold fewer images here, and UnitMem grows with their number; the paper has 1,000 each.",
+        note="Sets of fewer classes hold fewer images here, and UnitMem grows with their number; the paper has 1,000 "
+        "each.",
     ),
 )
 FIGURES = (
@@ -711,3 +726,15 @@ def named(text: str) -> set[str]:
         for low, high in re.findall(r"(\d+)(?: to (\d+))?", numbers):
             found |= {f"{kind.lower()}-{n}" for n in range(int(low), int(high or low) + 1)}
     return found
+
+
+def read_from(config: Config) -> list[str]:
+    """Names of the experiments of a configuration, complete, that tables and figures are read from."""
+    chosen = [part.chosen(config) for exhibit in EXHIBITS for part in exhibit.parts]
+    return list(dict.fromkeys(one[0] for one in chosen if one))
+
+
+def shown_datasets(config: Config) -> list[str]:
+    """Names of the data sets whose images a figure shows: Figure 13's."""
+    chosen = FIGURES[-1].parts[0].chosen(config)
+    return [config["encoders"][chosen[1]]["dataset"]] if chosen else []

@@ -1,7 +1,7 @@
 """From an experiment's table to the cells of one of the paper's tables, or the points of one of its figures.
 
-Standard library only: a table is a list of rows, its cells texts, as ``csv.DictReader`` reads them. A reading is a function
-of a run; most are made by one here, which ``exhibits`` calls with what differs from table to table.
+Standard library only: a table is a list of rows, its cells texts, as ``csv.DictReader`` reads them. A reading is a
+function of a run; most are made by one here, which ``exhibits`` calls with what differs from table to table.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ def pair_of(
 
 
 def blocks(columns: Mapping[str, Of]) -> Reader:
-    """LayerMem of a ViT's fully-connected layers by block, and what each adds to the sum before it (Tables 4 and 31)."""
+    """LayerMem of a ViT's fully-connected layers, and what each adds to the sum before it (Tables 4 and 31)."""
 
     def read(run: Run) -> Reading:
         reading = Reading()
