@@ -11,7 +11,13 @@ rule paper:
         images=[RESULTS / f"data/{name}/train_images.npy" for name in shown_datasets(config)],
         parts=[
             relative(Path(workflow.basedir) / f"memloc/{name}")
-            for name in ("paper/published.yaml", "paper/page.html", "page/frame.html", "page/style.css", "page/page.js")
+            for name in (
+                "paper/published.yaml",
+                "paper/page.html",
+                "page/frame.html",
+                "page/style.css",
+                "page/page.js",
+            )
         ],
     output:
         page=RESULTS / "paper/index.html",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memloc.aliases import Array
 from memloc.analysis import plotting
-from memloc.paper.readings import Plot, Point
+from memloc.paper.readings import Plot
 
 COLUMNS = 2
 BINS = 30
+DASHED = ("external", "external images", "unseen images", ", SL")
+"""Ends of the names of series that stand beside another one of their colour."""
 IMAGES = 10
 """Images in a row: the paper's Figure 13 has as many."""
 
@@ -39,7 +39,10 @@ def draw(plots: Mapping[str, Plot], images: Array | None = None) -> Figure:
 
 
 def _hues(plot: Plot) -> dict[str, str]:
-    return dict(zip(plot.series, sns.color_palette("colorblind", len(plot.series)).as_hex(), strict=True))
+    """A colour for each series; those that are told apart behind a comma share one."""
+    of = {name: name.partition(", ")[0].removesuffix(" memorized") for name in plot.series}
+    hues = plotting.colours(list(dict.fromkeys(of.values())))
+    return {name: hues[base] for name, base in of.items()}
 
 
 def _lines(axis: Axes, plot: Plot) -> None:
@@ -51,7 +54,7 @@ def _lines(axis: Axes, plot: Plot) -> None:
         at = [places.get(point.x, point.x) + shift for point in points]  # type: ignore[operator]
         error = np.abs([[point.value - point.low, point.high - point.value] for point in points]).T
         values = [point.value for point in points]
-        style = "o--" if "external" in name or "unseen" in name else "o-"
+        style = "o--" if name.endswith(DASHED) else "o-"
         axis.errorbar(
             at,
             values,
@@ -105,8 +108,3 @@ def _strips(plot: Plot, images: Array) -> Figure:
             axis.axis("off")
         row[0].set_title(f"layer {layer}", fontsize=9, loc="left", pad=3)
     return figure
-
-
-def finite(points: list[Point]) -> list[Point]:
-    """The points that have a value."""
-    return [point for point in points if math.isfinite(point.value)]

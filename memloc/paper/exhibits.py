@@ -338,7 +338,7 @@ TABLES = (
                     {"LayerMem": Of("published"), "ΔLM": Step("LayerMem"), **CROSSED},
                     readings.with_sublayers,
                     lacks=[
-                        "Top50, Least50: groups are measured at layers, not at sublayers (Table 1).",
+                        "LayerMem Top50, ΔTop50, LayerMem Least50: groups are measured at layers alone (Table 1).",
                         "FC: our ResNet9 ends in the pool before it, for the layer behind is a classifier's.",
                     ],
                 ),
@@ -352,7 +352,7 @@ TABLES = (
         "LayerMem on sets of several sizes",
         f"{CIFAR10}; 3 sets of each size",
         [Part(Source("set_size", R9, files=DEFAULT), readings.by_size, numbers="19")],
-        note="Behind ±: the standard deviation over draws, in both. Res2 and Res6 aren't in the experiment.",
+        note="Behind ±: the standard deviation over draws, in both.",
     ),
     Exhibit(
         "table-20",

@@ -26,6 +26,10 @@ from memloc.paper.sources import run_of, scale
 
 PUBLISHED = Path(__file__).parent / "published.yaml"
 EMPTY = Cell()
+LARGE = 2
+"""Numbers above this are percents."""
+NARROW = 900
+"""Pixels of a figure of one panel, at most."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,13 @@ class Shown:
 
 
 def shown(
-    exhibit: Exhibit, config: Config, tables: Mapping[str, Sequence[Row]], published: Mapping[str, Any]
+    exhibit: Exhibit, config: Config, tables: Mapping[str, Sequence[Row]], paper: Mapping[str, Any]
 ) -> list[Shown]:
     """An exhibit's parts with the numbers of both.
 
     Args:
         tables: rows by experiment, of all that ``read_from`` names.
-        published: the paper's numbers (PUBLISHED).
+        paper: its numbers (``published``).
 
     Raises:
         InputError: an experiment's table lacks a column, or has no number where one must be.
@@ -89,10 +93,10 @@ def shown(
             one.lacks = [part.none or part.sources[0].needs()]
         if part.numbers:
             table = read if isinstance(read, Reading) else Reading()
-            _fill(one, published[part.numbers], table)
+            _fill(one, paper[part.numbers], table)
         else:
             one.plot = read if isinstance(read, Plot) else None
-        if one.run and not one.answered:
+        if one.run and not one.answered and not one.lacks:
             one.lacks.append(f"Experiment {one.run.name} has no number of it.")
         parts.append(one)
     return parts
@@ -115,25 +119,49 @@ def _fill(one: Shown, paper: Mapping[str, Any], reading: Reading) -> None:
         if row not in theirs or not matched:
             both = [(EMPTY, ours.get(column, EMPTY)) for column in columns]
             one.lines.append(Line(row, reading.rows.get(row, ""), both, own=True))
+    if matched and one.answered:
+        one.lacks += _without(one)
     if not matched and reading.cells:
         one.lacks.append("This run's encoders have other layers than the paper's: they stand below the paper's own.")
+
+
+def _without(one: Shown) -> list[str]:
+    """Columns and rows of the paper's that have no number of the run, unless a reading has said why."""
+    said = " ".join(one.lacks)
+    columns = [title for i, (title, _, paper) in enumerate(one.columns) if paper and not _any(one.lines, i)]
+    rows = [line.title for line in one.lines if not any(_there(ours) for _, ours in line.cells)]
+    parts = {"columns": [x for x in columns if x not in said], "rows": [x for x in rows if x not in said]}
+    told = "; ".join(f"{name} {', '.join(titles)}" for name, titles in parts.items() if titles)
+    return [f"Not in experiment {one.run.name}: {told}."] if told and one.run else []
+
+
+def _any(lines: Iterable[Line], column: int) -> bool:
+    return any(_there(line.cells[column][1]) for line in lines)
 
 
 def _along(columns: Sequence[str], cells: Sequence[Cell]) -> Iterable[tuple[str, Cell]]:
     return zip(columns, [*cells, *[EMPTY] * (len(columns) - len(cells))], strict=True)
 
 
-def _published(value: Any) -> Cell:
-    if isinstance(value, list):
-        return Cell(float(value[0]), spread=float(value[1]))
-    return EMPTY if value is None else Cell(float(value))
+def _published(value: str | list[str]) -> Cell:
+    """A cell of the paper's, its digits as printed."""
+    digits, *spread = value if isinstance(value, list) else [value]
+    if digits == "~":
+        return EMPTY
+    return Cell(float(digits), spread=float(spread[0]) if spread else math.nan, text=" ± ".join([digits, *spread]))
+
+
+def published() -> dict[str, Any]:
+    """The paper's numbers by table, every one a text."""
+    text = PUBLISHED.read_text(encoding="utf-8")
+    return dict(yaml.load(text, Loader=yaml.BaseLoader))  # It makes texts, lists and mappings alone.
 
 
 def _there(cell: Cell) -> bool:
     return not all(math.isnan(value) for value in (cell.value, cell.low))
 
 
-# --- Files -------------------------------------------------------------------------------------------------------------
+# --- Files -----------------------------------------------------------------------------------------------------------
 
 
 def rows_of(path: str | Path) -> list[Row]:
@@ -191,7 +219,7 @@ def image(parts: Sequence[Shown], images: Array | None) -> bytes | None:
     return buffer.getvalue()
 
 
-# --- The page ----------------------------------------------------------------------------------------------------------
+# --- The page --------------------------------------------------------------------------------------------------------
 
 
 def write(
@@ -211,10 +239,10 @@ def write(
     Returns:
         How many tables and figures the run answers wholly, in part, and not at all.
     """
-    published, folder = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")), Path(folder)
+    paper, folder = published(), Path(folder)
     sections = []
     for exhibit in EXHIBITS:
-        parts = shown(exhibit, config, tables, published)
+        parts = shown(exhibit, config, tables, paper)
         rows, columns = as_csv(parts)
         io.save_rows(rows, columns, folder / f"{exhibit.name}.csv")
         picture = None
@@ -238,6 +266,7 @@ def _section(
     """What the template shows of an exhibit."""
     answered = [one.answered for one in parts]
     runs = {one.run.name: one.run for one in parts if one.run}
+    common = [text for text in parts[0].lacks if all(text in one.lacks for one in parts)]
     return {
         "name": exhibit.name,
         "label": exhibit.label,
@@ -246,45 +275,43 @@ def _section(
         "note": exhibit.note,
         "state": "whole" if all(answered) else "part" if any(answered) else "none",
         "runs": [{"name": name, "options": _options(run), "scale": scale(run)} for name, run in runs.items()],
-        "parts": [_part(one, exhibit) for one in parts],
+        "lacks": common,
+        "parts": [_part(one, common) for one in parts],
         "picture": base64.b64encode(picture).decode() if picture else "",
+        "wide": picture is not None and int.from_bytes(picture[16:20]) > NARROW,
         "claims": [claim for claim in claims if exhibit.name in named(str(claim["paper"]))],
     }
 
 
 def _options(run: Run) -> str:
     """The experiment's own options, those that are a number or a word."""
-    own = EXPERIMENTS[run.experiment["kind"]].options
-    told = [
-        f"{key} {_value(run.experiment[key])}"
-        for key in own
-        if isinstance(run.experiment[key], (int, str, float, list))
+    values = {key: run.experiment[key] for key in EXPERIMENTS[run.experiment["kind"]].options}
+    values = {key: value for key, value in values.items() if value and not isinstance(value, (Mapping, bool))}
+    lists = {key: "/".join(map(str, value)) for key, value in values.items() if isinstance(value, list)}
+    return ", ".join(f"{key} {value}" for key, value in (values | lists).items())
+
+
+def _part(one: Shown, common: Sequence[str]) -> dict[str, Any]:
+    """What the template shows of a part: columns that one side has no number of are left out."""
+    sides = [
+        [any(_there(line.cells[i][side]) for line in one.lines) for side in (0, 1)] for i in range(len(one.columns))
     ]
-    return ", ".join(told)
-
-
-def _value(value: Any) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _part(one: Shown, exhibit: Exhibit) -> dict[str, Any]:
-    paper_has = [any(_there(line.cells[i][0]) for line in one.lines) for i in range(len(one.columns))]
     return {
         "label": one.part.label,
         "first": one.part.first,
         "table": bool(one.part.numbers),
-        "lacks": one.lacks,
+        "lacks": [text for text in one.lacks if text not in common],
         "answered": one.answered,
         "columns": [
-            {"title": title, "here": here, "paper": has}
-            for (title, here, _), has in zip(one.columns, paper_has, strict=True)
+            {"title": title, "here": here, "sides": ["paper"] * paper + ["here"] * ours}
+            for (title, here, _), (paper, ours) in zip(one.columns, sides, strict=True)
         ],
         "lines": [
             {
                 "title": line.title,
                 "here": line.here,
                 "own": line.own,
-                "cells": [(_cell(paper), _cell(ours)) for paper, ours in line.cells],
+                "cells": [{"paper": _cell(paper), "here": _cell(ours)} for paper, ours in line.cells],
             }
             for line in one.lines
         ],
@@ -292,13 +319,16 @@ def _part(one: Shown, exhibit: Exhibit) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> dict[str, str]:
-    """A cell as a reader sees it: the number, and behind it its interval or its standard deviation."""
+    """A cell as a reader sees it: the number, and below it its interval or its standard deviation."""
     if cell.text:
-        return {"value": cell.text, "about": ""}
-    value = "" if math.isnan(cell.value) else page.number(cell.value)
-    about = ""
-    if not math.isnan(cell.spread):
-        about = f"± {page.number(cell.spread, 2)}"
-    elif not math.isnan(cell.low) and not math.isnan(cell.high):
-        about = f"{page.number(cell.low)} to {page.number(cell.high)}"
-    return {"value": value, "about": about}
+        value, _, spread = cell.text.replace("-", "\N{MINUS SIGN}").partition(" ± ")
+        return {"value": value, "about": f"± {spread}" if spread else ""}
+    said = [value for value in (cell.value, cell.low, cell.high) if not math.isnan(value)]
+    count = len(said) == 1 and math.isnan(cell.spread) and float(said[0]).is_integer()
+    # A count as it is, shares in % with one decimal, all else with four: small runs differ in the fourth.
+    places = 0 if count else 1 if any(abs(value) > LARGE for value in said) else 4
+    value, low, high, spread = (
+        "" if math.isnan(number) else page.decimal(number, places)
+        for number in (cell.value, cell.low, cell.high, cell.spread)
+    )
+    return {"value": value, "about": f"± {spread}" if spread else f"{low} to {high}" if low and high else ""}

@@ -18,6 +18,7 @@ Names = Callable[[Sequence[str]], dict[str, str]]
 """From the layers of a run to what the paper calls them; what it leaves out is left out."""
 
 PERCENT = 100.0
+LAYERS = "config/layers.yaml"
 
 
 @dataclass(frozen=True)
@@ -363,7 +364,7 @@ def between_seeds(run: Run) -> Reading:
         for row in run.where(encoder=subject, part="seeds", series="candidate, same draws"):
             reading.put("Overlap %", row["layer"], cell(row, times=PERCENT))
     if not subjects:
-        needs = "needs two encoders on one split (split_seed): add --configfile config/layers.yaml."
+        needs = f"needs two encoders on one split (split_seed): add --configfile {LAYERS}."
         reading.lacks.append(f"No two encoders of experiment {run.name} were trained on one split; this {needs}")
     return reading
 
@@ -505,10 +506,10 @@ def replaced(choices: Sequence[Choice], donor: str, count: int | None = None) ->
             subsets = [row for row in _subsets(run, k) if row["task"] == task]
             for choice in choices:
                 if choice.by is None:
-                    place = reading.rows.setdefault(choice.row, f"mean of all {len(subsets)} choices")
-                    mean = sum(number(row, "value", PERCENT) for row in subsets) / len(subsets) if subsets else math.nan
-                    if place and subsets:
+                    if subsets:
+                        mean = sum(number(row, "value", PERCENT) for row in subsets) / len(subsets)
                         reading.put(choice.row, column, Cell(mean))
+                        reading.rows[choice.row] = f"mean of all {len(subsets)} choices"
                     continue
                 able = [row for row in subsets if row.get(choice.by)]
                 if able:
@@ -544,16 +545,16 @@ def every_subset(donor: str, count: int) -> Reader:
 def _replacements(run: Run, donor: str, count: int | None, none: str = "None (baseline)") -> tuple[Reading, int]:
     """A reading with the row in which nothing is replaced, and how many layers others replace."""
     base, other = run.experiment["tasks"]
-    reading = Reading(
-        columns={column: task for column, task in (("CIFAR10", base), (donor, other)) if _told(task) != column}
-    )
+    told = {column: task for column, task in (("CIFAR10", base), (donor, other)) if _told(task) != column}
+    reading, counts = Reading(columns=told), run.experiment["counts"]
+    k = count or max(counts)
+    if k not in counts:
+        way = f"set its counts to [1, 2, 3], or add --configfile {LAYERS}"
+        reading.lacks.append(f"Experiment {run.name} replaces {' or '.join(map(str, counts))} at once, not {k}: {way}.")
+        return reading, k
     for task, column in (("base", "CIFAR10"), ("donor", donor)):
         for row in run.where(encoder=run.encoder, series="base alone", task=task):
             reading.put(none, column, cell(row, times=PERCENT))
-    counts = run.experiment["counts"]
-    k = count or max(counts)
-    if k not in counts:
-        reading.lacks.append(f"Experiment {run.name} replaces {', '.join(map(str, counts))} at once, not {k} (counts).")
     return reading, k
 
 

@@ -41,8 +41,8 @@ class Source:
 
     def needs(self) -> str:
         """What a run without it lacks, and what to do."""
-        settings = {path.rpartition(".")[2]: value for path, value in {**self.encoder, **self.some}.items()}
-        about = [f"an encoder of {_listed(settings)}"] if settings and (self.strict or self.some) else []
+        wanted = {**(self.encoder if self.strict else {}), **self.some}
+        about = [f"an encoder of {_listed(wanted)}"] if wanted else []
         about += [f"{name} {value}" for name, value in self.options.items()]
         about += [f"encoders that differ in {self.differ}"] if self.differ else []
         about += [f"a donor trained on {' or '.join(self.donor)}"] if self.donor and self.strict else []
@@ -54,7 +54,7 @@ class Source:
 
 
 def _listed(settings: Mapping[str, object]) -> str:
-    return " and ".join(f"{name} {value}" for name, value in settings.items())
+    return " and ".join(f"{path.rpartition('.')[2]} {value}" for path, value in settings.items())
 
 
 def found(source: Source, config: Config) -> tuple[str, str] | None:
@@ -102,9 +102,11 @@ def _told(entry: Options, dataset: Options, first: int | None) -> str:
     split, recipe, seeds = dataset["split"], entry["recipe"], len(entry["seeds"][:first])
     options = ARCHITECTURES[entry["architecture"]].options
     changed = [f"{key} {value}" for key, value in entry["network"].items() if value != options[key]["default"]]
-    network = ARCHITECTURES[entry["architecture"]].title + (f" ({', '.join(changed)})" if changed else "")
+    network = ARCHITECTURES[entry["architecture"]].title.partition(" (")[0] + (
+        f" ({', '.join(changed)})" if changed else ""
+    )
     images = SOURCES[dataset["source"]].title
-    images += f", {len(dataset['classes'])} classes of it" if dataset.get("classes") else ""
+    images += f", {len(dataset['classes'])} classes" if dataset.get("classes") else ""
     if "pool" in split:
         told = f"{split['candidate']} images, half of a pool of {split['pool']} ({images})"
         pairs = f"{seeds} pairs on complementary halves"
