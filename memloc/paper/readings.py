@@ -43,6 +43,8 @@ class Run:
         encoders: entries of its encoders, complete, in their order.
         encoder: the one that is asked for, where a table is of one.
         datasets: entries of the configuration's datasets.
+        donor: name and entry of the encoder whose layers are taken; none of most experiments.
+        used: encoders whose rows were asked for.
     """
 
     name: str
@@ -51,9 +53,12 @@ class Run:
     encoders: Mapping[str, Options]
     encoder: str
     datasets: Mapping[str, Options]
+    donor: Mapping[str, Options] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
     def where(self, **values: str) -> list[Row]:
         """The rows that have these values."""
+        self.used.update({values.get("encoder", "")} & self.encoders.keys())
         return [row for row in self.rows if all(row.get(key) == value for key, value in values.items())]
 
     def like(self, settings: Mapping[str, object]) -> str | None:
@@ -628,7 +633,7 @@ def value_of(entry: Options, path: str) -> str:
     """What an encoder has of a setting, in words."""
     value = setting(entry, path)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items() if key == "epsilon")
+        return f"epsilon {value['epsilon']}"
     name = path.rpartition(".")[2].replace("_", " ")
     if value is None:
         return "no privacy" if name == "privacy" else f"no {name}"

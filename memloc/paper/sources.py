@@ -85,38 +85,53 @@ def run_of(name: str, encoder: str, rows: Sequence[Row], config: Config) -> Run:
     """An experiment of a run with its table."""
     experiment = config["experiments"][name]
     encoders = {other: config["encoders"][other] for other in experiment["encoders"]}
-    return Run(name, rows, experiment, encoders, encoder, config["datasets"])
+    donor = {donor: config["encoders"][donor] for donor in [experiment.get("donor")] if donor}
+    return Run(name, rows, experiment, encoders, encoder, config["datasets"], donor)
 
 
 def scale(run: Run) -> list[str]:
-    """A line for each group of encoders that are alike: what is trained how on which images, in how many pairs."""
+    """A line for each group of encoders that were read and are alike: what is trained on which images, how often."""
     groups: dict[str, list[str]] = {}
     first = run.experiment.get("first_seeds")
-    for name, entry in run.encoders.items():
-        groups.setdefault(_told(entry, run.datasets[entry["dataset"]], first), []).append(name)
+    read = {name: entry for name, entry in run.encoders.items() if name in run.used} or run.encoders
+    for name, entry in {**read, **run.donor}.items():
+        own = ", ".join(filter(None, ("donor" * (name in run.donor), _apart(entry))))
+        about = _told(entry, run.datasets[entry["dataset"]], first)
+        groups.setdefault(about, []).append(f"{name} ({own})" if own else name)
     return [f"{', '.join(names)}: {about}" for about, names in groups.items()]
 
 
 def _told(entry: Options, dataset: Options, first: int | None) -> str:
     """One encoder in words."""
-    split, recipe, seeds = dataset["split"], entry["recipe"], len(entry["seeds"][:first])
+    split, seeds = dataset["split"], len(entry["seeds"][:first])
     options = ARCHITECTURES[entry["architecture"]].options
     changed = [f"{key} {value}" for key, value in entry["network"].items() if value != options[key]["default"]]
     network = ARCHITECTURES[entry["architecture"]].title.partition(" (")[0] + (
         f" ({', '.join(changed)})" if changed else ""
     )
+    framework = FRAMEWORKS[entry["framework"]].title.partition(" (")[0]
     images = SOURCES[dataset["source"]].title
     images += f", {len(dataset['classes'])} classes" if dataset.get("classes") else ""
     if "pool" in split:
         told = f"{split['candidate']} images, half of a pool of {split['pool']} ({images})"
         pairs = f"{seeds} pairs on complementary halves"
     else:
-        told = f"{split['shared'] + split['candidate']} images, of which {split['candidate']} are candidates ({images})"
+        told = f"{split['shared'] + split['candidate']} images, {split['candidate']} of them candidates ({images})"
         pairs = f"{seeds} pairs"
-    views = f"{recipe['augmentation']} augmentation"
-    if entry["measure"]["augmentation"] != recipe["augmentation"]:
-        views += f", measured on {entry['measure']['augmentation']} views"
-    if recipe.get("privacy"):
-        views += f", epsilon {recipe['privacy']['epsilon']}"
-    framework = FRAMEWORKS[entry["framework"]].title.partition(" (")[0]
-    return f"{network} by {framework}, {recipe['epochs']} epochs on {told}; {views}; {pairs}"
+    return f"{network} by {framework}, {entry['recipe']['epochs']} epochs on {told}; {pairs}"
+
+
+def _apart(entry: Options) -> str:
+    """What tells an encoder from others of its kind: augmentation, privacy, and what it is measured by."""
+    recipe, measure = entry["recipe"], entry["measure"]
+    views = measure["augmentation"]
+    return ", ".join(
+        [
+            f"{recipe['augmentation']} augmentation",
+            *([f"epsilon {recipe['privacy']['epsilon']}"] if recipe.get("privacy") else []),
+            *(["measured without views"] if views == "none" else []),
+            *([f"measured on {views} views"] if views not in ("none", recipe["augmentation"]) else []),
+            *([f"distance {measure['distance']}"] if measure["distance"] != "l2" else []),
+            *([f"others' {measure['others']}"] if measure["others"] != "mean" else []),
+        ]
+    )
