@@ -34,6 +34,7 @@ localrules:
     atypicality,
     valuation,
     per_image,
+    paper,
 
 
 rule all:

@@ -7,6 +7,7 @@ import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ def _published(value: str | list[str]) -> Cell:
     return Cell(float(digits), spread=float(spread[0]) if spread else math.nan, text=" ± ".join([digits, *spread]))
 
 
+@cache
 def published() -> dict[str, Any]:
     """The paper's numbers by table, every one a text."""
     text = PUBLISHED.read_text(encoding="utf-8")
