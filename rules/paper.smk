@@ -1,6 +1,7 @@
 """The paper in its own order: every table and figure, the run's numbers beside the paper's."""
 
 from memloc.paper.exhibits import EXHIBITS, read_from, shown_datasets
+from memloc.provenance import ROOT
 
 
 rule build_paper:
@@ -10,7 +11,7 @@ rule build_paper:
         claims=rules.collect_claims.output.claims,
         images=[RESULTS / f"data/{name}/train_images.npy" for name in shown_datasets(config)],
         parts=[
-            relative(Path(workflow.basedir) / f"memloc/{name}")
+            relative(ROOT / f"memloc/{name}")
             for name in (
                 "paper/published.yaml",
                 "paper/page.html",

@@ -140,7 +140,8 @@ BLOCKS = _choices(
 )
 REPLACED = (
     "Most and least are chosen by this run's crossed LayerMem and its increments; each row names its choice. Layer 1 "
-    "has no increment. Normalisations are replaced with their layer. Random is the mean of all choices."
+    "has no increment. Normalisations are replaced with their layer. Random is the mean of all choices. A new "
+    "probe is fitted on each task."
 )
 VIEWS = {"measure.augmentation": "none"}
 MEDIAN = {"measure.others": "median"}
