@@ -189,11 +189,13 @@ def _table_rows(one: Shown) -> Iterable[dict[str, Any]]:
     for line in one.lines:
         row: dict[str, Any] = {"part": one.part.label, "row": line.title, "row here": line.here}
         for (column, here, _), (paper, ours) in zip(one.columns, line.cells, strict=True):
-            row |= {f"{column}, paper": _plain(paper.value), f"{column}, paper ±": _plain(paper.spread)}
+            printed, _, spread = paper.text.partition(" ± ")
+            row |= {f"{column}, paper": printed, f"{column}, paper ±": spread}
             name = f"{column}, here" + (f" ({here})" if here else "")
             row |= {name: _plain(ours.value), f"{name} ±": _plain(ours.spread)}
             row |= {f"{name}, low": _plain(ours.low), f"{name}, high": _plain(ours.high)}
-        yield row | {"note": "" if one.answered else " ".join(one.lacks)}
+        # What the whole part lacks stands in every row, what some of it lacks in the first.
+        yield row | {"note": " ".join(one.lacks) if line is one.lines[0] or not one.answered else ""}
 
 
 def _point_rows(one: Shown) -> Iterable[dict[str, Any]]:

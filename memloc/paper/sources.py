@@ -43,7 +43,7 @@ class Source:
         """What a run without it lacks, and what to do."""
         wanted = {**(self.encoder if self.strict else {}), **self.some}
         about = [f"an encoder of {_listed(wanted)}"] if wanted else []
-        about += [f"{name} {value}" for name, value in self.options.items()]
+        about += [f"{name}: {value}" for name, value in self.options.items()]
         about += [f"encoders that differ in {self.differ}"] if self.differ else []
         about += [f"a donor trained on {' or '.join(self.donor)}"] if self.donor and self.strict else []
         told = f" with {', '.join(about)}" if about else ""
