@@ -21,6 +21,7 @@ include: "rules/score.smk"
 include: "rules/experiments.smk"
 include: "rules/valuation.smk"
 include: "rules/report.smk"
+include: "rules/paper.smk"
 
 
 localrules:
@@ -33,6 +34,7 @@ localrules:
     atypicality,
     valuation,
     per_image,
+    paper,
 
 
 rule all:

@@ -60,6 +60,15 @@ def test_a_target_for_what_is_told_of_images(tmp_path: Path) -> None:
     assert "collect_claims" not in counts
 
 
+def test_the_papers_tables_need_tables_and_claims_but_no_figures(tmp_path: Path) -> None:
+    configs = ("--configfile", "config/groups.yaml", "--directory", str(tmp_path))
+    done = snakemake(ROOT, "--dry-run", *configs, "--", "paper")
+    assert done.returncode == 0, done.stderr
+    counts = job_counts(done.stdout + done.stderr)
+    assert (counts["analyse_experiment"], counts["collect_claims"], counts["build_paper"]) == (2, 1, 1)
+    assert not {"draw_figure", "build_report"} & set(counts)
+
+
 def test_valuation_runs_alone_and_trains_nothing(tmp_path: Path) -> None:
     done = snakemake(ROOT, "--dry-run", "--directory", str(tmp_path), "valuation")
     assert done.returncode == 0, done.stderr
@@ -141,6 +150,7 @@ def test_no_rule_file_runs_code_of_its_own() -> None:
 def test_planning_imports_neither_numpy_nor_torch() -> None:
     code = (
         "import sys; from memloc import config, experiments, provenance; from memloc.data import sources; "
+        "from memloc.paper import exhibits; "
         "print([m for m in ('torch', 'lightly', 'numpy', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -150,7 +160,7 @@ def test_planning_imports_neither_numpy_nor_torch() -> None:
 def test_everything_after_measuring_does_without_torch() -> None:
     code = (
         "import sys; from memloc import experiments; from memloc.analysis import sheet; "
-        "from memloc.report import page; "
+        "from memloc.paper import page; from memloc.report import page; "
         "from memloc.measuring import points, units; [experiments.module(kind) for kind in experiments.EXPERIMENTS]; "
         "print([m for m in ('torch', 'torchvision', 'lightly') if m in sys.modules])"
     )
