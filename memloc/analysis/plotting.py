@@ -39,7 +39,9 @@ PALETTE = {
     "pale blue": "#56b4e9",
     "brown": "#8c510a",
     "pink": "#cc79a7",
-    "pale green": "#44aa99",
+    "pale green": "#66c2a5",
+    "teal": "#44aa99",
+    "indigo": "#332288",
 }
 """Hues by name, told apart with every kind of colour vision."""
 _NAMES = {
@@ -54,6 +56,9 @@ _NAMES = {
     # What is picked by how much it is memorized.
     **dict.fromkeys(("most memorized", "most, external", "top"), "red"),
     **dict.fromkeys(("least memorized", "least, external", "low"), "green"),
+    # Parts of a transformer's block.
+    "attention": "teal",
+    "fully-connected": "indigo",
     # How an encoder was trained.
     **dict.fromkeys(("ssl", "self-supervised"), "pale blue"),
     **dict.fromkeys(("supervised", "ClassMem", "ClassMem, shuffled labels"), "brown"),
@@ -247,12 +252,13 @@ def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[An
 
 
 def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float) -> list[int]:
-    """Labels that can stand side by side: every one, every second, ..."""
-    half = np.array([_LETTER * (len(label) + 1.5) / 2 for label in labels])
-    for step in range(1, len(labels)):
-        if (np.diff(at[::step]) * inch >= half[::step][1:] + half[::step][:-1]).all():
-            return list(range(0, len(labels), step))
-    return [0]
+    """Labels that can stand side by side: the last one, and from there to the first each that still fits."""
+    half = [_LETTER * (len(label) + 1.5) / 2 for label in labels]
+    chosen: list[int] = []
+    for i in reversed(range(len(labels))):
+        if not chosen or (at[chosen[-1]] - at[i]) * inch >= half[chosen[-1]] + half[i]:
+            chosen.append(i)
+    return chosen[::-1]
 
 
 def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
@@ -261,10 +267,31 @@ def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
     axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
 
 
-def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str, size: float = 5) -> None:
+def points(
+    axis: Axes,
+    at: NDArray[Any],
+    table: pd.DataFrame,
+    *,
+    colour: str,
+    label: str,
+    size: float = 5,
+    hollow: bool = False,
+) -> None:
     """Values as dots with their intervals."""
     error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=size, capsize=0, label=label)
+    face = "white" if hollow else colour
+    axis.errorbar(
+        at,
+        table["value"],
+        yerr=error,
+        fmt="o",
+        color=colour,
+        markerfacecolor=face,
+        markersize=size,
+        elinewidth=1.3,
+        capsize=0,
+        label=label,
+    )
 
 
 def forest(
@@ -534,16 +561,12 @@ def thumbnail(axis: Axes, image: NDArray[np.uint8], title: str = "") -> None:
     axis.axis("off")
 
 
-_UNDATED: dict[str, dict[str, Any]] = {
-    ".pdf": {"CreationDate": None},
-    ".png": {"Software": None},
-    ".svg": {"Date": None, "Creator": None},
-}
-
-
 def save(figure: Figure, *paths: str | Path) -> None:
     """Write a figure in the formats of the paths' endings, the same bytes every time."""
     for path in paths:
         with atomic(path) as temporary:
-            figure.savefig(temporary, metadata=_UNDATED[temporary.suffix], dpi=150)
+            stamp = {".pdf": "CreationDate", ".svg": "Date"}.get(temporary.suffix, "Software")
+            # Names of an SVG's parts are hashes, of random salt unless it is given.
+            with plt.rc_context({"svg.hashsalt": "memloc"}):
+                figure.savefig(temporary, metadata={stamp: None}, dpi=150)
     plt.close(figure)
