@@ -26,9 +26,6 @@ NOT_YET = {
     *("layermem", "pairs", "scale", "unitmem", "ssl_vs_supervised", "atypicality", "valued_atypicality", "planted"),
     *("dose", "iterative_pruning", "unit_sets", "recovery", "exchange", "finetuning", "dejavu", "reconstruction"),
     *("losses", "power", "unit_epochs", "overlap", "set_size"),
-    *("unit_recipes", "ablation", "gallery", "injection", "transfer", "frameworks", "protocols", "recipes"),
-    *("sublayers", "attention", "unit_protocols", "cell_outliers", "cell_fixation", "point_removal", "backdoor"),
-    "valuation_cost",
 }
 """Kinds whose figures do not read well yet."""
 WITH_OPTIONS = [(kind, key) for kind, entry in EXPERIMENTS.items() for key in entry.options]
