@@ -147,8 +147,10 @@ def multiples(
 
 
 def plain(name: str, *, most: int = 32) -> str:
-    """A name as text of a figure: printable, not read as a formula, without the middle of a long name."""
-    text = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
+    """A name as text of a figure: printable, not read as a formula, without the middle of a long name. Twice is once."""
+    name = name.replace(r"\$", "$")
+    known = name.replace("…", "")
+    text = name if known.isascii() and known.isprintable() else ascii(name)[1:-1]
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
     return text.replace("$", r"\$")

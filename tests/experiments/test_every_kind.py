@@ -74,7 +74,7 @@ def test_the_figure_reads_well_with_many_encoders_and_layers(analysed, kind):
     entry = EXPERIMENTS[kind]
     encoders = 1 if entry.encoders else 8 if entry.fewest > 1 or entry.equal or entry.trained_apart else 2
     more = getattr(planted(kind), "many", many)
-    figure = study.drawn(more(table, encoders=encoders, layers=kind not in NO_LAYERS))
+    figure = study.drawn(more(table, encoders=encoders, layers=kind not in NO_LAYERS), settled=False)
     assert figure.axes
     found = faults(figure)
     plt.close(figure)
