@@ -86,3 +86,9 @@ def named(axis: Axes, names: Sequence[str]) -> None:
 def legend(axis: Axes) -> None:
     """A legend to the right of an axis, where it covers no data."""
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0, handletextpad=0.3)
+
+
+def place(layer: object) -> str:
+    """A layer in a sentence: layer 8, and other names as they are."""
+    name = plotting.plain(str(layer), most=20)
+    return f"layer {name}" if name.isdigit() else name

@@ -10,12 +10,14 @@ import pytest
 from memloc import config
 from memloc.errors import InputError
 from memloc.provenance import ROOT
+from tests.builders.layers import many_but
 from tests.builders.study import Study, single, verdicts
 from tests.builders.study import of as series_of
 
 PLACES, UNITS = ("1", "2", "output"), {"1": 20, "2": 40}
 IMAGES, CLASSES, OF_EACH = 80, 2, 5
 OPTIONS = {"deals": 400}
+many = many_but("once", "2 times", "4 times", "8 times")
 DOSES = np.repeat([1, 2, 4, 8], [IMAGES // 2 - 3 * OF_EACH, OF_EACH, OF_EACH, OF_EACH])
 
 

@@ -279,6 +279,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     points = rows.loc["point"]
     _draw_images(above, points[points["run"] == 0], images)
     _draw_panels(below, encoder, rows)
+    plotting.key(figure, {SEEN[group]: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL})
     return figure
 
 
@@ -324,8 +325,6 @@ def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
     extreme.set(title="Do top units answer more to the most memorized?", ylabel="UnitMem, most minus least")
     numbers.set(title="Are owners of top units memorized more?", xlabel="top units that an image owns")
     numbers.set_ylabel("mean SSLMem")
-    for axis in (correlation, extreme, numbers):
-        plotting.legend(axis, room=0.25)
 
 
 def _draw_bins(axis: Axes, points: pd.DataFrame) -> None:

@@ -252,7 +252,7 @@ def draw(table: DataFrame, images: NDArray[np.uint8]) -> Figure:
             null=0.5,
             joined=False,
         )
-        last = rows[rows["at"] == f"layer {layer}"]
+        last = rows[rows["at"] == rows.loc[[IN], "at"].iloc[-1]]
         dots.side_by_side(c, {"in": last.loc[[IN]], "out": last.loc[[OUT]]}, joined=False, width=0.2)
         at = np.arange(len(names))
         c.hlines(rows.loc[[IMAGES], "value"], at - 0.3, at + 0.3, color=plotting.COLOURS["chance"], linestyle="--")
@@ -264,8 +264,8 @@ def draw(table: DataFrame, images: NDArray[np.uint8]) -> Figure:
         b.set(title=f"Can images seen {names[-1]} be told from those seen once?", ylabel="AUROC (.5 is chance)")
         # An interval of few pairs may reach beyond what an area can be.
         b.set_ylim(max(b.get_ylim()[0], 0), min(b.get_ylim()[1], 1.05))
-        c.set(title=f"Who owns the top units of layer {layer}?", ylabel="share of top units")
-        d.set(title=f"Do units of layer {layer} react more to them?", ylabel="crossed excess UnitMem")
+        c.set(title=f"Who owns the top units of {dots.place(layer)}?", ylabel="share of top units")
+        d.set(title=f"Do units of {dots.place(layer)} react more to them?", ylabel="crossed excess UnitMem")
     key = {"in the encoder that has the image": plotting.COLOURS["in"], "in its partner": plotting.COLOURS["out"]}
     key |= {"expected by chance": plotting.COLOURS["chance"], "SSLMem": plotting.INK, "top units owned": plotting.INK}
     plotting.key(figure, key, dashed=["expected by chance"], hollow=["top units owned"])

@@ -48,7 +48,7 @@ ONE, FIRST, HARM, HARM_FIRST = "one layer", "first layers", "unseen images", "un
 INCREMENT, LAYERMEM = "increment", "LayerMem"
 SERIES = (ONE, FIRST, HARM, HARM_FIRST, INCREMENT, LAYERMEM)
 CORRELATIONS = ("agrees", "agrees-given-harm", "over-value", "first")
-EFFECT = "effect"
+EFFECT, EVERY = "effect", "all"
 SHOWN = {
     "agrees": "gap taken",
     "agrees-given-harm": "the same, given harm",
@@ -84,7 +84,7 @@ def analyse(sheet: Sheet) -> None:
         for row, claim in enumerate(CORRELATIONS):
             limit = 2 if claim == "over-value" else 1
             effect = estimate[row].between(-limit, limit)
-            sheet.profile(effect[None], [claim], encoder=encoder, series=EFFECT)
+            sheet.profile(effect[None], [EVERY], encoder=encoder, series=f"{EFFECT}: {claim}")
             sheet.find(claim, encoder, effect, n, p=float(p[row]))
 
 
@@ -161,8 +161,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for axis, series in ((a, (ONE, FIRST)), (b, (HARM, HARM_FIRST))):
             shown = {by: rows.loc[[name]] for by, name in zip((ONE, FIRST), series, strict=True)}
             dots.over_layers(axis, shown, colours=colours, hollow=[FIRST])
-        effects = rows.loc[[EFFECT]].set_index("layer")
-        plotting.forest(c, effects, [SHOWN[claim] for claim in effects.index])
+        effects = rows.loc[[f"{EFFECT}: {claim}" for claim in SHOWN]]
+        plotting.forest(c, effects, list(SHOWN.values()))
         a.set(title=f"{plotting.plain(encoder)}\nWhich layers carry the gap?", ylabel="gap that is left")
         b.set(title="What does it do to unseen images?", ylabel="change of alignment")
         for axis in (a, b):

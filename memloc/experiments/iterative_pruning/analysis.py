@@ -102,7 +102,8 @@ def analyse(sheet: Sheet) -> None:
             orders = random_orders(len(falling.value), permutations=PERMUTATIONS)
             sheet.find_rise(claim, f"{encoder}, {place}", falling, n=size, null=falling.value[orders])
         for claim, effect in effects.items():
-            sheet.profile(effect[None], [claim], encoder=encoder, series=EFFECT)
+            rows = rows_of(effect[None], [len(pruned) - 1], encoder=encoder, series=f"{EFFECT}: {claim}")
+            sheet.add(rows.rename(columns={"layer": "round"}))
             sheet.find(claim, f"{encoder}, {place}", effect, size)
 
 
@@ -182,8 +183,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         above[0].set_title(f"{plotting.plain(encoder)}\n{above[0].get_title('left')}")
         _arms(below[0], mine[mine["series"] == CANDIDATE])
         below[0].set(title="UnitMem of the units that remain", ylabel="on images trained on")
-        effects = mine[mine["series"] == EFFECT].set_index("layer")
-        plotting.forest(below[1], effects, [FALLS[claim] for claim in effects.index])
+        effects = mine.set_index("series").loc[[f"{EFFECT}: {claim}" for claim in FALLS]]
+        plotting.forest(below[1], effects, list(FALLS.values()))
         below[1].set(title="Does pruning the highest take memorization away?", xlabel="top minus random")
         for axis in (*above[len(tasks) :], *below[2:]):
             axis.remove()

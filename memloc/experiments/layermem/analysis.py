@@ -161,8 +161,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         dots.over_layers(d, {group: rows.loc[[f"{GAP}, {group}"]] for group in CANDIDATE_AND_NULL}, joined=False)
         a.set(title=f"{plotting.plain(encoder)}\nWhich layers memorize?", ylabel="crossed LayerMem")
         b.set(title="What does each layer add?", ylabel="increment")
-        c.set(title="As published: more than on unseen images?", ylabel="mean SSLMem")
-        d.set(title="Do the extremes differ more than unseen ones?", ylabel="SSLMem, most minus least")
+        c.set(title="As published", ylabel="mean SSLMem")
+        d.set(title="Extremes beyond chance?", ylabel="SSLMem, most minus least")
     names = {
         "crossed": "crossed",
         "published": "as published: trained on",

@@ -253,7 +253,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             axis.set(title=title, xlabel="seeds", ylabel="" if number % 3 else f"{encoder}: candidates")
     colours = figure.colorbar(axes[0, 0].collections[0], ax=axes, location="bottom", shrink=0.5, aspect=40)
     colours.set_label(
-        "chance of finding the effect, %. Right of the line: at least 80. Framed: this run, and in purple the paper"
+        "chance of finding the effect, %. Right of the line: at least 80.\nFramed: this run, and in purple the paper"
     )
     return figure
 

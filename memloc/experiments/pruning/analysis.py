@@ -272,11 +272,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             mine = compared[(compared["encoder"] == encoder) & (compared["task"] == task)]
             _forest(axis, 100 * mine.loc[mine["scope"] == scope, ["value", "low", "high", "paper"]])
             whole = table[(table["encoder"] == encoder) & (table["task"] == task) & (table["series"] == "none")]
-            axis.set_title(f"{plotting.plain(task)}\n(unpruned {whole['value'].iloc[0]:.0%} right)")
+            axis.set_title(f"probe on {plotting.plain(task)} ({whole['value'].iloc[0]:.0%} unpruned)")
             axis.tick_params(labelleft=axis is line[0])
             axis.set_xlabel("difference of accuracy, in points")
         line[0].set_title(f"{plotting.plain(encoder)}, pruned: % {SHARES[scope]}\n{line[0].get_title('left')}")
-    key = {ARM_NAMES[by]: plotting.COLOURS[by] for by in ("top", "low")} | {"another choice": plotting.INK}
+    key = {ARM_NAMES[by]: plotting.COLOURS[by] for by in ("top", "low")}
+    key |= {"another choice": plotting.INK} if len(series) > len(key) else {}
     key |= {"the paper's": plotting.COLOURS["paper"]} if compared["paper"].notna().any() else {}
     plotting.key(figure, key, hollow=["the paper's"])
     return figure

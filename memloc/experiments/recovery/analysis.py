@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
@@ -163,11 +163,11 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         named = pd.concat([whole.loc[[series]].assign(by=series) for series in BY.values()])
         chance = 1 / whole.loc["increment", "layer"].nunique()
         _forest(a, gains, title=f"{plotting.plain(encoder)}\nAre the memories there?", null=0.0)
-        _forest(b, named, title="Is the trained layer named? (line: by chance)", null=chance)
+        _forest(b, named, title="Is the trained layer named?", null=chance)
         _forest(c, rows.loc[[INSIDE]], title="Are the trained filters named?", null=0.5)
         _forest(d, rows.loc[["lost"]], title="Does zeroing them lose the memories?", null=0.0)
         a.set_xlabel("SSLMem at the output, gained")
-        b.set(xlabel="share of pairs", xlim=(-0.03, 1.03))
+        b.set(xlabel="share of pairs (line: by chance)", xlim=(-0.03, 1.03))
         c.set(xlabel="AUROC within the layer (line: by chance)", xlim=(-0.03, 1.03))
         d.set_xlabel("gained SSLMem that is lost")
     return figure
@@ -176,7 +176,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 def _forest(axis: Axes, rows: pd.DataFrame, *, title: str, null: float) -> None:
     """Rows by the layer that memories were trained into."""
     shown = pd.concat([part for _, part in rows.groupby("layer", sort=False)])
-    groups = [f"trained into {plotting.plain(str(layer))}" for layer in shown["layer"]]
+    groups = [f"trained into {dots.place(layer)}" for layer in shown["layer"]]
     colours = [plotting.COLOURS["random"] if by == RANDOM else plotting.INK for by in shown["by"]]
     plotting.forest(axis, shown, list(shown["by"]), groups=groups, colours=colours, null=null)
     axis.set_title(title)

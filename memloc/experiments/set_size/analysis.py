@@ -154,10 +154,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         plotting.zero(a)
         _draw_spreads(b, last)
         a.set(title=f"{plotting.plain(encoder)}\nDoes LayerMem depend on the number of images?", xlabel="images")
-        a.set_ylabel(f"LayerMem of layer {layer}, mean over draws")
+        a.set_ylabel(f"LayerMem, {dots.place(layer)}")
         b.set(title="Does it vary between draws as chance predicts?", xlabel="images")
-        b.set_ylabel("standard deviation over draws")
-    plotting.key(figure, {name: plotting.COLOURS[name] for name in ESTIMATORS} | {"closed form": plotting.INK})
+        b.set_ylabel("deviation of draws (dash: chance)")
+    plotting.key(figure, {name: plotting.COLOURS[name] for name in ESTIMATORS})
     return figure
 
 

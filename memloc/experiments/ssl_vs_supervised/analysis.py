@@ -157,7 +157,7 @@ def _find(sheet: Sheet, ssl: _Encoder, supervised: _Encoder) -> None:
         "beyond-sampling": (both, supervised.beyond_sampling() - ssl.beyond_sampling()),
     }
     for claim, (subject, effect) in effects.items():
-        sheet.profile(effect[-1:], [supervised.layers[-1]], encoder=supervised.name, series=f"effect: {claim}")
+        sheet.profile(effect[-1:], ["all"], encoder=supervised.name, series=f"effect: {claim}")
         sheet.find(claim, subject, effect[-1], n)
 
 
@@ -180,7 +180,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     share.set(title="Units for images, by layer", ylabel="share above the diagonal", ylim=(0, 1.03))
     found = {claim: rows[supervised].loc[[f"effect: {claim}"]] for claim in SHOWN}
     plotting.forest(effects, pd.concat(found.values()), list(SHOWN.values()))
-    effects.set(title="Is it more than chance, training and unseen images make of it? (last layer)", xlabel="effect")
+    effects.set(title="What is left against chance, training and unseen images? (last layer)", xlabel="effect")
     key = {name: plotting.COLOURS[name] for name in METRICS} | hues
     plotting.key(figure, key, hollow=["ClassMem, shuffled labels", supervised])
     return figure
@@ -192,5 +192,5 @@ def _draw_units(axis: Axes, units: pd.DataFrame, encoder: str) -> None:
     last = units[units["layer"] == layer]
     axis.scatter(last["classmem"], last["unitmem"], s=5, alpha=0.4, color=plotting.INK, linewidths=0)
     axis.plot([0, 1], [0, 1], color=plotting.INK, linewidth=0.8)
-    axis.set(title=f"{encoder}\nImages or classes? Units of layer {layer}", xlabel="ClassMem", ylabel="UnitMem")
+    axis.set(title=f"{encoder}\nImages or classes? Units of {dots.place(layer)}", xlabel="ClassMem", ylabel="UnitMem")
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

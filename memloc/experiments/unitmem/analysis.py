@@ -118,6 +118,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         units.set(title=f"{plotting.plain(encoder)}\nWhere are memorizing units?", xlabel="layer")
         units.set_ylabel("UnitMem of each unit")
         means.set(title="Is it more than without training?", ylabel="mean UnitMem")
-        excess.set(title="What training on an image adds", ylabel="excess: trained on minus unseen")
+        excess.set(title="What training on an image adds", ylabel="trained on minus unseen")
     plotting.shared_legend(figure, axes[0, 1])
     return figure
