@@ -8,6 +8,7 @@ import pytest
 from memloc.errors import InputError
 from memloc.experiments.attention import analysis as attention
 from memloc.models.architectures import ARCHITECTURES
+from tests.builders import figures
 from tests.builders.planted import OFFSET, SIGNS, score_table
 from tests.builders.study import Study, by_claim, single, verdicts
 
@@ -209,6 +210,13 @@ def test_blocks_need_not_start_at_the_first(analysed):
     table, _ = analysed(mae=[points_of(HAND, layers=kept)])
     np.testing.assert_allclose(series(table, "dATT"), [np.nan, 0.01], atol=1e-12)
     assert list(series(table, "dATT").index) == ["2.att", "3.att"]
+
+
+def many(table, *, encoders, layers):
+    """A table of encoders with twelve blocks."""
+    table = figures.many(table, encoders=encoders, layers=False)
+    blocks = [table[table["block"] == 1 + (number > 1)].assign(block=number) for number in range(1, 13)]
+    return pd.concat(blocks).sort_values(["encoder", "block"], kind="stable")
 
 
 @pytest.mark.parametrize("depths", [[4], [12, 4, 2]])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, dealt_layermem, rows_of
+from memloc.analysis.inputs import Quotes, candidates, dealt_layermem, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate
@@ -212,8 +212,14 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             axis.set_xlabel("block")
             plotting.zero(axis)
         right.grid(visible=False, axis="x")
-    plotting.key(figure, {"attention": COLOURS["attention"], "fully-connected": COLOURS["fully-connected"],
-                          "the whole block": COLOURS["block"]})
+    plotting.key(
+        figure,
+        {
+            "attention": COLOURS["attention"],
+            "fully-connected": COLOURS["fully-connected"],
+            "the whole block": COLOURS["block"],
+        },
+    )
     return figure
 
 

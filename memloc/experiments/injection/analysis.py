@@ -146,7 +146,10 @@ ARMS = {
     "another": "on another image alone",
 }
 UNITS = {"top": "unit of highest UnitMem", "inactive": "inactive unit"}
-_COLOURS = {"images, the trained one among them": plotting.COLOURS["candidate"], "images never trained on": plotting.COLOURS["independent"]}
+_COLOURS = {
+    "images, the trained one among them": plotting.COLOURS["candidate"],
+    "images never trained on": plotting.COLOURS["independent"],
+}
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
@@ -171,7 +174,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         rows[2, 0].set_ylabel("the image\nagainst the others")
     for axis in axes[-1]:
         axis.set_xlabel("steps")
-    units = {name: plotting.INK for name in UNITS.values()}
+    units = dict.fromkeys(UNITS.values(), plotting.INK)
     plotting.key(figure, _COLOURS | units, dashed=["images never trained on"], hollow=[UNITS["inactive"]])
     return figure
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, dealt_layermem, rows_of
+from memloc.analysis.inputs import Quotes, candidates, dealt_layermem, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 from memloc.metrics.alignment import increments
