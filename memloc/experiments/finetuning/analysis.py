@@ -217,7 +217,8 @@ def _compare(accuracy: Axes, gain: Axes, rows: pd.DataFrame) -> None:
     found = rows.loc[rows.index == GAIN]
     at = np.array([counts.index(count) for count in found["count"]])
     dots.side_by_side(gain, {"effect": found}, at={"effect": at}, joined=False)
-    gain.plot(at + 0.1, found["paper"], "D", color=plotting.COLOURS["paper"], markerfacecolor="white", markersize=5)
+    for place, paper in zip(at, found["paper"] if len(found) else (), strict=True):
+        plotting.papers(gain, place + 0.1, paper)
     same = [count for count in counts if count not in set(found["count"])]
     dots.named(gain, [f"k = {count}" + "\n(same layers)" * (count in same) for count in counts])
     plotting.zero(gain)
