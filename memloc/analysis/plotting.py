@@ -64,14 +64,10 @@ _NAMES = {
     # How an encoder was trained.
     **dict.fromkeys(("ssl", "self-supervised"), "pale blue"),
     **dict.fromkeys(("supervised", "ClassMem", "ClassMem, shuffled labels"), "brown"),
-    # Methods that value cells and rows: those of the paper on 2D-OOB, and what they are compared with.
-    "2D-OOB, w = 0": "pink",
+    # Methods that value cells and rows: 2D-OOB with closeness to the class and without, and baselines, told by shapes.
     "2D-OOB, w = 1": "black",
-    "2D-KNN": "pale green",
-    "KNN-Shapley": "pale green",
-    "two-stage": "orange",
-    "Data-OOB": "brown",
-    "z-score": "pale blue",
+    "2D-OOB, w = 0": "pink",
+    **dict.fromkeys(("2D-KNN", "KNN-Shapley", "two-stage", "Data-OOB", "z-score", "DDC"), "grey"),
 }
 COLOURS = {series: PALETTE[name] for series, name in _NAMES.items()}
 """Colours by what they mean, the same in all figures."""
@@ -480,9 +476,9 @@ def side_by_side(
     lines, dashed = -(-len(encoders) // 4), set(dashed)
     columns = -(-len(encoders) // lines)
     above = 1.75 * lines + 0.2
-    figure, ((axis,),) = panels(rows=1, columns=1, height=above + room + 0.3)
-    axis.remove()
-    upper, lower = figure.subfigures(2, 1, height_ratios=[above, room])
+    figure, axes = panels(rows=1, columns=1, height=above + room + 0.3)
+    axes[0, 0].remove()
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, room]).flat
     axes = upper.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     first = next(iter(encoders.values()))
     for place, (axis, (encoder, rows)) in enumerate(zip(axes.flat, encoders.items(), strict=False)):
@@ -576,34 +572,30 @@ def matrix(
     axis.set(xlabel="", ylabel="")
 
 
-def maps(
-    figure: Figure,
-    axes: Mapping[str, Axes],
-    values: Mapping[str, NDArray[Any]],
-    *,
-    label: str,
-    signed: bool = True,
-    limit: float | None = None,
-) -> None:
-    """Maps on one scale, with one bar of colours; values with a sign are white at 0.
+def one_scale(axes: Iterable[Axes]) -> None:
+    """The same range along x in all panels."""
+    axes = list(axes)
+    low, high = (pick(axis.get_xlim()[end] for axis in axes) for pick, end in ((min, 0), (max, 1)))
+    for axis in axes:
+        axis.set_xlim(low, high)
 
-    Args:
-        values: by the name of a panel, [rows, columns].
-        limit: the largest value shown; by default the largest there is.
-    """
-    top = limit or max((float(np.nanmax(np.abs(part))) for part in values.values()), default=1.0) or 1.0
-    for name, axis in axes.items():
-        drawn = axis.imshow(
-            values[name],
-            cmap=SIGNED if signed else SEQUENTIAL,
-            vmin=-top if signed else 0,
-            vmax=top,
-            interpolation="nearest",
-        )
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.grid(visible=False)
-    figure.colorbar(drawn, ax=list(axes.values()), label=label, fraction=0.03, aspect=30)
+
+def maps(axes: Sequence[Axes], values: Sequence[NDArray[Any]], *, label: str, signed: bool = True) -> None:
+    """Maps [rows, columns] on one scale, with one bar of colours; values with a sign are white at 0."""
+    low, high = (float(pick([pick(part) for part in values])) for pick in (np.nanmin, np.nanmax))
+    top = max(abs(low), abs(high)) or 1.0
+    limits = (-top, top, SIGNED) if signed else (low, high, SEQUENTIAL)
+    for axis, part in zip(axes, values, strict=True):
+        drawn = axis.imshow(part, cmap=limits[2], vmin=limits[0], vmax=limits[1], interpolation="nearest")
+        bare(axis)
+    axes[0].get_figure(root=True).colorbar(drawn, ax=list(axes), label=label, fraction=0.03, aspect=25)  # type: ignore[union-attr]
+
+
+def bare(axis: Axes) -> None:
+    """No ticks and no grid."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(visible=False)
 
 
 def thumbnail(axis: Axes, image: NDArray[np.uint8], title: str = "") -> None:

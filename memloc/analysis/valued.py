@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -115,55 +114,61 @@ def of_method(rows: pd.DataFrame, method: tuple[str, float]) -> pd.DataFrame:
     return rows[(rows["method"] == method[0]) & (rows["ratio"].fillna(0.0) == method[1])]
 
 
-class Style(TypedDict):
-    """How matplotlib draws a method."""
-
-    color: str
-    marker: str
-    linestyle: str
-    label: str
-
-
-def style(method: tuple[str, float], methods: Sequence[tuple[str, float]]) -> Style:
-    """Colour by method; shape and dashes by ratio."""
-    ratios = sorted({ratio for _, ratio in methods if ratio})
-    place = ratios.index(method[1]) if method[1] else -1
-    return {
-        "color": plotting.COLOURS[method[0]],
-        "marker": "D" if place < 0 else "os^v"[place % 4],
-        "linestyle": "-" if place < 0 else ("-", "--", ":", "-.")[place % 4],
-        "label": label(method),
-    }
-
-
-def dots(axis: Axes, rows: pd.DataFrame, places: Sequence[str], *, column: str = "table") -> None:
-    """Every method's values with their intervals, side by side at each of the named places."""
+def main_of(rows: pd.DataFrame, wanted: tuple[str, float] = MAIN) -> tuple[str, float]:
+    """The method that a figure is about: the wanted one, or the first where its ratio wasn't tried."""
     methods = methods_of(rows)
-    for number, method in enumerate(methods):
-        mine = of_method(rows, method).set_index(column).reindex(list(places))
-        at = np.arange(len(places)) + 0.8 * ((number + 0.5) / len(methods) - 0.5)
-        marks: Style = {**style(method, methods), "linestyle": "none"}
-        error = np.abs(mine[["low", "high"]].to_numpy().T - mine["value"].to_numpy())
-        axis.errorbar(at, mine["value"], yerr=error, markersize=4, elinewidth=1, capsize=1.5, **marks)
-    axis.set_xticks(range(len(places)), list(places), fontsize=8, rotation=20 if len(places) > 4 else 0)
-    axis.set_xlim(-0.5, len(places) - 0.5)
-    for edge in np.arange(len(places) - 1) + 0.5:
-        axis.axvline(edge, color="#cccccc", linewidth=0.8, zorder=0)
-    axis.grid(visible=False, axis="x")
+    return wanted if wanted in methods else methods[0]
 
 
-def curves(axis: Axes, rows: pd.DataFrame, *, bands: Sequence[tuple[str, float]] = ()) -> None:
-    """Every method's values along ``at``, with the intervals of some as bands."""
+def ranked(axis: Axes, rows: pd.DataFrame, main: tuple[str, float], *, null: float | None = None) -> None:
+    """A row a method: the main one filled, random order grey, all others hollow."""
     methods = methods_of(rows)
-    for method in methods:
+    table = pd.concat([of_method(rows, method) for method in methods])
+    colours = [plotting.COLOURS["random"] if method[0] == "random" else plotting.INK for method in methods]
+    hollow = [method != main for method in methods]
+    plotting.forest(axis, table, [label(method) for method in methods], colours=colours, hollow=hollow, null=null)
+
+
+def curves(axis: Axes, rows: pd.DataFrame, main: tuple[str, float]) -> None:
+    """Values along ``at`` of the main method and of random order, with their intervals."""
+    for method, colour in ((main, plotting.INK), (("random", 0.0), plotting.COLOURS["random"])):
         mine = of_method(rows, method)
-        axis.plot(mine["at"], mine["value"], **style(method, methods), linewidth=1.3, markersize=4, markevery=4)
-        if method in bands:
-            colour = plotting.COLOURS[method[0]]
-            axis.fill_between(mine["at"], mine["low"], mine["high"], color=colour, alpha=0.15, linewidth=0)
+        axis.plot(mine["at"], mine["value"], color=colour, linewidth=1.4)
+        plotting.band(axis, mine["at"], mine, colour=colour)
 
 
-def legend_below(figure: Figure, axis: Axes) -> None:
-    """One legend of all methods below the panels."""
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+def curves_and_ranks(
+    table: pd.DataFrame, *, main: tuple[str, float], curve: str, along: str, rank: str, ranks: str
+) -> tuple[Figure, list[tuple[str, Axes, Axes]]]:
+    """For each table the curves of a method and of random order, and below them how all methods compare.
+
+    Args:
+        curve, along: labels of the curves' axes; they are the series "accuracy".
+        rank, ranks: the series that is compared, and the label of its axis.
+
+    Returns:
+        Also every table's name with its two axes.
+    """
+    names = list(dict.fromkeys(table["table"]))
+    main = main_of(table[table["series"] == "accuracy"], main)
+    lines = -(-len(names) // 4)
+    columns = -(-len(names) // lines)
+    compared = table[table["series"] == rank]
+    height = 0.5 + 0.16 * len(methods_of(compared))
+    figure, axes = plotting.panels(rows=2 * lines, columns=columns, height=height, sharey="row")
+    axes[0, 0].get_gridspec().set_height_ratios([1.6, height] * lines)
+    figure.set_figheight((1.6 + height) * lines + 0.4)
+    places = []
+    for place, name in enumerate(names):
+        line, column = divmod(place, columns)
+        above, below = axes[2 * line, column], axes[2 * line + 1, column]
+        curves(above, table[(table["series"] == "accuracy") & (table["table"] == name)], main)
+        ranked(below, compared[compared["table"] == name], main)
+        above.set(title=plotting.plain(name), xlabel=along, ylabel="" if column else curve)
+        below.set_xlabel(ranks)
+        places.append((name, above, below))
+    for axis in axes[-2:, 1 + (len(names) - 1) % columns :].flat:
+        axis.remove()
+    plotting.one_scale(below for _, _, below in places)
+    plotting.key(figure, {label(main): plotting.INK, "random order": plotting.COLOURS["random"]})
+    return figure, places

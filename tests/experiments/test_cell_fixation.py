@@ -54,7 +54,7 @@ def test_the_figure_has_a_panel_a_table(tmp_path, tables):
     kept = study(tmp_path, won=0.5, chance=0.1, tables=tables, seeds=2)
     table, _ = kept.analyse()
     figure = kept.drawn(table)
-    assert [axis.get_title() for axis in figure.axes] == list(tables)
-    dashed = [line for line in figure.axes[0].lines if line.get_color() == "black"]
-    assert dashed[0].get_ydata()[0] == pytest.approx(0.9)
+    assert [axis.get_title("left") for axis in figure.axes if axis.get_title("left")] == list(tables)
+    dotted = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert dotted[0].get_ydata()[0] == pytest.approx(0.9)
     plt.close(figure)

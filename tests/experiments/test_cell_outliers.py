@@ -93,6 +93,11 @@ def test_the_figure_shows_every_method_of_every_table(tmp_path, tables):
     kept = study(tmp_path, tables=tables, seeds=2)
     table, _ = kept.analyse(**OPTIONS)
     figure = kept.drawn(table)
-    assert len(figure.axes) == 4 and [text.get_text() for text in figure.axes[0].get_xticklabels()] == list(tables)
-    assert len(figure.legends[0].get_texts()) == 8
+    # Areas, and differences to three baselines, for two injectors.
+    assert len(figure.axes) == 8 and [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(tables)
+    assert [axis.get_title("left") for axis in figure.axes[1:4]] == [
+        "minus 2D-KNN's",
+        "minus two-stage's",
+        "minus z-score's",
+    ]
     plt.close(figure)

@@ -120,5 +120,5 @@ def test_the_figure_shows_the_owners(tmp_path, channels):
     owners = shown[(shown["place"] == 0) & (shown["rank"] == 0) & (shown["group"] == "candidate")]["point"]
     height = canvas.shape[0] // len(LAYERS)
     assert [canvas[height * k + height - 1, 0].tolist() for k in range(3)] == [[grey[int(p)]] * 3 for p in owners]
-    assert len(figure.axes[0].texts) == len(LAYERS) * 4 * 2
+    assert len(figure.axes[0].texts) == len(LAYERS) * experiment.SHOWN_UNITS * 2
     plt.close(figure)

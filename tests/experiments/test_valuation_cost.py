@@ -75,8 +75,8 @@ def test_the_figure_shows_areas_against_time(tmp_path):
     kept = study(tmp_path, seeds=2)
     table, _ = kept.analyse()
     figure = kept.drawn(table)
-    left, middle, right = figure.axes
-    assert left.get_xscale() == middle.get_yscale() == right.get_xscale() == "log"
+    above, middle, below = figure.axes
+    assert above.get_xscale() == middle.get_yscale() == below.get_xscale() == "log"
     assert [text.get_text() for text in middle.get_xticklabels()] == list(map(str, LEARNERS))
     assert len(figure.legends[0].get_texts()) == 4
     plt.close(figure)

@@ -6,14 +6,23 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
-from memloc.analysis.valued import OOB, PAPER, Floats, dots, legend_below, outcomes, over_seeds, rows_of_methods, share
+from memloc.analysis.valued import (
+    OOB,
+    PAPER,
+    Floats,
+    label,
+    methods_of,
+    of_method,
+    outcomes,
+    over_seeds,
+    rows_of_methods,
+    share,
+)
 
 OWN = f"{PAPER}; own threshold"
 CLAIMS = {
@@ -70,33 +79,45 @@ def _pixels(image: Floats) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row a table and size of cells: an image, maps of its values and of means, scores by method."""
+    """A row a table and size of cells: an image with its maps; below, how well each method finds the trigger."""
     kinds = [(name, int(grid)) for name, grid in dict.fromkeys(zip(table["table"], table["grid"], strict=True)) if grid]
-    figure, axes = plotting.panels(rows=len(kinds), columns=5, width=12, height=2.6)
-    axes[0, 0].get_gridspec().set_width_ratios([1, 1, 1, 1, 2.6])
+    scores = table[table["method"].notna()]
+    methods = methods_of(scores)
+    heights = [1.75 * len(kinds), 0.7 + 0.16 * len(kinds) * (len(methods) + 1)]
+    figure, ((axis,),) = plotting.panels(rows=1, columns=1, height=sum(heights))
+    axis.remove()
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+    axes = above.subplots(len(kinds), 1 + len(MAPS), squeeze=False)
+    shown = []
     for row, (name, grid) in zip(axes, kinds, strict=True):
         part = table[(table["table"] == name) & (table["grid"] == grid)]
-        image = table[(table["table"] == name) & (table["series"] == "image")]
-        _map(row[0], image, "gray")
-        row[0].set_title("a poisoned image", fontsize=8)
-        row[0].set_ylabel(name, fontsize=8)
-        for axis, series in zip(row[1:4], MAPS, strict=True):
-            drawn = _map(axis, part[part["series"] == series], "viridis")
-            axis.set_title(series, fontsize=8)
-            figure.colorbar(drawn, ax=axis, fraction=0.046, pad=0.04).ax.tick_params(labelsize=6)
-        dots(row[4], part[part["method"].notna()], list(SERIES.values()), column="series")
-        row[4].set_ylim(-0.02, 1.02)
-        row[4].set_title(f"{name}, {grid} x {grid} cells: trigger found", fontsize=8)
-    legend_below(figure, axes[0, 4])
+        image = _map(table[(table["table"] == name) & (table["series"] == "image")])
+        row[0].imshow(image, cmap="gray", interpolation="nearest")
+        plotting.bare(row[0])
+        row[0].set_ylabel(f"{plotting.plain(name)}\n{grid} x {grid} cells")
+        shown += [_map(part[part["series"] == series]) for series in MAPS]
+    for axis, title in zip(axes[0], ("a poisoned image", *MAPS), strict=True):
+        axis.set_title(title)
+    plotting.maps(list(axes[:, 1:].flat), shown, label="value", signed=False)
+    for axis, series in zip(below.subplots(1, len(SERIES), sharey=True), SERIES.values(), strict=True):
+        rows = scores[scores["series"] == series]
+        each = [(kind, method) for kind in kinds for method in methods]
+        found = pd.concat([of_method(rows[(rows["table"] == n) & (rows["grid"] == g)], m) for (n, g), m in each])
+        plotting.forest(
+            axis,
+            found,
+            [label(method) for _, method in each],
+            groups=[f"{name}, {grid} x {grid}" for (name, grid), _ in each],
+            colours=[plotting.COLOURS["random"] if method[0] == "random" else plotting.INK for _, method in each],
+            hollow=[method[0] != OOB[0] for _, method in each],
+            null=None,
+        )
+        axis.set_xlim(-0.04, 1.04)
+        axis.set_title(f"trigger found: {series}")
     return figure
 
 
-def _map(axis: Axes, rows: pd.DataFrame, colours: str) -> AxesImage:
+def _map(rows: pd.DataFrame) -> Floats:
     """Values by row and column."""
     side = int(rows["row"].max()) + 1
-    values = rows.sort_values(["row", "column"])["value"].to_numpy(dtype=np.float64).reshape(side, -1)
-    drawn = axis.imshow(values, cmap=colours, interpolation="nearest")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.grid(visible=False)
-    return drawn
+    return rows.sort_values(["row", "column"])["value"].to_numpy(dtype=np.float64).reshape(side, -1)

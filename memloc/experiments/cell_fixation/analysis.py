@@ -12,9 +12,8 @@ from memloc.analysis.sheet import Sheet
 from memloc.analysis.valued import (
     MAIN,
     PAPER,
-    curves,
+    curves_and_ranks,
     label,
-    legend_below,
     outcomes,
     over_seeds,
     rows_of_methods,
@@ -61,16 +60,17 @@ def analyse(sheet: Sheet) -> None:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A panel a table: accuracy against the share of the cells repaired."""
-    names = list(dict.fromkeys(table["table"]))
-    columns = min(4, len(names))
-    figure, axes = plotting.panels(rows=-(-len(names) // columns), columns=columns, width=11, height=3.0)
-    for axis, name in zip(axes.flat, names, strict=False):
-        part = table[table["table"] == name]
-        curves(axis, part[part["series"] == "accuracy"], bands=[MAIN, ("random", 0.0)])
-        axis.axhline(float(part.loc[part["series"] == "clean", "value"].iloc[0]), color="black", linestyle="--")
-        axis.set(title=name, xlabel="share of the cells repaired", ylabel="test accuracy")
-    for axis in axes.flat[len(names) :]:
-        axis.remove()
-    legend_below(figure, axes[0, 0])
+    """By table, accuracy against the share of the cells repaired, and what each method wins back."""
+    figure, places = curves_and_ranks(
+        table,
+        main=MAIN,
+        curve="test accuracy",
+        along="share of the cells repaired",
+        rank="won back",
+        ranks="accuracy won at 10 %",
+    )
+    clean = table[table["series"] == "clean"].set_index("table")["value"]
+    for name, above, below in places:
+        above.axhline(clean[name], color=plotting.INK, linestyle=":", linewidth=1.2)
+        below.axvline(0, color=plotting.INK, linewidth=0.8, zorder=1)
     return figure

@@ -17,10 +17,9 @@ from memloc.analysis.valued import (
     PAPER,
     Floats,
     Outcomes,
-    curves,
-    dots,
     label,
-    legend_below,
+    of_method,
+    main_of,
     outcomes,
     over_seeds,
     rows_of_methods,
@@ -139,17 +138,28 @@ def _gains(tables: Mapping[str, Outcomes], i: int, other: str) -> Estimate:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row an injector: areas by table, and the curves of the first table."""
+    """A row an injector: areas of 2D-OOB by table, and how much larger they are than those of each baseline."""
     injectors, names = (list(dict.fromkeys(table[column])) for column in ("injector", "table"))
-    figure, axes = plotting.panels(rows=len(injectors), columns=2, width=11, height=3.3)
-    axes[0, 0].get_gridspec().set_width_ratios([2, 1])
-    for (left, right), injector in zip(axes, injectors, strict=True):
+    begin = f"{label(MAIN)}, minus "
+    over = [series for series in dict.fromkeys(table["series"]) if series.startswith(begin)]
+    figure, axes = plotting.panels(
+        rows=len(injectors), columns=1 + len(over), height=0.75 + 0.2 * len(names), sharey=True, sharex="col"
+    )
+    for row, injector in zip(axes, injectors, strict=True):
         part = table[table["injector"] == injector]
-        dots(left, part[part["series"] == "area"], names)
-        left.axhline(0.5, color="#777777", linewidth=0.8, zorder=0)
-        left.set(title=f"{injector} outliers, {table['planted'].iloc[0]}", ylabel="area under the detection curve")
-        curves(right, part[(part["series"] == "found") & (part["table"] == names[0])])
-        right.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, zorder=0)
-        right.set(title=f"{injector} outliers, {names[0]}", xlabel="share of the cells inspected", ylabel="share found")
-    legend_below(figure, axes[0, 1])
+        areas = part[part["series"] == "area"]
+        main = main_of(areas)
+        accuracy = main_of(areas, (OOB[0], main[1]))
+        for method, colour, shift in ((main, plotting.INK, -0.14), (accuracy, plotting.COLOURS[OOB[0]], 0.14)):
+            rows = of_method(areas, method).set_index("table").reindex(names)
+            plotting.forest(row[0], rows, names, colours=colour, shift=shift, null=0.5)
+        for axis, series in zip(row[1:], over, strict=True):
+            rows = part[part["series"] == series].set_index("table").reindex(names)
+            plotting.forest(axis, rows, names)
+            axis.set_title(f"minus {series.removeprefix(begin)}'s")
+        row[0].set_title(f"{injector} outliers: area")
+    for axis in axes[-1]:
+        axis.set_xlabel("area under the detection curve" if axis is axes[-1, 0] else "difference")
+    plotting.one_scale(axes[:, 1:].flat)
+    plotting.key(figure, {label(main): plotting.INK, label(accuracy): plotting.COLOURS[OOB[0]]})
     return figure

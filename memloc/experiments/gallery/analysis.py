@@ -135,31 +135,41 @@ def _top_units(
     return pd.DataFrame(rows)
 
 
+SHOWN_UNITS, SHOWN_LAYERS = 3, 8
+"""Most units of a layer, and most layers, whose images the figure has room for."""
+
+
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """The units' images, a row a layer; below, how few owners the top units have."""
     shown = table[table["series"] == "unit"].astype(
         {"layer": str, "point": int, "unit": int, "rank": int, "place": int}
     )
     layers = list(dict.fromkeys(shown["layer"]))
-    top = 0.5 + 0.56 * len(layers)
-    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=top + 2.4)
-    axes[0, 0].remove()
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[top, 2.4]).flat
+    layers = [layers[i] for i in np.unique(np.linspace(0, len(layers) - 1, SHOWN_LAYERS).round().astype(int))]
+    shown = shown[shown["layer"].isin(layers) & (shown["rank"] < SHOWN_UNITS)]
+    top = 0.5 + 0.72 * len(layers)
+    figure, ((axis,),) = plotting.panels(rows=1, columns=1, height=top + 2.2)
+    axis.remove()
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[top, 2.2]).flat
     _mosaic(above.subplots(), shown, layers, images)
     axis = below.subplots()
     for group in CANDIDATE_AND_NULL:
         rows = table[table["series"] == f"too few owners, {group}"]
         plotting.profile(axis, rows, label=group, dashed=group == "external")
     plotting.zero(axis)
-    axis.set(title="owners of the top 10 % of units: chance minus observed", xlabel="layer", ylabel="share of units")
-    plotting.legend(axis)
+    axis.set(title="the tenth of units of highest UnitMem: owners missing compared with chance", xlabel="layer")
+    axis.set_ylabel("share of units")
+    said = {"candidate": "images trained on", "external": "images never seen"}
+    plotting.key(
+        figure, {words: plotting.COLOURS[group] for group, words in said.items()}, dashed=["images never seen"]
+    )
     return figure
 
 
 def _mosaic(axis: Axes, shown: pd.DataFrame, layers: list[str], images: NDArray[np.uint8]) -> None:
     """All thumbnails in one picture: hundreds of axes would take a minute to lay out."""
     side = images.shape[-1]
-    step, gap, band = side + side // 16 + 1, side // 4, int(0.45 * side)
+    step, gap, band = side + side // 16 + 1, side // 4, int(0.36 * side)
     width, height = (PLACES + 1) * step + 2 * gap, side + band
     canvas = np.full((height * len(layers), width * (1 + shown["rank"].max()), 3), 255, dtype=np.uint8)
     row: Any
@@ -170,13 +180,21 @@ def _mosaic(axis: Axes, shown: pd.DataFrame, layers: list[str], images: NDArray[
         canvas[y : y + side, x : x + side] = images[row.point].transpose(1, 2, 0)
         if row.place == 0:
             label = f"unit {row.unit}: {row.value:.2f}" if row.group == "candidate" else f"{row.value:.2f}"
-            axis.text(x, y - band / 8, label, fontsize=6, va="bottom")
+            axis.text(
+                x,
+                y - band / 8,
+                label,
+                fontsize=plotting.SMALLEST,
+                va="bottom",
+                color=plotting.COLOURS[row.group],
+            )
     axis.imshow(canvas, interpolation="nearest", aspect="equal")
-    axis.set_yticks([height * i + band + side / 2 for i in range(len(layers))], layers, fontsize=8)
+    axis.set_yticks(
+        [height * i + band + side / 2 for i in range(len(layers))], [plotting.plain(n, most=12) for n in layers]
+    )
     axis.set_xticks([])
     axis.grid(visible=False)
-    axis.tick_params(length=0)
     for spine in axis.spines.values():
         spine.set_visible(False)
+    axis.set(title="units of highest UnitMem: the three images trained on that excite each most, and one never seen")
     axis.set_ylabel("layer")
-    axis.set_title("most memorizing units: three candidates each | external image", fontsize=9)

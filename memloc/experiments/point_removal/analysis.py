@@ -15,10 +15,8 @@ from memloc.analysis.valued import (
     PAPER,
     Floats,
     Outcomes,
-    curves,
-    dots,
+    curves_and_ranks,
     label,
-    legend_below,
     outcomes,
     over_seeds,
     rows_of_methods,
@@ -83,20 +81,16 @@ def _by_chance(outcome: Outcomes) -> Floats:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Above, flipped labels found, by table; below, accuracy while rows are removed, in up to three tables."""
-    names = list(dict.fromkeys(table["table"]))
-    shown = names[:3]
-    figure, axes = plotting.panels(rows=2, columns=len(shown), width=11, height=3.2)
-    grid = axes[0, 0].get_gridspec()
-    for axis in axes[0]:
-        axis.remove()
-    above = figure.add_subplot(grid[0, :])
-    dots(above, table[table["series"] == "found"], names)
-    chance = table[table["series"] == "chance"].set_index("table")["value"][names]
-    above.hlines(chance, np.arange(len(names)) - 0.5, np.arange(len(names)) + 0.5, color="#777777", linewidth=0.8)
-    above.set(title="flipped labels", ylabel="area under precision and recall")
-    for axis, name in zip(axes[1], shown, strict=True):
-        curves(axis, table[(table["series"] == "accuracy") & (table["table"] == name)])
-        axis.set(title=name, xlabel="share of the rows removed", ylabel="test accuracy")
-    legend_below(figure, axes[1, 0])
+    """By table, accuracy while rows are removed, and how well each method finds flipped labels."""
+    figure, places = curves_and_ranks(
+        table,
+        main=ROWS,
+        curve="test accuracy",
+        along="share of the rows removed",
+        rank="found",
+        ranks="flipped labels found",
+    )
+    chance = table[table["series"] == "chance"].set_index("table")["value"]
+    for name, _, below in places:
+        below.axvline(chance[name], color=plotting.INK, linestyle=":", linewidth=1, zorder=1)
     return figure

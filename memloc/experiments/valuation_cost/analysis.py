@@ -119,42 +119,62 @@ def _rows(estimate: Estimate, **about: object) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row a table: areas against time, time against learners, time against rows."""
+    """By table: areas against time, time against learners, time against rows."""
     names = list(dict.fromkeys(table["table"]))
-    figure, axes = plotting.panels(rows=len(names), columns=3, width=11, height=3.0)
-    for (left, middle, right), name in zip(axes, names, strict=True):
+    lines = -(-len(names) // 4)
+    columns = -(-len(names) // lines)
+    figure, axes = plotting.panels(rows=3 * lines, columns=columns, height=1.7, sharex="row", sharey="row")
+    for place, name in enumerate(names):
+        line, column = divmod(place, columns)
+        above, middle, below = axes[3 * line : 3 * line + 3, column]
         part = table[table["table"] == name]
         seconds, areas = (part[part["series"] == series] for series in ("seconds", "area"))
         most = part["rows"].max()
         for method in dict.fromkeys(seconds["method"]):
             time, area = (rows[(rows["method"] == method) & (rows["rows"] == most)] for rows in (seconds, areas))
-            _line(left, time["value"], area, method)
+            _line(above, time["value"], area, method)
+            largest = seconds[seconds["method"] == method]
+            largest = largest[largest["amount"] == largest["amount"].max()]
+            _line(below, largest["rows"], largest, method)
             if method == OOB[1]:
                 _line(middle, time["amount"], time, method)
                 _proportion(middle, time["amount"].to_numpy(), time["value"].to_numpy())
-            largest = seconds[seconds["method"] == method]
-            largest = largest[largest["amount"] == largest["amount"].max()]
-            _line(right, largest["rows"], largest, method)
-            if method == OOB[1]:
-                _proportion(right, largest["rows"].to_numpy(), largest["value"].to_numpy())
-        left.set(
-            title=f"{name}, {most} rows", xlabel="CPU seconds", ylabel="area under the detection curve", xscale="log"
-        )
-        middle.set(title="2D-OOB by learners", xlabel="learners", ylabel="CPU seconds", xscale="log", yscale="log")
-        right.set(title="by rows, the most of each", xlabel="rows", ylabel="CPU seconds", xscale="log", yscale="log")
-        for axis, column, rows in ((middle, "amount", seconds[seconds["method"] == OOB[1]]), (right, "rows", seconds)):
-            axis.set_xticks(sorted(set(rows[column])), sorted(set(rows[column])))
+                _proportion(below, largest["rows"].to_numpy(), largest["value"].to_numpy())
+        above.set(title=f"{plotting.plain(name)}, {most} rows", xlabel="CPU seconds", xscale="log")
+        middle.set(xlabel="learners of 2D-OOB", xscale="log", yscale="log")
+        below.set(xlabel="rows, the most of each method", xscale="log", yscale="log")
+        for axis, at, rows in ((middle, "amount", seconds[seconds["method"] == OOB[1]]), (below, "rows", seconds)):
+            axis.set_xticks(sorted(set(rows[at])), [f"{tick:g}" for tick in sorted(set(rows[at]))])
             axis.set_xticks([], minor=True)
+        if not column:
+            above.set_ylabel("area under the\ndetection curve")
+            middle.set_ylabel("CPU seconds")
+            below.set_ylabel("CPU seconds")
+    for axis in axes[-3:, 1 + (len(names) - 1) % columns :].flat:
+        axis.remove()
     plotting.shared_legend(figure, axes[0, 0])
     return figure
 
 
 def _line(axis: Axes, at: Sequence[float] | pd.Series, rows: pd.DataFrame, method: str) -> None:
     error = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
-    colour = plotting.COLOURS[method]
-    axis.errorbar(at, rows["value"], yerr=error, fmt="o-", color=colour, markersize=4, capsize=2, label=method)
+    colour, shape = plotting.COLOURS[method], _SHAPES.get(method, "o")
+    axis.errorbar(
+        at,
+        rows["value"],
+        yerr=error,
+        marker=shape,
+        color=colour,
+        markerfacecolor=colour if shape == "o" else "white",
+        markersize=5,
+        capsize=0,
+        label=method,
+    )
+
+
+_SHAPES = {"2D-KNN": "s", "two-stage": "^", "z-score": "D"}
 
 
 def _proportion(axis: Axes, at: Array, value: Array) -> None:
     """A line of exponent 1 through the last point."""
-    axis.plot(at, value[-1] * at / at[-1], color="black", linestyle=":", linewidth=1)
+    axis.plot(at, value[-1] * at / at[-1], color=plotting.COLOURS["null"], linestyle=":", linewidth=1.2)
