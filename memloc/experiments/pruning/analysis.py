@@ -265,7 +265,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     compared = table[table["series"].str.contains(MINUS)].set_index("series")
     rows = list(dict.fromkeys(zip(compared["encoder"], compared["scope"], strict=True)))
     series = [name for name in map(MINUS.join, COMPARED) if name in compared.index]
-    height = 1.4 + 0.19 * len(series)
+    height = 1.8 + 0.19 * len(series)
     figure, axes = plotting.panels(rows=len(rows), columns=len(tasks), height=height, sharex="row")
     for line, (encoder, scope) in zip(axes, rows, strict=True):
         for task, axis in zip(tasks, line, strict=True):
@@ -276,6 +276,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             axis.tick_params(labelleft=axis is line[0])
             axis.set_xlabel("difference of accuracy, in points")
         line[0].set_title(f"{plotting.plain(encoder)}, pruned: % {SHARES[scope]}\n{line[0].get_title('left')}")
+    title = "Does pruning the units of highest UnitMem cost more than pruning others?"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
     key = {ARM_NAMES[by]: plotting.COLOURS[by] for by in ("top", "low")}
     key |= {"another choice": plotting.INK} if len(series) > len(key) else {}
     key |= {"the paper's": plotting.COLOURS["paper"]} if compared["paper"].notna().any() else {}

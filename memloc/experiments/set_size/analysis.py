@@ -156,7 +156,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         a.set(title=f"{plotting.plain(encoder)}\nDoes LayerMem depend on the number of images?", xlabel="images")
         a.set_ylabel(f"LayerMem, {dots.place(layer)}")
         b.set(title="Does it vary between draws as chance predicts?", xlabel="images")
-        b.set_ylabel("deviation of draws (dash: chance)")
+        b.set_ylabel("spread of draws (dash: chance)")
     plotting.key(figure, {name: plotting.COLOURS[name] for name in ESTIMATORS})
     return figure
 
