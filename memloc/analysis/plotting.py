@@ -147,8 +147,10 @@ def multiples(
 
 
 def plain(name: str, *, most: int = 32) -> str:
-    """A name as text of a figure: printable, not read as a formula, without the middle of a long name."""
-    text = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
+    """A name as text of a figure: printable, not read as a formula, without the middle of a long name. Twice is once."""
+    name = name.replace(r"\$", "$")
+    known = name.replace("…", "")
+    text = name if known.isascii() and known.isprintable() else ascii(name)[1:-1]
     if len(text) > most:
         text = f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
     return text.replace("$", r"\$")
@@ -203,20 +205,27 @@ def band(
     axis.fill(across, along, color=colour, alpha=alpha, linewidth=0, label=label or None)
 
 
-def blocks(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Runs of layers of one block, (name, first, last): all up to the first part of a name that has a digit.
-
-    Parts that all names begin with are left out: of blocks.0.attn, blocks.0.mlp and blocks.1.attn, 0 and 1.
-    """
+def short(names: Sequence[str]) -> list[str]:
+    """Names of layers without the dotted parts that all of them begin or end with; at least one part of each stays."""
     parts = [name.split(".") for name in names]
-    shared = 0
-    while len(parts) > 1 and min(map(len, parts)) > shared + 1 and len({part[shared] for part in parts}) == 1:
-        shared += 1
+    before = _shared(parts)
+    after = _shared([part[before:][::-1] for part in parts])
+    return [".".join(part[before : len(part) - after]) for part in parts]
+
+
+def _shared(parts: Sequence[Sequence[str]]) -> int:
+    """How many leading parts all have in common, of all but one part of each."""
+    most = min(map(len, parts)) - 1 if len(parts) > 1 else 0
+    return next((i for i in range(most) if len({part[i] for part in parts}) > 1), most)
+
+
+def blocks(names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Runs of layers of one block, (name, first, last): all up to the first part of a name that has a digit."""
     runs: list[tuple[str, int, int]] = []
-    for place, part in enumerate(parts):
-        rest = part[shared:]
-        numbered = next((i for i, piece in enumerate(rest) if any(map(str.isdigit, piece))), 0)
-        block = ".".join(rest[: numbered + 1])
+    for place, name in enumerate(names):
+        parts = name.split(".")
+        numbered = next((i for i, part in enumerate(parts) if any(map(str.isdigit, part))), 0)
+        block = ".".join(parts[: numbered + 1])
         first = runs.pop()[1] if runs and runs[-1][0] == block else place
         runs.append((block, first, place))
     return runs
@@ -233,18 +242,18 @@ def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[An
         at: their positions; by default 0, 1, ...
     """
     places = np.asarray(range(len(names)) if at is None else at, dtype=np.float64)
-    names = [plain(str(name), most=24) for name in names]
+    names = short([str(name) for name in names])
     room = axis.get_window_extent().width / axis.get_figure(root=True).dpi  # type: ignore[union-attr]
     inch = room / max(1.0, float(np.ptp(places)) + 1)
     runs = [(name, place, place) for place, name in enumerate(names)]
-    if _fitting(names, places, inch) != list(range(len(names))):
+    if _fitting([plain(name, most=24) for name in names], places, inch) != list(range(len(names))):
         runs = blocks(names)
         for _, first, _ in runs[1:] if len(runs) < len(names) else []:
             edge = (places[first - 1] + places[first]) / 2
             axis.axvline(edge, color="#e6e6e6", linewidth=0.6, zorder=0)
         axis.grid(visible=len(runs) == len(names), axis="x")
     centres = np.array([(places[first] + places[last]) / 2 for _, first, last in runs])
-    labels = [block for block, _, _ in runs]
+    labels = [plain(block, most=24) for block in short([block for block, _, _ in runs])]
     shown = _fitting(labels, centres, inch)
     axis.set_xticks(centres[shown], [labels[i] for i in shown], rotation=0, fontsize=TEXT)
 

@@ -76,8 +76,8 @@ class Study:
         """The figure's table, as in memory, and the rows of claims.csv."""
         return analysed(self.kind, Inputs(self.runs, self.files, self.about, self.roles), **options)
 
-    def drawn(self, table, images=None):
-        """The figure, from the table as a CSV holds it."""
+    def drawn(self, table, images=None, *, settled=True):
+        """The figure, from the table as a CSV holds it; ``settled``: with its layout, which takes a drawing."""
         save_table(table, self.folder / "table.csv")
         read = load_table(self.folder / "table.csv")
         assert list(read.columns) == list(table.columns) and len(read) == len(table)
@@ -85,7 +85,8 @@ class Study:
             images = np.zeros((300, 1, 16, 16), dtype=np.uint8)
         shown = [images] if "encoders" in EXPERIMENTS[self.kind].over else []
         figure = module(self.kind).draw(read, *shown)
-        figure.canvas.draw()
+        if settled:
+            figure.canvas.draw()
         return figure
 
 
