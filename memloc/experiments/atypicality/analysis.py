@@ -320,7 +320,7 @@ def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
     numbers.xaxis.get_major_locator().set_params(integer=True)
     plotting.zero(numbers)
     means.set(title=f"{plotting.plain(encoder)}\nAre atypical images memorized more?", ylabel="mean rank of SSLMem")
-    means.set_xlabel("candidates by atypicality, in tenths")
+    means.set_xlabel("candidates by atypicality, in tenths (10: most atypical)")
     correlation.set(title="What does SSLMem go along with?", xlabel="rank correlation with SSLMem")
     extreme.set(title="Do top units answer more to the most memorized?", ylabel="UnitMem, most minus least")
     numbers.set(title="Are owners of top units memorized more?", xlabel="top units that an image owns")
