@@ -9,12 +9,14 @@ from scipy.stats import spearmanr
 
 from memloc.analysis.inputs import Inputs
 from memloc.experiments.atypicality.analysis import _extreme_units
+from tests.builders.layers import many_but
 from tests.builders.study import Study, of, save, single, verdicts
 
 LAYERS, NUMBERED = ("1", "2", "res2", "3", "4"), ("1", "2", "3", "4")
 GROUPS = ("candidate", "external")
 POINTS, UNITS, SIZE = 60, 40, 12
 OPTIONS = {"group_size": SIZE}
+many = many_but(*GROUPS)
 
 
 def world(folder, seeds=3, *, candidate=0.8, external=0.0, owners=("candidate",), sharp=("candidate",), spread=0.4):

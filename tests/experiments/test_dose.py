@@ -10,12 +10,14 @@ import pytest
 from memloc import config
 from memloc.errors import InputError
 from memloc.provenance import ROOT
+from tests.builders.layers import dots, many_but
 from tests.builders.study import Study, single, verdicts
 from tests.builders.study import of as series_of
 
 PLACES, UNITS = ("1", "2", "output"), {"1": 20, "2": 40}
 IMAGES, CLASSES, OF_EACH = 80, 2, 5
 OPTIONS = {"deals": 400}
+many = many_but("once", "2 times", "4 times", "8 times")
 DOSES = np.repeat([1, 2, 4, 8], [IMAGES // 2 - 3 * OF_EACH, OF_EACH, OF_EACH, OF_EACH])
 
 
@@ -111,13 +113,19 @@ def test_nothing_planted_gives_nothing(tmp_path):
     assert series_of(table, "AUROC of SSLMem", "simclr").to_numpy() == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_figure_has_a_line_for_every_dose(tmp_path):
+def test_the_figure_shows_the_output_and_the_last_layer_by_dose(tmp_path):
     study = world(tmp_path, seeds=2)
-    figure = study.drawn(study.analyse(**OPTIONS)[0])
-    a, b, c, _ = figure.axes
-    assert [text.get_text() for text in a.get_legend().get_texts()] == ["once", "2 times", "4 times", "8 times"]
-    assert len(c.lines) == 5 and b.get_title() == "b  simclr: owners of top units, layer 2"
+    table, _ = study.analyse(**OPTIONS)
+    figure = study.drawn(table)
+    a, _, c, d = figure.axes
     plt.close(figure)
+    doses = ("once", "2 times", "4 times", "8 times")
+    assert [text.get_text() for text in a.get_xticklabels()] == [*doses]
+    np.testing.assert_allclose(dots(a)["effect"], [series_of(table, dose, "simclr")["output"] for dose in doses])
+    owned = table[(table["series"] == "owned in") & (table["at"] == "layer 2")]["value"]
+    np.testing.assert_allclose(dots(c)["in"], owned)
+    excess = [series_of(table, f"excess UnitMem, {dose}", "simclr")["2"] for dose in doses]
+    np.testing.assert_allclose(dots(d)["effect"], excess)
 
 
 @pytest.fixture

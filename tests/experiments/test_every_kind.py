@@ -23,9 +23,7 @@ LEANING = re.compile(r"(So|That|The same (for|as|in|with)|It|They|These|This|The
 NO_LAYERS = {"injection", "losses", "power", "reconstruction", "recovery", "unit_epochs"}
 """Kinds whose tables hold something else than layers in the column of that name."""
 NOT_YET = {
-    *("layermem", "pairs", "scale", "unitmem", "ssl_vs_supervised", "atypicality", "valued_atypicality", "planted"),
-    *("dose", "iterative_pruning", "unit_sets", "recovery", "exchange", "finetuning", "dejavu", "reconstruction"),
-    *("losses", "power", "unit_epochs", "overlap", "set_size"),
+    *("valued_atypicality", "planted", "unit_sets", "dejavu", "reconstruction", "unit_epochs", "overlap"),
 }
 """Kinds whose figures do not read well yet."""
 WITH_OPTIONS = [(kind, key) for kind, entry in EXPERIMENTS.items() for key in entry.options]

@@ -14,6 +14,7 @@ from memloc.experiments.finetuning import job as finetune
 from memloc.models.capture import capture
 from memloc.models.units import isolate
 from memloc.streams import stream
+from tests.builders.layers import dots
 from tests.builders.planted import LAYERS as NUMBERED
 from tests.builders.planted import points
 from tests.builders.study import Study, complaint
@@ -219,14 +220,16 @@ def test_choices_that_agree_in_every_seed_say_nothing(tmp_path):
     assert not len(rows) and {"head", "increment", "last"} <= set(table["series"])
 
 
-def test_one_seed_that_fine_tunes_one_layer_is_drawn(tmp_path):
-    # Its chosen layers are then bare numbers, which a CSV gives back as numbers.
-    study = planted(Study(tmp_path, "finetuning"), 0.8, 0.7, seeds=1, counts=(1,))
-    table, _ = study.analyse()
+@pytest.mark.parametrize("agree", [(), (0,)])
+def test_one_seed_that_fine_tunes_one_layer_is_drawn(tmp_path, agree):
+    study = planted(Study(tmp_path, "finetuning"), 0.8, 0.7, seeds=1, counts=(1,), agree=agree)
+    table, rows = study.analyse()
     figure = study.drawn(table)
-    texts = [text.get_text() for text in figure.axes[0].texts]
+    accuracy, gain = figure.axes
     plt.close(figure)
-    assert [re.findall(r"\d+", text) for text in texts] == [["2"], ["4"]]
+    assert dots(accuracy).keys() == {"increment", "last"}
+    assert list(dots(gain).get("effect", [])) == pytest.approx(list(rows["effect"]))
+    assert [text.get_text() for text in gain.get_xticklabels()] == ["k = 1\n(same layers)" if agree else "k = 1"]
 
 
 def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_those(tmp_path):

@@ -12,6 +12,7 @@ from memloc import config
 from memloc.errors import InputError
 from memloc.experiments.layermem import analysis as layermem
 from memloc.provenance import ROOT
+from tests.builders.layers import dots
 from tests.builders.planted import SIGNS, places_of, score_table
 from tests.builders.study import Study, by_claim, single, verdicts
 from tests.builders.study import of as series_of
@@ -202,12 +203,14 @@ def test_as_few_layers_as_the_configuration_allows_are_enough(tmp_path):
     assert set(verdicts(rows)) == set(layermem.CLAIMS)
 
 
-def test_bars_and_whiskers_of_increments_stand_at_the_same_places(tmp_path):
+def test_the_figure_shows_layermem_and_how_far_extremes_lie_apart(tmp_path):
     # Without residual sums all names of layers are numbers, which a CSV gives back as numbers.
     study = world(tmp_path, places=LAYERS)
-    figure = study.drawn(study.analyse(**OPTIONS)[0])
-    axis = figure.axes[2]
-    bars = [patch.get_x() + patch.get_width() / 2 for patch in axis.patches]
-    whiskers = [segment[0, 0] for segment in axis.collections[0].get_segments()]
+    table, _ = study.analyse(**OPTIONS)
+    figure = study.drawn(table)
+    crossed, *_, extremes = figure.axes[:4]
     plt.close(figure)
-    np.testing.assert_allclose(axis.convert_xunits(bars), axis.convert_xunits(whiskers))
+    np.testing.assert_allclose(dots(crossed)["crossed"], series_of(table, "crossed", "simclr"))
+    for group, kinds in {"candidate": "{} memorized", "external": "{}, external"}.items():
+        most, least = (series_of(table, kinds.format(kind), "simclr") for kind in ("most", "least"))
+        np.testing.assert_allclose(dots(extremes)[group], most - least, atol=1e-8)

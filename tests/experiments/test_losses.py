@@ -105,7 +105,8 @@ def test_a_planted_gap_comes_out_without_the_offsets_of_encoders_and_groups(tmp_
 def test_the_figure_has_a_line_for_every_pair(tmp_path):
     study = world(tmp_path)
     figure = study.drawn(study.analyse()[0])
-    assert len(figure.axes[0].lines) == 6
+    # Every pair, and three means.
+    assert len(figure.axes[0].lines) == 5 + 3
     plt.close(figure)
 
 

@@ -217,8 +217,11 @@ def test_the_table_holds_every_number_of_candidates_and_seeds(tmp_path):
         assert (mine.groupby("candidates")["value"].agg(lambda v: v.is_monotonic_increasing)).all()
 
 
-def test_the_figure_has_a_panel_for_each_effect(tmp_path):
+def test_the_figure_has_a_map_for_each_effect(tmp_path):
     study = world(tmp_path)
-    figure = study.drawn(study.analyse(**OPTIONS)[0])
-    assert len(figure.axes) == len(EFFECTS)
+    table, _ = study.analyse(**OPTIONS)
+    figure = study.drawn(table)
+    for axis, effect in zip(figure.axes, EFFECTS, strict=False):
+        power = table[(table["series"] == "power") & (table["effect"] == effect)].sort_values(["candidates", "seeds"])
+        np.testing.assert_allclose(axis.collections[0].get_array().ravel(), 100 * power["value"], atol=1e-6)
     plt.close(figure)

@@ -529,12 +529,14 @@ def test_seeds_are_tested_on_the_same_images_so_more_of_them_say_no_more_about_t
 
 
 def test_pruning_by_a_single_fraction_is_drawn():
-    arms = ["none", "top", "low", "random", "random trial"]
-    table = pd.DataFrame({"encoder": "simclr", "task": "seen", "series": arms, "fraction": [0.0, 0.5, 0.5, 0.5, 0.5]})
-    table = table.assign(scope=["none"] + ["layer"] * 4, value=0.5, low=0.4, high=0.6)
+    arms = ["none", "top minus random", "low minus random"]
+    table = pd.DataFrame({"encoder": "simclr", "task": "seen", "series": arms, "fraction": [0.0, np.nan, np.nan]})
+    table = table.assign(scope=["none", "layer", "layer"], value=[0.9, -0.3, 0.1], low=-0.4, high=0.2, paper=np.nan)
     figure = module("pruning").draw(table, np.zeros((1, 1, 2, 2), np.uint8))
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    values = [shown.lines[0].get_xdata()[0] for shown in figure.axes[0].containers]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     plt.close(figure)
+    assert values == [-30, 10] and names == ["minus random units:", "highest UnitMem", "lowest UnitMem"]
 
 
 def test_planted_nulls_of_pruning_come_out(tmp_path):

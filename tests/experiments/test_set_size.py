@@ -9,6 +9,7 @@ import pytest
 from memloc.analysis.tables import load_table
 from memloc.experiments.set_size import analysis as experiment
 from memloc.metrics.alignment import ESTIMATORS
+from tests.builders.layers import dots
 from tests.builders.planted import SIGNS, places_of, score_table
 from tests.builders.study import Study, by_claim, complaint, single, verdicts
 
@@ -174,14 +175,15 @@ def test_the_figure_shows_values_and_closed_form_by_size(study):
     made.add("longer-name", 0, points=points(scattered(1, 0.1)))
     table, _ = made.analyse(sizes=[10, 20, 40], draws=5, resamples=20)
     figure = made.drawn(table)
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["10 points", "20 points", "40 points", f"{N} points, all"]
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert labels == ["10", "20", "40", f"{N} (all)"]
     # Values and closed form of the last layer, by estimator, without the size that has no spread.
-    lines = [line for line in figure.axes[2].lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    lines = [line for line in figure.axes[1].lines if line.get_marker() == "_"]
     read = load_table(made.folder / "table.csv")
     mine = read[(read["encoder"] == "simclr") & (read["layer"] == 3) & (read["size"] < N)]
     for line, name in zip(lines, ESTIMATORS, strict=True):
         np.testing.assert_allclose(line.get_ydata(), mine.loc[mine["series"] == name, "expected_sd"])
+        np.testing.assert_allclose(dots(figure.axes[1])[name], mine.loc[mine["series"] == name, "sd"])
     plt.close(figure)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import images_of_groups, wide
 from memloc.analysis.sheet import Sheet
@@ -70,6 +71,7 @@ CLAIMS = {
         "UnitMem of the top 10 % of units, averaged over layers, candidates minus external images",
     ),
 }
+SEEN = {"candidate": "trained on", "external": "never seen"}
 EXTREMES = ("most", "least")
 """Memorized points of each group."""
 Extremes = Mapping[tuple[str, str], NDArray[np.int64]]
@@ -265,23 +267,30 @@ def _every_candidate(seed: _Seed, chosen: Extremes) -> pd.DataFrame:
     return rows
 
 
+BINS = 10
+"""Groups of candidates by atypicality, each of as many."""
+OF_PAIRS = {"atypicality of an image": "correlation", "highest UnitMem that it owns": "correlation of owners"}
+"""What SSLMem is correlated with, and the series that holds how much."""
+
+
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """The images themselves above; SSLMem against atypicality and UnitMem of the extremes; owners of units below."""
+    """The images themselves above; below what SSLMem goes along with: atypicality, and units of high UnitMem."""
     encoder = table["encoder"].iloc[0]
     rows = table[table["encoder"] == encoder].set_index("series")
-    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=8.6)
+    figure, axes = plotting.panels(rows=1, columns=1, height=7.4)
     axes[0, 0].remove()
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.4]).flat
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.6]).flat
     points = rows.loc["point"]
     _draw_images(above, points[points["run"] == 0], images)
     _draw_panels(below, encoder, rows)
+    plotting.key(figure, {SEEN[group]: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL})
     return figure
 
 
 def _draw_images(figure: SubFigure, points: pd.DataFrame, images: NDArray[np.uint8]) -> None:
     """Most and least memorized candidates of one seed."""
     for strip, kind in zip(figure.subfigures(1, 2, squeeze=False).flat, EXTREMES, strict=True):
-        strip.suptitle(f"{kind} memorized candidates", fontsize=9)
+        strip.suptitle(f"The {kind} memorized images", fontsize=8.5, color=plotting.COLOURS[f"{kind} memorized"])
         for place, axis in enumerate(strip.subplots(3, 8).flat):
             row = points[points["place"] == f"{kind} {place}"]
             if len(row):
@@ -291,30 +300,46 @@ def _draw_images(figure: SubFigure, points: pd.DataFrame, images: NDArray[np.uin
 
 
 def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
-    (scatter, correlation, extreme), (owner, of_owners, numbers) = figure.subplots(2, 3)
-    for _, run in rows.loc["point"].groupby("run"):
-        x, y = (ranks(run[name].to_numpy()) / len(run) for name in ("atypicality", "sslmem"))
-        scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
-    scatter.set(title=f"{encoder}: candidates of all seeds", xlabel="atypicality (rank)", ylabel="SSLMem (rank)")
-    for axis, series, against in (
-        (correlation, "correlation", "atypicality"),
-        (of_owners, "correlation of owners", "the highest UnitMem"),
-    ):
-        rho = rows.loc[[series]]
-        plotting.bars(axis, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
-        plotting.zero(axis)
-        axis.set(title=f"SSLMem against {against}", ylabel="rank correlation")
-    for name in ("most memorized", "least memorized", "most, external", "least, external"):
-        plotting.profile(extreme, rows.loc[[name]], label=name, dashed="external" in name)
-    extreme.set(title="top 10 % of units on each group", xlabel="layer", ylabel="mean UnitMem")
-    for shift, group in ((0.12, "external"), (-0.12, "candidate")):
-        each, colour = rows.loc[f"owner, {group}"], plotting.COLOURS[group]
-        owner.scatter(each["unitmem"], each["sslmem"], s=7, alpha=0.5, color=colour, linewidths=0, label=group)
-        counted = rows.loc[[f"owners, {group}"]]
-        plotting.points(numbers, counted["owns"].to_numpy() + shift, counted, colour=colour, label=group, size=4)
-    owner.set(title="owners of units of the last layer", xlabel="highest UnitMem owned", ylabel="SSLMem")
-    numbers.set(title="by number of the top 10 % of units", xlabel="units that a point owns", ylabel="mean SSLMem")
+    (means, correlation), (extreme, numbers) = figure.subplots(2, 2)
+    _draw_bins(means, rows.loc["point"])
+    for shift, group in zip((-0.12, 0.12), CANDIDATE_AND_NULL, strict=True):
+        of_group = rows[rows["layer"].astype(str) == group].loc[list(OF_PAIRS.values())]
+        plotting.forest(
+            correlation, of_group, list(OF_PAIRS), colours=plotting.COLOURS[group], shift=shift, label=SEEN[group]
+        )
+    dots.over_layers(
+        extreme,
+        {SEEN[group]: rows.loc[[f"most minus least, {group}"]] for group in CANDIDATE_AND_NULL},
+        colours={SEEN[group]: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL},
+        joined=False,
+    )
+    owned = {SEEN[group]: rows.loc[[f"owners, {group}"]] for group in CANDIDATE_AND_NULL}
+    dots.side_by_side(
+        numbers,
+        owned,
+        at={label: counted["owns"].to_numpy() for label, counted in owned.items()},
+        colours={SEEN[group]: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL},
+        joined=False,
+    )
     numbers.xaxis.get_major_locator().set_params(integer=True)
     plotting.zero(numbers)
-    for axis in (extreme, owner, numbers):
-        plotting.legend(axis)
+    means.set(title=f"{plotting.plain(encoder)}\nAre atypical images memorized more?", ylabel="mean rank of SSLMem")
+    means.set_xlabel("candidates by atypicality, in tenths (10: most atypical)")
+    correlation.set(title="What does SSLMem go along with?", xlabel="rank correlation with SSLMem")
+    extreme.set(title="Do top units answer more to the most memorized?", ylabel="UnitMem, most minus least")
+    numbers.set(title="Are owners of top units memorized more?", xlabel="top units that an image owns")
+    numbers.set_ylabel("mean SSLMem")
+
+
+def _draw_bins(axis: Axes, points: pd.DataFrame) -> None:
+    """Mean rank of SSLMem in every tenth of the candidates by atypicality: of each seed, and of all."""
+    of_seeds = []
+    for _, run in points.groupby("run"):
+        x, y = (ranks(run[name].to_numpy()) / len(run) for name in ("atypicality", "sslmem"))
+        tenth = np.clip(np.ceil(x * BINS), 1, BINS)
+        of_seeds.append(pd.Series(y).groupby(tenth).mean())
+    for of_seed in of_seeds:
+        axis.plot(of_seed, "o", color=plotting.COLOURS["candidate"], alpha=0.4, markersize=3.2, markeredgewidth=0)
+    mean = pd.concat(of_seeds).groupby(level=0).mean()
+    axis.plot(mean, "_", color=plotting.COLOURS["candidate"], markersize=14, markeredgewidth=2)
+    axis.axhline(0.5, color=plotting.INK, linewidth=0.8, zorder=1)

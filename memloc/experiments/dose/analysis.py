@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from memloc.aliases import Array
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.halves import Crossing, crossing
 from memloc.analysis.inputs import unit_activations
@@ -235,45 +233,40 @@ def name_of(dose: int) -> str:
 
 
 def draw(table: DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Four panels an encoder: LayerMem by dose, owners by dose, excess UnitMem by dose, AUROC by layer."""
+    """Four panels an encoder: LayerMem by dose, AUROC by layer, owners by dose, excess UnitMem by dose."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, width=9)
-    grey = plotting.PALETTE["grey"]
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2)
     for (encoder, rows), (a, b, c, d) in zip(encoders.items(), axes.reshape(-1, 4), strict=True):
         names = list(rows.loc[[IMAGES], "layer"])
-        colours = dict(zip(names, sns.color_palette("rocket_r", len(names) + 1).as_hex()[1:], strict=True))
-        for name in names:
-            plotting.profile(a, rows.loc[[name]], label=name, colour=colours[name])
-            plotting.profile(c, rows.loc[[f"{EXCESS}, {name}"]], label=name, colour=colours[name])
-        _draw_owners(b, rows, colours)
-        plotting.profile(d, rows.loc[[AUROC]], label="SSLMem", colour=plotting.COLOURS["crossed"])
-        owned = rows.loc[[OWNED]].set_index("layer")
-        places = list(rows.loc[[AUROC], "layer"].astype(str))
-        at = np.array([places.index(str(layer)) for layer in owned.index])
-        d.plot(at, owned["value"], "--", marker="s", markersize=3.5, color=grey, label="top units owned")
-        plotting.band(d, at, owned, colour=grey)
-        d.axhline(0.5, color="black", linewidth=0.8, zorder=1)
-        for axis in (a, c):
+        memory = concat([rows.loc[[name]].tail(1) for name in names])
+        units = concat([rows.loc[[f"{EXCESS}, {name}"]].tail(1) for name in names])
+        layer = units["layer"].iloc[0]
+        for axis, by_dose in ((a, memory), (d, units)):
+            dots.side_by_side(axis, {"effect": by_dose})
             plotting.zero(axis)
-        for axis in (a, b, c, d):
-            plotting.legend(axis)
-        last = rows.loc[[IN], "at"].iloc[-1]
-        a.set(title=f"a  {encoder}: memorization by dose", ylabel="crossed LayerMem", xlabel="layer")
-        b.set(title=f"b  {encoder}: owners of top units, {last}", ylabel="share of top units")
-        c.set(title=f"c  {encoder}: units by dose", ylabel="crossed excess UnitMem", xlabel="layer")
-        d.set(title=f"d  {encoder}: {names[-1]} against once", ylabel="AUROC", xlabel="layer")
+        dots.over_layers(
+            b,
+            {"SSLMem": rows.loc[[AUROC]], "top units owned": rows.loc[[OWNED]]},
+            colours=dict.fromkeys(("SSLMem", "top units owned"), plotting.INK),
+            hollow=["top units owned"],
+            null=0.5,
+            joined=False,
+        )
+        last = rows[rows["at"] == rows.loc[[IN], "at"].iloc[-1]]
+        dots.side_by_side(c, {"in": last.loc[[IN]], "out": last.loc[[OUT]]}, joined=False, width=0.2)
+        at = np.arange(len(names))
+        c.hlines(rows.loc[[IMAGES], "value"], at - 0.3, at + 0.3, color=plotting.COLOURS["chance"], linestyle="--")
+        for axis in (a, c, d):
+            dots.named(axis, names)
+            axis.set_xlabel("how often an image stands in an epoch")
+        a.set(title=f"{plotting.plain(encoder)}\nAre images seen more often memorized more?")
+        a.set_ylabel("crossed LayerMem, output")
+        b.set(title=f"Can images seen {names[-1]} be told from those seen once?", ylabel="AUROC (.5 is chance)")
         # An interval of few pairs may reach beyond what an area can be.
-        d.set_ylim(max(d.get_ylim()[0], 0), min(d.get_ylim()[1], 1.05))
+        b.set_ylim(max(b.get_ylim()[0], 0), min(b.get_ylim()[1], 1.05))
+        c.set(title=f"Who owns the top units of {dots.place(layer)}?", ylabel="share of top units")
+        d.set(title=f"Do units of {dots.place(layer)} react more to them?", ylabel="crossed excess UnitMem")
+    key = {"in the encoder that has the image": plotting.COLOURS["in"], "in its partner": plotting.COLOURS["out"]}
+    key |= {"expected by chance": plotting.COLOURS["chance"], "SSLMem": plotting.INK, "top units owned": plotting.INK}
+    plotting.key(figure, key, dashed=["expected by chance"], hollow=["top units owned"])
     return figure
-
-
-def _draw_owners(axis: Axes, rows: DataFrame, colours: Mapping[str, str]) -> None:
-    """Bars of the last layer's shares in and out by dose, and of what each dose would own by chance."""
-    at = np.arange(len(colours))
-    for series, shift, alpha, label in ((IN, -0.2, 1.0, "encoder that has them"), (OUT, 0.2, 0.35, "its partner")):
-        bars = rows.loc[[series]]
-        bars = bars[bars["at"] == bars["at"].iloc[-1]]
-        axis.bar(at + shift, bars["value"], width=0.36, color=list(colours.values()), alpha=alpha, label=label)
-        plotting.whiskers(axis, at + shift, bars)
-    axis.hlines(rows.loc[[IMAGES], "value"], at - 0.42, at + 0.42, color="black", linestyle="--", label="of the images")
-    plotting.layers(axis, list(colours))

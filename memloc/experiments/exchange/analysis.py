@@ -9,12 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import PERMUTATIONS, Arrays, random_orders, wide
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import UNSHARED
-from memloc.experiments.exchange.entry import ENTRY
 from memloc.measuring.points import own_layers
 from memloc.metrics.stats import Sample, partial_rank_correlation, permutation_p, rank_correlation
 
@@ -49,6 +48,14 @@ ONE, FIRST, HARM, HARM_FIRST = "one layer", "first layers", "unseen images", "un
 INCREMENT, LAYERMEM = "increment", "LayerMem"
 SERIES = (ONE, FIRST, HARM, HARM_FIRST, INCREMENT, LAYERMEM)
 CORRELATIONS = ("agrees", "agrees-given-harm", "over-value", "first")
+EFFECT, EVERY = "effect", "all"
+SHOWN = {
+    "agrees": "gap taken",
+    "agrees-given-harm": "the same, given harm",
+    "over-value": "lead over LayerMem",
+    "first": "gap added in turn",
+}
+"""What the figure calls correlations."""
 NOTHING = "none"
 """Stands before the first layer: nothing is exchanged."""
 
@@ -76,7 +83,9 @@ def analyse(sheet: Sheet) -> None:
         p = permutation_p(estimate.value, _correlations(null, harm=harm).T)
         for row, claim in enumerate(CORRELATIONS):
             limit = 2 if claim == "over-value" else 1
-            sheet.find(claim, encoder, estimate[row].between(-limit, limit), n, p=float(p[row]))
+            effect = estimate[row].between(-limit, limit)
+            sheet.profile(effect[None], [EVERY], encoder=encoder, series=f"{EFFECT}: {claim}")
+            sheet.find(claim, encoder, effect, n, p=float(p[row]))
 
 
 def _sample(outcome: Arrays, points: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -144,25 +153,20 @@ def _dealt(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Three panels an encoder: what is left of the gap, what exchanges do to unseen images, taken against increment."""
+    """Three panels an encoder: what is left of the gap, harm to unseen images, correlations."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=12)
-    palette = plotting.palette(ENTRY.colours)
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, height=2.7)
+    colours = dict.fromkeys((ONE, FIRST), plotting.INK)
     for (encoder, rows), (a, b, c) in zip(encoders.items(), axes, strict=True):
-        for name in (ONE, FIRST):
-            plotting.profile(a, rows.loc[[name]], label=name, colour=palette[name])
-        for name, by in ((HARM, ONE), (HARM_FIRST, FIRST)):
-            plotting.profile(b, rows.loc[[name]], label=by, colour=palette[by])
-        left = rows.loc[[ONE]]
-        taken = left["value"].iloc[0] - left["value"].to_numpy()[1:]
-        increments = rows.loc[[INCREMENT]]
-        c.plot(increments["value"], taken, "o", markersize=4, color=palette[INCREMENT])
-        for x, y, layer in zip(increments["value"], taken, increments["layer"], strict=True):
-            c.annotate(str(layer), (x, y), textcoords="offset points", xytext=(3, 3), fontsize=7)
-        a.set(title=f"a  {encoder}: what is left of the gap", ylabel="gap", xlabel="exchanged")
-        b.set(title=f"b  {encoder}: change on unseen images", ylabel="contrast", xlabel="exchanged")
-        c.set(title=f"c  {encoder}: by layer", xlabel="increment of LayerMem", ylabel="taken from the gap")
-        plotting.legend(a)
-        for axis in (a, b, c):
-            plotting.zero(axis)
+        for axis, series in ((a, (ONE, FIRST)), (b, (HARM, HARM_FIRST))):
+            shown = {by: rows.loc[[name]] for by, name in zip((ONE, FIRST), series, strict=True)}
+            dots.over_layers(axis, shown, colours=colours, hollow=[FIRST])
+        effects = rows.loc[[f"{EFFECT}: {claim}" for claim in SHOWN]]
+        plotting.forest(c, effects, list(SHOWN.values()))
+        a.set(title=f"{plotting.plain(encoder)}\nWhich layers carry the gap?", ylabel="gap that is left")
+        b.set(title="What does it do to unseen images?", ylabel="change of alignment")
+        for axis in (a, b):
+            axis.set_xlabel("exchanged")
+        c.set(title="Those of high increment?", xlabel="rank correlation with increment", xlim=(-1.05, 1.05))
+    plotting.key(figure, {"one layer exchanged": plotting.INK, "all up to it": plotting.INK}, hollow=["all up to it"])
     return figure

@@ -14,5 +14,4 @@ ENTRY = Experiment(
     inputs={"outcomes": OUTCOMES, "points": POINTS},
     smallest={"encoders": ["simclr"]},
     job=Job(reads=("images", "partner", "protocol", "layers")),
-    colours={"one layer": "blue", "first layers": "green", "increment": "orange", "unseen images": "grey"},
 )

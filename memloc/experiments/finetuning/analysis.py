@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import AGAIN, InputError
-from memloc.experiments.finetuning.entry import ENTRY
 from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.stats import LEVEL, Estimate, permutation_p, rank_correlation
 from memloc.metrics.stats import partial_rank_correlation as partial_correlation
@@ -50,6 +49,8 @@ ARMS = ("increment", "last")
 GIVEN = ("nothing", "parameters", "parameters and depth")
 ORDERS = 1000
 """Random orders of the layers behind a p."""
+HUES = {"increment": plotting.COLOURS["top"], "last": plotting.INK}
+GAIN = "increment minus last"
 LABELS = {"increment": "k layers of highest increment", "last": "last k layers"}
 
 
@@ -77,6 +78,9 @@ def analyse(sheet: Sheet) -> None:
                 continue  # One choice by two names: there is nothing to compare.
             subject = f"{encoder}, k = {count}, choices differ in {differ} of {len(outcomes)} seeds"
             gain, tested = accuracy[chosen] - accuracy[last], len(samples[0]["test point"])
+            paper = PUBLISHED.get(count, np.nan)
+            rows = rows_of(gain[None], [GAIN], encoder=encoder, count=count, paper=paper)
+            sheet.add(rows.rename(columns={"layer": "series"}))
             sheet.find("increment", subject, gain, tested, value=PUBLISHED.get(count))
         if any(by == "subset" for by, _ in arms):
             _over_subsets(sheet, encoder, outcomes, points)
@@ -186,49 +190,56 @@ def _report(
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One panel an encoder; a second one below where every subset was fine-tuned."""
-    by_encoder, subsets = plotting.by_encoder(table), bool(table["series"].eq("subset").any())
-    figure, axes = plotting.panels(rows=1 + subsets, columns=len(by_encoder), width=5.5 * len(by_encoder))
-    for column, (encoder, rows) in zip(axes.T, by_encoder.items(), strict=True):
-        _compare(column[0], rows)
-        column[0].set(title=f"{encoder}: layers of each seed below", xlabel="", ylabel="test accuracy")
+    """Two panels an encoder: accuracy of both choices of k layers, and their difference; below, every subset."""
+    encoders = plotting.by_encoder(table)
+    subsets = "subset" in set(table["series"])
+    figure, axes = plotting.panels(rows=(1 + subsets) * len(encoders), columns=2)
+    for (encoder, rows), panels in zip(encoders.items(), axes.reshape(len(encoders), -1), strict=True):
+        _compare(panels[0], panels[1], rows)
+        panels[0].set_title(f"{plotting.plain(encoder)}\n{panels[0].get_title('left')}")
         if subsets:
-            _scatter(column[1], rows.loc[["subset"]].dropna(subset=["increment"]))
-            column[1].set(title=f"{encoder}: every subset of k layers", ylabel="test accuracy")
+            _scatter(panels[2], rows.loc[["subset"]].dropna(subset=["increment"]))
+            _correlations(panels[3], rows.loc[["correlation"]])
+    key = {LABELS[by]: HUES[by] for by in ARMS}
+    key |= {"the paper's": plotting.COLOURS["paper"]} if GAIN in set(table["series"]) else {}
+    plotting.key(figure, key, hollow=["the paper's"])
     return figure
 
 
-def _compare(axis: Axes, encoder: pd.DataFrame) -> None:
-    """The two choices of k layers, the head alone, and the chosen layers."""
-    colours = plotting.palette(ENTRY.colours)
-    for shift, by in zip((-0.17, 0.17), ARMS, strict=True):
-        rows = encoder.loc[[by]].sort_values("count")
-        at = np.arange(len(rows)) + shift
-        plotting.points(axis, at, rows, colour=colours[by], label=LABELS[by])
-        for x, layers in zip(at, rows["layers"], strict=True):
-            text = layers.removeprefix("layers ").replace(" | ", "\n").replace(" ", ",")
-            axis.text(
-                x,
-                0.02,
-                text,
-                ha="center",
-                va="bottom",
-                fontsize=5.5,
-                color="#555555",
-                transform=axis.get_xaxis_transform(),
-            )
-    axis.axhline(encoder.loc[["head"], "value"].iloc[0], color="black", linestyle="--", linewidth=0.9)
-    counts = sorted(encoder.loc[["last"], "count"])
-    axis.set_xticks(range(len(counts)), [f"k = {count}" for count in counts])
-    axis.margins(x=0.12, y=0.12)
-    axis.set_ylim(bottom=axis.get_ylim()[0] - 0.08)
-    plotting.legend(axis)
+def _compare(accuracy: Axes, gain: Axes, rows: pd.DataFrame) -> None:
+    """The two choices of k layers beside the head alone, and their difference where they differ."""
+    choices = {by: rows.loc[[by]].sort_values("count") for by in ARMS}
+    counts = list(choices["last"]["count"])
+    dots.side_by_side(accuracy, choices, colours=HUES, width=0.2)
+    dots.named(accuracy, [f"k = {count}" for count in counts])
+    accuracy.axhline(rows.loc[["head"], "value"].iloc[0], color=plotting.COLOURS["chance"], linestyle="--", linewidth=1)
+    accuracy.set(title="Which k layers are worth fine-tuning?", ylabel="accuracy (dashed: head alone)")
+    found = rows.loc[rows.index == GAIN]
+    at = np.array([counts.index(count) for count in found["count"]])
+    dots.side_by_side(gain, {"effect": found}, at={"effect": at}, joined=False)
+    for place, paper in zip(at, found["paper"] if len(found) else (), strict=True):
+        plotting.papers(gain, place + 0.1, paper)
+    same = [count for count in counts if count not in set(found["count"])]
+    dots.named(gain, [f"k = {count}" + "\n(same layers)" * (count in same) for count in counts])
+    plotting.zero(gain)
+    gain.set(title="Does highest increment beat last?", ylabel="difference of accuracy")
 
 
 def _scatter(axis: Axes, subsets: pd.DataFrame) -> None:
     """Accuracy of every subset without the first layer against its summed increment."""
-    for count, colour in plotting.colours(sorted(subsets["count"].unique())).items():
+    counts = sorted(subsets["count"].unique())
+    for count, shade in zip(counts, np.linspace(0.7, 0.0, len(counts)), strict=True):
         rows = subsets[subsets["count"] == count]
-        axis.plot(rows["increment"], rows["value"], "o", markersize=3, color=colour, label=f"k = {count}")
-    axis.set_xlabel("summed increment of crossed LayerMem")
-    plotting.legend(axis)
+        axis.plot(rows["increment"], rows["value"], "o", markersize=3, color=str(shade), label=f"k = {count}")
+    axis.set(title="Every subset of k layers", xlabel="summed increment of crossed LayerMem", ylabel="accuracy")
+    dots.legend(axis)
+
+
+def _correlations(axis: Axes, rows: pd.DataFrame) -> None:
+    """Rank correlation of accuracy and summed crossed increment, and in grey what chance makes of it."""
+    shown = rows[rows["estimator"] == "crossed"].sort_values("count", kind="stable")
+    groups = [f"k = {count}" for count in shown["count"]]
+    names = ["alone" if given == "nothing" else f"given {given}" for given in shown["given"]]
+    at = plotting.forest(axis, shown, names, groups=groups)
+    axis.barh(at, shown["null_high"] - shown["null_low"], left=shown["null_low"], color="#dddddd", zorder=0)
+    axis.set(title="Do increment and accuracy go together?", xlabel="rank correlation (grey: 95 % of chance)")

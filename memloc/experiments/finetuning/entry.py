@@ -63,6 +63,5 @@ ENTRY = Experiment(
     },
     tasks="task",
     job=Job(options=("counts", "subsets", "images", "recipe"), reads=("points", "tasks", "layers")),
-    colours={"increment": "red", "last": "blue"},
     faults=faults,
 )

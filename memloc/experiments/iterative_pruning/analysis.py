@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import PERMUTATIONS, Arrays, random_orders, rows_of
 from memloc.analysis.sheet import Sheet
@@ -52,6 +52,13 @@ CLAIMS = {
 ARMS = ("top", "random", "low")
 CANDIDATE, UNSEEN, EXCESS = "candidate", "unseen images", "excess"
 SERIES = (CANDIDATE, UNSEEN, EXCESS)
+FALLS = {
+    "falls-more": "fall of UnitMem",
+    "excess-falls-more": "fall of its excess",
+    "beyond-choice": "fall by retraining",
+}
+"""What the figure calls effects on UnitMem of the remaining units."""
+OVER_RANDOM, EFFECT = "accuracy minus random's", "effect"
 BEFORE = ", before"
 """Behind the name of a series: of the units that a round leaves, before others are zeroed and they are retrained."""
 ROWS, SETTINGS = ("by", "round", "dataset", "tested"), ("arms", "groups", "pruned")
@@ -71,6 +78,8 @@ def analyse(sheet: Sheet) -> None:
         for task in dict.fromkeys(outcomes[0]["dataset"].tolist()):
             accuracy = _accuracy(outcomes, task, resamples=sheet.resamples)
             sheet.add(_rows(accuracy, pruned, encoder=encoder, series="accuracy", task=task))
+            over = accuracy.map(lambda v: v - v[..., [ARMS.index("random")], :], limit=1)
+            sheet.add(_rows(over, pruned, encoder=encoder, series=OVER_RANDOM, task=task))
             of = {by: accuracy[arm, -1] for arm, by in enumerate(ARMS)}
             subject, n = f"{encoder} on {task}, {place}", _tested(outcomes[0], task)
             sheet.find("top", subject, of["random"] - of["top"], n)
@@ -93,6 +102,8 @@ def analyse(sheet: Sheet) -> None:
             orders = random_orders(len(falling.value), permutations=PERMUTATIONS)
             sheet.find_rise(claim, f"{encoder}, {place}", falling, n=size, null=falling.value[orders])
         for claim, effect in effects.items():
+            rows = rows_of(effect[None], [len(pruned) - 1], encoder=encoder, series=f"{EFFECT}: {claim}")
+            sheet.add(rows.rename(columns={"layer": "round"}))
             sheet.find(claim, f"{encoder}, {place}", effect, size)
 
 
@@ -158,39 +169,32 @@ def _rows(profiles: Estimate, pruned: NDArray[np.float64], **about: object) -> p
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One row an encoder: accuracy on every task, UnitMem and excess against the share of units that is pruned."""
+    """A row an encoder: accuracy on every task minus random's, UnitMem of the remaining units, and how it falls."""
     encoders = list(dict.fromkeys(table["encoder"]))
     tasks = list(dict.fromkeys(table["task"].dropna()))
-    figure, axes = plotting.panels(rows=len(encoders), columns=len(tasks) + 2, width=2.75 * (len(tasks) + 2))
-    for row, encoder in zip(axes, encoders, strict=True):
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=max(2, len(tasks)), height=2.4)
+    for encoder, (above, below) in zip(encoders, axes.reshape(len(encoders), 2, -1), strict=True):
         mine = table[table["encoder"] == encoder]
-        for axis, task in zip(row, tasks, strict=False):
-            _curves(axis, mine[(mine["series"] == "accuracy") & (mine["task"] == task)])
-            axis.set(title=f"{encoder}, probe on {task}", ylabel="accuracy")
-        unitmem, excess = row[-2:]
-        _curves(unitmem, mine[mine["series"] == CANDIDATE])
-        _curves(unitmem, mine[mine["series"] == UNSEEN], label="_, unseen images", style="--")
-        _curves(excess, mine[mine["series"] == EXCESS])
-        for axis, name in ((unitmem, CANDIDATE), (excess, EXCESS)):
-            _crosses(axis, mine[mine["series"] == name + BEFORE])
-        plotting.zero(excess)
-        unitmem.set(title="UnitMem of the remaining units", ylabel="UnitMem (dashed: unseen)")
-        excess.set(title="their excess UnitMem", ylabel="candidates minus unseen")
-        for axis in row:
-            axis.set_xlabel("pruned, % of all units")
-    plotting.shared_legend(figure, axes[0][-2])
+        for axis, task in zip(above, tasks, strict=False):
+            over = mine[(mine["series"] == OVER_RANDOM) & (mine["task"] == task)]
+            _arms(axis, over[(over["arm"] != "random") & (over["round"] > 0)])
+            plotting.zero(axis)
+            axis.set(title=f"Accuracy on {plotting.plain(task)}", ylabel="minus random pruning's")
+        above[0].set_title(f"{plotting.plain(encoder)}\n{above[0].get_title('left')}")
+        _arms(below[0], mine[mine["series"] == CANDIDATE])
+        below[0].set(title="UnitMem of the units that remain", ylabel="on images trained on")
+        effects = mine.set_index("series").loc[[f"{EFFECT}: {claim}" for claim in FALLS]]
+        plotting.forest(below[1], effects, list(FALLS.values()))
+        below[1].set(title="Does pruning the highest take memorization away?", xlabel="top minus random")
+        for axis in (*above[len(tasks) :], *below[2:]):
+            axis.remove()
+    plotting.key(figure, {f"pruned: {by}": plotting.COLOURS[by] for by in ARMS})
     return figure
 
 
-def _curves(axis: Axes, rows: pd.DataFrame, *, label: str = "", style: str = "-") -> None:
-    """A line with its band for every arm. A label that begins with _ stands in no legend."""
-    for by, curve in rows.groupby("arm", sort=False):
-        colour, at = plotting.COLOURS[str(by)], 100 * curve["pruned"]
-        axis.plot(at, curve["value"], style, marker="o", markersize=3, color=colour, label=label or by)
-        plotting.band(axis, at, curve, colour=colour)
-
-
-def _crosses(axis: Axes, rows: pd.DataFrame) -> None:
-    for by, mine in rows.groupby("arm", sort=False):
-        label = f"{by}, by choice alone"
-        axis.plot(100 * mine["pruned"], mine["value"], "x", markersize=4, color=plotting.COLOURS[str(by)], label=label)
+def _arms(axis: Axes, rows: pd.DataFrame) -> None:
+    """Dots of every arm by round."""
+    arms = {str(by): curve for by, curve in rows.groupby("arm", sort=False)}
+    dots.side_by_side(axis, arms, width=0.24)
+    dots.named(axis, [f"{100 * share:.0f}" for share in next(iter(arms.values()))["pruned"]])
+    axis.set_xlabel("pruned so far, % of all units")

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import Quotes, dealt_layermem, forms, images_of_groups, sslmem_of_groups, wide
 from memloc.analysis.sheet import Sheet
@@ -68,7 +68,9 @@ EXTREMES = {
 }
 """Series of the most and least memorized points, and their arrays in a sample."""
 SERIES = (*ESTIMATORS, "external images", *EXTREMES)
-PANELS = (("published", "external images"), ("external-corrected", "crossed"), tuple(EXTREMES))
+GAP = "most minus least"
+GROUPS = dict(zip(CANDIDATE_AND_NULL, zip(*[iter(EXTREMES)] * 2, strict=True), strict=True))
+"""By group, the series of its most and its least memorized points."""
 
 
 def analyse(sheet: Sheet) -> None:
@@ -85,6 +87,9 @@ def analyse(sheet: Sheet) -> None:
         series = {name: profiles[i] for i, name in enumerate(SERIES)}
         for name, estimate in series.items():
             sheet.profile(estimate, layers, encoder=encoder, series=name)
+        for group, kinds in GROUPS.items():
+            most, least = (series[kind] for kind in kinds)
+            sheet.profile(most - least, layers, encoder=encoder, series=f"{GAP}, {group}")
         proper = np.array([layers.index(name) for name in own])
         rise = series["crossed"][proper].map(increments)
         sheet.profile(rise, own, encoder=encoder, series="increment")
@@ -144,23 +149,25 @@ def _profiles(means: Sample) -> NDArray[np.float64]:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Four panels an encoder: as published, corrected, increments, groups; one row each where there are several."""
+    """Four panels an encoder: crossed LayerMem, its increments, as published, most and least memorized images."""
     encoders = plotting.by_encoder(table)
     columns = 2 if len(encoders) == 1 else 4
-    figure, axes = plotting.panels(rows=4 * len(encoders) // columns, columns=columns, width=4.5 * columns)
+    figure, axes = plotting.panels(rows=4 * len(encoders) // columns, columns=columns, height=2.5)
     for (encoder, rows), (a, b, c, d) in zip(encoders.items(), axes.reshape(-1, 4), strict=True):
-        for axis, names in zip((a, b, d), PANELS, strict=True):
-            for name in names:
-                dashed = "external" in name and name not in ESTIMATORS
-                plotting.profile(axis, rows.loc[[name]], label=name, dashed=dashed)
-            plotting.legend(axis, room=0.3 if axis is d else 0.0)
         rise = rows.loc[["increment"]].dropna(subset=["value"])
-        plotting.bars(c, rise, colours=[plotting.COLOURS["crossed"]] * len(rise))
-        a.set(title=f"a  {encoder}: as published", ylabel="LayerMem")
-        b.set(title=f"b  {encoder}: without the offset", ylabel="LayerMem")
-        c.set(title=f"c  {encoder}: increment of crossed LayerMem", ylabel="increment")
-        d.set(title=f"d  {encoder}: most and least memorized", ylabel="mean SSLMem")
-        for axis in (a, b, c, d):
-            axis.set_xlabel("layer")
-            plotting.zero(axis)
+        dots.over_layers(a, {"crossed": rows.loc[["crossed"]]})
+        dots.over_layers(b, {"crossed": rise}, joined=False)
+        dots.over_layers(c, {name: rows.loc[[name]] for name in ("published", "external images")}, joined=False)
+        dots.over_layers(d, {group: rows.loc[[f"{GAP}, {group}"]] for group in CANDIDATE_AND_NULL}, joined=False)
+        a.set(title=f"{plotting.plain(encoder)}\nWhich layers memorize?", ylabel="crossed LayerMem")
+        b.set(title="What does each layer add?", ylabel="increment")
+        c.set(title="As published", ylabel="mean SSLMem")
+        d.set(title="Extremes beyond chance?", ylabel="SSLMem, most minus least")
+    names = {
+        "crossed": "crossed",
+        "published": "as published: trained on",
+        "external images": "never seen",
+        "candidate": "trained on",
+    }
+    plotting.key(figure, {name: plotting.COLOURS[series] for series, name in names.items()})
     return figure

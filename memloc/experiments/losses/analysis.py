@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import UNSHARED
@@ -44,16 +44,21 @@ def _sides(f: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Two panels an encoder: losses, and their differences."""
+    """Two panels an encoder: losses of single pairs and their mean, and differences."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=len(encoders), columns=2, width=7)
-    colour, grey = plotting.COLOURS["crossed"], plotting.PALETTE["grey"]
+    figure, axes = plotting.panels(rows=len(encoders), columns=2)
     for (encoder, rows), (a, b) in zip(encoders.items(), axes, strict=True):
-        for series in [name for name in rows.index.unique() if name.startswith(f"{PAIR} ")]:
-            a.plot(np.arange(len(SIDES)), rows.loc[[series], "value"], color=grey, linewidth=0.5, alpha=0.5)
-        plotting.profile(a, rows.loc[[LOSS]], label=LOSS, colour=colour)
-        plotting.bars(b, rows.loc[[DIFFERENCE]], colours=[colour, grey])
+        names = [name for name in rows.index.unique() if name.startswith(f"{PAIR} ")]
+        pairs = np.array([rows.loc[[name], "value"] for name in names])
+        a.plot(range(len(SIDES)), pairs.T, "o-", color=plotting.INK, markersize=2.5, linewidth=0.5, alpha=0.3)
+        for at, side in enumerate(SIDES):
+            mean = rows.loc[[LOSS]].iloc[[at]]
+            plotting.points(a, np.array([at + 0.12]), mean, colour=plotting.COLOURS[side], label=side)
+        for at, gaps in enumerate(np.diff(pairs).T):
+            plotting.paired(b, at, gaps, rows.loc[DIFFERENCE].iloc[at], colour=plotting.COLOURS["effect"])
+        dots.named(a, ["trained on", "its partner's", "seen by neither"])
+        dots.named(b, ["its partner's – trained on", "seen by neither – its partner's"])
         plotting.zero(b)
-        a.set(title=f"a  {encoder}: training loss", ylabel="loss", xlabel="images")
-        b.set(title=f"b  {encoder}: differences", ylabel="difference of losses")
+        a.set(title=f"{plotting.plain(encoder)}\nIs the training loss lower on images trained on?", ylabel="loss")
+        b.set(title="By how much?", ylabel="difference of losses")
     return figure

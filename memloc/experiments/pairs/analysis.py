@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.halves import add_null, add_plain, crossing
 from memloc.analysis.sheet import Sheet
@@ -144,31 +144,32 @@ def _over(values: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Four panels an encoder: LayerMem, the effect of an image, reliability of one pair and of several."""
+    """Four panels an encoder: LayerMem; reliability of one pair, and of several; what is known of single images."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, width=9)
-    colour, grey = plotting.COLOURS["crossed"], plotting.PALETTE["grey"]
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2)
+    colour, grey = plotting.COLOURS["crossed"], plotting.COLOURS["chance"]
     for (encoder, rows), (a, b, c, d) in zip(encoders.items(), axes.reshape(-1, 4), strict=True):
         at = np.arange(len(rows.loc[[CROSSED]]))
+        plotting.band(a, at, rows.loc[[DEALT]], colour=grey, alpha=0.45)
         for series in [name for name in rows.index.unique() if name.startswith(f"{PAIR} ")]:
-            a.plot(at, rows.loc[[series], "value"], color=colour, linewidth=0.5, alpha=0.35)
-        plotting.profile(a, rows.loc[[CROSSED]], label=CROSSED)
-        plotting.band(a, at, rows.loc[[DEALT]], colour=grey, alpha=0.45, label=DEALT)
-        plotting.legend(a)
-        b.bar(at, rows.loc[[EFFECT], "value"], color=colour, width=0.55)
-        plotting.layers(b, list(rows.loc[[EFFECT], "layer"].astype(str)))
-        if SINGLE in rows.index:
-            plotting.profile(c, rows.loc[[SINGLE]], label=SINGLE, colour=colour)
-            plotting.band(c, at, rows.loc[[SHUFFLED]], colour=grey, alpha=0.45, label=SHUFFLED)
-            plotting.legend(c)
-            mean = rows.loc[[MEAN]].sort_values("pairs")
-            d.plot(mean["pairs"], mean["value"], marker="o", markersize=3.5, color=colour)
-            plotting.band(d, mean["pairs"], mean, colour=colour)
-        d.set(title=f"d  {encoder}: reliability of several pairs", xlabel="pairs", ylim=(0, 1), xscale="log")
-        d.set_ylabel("reliability")
-        a.set(title=f"a  {encoder}: crossed LayerMem", ylabel="LayerMem", xlabel="layer")
-        b.set(title=f"b  {encoder}: effect of one image", ylabel="standard deviations", xlabel="layer")
-        c.set(title=f"c  {encoder}: reliability of one pair", ylabel="reliability", xlabel="layer")
-        for axis in (a, b, c):
-            plotting.zero(axis)
+            each = rows.loc[[series], "value"]
+            a.plot(at - 0.2, each, "o", color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0)
+        dots.over_layers(a, {CROSSED: rows.loc[[CROSSED]]}, joined=False)
+        a.set(title=f"{plotting.plain(encoder)}\nWhich layers memorize?", ylabel="crossed LayerMem")
+        if SINGLE not in rows.index:
+            for axis in (b, c, d):
+                axis.remove()
+            continue
+        plotting.band(b, at, rows.loc[[SHUFFLED]], colour=grey, alpha=0.45)
+        dots.over_layers(b, {CROSSED: rows.loc[[SINGLE]]}, joined=False)
+        b.set(title="Where does one pair tell about single images?", ylabel="reliability of one pair")
+        mean = rows.loc[[MEAN]].sort_values("pairs")
+        dots.side_by_side(c, {CROSSED: mean}, joined=False)
+        dots.named(c, [f"{pairs:.0f}" for pairs in mean["pairs"]])
+        c.set(title="How many pairs does a single image take?", xlabel="pairs", ylim=(-0.03, 1.03))
+        c.set_ylabel("reliability of their mean")
+        single = pd.concat([rows.loc[[SINGLE]].tail(1), rows.loc[[ATYPICAL]]])
+        plotting.forest(d, single, ["one pair with another", "with atypicality"])
+        d.set(title="Is it the same images? Are they atypical?", xlabel="reliability and rank correlation, output")
+    plotting.key(figure, {"mean of pairs, 95 % interval (faint: each pair)": colour, "95 % of what chance makes": grey})
     return figure

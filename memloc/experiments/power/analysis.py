@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
@@ -38,6 +40,17 @@ LAST, RISE, EARLIER = "last layer", "last over first layer", "strongest earlier 
 MEASURED = (LAST, RISE, EARLIER)
 TARGET, DIFFERENCE, SHARE = "LayerMem of .308", "difference of .005", "difference of 1.6 %"
 EFFECTS = (*MEASURED, TARGET, DIFFERENCE, SHARE)
+SHOWN = {
+    LAST: "last layer",
+    RISE: "last minus first layer",
+    EARLIER: "an earlier step minus the last",
+    TARGET: "the paper's last layer",
+    DIFFERENCE: "two augmentations",
+    SHARE: "two augmentations, 1.6 % of ours",
+}
+RUN, PAPER = "this run", "the paper"
+FRAMES = {RUN: "white", PAPER: plotting.COLOURS["paper"]}
+"""What the figure calls an effect on LayerMem."""
 
 
 @dataclass(frozen=True)
@@ -228,31 +241,43 @@ def _powers(effect: Effect, candidates: Sequence[int], seeds: Sequence[int]) -> 
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Two rows of panels an encoder, one panel an effect: power against seeds, a line for each number of candidates."""
+    """Two rows of maps an encoder, one map an effect: power by seeds and candidates."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=2 * len(encoders), columns=3, width=11)
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=3, height=2.5)
     for panels, (encoder, every) in zip(axes.reshape(-1, len(EFFECTS)), encoders.items(), strict=True):
-        for axis, effect in zip(panels, EFFECTS, strict=True):
+        for number, (axis, effect) in enumerate(zip(panels, EFFECTS, strict=True)):
             rows = every[every["effect"] == effect]
-            _draw_effect(axis, rows)
-            axis.set_title(f"{encoder}: {effect} ({rows.loc[['size'], 'value'].iloc[0]:.2g})", fontsize=8)
+            _draw_map(axis, rows)
+            size = rows.loc[["size"], "value"].iloc[0]
+            title = f"{SHOWN[effect]}:\n{size:.2g}, {'measured' if effect in MEASURED else 'from the paper'}"
+            axis.set(title=title, xlabel="seeds", ylabel="" if number % 3 else f"{encoder}: candidates")
+    colours = figure.colorbar(axes[0, 0].collections[0], ax=axes, location="bottom", shrink=0.5, aspect=40)
+    colours.set_label(
+        "chance of finding the effect, %. Right of the line: at least 80.\nFramed: this run, and in purple the paper"
+    )
     return figure
 
 
-def _draw_effect(axis: Axes, rows: pd.DataFrame) -> None:
-    run = rows.loc["size", "candidates"]
-    fewest = rows.loc[["fewest seeds"]]
-    numbers = [int(n) for n in fewest["candidates"]]
-    colours = plotting.colours([str(n) for n in numbers])
-    for n, needed in zip(numbers, fewest["value"], strict=True):
-        line = rows.loc[rows["candidates"] == n].loc[["power"]]
-        at, colour = np.arange(len(line)), colours[str(n)]
-        count = f"{needed:.0f} seeds" if np.isfinite(needed) else f"more than {MOST_SEEDS}"
-        axis.plot(at, line["value"], marker="o", markersize=3, color=colour, label=f"{n:,} candidates: {count}")
-        if n == run:
-            plotting.band(axis, at, line, colour=colour, label="at the limits of the variance")
-            plotting.layers(axis, [f"{s:.0f}" for s in line["seeds"]])
-    axis.axhline(ENOUGH, color="black", linestyle="--", linewidth=0.9)
-    # Room for the legend above.
-    axis.set(xlabel="seeds", ylabel="power", ylim=(-0.03, 1.6), yticks=np.linspace(0, 1, 6))
-    plotting.legend(axis)
+def _draw_map(axis: Axes, rows: pd.DataFrame) -> None:
+    """Power in percent, a line along its 80 %, and frames around this run's size and the paper's."""
+    found = rows.loc[["power"]].pivot(index="candidates", columns="seeds", values="value")
+    percent = 100 * found.to_numpy()
+    axis.pcolormesh(percent, cmap=plotting.SEQUENTIAL, vmin=0, vmax=100, edgecolors="white", linewidth=0.5)
+    for (row, column), value in np.ndenumerate(percent):
+        axis.text(
+            column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", color="white" if value > 60 else "black"
+        )
+    # Power grows with seeds and with candidates, so enough of it is what lies behind a staircase.
+    few = (percent < 100 * ENOUGH).sum(axis=1).astype(float)
+    axis.stairs(few, np.arange(len(few) + 1), orientation="horizontal", baseline=None, color="black", linewidth=2)
+    axis.set_xticks(np.arange(len(found.columns)) + 0.5, [f"{seeds:.0f}" for seeds in found.columns])
+    axis.set_yticks(np.arange(len(found)) + 0.5, [f"{candidates:,.0f}" for candidates in found.index])
+    run = rows.loc[["size"]].iloc[0]
+    sizes = {RUN: (run["candidates"], max(run["seeds"], 2)), PAPER: (PAPER_CANDIDATES, PAPER_SEEDS)}
+    for name, (candidates, seeds) in sizes.items():
+        if candidates in found.index and seeds in found.columns:
+            place = found.columns.get_loc(seeds), found.index.get_loc(candidates)
+            frame = Rectangle(place, 1, 1, fill=False, edgecolor=FRAMES[name], linewidth=1.8)
+            # An outline tells a frame from light cells, too.
+            frame.set_path_effects([withStroke(linewidth=3.6, foreground=plotting.INK if name == RUN else "white")])
+            axis.add_patch(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
-from memloc.experiments.pruning.entry import ENTRY
 from memloc.metrics.stats import LEVEL, Estimate
 
 SCALE = "ResNet9, SimCLR, CIFAR10; probes on CIFAR10 (beside fashion), SVHN (digits) and STL10 (fashion-unseen)"
@@ -77,6 +77,25 @@ ARMS = (
     *("activation-low", "activation-high", "magnitude-low"),
 )
 MATCHED = ("matched", "matched-magnitude")
+COMPARED = (
+    *((by, "random") for by in ARMS if by != "random"),
+    *((worse, better) for better, worse in CONTRASTS.values() if "random" not in (better, worse)),
+)
+"""Arms and what the figure compares them with: below 0, an arm costs more."""
+MINUS = " minus "
+ARM_NAMES = {
+    "top": "highest UnitMem",
+    "low": "lowest UnitMem",
+    "matched": "random, as active",
+    "matched-magnitude": "random, weights as large",
+    "top-unseen": "highest on unseen images",
+    "excess": "highest excess",
+    "excess-unseen": "highest excess of unseen",
+    "activation-low": "least active",
+    "activation-high": "most active",
+    "magnitude-low": "smallest weights",
+}
+"""What the figure calls arms."""
 ROOM = 2.5
 """How far down a panel reaches, in units of what the worst random choice costs: an arm that collapses leaves it."""
 SHARES = {"layer": "of each layer", "total": "of all units"}
@@ -114,6 +133,7 @@ def analyse(sheet: Sheet) -> None:
             )
             sheet.add(summary.assign(**_among_trials(arms, marks)))
             sheet.add(*(_trials(arms, seed, encoder=encoder, task=task, run=run) for run, seed in enumerate(marks)))
+            sheet.add(_differences(task, arms, accuracy), encoder=encoder, task=task)
             sheet.findings += _findings(f"{encoder} on {task}", task, arms, accuracy, n=len(samples[0]["test point"]))
 
 
@@ -190,8 +210,7 @@ def _findings(subject: str, task: str, arms: Sequence[Arm], accuracy: Estimate, 
     findings = []
     for claim, (better, worse) in CONTRASTS.items():
         for scope in dict.fromkeys(scope for _, scope, _ in arms if scope != "none"):
-            both = [f for by, s, f in arms if (by, s) == (worse, scope) and (better, s, f) in arms]
-            judged = [f for f in both if f in JUDGED] or both
+            judged = _judged(arms, scope, better, worse)
             if not judged:
                 continue
             over = [_effect(accuracy, arms, scope, judged, arm) for arm in (better, worse)]
@@ -208,6 +227,25 @@ def _findings(subject: str, task: str, arms: Sequence[Arm], accuracy: Estimate, 
     return findings
 
 
+def _judged(arms: Sequence[Arm], scope: str, better: str, worse: str) -> list[float]:
+    """The paper's fractions, or else all, of those at which both kinds of arm are pruned."""
+    both = [f for by, s, f in arms if (by, s) == (worse, scope) and (better, s, f) in arms]
+    return [f for f in both if f in JUDGED] or both
+
+
+def _differences(task: str, arms: Sequence[Arm], accuracy: Estimate) -> pd.DataFrame:
+    """Accuracy of every arm minus random's, and of claims' arms minus others', averaged over the paper's fractions."""
+    rows = []
+    for scope, (by, against) in product(SHARES, COMPARED):
+        if judged := _judged(arms, scope, against, by):
+            difference = _effect(accuracy, arms, scope, judged, by) - _effect(accuracy, arms, scope, judged, against)
+            low, high = (float(bound) for bound in difference.interval())
+            gap = _gap(task, scope, judged, by, against)
+            row = {"scope": scope, "series": f"{by}{MINUS}{against}", "value": float(difference.value)}
+            rows.append(row | {"low": low, "high": high, "paper": np.nan if gap is None else gap})
+    return pd.DataFrame(rows)
+
+
 def _effect(accuracy: Estimate, arms: Sequence[Arm], scope: str, fractions: Sequence[float], by: str) -> Estimate:
     """Accuracy of a kind of arm, averaged over fractions."""
     columns = [arms.index((by, scope, fraction)) for fraction in fractions]
@@ -222,46 +260,39 @@ def _gap(task: str, scope: str, fractions: Sequence[float], better: str, worse: 
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One panel a task, one row an encoder and scope."""
+    """A forest for each task, encoder and scope: what arms cost beyond random units, and beyond their controls."""
     tasks = list(dict.fromkeys(table["task"]))
-    pruned = table[table["scope"] != "none"]
-    rows = list(dict.fromkeys(zip(pruned["encoder"], pruned["scope"], strict=True)))
-    width = min(11.0, 4.5 * len(tasks))
-    figure, axes = plotting.panels(rows=len(rows), columns=len(tasks), width=width)
+    compared = table[table["series"].str.contains(MINUS)].set_index("series")
+    rows = list(dict.fromkeys(zip(compared["encoder"], compared["scope"], strict=True)))
+    series = [name for name in map(MINUS.join, COMPARED) if name in compared.index]
+    height = 1.8 + 0.19 * len(series)
+    figure, axes = plotting.panels(rows=len(rows), columns=len(tasks), height=height, sharex="row")
     for line, (encoder, scope) in zip(axes, rows, strict=True):
-        for axis, task in zip(line, tasks, strict=True):
-            mine = table[(table["encoder"] == encoder) & (table["task"] == task)]
-            _curves(axis, mine[mine["scope"] == scope])
-            unpruned = mine.loc[mine["series"] == "none", "value"].iloc[0]
-            axis.axhline(unpruned, color="black", linestyle="--", linewidth=0.9, label="nothing pruned")
-            shown = mine[(mine["scope"] == scope) & mine["series"].isin(["random trial", "random"])]
-            lowest = unpruned - ROOM * (unpruned - shown["value"].min())
-            if axis.get_ylim()[0] < lowest < unpruned:
-                axis.set_ylim(bottom=lowest)
-            title = f"{encoder}, probe on {task}"
-            axis.set(title=title, xlabel=f"pruned, % {SHARES[scope]}", ylabel="accuracy")
-    plotting.shared_legend(figure, axes[0, 0])
+        for task, axis in zip(tasks, line, strict=True):
+            mine = compared[(compared["encoder"] == encoder) & (compared["task"] == task)]
+            _forest(axis, 100 * mine.loc[mine["scope"] == scope, ["value", "low", "high", "paper"]])
+            whole = table[(table["encoder"] == encoder) & (table["task"] == task) & (table["series"] == "none")]
+            axis.set_title(f"probe on {plotting.plain(task)} ({whole['value'].iloc[0]:.0%} unpruned)")
+            axis.tick_params(labelleft=axis is line[0])
+            axis.set_xlabel("difference of accuracy, in points")
+        line[0].set_title(f"{plotting.plain(encoder)}, pruned: % {SHARES[scope]}\n{line[0].get_title('left')}")
+    title = "Does pruning the units of highest UnitMem cost more than pruning others?"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
+    key = {ARM_NAMES[by]: plotting.COLOURS[by] for by in ("top", "low")}
+    key |= {"another choice": plotting.INK} if len(series) > len(key) else {}
+    key |= {"the paper's": plotting.COLOURS["paper"]} if compared["paper"].notna().any() else {}
+    plotting.key(figure, key, hollow=["the paper's"])
     return figure
 
 
-def _curves(axis: Axes, mine: pd.DataFrame) -> None:
-    """Accuracy of every arm against the fraction, with bands and the random trials."""
-    colours = plotting.palette(ENTRY.colours)
-    for by in (arm for arm in ARMS if (mine["series"] == arm).any()):
-        rows = mine[mine["series"] == by].sort_values("fraction")
-        colour, plain = colours[by], by in ("top", "random", "low")
-        axis.plot(
-            rows["fraction"],
-            rows["value"],
-            marker="o",
-            markersize=3,
-            color=colour,
-            label=by,
-            linewidth=1.6 if plain else 1.0,
-            linestyle="-" if plain else "-.",
-        )
-        plotting.band(axis, rows["fraction"], rows, colour=colour, alpha=0.15 if plain else 0.07)
-    trials = mine[mine["series"] == "random trial"]
-    axis.plot(trials["fraction"], trials["value"], ".", markersize=2.5, color=colours["random"], alpha=0.6)
-    fractions = sorted(trials["fraction"].unique())
-    axis.set_xticks(fractions, [f"{100 * fraction:g}" for fraction in fractions])
+def _forest(axis: Axes, differences: pd.DataFrame) -> None:
+    """Differences of arms, those from random units first."""
+    pairs = [(name, *name.split(MINUS)) for name in differences.index]
+    controls = ["" if against == "random" else f", minus {ARM_NAMES[against]}" for *_, against in pairs]
+    names = [ARM_NAMES[by] + control for (_, by, _), control in zip(pairs, controls, strict=True)]
+    groups = ["minus random units" if against == "random" else "minus a control" for *_, against in pairs]
+    colours = [plotting.COLOURS.get(by, plotting.INK) for _, by, _ in pairs]
+    at = plotting.forest(axis, differences, names, groups=groups, colours=colours)
+    for place, paper in zip(at, differences["paper"], strict=True):
+        if np.isfinite(paper):
+            plotting.papers(axis, paper, place)

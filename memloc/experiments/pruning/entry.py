@@ -74,15 +74,5 @@ ENTRY = Experiment(
     needs=("units",),
     tasks="tasks",
     job=Job(options=("fractions", "trials", "scopes", "baselines", "images"), reads=("units", "tasks", "layers")),
-    colours={
-        "matched": "green",
-        "matched-magnitude": "pale green",
-        "top-unseen": "orange",
-        "excess-unseen": "pale purple",
-        "excess": "purple",
-        "activation-low": "pale blue",
-        "activation-high": "pink",
-        "magnitude-low": "brown",
-    },
     faults=faults,
 )

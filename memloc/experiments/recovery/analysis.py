@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
-from memloc.experiments.recovery.entry import ENTRY
 from memloc.metrics.detection import auroc
 from memloc.metrics.seeds import SeedMean
 
@@ -51,6 +51,8 @@ CROSSED, UNITMEM, RANDOM = "crossed excess", "UnitMem", "random"
 FILTERS, LAYER = 0, 1
 """Which way of training memories in, first axis of ``gap``."""
 WAYS = ("filters", "layer")
+INTO = {"filters": "some of its filters", "layer": "all of it"}
+"""What the figure calls ways."""
 INSIDE, ANYWHERE = "AUROC in the layer", "AUROC in all layers"
 BY = {"increment": "named by increment", "layermem": "named by LayerMem"}
 SETTINGS = ("places", "own", "layers", "metrics", "arms", "targets", "unit_layers")
@@ -150,35 +152,31 @@ def _deleted(sheet: Sheet, encoder: str, outcomes: Sequence[Arrays], gains: NDAr
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Four panels an encoder: what names filters, LayerMem by trained layer, what names layers, what zeroing loses."""
+    """Four forests an encoder: the memories, what names layers, what names filters, what zeroing loses."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, width=10)
-    palette = plotting.palette(ENTRY.colours)
+    trained = table.loc[table["series"] == "gain", "layer"].nunique()
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, height=0.9 + 0.9 * trained)
+    axes[0, 0].get_gridspec().set_height_ratios([1 + 0.5 * trained, 1 + 1.3 * trained] * len(encoders))
     for (encoder, rows), (a, b, c, d) in zip(encoders.items(), axes.reshape(-1, 4), strict=True):
-        for by, mine in rows.loc[[INSIDE]].groupby("by", sort=False):
-            plotting.profile(a, mine, label=str(by), colour=palette[str(by)])
-        a.axhline(0.5, color="black", linewidth=0.8)
-        a.set(title=f"a  {encoder}: naming filters", ylabel="AUROC within the layer", xlabel="trained layer")
         whole = rows[rows["way"] == "layer"]
-        profiles = whole.loc[["LayerMem"]]
-        for (trained, mine), colour in zip(
-            profiles.groupby("trained", sort=False),
-            plotting.colours(list(profiles["trained"].unique())).values(),
-            strict=True,
-        ):
-            plotting.profile(b, mine, label=str(trained), colour=colour)
-            place = [f"in {layer}" for layer in mine["layer"]].index(str(trained))
-            b.plot(place, mine["value"].iloc[place], marker="*", markersize=12, color=colour)
-        plotting.zero(b)
-        b.set(title=f"b  {encoder}: whole layers trained (stars)", ylabel="LayerMem", xlabel="layer")
-        for series, colour in zip(BY.values(), ("blue", "grey"), strict=True):
-            mine = whole.loc[[series]]
-            plotting.profile(c, mine, label=series, colour=plotting.PALETTE[colour])
-        c.set(title=f"c  {encoder}: naming layers", ylabel="share of pairs", xlabel="trained layer", ylim=(-0.05, 1.05))
-        for by, mine in rows.loc[["lost"]].groupby("by", sort=False):
-            plotting.profile(d, mine, label=str(by), colour=palette[str(by)])
-        plotting.zero(d)
-        d.set(title=f"d  {encoder}: gain lost by zeroing filters", ylabel="SSLMem", xlabel="trained layer")
-        for axis in (a, b, c, d):
-            plotting.legend(axis)
+        gains = rows.loc[["gain"]].assign(by=lambda gained: gained["way"].map(INTO))
+        named = pd.concat([whole.loc[[series]].assign(by=series) for series in BY.values()])
+        chance = 1 / whole.loc["increment", "layer"].nunique()
+        _forest(a, gains, title=f"{plotting.plain(encoder)}\nAre the memories there?", null=0.0)
+        _forest(b, named, title="Is the trained layer named?", null=chance)
+        _forest(c, rows.loc[[INSIDE]], title="Are the trained filters named?", null=0.5)
+        _forest(d, rows.loc[["lost"]], title="Does zeroing them lose the memories?", null=0.0)
+        a.set_xlabel("SSLMem at the output, gained")
+        b.set(xlabel="share of pairs (line: by chance)", xlim=(-0.03, 1.03))
+        c.set(xlabel="AUROC within the layer (line: by chance)", xlim=(-0.03, 1.03))
+        d.set_xlabel("gained SSLMem that is lost")
     return figure
+
+
+def _forest(axis: Axes, rows: pd.DataFrame, *, title: str, null: float) -> None:
+    """Rows by the layer that memories were trained into."""
+    shown = pd.concat([part for _, part in rows.groupby("layer", sort=False)])
+    groups = [f"trained into {dots.place(layer)}" for layer in shown["layer"]]
+    colours = [plotting.COLOURS["random"] if by == RANDOM else plotting.INK for by in shown["by"]]
+    plotting.forest(axis, shown, list(shown["by"]), groups=groups, colours=colours, null=null)
+    axis.set_title(title)

@@ -62,12 +62,5 @@ ENTRY = Experiment(
         options=("layers", "targets", "fraction", "steps", "learning_rate", "trials"),
         reads=("images", "learner", "protocol", "layers"),
     ),
-    colours={
-        "crossed excess": "red",
-        "excess": "green",
-        "activation": "purple",
-        "magnitude": "brown",
-        "trained filters": "orange",
-    },
     faults=faults,
 )

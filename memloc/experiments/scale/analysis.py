@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.halves import crossing
 from memloc.analysis.sheet import Sheet
@@ -46,6 +46,8 @@ TABLE_1 = {
 """The paper's LayerMem by framework and architecture: published estimator, its code's normalisation."""
 CROSSED, LAW, FORECAST, PAPER = "crossed", "law", "forecast", "paper"
 IMAGES, PASSES, SPREAD = "exponent of images", "exponent of passes", "residual spread"
+NAMES = {IMAGES: "of images, sign reversed", PASSES: "of passes"}
+"""What the figure calls exponents."""
 STEPS = 25
 """Numbers of images at which the law is drawn."""
 
@@ -145,58 +147,46 @@ def _find(sheet: Sheet, data: _Data, subject: str) -> None:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A panel for each place that has a law, and their exponents; the output alone where none has."""
-    crossed = table[table["series"] == CROSSED]
-    with_law = [
-        name for name in dict.fromkeys(crossed["layer"]) if name in set(table.loc[table["series"] == LAW, "layer"])
-    ]
-    shown = with_law or [crossed["layer"].iloc[-1]]
-    hues = plotting.colours([f"{epochs:g}" for epochs in sorted(table["epochs"].dropna().unique())])
-    columns = min(3, len(shown) + bool(with_law))
-    rows = -(-(len(shown) + bool(with_law)) // columns)
-    figure, axes = plotting.panels(rows=rows, columns=columns, width=4.6 * columns)
-    every = list(axes.ravel())
-    for axis, place in zip(every, shown, strict=False):
-        _draw_place(axis, table[table["layer"] == place], hues, logarithmic=bool(with_law))
-        axis.set(title=f"LayerMem, {place if place == 'output' else f'layer {place}'}", xlabel="images of one encoder")
-    if with_law:
-        _draw_exponents(every[len(shown)], table, with_law)
-    for axis in every[len(shown) + bool(with_law) :]:
-        axis.set_axis_off()
-    plotting.shared_legend(figure, every[0])
+    """LayerMem of the output against images, with its law and forecast where it has one; the exponents by place."""
+    output = table.loc[table["series"] == CROSSED, "layer"].iloc[-1]
+    exponents = {series: table[table["series"] == series] for series in (IMAGES, PASSES)}
+    known = len(exponents[IMAGES]) > 0
+    figure, axes = plotting.panels(rows=1, columns=1 + known, height=3.2)
+    _draw_place(axes[0, 0], table[table["layer"] == output])
+    if known:
+        shown = {NAMES[series]: rows for series, rows in exponents.items()}
+        colours = dict.fromkeys(shown, plotting.INK)
+        dots.over_layers(axes[0, 1], shown, colours=colours, hollow=[NAMES[PASSES]], joined=False)
+        axes[0, 1].set(title="By layer: does it fall with images, rise with passes?", ylabel="exponent")
+        plotting.legend(axes[0, 1], room=0.25)
     return figure
 
 
-def _draw_place(axis: Axes, rows: pd.DataFrame, hues: dict[str, str], *, logarithmic: bool) -> None:
-    """LayerMem with its intervals, the law's band by number of passes, its forecast, and the paper's number."""
+def _draw_place(axis: Axes, rows: pd.DataFrame) -> None:
+    """LayerMem with its intervals and, where there is a law, its lines by passes and its forecast beside the paper."""
+    logarithmic = LAW in set(rows["series"])
     axis.set_xscale("log")
     measured = sorted(set(rows.loc[rows["series"] == CROSSED, "images"]))
     axis.set_xticks(measured, [f"{n:g}" for n in measured], minor=False)
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_ylabel("crossed LayerMem")
+    axis.set(title="Does it fall with images, and rise with passes?", xlabel="images of one encoder")
+    axis.set_ylabel("crossed LayerMem of the output")
     if logarithmic:
         axis.set_yscale("log", nonpositive="clip")
         # Values and intervals below 0 have no place here; the law always has.
         axis.set_ylim(rows.loc[rows["series"].isin((LAW, FORECAST)), "value"].min() / 3, 1)
-    for epochs, colour in hues.items():
-        same = rows[rows["epochs"] == float(epochs)]
+    passes = sorted(rows["epochs"].dropna().unique())
+    for epochs, shade in zip(passes, np.linspace(0.75, 0.0, len(passes)), strict=True):
+        same = rows[rows["epochs"] == epochs]
         law, found = same[same["series"] == LAW], same[same["series"] == CROSSED]
-        if len(law):
-            axis.plot(law["images"], law["value"], color=colour, linewidth=1)
-            plotting.band(axis, law["images"], law, colour=colour)
+        axis.plot(law["images"], law["value"], color=str(shade), linewidth=1)
         if len(found):
-            plotting.points(axis, found["images"].to_numpy(), found, colour=colour, label=f"{epochs} passes", size=4)
-    for series, marker, label in ((FORECAST, "D", "forecast"), (PAPER, "*", "paper, another estimator")):
-        for _, row in rows[rows["series"] == series].iterrows():
-            axis.plot(row["images"], row["value"], marker, color="black", markersize=6, label=label, linestyle="none")
-
-
-def _draw_exponents(axis: Axes, table: pd.DataFrame, places: list[str]) -> None:
-    """Both exponents by place."""
-    for shift, (series, hue) in zip((-0.1, 0.1), ((IMAGES, "blue"), (PASSES, "orange")), strict=True):
-        rows = table[table["series"] == series].set_index("layer").loc[places]
-        plotting.points(axis, np.arange(len(rows)) + shift, rows, colour=plotting.PALETTE[hue], label=series, size=4)
-    plotting.layers(axis, places)
-    plotting.zero(axis)
-    plotting.legend(axis)
-    axis.set(title="exponents", xlabel="layer")
+            places = found["images"].to_numpy()
+            plotting.points(axis, places, found, colour=str(shade), label=f"{epochs:g} passes", size=4)
+    ahead = rows[rows["series"] == FORECAST]
+    if len(ahead):
+        ends = np.abs(ahead[["low", "high"]].to_numpy().T - ahead["value"].to_numpy())
+        axis.errorbar(ahead["images"], ahead["value"], yerr=ends, fmt="D", color=plotting.INK, label="forecast")
+    for _, row in rows[rows["series"] == PAPER].iterrows():
+        plotting.papers(axis, row["images"], row["value"], label="paper, another estimator")
+    dots.legend(axis)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import images_of_groups, sslmem_of_groups
 from memloc.analysis.sheet import Sheet
@@ -145,41 +145,33 @@ def _ratio(variance: NDArray[np.float64], expected: NDArray[np.float64]) -> NDAr
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A row an encoder: LayerMem by layer for every size, published and crossed, and spread against size."""
+    """Two panels an encoder, both of the last layer against the number of images: LayerMem, and its spread."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=13)
-    for (a, b, c), (encoder, rows) in zip(axes, encoders.items(), strict=True):
-        for axis, estimator in ((a, "published"), (b, "crossed")):
-            _profiles(axis, rows.loc[[estimator]])
-            axis.set(title=f"{encoder}: {estimator}", xlabel="layer", ylabel="LayerMem")
-        _spreads(c, rows[rows["layer"] == rows["layer"].iloc[-1]])
-        c.set(title=f"{encoder}: spread, last layer", xlabel="points", ylabel="standard deviation over draws")
+    figure, axes = plotting.panels(rows=len(encoders), columns=2)
+    for (a, b), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+        layer = rows["layer"].iloc[-1]
+        last = {name: rows[rows["layer"] == layer].loc[[name]].sort_values("size") for name in ESTIMATORS}
+        sizes = [f"{size:,}" for size in last["crossed"]["size"]]
+        dots.side_by_side(a, last, joined=False)
+        dots.named(a, [*sizes[:-1], f"{sizes[-1]} (all)"])
+        plotting.zero(a)
+        _draw_spreads(b, last)
+        a.set(title=f"{plotting.plain(encoder)}\nDoes LayerMem depend on the number of images?", xlabel="images")
+        a.set_ylabel(f"LayerMem, {dots.place(layer)}")
+        b.set(title="Does it vary between draws as chance predicts?", xlabel="images")
+        b.set_ylabel("spread of draws (dash: chance)")
+    plotting.key(figure, {name: plotting.COLOURS[name] for name in ESTIMATORS})
     return figure
 
 
-def _profiles(axis: Axes, profiles: pd.DataFrame) -> None:
-    """LayerMem by layer of every size, side by side, with the standard deviation over draws."""
-    sizes = sorted(set(profiles["size"]))
-    shades = plotting.colours([str(size) for size in sizes])
-    for shift, size in zip(np.linspace(-0.3, 0.3, len(sizes)), sizes, strict=True):
-        rows = profiles[profiles["size"] == size]
-        bars = rows.assign(low=rows["value"] - rows["sd"], high=rows["value"] + rows["sd"])
-        label = f"{size} points" + (", all" if size == sizes[-1] else "")
-        plotting.points(axis, np.arange(len(rows)) + shift, bars, colour=shades[str(size)], label=label, size=3.5)
-    plotting.layers(axis, list(rows["layer"].astype(str)))
-    plotting.zero(axis)
-    plotting.legend(axis)
-
-
-def _spreads(axis: Axes, last: pd.DataFrame) -> None:
-    """Standard deviation over draws against size, and its closed form."""
-    for shift, estimator in zip((0.97, 1, 1.03), ESTIMATORS, strict=True):
-        # All points have no spread.
-        rows = last.loc[[estimator]].sort_values("size").iloc[:-1]
-        bars = rows.assign(value=rows["sd"], low=rows["sd_low"], high=rows["sd_high"])
-        colour = plotting.COLOURS[estimator]
-        plotting.points(axis, shift * rows["size"].to_numpy(), bars, colour=colour, label=estimator, size=4)
-        axis.plot(rows["size"], rows["expected_sd"], color=colour, linestyle="--", linewidth=1)
-    axis.plot([], [], color="black", linestyle="--", linewidth=1, label="closed form")
+def _draw_spreads(axis: Axes, last: Mapping[str, pd.DataFrame]) -> None:
+    """Standard deviation over draws by size, beside a dash for its closed form; all points have no spread."""
+    drawn = {name: rows.iloc[:-1] for name, rows in last.items()}
+    spread = {n: r.assign(value=r["sd"], low=r["sd_low"], high=r["sd_high"]) for n, r in drawn.items()}
+    dots.side_by_side(axis, spread, joined=False)
+    sizes = next(iter(drawn.values()))["size"]
+    for shift, (name, rows) in zip(dots.shifts(len(drawn)), drawn.items(), strict=True):
+        places, hue = np.arange(len(rows)) + shift, plotting.COLOURS[name]
+        axis.plot(places, rows["expected_sd"], "_", color=hue, markersize=12, markeredgewidth=1.5)
+    dots.named(axis, [f"{size:,}" for size in sizes])
     axis.set_ylim(bottom=0)
-    plotting.legend(axis)

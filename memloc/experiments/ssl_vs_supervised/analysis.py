@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import UnitMeans
-from memloc.experiments.ssl_vs_supervised.entry import ENTRY
 from memloc.metrics.stats import Estimate
 
 CLAIMS = {
@@ -75,6 +75,17 @@ SHARE = "share of units with UnitMem above ClassMem"
 METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled labels": "classmem_shuffled"}
 EXCESS = {"UnitMem, excess": "unitmem", "ClassMem, excess": "classmem"}
 UNTRAINED = {"UnitMem, untrained": "unitmem", "ClassMem, untrained": "classmem"}
+SHOWN = {
+    "supervised-classes": "supervised: ClassMem minus UnitMem",
+    "interaction": "the same, supervised minus SSL",
+    "interaction-depth": "the same, last minus first layer",
+    "beyond-sampling": "ClassMem minus chance, supervised minus SSL",
+    "supervised-training": "supervised: ClassMem minus UnitMem, by training",
+    "ssl-training": "SSL: UnitMem minus ClassMem, by training",
+    "supervised-excess": "supervised: ClassMem, trained on minus unseen",
+    "excess-interaction": "the same over UnitMem's, supervised minus SSL",
+}
+"""What the figure calls effects."""
 
 
 def analyse(sheet: Sheet) -> None:
@@ -146,35 +157,40 @@ def _find(sheet: Sheet, ssl: _Encoder, supervised: _Encoder) -> None:
         "beyond-sampling": (both, supervised.beyond_sampling() - ssl.beyond_sampling()),
     }
     for claim, (subject, effect) in effects.items():
+        sheet.profile(effect[-1:], ["all"], encoder=supervised.name, series=f"effect: {claim}")
         sheet.find(claim, subject, effect[-1], n)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Top: units of the first and last layer of each encoder. Bottom: means by layer."""
-    encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=2, columns=4, width=11, height=2.9)
-    colours = plotting.palette(ENTRY.colours)
-    for column, encoder in enumerate(encoders):
-        rows = table[table["encoder"] == encoder].set_index("series")
-        units, shares = rows.loc["unit"], rows.loc[[SHARE]]
-        for side, layer in enumerate(dict.fromkeys(units["layer"])):
-            axis = axes[0, 2 * column + side]
-            dots = units[units["layer"] == layer]
-            axis.scatter(dots["classmem"], dots["unitmem"], s=6, alpha=0.5, color=colours["UnitMem"], linewidths=0)
-            axis.plot([0, 1], [0, 1], color="black", linewidth=0.8)
-            share = shares[shares["layer"].astype(str) == str(layer)].iloc[0]
-            interval = f"{100 * share['low']:.0f} to {share['high']:.0%}"
-            axis.set(
-                title=f"{encoder}, layer {layer}:\n{share['value']:.0%} above ({interval})",
-                xlabel="ClassMem",
-                ylabel="UnitMem",
-            )
-            axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axis = figure.add_subplot(axes[1, 2 * column].get_gridspec()[1, 2 * column : 2 * column + 2])
-        axes[1, 2 * column].remove()
-        axes[1, 2 * column + 1].remove()
-        for name in (*METRICS, *UNTRAINED):
-            plotting.profile(axis, rows.loc[name], label=name, dashed="," in name, colour=colours[name])
-        axis.set(title=f"{encoder}: means by layer", xlabel="layer", ylabel="value", ylim=(0, 1))
-        plotting.legend(axis)
+    """Units of the last layer of each encoder and the share above the diagonal; means by layer; effects."""
+    _, supervised = encoders = list(dict.fromkeys(table["encoder"]))
+    rows = {encoder: table[table["encoder"] == encoder].set_index("series") for encoder in encoders}
+    figure, axes = plotting.panels(rows=1, columns=1, height=7.0)
+    axes[0, 0].remove()
+    above, middle, below = figure.subfigures(3, 1, squeeze=False).flat
+    (*scatters, share), effects = above.subplots(1, 3), below.subplots()
+    hues = dict.fromkeys(encoders, plotting.INK)
+    for encoder, scatter, means in zip(encoders, scatters, middle.subplots(1, 2), strict=True):
+        _draw_units(scatter, rows[encoder].loc["unit"], plotting.plain(encoder))
+        shown = {name: rows[encoder].loc[[name]] for name in METRICS}
+        dots.over_layers(means, shown, hollow=["ClassMem, shuffled labels"], null=None)
+        means.set(title=f"{plotting.plain(encoder)}: means", ylabel="mean over units", ylim=(0, 1))
+    shares = {encoder: rows[encoder].loc[[SHARE]] for encoder in encoders}
+    dots.over_layers(share, shares, colours=hues, hollow=[supervised], null=HALF)
+    share.set(title="Units for images, by layer", ylabel="share above the diagonal", ylim=(0, 1.03))
+    found = {claim: rows[supervised].loc[[f"effect: {claim}"]] for claim in SHOWN}
+    plotting.forest(effects, pd.concat(found.values()), list(SHOWN.values()))
+    effects.set(title="What is left against chance, training and unseen images? (last layer)", xlabel="effect")
+    key = {name: plotting.COLOURS[name] for name in METRICS} | hues
+    plotting.key(figure, key, hollow=["ClassMem, shuffled labels", supervised])
     return figure
+
+
+def _draw_units(axis: Axes, units: pd.DataFrame, encoder: str) -> None:
+    """Every unit of the last layer, UnitMem against ClassMem."""
+    layer = units["layer"].iloc[-1]
+    last = units[units["layer"] == layer]
+    axis.scatter(last["classmem"], last["unitmem"], s=5, alpha=0.4, color=plotting.INK, linewidths=0)
+    axis.plot([0, 1], [0, 1], color=plotting.INK, linewidth=0.8)
+    axis.set(title=f"{encoder}\nImages or classes? Units of {dots.place(layer)}", xlabel="ClassMem", ylabel="UnitMem")
+    axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

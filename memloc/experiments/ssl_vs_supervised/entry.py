@@ -15,5 +15,4 @@ ENTRY = Experiment(
     encoders=2,
     equal=("dataset", "architecture", "network", "seeds", "measure"),
     needs=("units",),
-    colours={"UnitMem, untrained": "green", "ClassMem, untrained": "orange"},
 )

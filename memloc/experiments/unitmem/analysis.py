@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import depth_correlation
 from memloc.analysis.sheet import Sheet
@@ -39,6 +39,8 @@ CLAIMS = {
     ),
     "rises": Claim("UnitMem rises with depth: rank correlation of layer and mean UnitMem", "Figures 2 and 3"),
 }
+SHOWN = {"candidate": "trained on", "external": "never seen", "untrained": "untrained encoder"}
+"""What the figure calls images, and the encoder before training."""
 
 
 def analyse(sheet: Sheet) -> None:
@@ -90,7 +92,7 @@ def _every_unit(seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Three panels an encoder: every unit, means, excess."""
     encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
+    figure, axes = plotting.panels(rows=len(encoders), columns=3)
     for (units, means, excess), encoder in zip(axes, encoders, strict=True):
         rows = table[table["encoder"] == encoder].set_index("series")
         sns.violinplot(
@@ -105,12 +107,17 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             density_norm="width",
         )
         plotting.layers(units, list(dict.fromkeys(rows.loc["unit", "layer"].astype(str))))
-        for name in ("candidate", "external", "untrained"):
-            plotting.profile(means, rows.loc[name], label=name, dashed=name != "candidate")
-        plotting.profile(excess, rows.loc["excess"], label="candidate")
-        plotting.zero(excess)
-        units.set(title=f"{encoder}: UnitMem of every unit, candidates", ylabel="UnitMem", xlabel="layer")
-        means.set(title="mean UnitMem", ylabel="UnitMem", xlabel="layer")
-        excess.set(title="excess: candidates minus unseen images", ylabel="UnitMem", xlabel="layer")
-        plotting.legend(means)
+        dots.over_layers(
+            means,
+            {label: rows.loc[[name]] for name, label in SHOWN.items()},
+            colours={label: plotting.COLOURS[name] for name, label in SHOWN.items()},
+            hollow=[SHOWN["untrained"]],
+            null=None,
+        )
+        dots.over_layers(excess, {"effect": rows.loc[["excess"]]}, joined=False)
+        units.set(title=f"{plotting.plain(encoder)}\nWhere are memorizing units?", xlabel="layer")
+        units.set_ylabel("UnitMem of each unit")
+        means.set(title="Is it more than without training?", ylabel="mean UnitMem")
+        excess.set(title="What training on an image adds", ylabel="trained on minus unseen")
+    plotting.shared_legend(figure, axes[0, 1])
     return figure
