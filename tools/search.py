@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import os
 import sys
 import tempfile
 import time
@@ -88,7 +89,8 @@ def main() -> None:
     """Print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="--directory of the run")
-    folder = parser.parse_args().folder / "results"
+    os.chdir(parser.parse_args().folder)  # Files of a run say where in it they lie.
+    folder = Path("results")
     torch.set_num_threads(1)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     update_config(config, yaml.safe_load((ROOT / "config/search.yaml").read_text(encoding="utf-8")))
@@ -110,7 +112,7 @@ def main() -> None:
         print(f"{arm}: {taken:.0f} s a pair", file=sys.stderr)
     table = pd.DataFrame(rows)
     table["median"] = table[["output", "slope", *CLAIMS]].median(axis=1)
-    table.to_csv(folder.parent / "search.csv", index=False)
+    table.to_csv("search.csv", index=False)
     print("| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns))
     for row in table.itertuples(index=False):
         print(f"| {row[0]} | {row[1]:.0f} | {row[2]:.4f} | " + " | ".join(f"{z:.1f}" for z in row[3:]) + " |")
