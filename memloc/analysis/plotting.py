@@ -147,7 +147,7 @@ def multiples(
 
 
 def plain(name: str, *, most: int = 32) -> str:
-    """A name as text of a figure: printable, not read as a formula, without the middle of a long name. Twice is once."""
+    """A name, plain already or not, as text of a figure: printable, no formula, without the middle of a long name."""
     name = name.replace(r"\$", "$")
     known = name.replace("…", "")
     text = name if known.isascii() and known.isprintable() else ascii(name)[1:-1]
@@ -183,7 +183,6 @@ def profile(
     label: str,
     dashed: bool = False,
     colour: str | None = None,
-    width: float | None = None,
 ) -> None:
     """A line over layers with its interval as a band."""
     colour = colour or COLOURS[label]

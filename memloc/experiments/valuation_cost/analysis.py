@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from memloc.aliases import Array
@@ -150,6 +151,14 @@ def draw(table: pd.DataFrame) -> Figure:
             above.set_ylabel("area under the\ndetection curve")
             middle.set_ylabel("CPU seconds")
             below.set_ylabel("CPU seconds")
+    spread = table.loc[table["series"] == "seconds", "value"]
+    # A label a decade, or where there are few, two.
+    steps = (1.0,) if spread.max() / spread.min() > 50 else (1.0, 3.0)
+    for row, axis in ((row, axis) for row, line in enumerate(axes) for axis in line):
+        ticks = axis.yaxis if row % 3 else axis.xaxis
+        ticks.set_major_locator(LogLocator(subs=steps))
+        ticks.set_major_formatter("{x:g}")
+        ticks.set_minor_formatter(NullFormatter())
     for axis in axes[-3:, 1 + (len(names) - 1) % columns :].flat:
         axis.remove()
     plotting.shared_legend(figure, axes[0, 0])
