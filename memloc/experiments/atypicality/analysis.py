@@ -301,7 +301,7 @@ def _draw_images(figure: SubFigure, points: pd.DataFrame, images: NDArray[np.uin
 
 def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
     (means, correlation), (extreme, numbers) = figure.subplots(2, 2)
-    _draw_bins(means, rows.loc["point"])
+    _draw_bins(means, rows.loc[["point"]])
     for shift, group in zip((-0.12, 0.12), CANDIDATE_AND_NULL, strict=True):
         of_group = rows[rows["layer"].astype(str) == group].loc[list(OF_PAIRS.values())]
         plotting.forest(

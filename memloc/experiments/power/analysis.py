@@ -276,7 +276,7 @@ def _draw_map(axis: Axes, rows: pd.DataFrame) -> None:
     sizes = {RUN: (run["candidates"], max(run["seeds"], 2)), PAPER: (PAPER_CANDIDATES, PAPER_SEEDS)}
     for name, (candidates, seeds) in sizes.items():
         if candidates in found.index and seeds in found.columns:
-            place = found.columns.get_loc(seeds), found.index.get_loc(candidates)
+            place = list(found.columns).index(seeds), list(found.index).index(candidates)
             frame = Rectangle(place, 1, 1, fill=False, edgecolor=FRAMES[name], linewidth=1.8)
             # An outline tells a frame from light cells, too.
             frame.set_path_effects([withStroke(linewidth=3.6, foreground=plotting.INK if name == RUN else "white")])

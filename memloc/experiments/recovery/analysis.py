@@ -161,7 +161,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         whole = rows[rows["way"] == "layer"]
         gains = rows.loc[["gain"]].assign(by=lambda gained: gained["way"].map(INTO))
         named = pd.concat([whole.loc[[series]].assign(by=series) for series in BY.values()])
-        chance = 1 / whole.loc["increment", "layer"].nunique()
+        chance = 1 / whole.loc[["increment"], "layer"].nunique()
         _forest(a, gains, title=f"{plotting.plain(encoder)}\nAre the memories there?", null=0.0)
         _forest(b, named, title="Is the trained layer named?", null=chance)
         _forest(c, rows.loc[[INSIDE]], title="Are the trained filters named?", null=0.5)
