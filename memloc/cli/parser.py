@@ -8,7 +8,7 @@ from pathlib import Path
 from memloc import __version__
 from memloc.cli.charts_ask import add_ask
 from memloc.cli.options import add_messages, add_out
-from memloc.data.augmentations import TRAINED_WITH
+from memloc.scoring.choices import BY_ENCODER, WORDS
 
 SCORE_EXAMPLES = """
 examples:
@@ -158,27 +158,19 @@ def _add_protocol(score: argparse.ArgumentParser) -> None:
     how.add_argument("--draws", type=int, default=10, metavar="N", help="augmented views of each image (default: 10)")
     how.add_argument(
         "--augmentation",
-        choices=TRAINED_WITH,
+        choices=BY_ENCODER["augmentation"],
         help="how views are drawn (default: as in the encoder's training if that is known, else normal)",
     )
-    for option, choices, text in (
-        ("others", ["mean", "median"], "UnitMem compares with the mean or median of the other images"),
-        ("hook", ["paper", "before", "after"], "read layers before or after normalisation and activation; paper: "
-         "LayerMem before, UnitMem after"),
-        ("dead", ["zero", "nan"], "UnitMem of a unit that no image excites"),
-        ("pairs", ["aug-aug", "image-aug"], "align views with one another, or the image with its views"),
-        ("distance", ["l2", "l1", "cosine", "angular"], "between representations of unit length"),
-        ("normalisation", ["ratio", "range", "none"], "of SSLMem"),
-    ):  # fmt: skip
+    for option, (choices, text) in WORDS.items():
         how.add_argument(f"--{option}", choices=choices, default=choices[0], help=f"{text} (default: {choices[0]})")
     how.add_argument(
         "--activation",
-        choices=["as-is", "abs", "relu"],
+        choices=BY_ENCODER["activation"],
         help="applied to a unit's activation before averaging (default: as-is; abs for a ViT that memloc trained)",
     )
     how.add_argument(
         "--representation",
-        choices=["flattened", "pooled"],
+        choices=BY_ENCODER["representation"],
         help="a layer's whole output or its mean over positions (default: flattened; pooled if patches are left out)",
     )
     how.add_argument(
