@@ -61,7 +61,9 @@ def take(name: str, module: nn.Module, side: int | None) -> Source:
         side: of the images, if they have one.
     """
     while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
-        module = getattr(module, "_orig_mod", None) or module.module
+        inner = getattr(module, "_orig_mod", None) or module.module
+        assert isinstance(inner, nn.Module)
+        module = inner
     try:
         encoder = copy.deepcopy(module)
     except Exception as error:
