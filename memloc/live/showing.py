@@ -18,21 +18,21 @@ from memloc.job import OneLine, log
 
 @contextmanager
 def saying(quiet: bool) -> Iterator[None]:
-    """Show the log's lines on stderr, as the commands do; not where ``quiet``, or where they go elsewhere already."""
+    """Show the log's lines on stderr, as the commands do, or where the caller has them go; errors speak of arguments."""
     handler, level = logging.StreamHandler(sys.stderr), log.level
     handler.setFormatter(OneLine("memloc: %(message)s"))
-    shown = not (quiet or log.handlers)
-    if shown:
+    own = not (quiet or log.handlers)
+    if own:
         log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
     except InputError as error:
         raise InputError(in_python(str(error))) from error.__cause__
     finally:
-        if shown:
+        log.setLevel(level)
+        if own:
             log.removeHandler(handler)
-            log.setLevel(level)
 
 
 def in_python(line: str) -> str:
