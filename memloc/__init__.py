@@ -16,7 +16,11 @@ def __getattr__(name: str) -> object:
     """
     if name not in ("score", "value"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_module(f"memloc.live.{name}"), name)
+    try:
+        return getattr(_module(f"memloc.live.{name}"), name)
+    except ModuleNotFoundError as error:
+        lacking = _module("memloc.errors").lacking(error, "score" if name == "score" else "")
+        raise ModuleNotFoundError(f"memloc.{name} {lacking}", name=error.name) from None
 
 
 def __dir__() -> list[str]:

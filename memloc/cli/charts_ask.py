@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memloc.cli.options import CORES, add_messages, add_out
+from memloc.cli.options import CORES, EXITS, add_messages, add_out
 
 if TYPE_CHECKING:
     from memloc.charts.models import Model
@@ -38,7 +38,7 @@ def add_ask(commands: Any) -> None:
         "ask",
         help="accuracy of a vision-language model on a suite of charts",
         description="Greedy answers of a local vision-language model to a suite of charts, scored without a judge.",
-        epilog=ASK_EXAMPLES,
+        epilog=ASK_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = _add_both(ask, run_ask, "folder for answers, accuracy and figure")
@@ -54,7 +54,7 @@ def add_ask(commands: Any) -> None:
         help="where a vision-language model loses what its tower has seen",
         description="Linear probes and activation patches at every stage of a local vision-language model: patch"
         " embedding, tower, connector, decoder.",
-        epilog=LOCATE_EXAMPLES,
+        epilog=LOCATE_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = _add_both(locate, run_locate, "folder for tables and figures")
@@ -75,6 +75,7 @@ def add_ask(commands: Any) -> None:
 def _add_both(parser: argparse.ArgumentParser, run: Any, what: str) -> argparse._ArgumentGroup:
     parser.set_defaults(
         command="charts_ask",
+        extra="huggingface",
         act=run,
         if_interrupted="the same command continues where it stopped",
         if_disk_full="run the same command again, finished work is kept",

@@ -18,7 +18,7 @@ from memloc.job import OneLine, log
 
 @contextmanager
 def saying(quiet: bool) -> Iterator[None]:
-    """Show the log's lines on stderr, as the commands do, or where the caller has them go; errors speak of arguments."""
+    """Show the log's lines on stderr, as commands do, or where the caller has them go; errors speak of arguments."""
     handler, level = logging.StreamHandler(sys.stderr), log.level
     handler.setFormatter(OneLine("memloc: %(message)s"))
     own = not (quiet or log.handlers)
