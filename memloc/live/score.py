@@ -6,7 +6,7 @@ import base64
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from memloc.scoring.splits import Split, load_split
 from memloc.scoring.verdict import of_layers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scored:
     """What an encoder, or a pair, memorizes. A notebook shows the verdict and a picture.
 
@@ -45,9 +45,9 @@ class Scored:
         about: settings, versions, counts, the verdict's parts, skipped images.
     """
 
-    scores: Scores = field(repr=False)
-    images: Images = field(repr=False)
-    about: Mapping[str, Any] = field(repr=False)
+    scores: Scores
+    images: Images
+    about: Mapping[str, Any]
 
     @property
     def layers(self) -> pd.DataFrame:
@@ -93,7 +93,7 @@ class Scored:
             files.write(self.scores, self.images, self.about, Path(folder))
             return placed(Path(folder) / "index.html", path)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.verdict
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ LEAST = 0.5
 """Share of the trees below which they contradict a label."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Valued:
     """Values of rows and cells; low ones mark what is wrong or unusual. A notebook shows the lowest.
 
@@ -40,9 +40,9 @@ class Valued:
         taken: what was taken of the table, a line each.
     """
 
-    source: Source = field(repr=False)
-    values: Values = field(repr=False)
-    index: pd.Index[Any] = field(repr=False)
+    source: Source
+    values: Values
+    index: pd.Index[Any]
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -100,7 +100,7 @@ class Valued:
             page.write_text(f'<!doctype html><meta charset="utf-8"><title>memloc value</title>{body}', encoding="utf-8")
             return placed(page, path)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.verdict}\n\n{self.lowest}"
 
     def _repr_html_(self) -> str:
