@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +95,11 @@ class Scored:
     def __repr__(self) -> str:
         return self.verdict
 
-    @cached_property
-    def _png(self) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "summary.png"
-            figure.summary(self.layers, self.units, path_png=picture)
-            return picture.read_bytes()
-
-    def _repr_png_(self) -> bytes:
-        return self._png
-
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self._png).decode()
+        with tempfile.TemporaryDirectory() as folder:
+            png = Path(folder) / "summary.png"
+            figure.summary(self.layers, self.units, path_png=png)
+            data = base64.b64encode(png.read_bytes()).decode()
         picture = f'<img alt="summary by layer" style="max-width: 100%" src="data:image/png;base64,{data}">'
         return shown_in_notebook(self._lines, picture, self.taken)
 

@@ -140,8 +140,9 @@ def test_a_result_shows_itself_and_writes_the_page(place, tmp_path):
     images = TensorDataset(torch.from_numpy(pixels).permute(0, 3, 1, 2))
     scored = memloc.score(nn.Sequential(Net(0)), images, **{**HOW, "size": None})
     assert scored.about["settings"]["size"] == 32  # That of the images.
-    assert "add external=." in scored.verdict and str(scored) == scored.verdict
-    assert scored._repr_png_().startswith(b"\x89PNG") and "add external=" in scored._repr_html_()
+    assert "add external=." in scored.verdict and repr(scored) == scored.verdict
+    shown = scored._repr_html_()
+    assert 'src="data:image/png;base64,iVBOR' in shown and "add external=" in shown and "what was taken" in shown
     page = scored.page(tmp_path / "new" / "page.html").read_text()
     assert "<html" in page and "0.conv1" in page and "Sequential" in page
     with pytest.raises(InputError, match=r"^page: .*: can't be written \("):

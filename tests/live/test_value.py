@@ -49,7 +49,7 @@ def test_the_verdict_names_the_exchanged_labels(tmp_path, capsys):
         "The labels of 2 of 60 rows are contradicted by most trees that never saw the row."
     )
     assert "labelled child" in valued.verdict or "labelled grown-up" in valued.verdict
-    assert "grown-up" in valued._repr_html_() and valued.lowest in str(valued)
+    assert "grown-up" in valued._repr_html_() and valued.lowest in repr(valued)
     assert "contradicted" in valued.page(tmp_path / "page.html").read_text()
 
 

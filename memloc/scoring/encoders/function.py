@@ -76,8 +76,8 @@ def take(name: str, module: nn.Module, side: int | None) -> Source:
         size, mean, std, says = stated["input_size"][-1], stated["mean"], stated["std"], "as its pretrained_cfg says"
     else:
         size, mean, std = side or IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD
-        assumed = "mean and std are assumed, as a module doesn't say" if side else "assumed, as a module doesn't say"
-        says = f"the size is that of the images, {assumed}" if side else assumed
+        own = " (the size is the images' own)" if side else ""
+        says = f"assumed, as a module doesn't say{own}"
     return _source(encoder, size, mean, std, says=says, weights="as they are in memory", code={})
 
 
