@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -20,6 +22,7 @@ from torchvision.transforms import ToTensor
 import memloc
 from memloc import cli
 from memloc.errors import InputError
+from memloc.scoring.encoders import take_encoder
 from tests.builders.scoring import Net
 
 HOW = {"size": 24, "mean": 0.5, "std": 0.25, "draws": 4, "replicates": 4, "shuffles": 2, "device": "cpu", "quiet": True}
@@ -147,6 +150,19 @@ def test_a_result_shows_itself_and_writes_the_page(place, tmp_path):
     assert "<html" in page and "0.conv1" in page and "Sequential" in page
     with pytest.raises(InputError, match=r"^page: .*: can't be written \("):
         scored.page(tmp_path)
+
+
+def test_what_wraps_a_module_is_taken_off_and_a_module_that_says_its_input_is_believed():
+    wrapped = take_encoder(nn.DataParallel(Net(0)), "net", size=16, mean=[0.5], std=[0.25])
+    assert "conv1" in dict(wrapped.module.named_modules()) and "mean 0.5 (given)" in wrapped.pixels
+    states = timm.create_model("test_vit", pretrained=False, num_classes=0)
+    encoder = take_encoder(states, "vit", side=32)
+    stated = states.pretrained_cfg
+    assert (encoder.size, encoder.mean) == (stated["input_size"][-1], tuple(stated["mean"]))
+    assert "as its pretrained_cfg says" in encoder.pixels
+    states.lock = threading.Lock()  # Can't be copied.
+    with pytest.raises(InputError, match=r"^vit: can't be copied, .*; write a function"):
+        take_encoder(states, "vit")
 
 
 def noisy() -> Any:
