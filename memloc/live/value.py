@@ -160,7 +160,7 @@ def value(
             source, index = _of_frame(frame, columns), frame.index
         elif not isinstance(frame, str | os.PathLike):
             raise InputError(f"frame: {type(frame).__name__} isn't a DataFrame; make one of it, or name a file")
-        elif Path(frame).suffix.lower() in TABLES:
+        elif os.fspath(frame).lower().endswith(TABLES):
             source = sources.read_table(os.fspath(frame), **columns)
         elif any(columns.values()):
             raise InputError(f"frame: {show(frame)} is not a table; label, id, ignore and text need one")
