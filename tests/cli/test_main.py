@@ -88,6 +88,6 @@ def test_bash_completes():
     COMP_WORDS=(memloc score x --hook b); COMP_CWORD=4; _shtab_memloc; echo "${COMPREPLY[@]}"
     """
     done = subprocess.run(
-        ["bash", "-c", script, sys.executable], capture_output=True, text=True, timeout=60, check=True
+        ["bash", "-c", script, sys.executable], capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout.split() == ["--external", "before"]

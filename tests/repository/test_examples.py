@@ -32,7 +32,7 @@ def test_a_notebook_runs_and_what_it_shows_is_stored(path, tmp_path, monkeypatch
     (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "examples").mkdir()
     place = {"metadata": {"path": str(tmp_path / "examples")}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
     assert (tmp_path / "examples" / f"{path.stem}.html").exists()
     pictured = [out for cell in notebook.cells for out in cell.get("outputs", ()) if "text/html" in out.get("data", {})]
     assert any("what was taken" in out["data"]["text/html"] for out in pictured)
@@ -45,5 +45,5 @@ def test_a_notebook_runs_and_what_it_shows_is_stored(path, tmp_path, monkeypatch
 def test_the_script_of_parts_says_what_a_pair_memorizes():
     command = [sys.executable, str(ROOT / "examples/parts.py"), "--images", "20", "--steps", "2"]
     env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=True)
     assert re.fullmatch(r"crossed LayerMem: 0 -?\d\.\d{4}, 2 .*, 4 .*\nUnitMem of layer 2: .*\nunit .*\n", done.stdout)

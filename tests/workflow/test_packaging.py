@@ -35,7 +35,7 @@ def build():
 def called(folder, *command):
     """What a command gives, without anything of this environment."""
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*map(str, command)], cwd=folder, env=env, capture_output=True, text=True, timeout=200)
+    return subprocess.run([*map(str, command)], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
 
 
 def asked(folder, python, command):
