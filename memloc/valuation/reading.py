@@ -24,7 +24,7 @@ from memloc.valuation.columns import listed, number_of, quoted
 TABLES = (".csv", ".parquet")
 TEXT = 1 << 30
 """Bytes of all texts of a Parquet table beyond which it is not read: a few bytes may hold any number of equal texts."""
-CELL = 32
+CELL = 56
 """Bytes that a cell takes while it is valued, at least."""
 
 
