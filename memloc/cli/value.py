@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
+import shlex
 import sys
 from pathlib import Path
 
 from memloc.cli.options import CORES
-from memloc.cli.terminal import Bar, prepare
+from memloc.cli.terminal import Bar, prepare, say
 from memloc.errors import InputError, show
 from memloc.job import log
-from memloc.valuation import files, sources
+from memloc.valuation import files, issues, sources
 from memloc.valuation.oob import Values, value
 from memloc.valuation.reading import TABLES
 from memloc.valuation.sources import Source
@@ -29,12 +29,15 @@ def run(options: argparse.Namespace) -> int:
     meta = files.describe(source, {"source": options.source, **reading, **settings})
     with out.writing(str(meta["identity"])) as work:
         if work is None:
-            values, last = files.read(options.out), "already finished, nothing to do; remove the folder to value again"
+            found, last = (
+                files.read(source, options.out),
+                "already finished, nothing to do; remove the folder to value again",
+            )
         else:
-            values, last = _value(options, source), f"all values are in {' and '.join(files.FILES)}"
-            files.write(source, values, out.staged(work))
+            found, last = files.Found.of(source, _value(options, source)), "index.html shows it, issues.csv has every row"
+            files.write(source, found, meta | {"called": _called()}, out.staged(work))
             out.publish(work, meta)
-    _report(source, values)
+    _report(source, found)
     log.info("%s: %s", options.out, last)
     return 0
 
@@ -72,15 +75,18 @@ def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:
     return sources.read_images(options.source, config=options.config, **images), images
 
 
-def _report(source: Source, values: Values) -> None:
-    """Print the lowest values, and say whether many learners are behind them."""
-    try:
-        print(files.lowest(source, values), flush=True)
-    except (OSError, UnicodeError):  # A closed pipe, or an odd terminal: at Python's end it would fail again.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    few = int((values.counts < files.FEW).sum())
+def _called() -> str:
+    """The command as it was called."""
+    return shlex.join(["memloc", *sys.argv[1:]])
+
+
+def _report(source: Source, found: files.Found) -> None:
+    """Print what was found, and say whether few learners are behind many values."""
+    counts = found.values.counts
+    say(files.printed(source, found, issues.table(source, found.values, found.labels, found.deviating)))
+    few = int((counts < files.FEW).sum())
     if few:
         log.info(
             "%d of %d cells have fewer than %d learners behind them; raise --learners or --ratio",
-            *(few, values.counts.size, files.FEW),
+            *(few, counts.size, files.FEW),
         )

@@ -154,7 +154,7 @@ def ddc(x: Floats, y: Classes) -> Floats:
     its row: the mean of slope(j, h) u_h over the columns h whose robust correlation with j is CONNECTED or more, itself
     included, weighted by absolute correlation; 0 where no other column is. Predictions are scaled by the robust slope
     of z on them, and what is left of z, standardised robustly, is how far the cell deviates; the value is minus its
-    size. A column without scale, where more than half of a class have one value, has the value 0, as DDC sets it aside.
+    size. A missing cell (NaN) has the value 0. A column without scale, where more than half of a class have one value, has the value 0, as DDC sets it aside.
     """
     values = np.zeros(x.shape)
     for label in np.unique(y):
@@ -173,7 +173,7 @@ def _deviations(x: Floats) -> Floats:
     rest = z - _predicted(z, u)
     spread = _scales(rest)
     deviations[:, kept] = np.divide(rest, spread, out=np.zeros_like(rest), where=spread > 1e-12)
-    return deviations
+    return np.nan_to_num(deviations)
 
 
 def _predicted(z: Floats, u: Floats) -> Floats:
@@ -222,7 +222,8 @@ def _locations(x: Floats) -> Floats:
     scale = 1.4826 * _medians(np.abs(x - centre))
     far = (x - centre) / np.where(scale > 0, scale, 1.0)
     weights = np.where(np.abs(far) <= 3, (1 - (far / 3) ** 2) ** 2, 0.0)
-    return np.asarray(np.where(scale > 0, (weights * x).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-12), centre))
+    mean = np.nansum(weights * x, axis=0) / np.maximum(weights.sum(axis=0), 1e-12)
+    return np.asarray(np.where(scale > 0, mean, centre))
 
 
 def _scales(left: Floats) -> Floats:

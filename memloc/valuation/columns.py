@@ -38,6 +38,7 @@ class Column:
     Attributes:
         kind: NUMBERS, TRUTHS or TEXTS.
         x: [n, k], together of variance 1.
+        values: [n] numbers, NaN where one is missing, or texts, empty where one is.
         missing: rows without a value, those of ``odd`` included.
         odd: texts among numbers or truth values that are neither, with their rows.
         remarks: what a user should know, one line each, without the column's name.
@@ -45,6 +46,7 @@ class Column:
 
     kind: str
     x: Floats
+    values: NDArray[Any]
     missing: int = 0
     odd: Mapping[str, list[int]] = field(default_factory=dict)
     remarks: Sequence[str] = ()
@@ -85,9 +87,10 @@ def read_column(
     elif objects in ("integer", "decimal"):
         column = column.map(_float, na_action="ignore").astype("float64")
     if pd.api.types.is_bool_dtype(column):
-        return Column(TRUTHS, _standardised(column, name), missing=int(column.isna().sum()))
+        return Column(TRUTHS, _standardised(column, name), _truths(column), missing=int(column.isna().sum()))
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
-        return Column(NUMBERS, _standardised(column, name), missing=int(column.isna().sum()))
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return Column(NUMBERS, _standardised(column, name), numbers, missing=int(column.isna().sum()))
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind not in ("string", "categorical"):
         raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
@@ -187,6 +190,11 @@ def _standardised(column: pd.Series[Any], name: str) -> Floats:
     return filled[:, None] if present.all() else np.stack([filled, ~present], axis=1)
 
 
+def _truths(column: pd.Series[Any]) -> NDArray[Any]:
+    """Truth values as texts."""
+    return np.array(["" if pd.isna(value) else str(bool(value)).lower() for value in column], dtype=str)
+
+
 def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: bool) -> Column:
     """A feature for each different text, together of variance 1."""
     codes, different = pd.factorize(column.fillna(""), sort=True)
@@ -208,7 +216,8 @@ def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: boo
         remarks.append(f"numbers among texts count as texts; texts are {listed(told)}")
     elif any(map(_LEADING.match, numbers)):
         remarks.append("numbers with leading zeros count as codes, each a category")
-    return Column(TEXTS, x, missing=int(column.isna().sum()), remarks=remarks)
+    held = column.fillna("").to_numpy(dtype=object).astype(str)
+    return Column(TEXTS, x, held, missing=int(column.isna().sum()), remarks=remarks)
 
 
 def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: bool) -> Column | None:
@@ -252,7 +261,8 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
         remarks.append(remark)
     x = _standardised(pd.Series(values, name=column.name), name)
     missing = int(np.isnan(values).sum())
-    return Column(kind, x, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
+    held = values if kind == NUMBERS else _truths(pd.Series(values))
+    return Column(kind, x, held, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
 
 
 def _rows_by_code(codes: NDArray[np.intp], texts: Sequence[str]) -> dict[str, list[int]]:

@@ -56,6 +56,8 @@ class Source:
         rows: names of the rows [n].
         sha256: of what was read.
         holds: what a cell of a row holds, as text.
+        columns: of a table, what its cells hold: [n] numbers, or texts; of images none.
+        pixels: of images [n, channels, size, size]; None for a table.
         remarks: what a user should know, one line each.
         about: the same, complete, for value.json.
     """
@@ -68,6 +70,8 @@ class Source:
     rows: Sequence[str]
     sha256: str
     holds: Callable[[int, int], str]
+    columns: Sequence[NDArray[Any]] = ()
+    pixels: NDArray[np.uint8] | None = None
     remarks: Sequence[str] = ()
     about: Mapping[str, object] = field(default_factory=dict)
 
@@ -140,6 +144,7 @@ def read_table(
         rows=rows,
         sha256=file_sha256(path),
         holds=lambda row, cell: str(contents.iat[row, cell]),
+        columns=[one.values for one in read.values()],
         remarks=[taken, *shown, *remarks],
         about={
             "columns": kinds,
@@ -230,6 +235,7 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
         rows=rows,
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
+        pixels=pixels,
         remarks=[*taken, *remarks],
         about={
             "taken": taken,
@@ -342,10 +348,15 @@ def _are_thousandths(column: pd.Series[Any]) -> bool:
     )
 
 
+def firsts(x: Floats) -> NDArray[np.int64]:
+    """The first row of the same features as each: [n]."""
+    first: dict[int, int] = {}
+    return np.array([first.setdefault(digest(row.tobytes()), number) for number, row in enumerate(x)])
+
+
 def _copies(x: Floats, y: NDArray[np.int64], rows: Sequence[str], what: str) -> list[str]:
     """A line on rows of equal features: a learner that saw one of them knows the others, too."""
-    first: dict[int, int] = {}
-    of = np.array([first.setdefault(digest(row.tobytes()), number) for number, row in enumerate(x)])
+    of = firsts(x)
     again = np.flatnonzero(of < np.arange(len(x)))
     if not len(again):
         return []
