@@ -1,4 +1,4 @@
-"""What 2D-OOB is compared with: 2D-KNN, Data-OOB explained by trees, DDC, z-scores, chance. Low values mark outliers."""
+"""What 2D-OOB is compared with: 2D-KNN, Data-OOB explained by trees, DDC, z-scores, chance. Low: outliers."""
 
 from __future__ import annotations
 
@@ -154,7 +154,8 @@ def ddc(x: Floats, y: Classes) -> Floats:
     its row: the mean of slope(j, h) u_h over the columns h whose robust correlation with j is CONNECTED or more, itself
     included, weighted by absolute correlation; 0 where no other column is. Predictions are scaled by the robust slope
     of z on them, and what is left of z, standardised robustly, is how far the cell deviates; the value is minus its
-    size. A missing cell (NaN) has the value 0. A column without scale, where more than half of a class have one value, has the value 0, as DDC sets it aside.
+    size. A missing cell (NaN) has the value 0; so has a column without scale, where more than half of a class have one
+    value, as DDC sets it aside.
     """
     values = np.zeros(x.shape)
     for label in np.unique(y):
@@ -173,7 +174,7 @@ def _deviations(x: Floats) -> Floats:
     rest = z - _predicted(z, u)
     spread = _scales(rest)
     deviations[:, kept] = np.divide(rest, spread, out=np.zeros_like(rest), where=spread > 1e-12)
-    return np.nan_to_num(deviations)
+    return np.asarray(np.nan_to_num(deviations), dtype=np.float64)
 
 
 def _predicted(z: Floats, u: Floats) -> Floats:
@@ -203,7 +204,7 @@ def _correlations(u: Floats, column: int) -> Floats:
     first, second = np.where(inside, one, 0.0), np.where(inside, u, 0.0)
     first, second = (part - inside * part.sum(axis=0) / number for part in (first, second))
     scale = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
-    return np.divide((first * second).sum(axis=0), scale, out=np.zeros(len(scale)), where=scale > 0)
+    return np.asarray(np.divide((first * second).sum(axis=0), scale, out=np.zeros(len(scale)), where=scale > 0))
 
 
 def _slopes(z: Floats, by: Floats) -> Floats:
@@ -213,7 +214,8 @@ def _slopes(z: Floats, by: Floats) -> Floats:
     rest = z - rough * by
     near = np.abs(rest) <= CUTOFF * _scales(rest)
     squares = np.where(near, by**2, 0.0).sum(axis=0)
-    return np.divide(np.where(near, z * by, 0.0).sum(axis=0), squares, out=np.zeros(len(squares)), where=squares > 0)
+    products = np.where(near, z * by, 0.0).sum(axis=0)
+    return np.asarray(np.divide(products, squares, out=np.zeros(len(squares)), where=squares > 0))
 
 
 def _locations(x: Floats) -> Floats:

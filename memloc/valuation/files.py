@@ -32,9 +32,10 @@ LEGEND = """\
 value_w0: share of the trees that never saw the row and predict its label
 value_w1: value_w0 plus how close the row lies to its class: about 1 for the closest row of a sample, 0 for the furthest
 suggested: what most of those trees say, trees: their share, from, to: where all trees there could be would put it
-wrong: said as surely as of rows of that class; usual: median and middle 90 % of the class, or its commonest texts
-below_row: how far value_w1 of the cell lies below that of its row; deviation: in robust standard deviations of its class
-learners: trees behind a value"""
+wrong: said as surely as of rows of that class
+learners: trees behind a value; usual: of the class's other rows, the median and middle 90 %, or the commonest texts
+below_row: how far value_w1 of the cell lies below that of its row
+deviation: from what the rest of its row says, in robust standard deviations of its class"""
 """What the columns of the printed tables are."""
 
 
@@ -42,14 +43,15 @@ learners: trees behind a value"""
 class Found:
     """What was found of a source, all that is printed and drawn."""
 
-    values: Values
     labels: Labels
+    below: Floats
     deviating: Floats | None
 
     @classmethod
     def of(cls, source: Source, values: Values) -> Found:
         """What values say."""
-        return cls(values, issues.labels(_votes(source, values), source.y), issues.deviations(source))
+        labels = issues.labels(_votes(source, values), source.y)
+        return cls(labels, issues.below(values), issues.deviations(source))
 
 
 def describe(source: Source, settings: Mapping[str, object]) -> dict[str, object]:
@@ -73,9 +75,16 @@ def output(folder: Path, *, replace: bool = False) -> Output:
     return Output(folder, COMMAND, ABOUT, FILES, replace=replace)
 
 
-def write(source: Source, found: Found, meta: Mapping[str, object], folder: Path) -> None:
-    """Rows as Parquet, cells as .npz, what may be wrong as CSV, and the page, which tells of ``meta``."""
-    values = found.values
+def write(
+    source: Source,
+    values: Values,
+    folder: Path,
+    *,
+    meta: Mapping[str, object] | None = None,
+    found: Found | None = None,
+) -> None:
+    """Rows as Parquet, cells as .npz, what may be wrong as CSV; and the page, where there is ``meta`` to tell of."""
+    found = found or Found.of(source, values)
     save_table(_rows(source, values), folder / "rows.parquet")
     arrays = {"values": values.cells, "errors": values.cell_errors, "counts": values.counts}
     arrays |= {"row_errors": values.row_errors, "names": np.array(source.cells, dtype=np.str_)}
@@ -83,17 +92,17 @@ def write(source: Source, found: Found, meta: Mapping[str, object], folder: Path
     io.save_arrays(arrays, folder / "cells.npz")
     table = issues.table(source, values, found.labels, found.deviating)
     save_table(table, folder / "issues.csv")
-    html = page.render(
-        source, values, found.labels, found.deviating, table, headline=headline(source, found, table), meta=meta
-    )
-    io.save_text(html, folder / "index.html")
+    if meta is not None:
+        said = headline(source, found, table)
+        html = page.render(source, values, found.labels, found.deviating, table, headline=said, meta=meta)
+        io.save_text(html, folder / "index.html")
 
 
-def read(source: Source, folder: Path) -> Found:
+def read(source: Source, folder: Path) -> Values:
     """What ``write`` wrote."""
     rows = pd.read_parquet(folder / "rows.parquet")
     cells = io.load_arrays(folder / "cells.npz")
-    values = Values(
+    return Values(
         cells=cells["values"],
         counts=cells["counts"],
         rows=rows[["value_w0", "value_w1"]].to_numpy().T,
@@ -102,7 +111,6 @@ def read(source: Source, folder: Path) -> Found:
         row_errors=cells["row_errors"],
         votes=cells["votes"][:, np.unique(source.y)],
     )
-    return Found.of(source, values)
 
 
 def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
@@ -117,11 +125,12 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
         lines = [f"No label of {number_of(n, 'row')} is contradicted by the others of its class and the other classes"]
     right, base = float((labels.predicted == source.y).mean()), float(np.bincount(source.y).max() / n)
     if right - base < 1.645 * np.sqrt(base * (1 - base) / n):
-        lines.append(
-            f"Mind that labels can hardly be told from these cells: trees say the given one of {right:.0%} of the rows,"
-            f" and the largest class has {base:.0%}; take no suggestion on trust"
+        lines.insert(
+            0,
+            f"Labels can hardly be told from these cells: trees say the given one of {right:.0%} of the rows, and the"
+            f" largest class has {base:.0%}; take nothing of what follows on trust",
         )
-    order = found.deviating if found.deviating is not None else issues.below(found.values)
+    order = found.deviating if found.deviating is not None else found.below
     for row in issues.first(order.max(axis=1), 1):
         cell = int(order[row].argmax())
         usual = issues.usual(source, row, cell)
@@ -140,12 +149,13 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def printed(source: Source, found: Found, table: pd.DataFrame) -> str:
+def lowest(source: Source, values: Values, found: Found | None = None) -> str:
     """What was found, a legend and short tables: rows of lowest value, cells that deviate, cells far below their rows.
 
     All cells of a low row are low, so the lowest of all cells would hardly be of other rows.
     """
-    values, labels = found.values, found.labels
+    found = found or Found.of(source, values)
+    labels, table = found.labels, issues.table(source, values, found.labels, found.deviating)
     known = values.row_counts > 0
     rows = _rows(source, values)[["row", "label", "value_w0", "value_w1", "learners"]]
     suggested = pd.DataFrame(
@@ -167,7 +177,7 @@ def printed(source: Source, found: Found, table: pd.DataFrame) -> str:
             source, values, found.deviating, "deviation"
         )
     title = "cells furthest below the value of their row, w = 1, one a row"
-    parts[title] = _cells(source, values, issues.below(values), "below_row")
+    parts[title] = _cells(source, values, found.below, "below_row")
     sentences = "\n".join(headline(source, found, table))
     return "\n\n".join([sentences, LEGEND, *(f"{title}\n{_text(part)}" for title, part in parts.items())])
 

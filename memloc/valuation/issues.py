@@ -158,7 +158,8 @@ def table(source: Source, values: Values, found: Labels, deviating: Floats | Non
             "duplicate_of": names[of],
             "odd_cell": np.where(np.isfinite(least), cells[cell], ""),
             "odd_cell_holds": [
-                source.holds(i, int(j)) if np.isfinite(gap) else "" for i, (j, gap) in enumerate(zip(cell, least, strict=True))
+                source.holds(i, int(j)) if np.isfinite(gap) else ""
+                for i, (j, gap) in enumerate(zip(cell, least, strict=True))
             ],
             "odd_cell_below_row": np.where(np.isfinite(least), least, np.nan),
         }

@@ -236,7 +236,7 @@ def _sizes(table: tuple[Floats, Rows, Rows]) -> tuple[int, int]:
 def _chunks(
     table: Floats, classes: Rows, cell_of: Rows, firsts: range, end: int, ratio: float, seed: int, workers: int
 ) -> Iterator[tuple[Plan, Floats, Rows]]:
-    """Plan, T [2, some, n] and the classes that they say [some, n] of up to CHUNK learners from each of ``firsts`` on."""
+    """Plan, T [2, some, n] and the classes they say [some, n] of up to CHUNK learners, from each of ``firsts`` on."""
     n, cells = _sizes((table, classes, cell_of))
     order = np.argsort(classes, kind="stable")
     features, classes = table.T.take(order, axis=1), classes[order]
@@ -248,7 +248,9 @@ def _chunks(
         with config_context(skip_parameter_validation=True):  # It takes a tenth of the time of a small table's tree.
             for i in range(size):
                 visible = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
-                scores[:, i, order], said[i, order] = _scores(visible, classes, plan.counts[i, order], int(plan.seeds[i]))
+                scores[:, i, order], said[i, order] = _scores(
+                    visible, classes, plan.counts[i, order], int(plan.seeds[i])
+                )
         scores *= plan.counts == 0
         return plan, scores, said
 
@@ -291,7 +293,7 @@ def _added(
         second = np.stack([values[0], squares])
         np.divide(values, learned, out=values, where=learned > 0)
         errors.append(_errors(second - learned * values**2, learned))
-    return Values(sums, counts, rows, row_counts, *errors, votes)
+    return Values(sums, counts, rows, row_counts, errors[0], errors[1], votes)
 
 
 def _errors(left: Floats, counts: Rows) -> Floats:

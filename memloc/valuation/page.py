@@ -110,7 +110,8 @@ def _cards(source: Source, values: Values, order: Floats, deviating: Floats | No
     cards = []
     for row in issues.first(order.max(axis=1), CARDS):
         cell = int(order[row].argmax())
-        low, high = (ends[1] for ends in interval(*(part[:, row, [cell]] for part in (values.cells, values.cell_errors)), values.counts[row, [cell]]))  # fmt: skip
+        one = np.s_[:, row, cell : cell + 1]
+        low, high = interval(values.cells[one], values.cell_errors[one], values.counts[one[1:]])
         cards.append(
             {
                 "row": source.rows[row],
@@ -121,8 +122,8 @@ def _cards(source: Source, values: Values, order: Floats, deviating: Floats | No
                 "numbers": source.columns[cell].dtype.kind == "f",
                 "below": values.rows[1, row] - values.cells[1, row, cell],
                 "value": values.cells[1, row, cell],
-                "low": low[0],
-                "high": high[0],
+                "low": low[1, 0],
+                "high": high[1, 0],
                 "deviation": None if deviating is None or not deviating[row, cell] else deviating[row, cell],
                 "learners": int(values.counts[row, cell]),
                 "drawn": _drawn(source, row, cell),
@@ -139,23 +140,20 @@ def _drawn(source: Source, row: int, cell: int) -> dict[str, Any]:
         order = list(np.argsort(-counts, kind="stable")[:TEXTS])
         own = int(np.flatnonzero(texts == held[row])[0])
         shown = order if own in order else [*order[: TEXTS - 1], own]
-        bars = [{"text": str(texts[i]), "share": counts[i] / mine.sum(), "own": i == own} for i in shown]
-        return {"texts": bars}
+        return {"texts": [{"text": str(texts[i]), "share": counts[i] / mine.sum(), "own": i == own} for i in shown]}
     there = ~np.isnan(held)
     others = held[there & (np.arange(len(held)) != row)]
     low, high = np.quantile(others, [0.01, 0.99]) if len(others) else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    bars = [_heights(held[there & part], edges) for part in (mine, ~mine)]
+    own_heights, others_heights = (_heights(held[there & part], edges) for part in (mine, ~mine))
     width = (1 - 2 * SPARE) / BINS
     value = held[row]
-    if np.isnan(value):
-        at = None
-    else:
-        at = float(np.clip(SPARE + (value - low) / (high - low) * (1 - 2 * SPARE), 0.01, 0.99))
+    place = float(np.clip(SPARE + (value - low) / (high - low) * (1 - 2 * SPARE), 0.01, 0.99))
+    at = None if np.isnan(value) else place
     return {
-        "bars": [(SPARE + i * width, width, bars[0][i], bars[1][i]) for i in range(BINS)],
+        "bars": [(SPARE + i * width, width, own_heights[i], others_heights[i]) for i in range(BINS)],
         "at": at,
         "beyond": "" if at is None or low <= value <= high else ("lower" if value < low else "higher"),
         "from": low,
@@ -213,7 +211,8 @@ def _copies(source: Source, table: pd.DataFrame) -> list[dict[str, Any]]:
             "pictures": (_picture(source, place[name]), _picture(source, place[of])),
         }
         for name, of, exact, label in zip(
-            *(found[column] for column in ("row", "duplicate_of", "is_exact_duplicate_issue", "given_label")), strict=True
+            *(found[column] for column in ("row", "duplicate_of", "is_exact_duplicate_issue", "given_label")),
+            strict=True,
         )
     ]
     return sorted(rows, key=lambda one: (one["label"] == one["other"], not one["exact"]))[:ROWS]

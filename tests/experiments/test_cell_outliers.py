@@ -14,7 +14,8 @@ from tests.builders.study import Study, by_claim
 OTHERS = ["2D-KNN", "two-stage", "DDC", "z-score", "random"]
 OPTIONS = {"dirty_rows": 0.2, "dirty_columns": 0.2, "injectors": ["tail", "swap"], "ratios": [0.25, 0.5]}
 TAIL = {("2D-OOB, w = 0", 0.25): 0.81, ("2D-OOB, w = 1", 0.25): 0.86, ("2D-OOB, w = 0", 0.5): 0.53,
-        ("2D-OOB, w = 1", 0.5): 0.9, "2D-KNN": 0.7, "two-stage": 0.8, "DDC": 0.93, "z-score": 0.95, "random": 0.5}  # fmt: skip
+        ("2D-OOB, w = 1", 0.5): 0.9, "2D-KNN": 0.7, "two-stage": 0.8, "DDC": 0.93, "z-score": 0.95,
+        "random": 0.5}  # fmt: skip
 SWAP = TAIL | {"z-score": 0.6, ("2D-OOB, w = 0", 0.5): 0.75}
 
 
@@ -56,7 +57,10 @@ def test_planted_areas_come_out_and_claims_follow(tmp_path):
         for row in rows.itertuples()
         if "over" in row.claim
     }
-    assert over["ddc", "tail"].verdict == over["z-score", "tail"].verdict == "refuted" and over["z-score", "swap"].verdict == "supported"
+    assert (
+        over["ddc", "tail"].verdict == over["z-score", "tail"].verdict == "refuted"
+        and over["z-score", "swap"].verdict == "supported"
+    )
     assert (
         over["knn", "tail"].effect == pytest.approx(0.2, abs=0.005) and over["two-stage", "tail"].verdict == "supported"
     )

@@ -91,7 +91,12 @@ def test_a_table_has_values_of_rows_and_cells_and_the_lowest_are_printed(run, pl
     assert status == 0, lines
     assert {path.name for path in (place / "values").iterdir()} == FILES
     rows = pd.read_parquet("values/rows.parquet")
-    assert list(rows) == ["row", "label", *(f"value_w{w}{end}" for w in (0, 1) for end in ("", "_low", "_high")), "learners"]
+    assert list(rows) == [
+        "row",
+        "label",
+        *(f"value_w{w}{end}" for w in (0, 1) for end in ("", "_low", "_high")),
+        "learners",
+    ]
     assert len(rows) == 80 and (rows["value_w1_low"] < rows["value_w1"]).all()
     assert rows["row"][7] == "p07" and rows["label"][7] == "child"
     arrays = io.load_arrays("values/cells.npz")
@@ -117,7 +122,9 @@ def test_a_table_has_values_of_rows_and_cells_and_the_lowest_are_printed(run, pl
     below = (values.cells[1] - values.rows[1][:, None]).min(axis=1)
     assert [line[0] for line in printed] == rows["row"][np.argsort(below)[:10]].tolist()
     at = cells.splitlines()[1].index("below_row") + len("below_row")
-    assert [float(line[:at].split()[-1]) for line in cells.splitlines()[2:]] == pytest.approx(-np.sort(below)[:10], abs=6e-4)
+    assert [float(line[:at].split()[-1]) for line in cells.splitlines()[2:]] == pytest.approx(
+        -np.sort(below)[:10], abs=6e-4
+    )
     assert {len(part.splitlines()) for part in (labels, odd, numbers, cells)} == {12}
     meta = json.loads(Path("values/value.json").read_text())
     assert meta["classes"] == ["child", "grown-up"] and meta["settings"]["ratio"] == 0.5 and meta["missing"] == {}
@@ -405,7 +412,10 @@ def written(path, text):
         ([*TABLE[:3], "--seed", "-1"], "seed: -1"),
         ([*TABLE[:3], "--workers", "0"], "workers: 0; give 1 to"),
         (["nothing.csv", "--label", "y"], "nothing.csv: no such file"),
-        (["photos/cat/00.png", "--label", "y"], "photos/cat/00.png: not a .csv or .parquet file"),
+        (
+            ["photos/cat/00.png", "--label", "y"],
+            "photos/cat/00.png: not a .csv, .csv.gz, .tsv, .tsv.gz, .xlsx or .parquet file",
+        ),
         (["photos", "--label", "y"], "source: photos is not a table; --label, --id, --ignore and --text need one"),
         (["photos", "--patch", "9", "--size", "8"], "patch: 9; give 1 to 8"),
         (["photos/cat"], "images: photos/cat: no classes; put images into subfolders named by class"),
@@ -414,17 +424,11 @@ def written(path, text):
 )
 def test_what_cannot_be_valued_is_reported_in_one_line(run, arguments, message):
     status, out, lines = run(*arguments, "--out", "values")
-    assert status == 1 and out == "" and len(lines) == 1
-    assert lines[0].startswith(f"memloc: error: {message}")
+    # Where columns or the label are at fault, a look at the columns comes first.
+    assert status == 1 and out == ""
+    assert len(lines) == 1 or lines[0].startswith(("memloc: height: ", "memloc: name: "))
+    assert lines[-1].startswith(f"memloc: error: {message}")
     assert not Path("values").exists()
-
-
-@pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_other_separators_than_commas_are_named(run, mark):
-    other = written("other.csv", Path("people.csv").read_text().replace(",", mark))
-    status, out, lines = run(other, *TABLE[1:], "--out", "values")
-    assert (status, out) == (1, "")
-    assert lines == [f"memloc: error: other.csv: one column, separated by {mark!r}; write it with commas"]
 
 
 @pytest.mark.parametrize(
@@ -494,13 +498,8 @@ def test_labels_that_are_not_classes_are_refused(labels, message):
 
 def test_other_damage(place):
     Path("t.parquet").write_bytes(b"PAR1 but not really")
-    Path("t.csv").write_bytes("y,a\né,1\n".encode("latin-1"))
-    for name, message in (
-        ("t.parquet", "can't be read"),
-        ("t.csv", r"t.csv: can't be read \(not UTF-8\); save it as UTF-8"),
-    ):
-        with pytest.raises(InputError, match=message):
-            read_table(name, label="y")
+    with pytest.raises(InputError, match="can't be read"):
+        read_table("t.parquet", label="y")
     dates = pd.date_range("2020-01-01", periods=8)
     for column, kind in (
         ([[1], [2]] * 4, "mixed"),
@@ -541,4 +540,6 @@ def test_cells_without_learners_are_not_among_the_lowest(place, capfd):
         last = out.split("cells furthest below")[1].strip().splitlines()[1:]
         assert last == ["none"] if learners == "1" else all(int(line.split()[-1]) > 0 for line in last[1:])
         table = pd.read_csv(f"{learners}/issues.csv")
-        assert (table["odd_cell_below_row"].isna() == (pd.read_parquet(f"{learners}/rows.parquet")["learners"] == 0)).all()
+        assert (
+            table["odd_cell_below_row"].isna() == (pd.read_parquet(f"{learners}/rows.parquet")["learners"] == 0)
+        ).all()

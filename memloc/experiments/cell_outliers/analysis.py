@@ -66,8 +66,8 @@ CLAIMS = {
         "2D-OOB finds outliers sooner than two-stage values in every table: difference of areas in the weakest", PAPER
     ),
     "over-ddc": Claim(
-        "2D-OOB finds outliers sooner than DDC, which detects deviating cells in each class, in every table: difference "
-        "of areas in the weakest (expect refuted on tail outliers, which are what it looks for)"
+        "2D-OOB finds outliers sooner than DDC, which detects deviating cells in each class, in every table: "
+        "difference of areas in the weakest (expect refuted on tail outliers, which are what it looks for)"
     ),
     "over-z-score": Claim(
         "2D-OOB finds outliers sooner than a z-score in every table: difference of areas in the weakest (a tail "
