@@ -122,7 +122,7 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
         suggested = f"{number_of(rows, 'row')} {'has' if rows == 1 else 'have'} another label suggested"
         lines = [f"About {number:,} of {n:,} labels {seem} wrong ({number / n:.1%}); {suggested}"]
     else:
-        lines = [f"No label of {number_of(n, 'row')} is contradicted by the others of its class and the other classes"]
+        lines = [f"No label of {n:,} is contradicted as surely as trees say labels of other rows"]
     right, base = float((labels.predicted == source.y).mean()), float(np.bincount(source.y).max() / n)
     if right - base < 1.645 * np.sqrt(base * (1 - base) / n):
         lines.insert(

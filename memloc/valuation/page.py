@@ -55,16 +55,13 @@ def render(
         title=str(settings["source"]),
         headline=headline[0],
         more=headline[1:],
-        label=settings.get("label"),
-        rows=len(source.rows),
         wrong=[_label(source, values, found, int(i)) for i in order[: int(contradicted.sum())][:ROWS]],
         total=int(contradicted.sum()),
         low=[_label(source, values, found, int(i)) for i in order[int(contradicted.sum()) :][:CARDS]],
         swaps=_swaps(source, found),
         odd=[card for card in _cards(source, values, issues.below(values), deviating) if card not in most],
         deviating=most,
-        images=_images(source, values),
-        patch=settings.get("patch"),
+        images=_images(source, values, settings.get("patch", 1)),
         copies=_copies(source, table),
         near=len(source.rows) <= issues.COMPARED,
         look=meta.get("look", []),
@@ -167,7 +164,7 @@ def _heights(numbers: Floats, edges: Floats) -> Floats:
     return np.asarray(counts / max(counts.max(), 1))
 
 
-def _images(source: Source, values: Values) -> list[dict[str, Any]]:
+def _images(source: Source, values: Values, patch: int) -> list[dict[str, Any]]:
     """The images with the cells that are furthest below, each with a map of all of them."""
     if source.pixels is None:
         return []
@@ -181,7 +178,7 @@ def _images(source: Source, values: Values) -> list[dict[str, Any]]:
                 "row": source.rows[row],
                 "label": source.classes[source.y[row]],
                 "picture": _picture(source, row),
-                "side": side,
+                "side": source.pixels.shape[-1] / patch,
                 "squares": [
                     (cell % side, cell // side, max(below[row, cell], 0.0) / scale)
                     for cell in range(side * side)

@@ -173,7 +173,7 @@ def _reading(path: str) -> Iterator[None]:
 
 def _text(path: str, file: IO[bytes]) -> Text:
     """A file of text, packed or not, in whatever encoding, with whatever separates its fields."""
-    most = _memory() // 4
+    most = memory() // 4
     with gzip.open(file) if path.lower().endswith(".gz") else file as opened:
         data = opened.read(most + 1)
     if len(data) > most:
@@ -256,7 +256,7 @@ def _mark(text: str, expected: str) -> str:
 def _spreadsheet(path: str) -> Text:
     """The first sheet of a workbook that has cells, as text; formulas as they were last computed."""
     with zipfile.ZipFile(path) as packed:
-        if sum(member.file_size for member in packed.infolist()) > min(TEXT, _memory() // 4):
+        if sum(member.file_size for member in packed.infolist()) > min(TEXT, memory() // 4):
             raise InputError(f"{show(path)}: unpacks to more than memory holds; value fewer rows")
     if find_spec("openpyxl") is None:
         raise InputError(
@@ -425,7 +425,7 @@ def _check_names(path: str, columns: Iterable[str]) -> None:
 def _check_size(path: str, file: pq.ParquetFile, columns: Sequence[str]) -> None:
     """Refuse columns that are no values, and what memory can't hold: a few bytes may hold any number of equal ones."""
     about, schema = file.metadata, file.schema_arrow
-    if CELL * about.num_rows * len(columns) > _memory():
+    if CELL * about.num_rows * len(columns) > memory():
         many = f"{about.num_rows} rows of {len(columns)} columns"
         raise InputError(f"{show(path)}: {many}, more than memory holds; value fewer rows")
     texts = []
@@ -471,7 +471,8 @@ def _is_binary(kind: pa.DataType) -> bool:
     return any(fits(kind) for fits in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary))
 
 
-def _memory() -> int:
+def memory() -> int:
+    """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

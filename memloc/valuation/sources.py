@@ -35,12 +35,14 @@ from memloc.valuation.columns import (
     remark_on,
 )
 from memloc.valuation.oob import squares
-from memloc.valuation.reading import Layout, load, look_at, texts_of
+from memloc.valuation.reading import Layout, load, look_at, memory, texts_of
 
 Floats = NDArray[np.float64]
 
 MANY = 50
 """Classes beyond which a label may be a quantity."""
+TREE = 16
+"""Bytes that a tree may take for each row and class."""
 WINDOW = 256
 """Images that are read at once."""
 SHOWN = 4
@@ -509,6 +511,11 @@ def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
         column = column.astype("int64")
     y, classes = pd.factorize(column, sort=True)
     _enough(f"label: {name}", len(classes), len(column))
+    if TREE * len(classes) * len(column) > memory() / 4:
+        raise InputError(
+            f"label: {name} has {len(classes)} classes in {len(column)} rows, and trees of so many take more than"
+            " memory holds; divide it into fewer classes or name another column"
+        )
     return y.astype(np.int64), [str(c) for c in classes]
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,31 @@ def test_a_table_has_values_of_rows_and_cells_and_the_lowest_are_printed(run, pl
     assert {len(part.splitlines()) for part in (labels, odd, numbers, cells)} == {12}
     meta = json.loads(Path("values/value.json").read_text())
     assert meta["classes"] == ["child", "grown-up"] and meta["settings"]["ratio"] == 0.5 and meta["missing"] == {}
+
+
+def test_the_page_shows_labels_cells_and_copies_escapes_all_and_loads_nothing(run, place):
+    made = people()
+    evil = "<img src=//x onerror=alert(1)>"
+    made.loc[10, "who"] = "child"  # A grown-up.
+    made.loc[20] = made.loc[22]
+    made.loc[20, "name"], made.loc[11, "school"] = evil, evil
+    made = made.rename(columns={"weight": evil})
+    made.to_csv("people.csv", index=False)
+    status, out, lines = run(*TABLE, "--out", "values")
+    assert status == 0, lines
+    page = Path("values/index.html").read_text()
+    assert "<img" not in page and "onerror" in page and "//x" not in re.sub("&lt;.*?&gt;", "", page)
+    assert not re.search(r"(src|href)=\"(?!#|data:)", page) and "url(" not in page
+    found, table = out.split("\n\n")[0].splitlines(), pd.read_csv("values/issues.csv")
+    assert page.count(f"<h1>{found[0]}</h1>") == 1 and found[0].startswith("About ")
+    row = table[table["row"] == "p10"].iloc[0]
+    assert row["is_label_issue"] and row["predicted_label"] == "grown-up" and row["given_label"] == "child"
+    assert "1 exact copy of other rows, none of them with another label" in found
+    assert table["duplicate_of"].notna().sum() == 1 and table.loc[22, "duplicate_of"] == evil
+    cards = page.split('<li class="card">')[1:]
+    assert ">260.0</p>" in cards[0] and "beyond the scale" in cards[0] and cards[0].count('class="mine"') > 5
+    # What was read: a column a line, with what it holds.
+    assert len(re.findall('<tr><th scope="row">', page.split('id="read"')[1].split('id="meaning"')[0])) == 4
 
 
 def test_csv_parquet_and_any_number_of_workers_give_the_same_bytes(run):
