@@ -56,6 +56,7 @@ _NAMES = {
     "two-stage": "purple",
     "Data-OOB": "brown",
     "z-score": "red",
+    "DDC": "pink",
 }
 COLOURS = {series: PALETTE[name] for series, name in _NAMES.items()}
 """Colours of series that several experiments have."""

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from memloc.cli.options import CORES
 from memloc.cli.terminal import Bar
 from memloc.errors import InputError, one_line, show
 from memloc.live.showing import in_python, placed, say_all, saying, shown_in_notebook
-from memloc.valuation import files, sources
+from memloc.valuation import files, issues, sources
 from memloc.valuation.oob import Values
 from memloc.valuation.oob import value as values_of
 from memloc.valuation.reading import TABLES
 from memloc.valuation.sources import Source
-
-LEAST = 0.5
-"""Share of the trees below which they contradict a label."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,26 +31,35 @@ class Valued:
         rows: a row each, as the table has them: label, ``value_w0`` (share of the trees that never saw the row and
             predict its label), ``value_w1`` (plus how close it lies to its class), learners behind it.
         cells: ``value_w1`` of every cell [rows, cells].
+        issues: a row each: suggested label, odd cells, copies.
         verdict: the answer, in sentences, a line each.
         lowest: the tables that ``memloc value`` prints.
         taken: what was taken of the table, a line each.
+        about: settings, versions, what was taken.
     """
 
     source: Source
     values: Values
+    about: Mapping[str, object]
     index: pd.Index[Any]
 
     @cached_property
     def rows(self) -> pd.DataFrame:
         """See the class."""
         with tempfile.TemporaryDirectory() as folder:  # As the command writes them.
-            files.write(self.source, self.values, Path(folder))
+            files.write(self.source, self.values, Path(folder), found=self._found)
             return pd.read_parquet(Path(folder) / "rows.parquet").set_index(self.index)
 
     @property
     def cells(self) -> pd.DataFrame:
         """See the class."""
         return pd.DataFrame(self.values.cells[1], index=self.index, columns=list(self.source.cells))
+
+    @cached_property
+    def issues(self) -> pd.DataFrame:
+        """See the class."""
+        found = issues.table(self.source, self.values, self._found.labels, self._found.deviating)
+        return found.set_index(self.index)
 
     @property
     def verdict(self) -> str:
@@ -64,48 +69,39 @@ class Valued:
     @property
     def lowest(self) -> str:
         """See the class."""
-        return files.lowest(self.source, self.values)
+        return in_python(files.lowest(self.source, self.values, self._found))
 
     @property
     def taken(self) -> list[str]:
         """See the class."""
         return list(self.source.remarks)
 
+    @cached_property
+    def _found(self) -> files.Found:
+        return files.Found.of(self.source, self.values)
+
     @property
     def _lines(self) -> list[str]:
-        known = self.values.row_counts > 0
-        if not known.any():
-            return ["Every learner saw every row, so none has a value: raise learners."]
-        share = np.where(known, self.values.rows[0], np.inf)
-        low, at = int((share < LEAST).sum()), int(np.lexsort((self.values.rows[1], share))[0])
-        few = int((self.values.counts < files.FEW).sum())
-        scarce = f"{few} of {self.values.counts.size} cells have fewer than {files.FEW} learners behind them."
-        label = show(self.source.classes[self.source.y[at]])
-        return [
-            f"The labels of {low} of {len(share)} rows are contradicted by most trees that never saw the row.",
-            f"The lowest is row {show(self.source.rows[at])}, labelled {label}: {share[at]:.0%} of"
-            f" {self.values.row_counts[at]} trees predict that label.",
-            *[scarce] * bool(few),
-        ]
+        return files.headline(self.source, self._found, self.issues)
 
     def page(self, path: str | os.PathLike[str]) -> Path:
-        """Write the lowest rows and cells as one HTML file, which opens offline.
+        """Write the page of ``memloc value``: one file, which opens offline.
 
         Raises:
             InputError: nothing can be written there.
         """
         with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder) / "index.html"
-            body = self._repr_html_()
-            page.write_text(f'<!doctype html><meta charset="utf-8"><title>memloc value</title>{body}', encoding="utf-8")
-            return placed(page, path)
+            files.write(self.source, self.values, Path(folder), meta=self.about, found=self._found)
+            return placed(Path(folder) / "index.html", path)
 
     def __repr__(self) -> str:
-        return f"{self.verdict}\n\n{self.lowest}"
+        return self.lowest
 
     def _repr_html_(self) -> str:
         rows = self.rows.nsmallest(files.SHOWN, ["value_w0", "value_w1"])
-        table = rows.to_html(index=False, float_format="{:.3f}".format, formatters={"row": show, "label": show})
+        rows.insert(2, "suggested", self.issues.loc[rows.index, "predicted_label"])
+        shown = {"row": show, "label": show, "suggested": show}
+        table = rows.to_html(index=False, float_format="{:.3f}".format, formatters=shown)
         return shown_in_notebook(self._lines, table, self.taken)
 
 
@@ -154,6 +150,7 @@ def value(
     if not 0 <= seed < 2**63:
         raise InputError(f"seed: {seed}; give 0 to {2**63 - 1}")
     columns: dict[str, Any] = {"label": label, "id": id, "ignore": _several(ignore), "text": _several(text)}
+    images: dict[str, Any] = {}
     index = None
     with saying(quiet):
         if isinstance(frame, pd.DataFrame):
@@ -165,7 +162,7 @@ def value(
         elif any(columns.values()):
             raise InputError(f"frame: {show(frame)} is not a table; label, id, ignore and text need one")
         else:
-            images: dict[str, Any] = {"size": size, "patch": patch, "part": part, "strict": strict}
+            images = {"size": size, "patch": patch, "part": part, "strict": strict}
             source = sources.read_images(os.fspath(frame), config=Path(config), **images)
         say_all(source.remarks)
         bar = Bar(learners, quiet=quiet, unit="learners")
@@ -181,7 +178,10 @@ def value(
             )
         finally:
             bar.close()
-    return Valued(source, values, pd.RangeIndex(len(source.rows)) if index is None else index)
+    settings = {"learners": learners, "ratio": ratio, "seed": seed}
+    named = "frame" if isinstance(frame, pd.DataFrame) else os.fspath(frame)
+    about = files.describe(source, {"source": named, **columns, **images, **settings}) | {"remarks": source.remarks}
+    return Valued(source, values, about, pd.RangeIndex(len(source.rows)) if index is None else index)
 
 
 def _several(names: str | Sequence[str]) -> list[str]:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import accumulate, groupby
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from numpy.typing import NDArray
 
-from memloc import __version__
+from memloc import page
 from memloc.errors import InputError
 from memloc.metrics.stats import LEVEL
+from memloc.page import MISSING, decimal, present, short
 from memloc.scoring.tables import FAINT
 
 UNITS = 6
@@ -40,9 +37,6 @@ COARSE = 40
 """Largest side in pixels of images that are embedded without loss and shown with sharp pixels."""
 BUDGET = 3_500_000
 """Characters of HTML that all embedded images together may take."""
-LENGTH = 160
-"""Characters of a text that are shown; a longer one loses its middle."""
-MISSING = "\N{EN DASH}"
 
 Thumbnail = Callable[[int], NDArray[np.uint8]]
 
@@ -151,12 +145,12 @@ def _rendered(layers: pd.DataFrame, meta: Mapping[str, Any], album: Album, **par
     skipped = dict(meta.get("skipped") or {})
     absent = dict.fromkeys(("totals", "figure", "ranked", "gallery", "left_out", "shown", "memorized", "known"))
     about = dict.fromkeys(("encoder", "encoders", "members", "against", "external", "split", "command"))
-    return _template().render(
-        version=__version__,
-        **script(),
+    return page.render(
+        __package__,
+        "page.html",
         **(absent | parts),
         meta={**about, "taken": [], **meta},
-        title=_short(str(meta.get("encoder") or meta.get("members"))),
+        title=short(str(meta.get("encoder") or meta.get("members"))),
         faint=FAINT,
         sticky=max(map(len, layers["layer"]), default=0) <= NARROW,
         columns={column: quantity for column, quantity in QUANTITIES.items() if column in layers},
@@ -170,23 +164,6 @@ def _rendered(layers: pd.DataFrame, meta: Mapping[str, Any], album: Album, **par
         versions=_flat(meta.get("versions") or {}),
         album=album,
     )
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
-    )
-    environment.filters |= {"short": _short, "place": _place, "decimal": decimal}
-    environment.filters |= {"count": "{:,}".format, "percent": "{:.0%}".format}
-    return environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-
-
-def script() -> dict[str, object]:
-    """The script that sorts tables, and the policy that lets this one run and no other."""
-    text = resources.files(__package__).joinpath("page.js").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-    return {"script": Markup(text), "policy": Markup(policy)}
 
 
 class Album:
@@ -304,7 +281,7 @@ def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict
         "excess": "excess",
         "untrained": "unitmem_untrained",
     }
-    by_class = _present(unit.get("top_class")) and unit.get("classmem_p", 1) <= 1 - LEVEL
+    by_class = present(unit.get("top_class")) and unit.get("classmem_p", 1) <= 1 - LEVEL
     return {
         "unit": unit["unit"],
         "unitmem": unit["unitmem"],
@@ -312,7 +289,7 @@ def _unit(unit: Mapping[Any, Any], top: pd.DataFrame | None, owned: int) -> dict
         "next": images[1:],
         "images": images,
         "others": min(float(unit["others"]) / highest, 1.0) if highest > 0 else 0.0,
-        "values": {label: unit[column] for label, column in nulls.items() if _present(unit.get(column))},
+        "values": {label: unit[column] for label, column in nulls.items() if present(unit.get(column))},
         "strength": unit["strength"],
         "top_class": unit["top_class"] if by_class else None,
         "classmem": unit.get("classmem"),
@@ -370,9 +347,9 @@ def _rows(layers: pd.DataFrame) -> list[dict[str, object]]:
 
 def _cell(row: Mapping[Any, Any], column: str, quantity: Quantity) -> dict[str, object]:
     low, high = (float(row.get(f"{column}_{end}", np.nan)) for end in ("low", "high"))
-    bounded = _present(low) and _present(high)
+    bounded = present(low) and present(high)
     return {
-        "number": row[column] if _present(row[column]) else "",
+        "number": row[column] if present(row[column]) else "",
         "value": decimal(row[column], quantity.decimals),
         "interval": f"{decimal(low, quantity.decimals)} to {decimal(high, quantity.decimals)}" if bounded else "",
         "off_zero": quantity.effect and float(row.get(f"{column}_holm", np.nan)) <= 1 - LEVEL,
@@ -389,32 +366,3 @@ def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
         else:
             out[name] = MISSING if value is None else str(value)
     return out
-
-
-def decimal(value: Any, places: int = 3) -> str:
-    """A number with its decimals and a true minus sign; a dash if it is missing."""
-    if not _present(value):
-        return MISSING
-    # Adding 0 turns the -0.0 that rounding may leave into 0.
-    return f"{round(float(value), places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _present(value: Any) -> bool:
-    return value is not None and not pd.isna(value) and value != ""
-
-
-def _printable(value: object) -> object:
-    """Text with invisible characters spelled out: newlines, changes of direction, undecodable bytes."""
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
-        return value
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
-
-
-def _short(text: object, most: int = LENGTH) -> str:
-    text = str(text)
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2 - 1) :]}"
-
-
-def _place(layer: str) -> str:
-    """A layer in a sentence: "layer 8", but "layer3.5.conv2" as it is."""
-    return f"layer {layer}" if layer.isdigit() else layer

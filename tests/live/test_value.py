@@ -45,12 +45,12 @@ def test_the_verdict_names_the_exchanged_labels(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "memloc: frame: 60 rows, 3 columns: 1 of numbers, 1 of true or false, 1 of text (school)" in told
     assert {*valued.rows.nsmallest(2, "value_w0").index} == {"p4", "p5"}
-    assert valued.verdict.startswith(
-        "The labels of 2 of 60 rows are contradicted by most trees that never saw the row."
-    )
-    assert "labelled child" in valued.verdict or "labelled grown-up" in valued.verdict
-    assert "grown-up" in valued._repr_html_() and valued.lowest in repr(valued)
-    assert "contradicted" in valued.page(tmp_path / "page.html").read_text()
+    assert "About 2 of 60 labels seem wrong (3.3%); 2 rows have another label suggested" in valued.verdict
+    suggested = valued.issues["predicted_label"]
+    assert (suggested["p4"], suggested["p5"]) == ("grown-up", "child")
+    assert "seem wrong" in valued._repr_html_() and valued.lowest == repr(valued)
+    page = valued.page(tmp_path / "page.html").read_text()
+    assert "seem wrong" in page and "1 of text (school)" in page and "/tmp" not in page
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_the_source_distribution_has_the_workflow_its_data_tests_and_examples(pu
     assert not any(re.search(r"__pycache__|\.pyc$|^\.venv|\.egg-info/\.", name) for name in names)
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.namelist()
-    assert {"memloc/py.typed", "memloc/__init__.pyi", "memloc/scoring/page.html"} <= {*packed}
+    assert {"memloc/py.typed", "memloc/__init__.pyi", "memloc/scoring/page.html", "memloc/page/style.css"} <= {*packed}
     assert not any(name.startswith(("tests/", "tools/", "docs/")) for name in packed)
     assert wheel.name == f"memloc-{memloc.__version__}-py3-none-any.whl"
 
@@ -113,7 +113,7 @@ def test_the_wheel_alone_values_a_table_and_names_the_extra_that_scoring_needs(p
     table.to_csv(tmp_path / "t.csv", index=False)
     done = asked(tmp_path, python, "value t.csv --label label --learners 30 --out values --quiet")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "values/rows.parquet").exists() and "rows of lowest value" in done.stdout
+    assert (tmp_path / "values/index.html").exists() and "rows of lowest value" in done.stdout
     refused = asked(tmp_path, python, "score e:build --images photos --out scores")
     needs = "needs torch, which isn't installed: pip install 'memloc[score]'"
     assert (refused.returncode, refused.stderr) == (1, f"memloc: error: memloc score {needs}\n")
