@@ -73,3 +73,10 @@ def out_of_memory(error: BaseException | None) -> bool:
         )
         or out_of_memory(error.__cause__)
     )
+
+
+def lacking(error: ImportError, extra: str) -> str:
+    """The line about a library that isn't installed, with the extra of memloc that brings it; "" for none."""
+    library = (error.name or str(error)).partition(".")[0]
+    package = f"'memloc[{extra}]'" if extra else "memloc"
+    return f"needs {library}, which isn't installed: pip install {package}"

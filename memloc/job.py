@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from memloc import training_log
-from memloc.errors import InputError, disk_full, one_line, out_of_memory, show
+from memloc.errors import InputError, disk_full, lacking, one_line, out_of_memory, show
 
 log = logging.getLogger("memloc")
 
@@ -143,6 +143,8 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
         log.error("error: the disk is full; free some space and run again, what is finished is kept")
     elif out_of_memory(error):
         log.error("error: memory isn't enough; run again with fewer --cores or more memory, what is finished is kept")
+    elif isinstance(error, ModuleNotFoundError):
+        log.error("error: %s", lacking(error, "workflow"))
     elif isinstance(error, OSError) and error.filename:
         log.error("error: %s", one_line(f"{error.filename}: {error.strerror}"))
     else:

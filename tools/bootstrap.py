@@ -21,6 +21,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOG = VENV / "install.log"
 STAMP = VENV / "memloc.json"
+# What the workflow and all commands need.
+ALWAYS = {"charts", "workflow"}
 
 # What an installation depends on; memloc/__init__.py holds the version.
 SOURCES = ("pyproject.toml", "requirements.lock", "memloc/__init__.py")
@@ -153,7 +155,7 @@ def make_venv():
 def add_packages(extras, cpu, log):
     """Install memloc and what it needs in the locked versions."""
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    target = ".[{}]".format(",".join(extras)) if extras else "."
+    target = ".[{}]".format(",".join(sorted(ALWAYS.union(extras))))
     locked = ["-c", "requirements.lock", "-e", target]
     commands = [pip + locked]
     if cpu:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from memloc import job
 from memloc.cli.parser import build_parser
-from memloc.errors import InputError, disk_full, one_line, out_of_memory
+from memloc.errors import InputError, disk_full, lacking, one_line, out_of_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(str(error))
         if disk_full(error):
             return _fail(f"the disk is full; free some space and {options.if_disk_full}")
+        if isinstance(error, ModuleNotFoundError):
+            return _fail(f"memloc {options.command.partition('_')[0]} {lacking(error, options.extra)}")
         if isinstance(error, OSError):
             return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         if options.traceback:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Mapping
 
 from memloc.charts import files, settings, suite
-from memloc.cli.terminal import Bar, prepare
+from memloc.cli.terminal import Bar, prepare, say
 from memloc.job import log
 
 
@@ -36,10 +34,7 @@ def make(options: argparse.Namespace) -> int:
                 bar.close()
             out.publish(work, about)
             last = "questions and answers are in items.jsonl, what the charts show is in charts.jsonl"
-    try:
-        print(files.report(made), flush=True)
-    except OSError:  # A closed pipe: at Python's end it would fail again.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    say(files.report(made))
     log.info("%s: %s", options.out, last)
     return 0
 

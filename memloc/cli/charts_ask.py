@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memloc.cli.options import CORES, add_messages, add_out
+from memloc.cli.options import CORES, EXITS, add_messages, add_out
 
 if TYPE_CHECKING:
     from memloc.charts.models import Model
@@ -38,7 +36,7 @@ def add_ask(commands: Any) -> None:
         "ask",
         help="accuracy of a vision-language model on a suite of charts",
         description="Greedy answers of a local vision-language model to a suite of charts, scored without a judge.",
-        epilog=ASK_EXAMPLES,
+        epilog=ASK_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = _add_both(ask, run_ask, "folder for answers, accuracy and figure")
@@ -54,7 +52,7 @@ def add_ask(commands: Any) -> None:
         help="where a vision-language model loses what its tower has seen",
         description="Linear probes and activation patches at every stage of a local vision-language model: patch"
         " embedding, tower, connector, decoder.",
-        epilog=LOCATE_EXAMPLES,
+        epilog=LOCATE_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = _add_both(locate, run_locate, "folder for tables and figures")
@@ -75,6 +73,7 @@ def add_ask(commands: Any) -> None:
 def _add_both(parser: argparse.ArgumentParser, run: Any, what: str) -> argparse._ArgumentGroup:
     parser.set_defaults(
         command="charts_ask",
+        extra="huggingface",
         act=run,
         if_interrupted="the same command continues where it stopped",
         if_disk_full="run the same command again, finished work is kept",
@@ -111,8 +110,10 @@ def run(options: argparse.Namespace) -> int:
 
 def run_ask(options: argparse.Namespace) -> int:
     """Ask a model and write what ``memloc.charts.results`` says."""
+    import pandas as pd
+
     from memloc.charts import ask, results
-    from memloc.cli.terminal import Bar, stop_requests
+    from memloc.cli.terminal import Bar, say, stop_requests
     from memloc.job import log
 
     out = results.output(options.out, replace=options.replace)
@@ -123,6 +124,7 @@ def run_ask(options: argparse.Namespace) -> int:
     meta = results.described(model, suite, settings)
     with out.writing(str(meta["identity"])) as work:
         if work is None:
+            say(ask.shown(pd.read_parquet(options.out / "accuracy.parquet")))
             log.info("%s: already finished, nothing to do; remove the folder to ask again", options.out)
             return 0
         bar = Bar(len(items) * len(options.strategies), quiet=options.quiet, unit="answers")
@@ -139,16 +141,18 @@ def run_ask(options: argparse.Namespace) -> int:
             bar.close()
         found = results.write_asked(answers, out.staged(work))
         out.publish(work, meta)
-    _print(ask.shown(found))
+    say(ask.shown(found))
     log.info("%s: answers and accuracy are there", options.out)
     return 0
 
 
 def run_locate(options: argparse.Namespace) -> int:
     """Look into a model and write what ``memloc.charts.results`` says."""
+    import pandas as pd
+
     from memloc.charts import ask, locate, patching, results, states
     from memloc.charts.models.tokens import layout
-    from memloc.cli.terminal import Bar, stop_requests
+    from memloc.cli.terminal import Bar, say, stop_requests
     from memloc.job import log
 
     out = results.output(options.out, locating=True, replace=options.replace)
@@ -163,6 +167,7 @@ def run_locate(options: argparse.Namespace) -> int:
     meta = results.described(model, suite, settings)
     with out.writing(str(meta["identity"])) as work:
         if work is None:
+            say(locate.shown(*(pd.read_parquet(options.out / f"{name}.parquet") for name in ("probes", "patches"))))
             log.info("%s: already finished, nothing to do; remove the folder to locate again", options.out)
             return 0
         plan = layout(model, suite)
@@ -195,7 +200,7 @@ def run_locate(options: argparse.Namespace) -> int:
         }
         results.write_located(tables, out.staged(work))
         out.publish(work, meta | {"taken": taken, "sanity": locate.sanity(cells, crosses=model.crosses)})
-    _print(locate.shown(tables["probes"], cells))
+    say(locate.shown(tables["probes"], cells))
     log.info("%s: tables and figures are there", options.out)
     return 0
 
@@ -227,10 +232,3 @@ def _model(options: argparse.Namespace, globs: dict[str, str] | None = None) -> 
         torch.set_num_threads(options.threads)
     log.info("opening %s", options.model)
     return open_model(options.model, device=device(options.device), precision=options.precision, globs=globs)
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except (OSError, UnicodeError):  # A closed pipe, or an odd terminal: at Python's end it would fail again.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

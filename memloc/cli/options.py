@@ -8,6 +8,11 @@ from pathlib import Path
 
 CORES = os.cpu_count() or 1
 
+EXITS = """
+exit status: 0 done, 1 bad input or a failure (one line says what to do), 2 wrong usage, 130 interrupted
+"""
+"""What every --help ends with."""
+
 
 def add_out(where: argparse._ArgumentGroup, what: str, *, record: str) -> None:
     """Where a command writes."""

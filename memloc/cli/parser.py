@@ -7,8 +7,9 @@ from pathlib import Path
 
 from memloc import __version__
 from memloc.cli.charts_ask import add_ask
-from memloc.cli.options import add_messages, add_out
-from memloc.data.augmentations import TRAINED_WITH
+from memloc.cli.completion import SHELLS, Completion
+from memloc.cli.options import EXITS, add_messages, add_out
+from memloc.scoring.choices import BY_ENCODER, WORDS
 
 SCORE_EXAMPLES = """
 examples:
@@ -50,18 +51,28 @@ def build_parser() -> argparse.ArgumentParser:
 
     Beside the options it gives the module of a command (``command``) and what the command's errors say.
     """
-    parser = argparse.ArgumentParser(prog="memloc", description="Where does a vision encoder memorize its images?")
+    parser = argparse.ArgumentParser(
+        prog="memloc", description="Where does a vision encoder memorize its images?", epilog=EXITS.strip()
+    )
     parser.add_argument("--version", action="version", version=f"memloc {__version__}")
+    parser.add_argument(
+        *("--print-completion",),
+        action=Completion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help="print a script that completes this command in bash, zsh or tcsh",
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     score = commands.add_parser(
         "score",
         help="LayerMem and UnitMem of any encoder",
         description="UnitMem of an encoder and the images its units memorize; with a second encoder also LayerMem.",
-        epilog=SCORE_EXAMPLES,
+        epilog=SCORE_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     score.set_defaults(
         command="score",
+        extra="score",
         if_interrupted="the same command continues where it stopped",
         if_disk_full="run the same command again, finished work is kept",
         if_out_of_memory="lower --replicates, --shuffles or --size, name fewer --layers",
@@ -84,11 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="which rows and cells of a table, or images and patches, are unlike the others of their class",
         description="Values of the rows and cells of a labelled table, or of images and their patches, by learners that"
         " never saw the row (2D-OOB and Data-OOB). Low values mark what is wrong or unusual.",
-        epilog=VALUE_EXAMPLES,
+        epilog=VALUE_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     value.set_defaults(
         command="value",
+        extra="",
         if_interrupted="the same command starts again from the beginning",
         if_disk_full="run the same command again, it starts from the beginning",
         if_out_of_memory="lower --workers or the --size of images, --ignore columns",
@@ -101,6 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
         "charts",
         help="where a vision-language model loses what its tower has seen of a chart",
         description="Charts, questions about them with known answers, and what a vision-language model makes of them.",
+        epilog=EXITS.strip(),
     )
     actions = charts.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_charts(actions)
@@ -158,27 +171,19 @@ def _add_protocol(score: argparse.ArgumentParser) -> None:
     how.add_argument("--draws", type=int, default=10, metavar="N", help="augmented views of each image (default: 10)")
     how.add_argument(
         "--augmentation",
-        choices=TRAINED_WITH,
+        choices=BY_ENCODER["augmentation"],
         help="how views are drawn (default: as in the encoder's training if that is known, else normal)",
     )
-    for option, choices, text in (
-        ("others", ["mean", "median"], "UnitMem compares with the mean or median of the other images"),
-        ("hook", ["paper", "before", "after"], "read layers before or after normalisation and activation; paper: "
-         "LayerMem before, UnitMem after"),
-        ("dead", ["zero", "nan"], "UnitMem of a unit that no image excites"),
-        ("pairs", ["aug-aug", "image-aug"], "align views with one another, or the image with its views"),
-        ("distance", ["l2", "l1", "cosine", "angular"], "between representations of unit length"),
-        ("normalisation", ["ratio", "range", "none"], "of SSLMem"),
-    ):  # fmt: skip
+    for option, (choices, text) in WORDS.items():
         how.add_argument(f"--{option}", choices=choices, default=choices[0], help=f"{text} (default: {choices[0]})")
     how.add_argument(
         "--activation",
-        choices=["as-is", "abs", "relu"],
+        choices=BY_ENCODER["activation"],
         help="applied to a unit's activation before averaging (default: as-is; abs for a ViT that memloc trained)",
     )
     how.add_argument(
         "--representation",
-        choices=["flattened", "pooled"],
+        choices=BY_ENCODER["representation"],
         help="a layer's whole output or its mean over positions (default: flattened; pooled if patches are left out)",
     )
     how.add_argument(
@@ -259,11 +264,12 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "make",
         help="the suite: charts, masks, questions, answers",
         description="Charts with marks at known places, masks of their elements, questions of nine tasks, and answers.",
-        epilog=MAKE_EXAMPLES,
+        epilog=MAKE_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     make.set_defaults(
         command="charts",
+        extra="charts",
         action="make",
         if_interrupted="the same command starts again from the beginning",
         if_disk_full="run the same command again, it starts from the beginning",

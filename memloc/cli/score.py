@@ -8,21 +8,18 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from memloc import io, provenance
+from memloc import io
 from memloc.cli.options import CORES
 from memloc.cli.parser import build_parser
 from memloc.cli.terminal import Bar, prepare, say, stop_requests
 from memloc.data.image_folder import ImageFolder
 from memloc.data.images import Images
 from memloc.data.opening import open_images
-from memloc.data.repeats import repeats
 from memloc.data.stored_images import folder_of_named
 from memloc.errors import InputError, show
 from memloc.job import log
@@ -30,6 +27,9 @@ from memloc.measuring.protocol import Protocol
 from memloc.models.network import device as device_of
 from memloc.output import Output
 from memloc.scoring import belonging, files
+from memloc.scoring.asked import about_encoders, about_images, check_differ, compared, record, settings_for
+from memloc.scoring.choices import BY_ENCODER, RANGES
+from memloc.scoring.choices import WORDS as WORDS_OF
 from memloc.scoring.encoders import OpenEncoder, has_file, open_encoder
 from memloc.scoring.members import check_trained, estimated, load_members, per_image, plan_members, tables
 from memloc.scoring.members import verdict as members_verdict
@@ -38,7 +38,6 @@ from memloc.scoring.plan import NEEDS_SPLIT, WORDS, common_layers, describe, pla
 from memloc.scoring.run import Shard
 from memloc.scoring.score import Scores, measure, score
 from memloc.scoring.splits import Split, load_split
-from memloc.scoring.splits import describe as describe_split
 from memloc.scoring.verdict import of_layers
 
 SKIPPED = 10
@@ -48,7 +47,7 @@ SKIPPED = 10
 def run(options: argparse.Namespace) -> int:
     """Score an encoder and write what ``memloc.scoring.files`` says; the exit status."""
     shard = _shard(options.shard)
-    prepare(options, ("replicates", 2, 1000), ("shuffles", 0, 1000), ("draws", 0, 1000), ("threads", 1, CORES))
+    prepare(options, *((key, *ends) for key, ends in RANGES.items()), ("threads", 1, CORES))
     if options.threads:
         torch.set_num_threads(options.threads)
     out = files.output(options.out, replace=options.replace)
@@ -62,12 +61,10 @@ def run(options: argparse.Namespace) -> int:
     if options.against is not None and options.split is None:
         raise InputError(NEEDS_SPLIT)
     encoder, against = _encoders(options)
-    taken = _report_taken(encoder, against)
+    taken = _say_all(about_encoders(encoder, against))
     settings = _settings(options, encoder)
     images, external, split = _images(options, encoder)
-    belong = belonging.check(encoder, images, against=against, split=split, path=options.split)
-    for line in belong:
-        log.info("%s", line)
+    belong = _say_all(belonging.check(encoder, images, against=against, split=split, path=options.split))
     key = files.identity(
         encoder,
         images,
@@ -83,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             return _finished(options)
         if any(other.name != key for other in work.parent.iterdir() if other.is_dir()):
             log.info("%s holds unfinished work of other settings or images; it is kept and not joined", work.parent)
-        taken += [*belong, *_taken(options, images, external, split)]
+        taken += [*belong, *_say_all(about_images(images, external, split, _names(options)))]
         passes = plan(
             encoder, images, against=against, split=split, external=external, patterns=options.layers, settings=settings
         )
@@ -93,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         if scores is None:
             return _shard_done(options)
         _report_skipped(scores.skipped)
-        verdict = of_layers(scores.layers, _compared(passes, split)).record()
+        verdict = of_layers(scores.layers, compared(passes, split)).record()
         meta = _meta(options, encoder, settings, passes, scores.skipped, device)
         meta |= {"verdict": verdict, "taken": taken, "identity": key}
         files.write(scores, images, meta | {"command": command(options)}, out.staged(work))
@@ -112,9 +109,7 @@ def _score_members(options: argparse.Namespace, out: Output, shard: Shard | None
     unchecked = check_trained(encoders, images, members)
     settings = _settings(options, encoders[0])
     taken = list(dict.fromkeys(line for e in encoders for line in (e.pixels, e.weights, *e.remarks)))
-    taken += [*images.taken(options.images), *members.taken, *unchecked]
-    for line in taken:
-        log.info("%s", line)
+    taken = _say_all([*taken, *images.taken(options.images), *members.taken, *unchecked])
     layers = common_layers(encoders, images, options.layers, settings)
     inside = {f"e{i}": members.rows[has] for i, has in enumerate(members.inside)} | {"pool": members.rows}
     key = files.identity(
@@ -175,16 +170,6 @@ def _answer(options: argparse.Namespace, verdict: Mapping[str, Any]) -> None:
         say("\n".join(show(line) for line in (verdict["headline"], *verdict["more"])))
 
 
-def _compared(passes: Mapping[str, Pass], split: Split | None) -> dict[str, int]:
-    """Readable images of each group that f is compared on."""
-    first = "scored" if split is None else "candidate"
-    return {
-        name.removeprefix("f-").replace("candidate", first): len(task.images.readable(task.rows))
-        for name, task in passes.items()
-        if name.startswith("f-")
-    }
-
-
 UNTOLD = ("command", "threads", "shard", "quiet", "traceback", "json", "replace", "out")
 """Options that change no number: the command on a page leaves them out, and pages of the same numbers are the same."""
 
@@ -221,11 +206,8 @@ def _encoders(options: argparse.Namespace) -> tuple[OpenEncoder, OpenEncoder | N
         raise InputError(f"encoder: {len(options.encoder)} are named; --members says what each was trained on")
     encoder, *others = _opened(options, [*options.encoder, *([options.against] if options.against is not None else [])])
     against = others[0] if others else None
-    if against is not None and against.sha256 == encoder.sha256:
-        raise InputError(
-            f"against: {against.name} has the same weights as {encoder.name}, and an encoder differs in nothing from"
-            " itself; name the encoder that was trained on the independent images instead"
-        )
+    if against is not None:
+        check_differ(encoder, against)
     return encoder, against
 
 
@@ -242,41 +224,15 @@ def _opened(options: argparse.Namespace, texts: Sequence[str]) -> list[OpenEncod
     return encoders
 
 
-def _report_taken(encoder: OpenEncoder, against: OpenEncoder | None) -> list[str]:
-    """Say what was taken of the encoders; the lines go to meta.json, too."""
-    lines = [f"{encoder.name}: {line}" for line in (encoder.pixels, encoder.weights, *encoder.remarks)]
-    if against is not None:
-        same = {encoder.pixels, encoder.weights}
-        others = [line for line in (against.pixels, against.weights) if line not in same]
-        lines += [f"{against.name}: {line}" for line in (*others, *against.remarks)]
-    for line in lines:
-        log.info("%s", line)
-    return lines
+def _names(options: argparse.Namespace) -> dict[str, str | None]:
+    """What the user calls the inputs."""
+    given = {key: getattr(options, key) for key in ("images", "external", "split", "against")}
+    return {key: None if value is None else str(value) for key, value in given.items()}
 
 
 def _settings(options: argparse.Namespace, encoder: OpenEncoder) -> Settings:
-    """The choices behind the numbers; what isn't given follows from the encoder."""
-    augmentation = options.augmentation or encoder.augmentation or "normal"
-    # A ViT that memloc trained is scored as the workflow measures it, see config.complete.
-    vit = getattr(encoder.module, "skips_hidden", False)
-    protocol = Protocol(
-        options.draws,
-        options.pairs,
-        options.distance,
-        representation=options.representation or ("pooled" if vit and augmentation == "masking" else "flattened"),
-        activation=options.activation or ("abs" if vit else "as-is"),
-    )
-    return Settings(
-        protocol=protocol,
-        augmentation=augmentation,
-        normalisation=options.normalisation,
-        others=options.others,
-        dead=options.dead,
-        hook=options.hook,
-        seed=options.seed,
-        replicates=options.replicates,
-        shuffles=options.shuffles,
-    )
+    """The choices behind the numbers."""
+    return settings_for(encoder, **{key: getattr(options, key) for key in (*WORDS_OF, *BY_ENCODER, *RANGES)})
 
 
 def _check_apart(options: argparse.Namespace) -> None:
@@ -303,22 +259,6 @@ def _images(options: argparse.Namespace, encoder: OpenEncoder) -> tuple[Images, 
 
 def _read(options: argparse.Namespace, path: str, encoder: OpenEncoder) -> Images:
     return open_images(path, size=encoder.size, part=options.part, config=options.config, strict=options.strict)
-
-
-def _taken(options: argparse.Namespace, images: Images, external: Images | None, split: Split | None) -> list[str]:
-    """Lines about the images, the external ones and the split, which are told before the work."""
-    lines = images.taken(options.images)
-    groups = {"candidate": (images, np.arange(len(images)))}
-    if split is not None:
-        lines.append(describe_split(options.split, split, images.names))
-        groups = {group: (images, rows) for group, rows in split.items()}
-    if external is not None:
-        lines += external.taken(options.external)
-        groups["external"] = (external, np.arange(len(external)))
-    lines += repeats(groups)
-    for line in lines:
-        log.info("%s", line)
-    return lines
 
 
 def _score(
@@ -365,20 +305,18 @@ def _meta(
     skipped: Mapping[str, str],
     device: str,
 ) -> dict[str, object]:
-    """What meta.json says; settings are spelled as on the command line."""
-    choices = asdict(settings)
-    protocol = choices.pop("protocol")
-    about_encoder = {"size": encoder.size, "mean": list(encoder.mean), "std": list(encoder.std)}
-    about_encoder |= {"channels": encoder.channels, "weights_key": options.weights_key, "device": device}
-    return {
-        "encoder": encoder.name,
-        "against": options.against,
-        "images": options.images,
-        "external": options.external,
-        "part": next((task.images.part for task in passes.values() if task.images.part), None),
-        "split": None if options.split is None else str(options.split),
-        "counts": {name: len(task.rows) for name, task in passes.items()},
-        "skipped": skipped,
-        "settings": protocol | choices | {"layers": options.layers or "default"} | about_encoder,
-        "versions": provenance.versions("memloc", "torch", "timm", "torchvision", "numpy"),
-    }
+    """What meta.json says."""
+    return record(
+        *(encoder, settings, passes),
+        skipped=skipped,
+        device=device,
+        names=_names(options),
+        layers=options.layers,
+        weights_key=options.weights_key,
+    )
+
+
+def _say_all(lines: Sequence[str]) -> list[str]:
+    for line in lines:
+        log.info("%s", line)
+    return [*lines]

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import os
+import glob
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from memloc.cli.options import CORES
-from memloc.cli.terminal import Bar, prepare
+from memloc.cli.terminal import Bar, prepare, say
 from memloc.errors import InputError, show
 from memloc.job import log
 from memloc.valuation import files, sources
+from memloc.valuation.columns import KINDS
 from memloc.valuation.oob import Values, value
-from memloc.valuation.reading import TABLES
-from memloc.valuation.sources import Source
+from memloc.valuation.reading import is_table
+from memloc.valuation.sources import Source, UnfitError
+
+COLUMNS = 40
+"""Columns of a table that can't be valued as it is that are shown."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,12 +36,17 @@ def run(options: argparse.Namespace) -> int:
     meta = files.describe(source, {"source": options.source, **reading, **settings})
     with out.writing(str(meta["identity"])) as work:
         if work is None:
-            values, last = files.read(options.out), "already finished, nothing to do; remove the folder to value again"
+            values, last = (
+                files.read(source, options.out),
+                "already finished, nothing to do; remove the folder to value again",
+            )
+            found = files.Found.of(source, values)
         else:
-            values, last = _value(options, source), f"all values are in {' and '.join(files.FILES)}"
-            files.write(source, values, out.staged(work))
+            values, last = _value(options, source), "index.html shows it, issues.csv has every row"
+            found = files.Found.of(source, values)
+            files.write(source, values, out.staged(work), meta=meta | {"called": _called()}, found=found)
             out.publish(work, meta)
-    _report(source, values)
+    _report(source, values, found)
     log.info("%s: %s", options.out, last)
     return 0
 
@@ -63,21 +75,50 @@ def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:
     """The source, and the options that it was read with."""
     path = Path(options.source)
     # What isn't there may be the name of a dataset; devices and pipes are told apart where tables are read.
-    if not path.is_dir() and (path.suffix.lower() in TABLES or path.exists()):
+    if not path.is_dir() and (is_table(path) or path.exists()):
         columns = {"label": options.label, "id": options.id, "ignore": options.ignore, "text": options.text}
-        return sources.read_table(options.source, **columns), columns
+        try:
+            return sources.read_table(options.source, **columns), columns
+        except UnfitError as error:
+            _show_look(error.look)
+            if error.options is None:
+                raise
+            raise InputError(f"{error}; to go on: {_mended(options, error.options)}") from error
     if options.label or options.id or options.ignore or options.text:
         raise InputError(f"source: {show(options.source)} is not a table; --label, --id, --ignore and --text need one")
     images = {"size": options.size, "patch": options.patch, "part": options.part, "strict": options.strict}
     return sources.read_images(options.source, config=options.config, **images), images
 
 
-def _report(source: Source, values: Values) -> None:
-    """Print the lowest values, and say whether many learners are behind them."""
-    try:
-        print(files.lowest(source, values), flush=True)
-    except (OSError, UnicodeError):  # A closed pipe, or an odd terminal: at Python's end it would fail again.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+def _show_look(look: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each column, those with something to say first."""
+    for one in sorted(look, key=lambda one: (one["kind"] in KINDS, not one["odd"]))[:COLUMNS]:
+        missing = f"{one['missing']} missing" if one["missing"] else ""
+        told = [part for part in (one["kind"], one["holds"], missing, one["odd"]) if part]
+        log.info("%s: %s", show(one["column"]), "; ".join(told))
+    if len(look) > COLUMNS:
+        log.info("and %d more columns", len(look) - COLUMNS)
+
+
+def _mended(options: argparse.Namespace, more: Mapping[str, Sequence[str]]) -> str:
+    """The command with more columns of options, as it is typed."""
+    words = ["memloc", "value", options.source]
+    for option in ("label", "id", "ignore", "text"):
+        given = getattr(options, option) or []
+        added = [glob.escape(name) for name in more.get(option, ())] if option == "ignore" else more.get(option, ())
+        values = [*([given] if isinstance(given, str) else given), *added]
+        words += [f"--{option}", *values] if values else []
+    return shlex.join([*words, "--out", str(options.out)])
+
+
+def _called() -> str:
+    """The command as it was called."""
+    return shlex.join(["memloc", *sys.argv[1:]])
+
+
+def _report(source: Source, values: Values, found: files.Found) -> None:
+    """Print what was found, and say whether few learners are behind many values."""
+    say(files.lowest(source, values, found))
     few = int((values.counts < files.FEW).sum())
     if few:
         log.info(

@@ -99,7 +99,7 @@ def check_file(path: Path, what: str = "split") -> None:
         raise InputError(f"{what}: {path}: {about.st_size} bytes, more than the {LARGEST} that it may have")
 
 
-def describe(path: Path, split: Split, names: Sequence[str]) -> str:
+def describe(path: Path | str, split: Split, names: Sequence[str]) -> str:
     """What was taken of a split, in one line: images of each group and of none, and where its rows count from."""
     sizes = ", ".join(f"{len(split[group])} {group}" for group in GROUPS if group in split)
     none = len(names) - sum(map(len, split.values()))

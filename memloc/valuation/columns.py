@@ -16,6 +16,7 @@ from memloc.errors import InputError, show, twins
 Floats = NDArray[np.float64]
 
 NUMBERS, TRUTHS, TEXTS = "numbers", "true or false", "text"
+KINDS = (NUMBERS, TRUTHS, TEXTS)
 """Kinds of columns."""
 CATEGORIES = 100
 """Different texts of a column beyond which it is not a category."""
@@ -29,6 +30,9 @@ GAPS = frozenset((*_WORDS, "#value!", "#div/0!", "#ref!", "#num!", "#name?"))  #
 DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?")
 INDEX = re.compile(r"|Unnamed: \d+|index|level_\d+|__index_level_\d+__")
 """Names that libraries give to the numbers of rows."""
+NAMES = re.compile(r"(?i:(^|[^a-z])(id|ids|nr|no|number|code|key|uuid|mrn)([^a-z]|$))|[a-z]I[Dd]$")
+DAYS = re.compile(r"(?i)date|time|timestamp|datum|day")
+"""Names of columns whose whole numbers may be names of rows, or times: days since 1900, seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Column:
     Attributes:
         kind: NUMBERS, TRUTHS or TEXTS.
         x: [n, k], together of variance 1.
+        values: [n] numbers, NaN where one is missing, or texts, empty where one is.
         missing: rows without a value, those of ``odd`` included.
         odd: texts among numbers or truth values that are neither, with their rows.
         remarks: what a user should know, one line each, without the column's name.
@@ -45,6 +50,7 @@ class Column:
 
     kind: str
     x: Floats
+    values: NDArray[Any]
     missing: int = 0
     odd: Mapping[str, list[int]] = field(default_factory=dict)
     remarks: Sequence[str] = ()
@@ -57,6 +63,7 @@ def read_column(
     text: bool = False,
     typed: bool = False,
     named: bool = False,
+    comma: bool = False,
 ) -> Column:
     """A column as features.
 
@@ -71,6 +78,7 @@ def read_column(
         text: whether numbers are names of categories.
         typed: whether the file says that texts are texts, as Parquet does.
         named: whether another column names the rows.
+        comma: whether a comma is rather a decimal mark than one between thousands.
 
     Raises:
         InputError: it can't be used.
@@ -85,13 +93,14 @@ def read_column(
     elif objects in ("integer", "decimal"):
         column = column.map(_float, na_action="ignore").astype("float64")
     if pd.api.types.is_bool_dtype(column):
-        return Column(TRUTHS, _standardised(column, name), missing=int(column.isna().sum()))
+        return Column(TRUTHS, _standardised(column, name), _truths(column), missing=int(column.isna().sum()))
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
-        return Column(NUMBERS, _standardised(column, name), missing=int(column.isna().sum()))
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return Column(NUMBERS, _standardised(column, name), numbers, missing=int(column.isna().sum()))
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind not in ("string", "categorical"):
         raise InputError(f"{name}: holds {kind}; make it numbers or text, or leave it out (--ignore)")
-    found = None if kind == "categorical" else _numbers(column.astype("string"), rows, name, typed=typed)
+    found = None if kind == "categorical" else _numbers(column.astype("string"), rows, name, typed=typed, comma=comma)
     return found or _texts(column.astype("string"), rows, name, named=named)
 
 
@@ -125,6 +134,10 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
         counts = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
     if counts or (INDEX.fullmatch(name) and different == len(column)):
         return f"mere numbers of the rows, it seems; {leave}"
+    if whole and different == len(column) > 2 and NAMES.search(name):
+        return f"names of the rows, it seems, another number in each; {leave}"
+    if whole and DAYS.search(name) and values.min() > 10_000:
+        return "times as whole numbers, it seems; that is well if what counts is how late they are, else --ignore them"
     if kind == TEXTS and different == len(column) > 2:
         return f"another text in every row; {leave}"
     if whole and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > 2**53:
@@ -187,6 +200,11 @@ def _standardised(column: pd.Series[Any], name: str) -> Floats:
     return filled[:, None] if present.all() else np.stack([filled, ~present], axis=1)
 
 
+def _truths(column: pd.Series[Any]) -> NDArray[Any]:
+    """Truth values as texts."""
+    return np.array(["" if pd.isna(value) else str(bool(value)).lower() for value in column], dtype=str)
+
+
 def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: bool) -> Column:
     """A feature for each different text, together of variance 1."""
     codes, different = pd.factorize(column.fillna(""), sort=True)
@@ -199,7 +217,7 @@ def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: boo
     remarks = []
     if same := alike(texts):
         remarks.append(f"texts that differ in case, blanks or invisible characters alone count as different: {same}")
-    if sum(bool(DATE.fullmatch(text.strip())) for text in texts) > len(texts) / 2:
+    if sum(bool(DATE.fullmatch(text.strip())) for text in texts) > sum(bool(text.strip()) for text in texts) / 2:
         remarks.append("dates count as texts, each a category; make them numbers or leave it out (--ignore)")
     numbers = [text for text in texts if _PLAIN.fullmatch(text.strip())]
     others = [text for text in texts if text.strip() and text not in numbers]
@@ -208,10 +226,11 @@ def _texts(column: pd.Series[Any], rows: Sequence[str], name: str, *, named: boo
         remarks.append(f"numbers among texts count as texts; texts are {listed(told)}")
     elif any(map(_LEADING.match, numbers)):
         remarks.append("numbers with leading zeros count as codes, each a category")
-    return Column(TEXTS, x, missing=int(column.isna().sum()), remarks=remarks)
+    held = column.fillna("").to_numpy(dtype=object).astype(str)
+    return Column(TEXTS, x, held, missing=int(column.isna().sum()), remarks=remarks)
 
 
-def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: bool) -> Column | None:
+def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: bool, comma: bool) -> Column | None:
     """A text column as one of numbers or truth values; None if it is neither."""
     codes, uniques = pd.factorize(column)
     at = _rows_by_code(codes, [str(text) for text in uniques])
@@ -220,7 +239,7 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
     most = sum(counts[text] for text in present) / 2
     kind, found, how = TRUTHS, {t: float(v == "true") for t in present if (v := t.strip().casefold()) in _TRUTH}, ""
     if sum(counts[text] for text in found) <= most:
-        kind, (found, how) = NUMBERS, _read_numbers(present, counts)
+        kind, (found, how) = NUMBERS, _read_numbers(present, counts, comma=comma)
     if sum(counts[text] for text in found) <= most:
         return None
     odd = [text for text in at if text.strip() and text not in found]
@@ -236,9 +255,9 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
     values = np.array([found.get(text, np.nan) for text in at] + [np.nan])[codes]
     remarks = []
     if odd:
-        what = "number" if kind == NUMBERS else "truth value"
-        cells = number_of(sum(counts[text] for text in odd), "cell")
-        remarks.append(f"{cells} without a {what}, counted as missing: {listed(_places(odd, at, rows))}")
+        what, many = "number" if kind == NUMBERS else "truth value", sum(counts[text] for text in odd)
+        are = f"{many:,} of {len(column):,} entries {'is' if many == 1 else 'are'} no {what}{'s' * (many > 1)}"
+        remarks.append(f"{are}, counted as missing: {listed(_places(odd, at, rows))}")
     if typed and kind == NUMBERS and len(set(found.values())) < len(found):
         by_value: dict[float, list[str]] = {}
         for text, number in found.items():
@@ -252,7 +271,8 @@ def _numbers(column: pd.Series[Any], rows: Sequence[str], name: str, *, typed: b
         remarks.append(remark)
     x = _standardised(pd.Series(values, name=column.name), name)
     missing = int(np.isnan(values).sum())
-    return Column(kind, x, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
+    held = values if kind == NUMBERS else _truths(pd.Series(values))
+    return Column(kind, x, held, missing=missing, odd={text: at[text] for text in odd}, remarks=remarks)
 
 
 def _rows_by_code(codes: NDArray[np.intp], texts: Sequence[str]) -> dict[str, list[int]]:
@@ -271,7 +291,7 @@ def _named(rows: Sequence[str]) -> str:
     return ("row " if len(rows) == 1 else "rows ") + listed([show(row) for row in rows])
 
 
-def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict[str, float], str]:
+def _read_numbers(texts: Sequence[str], counts: Mapping[str, int], *, comma: bool) -> tuple[dict[str, float], str]:
     """Of different texts those that are numbers of the commonest notation and unit, and what that is, if not plain.
 
     Of notations that are as common the first one counts: point, thousands apart, decimal comma. Where most texts are
@@ -285,7 +305,7 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
     clear = max(1.0, COMMON * total)
     for unit in units:
         bare = {text: number for text, (own, number) in split.items() if own == unit}
-        for found, how in _notations(bare):
+        for found, how in _notations(bare, comma=comma):
             common = sum(counts[text] for text in found)
             more = [text for text in found if text not in best[0]]
             tells = all(text.count(".") > 1 for text in more) and best[0].keys() <= found.keys()
@@ -296,9 +316,16 @@ def _read_numbers(texts: Sequence[str], counts: Mapping[str, int]) -> tuple[dict
     return best
 
 
-def _notations(bare: Mapping[str, str]) -> Iterator[tuple[dict[str, float], str]]:
-    """Texts that are numbers in each notation; only in notations that the texts tell."""
+def _notations(bare: Mapping[str, str], *, comma: bool) -> Iterator[tuple[dict[str, float], str]]:
+    """Texts that are numbers in each notation; only in notations that the texts tell, or ``comma`` does."""
     yield {text: float(number) for text, number in bare.items() if _PLAIN.fullmatch(number)}, ""
+    commas = {text: number for text, number in bare.items() if _COMMA.fullmatch(number)}
+    decimal_comma = (
+        {text: float(n.replace(",", ".")) for text, n in commas.items()},
+        "',' is taken for the decimal mark",
+    )
+    if comma and any("," in number for number in commas.values()):
+        yield decimal_comma
     for group, decimal in ((",", "."), (" ", "."), ("'", "."), (".", ","), (" ", ",")):
         pattern, short = _GROUPED[group, decimal], _SHORT[decimal]
         if any(group in number and pattern.fullmatch(number) for number in bare.values()):
@@ -307,13 +334,9 @@ def _notations(bare: Mapping[str, str]) -> Iterator[tuple[dict[str, float], str]
                 {text: float(n.replace(group, "").replace(decimal, ".")) for text, n in found.items()},
                 f"{quoted(group)} is taken for a mark between thousands",
             )
-    found = {text: number for text, number in bare.items() if _COMMA.fullmatch(number)}
     # 1,500 alone may be either.
-    if any("," in n and not re.fullmatch(r"[+-]?[1-9]\d*,\d{3}", n) for n in found.values()):
-        yield (
-            {text: float(n.replace(",", ".")) for text, n in found.items()},
-            "',' is taken for the decimal mark",
-        )
+    if any("," in n and not re.fullmatch(r"[+-]?[1-9]\d*,\d{3}", n) for n in commas.values()):
+        yield decimal_comma
 
 
 def _unit(text: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from memloc.errors import InputError
+from memloc.metrics.stats import LEVEL
 from memloc.streams import generator
 
 Floats = NDArray[np.float64]
@@ -59,12 +60,31 @@ class Values:
         counts: [n, cells] learners behind each cell.
         rows: [2, n] Data-OOB of the same learners, the mean of a row's cells weighted by ``counts``.
         row_counts: [n] learners behind each row.
+        cell_errors, row_errors: standard errors of ``cells`` and ``rows``: the jackknife that leaves out one learner at
+            a time. NaN where fewer than two learners are behind a value.
+        votes: [n, classes] learners that never saw the row and say each class, in the order of the classes; None where
+            what they said wasn't kept.
     """
 
     cells: Floats
     counts: Rows
     rows: Floats
     row_counts: Rows
+    cell_errors: Floats
+    row_errors: Floats
+    votes: Rows | None = None
+
+    def __add__(self, other: Values) -> Values:
+        """Values of the same table by both's learners, which must be different ones."""
+        cells, cell_errors = _pooled(
+            (self.cells, self.cell_errors, self.counts), (other.cells, other.cell_errors, other.counts)
+        )
+        rows, row_errors = _pooled(
+            (self.rows, self.row_errors, self.row_counts), (other.rows, other.row_errors, other.row_counts)
+        )
+        votes = None if self.votes is None or other.votes is None else self.votes + other.votes
+        counts, row_counts = self.counts + other.counts, self.row_counts + other.row_counts
+        return Values(cells, counts, rows, row_counts, cell_errors, row_errors, votes)
 
 
 def draw_plan(n: int, cells: int, *, learners: int, ratio: float, seed: int, first: int = 0) -> Plan:
@@ -91,6 +111,7 @@ def value(
     learners: int = 1000,
     ratio: float = 0.5,
     seed: int = 0,
+    first: int = 0,
     workers: int = 1,
     progress: Callable[[int], object] = lambda learners: None,
 ) -> Values:
@@ -114,6 +135,7 @@ def value(
         learners: how many.
         ratio: share of cells that a learner sees, in (0, 1].
         seed: of the plan.
+        first: number of the first learner. Values by learners 0 to 99 and 100 to 299 add up to those by 0 to 299.
         workers: threads; results don't depend on it.
         progress: called with the number of learners that have just finished.
 
@@ -121,7 +143,27 @@ def value(
         InputError: an argument has a wrong shape, type or value.
     """
     table = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
-    return _added(_chunks(*table, range(0, learners, CHUNK), learners, ratio, seed, workers), *_sizes(table), progress)
+    end = first + learners
+    chunks = _chunks(*table, range(first, end, CHUNK), end, ratio, seed, workers)
+    return _added(chunks, *_sizes(table), progress, classes=int(table[1].max()) + 1)
+
+
+def interval(values: Floats, errors: Floats, counts: Rows, level: float = LEVEL) -> tuple[Floats, Floats]:
+    """Where infinitely many learners would put values [2, ...] of ``Values``, w = 0 and w = 1 first: lower, upper ends.
+
+    What other rows would do isn't in it. For w = 1 it is value -+ t error with counts - 1 degrees of freedom. A mean of
+    zeros and ones has error 0 where all agree, so for w = 0 it is Wilson's score interval, of the same error where
+    counts are large. NaN where nothing is known: no learner for w = 0, fewer than two for w = 1.
+    """
+    from scipy.stats import norm, t
+
+    known, number = np.unique(np.maximum(counts, 1), return_inverse=True)
+    q = t.isf((1 - level) / 2, np.maximum(known - 1, 1))[number].reshape(counts.shape)
+    z2, n = norm.isf((1 - level) / 2) ** 2, np.where(counts > 0, counts, np.nan)
+    middle = (values[0] + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(np.maximum(values[0] * (1 - values[0]) / n + z2 / (4 * n**2), 0) * z2) / (1 + z2 / n)
+    centres, halves = np.stack([middle, values[1]]), np.stack([half, q * errors[1]])
+    return centres - halves, centres + halves
 
 
 def scored(
@@ -143,7 +185,7 @@ def scored(
     table = _checked(x, y, groups, learners=learners, ratio=ratio, workers=workers)
     chunks = -(-learners // CHUNK)
     firsts = range(chunks * (number - 1) // of * CHUNK, chunks * number // of * CHUNK, CHUNK)
-    for _, scores in _chunks(*table, firsts, learners, ratio, seed, workers):
+    for _, scores, _ in _chunks(*table, firsts, learners, ratio, seed, workers):
         yield scores.swapaxes(0, 1)
 
 
@@ -162,13 +204,13 @@ def gathered(
     parts = _in_chunks(scores, CHUNK)
     firsts = range(0, learners, CHUNK)
 
-    def plans() -> Iterator[tuple[Plan, Floats]]:
+    def plans() -> Iterator[tuple[Plan, Floats, None]]:
         for first, part in zip(firsts, parts, strict=True):
             size = min(CHUNK, learners - first)
             if len(part) != size:
                 raise ValueError(f"scores of {first + len(part)} learners, not of {learners}")
             plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
-            yield plan, np.ascontiguousarray(part.swapaxes(0, 1))
+            yield plan, np.ascontiguousarray(part.swapaxes(0, 1)), None
 
     return _added(plans(), n, cells)
 
@@ -192,23 +234,25 @@ def _sizes(table: tuple[Floats, Rows, Rows]) -> tuple[int, int]:
 
 
 def _chunks(
-    table: Floats, classes: Rows, cell_of: Rows, firsts: range, learners: int, ratio: float, seed: int, workers: int
-) -> Iterator[tuple[Plan, Floats]]:
-    """Plan and T [2, some, n] of up to CHUNK learners at a time, from each of ``firsts`` on."""
+    table: Floats, classes: Rows, cell_of: Rows, firsts: range, end: int, ratio: float, seed: int, workers: int
+) -> Iterator[tuple[Plan, Floats, Rows]]:
+    """Plan, T [2, some, n] and the classes they say [some, n] of up to CHUNK learners, from each of ``firsts`` on."""
     n, cells = _sizes((table, classes, cell_of))
     order = np.argsort(classes, kind="stable")
     features, classes = table.T.take(order, axis=1), classes[order]
 
-    def chunk(first: int) -> tuple[Plan, Floats]:
-        size = min(CHUNK, learners - first)
+    def chunk(first: int) -> tuple[Plan, Floats, Rows]:
+        size = min(CHUNK, end - first)
         plan = draw_plan(n, cells, learners=size, ratio=ratio, seed=seed, first=first)
-        scores = np.empty((2, size, n))
+        scores, said = np.empty((2, size, n)), np.empty((size, n), dtype=np.int64)
         with config_context(skip_parameter_validation=True):  # It takes a tenth of the time of a small table's tree.
             for i in range(size):
                 visible = features.take(np.flatnonzero(plan.chosen[i, cell_of]), axis=0)
-                scores[:, i, order] = _scores(visible, classes, plan.counts[i, order], int(plan.seeds[i]))
+                scores[:, i, order], said[i, order] = _scores(
+                    visible, classes, plan.counts[i, order], int(plan.seeds[i])
+                )
         scores *= plan.counts == 0
-        return plan, scores
+        return plan, scores, said
 
     # One thread for each product: the order of its sums would depend on their number.
     with threadpool_limits(1, user_api="blas"):
@@ -216,27 +260,59 @@ def _chunks(
 
 
 def _added(
-    chunks: Iterable[tuple[Plan, Floats]],
+    chunks: Iterable[tuple[Plan, Floats, Rows | None]],
     n: int,
     cells: int,
     progress: Callable[[int], object] = lambda learners: None,
+    *,
+    classes: int = 0,
 ) -> Values:
-    """Means over learners, added up chunk by chunk."""
+    """Means over learners and their errors, added up chunk by chunk; votes for ``classes``, if there are any."""
     sums, counts = np.zeros((2, n, cells)), np.zeros((n, cells), dtype=np.int64)
     rows, row_counts = np.zeros((2, n)), np.zeros(n, dtype=np.int64)
+    # Of squares, w = 1: those of w = 0 are sums of zeros and ones.
+    cell_squares, row_squares = np.zeros((n, cells)), np.zeros(n)
+    votes = np.zeros((n, classes), dtype=np.int64) if classes else None
     blocks = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
     with threadpool_limits(1, user_api="blas"):
-        for plan, scores in chunks:
+        for plan, scores, said in chunks:
             out, chosen = (plan.counts == 0).astype(np.float64), plan.chosen.astype(np.float64)
             for block in blocks:
                 sums[:, block] += scores[:, :, block].swapaxes(1, 2) @ chosen
                 counts[block] += (out[:, block].T @ chosen).astype(np.int64)
+                cell_squares[block] += (scores[1, :, block] ** 2).T @ chosen
             rows += scores.sum(axis=1)
+            row_squares += (scores[1] ** 2).sum(axis=0)
+            if votes is not None and said is not None:
+                learner, row = np.nonzero(plan.counts == 0)
+                np.add.at(votes, (row, said[learner, row]), 1)
             row_counts += out.sum(axis=0).astype(np.int64)
             progress(len(out))
-    for values, learned in ((sums, counts), (rows, row_counts)):
+    errors = []
+    for values, learned, squares in ((sums, counts, cell_squares), (rows, row_counts, row_squares)):
+        second = np.stack([values[0], squares])
         np.divide(values, learned, out=values, where=learned > 0)
-    return Values(sums, counts, rows, row_counts)
+        errors.append(_errors(second - learned * values**2, learned))
+    return Values(sums, counts, rows, row_counts, errors[0], errors[1], votes)
+
+
+def _errors(left: Floats, counts: Rows) -> Floats:
+    """The jackknife's standard error of a mean of ``counts``, from squares about it: sqrt(left / n (n - 1)).
+
+    Without learner b a mean v is (n v - T_b) / (n - 1), so (n - 1) / n sum (v_without_b - v)^2 is just that.
+    """
+    freedom = np.where(counts > 1, counts * (counts - 1.0), np.nan)
+    return np.asarray(np.sqrt(np.maximum(left, 0) / freedom))
+
+
+def _pooled(*parts: tuple[Floats, Floats, Rows]) -> tuple[Floats, Floats]:
+    """Mean and error of all learners, from means, errors and counts of some each."""
+    counts = sum((n for *_, n in parts), start=np.zeros_like(parts[0][2]))
+    mean = np.divide(sum(n * value for value, _, n in parts), counts, out=np.zeros_like(parts[0][0]), where=counts > 0)
+    left = np.zeros_like(mean)
+    for value, error, n in parts:
+        left += np.where(n > 1, n * (n - 1.0) * np.nan_to_num(error) ** 2, 0.0) + n * (value - mean) ** 2
+    return mean, _errors(left, counts)
 
 
 def data_oob(
@@ -269,8 +345,9 @@ def _ahead(function: Callable[[int], T], arguments: Iterable[int], workers: int)
             yield waiting.popleft().result()
 
 
-def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats:
-    """T of every row, w = 0 and w = 1 [2, n], by one learner on the features [s, n] that it sees and overwrites.
+def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> tuple[Floats, Rows]:
+    """T of every row, w = 0 and w = 1 [2, n], and the class that is said of it [n], by one learner on the features
+    [s, n] that it sees and overwrites.
 
     Rows are in the order of their classes.
     """
@@ -278,7 +355,8 @@ def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats
     narrow = x.astype(np.float32).T  # As trees have it.
     tree = DecisionTreeClassifier(max_features="sqrt", random_state=seed)
     tree.fit(narrow, y, sample_weight=weights, check_input=False)  # Rows of weight 0 are left out.
-    hits = (tree.predict(narrow, check_input=False) == y).astype(np.float64)
+    said = tree.predict(narrow, check_input=False)
+    hits = (said == y).astype(np.float64)
     sizes, drawn = np.bincount(y), np.bincount(y, weights)
     ends = np.cumsum(sizes)
     for start, end, total in zip(ends - sizes, ends, drawn, strict=True):
@@ -286,7 +364,8 @@ def _scores(x: Floats, y: Rows, counts: NDArray[np.uint16], seed: int) -> Floats
     near = -np.sqrt(np.einsum("ij,ij->j", x, x))
     low, high = near[counts > 0].min(), near[counts > 0].max()
     defined = (drawn[y] > 0) & (high > low)
-    return np.stack([hits, hits + np.divide(near - low, high - low, out=np.zeros(len(y)), where=defined)])
+    close = np.divide(near - low, high - low, out=np.zeros(len(y)), where=defined)
+    return np.stack([hits, hits + close]), said
 
 
 def _checked(

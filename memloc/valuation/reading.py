@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import gzip
+import io
 import os
 import re
 import stat
 import sys
+import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +27,40 @@ import pyarrow.parquet as pq
 from memloc.errors import InputError, show
 from memloc.valuation.columns import listed, number_of, quoted
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".xlsx", ".parquet")
 TEXT = 1 << 30
-"""Bytes of all texts of a Parquet table beyond which it is not read: a few bytes may hold any number of equal texts."""
-CELL = 32
+"""Bytes beyond which a workbook, or all texts of a Parquet table, aren't read: a few bytes may unpack to any number."""
+MARKS = (",", ";", "\t", "|")
+"""What may separate the fields of a line; of equals the first."""
+LOOKED = 1 << 16
+"""Characters of a table that tell what separates its fields."""
+FOREIGN = 1 / 3
+"""Share of the letters beyond which those that ASCII lacks are no Western text."""
+CELL = 56
 """Bytes that a cell takes while it is valued, at least."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A table as text.
+
+    Attributes:
+        text: all of it, in which fields that need it are quoted.
+        mark: what separates fields.
+        remarks: how it was read, where that isn't plain: one line each.
+    """
+
+    text: str
+    mark: str = ","
+    remarks: Sequence[str] = ()
+
+    def open(self) -> io.StringIO:
+        """It, to be read with its line ends as they are."""
+        return io.StringIO(self.text, newline="")
+
+    def lines(self) -> Iterator[list[str]]:
+        """Its lines as fields."""
+        return csv.reader(self.open(), delimiter=self.mark)
 
 
 @dataclass(frozen=True)
@@ -39,6 +74,7 @@ class Layout:
         remarks: what a user should know, one line each.
         codes: columns of a CSV with numbers that may be codes, as they begin with 0 or are written as 1E3.
         rows: how many a CSV has; None where the file itself says it.
+        text: of a table that isn't Parquet.
     """
 
     names: Sequence[str]
@@ -47,6 +83,12 @@ class Layout:
     remarks: Sequence[str] = ()
     codes: Collection[str] = ()
     rows: int | None = None
+    text: Text | None = None
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether it is named as a table."""
+    return Path(path).name.lower().endswith(TABLES)
 
 
 def look_at(path: str) -> Layout:
@@ -55,11 +97,10 @@ def look_at(path: str) -> Layout:
     Raises:
         InputError: it is no table, it can't be read, two columns have one name, or lines don't fit the first one.
     """
-    ending = Path(path).suffix.lower()
     try:
         about = Path(path).stat()
     except (OSError, ValueError) as error:  # A NUL is a ValueError.
-        if isinstance(error, OSError) and ending in TABLES and not isinstance(error, FileNotFoundError):
+        if isinstance(error, OSError) and is_table(path) and not isinstance(error, FileNotFoundError):
             raise InputError(
                 f"{show(path)}: can't be read ({error.strerror}); check its name and permissions"
             ) from error
@@ -67,15 +108,16 @@ def look_at(path: str) -> Layout:
     if stat.S_ISDIR(about.st_mode):
         raise InputError(f"{show(path)}: a folder; name one file")
     if not stat.S_ISREG(about.st_mode):
-        raise InputError(f"{show(path)}: a device or a pipe, not a file; save the table as {' or '.join(TABLES)}")
-    if ending not in TABLES:
-        raise InputError(f"{show(path)}: not a {' or '.join(TABLES)} file; save the table as one of them")
+        raise InputError(f"{show(path)}: a device or a pipe, not a file; save the table as .csv, .xlsx or .parquet")
+    if not is_table(path):
+        raise InputError(
+            f"{show(path)}: not a {', '.join(TABLES[:-1])} or .parquet file; save the table as one of them"
+        )
+    csv.field_size_limit(sys.maxsize)
     with _reading(path), open(path, "rb") as file:
-        if ending == ".parquet":
+        if path.lower().endswith(".parquet"):
             return _look_at_parquet(path, pq.read_metadata(file))
-        if about.st_size > _memory() / 4:
-            raise InputError(f"{show(path)}: {about.st_size} bytes, more than memory holds; value fewer rows")
-        return _look_at_csv(path)
+        return _look_at_text(path, _spreadsheet(path) if path.lower().endswith(".xlsx") else _text(path, file))
 
 
 def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection[str] = ()) -> pd.DataFrame:
@@ -85,10 +127,16 @@ def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection
         InputError: it can't be read, memory can't hold it, or it has no rows.
     """
     with _reading(path), open(path, "rb") as file:
-        if Path(path).suffix.lower() == ".csv":
+        if (text := layout.text) is not None:
             # Names stay as they are written, and only an empty text is missing: None may be a class.
-            types = dict.fromkeys(texts, str)
-            table = pd.read_csv(file, low_memory=False, dtype=types, keep_default_na=False, na_values=[""])
+            table = pd.read_csv(
+                text.open(),
+                sep=text.mark,
+                low_memory=False,
+                dtype=dict.fromkeys(texts, str),
+                keep_default_na=False,
+                na_values=[""],
+            )
         else:
             _check_size(path, pq.ParquetFile(file), columns)
             table = pd.read_parquet(file, columns=list(columns))
@@ -102,12 +150,13 @@ def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection
     return table.reset_index(drop=True)
 
 
-def texts_of(path: str, columns: Sequence[str]) -> dict[str, list[str]]:
-    """The different texts of columns of a CSV as they are written; of other tables none, which have types."""
-    if not columns or Path(path).suffix.lower() != ".csv":
+def texts_of(layout: Layout, columns: Sequence[str]) -> dict[str, list[str]]:
+    """The different texts of columns of a table of texts as they are written; of others none, which have types."""
+    if not columns or layout.text is None:
         return {}
-    with _reading(path), open(path, "rb") as file:
-        table = pd.read_csv(file, usecols=list(columns), dtype=str, keep_default_na=False)
+    table = pd.read_csv(
+        layout.text.open(), sep=layout.text.mark, usecols=list(columns), dtype=str, keep_default_na=False
+    )
     return {str(name): [text for text in table[name].unique() if text.strip()] for name in table}
 
 
@@ -122,26 +171,140 @@ def _reading(path: str) -> Iterator[None]:
         raise InputError(f"{show(path)}: can't be read ({reason}); repair it") from error
 
 
-def _look_at_csv(path: str) -> Layout:
-    """The names of a CSV, and the lines that pandas would fill or leave out in silence."""
-    csv.field_size_limit(sys.maxsize)
+def _text(path: str, file: IO[bytes]) -> Text:
+    """A file of text, packed or not, in whatever encoding, with whatever separates its fields."""
+    most = memory() // 4
+    with gzip.open(file) if path.lower().endswith(".gz") else file as opened:
+        data = opened.read(most + 1)
+    if len(data) > most:
+        raise InputError(f"{show(path)}: more than {most} bytes, which memory doesn't hold; value fewer rows")
+    text, encoding = _decoded(path, data)
+    remarks = [f"{show(path)}: {encoding}"] if encoding else []
+    named = re.match(r"sep=(.)\r?\n", text)  # Excel's way of saying it.
+    text = text[named.end() :] if named else text
+    mark = named[1] if named else _mark(text, "\t" if ".tsv" in path.lower()[-7:] else "")
+    if mark != ",":
+        remarks.append(f"{show(path)}: fields are separated by {'tabs' if mark == chr(9) else repr(mark)}")
+    return Text(text, mark, remarks)
+
+
+def _decoded(path: str, data: bytes) -> tuple[str, str]:
+    """Text from bytes, and what its encoding is, where it isn't plain UTF-8."""
+    for start, encoding, told in _STARTS:
+        if data.startswith(start):
+            return data.decode(encoding), f"{told}, as its first bytes say"
+    try:
+        text = data.decode()
+        encoding = ""
+    except UnicodeDecodeError as error:
+        text, encoding = _western_or_found(path, data)
+        around = data[max(error.start - 10, 0) : error.start + 10]
+        line = data.count(b"\n", 0, error.start) + 1
+        sample = quoted(_around(text, line) or around.decode("latin-1").strip())
+        encoding = f"not UTF-8, read as {encoding}: line {line} has {sample}; if that is wrong, save it as UTF-8"
+    if "\0" in text:
+        ends = [data[start::2].count(0) / max(len(data) // 2, 1) for start in (0, 1)]
+        if max(ends) < 0.5 or min(ends) > 0.2:
+            raise csv.Error("it holds NUL, as binary files do")
+        order = "le" if ends[1] > ends[0] else "be"
+        return data.decode(f"utf-16-{order}"), f"UTF-16 ({order.upper()}), as every other byte is NUL"
+    return text, encoding
+
+
+def _western_or_found(path: str, data: bytes) -> tuple[str, str]:
+    """Text that isn't UTF-8, and its encoding: Western Europe's where few letters are foreign, else the likeliest."""
+    try:
+        text = data.decode("cp1252")
+        letters = [c for c in text[:LOOKED] if c.isalpha()]
+        if sum(c > "\x7f" for c in letters) <= FOREIGN * len(letters):
+            return text, "Windows-1252 (Latin-1)"
+    except UnicodeDecodeError:
+        pass
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data).best()
+    if best is None:
+        raise InputError(f"{show(path)}: can't be read (not UTF-8, nor any encoding that is known); save it as UTF-8")
+    return str(best), best.encoding
+
+
+def _around(text: str, line: int) -> str:
+    """Some of a line from its first character on that ASCII lacks."""
+    written = next((part for number, part in enumerate(text.split("\n"), 1) if number == line), "")
+    at = next((i for i, c in enumerate(written) if c > "\x7f"), 0)
+    return written[max(at - 10, 0) : at + 10].strip()
+
+
+def _mark(text: str, expected: str) -> str:
+    """What separates fields: what the lines have equally often; else the commonest one of the first line."""
+    part, cut = text[:LOOKED], len(text) > LOOKED
+    found: list[tuple[int, int, str]] = []
+    for mark in (expected,) if expected else MARKS:
+        try:
+            fields = [len(line) for line in csv.reader(io.StringIO(part, newline=""), delimiter=mark) if "".join(line)]
+        except csv.Error:
+            continue
+        fields = fields[:-1] if cut else fields
+        if len(set(fields)) == 1 and fields[0] > 1:
+            found.append((fields[0], -len(found), mark))
+    if found:
+        return max(found)[2]
+    first = next((line for line in part.splitlines() if line.strip()), "")
+    return expected or max(MARKS, key=lambda mark: (first.count(mark), mark == ","))
+
+
+def _spreadsheet(path: str) -> Text:
+    """The first sheet of a workbook that has cells, as text; formulas as they were last computed."""
+    with zipfile.ZipFile(path) as packed:
+        if sum(member.file_size for member in packed.infolist()) > min(TEXT, memory() // 4):
+            raise InputError(f"{show(path)}: unpacks to more than memory holds; value fewer rows")
+    if find_spec("openpyxl") is None:
+        raise InputError(
+            f"{show(path)}: needs openpyxl, which isn't installed: pip install 'memloc[excel]', or save it as .csv"
+        )
+    with pd.ExcelFile(path, engine="openpyxl") as book:
+        names = [str(name) for name in book.sheet_names]
+        for name in names:
+            sheet = book.parse(name, header=None, dtype=object, keep_default_na=False, na_filter=False)
+            if sheet.size:
+                break
+    lines = [[_as_text(cell) for cell in row] for row in sheet.itertuples(index=False)]
+    width = max((place + 1 for line in lines for place, cell in enumerate(line) if cell), default=0)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows(line[:width] if any(line) else [] for line in lines)
+    others = [quoted(other) for other in names if other != name]
+    told = f"; left out: {listed(others)}" if others else ""
+    return Text(out.getvalue(), remarks=[f"{show(path)}: sheet {quoted(name)} is read{told}"] if others else [])
+
+
+def _as_text(cell: Any) -> str:
+    """A cell of a spreadsheet as a CSV would have it."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(" ") if cell.time() != datetime.time() else cell.date().isoformat()
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53 else str(cell)
+
+
+def _look_at_text(path: str, text: Text) -> Layout:
+    """The names of a table, and the lines that pandas would fill or leave out in silence."""
     names: list[str] = []
     short: list[int] = []
     broken: list[_Broken] = []
     blank = rows = 0
     lines: list[str] = []
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(_kept(file, lines))
+        with text.open() as file:
+            reader = csv.reader(_kept(file, lines), delimiter=text.mark)
             for line in reader:
                 own, lines[:] = lines[:], []
-                if "\0" in "".join(line):
-                    raise csv.Error("holds NUL, as UTF-16 and binary files do")
                 if not line or (len(line) == 1 and not line[0].strip()):
                     blank += 1
                 elif not names:
                     names = line
-                    _check_broken(path, [_Broken(" ".join(line), 0, 1 + blank, own)] if len(own) > 1 else [], 0)
+                    own_field = [_Broken(" ".join(line), 0, 1 + blank, own, text.mark)] if len(own) > 1 else []
+                    _check_broken(path, own_field, 0)
                     _check_first_line(path, names)
                 elif len(line) > len(names):
                     raise InputError(
@@ -153,17 +316,17 @@ def _look_at_csv(path: str) -> Layout:
                         short.append(reader.line_num)
                     first = reader.line_num - len(own) + 1
                     broken += [
-                        _Broken(field, rows, first, own) for field in line if len(own) > 1 and _BREAK.search(field)
+                        _Broken(field, rows, first, own, text.mark)
+                        for field in line
+                        if len(own) > 1 and _BREAK.search(field)
                     ]
                     rows += 1
-    except UnicodeDecodeError as error:
-        raise InputError(f"{show(path)}: can't be read (not UTF-8); save it as UTF-8{_undecoded(path)}") from error
     except csv.Error as error:
         raise InputError(f"{show(path)}: can't be read (line {reader.line_num}: {error}); repair it") from error
     if not names:
         raise InputError(f"{show(path)}: can't be read (it is empty); add a line of names, and rows")
     _check_broken(path, broken, len(names) - 1)
-    remarks = []
+    remarks = [*text.remarks]
     if broken:
         one = broken[0]
         hold, where = ("holds", "in") if len(broken) == 1 else ("hold", "the first in")
@@ -179,7 +342,7 @@ def _look_at_csv(path: str) -> Layout:
     # pandas' names of columns without one.
     names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
     left_out = [number_of(blank, "blank line")] if blank else []
-    return Layout(names, left_out=left_out, remarks=remarks, codes=_codes(path, names), rows=rows)
+    return Layout(names, left_out=left_out, remarks=remarks, codes=_codes(text, names), rows=rows, text=text)
 
 
 @dataclass(frozen=True)
@@ -190,6 +353,7 @@ class _Broken:
     row: int
     line: int
     lines: Sequence[str]
+    mark: str
 
     @property
     def where(self) -> str:
@@ -198,13 +362,13 @@ class _Broken:
     def loose(self) -> bool:
         """Whether text follows a closing quotation mark, as where a lone one opened the field."""
         try:
-            return not list(csv.reader(self.lines, strict=True))
+            return not list(csv.reader(self.lines, strict=True, delimiter=self.mark))
         except csv.Error:
             return True
 
     def like_rows(self, marks: int) -> bool:
         """Whether it holds as many separators in each line as a row does; of its first and last line, together."""
-        first, *middle, last = (line.count(",") for line in _BREAK.split(self.text))
+        first, *middle, last = (line.count(self.mark) for line in _BREAK.split(self.text))
         return marks > 0 and first + last == marks and all(count == marks for count in middle)
 
 
@@ -228,36 +392,18 @@ def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
 
 def _check_first_line(path: str, names: Sequence[str]) -> None:
     first = names[0]
-    if len(names) == 1 and (other := next((mark for mark in (";", "\t", "|") if mark in first), None)):
-        raise InputError(f"{show(path)}: one column, separated by {other!r}; write it with commas")
     if len(names) == 1 and first.startswith("#"):
         raise InputError(f"{show(path)}: begins with a comment ({quoted(first)}); remove it, the first line has names")
     _check_names(path, [name for name in names if name])
 
 
-def _undecoded(path: str) -> str:
-    """Where a file isn't UTF-8."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                return ", it is UTF-16"
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                around = line[max(error.start - 10, 0) : error.start + 10].decode("latin-1").strip()
-                return f"; as Latin-1, line {number} has {quoted(around)}"
-    return ""
-
-
-def _codes(path: str, names: Sequence[str]) -> set[str]:
+def _codes(text: Text, names: Sequence[str]) -> set[str]:
     """Columns with numbers such as 007 or 1E3, which pandas reads as 7 and 1000."""
-    with open(path, "rb") as file:
-        # Most files have none, and this is faster than looking at each field.
-        if not any(_CODE_BYTES.search(line) for line in file):
-            return set()
-    with open(path, encoding="utf-8-sig", newline="") as text:
-        fields = ((name, field) for line in csv.reader(text) for name, field in zip(names, line, strict=False))
-        return {name for name, field in fields if _CODE.fullmatch(field)}
+    # Most files have none, and this is faster than looking at each field.
+    if not _LIKE_CODES.search(text.text):
+        return set()
+    fields = ((name, field) for line in text.lines() for name, field in zip(names, line, strict=False))
+    return {name for name, field in fields if _CODE.fullmatch(field)}
 
 
 def _look_at_parquet(path: str, about: pq.FileMetaData) -> Layout:
@@ -279,7 +425,7 @@ def _check_names(path: str, columns: Iterable[str]) -> None:
 def _check_size(path: str, file: pq.ParquetFile, columns: Sequence[str]) -> None:
     """Refuse columns that are no values, and what memory can't hold: a few bytes may hold any number of equal ones."""
     about, schema = file.metadata, file.schema_arrow
-    if CELL * about.num_rows * len(columns) > _memory():
+    if CELL * about.num_rows * len(columns) > memory():
         many = f"{about.num_rows} rows of {len(columns)} columns"
         raise InputError(f"{show(path)}: {many}, more than memory holds; value fewer rows")
     texts = []
@@ -325,11 +471,20 @@ def _is_binary(kind: pa.DataType) -> bool:
     return any(fits(kind) for fits in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary))
 
 
-def _memory() -> int:
+def memory() -> int:
+    """Bytes of memory that the machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 _BREAK = re.compile(r"\r\n|\r|\n")
-_CODE_BYTES = re.compile(rb"(?:^|[,\"])\s*[+-]?(?:0[0-9]|[0-9]+[eE][0-9])")
+_LIKE_CODES = re.compile(r"(?:^|[,;\t|\"])\s*[+-]?(?:0[0-9]|[0-9]+[eE][0-9])", re.MULTILINE)
+_STARTS = (
+    (b"\xef\xbb\xbf", "utf-8-sig", "UTF-8 with a byte order mark"),
+    (b"\xff\xfe\0\0", "utf-32", "UTF-32"),
+    (b"\0\0\xfe\xff", "utf-32", "UTF-32"),
+    (b"\xff\xfe", "utf-16", "UTF-16"),
+    (b"\xfe\xff", "utf-16", "UTF-16"),
+)
+"""What files begin with that say their encoding themselves."""
 _NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 _CODE = re.compile(r"\s*[+-]?(0[0-9]+(\.[0-9]*)?|[0-9]+[eE][0-9]+)\s*")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,16 +35,40 @@ from memloc.valuation.columns import (
     remark_on,
 )
 from memloc.valuation.oob import squares
-from memloc.valuation.reading import Layout, load, look_at, texts_of
+from memloc.valuation.reading import Layout, load, look_at, memory, texts_of
 
 Floats = NDArray[np.float64]
 
 MANY = 50
 """Classes beyond which a label may be a quantity."""
+TREE = 16
+"""Bytes that a tree may take for each row and class."""
 WINDOW = 256
 """Images that are read at once."""
+SHOWN = 4
+"""Texts of a column that a look at it tells."""
+T = TypeVar("T")
 SKIPPED = 10
 """Images that can't be read and are named in remarks; ``about`` lists all."""
+
+
+CLASSES = re.compile(r"(?i)label|labels|class|classes|target|y|diagnosis|outcome|species|category|type|status|group")
+"""Likely names of the column of a table's classes."""
+
+
+class UnfitError(InputError):
+    """A table can't be valued as it is asked for: all that speaks against it, in one line.
+
+    Attributes:
+        look: a line for each column: what it holds, and why it can't be used.
+        options: by option, columns to add with which it can; None where the table itself must be mended.
+    """
+
+    def __init__(
+        self, message: str, look: Sequence[Mapping[str, Any]], options: Mapping[str, list[str]] | None
+    ) -> None:
+        super().__init__(message)
+        self.look, self.options = look, options
 
 
 @dataclass(frozen=True)
@@ -56,6 +82,8 @@ class Source:
         rows: names of the rows [n].
         sha256: of what was read.
         holds: what a cell of a row holds, as text.
+        columns: of a table, what its cells hold: [n] numbers, or texts; of images none.
+        pixels: of images [n, channels, size, size]; None for a table.
         remarks: what a user should know, one line each.
         about: the same, complete, for value.json.
     """
@@ -68,6 +96,8 @@ class Source:
     rows: Sequence[str]
     sha256: str
     holds: Callable[[int, int], str]
+    columns: Sequence[NDArray[Any]] = ()
+    pixels: NDArray[np.uint8] | None = None
     remarks: Sequence[str] = ()
     about: Mapping[str, object] = field(default_factory=dict)
 
@@ -80,47 +110,52 @@ def read_table(
     ignore: Sequence[str] = (),
     text: Sequence[str] = (),
 ) -> Source:
-    """A CSV or Parquet table: each column is a cell, of variance 1.
+    """A table (CSV, TSV, packed or not, .xlsx, Parquet): each column is a cell, of variance 1.
 
     Numbers and truth values are standardised. Text becomes a feature for each of its different values, together one
     cell. A missing number counts as the column's mean and is marked by another feature in its cell; a missing text
     counts as another value. Texts among numbers count as missing, see ``columns.read_column``.
 
     Args:
-        path: .csv or .parquet.
+        path: of the file.
         label: column of the classes.
         id: column of the rows' names.
         ignore: patterns of columns to leave out.
         text: patterns of columns whose numbers are names of categories.
 
     Raises:
-        InputError: it can't be read, or a column can't be used.
+        InputError: it can't be read.
+        UnfitError: a column can't be used.
     """
     layout = look_at(path)
     columns = layout.names
-    label = _checked_label(path, layout, label=label, id=id, ignore=ignore, text=text)
+    _check_options(path, layout, label=label, id=id, ignore=ignore, text=text)
     ignored = _fitting(columns, ignore)
     features = [column for column in columns if column not in (label, id, *ignored)]
     if not features:
         raise InputError(f"{show(path)}: no columns besides the label; add one or more")
     as_text = _fitting(columns, text)
-    typed = Path(path).suffix.lower() == ".parquet"
     names = [] if id is None else [id]
-    table = load(path, layout, [*features, label, *names], texts=[*names, *as_text])
-    y, classes = _classes(table[label])
-    rows = _names(table.index.to_series() if id is None else table[id])
-    contents = table[features]
-    named = id is not None
-    read = {
-        column: read_column(table[column], rows, text=column in as_text, typed=typed, named=named)
-        for column in features
-    }
+    table = load(path, layout, [*features, *([] if label is None else [label]), *names], texts=[*names, *as_text])
+    contents, named = table[features], id is not None
+    about = {"typed": layout.text is None, "named": named, "comma": layout.text is not None and layout.text.mark == ";"}
+    problems: dict[str, str] = {}
+    rows = _tried(problems, "--id", lambda: _names(table.index.to_series() if id is None else table[id]))
+    numbers = rows or [str(row) for row in range(len(table))]
+    read: dict[str, Column] = {}
+    found = None if label is None else _tried(problems, "--label", lambda: _classes(table[label]))
+    for column in features:
+        one = _tried(problems, column, partial(read_column, table[column], numbers, text=column in as_text, **about))
+        read |= {} if one is None else {column: one}
+    if problems or found is None or rows is None or label is None:
+        raise _unfit(path, contents, read, problems, label=label, id=id)
+    y, classes = found
     kinds = {column: one.kind for column, one in read.items()}
     left_out = _left_out(layout, label, id, ignored)
     missing = {column: one.missing for column, one in read.items() if one.missing}
     labels = {name: int(count) for name, count in zip(classes, np.bincount(y), strict=True)}
     remarks = [*layout.remarks, *_remarks_on_labels(label, classes, y)]
-    on_cells = _remarks_on_cells(path, contents, read)
+    on_cells = _remarks_on_cells(layout, contents, read)
     remarks += _remark_on_codes(layout, table[[*features, label]])
     remarks += _remarks_on_columns(contents, kinds, y, named=named)
     x = np.concatenate([one.x for one in read.values()], axis=1)
@@ -140,6 +175,7 @@ def read_table(
         rows=rows,
         sha256=file_sha256(path),
         holds=lambda row, cell: str(contents.iat[row, cell]),
+        columns=[one.values for one in read.values()],
         remarks=[taken, *shown, *remarks],
         about={
             "columns": kinds,
@@ -148,6 +184,7 @@ def read_table(
             "odd": {column: one.odd for column, one in read.items() if one.odd},
             "left_out": left_out,
             "remarks": [taken, *on_cells, *remarks],
+            "look": _look(contents, read, {}),
         },
     )
 
@@ -161,9 +198,75 @@ def _left_out(layout: Layout, label: str, id: str | None, ignored: Sequence[str]
     return [*out, *layout.left_out]
 
 
-def _remarks_on_cells(path: str, contents: pd.DataFrame, read: Mapping[str, Column]) -> list[str]:
+def _tried(problems: dict[str, str], name: str, read: Callable[[], T]) -> T | None:
+    """What ``read`` gives; None where it can't, which is added to the problems."""
+    try:
+        return read()
+    except InputError as error:
+        problems[name] = str(error)
+        return None
+
+
+def _look(
+    contents: pd.DataFrame, read: Mapping[str, Column], problems: Mapping[str, str]
+) -> list[dict[str, str | int]]:
+    """A line for each column: how it is read, what is missing, what it holds, what doesn't fit."""
+    lines: list[dict[str, str | int]] = []
+    for name in map(str, contents):
+        if (one := read.get(name)) is None:
+            why = problems[name].removeprefix(f"{show(name)}: ")
+            lines.append({"column": name, "kind": "can't be used", "missing": 0, "holds": "", "odd": why})
+            continue
+        if one.values.dtype.kind == "f":
+            low, middle, high = np.nanquantile(one.values, [0, 0.5, 1])
+            holds = f"{low:.6g} to {high:.6g}, median {middle:.6g}"
+        else:
+            texts, counts = np.unique(one.values, return_counts=True)
+            held = [f"{show(texts[i]) or 'nothing'} {counts[i]}" for i in np.argsort(-counts, kind="stable")]
+            holds = ", ".join(held[:SHOWN]) + (f" and {len(held) - SHOWN} more" if len(held) > SHOWN else "")
+        odd = "; ".join(one.remarks)
+        lines.append({"column": name, "kind": one.kind, "missing": one.missing, "holds": holds, "odd": odd})
+    return lines
+
+
+def _unfit(
+    path: str,
+    contents: pd.DataFrame,
+    read: Mapping[str, Column],
+    problems: Mapping[str, str],
+    *,
+    label: str | None,
+    id: str | None,
+) -> UnfitError:
+    """All that speaks against a table, and the options that it can be valued with."""
+    likely = _likely_label(contents, read) if label is None else None
+    unusable = [column for column in problems if column in contents]
+    # Another value in every row is what names of rows have.
+    names = [column for column in unusable if contents[column].notna().all() and contents[column].map(str).is_unique]
+    named = names[:1] if id is None else []
+    options = {"label": [likely] if likely else [], "id": named, "ignore": [c for c in unusable if c not in named]}
+    told = [problems[name] for name in problems]
+    if label is None:
+        told.insert(0, f"label: not given; name the column of {show(path)} that holds the classes (--label)")
+    message = told[0] if len(told) == 1 else f"{show(path)}: {len(told)} problems: {'; '.join(told)}"
+    mended = {"--id", "--label"} & {*problems} or (label is None and likely is None) or not read.keys() - {likely}
+    return UnfitError(message, _look(contents, read, problems), None if mended else options)
+
+
+def _likely_label(contents: pd.DataFrame, read: Mapping[str, Column]) -> str | None:
+    """The column that most likely holds the classes: by its name, else the last one with few different values."""
+    able = []
+    for name, one in read.items():
+        different = np.unique(one.values)
+        whole = one.values.dtype.kind != "f" or not (different % 1).any()
+        if whole and not one.missing and 2 <= len(different) <= min(MANY, len(contents) / 2):
+            able.append(name)
+    return next((name for name in able if CLASSES.fullmatch(name)), able[-1] if able else None)
+
+
+def _remarks_on_cells(layout: Layout, contents: pd.DataFrame, read: Mapping[str, Column]) -> list[str]:
     """What was odd in cells, column by column, and where points may divide thousands."""
-    written = texts_of(path, [column for column in read if _are_thousandths(contents[column])])
+    written = texts_of(layout, [column for column in read if _are_thousandths(contents[column])])
     thousands = {column: [remark] for column, texts in written.items() if (remark := may_divide_thousands(texts))}
     return [
         f"{show(column)}: {remark}"
@@ -230,6 +333,7 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
         rows=rows,
         sha256=images.sha256,
         holds=lambda row, cell: f"{pixels[row].reshape(-1)[squares(pixels.shape[1], size, patch) == cell].mean():.0f}",
+        pixels=pixels,
         remarks=[*taken, *remarks],
         about={
             "taken": taken,
@@ -239,25 +343,22 @@ def read_images(text: str, *, size: int, patch: int, part: str, strict: bool, co
     )
 
 
-def _checked_label(
+def _check_options(
     path: str, layout: Layout, *, label: str | None, id: str | None, ignore: Sequence[str], text: Sequence[str]
-) -> str:
-    """The label, where all names and patterns fit columns."""
+) -> None:
+    """Refuse names and patterns that fit no column."""
     columns = layout.names
     for option, column in (("label", label), ("id", id)):
         if column is not None and column not in (*columns, *layout.index):
             near = next((f"; do you mean {quoted(one)}?" for one in columns if _same(one, column)), "")
             known = listed(_shown(columns))
             raise InputError(f"{option}: {show(path)} has no column {show(column)}; it has {known}{near}")
-    if label is None:
-        raise InputError(f"label: not given; name the column of {show(path)} that holds the classes (--label)")
-    if label == id:
+    if label is not None and label == id:
         raise InputError(f"id: {show(label)} is the label; name another column or run without --id")
     for option, patterns in (("ignore", ignore), ("text", text)):
         for pattern in patterns:
             if not _fitting(columns, [pattern]):
                 raise InputError(f"{option}: no column of {show(path)} fits {show(pattern)}; check its spelling")
-    return label
 
 
 def _fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -342,10 +443,15 @@ def _are_thousandths(column: pd.Series[Any]) -> bool:
     )
 
 
+def firsts(x: Floats) -> NDArray[np.int64]:
+    """The first row of the same features as each: [n]."""
+    first: dict[int, int] = {}
+    return np.array([first.setdefault(digest(row.tobytes()), number) for number, row in enumerate(x)])
+
+
 def _copies(x: Floats, y: NDArray[np.int64], rows: Sequence[str], what: str) -> list[str]:
     """A line on rows of equal features: a learner that saw one of them knows the others, too."""
-    first: dict[int, int] = {}
-    of = np.array([first.setdefault(digest(row.tobytes()), number) for number, row in enumerate(x)])
+    of = firsts(x)
     again = np.flatnonzero(of < np.arange(len(x)))
     if not len(again):
         return []
@@ -405,6 +511,11 @@ def _classes(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
         column = column.astype("int64")
     y, classes = pd.factorize(column, sort=True)
     _enough(f"label: {name}", len(classes), len(column))
+    if TREE * len(classes) * len(column) > memory() / 4:
+        raise InputError(
+            f"label: {name} has {len(classes)} classes in {len(column)} rows, and trees of so many take more than"
+            " memory holds; divide it into fewer classes or name another column"
+        )
     return y.astype(np.int64), [str(c) for c in classes]
 
 

@@ -83,6 +83,7 @@ def cell_baselines(dirty: Floats, parts: Parts, options: Options, seed: int) -> 
     return {
         "2D-KNN": lambda: baselines.knn(dirty, y, *held, permutations=options["permutations"], seed=seed),
         "two-stage": lambda: baselines.two_stage(dirty, y, learners=options["learners"], seed=seed),
+        "DDC": lambda: baselines.ddc(dirty, y),
         "z-score": lambda: baselines.z_score(dirty, y),
         "random": lambda: baselines.random(dirty.shape, seed=seed),
     }

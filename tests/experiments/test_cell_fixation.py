@@ -9,7 +9,7 @@ from memloc.valuation.trials import CHANGED
 from tests.builders.planted import trial
 from tests.builders.study import Study
 
-OTHERS = ["2D-KNN", "two-stage", "z-score", "random"]
+OTHERS = ["2D-KNN", "two-stage", "DDC", "z-score", "random"]
 OPTIONS = {}
 
 
@@ -18,8 +18,8 @@ def study(folder, *, won, chance, gap=0.2, tables=("wine",), seeds=5):
     kept = Study(folder, "cell_fixation")
     for table in tables:
         for seed in range(seeds):
-            noise = 0.001 * np.random.default_rng([6, seed]).normal(size=(8, 1))
-            shares = np.array([won] * 7 + [chance])[:, None]
+            noise = 0.001 * np.random.default_rng([6, seed]).normal(size=(9, 1))
+            shares = np.array([won] * 8 + [chance])[:, None]
             accuracy = 0.7 + (gap * shares + noise) * CHANGED / 0.1
             kept.add(table, seed, outcomes=trial(OTHERS, accuracy=accuracy, clean=0.7 + gap, changed=CHANGED))
     return kept

@@ -11,10 +11,11 @@ from memloc.valuation.trials import INSPECTED
 from tests.builders.planted import TRIED, trial
 from tests.builders.study import Study, by_claim
 
-OTHERS = ["2D-KNN", "two-stage", "z-score", "random"]
+OTHERS = ["2D-KNN", "two-stage", "DDC", "z-score", "random"]
 OPTIONS = {"dirty_rows": 0.2, "dirty_columns": 0.2, "injectors": ["tail", "swap"], "ratios": [0.25, 0.5]}
 TAIL = {("2D-OOB, w = 0", 0.25): 0.81, ("2D-OOB, w = 1", 0.25): 0.86, ("2D-OOB, w = 0", 0.5): 0.53,
-        ("2D-OOB, w = 1", 0.5): 0.9, "2D-KNN": 0.7, "two-stage": 0.8, "z-score": 0.95, "random": 0.5}  # fmt: skip
+        ("2D-OOB, w = 1", 0.5): 0.9, "2D-KNN": 0.7, "two-stage": 0.8, "DDC": 0.93, "z-score": 0.95,
+        "random": 0.5}  # fmt: skip
 SWAP = TAIL | {"z-score": 0.6, ("2D-OOB, w = 0", 0.5): 0.75}
 
 
@@ -22,7 +23,7 @@ def study(folder, *, tail=TAIL, swap=SWAP, tables=("breast-cancer", "fried", "di
     kept = Study(folder, "cell_outliers")
     for table in tables:
         for seed in range(seeds):
-            noise = 0.002 * np.random.default_rng([5, seed]).normal(size=(2, 8))
+            noise = 0.002 * np.random.default_rng([5, seed]).normal(size=(2, 9))
             areas = np.array([[*(areas[m] for m in TRIED), *(areas[m] for m in OTHERS)] for areas in (tail, swap)])
             # A curve that is straight up to where its area asks, and then flat.
             rates = np.minimum(1, INSPECTED / np.maximum(1e-9, 2 * (1 - areas))[..., None])
@@ -56,7 +57,10 @@ def test_planted_areas_come_out_and_claims_follow(tmp_path):
         for row in rows.itertuples()
         if "over" in row.claim
     }
-    assert over["z-score", "tail"].verdict == "refuted" and over["z-score", "swap"].verdict == "supported"
+    assert (
+        over["ddc", "tail"].verdict == over["z-score", "tail"].verdict == "refuted"
+        and over["z-score", "swap"].verdict == "supported"
+    )
     assert (
         over["knn", "tail"].effect == pytest.approx(0.2, abs=0.005) and over["two-stage", "tail"].verdict == "supported"
     )
@@ -93,11 +97,12 @@ def test_the_figure_shows_every_method_of_every_table(tmp_path, tables):
     kept = study(tmp_path, tables=tables, seeds=2)
     table, _ = kept.analyse(**OPTIONS)
     figure = kept.drawn(table)
-    # Areas, and differences to three baselines, for two injectors.
-    assert len(figure.axes) == 8 and [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(tables)
-    assert [axis.get_title("left") for axis in figure.axes[1:4]] == [
+    # Areas, and differences to four baselines, for two injectors.
+    assert len(figure.axes) == 10 and [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(tables)
+    assert [axis.get_title("left") for axis in figure.axes[1:5]] == [
         "minus 2D-KNN's",
         "minus two-stage's",
         "minus z-score's",
+        "minus DDC's",
     ]
     plt.close(figure)

@@ -2,9 +2,11 @@
 
 import datetime
 import decimal
+import gzip
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 from memloc import cli
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.sources import read_table
+from memloc.valuation.sources import UnfitError, read_table
 
 NUMBERS = [str(value) for value in (3.5, 1.25, 4, 8, 16, 0.5, 7, 2.75, 11, 6)]
 
@@ -126,13 +128,15 @@ def test_a_text_among_numbers_is_missing_and_named(text):
     source = both([*NUMBERS[:4], text, *NUMBERS[5:]])
     np.testing.assert_allclose(source.x, standardised([*map(float, NUMBERS[:4]), np.nan, *map(float, NUMBERS[5:])]))
     assert source.about["odd"] == {"a": {text: [4]}} and source.about["missing"] == {"a": 1}
-    assert f"a: 1 cell without a number, counted as missing: '{text}' in row 4" in said(source)
+    assert f"a: 1 of 10 entries is no number, counted as missing: '{text}' in row 4" in said(source)
     assert source.holds(4, 0) == text
 
 
 def test_cells_are_named_by_the_names_of_their_rows():
     source = read(csv([*NUMBERS, "high", "NA", "high"], i=[f"p{i}" for i in range(13)]), id="i")
-    assert "a: 3 cells without a number, counted as missing: 'high' in rows p10, p12, 'NA' in row p11" in said(source)
+    assert "a: 3 of 13 entries are no numbers, counted as missing: 'high' in rows p10, p12, 'NA' in row p11" in said(
+        source
+    )
 
 
 def test_an_empty_cell_beside_a_text_is_missing_but_not_odd():
@@ -214,8 +218,8 @@ def test_many_odd_cells_are_all_in_value_json_and_some_in_the_line():
     cells = [str(i) for i in range(200)] + [f"bad{i}" for i in range(30)] + ["NA"] * 50
     source = read(csv(cells))
     assert source.about["odd"]["a"]["NA"] == list(range(230, 280)) and len(source.about["odd"]["a"]) == 31
-    line = next(remark for remark in source.remarks if "without a number" in remark)
-    assert line.startswith("a: 80 cells") and "and 21 more" in line and len(line) < 700
+    line = next(remark for remark in source.remarks if "are no numbers" in remark)
+    assert line.startswith("a: 80 of 280 entries") and "and 21 more" in line and len(line) < 700
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ def test_truth_values_with_gaps_stay_truth_values(odd):
     source = both(["True", "false", " TRUE", "False", "true", odd, "", "False"])
     np.testing.assert_allclose(source.x, standardised([1, 0, 1, 0, 1, np.nan, np.nan, 0]))
     assert source.about["columns"] == {"a": "true or false"} and source.about["missing"] == {"a": 2}
-    assert f"1 cell without a truth value, counted as missing: '{odd}' in row 5" in said(source)
+    assert f"1 of 8 entries is no truth value, counted as missing: '{odd}' in row 5" in said(source)
 
 
 def test_leading_zeros_are_said_and_codes_can_be_texts():
@@ -281,9 +285,9 @@ def test_texts_that_differ_in_case_or_blanks_are_named():
 
 def test_few_remarks_on_columns_are_shown_and_all_are_in_value_json():
     source = read(csv([*NUMBERS, "x"], **{f"c{i:02}": [*NUMBERS, "x"] for i in range(30)}))
-    assert sum("without a number" in line for line in source.remarks) == 10
+    assert sum("is no number" in line for line in source.remarks) == 10
     assert "21 more such remarks on columns, all in value.json" in source.remarks
-    assert sum("without a number" in line for line in source.about["remarks"]) == 31
+    assert sum("is no number" in line for line in source.about["remarks"]) == 31
 
 
 # --- Columns that may not belong there -------------------------------------------------------------------------------
@@ -305,6 +309,10 @@ def test_few_remarks_on_columns_are_shown_and_all_are_in_value_json():
         ("a", ["u", "v", "u", "v"], "a: one value for each class, which gives the label away"),
         ("a", ["p4", "p1", "p8", "p2"], "a: another text in every row"),
         ("a", [str(2**53 + 1), "5", "5", "7"], "a: whole numbers beyond 2^53, which are rounded"),
+        ("patient_id", ["9041", "1733", "5210", "3108"], "patient_id: names of the rows, it seems, another number"),
+        ("patientId", ["9041", "1733", "5210", "3108"], "patientId: names of the rows, it seems"),
+        ("admission_date", ["43831", "44012", "43831", "45010"], "admission_date: times as whole numbers"),
+        ("idle", ["9041", "1733", "5210", "3108"], ""),
         ("a", ["3", "5", "5", "4"], ""),
         ("a", ["1.5", "2.5", "3.5", "4.5"], ""),
         ("a", ["3", "9", "1", "4"], ""),
@@ -394,6 +402,108 @@ def test_bytes_that_tell_nothing_change_nothing(content):
     assert source.classes == ["u", "v"] and "left out: nothing" in source.remarks[0]
 
 
+FOREIGN = "y;größe;n\nja;1,5;1,500\nnein;2,25;900\nja;3;2,250\nnein;4,5;7\n"
+PACKED = gzip.compress(FOREIGN.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", FOREIGN.encode("utf-8-sig"), "UTF-8 with a byte order mark"),
+        ("t.csv", FOREIGN.encode("utf-16"), "UTF-16, as its first bytes say"),
+        ("t.csv", FOREIGN.encode("utf-16-le"), "UTF-16 (LE), as every other byte is NUL"),
+        ("t.csv", FOREIGN.encode("utf-16-be"), "UTF-16 (BE), as every other byte is NUL"),
+        ("t.csv", FOREIGN.encode("latin-1"), "not UTF-8, read as Windows-1252 (Latin-1): line 1 has 'y;größe;n'"),
+        ("t.csv", b"sep=;\r\n" + FOREIGN.encode(), "fields are separated by ';'"),
+        ("t.CSV.gz", PACKED, "fields are separated by ';'"),
+        ("t.tsv", FOREIGN.replace(";", "\t").encode(), "fields are separated by tabs"),
+        ("t.csv", FOREIGN.replace(";", "|").encode(), "fields are separated by '|'"),
+        ("t.csv", FOREIGN.replace(";", "\t").encode("utf-16"), "fields are separated by tabs"),
+    ],
+)
+def test_separators_and_encodings_are_found_and_said(name, content, told):
+    source = read(written(content, name))
+    assert source.classes == ["ja", "nein"] and source.cells == ["größe", "n"] and told in said(source)
+    np.testing.assert_array_equal(source.columns[0], [1.5, 2.25, 3, 4.5])
+    # Beside semicolons a comma is rather the decimal mark; elsewhere 1,500 is.
+    np.testing.assert_array_equal(
+        source.columns[1],
+        [1.5, 900, 2.25, 7] if b";" in content.replace(b"\0", b"") or "gz" in name else [1500, 900, 2250, 7],
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "shift_jis"])
+def test_other_alphabets_are_found(encoding):
+    rows = {
+        "cp1251": "врач принимает больных,{}\nпациент ждёт приёма в больнице,{}\n",
+        "shift_jis": "医者,{}\n患者,{}\n",
+    }[encoding] * 20
+    source = read(written(("y,a\n" + rows.format(*range(40))).encode(encoding)))
+    assert source.classes == sorted(line.split(",")[0] for line in rows.splitlines()[:2])
+    assert "not UTF-8, read as cp" in said(source)
+
+
+def test_a_workbook_is_read_as_a_csv_of_it_would_be():
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.title = "empty"
+    sheet = book.create_sheet("data")
+    book.create_sheet("notes").append(["more"])
+    day = datetime.datetime(2020, 1, 31)
+    for line in (["y", "a", "b", "code", "when"], ["NA", 1, True, "007", day], ["x", 2.5, False, "012", day], [],
+                 ["NA", "high", True, "007", day], ["x", 4, None, "012", day], ["NA", 8, True, "007"]):  # fmt: skip
+        sheet.append(line)
+    book.save("t.xlsx")
+    source = read("t.xlsx")
+    assert source.classes == ["NA", "x"] and "'data' is read; left out: 'empty', 'notes'" in said(source)
+    np.testing.assert_array_equal(source.columns[0], [1, 2.5, np.nan, 4, 8])
+    assert source.columns[1].tolist() == ["true", "false", "true", "", "true"]
+    assert "1 of 5 entries is no number, counted as missing: 'high' in row 2" in said(source)
+    assert "use --text: code" in said(source) and "left out: 1 blank line" in said(source)
+    assert read("t.xlsx", text=["code"]).columns[2].tolist() == ["007", "012", "007", "012", "007"]
+    assert "when: dates count as texts" in said(source)
+    written(b"PK no workbook", "u.xlsx")
+    assert complaint("u.xlsx").startswith("u.xlsx: can't be read (")
+
+
+def test_all_problems_are_told_at_once_and_the_way_on(capsys):
+    n = 240
+    written(
+        "case,when,glucose,diagnosis\n"
+        + "".join(
+            f"c{i * 7 % n},{2000 + i}-01-01,{'high' if i == 17 else 80 + i % 30},{'ab'[i % 2]}\n" for i in range(n)
+        )
+    )
+    with pytest.raises(UnfitError) as caught:
+        read("t.csv", label=None)
+    error = caught.value
+    assert str(error).startswith("t.csv: 3 problems: label: not given; name the column") and "\n" not in str(error)
+    assert "case: 240 different texts" in str(error) and "when: 240 different texts" in str(error)
+    assert error.options == {"label": ["diagnosis"], "id": ["case"], "ignore": ["when"]}
+    look = {one["column"]: one for one in error.look}
+    assert look["glucose"] == {
+        "column": "glucose", "kind": "numbers", "missing": 1, "holds": "80 to 109, median 94",
+        "odd": "1 of 240 entries is no number, counted as missing: 'high' in row 17",
+    }  # fmt: skip
+    assert look["case"]["kind"] == "can't be used" and look["diagnosis"]["holds"] == "a 120, b 120"
+    log = logging.getLogger("memloc")
+    handlers, level = log.handlers, log.level
+    try:
+        assert cli.main(["value", "t.csv", "--ignore", "w*", "--out", "o"]) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 4 and lines[0].startswith("memloc: case: can't be used; 240 different texts")
+        command = "to go on: memloc value t.csv --label diagnosis --id case --ignore 'w*' --out o"
+        assert lines[-1].startswith("memloc: error: t.csv: 2 problems: ") and lines[-1].endswith(command)
+        assert cli.main([*shlex.split(command.split("memloc ", 1)[1]), "--learners", "5", "--quiet"]) == 0
+    finally:
+        log.handlers = handlers
+        log.setLevel(level)
+    written("y,a\n,x\nu,1\nu,2\n")
+    with pytest.raises(UnfitError) as caught:
+        read("t.csv")
+    assert caught.value.options is None  # No option fills in a label.
+
+
 def test_blank_lines_are_left_out_and_said():
     source = read(written("\ny,a\nu,1\n\nv,2\n   \nu,4\nv,7\n"))
     np.testing.assert_array_equal(source.x, standardised([1, 2, 4, 7]))
@@ -425,17 +535,7 @@ def test_names_that_are_numbers_are_remarked():
         ("y,a\nu,1,2\nv,2,3\n", "t.csv: rows have more fields than the first line has names: 3 of 2 in line 2"),
         ("y,a\nu,1\nv,2,3\n", "t.csv: rows have more fields than the first line has names: 3 of 2 in line 3"),
         ("# made by hand\ny,a\n" + ROWS, "t.csv: begins with a comment ('# made by hand'); remove it"),
-        ("y;a\nu;1,5\nv;2,5\n", "t.csv: one column, separated by ';'; write it with commas"),
-        ("y\ta\nu\t1\nv\t2\n", "t.csv: one column, separated by '\\t'; write it with commas"),
-        (("y,a\n" + ROWS).encode("utf-16"), "t.csv: can't be read (not UTF-8); save it as UTF-8, it is UTF-16"),
-        (
-            ("y,a\n" + ROWS).encode("utf-16-le"),
-            "t.csv: can't be read (line 1: holds NUL, as UTF-16 and binary files do); repair it",
-        ),
-        (
-            "y,a\nu,1\né,1\n".encode("latin-1"),
-            "t.csv: can't be read (not UTF-8); save it as UTF-8; as Latin-1, line 3 has 'é,1'",
-        ),
+        (b"y,a\nu,1\0\nv,2\n", "t.csv: can't be read (it holds NUL, as binary files do); repair it"),
         ('y,a\nu,"1\nv,2\n', "t.csv: the field '1\\nv,2\\n' runs over lines 2 to 3 and seems to hold rows; close"),
         ("y,a\nu,1\n# a comment\nv,2\nu,3\nv,4\n", "label: y has 3 classes in 5 rows"),
     ],
@@ -450,7 +550,7 @@ def test_what_is_no_file_is_one_line():
     Path("zero.csv").symlink_to("/dev/zero")
     Path("folder.parquet").mkdir()
     told = {
-        "pipe.csv": "pipe.csv: a device or a pipe, not a file; save the table as .csv or .parquet",
+        "pipe.csv": "pipe.csv: a device or a pipe, not a file; save the table as .csv, .xlsx or .parquet",
         "pipe": "pipe: a device or a pipe, not a file; ",
         "zero.csv": "zero.csv: a device or a pipe, not a file; ",
         "/dev/zero": "/dev/zero: a device or a pipe, not a file; ",
@@ -514,7 +614,7 @@ def test_a_small_file_of_much_text_is_refused_before_it_is_unpacked():
     code = """
 import resource
 from memloc.errors import InputError
-from memloc.valuation.sources import read_table
+from memloc.valuation.sources import UnfitError, read_table
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in "ay":
     try:

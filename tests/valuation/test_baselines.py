@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from memloc.streams import generator
 from memloc.valuation import baselines
-from memloc.valuation.baselines import knn, knn_rows, random, tree_shap, two_stage, z_score
+from memloc.valuation.baselines import ddc, knn, knn_rows, random, tree_shap, two_stage, z_score
 
 
 def small(n=7, d=3, held=4, classes=2, seed=0):
@@ -137,3 +137,68 @@ def test_z_scores_are_within_the_class():
 def test_chance_repeats_itself_by_seed():
     assert (random((3, 2), seed=1) == random((3, 2), seed=1)).all()
     assert (random((3, 2), seed=1) != random((3, 2), seed=2)).all()
+
+
+def one_by_one(x):
+    """DDC's residuals as the paper defines them, cell by cell, of one class."""
+
+    def scale(values):
+        mad = 1.4826 * np.median(np.abs(values))
+        return mad * np.sqrt(np.mean([min((v / mad) ** 2, 2.5**2) for v in values]) / 0.845)
+
+    def location(values):
+        middle = np.median(values)
+        mad = 1.4826 * np.median(np.abs(values - middle))
+        weights = [(1 - ((v - middle) / mad / 3) ** 2) ** 2 if abs(v - middle) <= 3 * mad else 0 for v in values]
+        return np.average(values, weights=weights)
+
+    def slope(values, by):
+        rough = np.median([v / b for v, b in zip(values, by, strict=True) if b])
+        near = np.abs(values - rough * by) <= 2.5758293 * scale(values - rough * by)
+        return sum(values[near] * by[near]) / sum(by[near] ** 2)
+
+    def correlation(one, other):
+        rough = np.clip((scale(one + other) ** 2 - scale(one - other) ** 2) / 4, -0.99, 0.99)
+        inverse = np.linalg.inv([[1, rough], [rough, 1]])
+        inside = [i for i, pair in enumerate(zip(one, other, strict=True)) if pair @ inverse @ pair <= 9.2103404]
+        return np.corrcoef(one[inside], other[inside])[0, 1]
+
+    n, d = x.shape
+    z = np.stack([(c - location(c)) / scale(c - location(c)) for c in x.T], axis=1)
+    there = np.abs(z) <= 2.5758293
+    residuals = np.empty((n, d))
+    for j in range(d):
+        strength, slopes = {j: 1.0}, {j: 1.0}
+        for h in set(range(d)) - {j}:
+            both = there[:, j] & there[:, h]
+            r = correlation(z[both, j], z[both, h])
+            if abs(r) >= 0.5:
+                strength[h], slopes[h] = abs(r), slope(z[both, j], z[both, h])
+        predicted = np.zeros(n)
+        if len(strength) > 1:
+            for i in range(n):
+                known = [h for h in strength if there[i, h]]
+                if known:
+                    said = [slopes[h] * z[i, h] for h in known]
+                    predicted[i] = np.average(said, weights=[strength[h] for h in known])
+            predicted *= slope(z[:, j], predicted)
+        residuals[:, j] = (z[:, j] - predicted) / scale(z[:, j] - predicted)
+    return residuals
+
+
+def test_ddc_is_its_definition_and_finds_a_cell_that_is_odd_beside_its_neighbour_alone():
+    rng = np.random.default_rng(4)
+    y = np.repeat([0, 1], 40)
+    x = rng.normal(size=(80, 4))
+    x[:, 1] = 2 * x[:, 0] + 0.2 * rng.normal(size=80)
+    x += 5 * y[:, None]
+    x[3, 2] = 40.0
+    x[7, :2] = 1.5, -3.0  # Each is usual by itself.
+    found = ddc(x, y)
+    for label in (0, 1):
+        np.testing.assert_allclose(found[y == label], -np.abs(one_by_one(x[y == label])), rtol=1e-6)
+    assert found[3, 2] == found.min() and found[7, :2].max() < np.delete(found[:, :2], 7, axis=0).min()
+    assert z_score(x, y)[7, :2].min() > -2.5
+    # Where more than half of a class have one value, a column says nothing.
+    x[:30, 3] = 1.0
+    assert (ddc(x, y)[:40, 3] == 0).all()

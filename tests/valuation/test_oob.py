@@ -7,9 +7,9 @@ from sklearn.tree import DecisionTreeClassifier
 from memloc.errors import InputError
 from memloc.valuation import oob
 from memloc.valuation.inject import choose_cells, tail
-from memloc.valuation.oob import data_oob, draw_plan, gathered, scored, squares, value
+from memloc.valuation.oob import data_oob, draw_plan, gathered, interval, scored, squares, value
 
-FIELDS = ("cells", "counts", "rows", "row_counts")
+FIELDS = ("cells", "counts", "rows", "row_counts", "cell_errors", "row_errors")
 
 
 def clouds(n=40, d=6, classes=2, seed=0):
@@ -289,3 +289,38 @@ def test_scores_of_more_or_fewer_learners_are_not_joined(learners):
 def test_squares_at_the_border_are_smaller_if_the_size_is_not_a_multiple():
     expected = [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5], [3, 3, 4, 4, 5], [6, 6, 7, 7, 8]]
     assert squares(2, 5, 2).reshape(2, 5, 5).tolist() == [expected, expected]
+
+
+def test_errors_are_those_of_leaving_out_one_learner_at_a_time():
+    x, y = clouds(n=12, d=3)
+    options = {"learners": 40, "ratio": 0.5, "seed": 2}
+    found, plan = value(x, y, **options), draw_plan(12, 3, **options)
+    scores = np.concatenate(list(scored(x, y, **options)))  # [learners, 2, n]
+    for row, cell, w in ((0, 0, 0), (5, 2, 1), (11, 1, 1)):
+        seen = scores[(plan.counts[:, row] == 0) & plan.chosen[:, cell], w, row]
+        without = np.array([np.delete(seen, b).mean() for b in range(len(seen))])
+        jackknife = np.sqrt((len(seen) - 1) / len(seen) * ((without - seen.mean()) ** 2).sum())
+        assert found.cell_errors[w, row, cell] == pytest.approx(jackknife, rel=1e-9) and jackknife > 0
+    out = plan.counts[:, 4] == 0
+    assert found.row_errors[1, 4] == pytest.approx(scores[out, 1, 4].std(ddof=1) / np.sqrt(out.sum()), rel=1e-9)
+    assert np.isnan(value(x, y, learners=1).row_errors).all()
+
+
+def test_intervals_by_hand():
+    # 9 of 10 (Wilson: .5958 to .9821), all of 3 (.4385 to 1), none; w = 1: t with 9 and with 2 degrees of freedom.
+    values, errors = np.array([[0.9, 1.0, 0.0], [1.5, 1.0, 0.0]]), np.array([[0.1, 0, np.nan], [0.2, 0.1, np.nan]])
+    low, high = interval(values, errors, np.array([10, 3, 0]))
+    np.testing.assert_allclose(low, [[0.595850, 0.438503, np.nan], [1.5 - 2.262157 * 0.2, 1 - 0.4302653, np.nan]], 1e-5)
+    np.testing.assert_allclose(high, [[0.982123, 1, np.nan], [1.5 + 2.262157 * 0.2, 1.4302653, np.nan]], 1e-5)
+
+
+def test_values_of_other_learners_add_up_and_votes_are_what_learners_say():
+    x, y = clouds(n=60, d=4, classes=3)
+    y = np.array([7, 9, 20])[y]
+    every = value(x, y, learners=50)
+    parts = value(x, y, learners=1) + value(x, y, learners=19, first=1) + value(x, y, learners=30, first=20)
+    for name in (*FIELDS, "votes"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(every, name), atol=1e-9)
+    assert every.votes.shape == (60, 3) and (every.votes.sum(axis=1) == every.row_counts).all()
+    right = every.votes[np.arange(60), np.searchsorted([7, 9, 20], y)]
+    np.testing.assert_allclose(right / every.row_counts, every.rows[0], atol=1e-12)

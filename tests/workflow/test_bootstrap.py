@@ -170,7 +170,7 @@ def test_installs_with_the_lock_and_then_does_nothing(root):
     assert boot(root).returncode == 0
     (call,) = calls(root)
     assert call.startswith("python -m pip install")
-    assert call.endswith("-c requirements.lock -e .")
+    assert call.endswith("-c requirements.lock -e .[charts,workflow]")
     again = boot(root)
     assert (again.returncode, again.stdout, again.stderr, calls(root)) == (0, "", "", [])
 
@@ -188,11 +188,11 @@ def test_an_extra_is_added_once_and_kept(root):
     boot(root)
     calls(root)
     assert boot(root, "--test").returncode == 0
-    assert calls(root)[0].endswith("-e .[test]")
+    assert calls(root)[0].endswith("-e .[charts,test,workflow]")
     assert boot(root).returncode == boot(root, "--test").returncode == 0
     assert calls(root) == []
     assert boot(root, "--slurm").returncode == 0
-    assert calls(root)[0].endswith("-e .[slurm,test]")
+    assert calls(root)[0].endswith("-e .[charts,slurm,test,workflow]")
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "requirements.lock", "memloc/__init__.py"])
@@ -202,7 +202,7 @@ def test_a_change_installs_again_with_what_was_asked_for_before(root, name):
     with (root / name).open("a") as file:
         file.write("\n# changed\n")
     assert boot(root).returncode == 0
-    assert calls(root)[0].endswith("-e .[test]")
+    assert calls(root)[0].endswith("-e .[charts,test,workflow]")
 
 
 def test_cpu_build_comes_from_uv_and_stays(root):
@@ -210,7 +210,7 @@ def test_cpu_build_comes_from_uv_and_stays(root):
     pip, uv = calls(root)
     assert pip.endswith("uv>=0.7")
     assert uv.startswith("uv pip install --python ")
-    assert uv.endswith("--torch-backend cpu --compile-bytecode -c requirements.lock -e .")
+    assert uv.endswith("--torch-backend cpu --compile-bytecode -c requirements.lock -e .[charts,workflow]")
     torch = root / ".venv/lib/python3.11/site-packages/torch/version.py"
     torch.parent.mkdir(parents=True)
     torch.touch()

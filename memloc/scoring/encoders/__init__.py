@@ -99,16 +99,50 @@ def open_encoder(
         InputError: no such encoder, weights that don't fit or can't be read, or a module that gives no [n, dim], or not
             the same for the same image each time.
     """
-    if size is not None and size < 1:
-        raise InputError(f"size: {size}; give 1 pixel or more")
     if weights_key is not None and not has_file(text):
         raise InputError(f"--weights-key {weights_key}: {text} has no @FILE to choose weights from; leave it out")
+    return _ready(text, lambda: _open(text, size, weights_key), size=size, mean=mean, std=std)
+
+
+def take_encoder(
+    module: nn.Module,
+    name: str,
+    *,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    side: int | None = None,
+) -> OpenEncoder:
+    """A module that is in memory already. It is copied: neither its mode nor its device changes.
+
+    Args:
+        name: what it is called in messages.
+        size, mean, std: see ``open_encoder``.
+        side: of the images, which is the size where neither the caller nor the module says one.
+
+    Raises:
+        InputError: see ``open_encoder``; or it can't be copied.
+    """
+    return _ready(name, lambda: function.take(name, module, side), size=size, mean=mean, std=std)
+
+
+def _ready(
+    text: str,
+    opened: Callable[[], Source],
+    *,
+    size: int | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> OpenEncoder:
+    """A source as an encoder: checked, in eval mode, with all that is said of it."""
+    if size is not None and size < 1:
+        raise InputError(f"size: {size}; give 1 pixel or more")
     given = {name for name, value in (("size", size), ("mean", mean), ("std", std)) if value is not None}
     with torch.random.fork_rng(devices=[]):
         # Weights that are drawn here (@untrained) are the same in every process.
         torch.default_generator.manual_seed(0)
         try:
-            source = _open(text, size, weights_key)
+            source = opened()
         except OSError as error:
             raise InputError(f"{text}: can't be read ({reason(error)})") from error
         if size is not None:

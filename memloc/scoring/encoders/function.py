@@ -1,4 +1,4 @@
-"""Encoders that a user's function returns."""
+"""Encoders that a user's function returns, or that are in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -44,13 +44,61 @@ def open_called(text: str) -> Source:
         raise InputError(f"{text}: calling it failed ({type(error).__name__}: {reason(error)})") from error
     if not isinstance(encoder, nn.Module):
         raise InputError(f"{text}: returned {type(encoder).__name__}; it must return a torch.nn.Module")
-    fixed = _unresettable(encoder)
-    return Source(
-        *(encoder, None if fixed else lambda: _reset(encoder), IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD),
+    return _source(
+        *(encoder, IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD),
         says="assumed, since a function doesn't say",
         weights=f"as {text} returns them",
+        code=_code(module, encoder),
+    )
+
+
+def take(name: str, module: nn.Module, side: int | None) -> Source:
+    """A copy of a module that is in memory, out of what PyTorch wraps around it to compile it or to spread it.
+
+    timm's models say themselves which input they were trained with.
+
+    Args:
+        side: of the images, if they have one.
+    """
+    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
+        inner = getattr(module, "_orig_mod", None) or module.module
+        assert isinstance(inner, nn.Module)
+        module = inner
+    try:
+        encoder = copy.deepcopy(module)
+    except Exception as error:
+        raise InputError(
+            f"{name}: can't be copied, and scoring changes its mode and device ({reason(error)}); write a function that"
+            " builds it, and name that: 'package.module:function'"
+        ) from error
+    stated = getattr(module, "pretrained_cfg", None)
+    if isinstance(stated, Mapping) and {"input_size", "mean", "std"} <= stated.keys():
+        size, mean, std, says = stated["input_size"][-1], stated["mean"], stated["std"], "as its pretrained_cfg says"
+    else:
+        size, mean, std = side or IMAGENET_SIZE, IMAGENET_MEAN, IMAGENET_STD
+        own = " (the size is the images' own)" if side else ""
+        says = f"assumed, as a module doesn't say{own}"
+    return _source(encoder, size, mean, std, says=says, weights="as they are in memory", code={})
+
+
+def _source(
+    encoder: nn.Module,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    says: str,
+    weights: str,
+    code: Mapping[str, str],
+) -> Source:
+    """A network that is known by its module alone."""
+    fixed = _unresettable(encoder)
+    return Source(
+        *(encoder, None if fixed else lambda: _reset(encoder), size, mean, std),
+        says=says,
+        weights=weights,
         remarks=(f"it has no untrained null: {fixed}",) if fixed else (),
-        made_of={"code": _code(module, encoder), **releases("torch", "timm", "torchvision", "transformers")},
+        made_of={"code": dict(code), **releases("torch", "timm", "torchvision", "transformers")},
     )
 
 

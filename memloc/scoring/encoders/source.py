@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from memloc.errors import InputError, show
+from memloc.errors import InputError, lacking, show
 from memloc.models.architectures import Layer
 from memloc.provenance import versions
 
@@ -83,7 +83,8 @@ def library(name: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"{text}: needs {name}: pip install {name}") from error
+        extra = "huggingface" if name == "transformers" else "score"
+        raise InputError(f"{text}: {lacking(ModuleNotFoundError(name=name), extra)}") from error
 
 
 def releases(*packages: str) -> dict[str, str]:

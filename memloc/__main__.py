@@ -1,0 +1,7 @@
+"""``python -m memloc``: the command."""
+
+import sys
+
+from memloc.cli import main
+
+sys.exit(main())
