@@ -217,7 +217,9 @@ def _add_input(score: argparse.ArgumentParser) -> None:
 
 def _add_valued(value: argparse.ArgumentParser) -> None:
     value.add_argument(
-        "source", metavar="SOURCE", help="table (.csv, .parquet), folder of images in class subfolders, or a dataset"
+        "source",
+        metavar="SOURCE",
+        help="table (.csv, .tsv, .xlsx, .parquet), folder of images in class subfolders, or a dataset",
     )
     where = value.add_argument_group("what is valued")
     add_out(where, "folder for the values", record="value.json")

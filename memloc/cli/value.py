@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import glob
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,14 @@ def run(options: argparse.Namespace) -> int:
         else:
             values, last = _value(options, source), "index.html shows it, issues.csv has every row"
             found = files.Found.of(source, values)
-            files.write(source, values, out.staged(work), meta=meta | {"called": _called()}, found=found)
+            images = () if source.pixels is None else ("size", "patch", "part")
+            files.write(
+                source,
+                values,
+                out.staged(work),
+                meta=meta | {"called": _command(options, {}, "DIR", "learners", "ratio", "seed", *images)},
+                found=found,
+            )
             out.publish(work, meta)
     _report(source, values, found)
     log.info("%s: %s", options.out, last)
@@ -83,7 +89,7 @@ def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:
             _show_look(error.look)
             if error.options is None:
                 raise
-            raise InputError(f"{error}; to go on: {_mended(options, error.options)}") from error
+            raise InputError(f"{error}; to go on: {_command(options, error.options, str(options.out))}") from error
     if options.label or options.id or options.ignore or options.text:
         raise InputError(f"source: {show(options.source)} is not a table; --label, --id, --ignore and --text need one")
     images = {"size": options.size, "patch": options.patch, "part": options.part, "strict": options.strict}
@@ -100,20 +106,17 @@ def _show_look(look: Sequence[Mapping[str, Any]]) -> None:
         log.info("and %d more columns", len(look) - COLUMNS)
 
 
-def _mended(options: argparse.Namespace, more: Mapping[str, Sequence[str]]) -> str:
-    """The command with more columns of options, as it is typed."""
+def _command(options: argparse.Namespace, more: Mapping[str, Sequence[str]], out: str, *others: str) -> str:
+    """The command as it is typed, with more columns of options and with other options."""
     words = ["memloc", "value", options.source]
     for option in ("label", "id", "ignore", "text"):
         given = getattr(options, option) or []
         added = [glob.escape(name) for name in more.get(option, ())] if option == "ignore" else more.get(option, ())
         values = [*([given] if isinstance(given, str) else given), *added]
         words += [f"--{option}", *values] if values else []
-    return shlex.join([*words, "--out", str(options.out)])
-
-
-def _called() -> str:
-    """The command as it was called."""
-    return shlex.join(["memloc", *sys.argv[1:]])
+    for option in others:
+        words += [f"--{option}", str(getattr(options, option))]
+    return shlex.join([*words, "--out", out])
 
 
 def _report(source: Source, values: Values, found: files.Found) -> None:

@@ -22,6 +22,8 @@ COMPARED = 20_000
 """Rows beyond which near copies aren't looked for: each is compared with all."""
 DEVIATING = 50_000_000
 """Rows times columns squared beyond which deviating cells aren't looked for (DDC compares all pairs of columns)."""
+FEATURES, FEWEST = 3, 12
+"""Features from which near copies are looked for, and rows of a class from which deviating cells are."""
 MIDDLE = (0.05, 0.95)
 """Quantiles that bound what is usual."""
 
@@ -86,13 +88,13 @@ def copies(x: Floats) -> tuple[Rows, NDArray[np.bool_]]:
     """The row that each row [n, d] is a copy of, -1 for none, and whether it is the very same.
 
     An exact copy is of the first such row. A near one is closer to its nearest row than NEAR times what is usual; these
-    aren't looked for beyond COMPARED rows.
+    aren't looked for beyond COMPARED rows, nor with fewer than FEATURES features, where many rows are near by chance.
     """
     of = firsts(x)
     exact = of != np.arange(len(x))
     found = np.where(exact, of, -1)
     single = np.flatnonzero(~exact)
-    if 2 < len(single) <= COMPARED:
+    if 2 < len(single) <= COMPARED and x.shape[1] >= FEATURES:
         from sklearn.neighbors import NearestNeighbors
 
         distances, nearest = NearestNeighbors(n_neighbors=1).fit(x[single]).kneighbors()
@@ -104,13 +106,15 @@ def copies(x: Floats) -> tuple[Rows, NDArray[np.bool_]]:
 def deviations(source: Source) -> Floats | None:
     """How far each cell [n, cells] of a table lies from what its class and the rest of its row say, by DDC.
 
-    None for images, and where columns are too many; 0 where a cell is missing, or its column isn't one of numbers.
+    None for images, and where columns are too many; 0 where a cell is missing, its column isn't one of numbers, or its
+    class has fewer than FEWEST rows.
     """
     numbers = [cell for cell, values in enumerate(source.columns) if values.dtype.kind == "f"]
     if not numbers or len(source.rows) * len(numbers) ** 2 > DEVIATING:
         return None
     found = np.zeros((len(source.rows), len(source.cells)))
     found[:, numbers] = -ddc(np.stack([source.columns[cell] for cell in numbers], axis=1), source.y)
+    found[np.bincount(source.y)[source.y] < FEWEST] = 0.0
     return found
 
 

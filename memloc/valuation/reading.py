@@ -238,6 +238,7 @@ def _around(text: str, line: int) -> str:
 def _mark(text: str, expected: str) -> str:
     """What separates fields: what the lines have equally often; else the commonest one of the first line."""
     part, cut = text[:LOOKED], len(text) > LOOKED
+    expected = expected if expected in part else ""
     found: list[tuple[int, int, str]] = []
     for mark in (expected,) if expected else MARKS:
         try:
