@@ -19,6 +19,7 @@ SHOWN = (
     *("examples/**/*", "profiles/**/*"),
 )
 API = {
+    "From Python": ["memloc.live.score.score", "memloc.live.value.value"],
     "Scores of single images": ["memloc.per_image.load", "memloc.per_image.PerImage"],
     "Scoring, step by step": [
         "memloc.scoring.encoders.open_encoder",

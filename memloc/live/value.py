@@ -19,7 +19,7 @@ from memloc.live.showing import in_python, placed, say_all, saying, shown_in_not
 from memloc.valuation import files, issues, sources
 from memloc.valuation.oob import Values
 from memloc.valuation.oob import value as values_of
-from memloc.valuation.reading import TABLES
+from memloc.valuation.reading import is_table
 from memloc.valuation.sources import Source
 
 
@@ -157,7 +157,7 @@ def value(
             source, index = _of_frame(frame, columns), frame.index
         elif not isinstance(frame, str | os.PathLike):
             raise InputError(f"frame: {type(frame).__name__} isn't a DataFrame; make one of it, or name a file")
-        elif os.fspath(frame).lower().endswith(TABLES):
+        elif is_table(frame):
             source = sources.read_table(os.fspath(frame), **columns)
         elif any(columns.values()):
             raise InputError(f"frame: {show(frame)} is not a table; label, id, ignore and text need one")
