@@ -157,7 +157,7 @@ def value(
             source, index = _of_frame(frame, columns), frame.index
         elif not isinstance(frame, str | os.PathLike):
             raise InputError(f"frame: {type(frame).__name__} isn't a DataFrame; make one of it, or name a file")
-        elif is_table(frame):
+        elif is_table(os.fspath(frame)):
             source = sources.read_table(os.fspath(frame), **columns)
         elif any(columns.values()):
             raise InputError(f"frame: {show(frame)} is not a table; label, id, ignore and text need one")
