@@ -389,6 +389,7 @@ def rises(
             slope's interval.
     """
     slope = profile.map(depth_slope)
+    # Of a slope, which is another quantity: its spread has no part in whether the correlation is negligible.
     p = p_of(slope) if null is None else float(permutation_p(slope.value, depth_slope(null)))
     return Finding(claim, subject, depth_correlation(profile), n, p=p, value=value)
 

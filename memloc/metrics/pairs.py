@@ -5,7 +5,7 @@ Every image is in one encoder of a pair and out of the other. Images are crossed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,9 +193,41 @@ def agreement(values: Floats, others: Floats, labels: Labels) -> NDArray[np.floa
     Returns:
         [pairs, images].
     """
-    total = others.sum(axis=0)
-    rest = (total - others) / (len(others) - 1)
-    return _standard_ranks(values, labels) * _standard_ranks(rest, labels)
+    return _standard_ranks(values, labels) * _standard_ranks(elsewhere(others), labels)
+
+
+def elsewhere(values: Floats) -> NDArray[np.float64]:
+    """Of every pair, the mean of the other pairs' values [pairs, ...]; two pairs or more."""
+    return np.asarray((values.sum(axis=0) - values) / (len(values) - 1))
+
+
+def agreement_of_all(
+    scores: tuple[Floats, Membership, Labels], traits: Sequence[Floats], *, deals: int, seed: int
+) -> tuple[CrossedMean, NDArray[np.float64]]:
+    """Rank correlation, within classes, of what all pairs together memorize of an image with the other pairs' traits.
+
+        r = mean_pi x_pi y_pi / sqrt(mean_i (mean_p x_pi)^2)
+
+    with x, y as of ``agreement``: its mean over pairs, where the mean of the pairs' ranks takes the place of one pair's.
+
+    Args:
+        scores: SSLMem [pairs, images], whether f has the image [pairs, images], and classes [images].
+        traits: [pairs, images] each.
+        deals: how often membership is dealt anew.
+
+    Returns:
+        One value for each trait, and those under dealt membership [deals, traits].
+    """
+    sslmem, inside, labels = scores
+    y = np.stack([_standard_ranks(elsewhere(trait), labels) for trait in traits], axis=-1)
+
+    def standard(members: Membership) -> NDArray[np.float64]:
+        x = _standard_ranks(gains(sslmem, members, labels), labels)
+        return np.asarray(x / np.sqrt((x.mean(axis=0) ** 2).mean()))
+
+    rng = np.random.default_rng(seed)
+    null = [np.tensordot(standard(deal(inside, labels, rng)), y, axes=2) / inside.size for _ in range(deals)]
+    return crossed_mean(standard(inside)[..., None] * y), np.array(null)
 
 
 def _standard_ranks(values: Floats, labels: Labels) -> NDArray[np.float64]:
