@@ -125,6 +125,16 @@ class Interval(Protocol):
         """The share of the squared error that more seeds make smaller."""
 
 
+class Profile(Interval, Protocol):
+    """Several of them, place by place."""
+
+    def confidence(self) -> NDArray[np.float64]:
+        """How sure it is that each is above 0."""
+
+    def __getitem__(self, index: int) -> Interval:
+        """That of one place."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """An estimate of a claim's effect.
@@ -163,7 +173,7 @@ class Finding:
         cls,
         claim: str,
         subject: str,
-        estimate: Estimate,
+        estimate: Profile,
         places: Sequence[str],
         *,
         n: int,

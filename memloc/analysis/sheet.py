@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.aliases import Array, Options
 from memloc.analysis import inputs as reading
-from memloc.analysis.claims import Claim, Finding, Interval, exact, tabulate
+from memloc.analysis.claims import Claim, Finding, Interval, Profile, exact, tabulate
 from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
 from memloc.metrics.stats import LEVEL, Estimate, Images, Sample, bootstrap, bootstrap_means
 
@@ -139,7 +139,7 @@ class Sheet:
         self,
         claim: str,
         subject: str,
-        estimate: Estimate,
+        estimate: Profile,
         places: Sequence[str],
         *,
         n: int,

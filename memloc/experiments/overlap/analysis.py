@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, p_of
+from memloc.analysis.halves import Memorized, crossing, memorized
 from memloc.analysis.inputs import above, images_of_groups, wide
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.points import own_layers
 from memloc.metrics.overlap import chance, kendall, overlap, top
+from memloc.metrics.pairs import agreement_of_layers, agreement_within, crossed_mean, gains, reliability, spearman_brown
 from memloc.metrics.stats import LEVEL, Estimate, Sample, rank_correlation
 
 log = logging.getLogger("memloc")
@@ -61,6 +63,21 @@ CLAIMS = {
         "Adjacent layers share more of their most memorized candidates than of external images chosen in the same way: "
         "mean overlap, candidates minus external images"
     ),
+    "across": Claim(
+        "Every two adjacent layers memorize the same images: rank correlation within classes of what one layer "
+        "memorizes of an image, mean over pairs, and the other layer in other pairs; the weakest",
+        "Table 3, over pairs on complementary halves",
+    ),
+    "across-near": Claim(
+        "Adjacent layers memorize more of the same images than layers at least 5 apart (or, in encoders with fewer "
+        "layers, the first and the last): mean rank correlation across pairs, adjacent minus distant",
+        "Table 3, over pairs on complementary halves",
+    ),
+    "shared-noise": Claim(
+        "What two adjacent layers have in common is for the most part the noise of one pair of encoders: mean rank "
+        "correlation within classes of what they memorize of an image, within a pair minus across pairs",
+        "Table 3, over pairs on complementary halves",
+    ),
     "seeds": Claim(
         "Encoders trained on one split share more of their most memorized points than chance in every layer: the "
         "weakest overlap minus chance",
@@ -84,6 +101,9 @@ SCORES = ("sslmem", "sslmem_choose", "sslmem_score")
 FAR = 5
 """Layers this far apart count as distant."""
 THUMBNAILS = 8
+ACROSS, WITHIN = "across pairs", "within a pair"
+DEALS = 1000
+"""Deals of membership behind the p of an agreement across pairs."""
 NO_OTHER = "none"
 """The other layer where there is none. A gap among names that are all numbers would be read as numbers from a CSV."""
 
@@ -93,11 +113,16 @@ def analyse(sheet: Sheet) -> None:
 
     Overlap is of points chosen on one half of the augmentation draws in one layer (or encoder) and on the other half in
     the other: on shared draws an image whose views happen to be close is high in both. "Same draws" is on all of them.
+    All of it has the noise of the same two encoders in both layers. On complementary halves, therefore, claims are about
+    layers of different pairs.
     """
     seeds = {encoder: sheet.scores("points", encoder) for encoder in sheet.encoders}
     for encoder, runs in seeds.items():
         _between_layers(sheet, encoder, runs)
-    sheet.add(_images(*next(iter(seeds.items())), sheet.options["size"]))
+        if memorized(sheet, encoder) is not None:
+            _across_pairs(sheet, encoder, runs)
+    first = next(iter(seeds))
+    sheet.add(_images(first, seeds[first][0], memorized(sheet, first), sheet.options["size"]))
     alike = _one_split(seeds)
     if not alike:
         log.info("no two encoders share a split and layers: overlap between seeds is left out")
@@ -126,7 +151,42 @@ def _between_layers(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) ->
     )
     _add_pairs(sheet, encoder, layers, shared, tau)
     sheet.add(_chance(encoder, "layers", n, size))
-    _find_pairs(sheet, encoder, layers, shared, tau, n=n)
+    if memorized(sheet, encoder) is None:
+        _find_pairs(sheet, encoder, layers, shared, tau, n=n)
+
+
+def _across_pairs(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) -> None:
+    """Agreement of every two layers across pairs and within them, reliability by layer, and what is claimed of it."""
+    layers = own_layers(runs[0])
+    pool = crossing(runs, layers)
+    scores = gains(pool.sslmem, pool.inside, pool.labels)
+    products, dealt = agreement_of_layers((pool.sslmem, pool.inside, pool.labels), deals=DEALS, seed=0)
+    within, single = agreement_within(scores, pool.labels), reliability(scores, pool.labels)
+    together = spearman_brown(np.maximum(single.value, 0), np.array(len(runs)))
+    names, (i, j) = np.array(layers), np.triu_indices(len(layers))
+    about = {"part": "layers", "other": names[j], "distance": j - i}
+    sheet.profile(crossed_mean(products[:, :, i, j]), names[i].tolist(), encoder=encoder, series=ACROSS, **about)
+    sheet.profile(crossed_mean(within[:, :, i, j]), names[i].tolist(), encoder=encoder, series=WITHIN, **about)
+    of_layers = {"part": "reliability", "other": NO_OTHER}
+    sheet.profile(single, layers, encoder=encoder, series="one pair", **of_layers)
+    sheet.add(pd.DataFrame({"layer": layers, "value": together}), encoder=encoder, series="all pairs", **of_layers)
+    i, j = np.triu_indices(len(layers), 1)
+    distance = j - i
+    adjacent, far = distance == 1, distance >= min(FAR, len(layers) - 1)
+    of_two, null = products[:, :, i, j], dealt[:, i, j]
+    distances = range(1, len(layers))
+    about = {"part": "distance", "other": NO_OTHER, "distance": distances}
+    for series, products_of in ((ACROSS, of_two), (WITHIN, within[:, :, i, j])):
+        means = np.stack([products_of[..., distance == d].mean(axis=-1) for d in distances], axis=-1)
+        sheet.profile(crossed_mean(means), [str(d) for d in distances], encoder=encoder, series=series, **about)
+    told = {"n": len(pool.points), "reliability": float(together.min())}
+    places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
+    every = crossed_mean(of_two[..., adjacent])
+    sheet.find_in_every("across", encoder, every, places, null=null[:, adjacent].T, **told)
+    apart = (within[:, :, i, j] - of_two)[..., adjacent].mean(axis=-1)
+    sheet.find("shared-noise", encoder, crossed_mean(apart), len(pool.points))
+    gap, of_null = (v[..., adjacent].mean(axis=-1) - v[..., far].mean(axis=-1) for v in (of_two, null))
+    sheet.find("across-near", encoder, crossed_mean(gap), null=of_null, **told)
 
 
 def _add_pairs(sheet: Sheet, encoder: str, layers: Sequence[str], shared: Estimate, tau: Estimate) -> None:
@@ -255,13 +315,22 @@ def _chance(encoder: str, part: str, n: int, size: int) -> pd.DataFrame:
     return pd.DataFrame([{**about, "value": value, "low": low, "high": high}])
 
 
-def _images(encoder: str, runs: Sequence[pd.DataFrame], size: int) -> pd.DataFrame:
-    """The most memorized candidates of the first seed in its first, middle and last layer."""
-    layers = own_layers(runs[0])
-    scores = wide(runs[0], "candidate", "sslmem")
+def _images(encoder: str, points: pd.DataFrame, every: Memorized | None, size: int) -> pd.DataFrame:
+    """The most memorized candidates of the first seed in its first, middle and last layer; over all pairs, of all images.
+
+    The latter by the encoder's output alone: lower layers tell images of one another by noise.
+    """
+    layers = own_layers(points)
+    if every is None:
+        scores = {
+            layer: wide(points, "candidate", "sslmem")[layer]
+            for layer in (layers[0], layers[len(layers) // 2], layers[-1])
+        }
+    else:
+        scores = {"output": pd.Series(every.gains.mean(axis=0), index=every.pool.points)}
     tables = []
-    for layer in dict.fromkeys((layers[0], layers[len(layers) // 2], layers[-1])):
-        best = scores[layer].sort_values(ascending=False, kind="stable").head(min(size, THUMBNAILS))
+    for layer, of_layer in scores.items():
+        best = of_layer.sort_values(ascending=False, kind="stable").head(min(size, THUMBNAILS))
         about = {"encoder": encoder, "series": "most memorized", "part": "images", "other": NO_OTHER, "layer": layer}
         tables.append(pd.DataFrame({**about, "place": range(len(best)), "point": best.index, "value": best.to_numpy()}))
     return pd.concat(tables, ignore_index=True)
