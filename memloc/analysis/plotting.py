@@ -16,58 +16,139 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from memloc.io import atomic
 
-_HUES = ("blue", "orange", "green", "red", "purple", "brown", "pink")
+WIDTH = 9.0
+"""Inches: as wide as a figure is shown, in the report, on a page of documentation or in print."""
+SMALLEST = 7.0
+"""Points: no text of a figure is smaller at that width."""
+TEXT = 7.5
+INK = "#222222"
 PALETTE = {
-    **dict(zip(_HUES, sns.color_palette("colorblind", len(_HUES)).as_hex(), strict=True)),
-    "grey": "#777777",
-    "pale green": "#66c2a5",
-    "pale purple": "#8da0cb",
+    "black": INK,
+    "blue": "#0072b2",
+    "orange": "#e69f00",
+    "grey": "#808080",
+    "green": "#009e73",
+    "red": "#d55e00",
+    "purple": "#aa4499",
+    "pale purple": "#b9a3cf",
     "pale blue": "#56b4e9",
+    "brown": "#8c510a",
+    "pink": "#cc79a7",
+    "pale green": "#44aa99",
 }
-"""Colours by the names that an experiment's entry uses."""
+"""Hues by name, told apart with every kind of colour vision."""
 _NAMES = {
-    "published": "orange",
-    "external-corrected": "green",
-    "crossed": "blue",
-    "external images": "grey",
-    "most memorized": "red",
-    "least memorized": "brown",
-    "most, external": "red",
-    "least, external": "brown",
-    "candidate": "purple",
-    "external": "grey",
-    "independent": "pink",
-    "untrained": "orange",
-    "UnitMem": "blue",
-    "ClassMem": "red",
-    "ClassMem, shuffled labels": "red",
-    "top": "red",
-    "random": "grey",
-    "low": "blue",
-    # Methods that value cells and rows.
-    "2D-OOB, w = 0": "orange",
-    "2D-OOB, w = 1": "blue",
-    "2D-KNN": "green",
-    "KNN-Shapley": "green",
-    "two-stage": "purple",
+    # Who has seen an image: f's side is blue, g's orange, what nobody has seen or nothing but chance decides grey.
+    **dict.fromkeys(("f", "in", "candidate", "UnitMem"), "blue"),
+    **dict.fromkeys(("g", "out", "independent"), "orange"),
+    **dict.fromkeys(("external", "external images", "untrained", "random", "null", "chance"), "grey"),
+    # What is measured and claimed about is black, the paper's way and values purple.
+    **dict.fromkeys(("crossed", "effect"), "black"),
+    **dict.fromkeys(("published", "paper"), "purple"),
+    "external-corrected": "pale purple",
+    # What is picked by how much it is memorized.
+    **dict.fromkeys(("most memorized", "most, external", "top"), "red"),
+    **dict.fromkeys(("least memorized", "least, external", "low"), "green"),
+    # How an encoder was trained.
+    **dict.fromkeys(("ssl", "self-supervised"), "pale blue"),
+    **dict.fromkeys(("supervised", "ClassMem", "ClassMem, shuffled labels"), "brown"),
+    # Methods that value cells and rows: those of the paper on 2D-OOB, and what they are compared with.
+    "2D-OOB, w = 0": "pink",
+    "2D-OOB, w = 1": "black",
+    "2D-KNN": "pale green",
+    "KNN-Shapley": "pale green",
+    "two-stage": "orange",
     "Data-OOB": "brown",
-    "z-score": "red",
+    "z-score": "pale blue",
 }
 COLOURS = {series: PALETTE[name] for series, name in _NAMES.items()}
-"""Colours of series that several experiments have."""
+"""Colours by what they mean, the same in all figures."""
+VERDICTS = {"supported": "#17723b", "refuted": "#b3261e", "inconclusive": "#7a5b00", "negligible": "#33507a"}
+"""Colours of verdicts, those of the report."""
+SIGNED, SEQUENTIAL = "RdBu_r", "Blues"
+"""Scales of colours for values with a sign, and for values from 0 on."""
 plt.rcParams["svg.hashsalt"] = "memloc"
 
 
-def panels(*, rows: int, columns: int, width: float, height: float = 3.2) -> tuple[Figure, NDArray[Any]]:
-    """A grid of axes [rows, columns]."""
-    sns.set_theme(context="paper", style="whitegrid", rc={"axes.titlesize": 10, "axes.labelsize": 9, "figure.dpi": 150})
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+def panels(
+    *,
+    rows: int,
+    columns: int,
+    width: float = WIDTH,
+    height: float = 2.6,
+    sharex: Any = False,
+    sharey: Any = False,
+) -> tuple[Figure, NDArray[Any]]:
+    """A grid of axes [rows, columns].
+
+    Args:
+        width, height: inches of the figure, and of a row.
+        sharex, sharey: as in ``plt.subplots``: True, "row" or "col".
+    """
+    _look()
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width, height * rows),
+        sharex=sharex,
+        sharey=sharey,
+        squeeze=False,
+        layout="constrained",
+    )
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     return figure, axes
+
+
+def _look() -> None:
+    sizes = ("font.size", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    rc: dict[str, Any] = {
+        **dict.fromkeys(sizes, TEXT),
+        "axes.titlesize": 8.5,
+        "axes.titlelocation": "left",
+        "axes.edgecolor": "#9a9a9a",
+        "axes.linewidth": 0.7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "#e6e6e6",
+        "grid.linewidth": 0.6,
+        "legend.framealpha": 0.9,
+        "figure.dpi": 150,
+    }
+    sns.set_theme(context="paper", style="whitegrid", rc=rc)
+
+
+def multiples(
+    names: Sequence[str], *, columns: int = 4, height: float = 1.9, sharex: bool = True, sharey: bool = True
+) -> tuple[Figure, dict[str, Axes]]:
+    """Small multiples: a panel a name, all on the same scales.
+
+    Raises:
+        ValueError: there are no names.
+    """
+    columns = min(columns, len(names))
+    figure, axes = panels(rows=-(-len(names) // columns), columns=columns, height=height, sharex=sharex, sharey=sharey)
+    for axis in axes.flat[len(names) :]:
+        axis.remove()
+    # A column whose last panel is missing has its scale below the panel above.
+    for axis in axes.flat[max(0, len(names) - columns) : len(names)]:
+        axis.tick_params(labelbottom=True)
+    named = dict(zip(names, axes.flat, strict=False))
+    for name, axis in named.items():
+        axis.set_title(plain(name))
+    return figure, named
+
+
+def plain(name: str, *, most: int = 32) -> str:
+    """A name as text of a figure: printable, not read as a formula, without the middle of a long name."""
+    text = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
+    if len(text) > most:
+        text = f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
+    return text.replace("$", r"\$")
 
 
 def by_encoder(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -102,14 +183,14 @@ def profile(
     """A line over layers with its interval as a band."""
     colour = colour or COLOURS[label]
     at, style = np.arange(len(table)), "--" if dashed else "-"
-    size = 3.5 + 1.2 * ((width or 1.4) - 1.4)
-    axis.plot(at, table["value"], style, marker="o", markersize=size, linewidth=width, color=colour, label=label)
+    size = 3.0 if len(table) <= 20 else 1.6
+    axis.plot(at, table["value"], style, marker="o", markersize=size, linewidth=1.3, color=colour, label=label)
     band(axis, at, table, colour=colour)
     layers(axis, list(table["layer"].astype(str)))
 
 
 def band(
-    axis: Axes, at: Iterable[float], table: pd.DataFrame, *, colour: str, alpha: float = 0.15, label: str = ""
+    axis: Axes, at: Iterable[float], table: pd.DataFrame, *, colour: str, alpha: float = 0.18, label: str = ""
 ) -> None:
     """Intervals as a band along ``at``. One polygon, which a legend sees and keeps clear of."""
     low, high = (table[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
@@ -119,16 +200,59 @@ def band(
     axis.fill(across, along, color=colour, alpha=alpha, linewidth=0, label=label or None)
 
 
-def layers(axis: Axes, names: Sequence[str], *, at: Sequence[int] | NDArray[Any] | None = None) -> None:
-    """Names of layers along the axis: upright if they would overlap, and only some of them if there are very many.
+def blocks(names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Runs of layers of one block, (name, first, last): all up to the first part of a name that has a digit.
+
+    Parts that all names begin with are left out: of blocks.0.attn, blocks.0.mlp and blocks.1.attn, 0 and 1.
+    """
+    parts = [name.split(".") for name in names]
+    shared = 0
+    while len(parts) > 1 and min(map(len, parts)) > shared + 1 and len({part[shared] for part in parts}) == 1:
+        shared += 1
+    runs: list[tuple[str, int, int]] = []
+    for place, part in enumerate(parts):
+        rest = part[shared:]
+        numbered = next((i for i, piece in enumerate(rest) if any(map(str.isdigit, piece))), 0)
+        block = ".".join(rest[: numbered + 1])
+        first = runs.pop()[1] if runs and runs[-1][0] == block else place
+        runs.append((block, first, place))
+    return runs
+
+
+_LETTER = 0.066
+"""Inches that a letter of TEXT takes at most, on average."""
+
+
+def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[Any] | None = None) -> None:
+    """Names of layers along the axis, horizontally: all of them where they fit, else blocks, as many as fit.
 
     Args:
         at: their positions; by default 0, 1, ...
     """
-    step = 1 + len(names) // 40
-    crowded = sum(len(name) + 1 for name in names) > 40 or (len(names) > 8 and max(map(len, names)) > 5)
-    places = list(range(len(names)) if at is None else at)[::step]
-    axis.set_xticks(places, list(names)[::step], rotation=90 if crowded else 0, fontsize=6 if crowded else 8)
+    places = np.asarray(range(len(names)) if at is None else at, dtype=np.float64)
+    names = [plain(str(name), most=24) for name in names]
+    room = axis.get_window_extent().width / axis.get_figure(root=True).dpi  # type: ignore[union-attr]
+    inch = room / max(1.0, float(np.ptp(places)) + 1)
+    runs = [(name, place, place) for place, name in enumerate(names)]
+    if _fitting(names, places, inch) != list(range(len(names))):
+        runs = blocks(names)
+        for _, first, _ in runs[1:] if len(runs) < len(names) else []:
+            edge = (places[first - 1] + places[first]) / 2
+            axis.axvline(edge, color="#e6e6e6", linewidth=0.6, zorder=0)
+        axis.grid(visible=len(runs) == len(names), axis="x")
+    centres = np.array([(places[first] + places[last]) / 2 for _, first, last in runs])
+    labels = [block for block, _, _ in runs]
+    shown = _fitting(labels, centres, inch)
+    axis.set_xticks(centres[shown], [labels[i] for i in shown], rotation=0, fontsize=TEXT)
+
+
+def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float) -> list[int]:
+    """Labels that can stand side by side: every one, every second, ..."""
+    half = np.array([_LETTER * (len(label) + 1.5) / 2 for label in labels])
+    for step in range(1, len(labels)):
+        if (np.diff(at[::step]) * inch >= half[::step][1:] + half[::step][:-1]).all():
+            return list(range(0, len(labels), step))
+    return [0]
 
 
 def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
@@ -137,10 +261,79 @@ def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
     axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
 
 
-def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str, size: float = 6) -> None:
+def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str, size: float = 5) -> None:
     """Values as dots with their intervals."""
     error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=size, capsize=size / 2, label=label)
+    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=size, capsize=0, label=label)
+
+
+def forest(
+    axis: Axes,
+    table: pd.DataFrame,
+    names: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    colours: Sequence[str] | str = INK,
+    hollow: Sequence[bool] | None = None,
+    shift: float = 0.0,
+    label: str | None = None,
+    null: float | None = 0.0,
+) -> NDArray[Any]:
+    """A row a value with its interval, the first on top; where each is along the axis.
+
+    Args:
+        table: value, low and high, a row each.
+        names: what stands before each row.
+        groups: what each row belongs to: rows of a group stand together below its name.
+        colours: of each row, or of all.
+        hollow: rows whose dot is hollow.
+        shift: of all rows downwards, for a second series between the rows of a first one.
+        label: for a legend.
+        null: where the line of no effect is, if there is one.
+    """
+    heads = [] if groups is None else [i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]]
+    at = np.arange(len(table)) + np.array([sum(head <= i for head in heads) for i in range(len(table))], dtype=float)
+    error = np.abs(table[["low", "high"]].to_numpy(dtype=float).T - table["value"].to_numpy(dtype=float))
+    each = [colours] * len(table) if isinstance(colours, str) else list(colours)
+    rows = zip(table["value"], at + shift, error.T, each, hollow or [False] * len(table), strict=True)
+    for number, (value, y, ends, colour, empty) in enumerate(rows):
+        axis.errorbar(
+            [value],
+            [y],
+            xerr=ends[:, None],
+            fmt="o",
+            color=colour,
+            markerfacecolor="white" if empty else colour,
+            markersize=4.5,
+            elinewidth=1.4,
+            capsize=0,
+            label=label if number == 0 else None,
+        )
+    ticks = sorted([*zip(at, map(str, names), strict=True), *((at[i] - 1, f"{groups[i]}:") for i in heads if groups)])
+    axis.set_yticks([place for place, _ in ticks], [plain(name, most=48) for _, name in ticks])
+    axis.set_ylim((at[-1] if len(at) else 0) + 0.6, -0.6)
+    axis.grid(visible=False, axis="y")
+    if null is not None:
+        axis.axvline(null, color=INK, linewidth=0.8, zorder=1)
+    places: NDArray[Any] = at
+    return places
+
+
+def paired(axis: Axes, at: float, dots: Iterable[float], row: Any, *, colour: str = INK, label: str = "") -> None:
+    """Points of pairs or seeds beside their mean with its interval.
+
+    Args:
+        row: value, low and high of the mean.
+    """
+    each = np.fromiter(dots, dtype=np.float64)
+    spread = np.linspace(-0.1, 0.1, len(each)) if len(each) > 1 else np.zeros(len(each))
+    axis.plot(at - 0.18 + spread, each, "o", color=colour, markersize=3.2, alpha=0.45, markeredgewidth=0)
+    points(axis, np.array([at + 0.12]), pd.DataFrame([row])[["value", "low", "high"]], colour=colour, label=label)
+
+
+def papers(axis: Axes, value: float, at: float, *, label: str | None = None) -> None:
+    """The paper's value in a row of a forest: a purple diamond."""
+    axis.plot([value], [at], "D", color=COLOURS["paper"], markersize=5, markerfacecolor="white", label=label, zorder=3)
 
 
 def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:
@@ -164,7 +357,7 @@ def legend(axis: Axes, *, room: float = 0.0) -> None:
     """
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + room * (high - low))
-    axis.legend(fontsize=7, frameon=True, framealpha=0.85)
+    axis.legend(frameon=True)
 
 
 def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False, named: bool = True) -> None:
@@ -248,39 +441,109 @@ def encoder_panels(table: pd.DataFrame, *, suffix: str = "", than: str = "") -> 
 def shared_legend(figure: Figure, axis: Axes) -> None:
     """One legend of an axis's lines below all panels."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), fontsize=7)
+    _below(figure, handles, labels)
 
 
-def matrix(axis: Axes, values: pd.DataFrame, *, low: float, high: float, digits: int = 2) -> None:
-    """Named rows against named columns as a heat map that shows its numbers, where they fit."""
-    size = 8 if len(values) <= 6 else 5
+def key(figure: Figure, colours: Mapping[str, str], *, dashed: Iterable[str] = (), hollow: Iterable[str] = ()) -> None:
+    """One legend below all panels that says what colours mean.
+
+    Args:
+        colours: by what they mean.
+        dashed, hollow: which of them stand for dashed lines or hollow dots.
+    """
+    dashed, hollow = set(dashed), set(hollow)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker="o",
+            markersize=4.5,
+            markerfacecolor="white" if name in hollow else colour,
+            linestyle="--" if name in dashed else "-",
+        )
+        for name, colour in colours.items()
+    ]
+    _below(figure, handles, list(colours))
+
+
+def _below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    widest = max((len(label) for label in labels), default=0)
+    columns = max(1, min(len(labels), 6, int(figure.get_figwidth() / (_LETTER * (widest + 7)))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def matrix(
+    axis: Axes, values: pd.DataFrame, *, low: float, high: float, digits: int = 2, colours: str = SEQUENTIAL
+) -> None:
+    """Named rows against named columns as a heat map that shows its numbers, where they fit.
+
+    Args:
+        colours: SIGNED, with low = -high, for values with a sign.
+    """
     sns.heatmap(
         values,
         ax=axis,
         vmin=low,
         vmax=high,
-        cmap="Blues",
+        cmap=colours,
         cbar=False,
-        annot=len(values) <= 12,
+        annot=_LETTER * (digits + 3) * values.shape[1] <= axis.get_window_extent().width / axis.figure.dpi,
         fmt=f".{digits}f",
-        annot_kws={"size": size},
+        annot_kws={"size": SMALLEST},
     )
-    axis.tick_params(axis="x", labelrotation=90 if values.shape[1] > 3 else 0, labelsize=7)
-    axis.tick_params(axis="y", labelrotation=0, labelsize=7)
+    axis.tick_params(axis="x", labelrotation=90 if values.shape[1] > 3 else 0)
+    axis.tick_params(axis="y", labelrotation=0)
     axis.set(xlabel="", ylabel="")
+
+
+def maps(
+    figure: Figure,
+    axes: Mapping[str, Axes],
+    values: Mapping[str, NDArray[Any]],
+    *,
+    label: str,
+    signed: bool = True,
+    limit: float | None = None,
+) -> None:
+    """Maps on one scale, with one bar of colours; values with a sign are white at 0.
+
+    Args:
+        values: by the name of a panel, [rows, columns].
+        limit: the largest value shown; by default the largest there is.
+    """
+    top = limit or max((float(np.nanmax(np.abs(part))) for part in values.values()), default=1.0) or 1.0
+    for name, axis in axes.items():
+        drawn = axis.imshow(
+            values[name],
+            cmap=SIGNED if signed else SEQUENTIAL,
+            vmin=-top if signed else 0,
+            vmax=top,
+            interpolation="nearest",
+        )
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(visible=False)
+    figure.colorbar(drawn, ax=list(axes.values()), label=label, fraction=0.03, aspect=30)
 
 
 def thumbnail(axis: Axes, image: NDArray[np.uint8], title: str = "") -> None:
     """One image [channels, height, width] without axes."""
     axis.imshow(image[0] if len(image) == 1 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
-    axis.set_title(title, fontsize=6, pad=2)
+    axis.set_title(title, fontsize=SMALLEST, pad=2, loc="center")
     axis.axis("off")
+
+
+_UNDATED: dict[str, dict[str, Any]] = {
+    ".pdf": {"CreationDate": None},
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+}
 
 
 def save(figure: Figure, *paths: str | Path) -> None:
     """Write a figure in the formats of the paths' endings, the same bytes every time."""
     for path in paths:
         with atomic(path) as temporary:
-            metadata = {"CreationDate": None} if temporary.suffix == ".pdf" else {"Software": None}
-            figure.savefig(temporary, metadata=metadata, dpi=150)
+            figure.savefig(temporary, metadata=_UNDATED[temporary.suffix], dpi=150)
     plt.close(figure)
