@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,8 +84,7 @@ class Memorized:
 
     def reliability(self, pairs: int) -> float:
         """That of the mean of so many pairs about one image."""
-        single = reliability(self.gains, self.pool.labels).value
-        return float(spearman_brown(np.maximum(single, 0), np.array(pairs)))
+        return reliability_of_mean(self.gains, self.pool.labels, pairs)
 
     def elsewhere(self, pair: int) -> pd.Series:
         """What the other pairs memorize of an image on average, by point; of external ones what they say alike."""
@@ -110,6 +109,30 @@ def memorized(sheet: Sheet, encoder: str) -> Memorized | None:
     centred = [t["sslmem"] - t.groupby("label")["sslmem"].transform("mean") for t in external]
     scores = gains(pool.sslmem, pool.inside, pool.labels)
     return Memorized(pool, scores, labels.index.to_numpy(), labels.to_numpy(), np.stack(centred))
+
+
+def reliability_of_mean(values: NDArray[np.float64], labels: NDArray[np.int64], pairs: int) -> float:
+    """Reliability of the mean of so many pairs' values [pairs, images] about one image, at least 0."""
+    return float(spearman_brown(np.maximum(reliability(values, labels).value, 0), np.array(pairs)))
+
+
+def in_minus_out(
+    pool: Crossing, units: Sequence[tuple[pd.DataFrame, ...]], of: Callable[[pd.DataFrame, str], pd.Series]
+) -> NDArray[np.float64]:
+    """What images have among units of the encoder that has them, minus among those of its partner: [pairs, images].
+
+    Args:
+        units: scores of f's and of g's units, for each pair, each with groups as they are to that encoder.
+        of: what images of a group have, by point; others have 0.
+    """
+    out = np.empty(pool.inside.shape)
+    for pair, (f, g) in enumerate(units):
+        (f_in, f_out), (g_in, g_out) = (
+            [of(table, group).reindex(pool.points, fill_value=0).to_numpy(np.float64) for group in HALVES]
+            for table in (f, g)
+        )
+        out[pair] = np.where(pool.inside[pair], f_in - g_out, g_in - f_out)
+    return out
 
 
 def choices(tables: Sequence[pd.DataFrame], every: Memorized | None) -> list[dict[str, pd.Series]]:

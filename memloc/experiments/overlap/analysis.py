@@ -113,8 +113,8 @@ def analyse(sheet: Sheet) -> None:
 
     Overlap is of points chosen on one half of the augmentation draws in one layer (or encoder) and on the other half in
     the other: on shared draws an image whose views happen to be close is high in both. "Same draws" is on all of them.
-    All of it has the noise of the same two encoders in both layers. On complementary halves, therefore, claims are about
-    layers of different pairs.
+    All of it has the noise of the same two encoders in both layers. On complementary halves claims are about layers of
+    different pairs, therefore.
     """
     seeds = {encoder: sheet.scores("points", encoder) for encoder in sheet.encoders}
     for encoder, runs in seeds.items():
@@ -316,7 +316,7 @@ def _chance(encoder: str, part: str, n: int, size: int) -> pd.DataFrame:
 
 
 def _images(encoder: str, points: pd.DataFrame, every: Memorized | None, size: int) -> pd.DataFrame:
-    """The most memorized candidates of the first seed in its first, middle and last layer; over all pairs, of all images.
+    """The most memorized candidates of the first seed in its first, middle and last layer; over all pairs: images.
 
     The latter by the encoder's output alone: lower layers tell images of one another by noise.
     """
