@@ -37,6 +37,7 @@ try:
     configuration.check(config)
     configuration.complete(config)
     configuration.check_folder(RESULTS)
+    configuration.check_design(RESULTS, config)
 except InputError as error:
     sys.exit(f"memloc: error: {one_line(str(error))}")
 
@@ -86,6 +87,8 @@ def refuse_beside(runs):
 
 onstart:
     globals()["results_lock"] = lock_results()
+    for note in configuration.notes(config):
+        print(f"memloc: {note}", file=sys.stderr)
     refuse_beside(left_behind(Path(".snakemake/log")))
 
 

@@ -20,7 +20,6 @@ from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.pairs import agreement_of_all, gains
 from memloc.metrics.stats import Estimate, Images, Sample, rank_correlation, ranks
 
-
 DEALS = 2000
 """Deals of membership behind the p of a correlation over all pairs."""
 

@@ -21,8 +21,8 @@ CLAIMS = {
     ),
     "agrees": Claim(
         "Candidates of higher SSLMem are those whose labels f infers better than g: rank correlation of the output's "
-        "SSLMem and votes of f minus g (on complementary halves, within classes, of what all pairs memorize of an image "
-        "and votes in minus out in others)",
+        "SSLMem and votes of f minus g (on complementary halves, within classes, of what all pairs memorize of an "
+        "image and votes in minus out in others)",
         PAPER,
     ),
     "agrees-excess": Claim(

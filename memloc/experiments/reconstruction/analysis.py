@@ -21,8 +21,8 @@ CLAIMS = {
     ),
     "agrees": Claim(
         "Candidates of higher SSLMem are those that f paints better than g: rank correlation of the output's SSLMem "
-        "and loss of g minus f (on complementary halves, within classes, of what all pairs memorize of an image and loss "
-        "out minus in in others)",
+        "and loss of g minus f (on complementary halves, within classes, of what all pairs memorize of an image and "
+        "loss out minus in in others)",
     ),
     "agrees-excess": Claim(
         "SSLMem and reconstruction agree more on candidates than on external images: rank correlation of the output's "
