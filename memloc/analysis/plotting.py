@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from memloc.io import atomic
@@ -39,7 +41,9 @@ PALETTE = {
     "pale blue": "#56b4e9",
     "brown": "#8c510a",
     "pink": "#cc79a7",
-    "pale green": "#44aa99",
+    "pale green": "#66c2a5",
+    "teal": "#44aa99",
+    "indigo": "#332288",
 }
 """Hues by name, told apart with every kind of colour vision."""
 _NAMES = {
@@ -54,6 +58,9 @@ _NAMES = {
     # What is picked by how much it is memorized.
     **dict.fromkeys(("most memorized", "most, external", "top"), "red"),
     **dict.fromkeys(("least memorized", "least, external", "low"), "green"),
+    # Parts of a transformer's block.
+    "attention": "teal",
+    "fully-connected": "indigo",
     # How an encoder was trained.
     **dict.fromkeys(("ssl", "self-supervised"), "pale blue"),
     **dict.fromkeys(("supervised", "ClassMem", "ClassMem, shuffled labels"), "brown"),
@@ -247,12 +254,13 @@ def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[An
 
 
 def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float) -> list[int]:
-    """Labels that can stand side by side: every one, every second, ..."""
-    half = np.array([_LETTER * (len(label) + 1.5) / 2 for label in labels])
-    for step in range(1, len(labels)):
-        if (np.diff(at[::step]) * inch >= half[::step][1:] + half[::step][:-1]).all():
-            return list(range(0, len(labels), step))
-    return [0]
+    """Labels that can stand side by side: the last one, and from there to the first each that still fits."""
+    half = [_LETTER * (len(label) + 1.5) / 2 for label in labels]
+    chosen: list[int] = []
+    for i in reversed(range(len(labels))):
+        if not chosen or (at[chosen[-1]] - at[i]) * inch >= half[chosen[-1]] + half[i]:
+            chosen.append(i)
+    return chosen[::-1]
 
 
 def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
@@ -261,10 +269,31 @@ def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
     axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
 
 
-def points(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, colour: str, label: str, size: float = 5) -> None:
+def points(
+    axis: Axes,
+    at: NDArray[Any],
+    table: pd.DataFrame,
+    *,
+    colour: str,
+    label: str,
+    size: float = 5,
+    hollow: bool = False,
+) -> None:
     """Values as dots with their intervals."""
     error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    axis.errorbar(at, table["value"], yerr=error, fmt="o", color=colour, markersize=size, capsize=0, label=label)
+    face = "white" if hollow else colour
+    axis.errorbar(
+        at,
+        table["value"],
+        yerr=error,
+        fmt="o",
+        color=colour,
+        markerfacecolor=face,
+        markersize=size,
+        elinewidth=1.3,
+        capsize=0,
+        label=label,
+    )
 
 
 def forest(
@@ -295,23 +324,25 @@ def forest(
     at = np.arange(len(table)) + np.array([sum(head <= i for head in heads) for i in range(len(table))], dtype=float)
     error = np.abs(table[["low", "high"]].to_numpy(dtype=float).T - table["value"].to_numpy(dtype=float))
     each = [colours] * len(table) if isinstance(colours, str) else list(colours)
-    rows = zip(table["value"], at + shift, error.T, each, hollow or [False] * len(table), strict=True)
-    for number, (value, y, ends, colour, empty) in enumerate(rows):
+    styles = list(zip(each, hollow or [False] * len(table), strict=True))
+    for number, style in enumerate(dict.fromkeys(styles)):
+        rows = [i for i, other in enumerate(styles) if other == style]
         axis.errorbar(
-            [value],
-            [y],
-            xerr=ends[:, None],
+            table["value"].to_numpy()[rows],
+            (at + shift)[rows],
+            xerr=error[:, rows],
             fmt="o",
-            color=colour,
-            markerfacecolor="white" if empty else colour,
+            color=style[0],
+            markerfacecolor="white" if style[1] else style[0],
             markersize=4.5,
             elinewidth=1.4,
             capsize=0,
-            label=label if number == 0 else None,
+            label=None if number else label,
         )
     ticks = sorted([*zip(at, map(str, names), strict=True), *((at[i] - 1, f"{groups[i]}:") for i in heads if groups)])
     axis.set_yticks([place for place, _ in ticks], [plain(name, most=48) for _, name in ticks])
     axis.set_ylim((at[-1] if len(at) else 0) + 0.6, -0.6)
+    axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(visible=False, axis="y")
     if null is not None:
         axis.axvline(null, color=INK, linewidth=0.8, zorder=1)
@@ -360,16 +391,6 @@ def legend(axis: Axes, *, room: float = 0.0) -> None:
     axis.legend(frameon=True)
 
 
-def encoder_profiles(axis: Axes, table: pd.DataFrame, series: str, *, dashed: bool = False, named: bool = True) -> None:
-    """One line over layers for each encoder; ``named`` puts them into the legend."""
-    encoders = by_encoder(table)
-    hues = colours(list(encoders))
-    for place, (encoder, rows) in enumerate(encoders.items()):
-        # Labels that begin with an underscore are in no legend. The first lines are broader, or equal ones hide them.
-        label, width = encoder if named else f"_{encoder}", 1.4 + 0.9 * (len(encoders) - 1 - place)
-        profile(axis, rows[rows.index == series], label=label, dashed=dashed, colour=hues[encoder], width=width)
-
-
 MARKERS = {
     "published": "s",
     "external-corrected": "^",
@@ -399,43 +420,101 @@ def shapes(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, label: str) -> 
     )
 
 
-def last_layers(axis: Axes, table: pd.DataFrame, series: Mapping[str, str], *, line: bool = True) -> None:
-    """Every encoder's last layer in several series, side by side.
+@dataclass(frozen=True)
+class Rows:
+    """A forest with a row an encoder.
 
-    Args:
-        series: by label, a key of MARKERS.
-        line: draw a line at 0.
+    Attributes:
+        title: of the panel.
+        series: by what a colour of COLOURS means, the name of a series of the table; its last layer counts.
+        null: where the line of no effect is, if there is one.
+        least: a threshold, a dotted line.
     """
-    for number, (label, name) in enumerate(series.items()):
-        last = table[table["series"] == name].groupby("encoder", sort=False).tail(1)
-        at = np.arange(len(last)) + 0.2 * (number - (len(series) - 1) / 2)
-        shapes(axis, at, last, label=label)
-        layers(axis, list(last["encoder"].astype(str)))
-        axis.set_xlim(-0.5, len(last) - 0.5)
-    if line:
-        zero(axis)
-    legend(axis)
+
+    title: str
+    series: Mapping[str, str]
+    null: float | None = 0.0
+    least: float | None = None
 
 
-def encoder_panels(table: pd.DataFrame, *, suffix: str = "", than: str = "") -> Figure:
-    """Crossed profiles of several encoders, and their last layer: crossed, and in the other estimators.
+def compared(
+    table: pd.DataFrame,
+    series: Mapping[str, str],
+    forests: Sequence[Rows],
+    *,
+    label: str,
+    reference: bool = False,
+    dashed: Iterable[str] = ("untrained",),
+) -> Figure:
+    """Encoders side by side: a panel of profiles for each on one scale; below, forests of what they differ in.
 
-    Args:
-        suffix: end of the names of the last layer's series.
-        than: what the last layer is compared with, for the titles.
+    Args: as of ``side_by_side``.
     """
-    figure, axes = panels(rows=1, columns=3, width=13, height=3.9)
-    a, b, c = axes[0]
-    encoder_profiles(a, table, "crossed")
-    last_layers(b, table, {"crossed": f"crossed{suffix}"})
-    last_layers(c, table, {name: name + suffix for name in ("published", "external-corrected")})
-    a.set(title="a  crossed", xlabel="layer", ylabel="LayerMem")
-    what = "difference of LayerMem" if than else "LayerMem"
-    b.set(title=f"b  the last layer{than}: crossed", ylabel=what)
-    c.set(title=f"c  the last layer{than}: other estimators", ylabel=what)
-    zero(a)
-    legend(a)
+    encoders = by_encoder(table)
+    figure, lower = side_by_side(
+        encoders, series, label=label, reference=reference, dashed=dashed, room=0.24 * len(encoders) + 0.75
+    )
+    for axis, panel in zip(np.atleast_1d(lower.subplots(1, len(forests), sharey=True)), forests, strict=True):
+        _rows_of(axis, encoders, panel)
     return figure
+
+
+def side_by_side(
+    encoders: Mapping[str, pd.DataFrame],
+    series: Mapping[str, str],
+    *,
+    label: str,
+    room: float,
+    reference: bool = False,
+    dashed: Iterable[str] = (),
+) -> tuple[Figure, SubFigure]:
+    """A panel of profiles for each encoder, all on one scale, and space below them.
+
+    Args:
+        series: by what a colour of COLOURS means, the name of a series of profiles; two at most.
+        label: of the profiles' axis.
+        room: inches of the space below.
+        reference: draw the first encoder's profile into all other panels, too, as a dotted line.
+        dashed: meanings whose profiles are dashed.
+    """
+    lines, dashed = -(-len(encoders) // 4), set(dashed)
+    columns = -(-len(encoders) // lines)
+    above = 1.75 * lines + 0.2
+    figure, ((axis,),) = panels(rows=1, columns=1, height=above + room + 0.3)
+    axis.remove()
+    upper, lower = figure.subfigures(2, 1, height_ratios=[above, room])
+    axes = upper.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    first = next(iter(encoders.values()))
+    for place, (axis, (encoder, rows)) in enumerate(zip(axes.flat, encoders.items(), strict=False)):
+        for meaning, name in series.items():
+            profile(axis, rows[rows.index == name], label=meaning, dashed=meaning in dashed)
+            if reference and place:
+                line = first.loc[first.index == name, "value"]
+                axis.plot(range(len(line)), line, ":", color=COLOURS[meaning], linewidth=1.2)
+        zero(axis)
+        last = place + columns >= len(encoders)
+        axis.tick_params(labelbottom=last)
+        axis.set(title=plain(encoder, most=112 // columns), xlabel="layer" if last else "")
+        axis.set_ylabel("" if place % columns else label)
+    for axis in axes.flat[len(encoders) :]:
+        axis.remove()
+    return figure, lower
+
+
+def _rows_of(axis: Axes, encoders: Mapping[str, pd.DataFrame], panel: Rows) -> None:
+    for number, (meaning, name) in enumerate(panel.series.items()):
+        last = [rows[rows.index == name].tail(1) for rows in encoders.values()]
+        blank = pd.DataFrame({"value": [np.nan], "low": [np.nan], "high": [np.nan]})
+        table = pd.concat([rows[["value", "low", "high"]] if len(rows) else blank for rows in last])
+        shift = 0.26 * (number - (len(panel.series) - 1) / 2)
+        colours, names = COLOURS[meaning], [plain(encoder, most=24) for encoder in encoders]
+        forest(
+            axis, table, names, colours=colours, shift=shift, hollow=[meaning == "untrained"] * len(names), null=None
+        )
+    for at, style in ((panel.null, "-"), (panel.least, ":")):
+        if at is not None:
+            axis.axvline(at, color=INK, linewidth=0.8, linestyle=style, zorder=1)
+    axis.set_title(panel.title)
 
 
 def shared_legend(figure: Figure, axis: Axes) -> None:
@@ -534,16 +613,12 @@ def thumbnail(axis: Axes, image: NDArray[np.uint8], title: str = "") -> None:
     axis.axis("off")
 
 
-_UNDATED: dict[str, dict[str, Any]] = {
-    ".pdf": {"CreationDate": None},
-    ".png": {"Software": None},
-    ".svg": {"Date": None, "Creator": None},
-}
-
-
 def save(figure: Figure, *paths: str | Path) -> None:
     """Write a figure in the formats of the paths' endings, the same bytes every time."""
     for path in paths:
         with atomic(path) as temporary:
-            figure.savefig(temporary, metadata=_UNDATED[temporary.suffix], dpi=150)
+            stamp = {".pdf": "CreationDate", ".svg": "Date"}.get(temporary.suffix, "Software")
+            # Names of an SVG's parts are hashes, of random salt unless it is given.
+            with plt.rc_context({"svg.hashsalt": "memloc"}):
+                figure.savefig(temporary, metadata={stamp: None}, dpi=150)
     plt.close(figure)

@@ -153,5 +153,8 @@ def _more_layers(table):
     taken = [named[place * len(named) // len(VIT)] for place in range(len(VIT))]
     new = {layer: [name for name, source in zip(VIT, taken, strict=True) if source == layer] for layer in named}
     layer = table["layer"].where(table["layer"].isna(), table["layer"].astype(str))
-    more = table.assign(layer=[new.get(name, [name]) for name in layer], order=range(len(table)))
-    return more.explode("layer").drop(columns="order").reset_index(drop=True)
+    # A series that has one layer, its last or strongest one, goes on having one.
+    by = [table[name].astype(str) for name in ("encoder", "series", "other", "group") if name in table]
+    several = layer.groupby(by).transform("nunique") > 1 if by else layer.notna()
+    places = [new.get(name, [name]) if more else [name] for name, more in zip(layer, several, strict=True)]
+    return table.assign(layer=places).explode("layer").reset_index(drop=True)

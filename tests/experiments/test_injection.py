@@ -346,7 +346,7 @@ def test_the_figure_is_drawn_and_an_analysis_is_the_same_every_time(study, seeds
     made = study(RISING, seeds=seeds)
     table, rows = made.analyse()
     figure = made.drawn(table)
-    assert len(figure.axes) == 3
+    assert len(figure.axes) == 9
     plt.close(figure)
     again, same = made.analyse()
     assert again.equals(table) and same.equals(rows)

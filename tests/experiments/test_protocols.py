@@ -120,14 +120,12 @@ def test_the_figure_has_every_protocol_and_estimator(study, count):
     made = study({f"p{i}": RISING * (1 + 0.1 * i) for i in range(count)}, seeds=1)
     table, _ = made.analyse(resamples=20)
     figure = made.drawn(table)
-    profiles, last, others = figure.axes
-    assert [line.get_label() for line in profiles.lines[:count]] == [f"p{i}" for i in range(count)]
-    assert [tick.get_text() for tick in last.get_xticklabels()] == [f"p{i}" for i in range(count)]
-    dots = {bars.get_label(): bars.lines[0] for axis in (last, others) for bars in axis.containers}
-    for name, line in dots.items():
-        expected = [of(table, name, f"p{i}")["4"] for i in range(count)]
-        np.testing.assert_allclose(line.get_ydata().astype(float), expected, rtol=1e-6)
-    assert set(dots) == {"published", "external-corrected", "crossed"}
+    profiles, (last, alike) = figure.axes[:count], figure.axes[count:]
+    assert [axis.get_title("left") for axis in profiles] == [f"p{i}" for i in range(count)]
+    assert [tick.get_text() for tick in last.get_yticklabels()] == [f"p{i}" for i in range(count)]
+    for axis, name, layer in ((last, "crossed", "4"), (alike, "rank correlation", "all")):
+        expected = [of(table, name, f"p{i}").get(layer, np.nan) for i in range(count)]
+        np.testing.assert_allclose(axis.containers[0].lines[0].get_xdata().astype(float), expected, rtol=1e-6)
     plt.close(figure)
 
 

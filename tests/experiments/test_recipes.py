@@ -155,10 +155,12 @@ def test_encoders_of_other_points_are_not_compared(tmp_path):
 def test_the_figure_has_every_recipe(study, order, count):
     made = study(lowered(*(0.01 * i for i in range(count))), seeds=1)
     figure = made.drawn(made.analyse(order=order, resamples=20)[0])
-    profiles, last, _ = figure.axes
-    assert [line.get_label() for line in profiles.lines[:count]] == [f"r{i}" for i in range(count)]
-    assert len({line.get_color() for line in profiles.lines[:count]}) == count
-    assert [tick.get_text() for tick in last.get_xticklabels()] == [f"r{i}" for i in range(1, count)]
+    profiles, (last, difference) = figure.axes[:count], figure.axes[count:]
+    assert [axis.get_title("left") for axis in profiles] == [f"r{i}" for i in range(count)]
+    assert [tick.get_text() for tick in last.get_yticklabels()] == [f"r{i}" for i in range(count)]
+    # The first recipe has no difference to itself.
+    shown = difference.containers[0].lines[0].get_xdata().astype(float)
+    assert np.isnan(shown).tolist() == [True] + [False] * (count - 1)
     plt.close(figure)
 
 

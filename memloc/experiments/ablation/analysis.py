@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -136,26 +139,41 @@ def _every_unit(outcome: Arrays, *, encoder: str, run: int) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Three panels an encoder: owners among candidates and external images, top and random units, every unit."""
+    """One row an encoder: owners against the null, picked units against random ones, and the excess."""
     encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.4)
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, height=2.3, sharey="row")
     for row, encoder in zip(axes, encoders, strict=True):
         mine = table[table["encoder"] == encoder].set_index("series")
-        by_layer = mine[mine["layer"].astype(str) != ALL]
-        for group in CANDIDATE_AND_NULL:
-            plotting.profile(row[0], by_layer.loc[[f"top, {group}"]], label=group, dashed=group == "external")
-        for by in ARMS:
-            plotting.profile(row[1], by_layer.loc[[f"{by}, candidate"]], label=by, dashed=by == "random")
-        units = mine.loc[["unit"]]
-        for group in reversed(CANDIDATE_AND_NULL):
-            some = units[units["group"] == group]
-            row[2].scatter(
-                some["unitmem"], some["value"], s=6, alpha=0.5, linewidths=0, color=plotting.COLOURS[group], label=group
-            )
-        row[0].set(title=f"{encoder}: most memorizing units", xlabel="layer", ylabel="harm to the owner")
-        row[1].set(title="candidates: most memorizing and random units", xlabel="layer", ylabel="harm to the owner")
-        row[2].set(title="every zeroed unit, all layers and seeds", xlabel="UnitMem", ylabel="harm to the owner")
-        for axis in row:
-            plotting.zero(axis)
-            plotting.legend(axis)
+        top, external, drawn, excess = (
+            mine.loc[[name]] for name in ("top, candidate", "top, external", "random, candidate", "excess")
+        )
+        _compare(row[0], {"candidate": top, "external": external})
+        _compare(row[1], {"top": top, "random": drawn})
+        _compare(row[2], {"effect": excess})
+        row[0].set_title(f"{plotting.plain(encoder)}: owners trained on or not")
+        row[0].set_ylabel("harm to a unit's owner")
+        row[1].set_title("units of highest UnitMem or random ones")
+        row[2].set_title("trained on minus never seen")
+    plotting.key(figure, {said: plotting.COLOURS[name] for name, said in _SAID.items()}, dashed=_DASHED)
     return figure
+
+
+_SAID = {
+    "candidate": "owner trained on",
+    "external": "owner never seen, or units drawn at random",
+    "top": "units of highest UnitMem",
+    "effect": "difference",
+}
+_DASHED = [_SAID["external"]]
+
+
+def _compare(axis: Axes, series: Mapping[str, pd.DataFrame]) -> None:
+    """Lines over layers, and dots of all layers together at the right."""
+    for number, (name, rows) in enumerate(series.items()):
+        each, whole = (rows[(rows["layer"].astype(str) == ALL) == alone] for alone in (False, True))
+        plotting.profile(axis, each, label=name, dashed=name in ("external", "random"))
+        at = np.array([len(each) + 0.04 * len(each) * (0.5 + number)])
+        plotting.points(axis, at, whole, colour=plotting.COLOURS[name], label="")
+    plotting.layers(axis, [*each["layer"].astype(str), ALL], at=[*range(len(each)), float(at[0])])
+    plotting.zero(axis)
+    axis.set_xlabel("layer")

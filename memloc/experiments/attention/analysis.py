@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, dealt_layermem, rows_of
+from memloc.analysis.inputs import Quotes, candidates, dealt_layermem, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
-from memloc.experiments.attention.entry import ENTRY
 from memloc.metrics.stats import Estimate
 
 Floats = NDArray[np.float64]
@@ -76,6 +74,7 @@ PLACES = {
 }
 """Places of a block in order, by the ending of their names: what they are called."""
 ATT, RES_ATT, FC, RES_FC = range(len(PLACES))
+COLOURS = plotting.COLOURS | {"block": plotting.INK}
 INCREMENTS = {"dATT": "attention", "dFC": "fully-connected", "dBlock": "block"}
 
 
@@ -196,43 +195,33 @@ def _find(
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One row an encoder: as published with its null, crossed, increments."""
-    encoders, colours = plotting.by_encoder(table), plotting.palette(ENTRY.colours)
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=14, height=3.4)
-    for (a, b, c), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+    """One row an encoder: crossed LayerMem of attention and fully-connected layers, and what they add."""
+    encoders = plotting.by_encoder(table)
+    figure, axes = plotting.panels(rows=len(encoders), columns=2, height=2.3, sharey="col")
+    for (left, right), (encoder, rows) in zip(axes, encoders.items(), strict=True):
         numbers = [str(block) for block in dict.fromkeys(rows["block"])]
-        for axis, series in ((a, "published"), (b, "crossed")):
-            for place in PLACES.values():
-                line = _of(rows, series, place)
-                plotting.profile(axis, line, label=place, dashed=place.startswith("sum"), colour=colours[place])
-            axis.set_ylabel("LayerMem")
-            plotting.legend(axis)
-        for place in PLACES.values():
-            null = _of(rows, EXTERNAL, place)
-            a.plot(range(len(null)), null["value"], color=colours[place], linestyle=":", linewidth=1)
-        _increments(c, rows, len(numbers), colours)
-        for axis in (a, b, c):
+        for place in ("attention", "fully-connected"):
+            plotting.profile(left, _of(rows, "crossed", place), label=place)
+        for shift, (series, name) in zip((-0.24, 0, 0.24), INCREMENTS.items(), strict=True):
+            at = np.arange(len(numbers)) + shift
+            plotting.points(right, at, _of(rows, series, name), colour=COLOURS[name], label=name, size=3.5)
+        left.set_title(f"{plotting.plain(encoder)}: crossed LayerMem")
+        right.set_title("what each adds to what comes before it")
+        for axis in (left, right):
             plotting.layers(axis, numbers)
             axis.set_xlabel("block")
             plotting.zero(axis)
-        a.set_title(f"{encoder}: as published")
-        b.set_title(f"{encoder}: crossed")
-        c.set_title(f"{encoder}: increments of crossed LayerMem")
+        right.grid(visible=False, axis="x")
+    plotting.key(
+        figure,
+        {
+            "attention": COLOURS["attention"],
+            "fully-connected": COLOURS["fully-connected"],
+            "the whole block": COLOURS["block"],
+        },
+    )
     return figure
 
 
 def _of(rows: pd.DataFrame, series: str, place: str) -> pd.DataFrame:
     return rows[(rows.index == series) & (rows["place"] == place)]
-
-
-def _increments(axis: Axes, rows: pd.DataFrame, blocks: int, colours: Mapping[str, str]) -> None:
-    """Bars of all three increments side by side in each block."""
-    for shift, (series, name) in zip((-0.27, 0, 0.27), INCREMENTS.items(), strict=True):
-        at = np.arange(blocks) + shift
-        bars = _of(rows, series, name)
-        axis.bar(at, bars["value"], width=0.25, color=colours[name], label=name)
-        plotting.whiskers(axis, at, bars)
-    axis.set_ylabel("increment")
-    # Room for the legend above the highest bar.
-    axis.margins(y=0.3)
-    plotting.legend(axis)

@@ -35,12 +35,5 @@ ENTRY = Experiment(
     inputs={"points": POINTS},
     smallest={"encoders": ["mae"]},
     layers=("attention", "fully-connected", "sum"),
-    colours={
-        "attention": "orange",
-        "fully-connected": "blue",
-        "sum after attention": "pink",
-        "sum after fully-connected": "grey",
-        "block": "green",
-    },
     faults=faults,
 )

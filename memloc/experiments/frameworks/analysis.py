@@ -7,13 +7,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, NONE_QUOTED, Profiles, Quotes, above, profile_correlations
+from memloc.analysis.inputs import NONE_QUOTED, Profiles, Quotes, above, profile_correlations
 from memloc.analysis.sheet import Sheet
 from memloc.measuring.units import by_layer
 from memloc.metrics.stats import Estimate, Sample, ks_distance, rank_correlation
@@ -141,39 +140,33 @@ def _add_between_seeds(
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Profiles and units above, a matrix of pairs for each comparison below."""
-    encoders = list(dict.fromkeys(table["encoder"]))
-    room = 0.15 * max(0, len(encoders) - 6)
-    figure, axes = plotting.panels(rows=2, columns=3, width=12 + 3 * room, height=3.2 + room)
-    (a, b, c), below = axes
-    plotting.encoder_profiles(a, table, "crossed")
-    plotting.encoder_profiles(b, table, "published")
-    plotting.encoder_profiles(b, table, EXTERNAL, dashed=True)
-    units = table[table["series"] == "unit"]
-    for encoder, colour in plotting.colours(encoders).items():
-        values = np.sort(units.loc[units["encoder"] == encoder, "value"].to_numpy())
-        c.step(values, np.arange(1, len(values) + 1) / len(values), where="post", color=colour)
-    a.set(title="a  crossed", xlabel="layer", ylabel="LayerMem")
-    b.set(title=f"b  as published; dashed: {EXTERNAL}", xlabel="layer", ylabel="LayerMem")
-    c.set(
-        title=f"c  UnitMem of layer {units['layer'].iloc[0]}, all seeds",
-        xlabel="UnitMem",
-        ylabel="share of units below",
+    """A panel a framework with the first's profile dotted; below, every pair, and seeds of one framework (hollow)."""
+    alone, pairs = table[table["other"].isna()], table[table["other"].notna()]
+    keys = list(dict.fromkeys(zip(pairs["encoder"], pairs["other"], strict=True)))
+    keys.sort(key=lambda pair: pair[0] == pair[1])
+    names = [plotting.plain(f"{a}, {b}" if a != b else f"{a}, its seeds", most=30) for a, b in keys]
+    figure, below = plotting.side_by_side(
+        plotting.by_encoder(alone),
+        {"crossed": "crossed"},
+        label="crossed LayerMem",
+        reference=True,
+        room=0.19 * len(keys) + 0.8,
     )
-    for axis in (a, b):
-        plotting.zero(axis)
-    titles = ("d  rank correlation, crossed", "e  largest difference, crossed", "f  distance of UnitMem")
-    for axis, name, title in zip(below, PAIRS, titles, strict=True):
-        _pairs(axis, table[table["series"] == name], encoders)
+    seeds = [a == b for a, b in keys]
+    panels = zip(below.subplots(1, len(PAIRS), sharey=True), PAIRS, _PANELS, strict=True)
+    for axis, name, (title, least) in panels:
+        rows = pairs[pairs["series"] == name].set_index(["encoder", "other"]).reindex(keys)
+        colours = [plotting.COLOURS["null" if empty else "effect"] for empty in seeds]
+        plotting.forest(axis, rows, names, colours=colours, hollow=seeds, null=None)
+        if least is not None:
+            axis.axvline(least, color=plotting.INK, linewidth=0.8, linestyle=":", zorder=1)
         axis.set_title(title)
-    plotting.shared_legend(figure, a)
     return figure
 
 
-def _pairs(axis: Axes, rows: pd.DataFrame, encoders: list[str]) -> None:
-    values = pd.DataFrame(np.nan, index=encoders, columns=encoders)
-    for a, b, value in zip(rows["encoder"], rows["other"], rows["value"], strict=True):
-        values.loc[a, b] = values.loc[b, a] = value
-    name = rows["series"].iloc[0]
-    top = max(0.01, float(np.nanmax(values))) if name == PAIRS[1] else 1.0
-    plotting.matrix(axis, values, low=-1.0 if name == PAIRS[0] else 0.0, high=top, digits=3 if name == PAIRS[1] else 2)
+_PANELS = (
+    ("rank correlation of the profiles", CORRELATION),
+    ("largest difference of LayerMem", None),
+    ("distance of UnitMem, last layer", DISTANCE),
+)
+"""Titles of the panels of PAIRS, and the thresholds of the claims, at which there are dotted lines."""

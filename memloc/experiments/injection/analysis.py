@@ -15,7 +15,6 @@ from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Arrays, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
-from memloc.experiments.injection.entry import ENTRY
 from memloc.metrics.stats import Estimate, Sample, rank_correlation
 from memloc.metrics.units import owners, unitmem
 
@@ -141,42 +140,51 @@ def _owned(outcome: Arrays) -> NDArray[np.bool_]:
     return np.asarray((rows >= 0) & (points[rows] == outcome["chosen"]))
 
 
-LABELS = {
-    "repeated": "on the image alone",
+ARMS = {
+    "repeated": "trained on the image alone",
     "natural": "on all images of its group",
     "another": "on another image alone",
+}
+UNITS = {"top": "unit of highest UnitMem", "inactive": "inactive unit"}
+_COLOURS = {
+    "images, the trained one among them": plotting.COLOURS["candidate"],
+    "images never trained on": plotting.COLOURS["independent"],
 }
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One row an encoder: both units by steps, and how much each arm raises them."""
+    """Three rows an encoder, a column an arm: both units' UnitMem by steps, and the image's own part in it."""
     encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.4)
-    colours = plotting.palette(ENTRY.colours)
-    for row, encoder in zip(axes, encoders, strict=True):
+    figure, axes = plotting.panels(rows=3 * len(encoders), columns=len(ARMS), height=1.75, sharex=True, sharey="row")
+    for number, encoder in enumerate(encoders):
         mine = table[table["encoder"] == encoder]
-        for axis, kind in zip(row, ("top", "inactive"), strict=False):
-            unit = mine[mine["unit"] == kind]
-            for arm in dict.fromkeys(unit["arm"]):
-                for name in (WITH, WITHOUT):
-                    rows = unit[(unit["arm"] == arm) & (unit["series"] == name)]
-                    # A label that begins so stands in no legend.
-                    label = LABELS[arm] if name == WITH else f"_{arm}"
-                    plotting.profile(axis, rows, label=label, dashed=name == WITHOUT, colour=colours[arm])
-            axis.set(title=f"{encoder}: {kind} unit", xlabel="steps", ylabel="UnitMem (dashed: images without it)")
-        _draw_owners(row[2], mine, colours)
-    plotting.shared_legend(figure, axes[0][0])
+        rows = axes[3 * number : 3 * number + 3]
+        for (arm, title), column in zip(ARMS.items(), rows.T, strict=True):
+            shown = mine[mine["arm"] == arm]
+            for axis, unit in zip(column, UNITS, strict=False):
+                for name, colour in zip((WITH, WITHOUT), _COLOURS.values(), strict=True):
+                    part = shown[(shown["unit"] == unit) & (shown["series"] == name)]
+                    plotting.profile(axis, part, label="", colour=colour, dashed=name == WITHOUT)
+                axis.set_ylim(-0.04, 1.04)
+            _draw_own(column[2], shown[shown["series"] == IMAGE])
+            column[0].set_title(title)
+        rows[0, 0].set_title(f"{plotting.plain(encoder)}\n{ARMS['repeated']}")
+        for axis, label in zip(rows[:, 0], ("UnitMem of the\n" + name for name in UNITS.values()), strict=False):
+            axis.set_ylabel(label)
+        rows[2, 0].set_ylabel("the image\nagainst the others")
+    for axis in axes[-1]:
+        axis.set_xlabel("steps")
+    units = dict.fromkeys(UNITS.values(), plotting.INK)
+    plotting.key(figure, _COLOURS | units, dashed=["images never trained on"], hollow=[UNITS["inactive"]])
     return figure
 
 
-def _draw_owners(axis: Axes, mine: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    """The image's own contrast by steps."""
-    shown = mine[mine["series"] == IMAGE]
-    for (kind, arm), rows in shown.groupby(["unit", "arm"], sort=False):
-        colour = colours[str(arm)]
-        marker = {"top": "o", "inactive": "s"}[str(kind)]
-        axis.plot(np.arange(len(rows)), rows["value"], marker=marker, color=colour, markersize=4, linewidth=1)
-        plotting.band(axis, np.arange(len(rows)), rows, colour=colour, alpha=0.06)
+def _draw_own(axis: Axes, shown: pd.DataFrame) -> None:
+    """The image's own contrast by steps, of both units side by side."""
+    for shift, unit in zip((-0.12, 0.12), UNITS, strict=True):
+        rows = shown[shown["unit"] == unit]
+        at = np.arange(len(rows)) + shift
+        plotting.points(axis, at, rows, colour=plotting.INK, label="", size=4, hollow=unit == "inactive")
     plotting.layers(axis, list(rows["layer"].astype(str)))
-    axis.set(title="the image against the others\n(circles: top, squares: inactive unit)", xlabel="steps")
+    axis.set_ylim(-1.08, 1.08)
     plotting.zero(axis)

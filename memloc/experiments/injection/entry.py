@@ -33,6 +33,5 @@ ENTRY = Experiment(
     job=Job(
         options=("layer", "steps", "batch_size", "learning_rate"), reads=("images", "learner", "protocol", "layers")
     ),
-    colours={"repeated": "red", "natural": "blue", "another": "grey"},
     faults=faults,
 )

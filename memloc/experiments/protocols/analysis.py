@@ -72,5 +72,16 @@ def _changed(sheet: Sheet, encoder: str, reference: str) -> set[str]:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Crossed profiles, and LayerMem of the last layer in every estimator."""
-    return plotting.encoder_panels(table)
+    """A panel a protocol with the first's profile dotted; below, the last layer and how alike the profiles are."""
+    forests = [
+        plotting.Rows("the last layer's crossed LayerMem", {"crossed": "crossed"}),
+        plotting.Rows(
+            f"rank correlation with {table['encoder'].iloc[0]}'s profile",
+            {"effect": "rank correlation"},
+            null=None,
+            least=CORRELATION,
+        ),
+    ]
+    profiles = table[table["layer"].astype(str) != "all"]
+    table = pd.concat([profiles, table[table["series"] == "rank correlation"]])
+    return plotting.compared(table, {"crossed": "crossed"}, forests, label="crossed LayerMem", reference=True)

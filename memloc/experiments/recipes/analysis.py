@@ -72,5 +72,9 @@ def _find_same(sheet: Sheet, profiles: Profiles) -> None:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Crossed profiles, and differences to the first recipe at the last layer in every estimator."""
-    return plotting.encoder_panels(table, suffix=DIFFERENCE, than=f", minus {table['encoder'].iloc[0]}'s")
+    """A panel a recipe with the first's profile dotted; below, the last layer and its difference to the first's."""
+    forests = [
+        plotting.Rows("the last layer's crossed LayerMem", {"crossed": "crossed"}),
+        plotting.Rows(f"minus {table['encoder'].iloc[0]}'s", {"effect": f"crossed{DIFFERENCE}"}),
+    ]
+    return plotting.compared(table, {"crossed": "crossed"}, forests, label="crossed LayerMem", reference=True)

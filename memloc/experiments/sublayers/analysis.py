@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import EXTERNAL, Quotes, candidates, dealt_layermem, rows_of
+from memloc.analysis.inputs import Quotes, candidates, dealt_layermem, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
-from memloc.experiments.sublayers.entry import ENTRY
-from memloc.metrics.alignment import ESTIMATORS, increments
+from memloc.metrics.alignment import increments
 from memloc.metrics.stats import Estimate, rank_correlation
 
 MARGIN = 0.5
@@ -152,59 +151,64 @@ def _above(layers: NDArray[np.float64], sublayers: NDArray[np.float64]) -> NDArr
     return differences.reshape(*layers.shape[:-1], -1)
 
 
+_MARKS = {"normalisation": ("o", "white"), "pool": ("s", "white"), "head": ("D", plotting.INK)}
+"""Shape and face of the dots of places that aren't layers proper."""
+
+
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One row an encoder: as published, crossed by kind of place, increments against parameters."""
+    """One row an encoder: crossed LayerMem of all places, what each adds by kind of place, and by parameters."""
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=14, height=3.4)
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, height=2.5)
+    axes[0, 0].get_gridspec().set_width_ratios([1.5, 1.1, 0.9])
     for (a, b, c), (encoder, rows) in zip(axes, encoders.items(), strict=True):
-        crossed = rows.loc[["crossed"]]
-        for name in (ESTIMATORS[0], EXTERNAL):
-            plotting.profile(a, rows.loc[[name]], label=name, dashed=name == EXTERNAL)
-        plotting.legend(a)
-        _by_kind(b, crossed)
-        for axis in (a, b):
-            _name_layers(axis, crossed)
-            axis.set(xlabel="place (named: layers, output and head)", ylabel="LayerMem")
-            plotting.zero(axis)
+        _profile(a, rows.loc[["crossed"]])
+        _by_kind(b, rows)
         _against_parameters(c, rows.loc[[OVER_LAYER]])
-        a.set_title(f"{encoder}: as published")
-        b.set_title(f"{encoder}: crossed")
-        c.set_title(f"{encoder}: crossed, by parameters")
+        a.set(title=f"{plotting.plain(encoder)}: crossed LayerMem", xlabel="layer")
+        b.set(title="what each place adds", xlabel="LayerMem above the place before")
+        c.set(title="what layers add, by size", xlabel="parameters")
     return figure
 
 
-def _by_kind(axis: Axes, places: pd.DataFrame) -> None:
-    at, colours = np.arange(len(places)), plotting.palette(ENTRY.colours)
-    axis.plot(at, places["value"], color="#999999", linewidth=0.9, zorder=1)
+def _profile(axis: Axes, places: pd.DataFrame) -> None:
+    """A line through all places, with dots by kind."""
+    at = np.arange(len(places))
+    axis.plot(at, places["value"], color=plotting.INK, linewidth=0.9)
+    plotting.band(axis, at, places, colour=plotting.INK, alpha=0.12)
     for kind in dict.fromkeys(places["kind"]):
         rows = (places["kind"] == kind).to_numpy()
-        plotting.points(axis, at[rows], places[rows], colour=colours[kind], label=kind, size=3.5)
-    plotting.legend(axis)
+        marker, face = _MARKS.get(kind, ("o", plotting.INK))
+        value = places["value"].to_numpy()[rows]
+        axis.plot(at[rows], value, marker, color=plotting.INK, markerfacecolor=face, markersize=3)
+    plotting.layers(axis, list(places["layer"].astype(str)))
+    plotting.zero(axis)
 
 
-def _name_layers(axis: Axes, places: pd.DataFrame) -> None:
-    """Names of the layers proper, the output and the head; there is no room for all places."""
-    named = (places["own"].astype(bool) | places["kind"].isin(["output", "head"])).to_numpy()
-    plotting.layers(axis, list(places["layer"].astype(str)[named]), at=np.flatnonzero(named))
+def _by_kind(axis: Axes, rows: pd.DataFrame) -> None:
+    """A dot for what each place adds: layers proper above the layer before, all others above the place before."""
+    layers, places = rows.loc[[OVER_LAYER]], rows.loc[[OVER_PLACE]]
+    kinds = {"layer": layers.loc[layers["own"].astype(bool), "value"]}
+    kinds |= {kind: places.loc[places["kind"] == kind, "value"] for kind in _MARKS if kind in set(places["kind"])}
+    for y, (kind, values) in enumerate(kinds.items()):
+        marker, face = _MARKS.get(kind, ("o", plotting.INK))
+        spread = 0.12 * (np.arange(len(values)) % 3 - 1)
+        axis.plot(values, y + spread, marker, color=plotting.INK, markerfacecolor=face, markersize=3.5, alpha=0.55)
+        axis.plot([values.mean()] * 2, [y - 0.3, y + 0.3], color=plotting.INK, linewidth=2.2)
+    axis.set_yticks(range(len(kinds)), kinds)
+    axis.set_ylim(len(kinds) - 0.4, -0.6)
+    axis.grid(visible=False, axis="y")
+    axis.axvline(0, color=plotting.INK, linewidth=0.8, zorder=1)
 
 
 def _against_parameters(axis: Axes, rising: pd.DataFrame) -> None:
-    """Increment of each layer proper against its parameters; a number counts layers by depth, from 1."""
-    own = rising[rising["own"].astype(bool)].assign(number=lambda rows: np.arange(1, len(rows) + 1))
-    rows = own.dropna(subset=["value"])
+    """Increment of each layer proper against its parameters."""
+    rows = rising[rising["own"].astype(bool)].dropna(subset=["value"])
     # Layers of equal size are side by side.
     size = np.log10(rows["parameters"].to_numpy(dtype=float))
-    equal = rows.groupby("parameters")["number"]
+    equal = rows.assign(order=np.arange(len(rows))).groupby("parameters")["order"]
     beside = (equal.cumcount() - (equal.transform("size") - 1) / 2).to_numpy()
     at = 10 ** (size + 0.035 * np.ptp(size) * beside)
-    plotting.points(axis, at, rows, colour=plotting.COLOURS["crossed"], label="", size=3.5)
-    # Numbers of neighbours along the axis alternate above and below, or they would overlap.
-    turn = np.argsort(np.argsort(at, kind="stable"), kind="stable") % 2
-    ends = np.where(turn == 1, rows["low"], rows["high"])
-    for x, end, number, below in zip(at, ends, rows["number"], turn, strict=True):
-        axis.annotate(
-            str(number), (x, end), xytext=(0, -9 if below else 3), textcoords="offset points", ha="center", fontsize=7
-        )
-    axis.set(xscale="log", xlabel="parameters (numbers count layers)", ylabel="increment over the layer before")
-    axis.margins(x=0.06, y=0.12)
+    plotting.points(axis, at, rows, colour=plotting.INK, label="", size=3.5)
+    axis.set(xscale="log")
+    axis.margins(x=0.06, y=0.08)
     plotting.zero(axis)

@@ -13,12 +13,4 @@ ENTRY = Experiment(
     inputs={"points": POINTS},
     smallest={"encoders": ["sublayers"]},
     layers=("normalisation",),
-    colours={
-        "convolution": "blue",
-        "sum": "purple",
-        "output": "brown",
-        "normalisation": "orange",
-        "pool": "green",
-        "head": "red",
-    },
 )

@@ -121,22 +121,17 @@ def _rows(estimate: Estimate, tasks: Sequence[str], **about: str) -> pd.DataFram
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Accuracies by task, and differences to the first encoder."""
-    figure, axes = plotting.panels(rows=1, columns=2, width=11, height=3.6)
-    encoders = list(dict.fromkeys(table["encoder"]))
-    tasks = list(dict.fromkeys(table["task"]))
-    for axis, name in zip(axes[0], ("accuracy", "minus the first"), strict=True):
-        for number, (encoder, colour) in enumerate(plotting.colours(encoders).items()):
-            rows = table[(table["series"] == name) & (table["encoder"] == encoder)]
-            if len(rows):
-                at = np.arange(len(tasks)) + 0.5 * ((number + 0.5) / len(encoders) - 0.5)
-                plotting.points(axis, at, rows, colour=colour, label=encoder, size=5)
-        axis.set_xticks(range(len(tasks)), tasks, fontsize=8)
-        axis.set_xlim(-0.5, len(tasks) - 0.5)
-    left, right = axes[0]
-    chance = table[table["series"] == "accuracy"].drop_duplicates("task")["chance"]
-    left.hlines(chance, np.arange(len(tasks)) - 0.3, np.arange(len(tasks)) + 0.3, colors="black", linestyles="--")
-    left.set(title="linear probes", ylabel="test accuracy")
-    right.set(title=f"minus {encoders[0]}'s", ylabel="difference of accuracy")
-    plotting.zero(right)
-    plotting.shared_legend(figure, left)
+    encoders, tasks = (list(dict.fromkeys(table[column])) for column in ("encoder", "task"))
+    keys = [(task, encoder) for task in tasks for encoder in encoders]
+    groups, names = [plotting.plain(task) for task, _ in keys], [encoder for _, encoder in keys]
+    figure, ((left, right),) = plotting.panels(
+        rows=1, columns=2, height=0.7 + 0.2 * (len(keys) + len(tasks)), sharey=True
+    )
+    of = {name: rows.set_index(["task", "encoder"]) for name, rows in table.groupby("series")}
+    accuracy, more = of["accuracy"].reindex(keys), of["minus the first"].reindex(keys)
+    at = plotting.forest(left, accuracy, names, groups=groups, null=None)
+    left.plot(accuracy["chance"], at, "|", color=plotting.COLOURS["chance"], markersize=9, markeredgewidth=2)
+    plotting.forest(right, more, names, groups=groups)
+    left.set(title="test accuracy of linear probes (grey: largest class)", xlabel="accuracy")
+    right.set(title=f"minus {plotting.plain(encoders[0])}'s", xlabel="difference of accuracy")
     return figure

@@ -199,36 +199,22 @@ def _nested(values: Sequence[NDArray[np.float64]], encoders: int, *, shared: boo
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """UnitMem, the first's lead, excess and order of units."""
-    figure, axes = plotting.panels(rows=2, columns=2, width=11, height=3.4)
-    (a, b), (c, d) = axes
-    for axis, series, null in (
-        (a, "candidate", "unseen images"),
-        (b, "first minus this", "first minus this, untrained"),
-        (c, "excess", None),
-    ):
-        for encoder, colour in plotting.colours(list(dict.fromkeys(table["encoder"]))).items():
-            for name in (series, null):
-                rows = table[(table["series"] == name) & (table["encoder"] == encoder)]
-                if len(rows):
-                    # A label that begins with an underscore is in no legend.
-                    label = encoder if name == series else f"_{encoder}"
-                    plotting.profile(axis, rows, label=label, dashed=name == null, colour=colour)
-    for place, group in enumerate(ORDERS):
-        rows = table[table["series"] == f"order, {group}"]
-        at = np.arange(len(rows)) + 0.2 * (place - 1)
-        plotting.points(d, at, rows, colour=plotting.COLOURS[group], label=group, size=4)
-        plotting.layers(d, list(rows["encoder"].astype(str)))
-    d.axhline(CORRELATION, color="black", linestyle=":", linewidth=1)
-    d.set_xlim(-0.5, len(rows) - 0.5)
-    last = table.loc[table["series"] == "candidate", "layer"].iloc[-1]
-    first = table["encoder"].iloc[0]
-    a.set(title="a  mean UnitMem; dashed: unseen images", xlabel="layer", ylabel="UnitMem")
-    b.set(title=f"b  {first} minus each; dashed: untrained", xlabel="layer", ylabel="UnitMem")
-    c.set(title="c  excess: candidates minus unseen images", xlabel="layer", ylabel="UnitMem")
-    d.set(title=f"d  order of the units of layer {last} against {first}'s", ylabel="rank correlation")
-    for axis in (b, c):
-        plotting.zero(axis)
-    plotting.legend(d)
-    plotting.shared_legend(figure, a)
+    """A panel a way of measuring, seen and unseen images; below, excess, the first's lead and the order of units."""
+    first = plotting.plain(str(table["encoder"].iloc[0]), most=16)
+    seen = {"candidate": "candidate", "external": "unseen images"}
+    lead = {"candidate": "first minus this", "untrained": "first minus this, untrained"}
+    forests = [
+        plotting.Rows("last layer: seen minus unseen", {"effect": "excess"}),
+        plotting.Rows(f"last layer: {first}'s lead", lead),
+        plotting.Rows(
+            f"order of units against {first}'s",
+            {group: f"order, {group}" for group in ORDERS},
+            null=None,
+            least=CORRELATION,
+        ),
+    ]
+    figure = plotting.compared(table, seen, forests, label="mean UnitMem", dashed=["external"])
+    said = {"images trained on": "candidate", "images never seen": "external", "before training": "untrained"}
+    colours = {words: plotting.COLOURS[meaning] for words, meaning in said.items()} | {"difference": plotting.INK}
+    plotting.key(figure, colours, dashed=["images never seen"], hollow=["before training"])
     return figure

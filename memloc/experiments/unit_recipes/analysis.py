@@ -170,25 +170,16 @@ def _stacked(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """UnitMem by layer, share of the last layer's units above any value, and the last layer's mean and excess."""
-    encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=1, columns=4, width=16, height=3.9)
-    a, b, c, d = axes[0]
-    plotting.encoder_profiles(a, table, "candidate")
-    plotting.encoder_profiles(a, table, "untrained", dashed=True, named=False)
-    plotting.encoder_profiles(b, table, "excess")
-    plotting.zero(b)
-    units = table[table["series"] == "unit"]
-    for encoder, colour in plotting.colours(encoders).items():
-        values = np.sort(units.loc[units["encoder"] == encoder, "value"].to_numpy())
-        c.step(values, 1 - np.arange(len(values)) / len(values), where="post", color=colour)
-    for threshold in THRESHOLDS:
-        c.axvline(threshold, color="black", linewidth=0.7, linestyle=":")
-    plotting.last_layers(d, table, {"candidate": "candidate", "unseen images": "unseen images"}, line=False)
-    last = units["layer"].iloc[0]
-    a.set(title="a  mean UnitMem on candidates; dashed: untrained", xlabel="layer", ylabel="UnitMem")
-    b.set(title="b  excess: candidates minus unseen images", xlabel="layer", ylabel="UnitMem")
-    c.set(title=f"c  units of layer {last}, all seeds", xlabel="UnitMem", ylabel="share of units above")
-    d.set(title=f"d  mean UnitMem of layer {last}", ylabel="UnitMem")
-    plotting.legend(a)
+    """A panel an encoder, trained and untrained; below, the last layer on seen and unseen images, and the excess."""
+    last = table.loc[table["series"] == "unit", "layer"].iloc[0]
+    seen = {"candidate": "candidate", "external": "unseen images"}
+    forests = [
+        plotting.Rows(f"mean UnitMem of layer {plotting.plain(str(last))}", seen, null=None),
+        plotting.Rows("trained on minus never seen", {"effect": "excess"}),
+    ]
+    profiles = {"candidate": "candidate", "untrained": "untrained"}
+    figure = plotting.compared(table, profiles, forests, label="mean UnitMem")
+    said = {"images trained on": "candidate", "before training": "untrained", "images never seen": "external"}
+    colours = {words: plotting.COLOURS[meaning] for words, meaning in said.items()} | {"difference": plotting.INK}
+    plotting.key(figure, colours, dashed=["before training"])
     return figure
