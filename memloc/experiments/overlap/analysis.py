@@ -337,58 +337,80 @@ def _images(encoder: str, points: pd.DataFrame, every: Memorized | None, size: i
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A row an encoder: overlap of layers, its null, overlap by distance. Below: between seeds, and the images."""
+    """A row an encoder: what layers have in common, twice, and by distance. Below: between seeds, and the images."""
     table = table.assign(layer=table["layer"].astype(str), other=table["other"].astype(str))
     parts = {str(part): plotting.by_encoder(rows) for part, rows in table.groupby("part")}
     encoders, subjects = parts["layers"], parts.get("seeds", {})
-    figure, axes = plotting.panels(rows=1, columns=1, width=16, height=3.6 * len(encoders) + 2.8)
+    figure, axes = plotting.panels(rows=1, columns=1, height=3.0 * len(encoders) + 2.6)
     axes[0, 0].remove()
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.6 * len(encoders), 2.8]).flat
-    rows_of_axes = upper.subplots(len(encoders), 4, squeeze=False)
-    for (a, b, c, d), (encoder, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
-        _heat(a, pairs.loc[["candidate"]])
-        _heat(b, pairs.loc[["external"]])
-        _heat(c, pairs.loc[["candidate, tau"]], low=-1)
-        _curves(d, parts["distance"][encoder], pairs.loc[["chance"]])
-        a.set_title(f"{encoder}: overlap of top candidates")
-        b.set_title(f"{encoder}: of top external images")
-        c.set_title(f"{encoder}: Kendall's tau of candidates")
-        d.set(title=f"{encoder}: overlap by distance", xlabel="layers apart", ylabel="overlap")
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.0 * len(encoders), 2.6]).flat
+    rows_of_axes = upper.subplots(len(encoders), 3, squeeze=False)
+    for (a, b, c), (encoder, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
+        distance, name = parts["distance"][encoder], plotting.plain(encoder)
+        if ACROSS in pairs.index:
+            _heat(a, pairs.loc[[WITHIN]], signed=True)
+            _heat(b, pairs.loc[[ACROSS]], signed=True)
+            titles = (f"{name}: two layers of one pair", "layers of different pairs")
+            for shift, series, colour in ((-0.08, WITHIN, "grey"), (0.08, ACROSS, "black")):
+                _apart(c, distance.loc[[series]], shift=shift, label=series, colour=plotting.PALETTE[colour])
+            c.set_ylabel("rank correlation")
+        else:
+            _heat(a, pairs.loc[["candidate"]])
+            _heat(b, pairs.loc[["candidate, tau"]], signed=True)
+            titles = (f"{name}: overlap of top candidates", "Kendall's tau of candidates")
+            for shift, group in ((-0.08, "candidate"), (0.08, "external")):
+                _apart(c, distance.loc[[group]], shift=shift, label=group, colour=plotting.COLOURS[group])
+            _chance_line(c, pairs.loc[["chance"]])
+            c.set_ylabel("overlap")
+        for axis, title in zip((a, b), titles, strict=True):
+            axis.set_title(title)
+        plotting.zero(c)
+        c.set(title="by distance", xlabel="layers apart")
+        plotting.legend(c, room=0.25)
     strips = lower.subfigures(1, len(subjects) + 1, squeeze=False, width_ratios=[1] * len(subjects) + [1.6]).flat
     for strip, (subject, rows) in zip(strips, subjects.items(), strict=False):
         axis = strip.subplots()
-        _curves(axis, rows, rows.loc[["chance"]])
-        axis.set(xlabel="layer", ylabel="overlap between seeds")
-        axis.set_title(fill(subject, 60), fontsize=8)
+        for group in CANDIDATE_AND_NULL:
+            plotting.profile(axis, rows.loc[[group]], label=group, dashed=group == "external")
+        _chance_line(axis, rows.loc[["chance"]])
+        axis.set(xlabel="layer", ylabel="overlap between seeds", ylim=(0, 1.3))
+        axis.set_title(fill(subject, 44))
+        plotting.legend(axis)
     ((encoder, best),) = parts["images"].items()
-    strips[-1].suptitle(f"{encoder}: most memorized candidates of a layer, first seed", fontsize=9)
+    whose = "of all pairs" if set(best["layer"]) == {"output"} else "of the first seed, by layer"
+    strips[-1].suptitle(f"{plotting.plain(encoder)}: the most memorized images {whose}", fontsize=8.5)
     _thumbnails(strips[-1], best, images)
     return figure
 
 
-def _heat(axis: Axes, pairs: pd.DataFrame, *, low: float = 0) -> None:
-    """A symmetric matrix from its upper half; a layer's tau with itself is left out."""
-    layers = list(dict.fromkeys([*pairs["layer"], *pairs["other"]]))
-    half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=layers, columns=layers)
-    plotting.matrix(axis, half.fillna(half.T), low=low, high=1)
+def _heat(axis: Axes, pairs: pd.DataFrame, *, signed: bool = False) -> None:
+    """A symmetric matrix from its upper half; with a sign, that of a layer with itself is left out."""
+    names = list(dict.fromkeys([*pairs["layer"], *pairs["other"]]))
+    if signed:
+        pairs = pairs[pairs["layer"] != pairs["other"]]
+    half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=names, columns=names)
+    scale = {"low": -1, "colours": plotting.SIGNED} if signed else {"low": 0}
+    plotting.matrix(axis, half.fillna(half.T), high=1, **scale)
+    axis.tick_params(axis="x", labelrotation=0 if len(names) <= 20 else 90)
     axis.set(xlabel="layer", ylabel="layer")
 
 
-def _curves(axis: Axes, curves: pd.DataFrame, level: pd.DataFrame) -> None:
-    """Candidates and the null of external images along an axis, and chance."""
-    for group in CANDIDATE_AND_NULL:
-        plotting.profile(axis, curves.loc[[group]], label=group, dashed=group == "external")
-    axis.axhline(level["value"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
-    axis.axhspan(level["low"].iloc[0], level["high"].iloc[0], color="black", alpha=0.06, linewidth=0)
-    axis.set_ylim(0, 1)
-    plotting.legend(axis)
+def _apart(axis: Axes, rows: pd.DataFrame, *, shift: float, label: str, colour: str) -> None:
+    """Means by the number of layers between two."""
+    plotting.points(axis, rows["distance"].to_numpy(dtype=float) + shift, rows, colour=colour, label=label, size=4)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _chance_line(axis: Axes, level: pd.DataFrame) -> None:
+    axis.axhline(level["value"].iloc[0], color=plotting.COLOURS["chance"], linewidth=1, linestyle=":", label="chance")
 
 
 def _thumbnails(strip: SubFigure, chosen: pd.DataFrame, images: NDArray[np.uint8]) -> None:
     layers = list(dict.fromkeys(chosen["layer"]))
     for row, layer in zip(strip.subplots(len(layers), THUMBNAILS, squeeze=False), layers, strict=True):
+        named = layer if layer == "output" else f"layer {layer}"
         points = chosen.loc[chosen["layer"] == layer, "point"].astype(int).tolist()
         for axis, point in zip(row, points, strict=False):
-            plotting.thumbnail(axis, images[point], f"layer {layer}" if axis is row[0] else "")
+            plotting.thumbnail(axis, images[point], named if axis is row[0] else "")
         for axis in row[len(points) :]:
             axis.axis("off")
