@@ -252,9 +252,8 @@ def agreement_of_layers(
     sslmem, inside, labels = scores
 
     def sides(members: Membership) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        found = np.moveaxis(gains(sslmem, members, labels), -1, 0)
-        x = np.stack([_standard_ranks(layer, labels) for layer in found], axis=-1)
-        y = np.stack([_standard_ranks(elsewhere(layer), labels) for layer in found], axis=-1)
+        found = gains(sslmem, members, labels)
+        x, y = (_ranks_of_layers(values, labels) for values in (found, elsewhere(found)))
         return x / np.sqrt((x.mean(axis=0) ** 2).mean(axis=0)), y
 
     def both(of: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -279,8 +278,15 @@ def agreement_within(scores: Floats, labels: Labels) -> NDArray[np.float64]:
     Returns:
         Products [pairs, images, layers, layers] whose mean it is.
     """
-    x = np.stack([_standard_ranks(layer, labels) for layer in np.moveaxis(scores, -1, 0)], axis=-1)
+    x = _ranks_of_layers(scores, labels)
     return np.asarray(x[..., :, None] * x[..., None, :])
+
+
+def _ranks_of_layers(values: Floats, labels: Labels) -> NDArray[np.float64]:
+    """Standardised ranks within classes of [pairs, images, layers]."""
+    pairs, images, layers = values.shape
+    rows = np.moveaxis(values, -1, 1).reshape(-1, images)
+    return np.moveaxis(_standard_ranks(rows, labels).reshape(pairs, layers, images), 1, -1)
 
 
 def _standard_ranks(values: Floats, labels: Labels) -> NDArray[np.float64]:
