@@ -70,7 +70,7 @@ def notes(config: Config) -> list[str]:
     """What the configuration says that can't be had as it says it, and what is done instead; a line each."""
     found = []
     for name, experiment in active(config).items():
-        first = experiment.get("first_seeds")
+        first = experiment.get("first_seeds", 0)
         few = {e: len(config["encoders"][e]["seeds"]) for e in experiment.get("encoders", ()) if first}
         found += [
             f"experiments.{name}.first_seeds: {first}, but {encoder} has {number} seeds; all of them take part"
