@@ -341,12 +341,14 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     table = table.assign(layer=table["layer"].astype(str), other=table["other"].astype(str))
     parts = {str(part): plotting.by_encoder(rows) for part, rows in table.groupby("part")}
     encoders, subjects = parts["layers"], parts.get("seeds", {})
-    figure, axes = plotting.panels(rows=1, columns=1, height=3.0 * len(encoders) + 2.6)
+    ((encoder, best),) = parts["images"].items()
+    below = 2.6 if subjects or best["layer"].nunique() > 1 else 1.5
+    figure, axes = plotting.panels(rows=1, columns=1, height=3.0 * len(encoders) + below)
     axes[0, 0].remove()
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.0 * len(encoders), 2.6]).flat
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.0 * len(encoders), below]).flat
     rows_of_axes = upper.subplots(len(encoders), 3, squeeze=False)
-    for (a, b, c), (encoder, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
-        distance, name = parts["distance"][encoder], plotting.plain(encoder)
+    for (a, b, c), (name, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
+        distance, name = parts["distance"][name], plotting.plain(name)
         if ACROSS in pairs.index:
             _heat(a, pairs.loc[[WITHIN]], signed=True)
             _heat(b, pairs.loc[[ACROSS]], signed=True)
@@ -376,7 +378,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         axis.set(xlabel="layer", ylabel="overlap between seeds", ylim=(0, 1.3))
         axis.set_title(fill(subject, 44))
         plotting.legend(axis)
-    ((encoder, best),) = parts["images"].items()
     whose = "of all pairs" if set(best["layer"]) == {"output"} else "of the first seed, by layer"
     strips[-1].suptitle(f"{plotting.plain(encoder)}: the most memorized images {whose}", fontsize=8.5)
     _thumbnails(strips[-1], best, images)
@@ -390,7 +391,7 @@ def _heat(axis: Axes, pairs: pd.DataFrame, *, signed: bool = False) -> None:
         pairs = pairs[pairs["layer"] != pairs["other"]]
     half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=names, columns=names)
     scale = {"low": -1, "colours": plotting.SIGNED} if signed else {"low": 0}
-    plotting.matrix(axis, half.fillna(half.T), high=1, **scale)
+    plotting.matrix(axis, half.fillna(half.T), high=1, digits=1, **scale)
     axis.tick_params(axis="x", labelrotation=0 if len(names) <= 20 else 90)
     axis.set(xlabel="layer", ylabel="layer")
 
