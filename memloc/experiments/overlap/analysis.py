@@ -347,6 +347,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     axes[0, 0].remove()
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.0 * len(encoders), below]).flat
     rows_of_axes = upper.subplots(len(encoders), 3, squeeze=False)
+    figure.draw_without_rendering()  # How wide panels are decides whether they show numbers.
     for (a, b, c), (name, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
         distance, name = parts["distance"][name], plotting.plain(name)
         if ACROSS in pairs.index:
