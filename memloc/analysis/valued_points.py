@@ -183,8 +183,13 @@ def _elsewhere(
     return Elsewhere(
         every,
         in_minus_out(pool, units, _owned),
-        np.stack([of.loc[pool.points].to_numpy(np.float64) for of in distance]),
-        np.stack([[f - g for f, g in counts], [of.loc[every.points].to_numpy() for of in distance]]).astype(np.float64),
+        np.stack([of.loc[pool.points.tolist()].to_numpy(np.float64) for of in distance]),
+        np.array(
+            [
+                [(f - g).to_numpy(np.float64) for f, g in counts],
+                [of.loc[every.points.tolist()].to_numpy(np.float64) for of in distance],
+            ]
+        ).astype(np.float64),
     )
 
 

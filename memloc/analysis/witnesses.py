@@ -112,7 +112,7 @@ def _find_over_pairs(sheet: Sheet, encoder: str, points: Sequence[pd.DataFrame],
     In and out are crossed over already, so there is no excess to ask for.
     """
     pool, pairs = every.pool, len(points)
-    of_f = [table.set_index("point")["advantage"].loc[pool.points].to_numpy(np.float64) for table in points]
+    of_f = [table.set_index("point")["advantage"].loc[pool.points.tolist()].to_numpy(np.float64) for table in points]
     advantage = gains(np.stack(of_f), pool.inside, pool.labels)
     estimate, null = agreement_of_all(every.scores, [advantage], deals=DEALS, seed=0)
     sheet.profile(estimate, ["all pairs"], encoder=encoder, series="over all pairs")

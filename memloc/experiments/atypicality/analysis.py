@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,7 +107,9 @@ def _find_over_pairs(
     In and out are crossed over already, so there is no excess to ask for.
     """
     pool, pairs = every.pool, len(units)
-    distance = [table.set_index("point")["atypicality"].loc[pool.points].to_numpy(np.float64) for table in atypicality]
+    distance = [
+        table.set_index("point")["atypicality"].loc[pool.points.tolist()].to_numpy(np.float64) for table in atypicality
+    ]
     highest = in_minus_out(pool, units, lambda u, group: last_units(u, group).groupby("owner")["unitmem"].max())
     owned = in_minus_out(pool, units, lambda u, group: owners_of_top(u, group).value_counts())
     traits = dict(zip(PAIRS, (np.stack(distance), highest, owned), strict=True))
@@ -121,7 +124,7 @@ def _find_over_pairs(
     table = pd.DataFrame({"layer": [*rows], "value": [*rows.values()]})
     sheet.add(table, encoder=encoder, series="reliability")
     for place, claim in enumerate(traits):
-        told = {"null": null[:, place], "reliability": together}
+        told: dict[str, Any] = {"null": null[:, place], "reliability": together}
         sheet.find(claim, encoder, estimate[place], len(pool.points), **told)
 
 
@@ -221,7 +224,7 @@ def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed], every: 
         sheet.add(_every_candidate(seed, points), encoder=encoder, series="point", run=run)
 
     n, excess = sheet.options["group_size"], gap["candidate"] - gap["external"]
-    told = {"n": n, "reliability": np.nan if every is None else every.reliability(len(seeds) - 1)}
+    told: dict[str, Any] = {"n": n, "reliability": np.nan if every is None else every.reliability(len(seeds) - 1)}
     sheet.find("units-excess", encoder, excess.map(lambda v: v.mean(axis=-1)), **told)
     sheet.find_in_every("units", encoder, gap["candidate"], [f"layer {name}" for name in layers], **told)
     if every is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -42,7 +44,7 @@ def analyse(sheet: Sheet) -> None:
         for table in points:
             table["advantage"] = table["votes_f"] - table["votes_g"]
             table["majority"] = table["correct_f"] - table["correct_g"]
-        told = {"limit": 1, "images": witnesses.images(points)}
+        told: dict[str, Any] = {"limit": 1, "images": witnesses.images(points)}
         shares = sheet.means(witnesses.samples(points, [*MEANS.values()]), witnesses.by_group, **told)
         advantage = sheet.means(witnesses.samples(points, ["advantage", "majority"]), forms, **told)
         witnesses.report(

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,7 +180,7 @@ def _across_pairs(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) -> N
     for series, products_of in ((ACROSS, of_two), (WITHIN, within[:, :, i, j])):
         means = np.stack([products_of[..., distance == d].mean(axis=-1) for d in distances], axis=-1)
         sheet.profile(crossed_mean(means), [str(d) for d in distances], encoder=encoder, series=series, **about)
-    told = {"n": len(pool.points), "reliability": float(together.min())}
+    told: dict[str, Any] = {"n": len(pool.points), "reliability": float(together.min())}
     places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
     every = crossed_mean(of_two[..., adjacent])
     sheet.find_in_every("across", encoder, every, places, null=null[:, adjacent].T, **told)
@@ -391,7 +392,7 @@ def _heat(axis: Axes, pairs: pd.DataFrame, *, signed: bool = False) -> None:
     if signed:
         pairs = pairs[pairs["layer"] != pairs["other"]]
     half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=names, columns=names)
-    scale = {"low": -1, "colours": plotting.SIGNED} if signed else {"low": 0}
+    scale: dict[str, Any] = {"low": -1, "colours": plotting.SIGNED} if signed else {"low": 0}
     plotting.matrix(axis, half.fillna(half.T), high=1, digits=1, **scale)
     axis.tick_params(axis="x", labelrotation=0 if len(names) <= 20 else 90)
     axis.set(xlabel="layer", ylabel="layer")
@@ -400,7 +401,7 @@ def _heat(axis: Axes, pairs: pd.DataFrame, *, signed: bool = False) -> None:
 def _apart(axis: Axes, rows: pd.DataFrame, *, shift: float, label: str, colour: str) -> None:
     """Means by the number of layers between two."""
     plotting.points(axis, rows["distance"].to_numpy(dtype=float) + shift, rows, colour=colour, label=label, size=4)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xticks(rows["distance"].to_numpy(dtype=float))
 
 
 def _chance_line(axis: Axes, level: pd.DataFrame) -> None:

@@ -387,7 +387,7 @@ def _scales(pairs: Sequence[Sequence[Arrays]], encoder: str, resamples: int) -> 
 
     def cosines(sample: Sample) -> NDArray[np.float64]:
         of_layers = [[[cosine(v), cosine(v) - chance(v)] for v in both.swapaxes(0, 1)] for both in sample.values()]
-        return np.mean(of_layers, axis=1).T
+        return np.asarray(np.mean(of_layers, axis=1).T)
 
     estimate = bootstrap(samples, cosines, resamples=resamples, seed=0, limit=2)
     rng = generator("replacement", "scales")

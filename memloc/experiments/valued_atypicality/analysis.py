@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ def _find_elsewhere(
     reliability = other.reliability()
     for column, (claim, score) in enumerate(zip(("memorized", "owners", "distance"), SCORES, strict=True)):
         places = [ways[k].name for k in at]
-        told = {"n": n, "null": null[at, column], "reliability": reliability[score]}
+        told: dict[str, Any] = {"n": n, "null": null[at, column], "reliability": reliability[score]}
         sheet.find_in_every(claim, encoder, estimate[at, column], places, **told)
     rows = {"measure": [*reliability], "value": [*reliability.values()]}
     sheet.add(pd.DataFrame(rows), encoder=encoder, series="reliability")
