@@ -46,6 +46,7 @@ try:
     configuration.complete(config)
     configuration.check_folder(RESULTS)
     training_log.check(config.get("training_log", training_log.NONE))
+    configuration.check_design(RESULTS, config)
 except InputError as error:
     sys.exit(f"memloc: error: {one_line(str(error))}")
 
@@ -106,6 +107,8 @@ def write_configuration():
 
 onstart:
     globals()["results_lock"] = lock_results()
+    for note in configuration.notes(config):
+        print(f"memloc: {note}", file=sys.stderr)
     refuse_beside(left_behind(Path(".snakemake/log")))
     write_configuration()
 

@@ -26,6 +26,11 @@ PRIMARY = (
 """Claims that were named before the run and are judged together."""
 FEWEST = 10
 """Fewer seeds don't tell tails as small as Holm needs."""
+RELIABLE = 0.5
+"""Scores of single images that agree with themselves less than this are no evidence by an interval alone.
+
+Noise that is not shared makes a correlation smaller, never larger: an exact test may still find one, but that there is
+none, or next to none, doesn't follow. Fixed before the first result."""
 LEAST = (
     # A claim with a threshold of its own (other than chance, .5) has no other.
     (r"own (threshold|margin)\b|minus \.(?!5\b)\d|^\.(?!5\b)\d+ .*minus|within \.\d|above which", 0.0),
@@ -61,6 +66,7 @@ COLUMNS = [
     "seeds",
     "least",
     "pairs_needed",
+    "reliability",
     "verdict",
 ]
 JOINT = ["primary", "holm", "q"]
@@ -119,6 +125,16 @@ class Interval(Protocol):
         """The share of the squared error that more seeds make smaller."""
 
 
+class Profile(Interval, Protocol):
+    """Several of them, place by place."""
+
+    def confidence(self) -> NDArray[np.float64]:
+        """How sure it is that each is above 0."""
+
+    def __getitem__(self, index: int) -> Interval:
+        """That of one place."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """An estimate of a claim's effect.
@@ -130,6 +146,8 @@ class Finding:
         n: what was resampled in each seed: points, owners or test images.
         level: of the interval; higher where one of several intervals was chosen.
         p: two-sided, among permutations of what the interval takes as given; nan where there is no such null.
+        spread: half-width of the middle 90 % of what these permutations give, about its middle; nan where unknown.
+        reliability: of the scores of single images that the estimate is made of; nan where it is of means.
         value, scale: the paper's effect for this subject (nan: none) and what it was measured on; None for the
             claim's.
     """
@@ -142,13 +160,20 @@ class Finding:
     p: float = np.nan
     value: float | None = None
     scale: str | None = None
+    spread: float = np.nan
+    reliability: float = np.nan
+
+    @property
+    def weak(self) -> bool:
+        """Whether it is made of scores of single images that are below RELIABLE."""
+        return self.reliability < RELIABLE
 
     @classmethod
     def of_every(
         cls,
         claim: str,
         subject: str,
-        estimate: Estimate,
+        estimate: Profile,
         places: Sequence[str],
         *,
         n: int,
@@ -166,8 +191,8 @@ class Finding:
         pick = int(np.argmin(estimate.confidence()))
         low, _ = estimate[pick].interval()
         level = LEVEL if low > 0 else 1 - (1 - LEVEL) / len(places)
-        p = np.nan if null is None else float(permutation_p(estimate[pick].value, null[pick]))
-        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level, p)
+        p, room = (np.nan, np.nan) if null is None else exact(estimate[pick].value, null[pick])
+        return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level, p, spread=room)
 
     @classmethod
     def of_any(
@@ -187,11 +212,19 @@ class Finding:
         return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
 
 
+def exact(value: NDArray[np.float64], null: NDArray[np.floating]) -> tuple[float, float]:
+    """Two-sided p of a value among permutations [...], and the half-width of the middle 90 % of these."""
+    low, high = np.quantile(null, [1 - LEVEL, LEVEL])
+    return float(permutation_p(value, null)), float(high - low) / 2
+
+
 def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: str, experiment: str) -> pd.DataFrame:
     """One row for each finding: effect, interval, p and verdict (see ``stats.verdict``).
 
     p is that of the interval, times the number of places where one of several was picked, or that of an exact test
-    where this is larger: a claim needs both.
+    where this is larger: a claim needs both. Negligible, too, is what both call so: the interval, and the spread of an
+    exact test's permutations about the effect. Scores of single images below RELIABLE need an exact test, and call
+    nothing negligible.
     """
     rows = []
     for finding in findings:
@@ -202,7 +235,10 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: 
         least = claim.of_interest
         # An interval of no width has no p.
         p = min(1.0, p_of(estimate) * (1 - LEVEL) / (1 - finding.level)) if low < high else np.nan
-        told = verdict(low, high, p=finding.p, negligible=within(below, above, least))
+        room = 0.0 if np.isnan(finding.spread) else finding.spread
+        small = within(below, above, least) and abs(estimate.value) + room < least and not finding.weak
+        p_needed = 1.0 if finding.weak and np.isnan(finding.p) else finding.p
+        told = verdict(low, high, p=p_needed, negligible=bool(small))
         rows.append(
             {
                 "claim": f"{kind}.{finding.claim}",
@@ -222,6 +258,7 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: 
                 "seeds": estimate.seeds,
                 "least": least,
                 "pairs_needed": seeds_needed(finding, least) if told == "inconclusive" else np.nan,
+                "reliability": finding.reliability,
                 "verdict": told,
             }
         )

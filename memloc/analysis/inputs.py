@@ -153,6 +153,19 @@ class Arrays(dict[str, NDArray[Any]]):
         raise InputError(f"{self.path}: lacks {key}; {AGAIN}")
 
 
+def right_of_pair(encoders: Sequence[Arrays]) -> Arrays:
+    """Outcomes of both encoders of a pair, where both count: the mean of what they get right.
+
+    Raises:
+        InputError: they have other layers.
+    """
+    first = encoders[0]
+    for other in encoders[1:]:
+        if other["layers"].tolist() != first["layers"].tolist():
+            raise InputError(f"{other.path}: has other layers than {first.path}; {AGAIN}")
+    return Arrays(first.path, {**first, "correct": np.mean([it["correct"] for it in encoders], axis=0)})
+
+
 @dataclass(frozen=True)
 class Quotes:
     """The paper's effects for one kind of encoder.
@@ -389,6 +402,7 @@ def rises(
             slope's interval.
     """
     slope = profile.map(depth_slope)
+    # Of a slope, which is another quantity: its spread has no part in whether the correlation is negligible.
     p = p_of(slope) if null is None else float(permutation_p(slope.value, depth_slope(null)))
     return Finding(claim, subject, depth_correlation(profile), n, p=p, value=value)
 

@@ -571,7 +571,7 @@ def matrix(
         vmax=high,
         cmap=colours,
         cbar=False,
-        annot=_LETTER * (digits + 3) * values.shape[1] <= axis.get_window_extent().width / axis.figure.dpi,
+        annot=bool(_LETTER * (digits + 3) * values.shape[1] <= axis.get_window_extent().width / axis.figure.dpi),
         fmt=f".{digits}f",
         annot_kws={"size": SMALLEST},
     )

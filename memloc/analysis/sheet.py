@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memloc.aliases import Array, Options
 from memloc.analysis import inputs as reading
-from memloc.analysis.claims import Claim, Finding, Interval, tabulate
+from memloc.analysis.claims import Claim, Finding, Interval, Profile, exact, tabulate
 from memloc.analysis.inputs import LIMITS, Arrays, Inputs, Profiles, Quotes
 from memloc.metrics.stats import LEVEL, Estimate, Images, Sample, bootstrap, bootstrap_counts, bootstrap_means
 
@@ -129,24 +129,33 @@ class Sheet:
         *,
         level: float = LEVEL,
         p: float = np.nan,
+        null: NDArray[np.floating] | None = None,
         value: float | None = None,
         scale: str | None = None,
+        reliability: float = np.nan,
     ) -> None:
-        """Add a finding: an estimate of what a claim says of a subject (see ``Finding``)."""
-        self.findings.append(Finding(claim, subject, estimate, n, level, p, value, scale))
+        """Add a finding: an estimate of what a claim says of a subject (see ``Finding``).
+
+        Args:
+            null: effects of permutations, of which p and spread come.
+        """
+        p, spread = (p, np.nan) if null is None else exact(estimate.value, null)
+        self.findings.append(Finding(claim, subject, estimate, n, level, p, value, scale, spread, reliability))
 
     def find_in_every(
         self,
         claim: str,
         subject: str,
-        estimate: Estimate,
+        estimate: Profile,
         places: Sequence[str],
         *,
         n: int,
         null: NDArray[np.floating] | None = None,
+        reliability: float = np.nan,
     ) -> None:
         """Add a finding on a claim that an effect is there in every place (see ``Finding.of_every``)."""
-        self.findings.append(Finding.of_every(claim, subject, estimate, places, n=n, null=null))
+        found = Finding.of_every(claim, subject, estimate, places, n=n, null=null)
+        self.findings.append(replace(found, reliability=reliability))
 
     def find_in_any(self, claim: str, subject: str, estimate: Estimate, places: Sequence[str], *, n: int) -> None:
         """Add a finding on a claim that an effect is there in some place (see ``Finding.of_any``)."""

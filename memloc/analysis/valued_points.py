@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 
 from memloc.aliases import Array
 from memloc.analysis.claims import Finding
+from memloc.analysis.halves import Memorized, in_minus_out, memorized, reliability_of_mean
 from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import owners_of_top
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.errors import InputError
+from memloc.metrics.pairs import deal, elsewhere, gains
 from memloc.metrics.stats import Estimate
+from memloc.metrics.within import within_orders
+from memloc.streams import generator
 from memloc.valuation.points import SPACES
 
 STRATA = {"classes": "label", "clusters": "cluster"}
@@ -65,6 +69,58 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Scores of single images by pair on complementary halves, and what the other pairs say of each.
+
+    Attributes:
+        every: what is memorized.
+        owned: top units owned in minus out, [pairs, images of the pool]; of external images in f minus g.
+        distance: atypicality to the encoder that hasn't seen an image.
+        external: those two of external images, [2, pairs, images].
+    """
+
+    every: Memorized
+    owned: Floats
+    distance: Floats
+    external: Floats
+
+    def points(self, group: str) -> NDArray[np.int64]:
+        """The images that candidates are drawn from, or external ones."""
+        return self.every.pool.points if group == "candidate" else self.every.points
+
+    def reliability(self) -> dict[str, float]:
+        """By key of SCORES, that of the mean of all pairs but one."""
+        labels, others = self.every.pool.labels, len(self.owned) - 1
+        parts = dict(zip(SCORES, (self.every.gains, self.owned, self.distance), strict=True))
+        return {name: reliability_of_mean(values, labels, others) for name, values in parts.items()}
+
+    def scores(self, pair: int) -> pd.DataFrame:
+        """SCORES of every image by the other pairs, by point."""
+        of_pool = (self.every.gains, self.owned, self.distance)
+        of_external = (self.every.external, *self.external)
+        points = np.concatenate([self.every.pool.points, self.every.points])
+        columns = {
+            name: np.concatenate([elsewhere(one)[pair], elsewhere(two)[pair]])
+            for name, one, two in zip(SCORES, of_pool, of_external, strict=True)
+        }
+        return pd.DataFrame(columns, index=points)
+
+    def dealt(self, deals: int) -> Iterator[Floats]:
+        """SCORES of images of the pool by the other pairs, where nothing is memorized: [SCORES, pairs, images] each.
+
+        Membership is dealt anew within every class of every pair; distances to images of the same class.
+        """
+        sslmem, inside, labels = self.every.scores
+        rng = generator("dealt elsewhere")
+        for _ in range(deals):
+            members = deal(inside, labels, rng)
+            owned = np.where(members == inside, self.owned, -self.owned)
+            order = within_orders(labels, 1, rng)[0]
+            parts = (gains(sslmem, members, labels), owned, self.distance[:, order])
+            yield np.stack([elsewhere(part) for part in parts])
+
+
+@dataclass(frozen=True)
 class Valued:
     """Points of one seed.
 
@@ -72,11 +128,13 @@ class Valued:
         table: a point a row: scores, and values in columns named as the ways are.
         values: the arrays behind, in the same order.
         ways: to value, those of the classes first.
+        elsewhere: where scores are those of other pairs, all pairs' scores; None where they are the seed's own.
     """
 
     table: pd.DataFrame
     values: Arrays
     ways: Sequence[Way]
+    elsewhere: Elsewhere | None = None
 
     def map_way(self) -> Way:
         """The way that maps of cells are drawn of: by pixels and classes, the last of the ratios, w = 1."""
@@ -98,12 +156,52 @@ def joined(sheet: Sheet, encoder: str) -> list[Valued]:
     other half; ``owned``, how many of the last layer's top 10 % of units are the point's among its group; ``distance``,
     atypicality.
 
+    On complementary halves all four are the other pairs': what an image's training does to it on average over them, and
+    no encoder stands behind both value and score.
+
     Raises:
         InputError: scores and values are of other points, or seeds are valued with other ratios.
     """
-    tables = [sheet.scores(name, encoder) for name in ("points", "atypicality", "units")]
+    tables = [sheet.scores(name, encoder) for name in ("points", "atypicality")]
+    units = sheet.inputs.by_seed(encoder, sheet.scores("units", encoder))
     arrays = sheet.arrays("values", encoder, same=["ratios"])
-    return [_joined(encoder, *of_seed) for of_seed in zip(*tables, arrays, strict=True)]
+    f_units = [of_seed[0] for of_seed in units]
+    seeds = [_joined(encoder, *of_seed) for of_seed in zip(*tables, f_units, arrays, strict=True)]
+    every = memorized(sheet, encoder)
+    if every is None:
+        return seeds
+    other = _elsewhere(every, units, tables[1])
+    return [_with_scores(seed, other, pair) for pair, seed in enumerate(seeds)]
+
+
+def _elsewhere(
+    every: Memorized, units: Sequence[tuple[pd.DataFrame, ...]], atypicality: Sequence[pd.DataFrame]
+) -> Elsewhere:
+    pool = every.pool
+    distance = [table.set_index("point")["atypicality"] for table in atypicality]
+    counts = [[_owned(table, "external").reindex(every.points, fill_value=0) for table in of_pair] for of_pair in units]
+    return Elsewhere(
+        every,
+        in_minus_out(pool, units, _owned),
+        np.stack([of.loc[pool.points.tolist()].to_numpy(np.float64) for of in distance]),
+        np.array(
+            [
+                [(f - g).to_numpy(np.float64) for f, g in counts],
+                [of.loc[every.points.tolist()].to_numpy(np.float64) for of in distance],
+            ]
+        ).astype(np.float64),
+    )
+
+
+def _owned(units: pd.DataFrame, group: str) -> pd.Series:
+    """How many top units of the last layer each image owns that owns one."""
+    return owners_of_top(units, group).value_counts()
+
+
+def _with_scores(seed: Valued, other: Elsewhere, pair: int) -> Valued:
+    scores = other.scores(pair).loc[seed.table["point"]].reset_index(drop=True)
+    table = seed.table.assign(**scores, chosen=scores["sslmem"])
+    return replace(seed, table=table, elsewhere=other)
 
 
 def _joined(
@@ -186,7 +284,7 @@ def by_group(
 
 def streams(seeds: Sequence[Valued]) -> list[int]:
     """The number of each seed's random stream: seeds that share their points have them resampled alike."""
-    return [0 if share_points(seeds) else number for number in range(len(seeds))]
+    return [0 if share_points(seeds) or seeds[0].elsewhere else number for number in range(len(seeds))]
 
 
 def share_points(seeds: Sequence[Valued]) -> bool:
@@ -323,6 +421,18 @@ def resample_counts(
             rows = np.flatnonzero(strata == stratum)
             counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=len(counts))
         yield counts
+
+
+def crossed_counts(
+    points: Array, every: Array, resamples: int, rng: np.random.Generator, *, columns: int
+) -> Iterator[NDArray[np.int64]]:
+    """How often each of so many resamples of all images has each of some points, as ``resample_counts``.
+
+    The same random numbers give every seed the same resamples, whichever of the images it has.
+    """
+    at = np.searchsorted(np.sort(every), points)
+    for counts in resample_counts(np.zeros(len(every)), resamples, rng, columns=columns):
+        yield counts[:, at]
 
 
 class Marks(TypedDict, total=False):

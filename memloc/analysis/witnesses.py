@@ -11,11 +11,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
+from memloc.analysis.halves import Memorized, memorized, reliability_of_mean
+from memloc.analysis.inputs import images_of_groups
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import UNSHARED
 from memloc.errors import InputError
 from memloc.metrics.alignment import ESTIMATORS
-from memloc.metrics.stats import Estimate, Sample, rank_correlation, ranks
+from memloc.metrics.pairs import agreement_of_all, gains
+from memloc.metrics.stats import Estimate, Images, Sample, rank_correlation, ranks
+
+DEALS = 2000
+"""Deals of membership behind the p of a correlation over all pairs."""
 
 
 def witnessed(sheet: Sheet, encoder: str, names: Sequence[str]) -> list[pd.DataFrame]:
@@ -44,6 +50,13 @@ def samples(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> list[dict
         {group: table.loc[table["group"] == group, list(columns)].to_numpy(dtype=np.float64) for group in UNSHARED}
         for table in tables
     ]
+
+
+def images(tables: Sequence[pd.DataFrame]) -> Images | None:
+    """The images of ``samples``; None where seeds have points of their own."""
+    if images_of_groups(tables) is None:
+        return None
+    return [{g: table.loc[table["group"] == g, "point"].to_numpy() for g in UNSHARED} for table in tables]
 
 
 def by_group(means: Sample) -> NDArray[np.float64]:
@@ -75,7 +88,7 @@ def report(
         sheet.profile(estimate, UNSHARED, encoder=encoder, series=series)
     for series, estimate in advantages.items():
         sheet.profile(estimate, ESTIMATORS, encoder=encoder, series=series)
-    rho = sheet.bootstrap(samples(points, ["advantage", "sslmem"]), agreement, limit=1)
+    rho = sheet.bootstrap(samples(points, ["advantage", "sslmem"]), agreement, limit=1, images=images(points))
     sheet.profile(rho, UNSHARED, encoder=encoder, series="correlation")
     candidates = [table[table["group"] == "candidate"] for table in points]
     columns = {"advantage": "value", "sslmem": "sslmem", "point": "point"}
@@ -85,8 +98,33 @@ def report(
     advantage, n = next(iter(advantages.values())), len(candidates[0])
     candidate, external = (rho[UNSHARED.index(group)] for group in ("candidate", "external"))
     sheet.find("crossed", encoder, advantage[ESTIMATORS.index("crossed")], n)
-    sheet.find("agrees", encoder, candidate, n)
-    sheet.find("agrees-excess", encoder, candidate - external, n)
+    every = memorized(sheet, encoder)
+    if every is None:
+        sheet.find("agrees", encoder, candidate, n)
+        sheet.find("agrees-excess", encoder, candidate - external, n)
+    else:
+        _find_over_pairs(sheet, encoder, points, every)
+
+
+def _find_over_pairs(sheet: Sheet, encoder: str, points: Sequence[pd.DataFrame], every: Memorized) -> None:
+    """Whether images that all pairs memorize are those on which the other pairs' encoders have an advantage.
+
+    In and out are crossed over already, so there is no excess to ask for.
+    """
+    pool, pairs = every.pool, len(points)
+    of_f = [table.set_index("point")["advantage"].loc[pool.points.tolist()].to_numpy(np.float64) for table in points]
+    advantage = gains(np.stack(of_f), pool.inside, pool.labels)
+    estimate, null = agreement_of_all(every.scores, [advantage], deals=DEALS, seed=0)
+    sheet.profile(estimate, ["all pairs"], encoder=encoder, series="over all pairs")
+    together = every.reliability(pairs)
+    rows = {
+        "SSLMem, one pair": every.reliability(1),
+        "SSLMem, all pairs": together,
+        "advantage, all pairs but one": reliability_of_mean(advantage, pool.labels, pairs - 1),
+    }
+    table = pd.DataFrame({"layer": [*rows], "value": [*rows.values()]})
+    sheet.add(table, encoder=encoder, series="reliability")
+    sheet.find("agrees", encoder, estimate[0], len(pool.points), null=null[:, 0], reliability=together)
 
 
 def draw(table: pd.DataFrame, *, seen: str, scale: str, advantage: tuple[str, str], short: str) -> Figure:

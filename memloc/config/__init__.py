@@ -16,7 +16,7 @@ from memloc.config.entries import (
     trained_as,
     training_sha256,
 )
-from memloc.config.reading import check_files, check_folder, lay_over
+from memloc.config.reading import check_design, check_files, check_folder, lay_over, notes
 from memloc.config.schemas import SCHEMA, Config, schema
 from memloc.errors import InputError
 
@@ -26,11 +26,13 @@ __all__ = [
     "Config",
     "active",
     "check",
+    "check_design",
     "check_files",
     "check_folder",
     "complete",
     "experiment_inputs",
     "lay_over",
+    "notes",
     "roles",
     "runs",
     "schema",

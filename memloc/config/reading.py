@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
+from memloc.config.entries import active
+from memloc.config.schemas import Config
 from memloc.errors import InputError
 from memloc.plain_yaml import load_plain
 from memloc.wording import meant
@@ -43,6 +46,46 @@ def lay_over(base: dict[Any, Any], config: dict[Any, Any]) -> None:
         above = config.setdefault(key, below)
         if isinstance(above, dict) and isinstance(below, dict):
             lay_over(below, above)
+
+
+def check_design(results: Path, config: Config) -> None:
+    """Raise an InputError where splits of a dataset were made by another design than the configuration asks for.
+
+    All that was computed from them would be replaced.
+    """
+    for name, dataset in config["datasets"].items():
+        halves = "pool" in dataset.get("split", {})
+        for path in sorted((results / "splits" / name).glob("seed*/indices.npz"))[:1] if "split" in dataset else ():
+            try:
+                shared = ZipFile(path).getinfo("shared.npy").file_size
+            except (OSError, BadZipFile, KeyError):
+                return
+            if halves != (shared <= HEADER):
+                there, asked = (
+                    ("the four groups", "halves of a pool") if halves else ("halves of a pool", "four groups")
+                )
+                raise InputError(
+                    f"{path}: results here are of {there}, but datasets.{name}.split asks for {asked}, which would "
+                    "replace them; choose another --directory, or move results/ away"
+                )
+
+
+HEADER = 128
+"""Bytes of an array of numbers in a file that holds none."""
+
+
+def notes(config: Config) -> list[str]:
+    """What the configuration says that can't be had as it says it, and what is done instead; a line each."""
+    found = []
+    for name, experiment in active(config).items():
+        first = experiment.get("first_seeds", 0)
+        few = {e: len(config["encoders"][e]["seeds"]) for e in experiment.get("encoders", ()) if first}
+        found += [
+            f"experiments.{name}.first_seeds: {first}, but {encoder} has {number} seeds; all of them take part"
+            for encoder, number in few.items()
+            if number < first
+        ]
+    return found
 
 
 def check_folder(results: Path) -> None:

@@ -147,7 +147,7 @@ UNIT_FILES = {
 """UnitMem of f before and after training."""
 
 
-VALUED_FILES = {"points": POINTS, "atypicality": ATYPICALITY, "units": F_UNITS, "values": VALUES}
+VALUED_FILES = {"points": POINTS, "atypicality": ATYPICALITY, "units": UNITS, "values": VALUES}
 """Values of points beside what an encoder says of them."""
 VALUED_OPTIONS = {
     "learners": described(COUNT, "Trees behind every value."),

@@ -206,20 +206,25 @@ def _dealt_excess(
 
 
 def resampled_units(
-    measures: NamedArrays, *, resamples: int, seed: int, others: str
+    measures: NamedArrays, *, resamples: int, seed: int, others: str, alike: bool = False
 ) -> Iterator[tuple[str, str, NDArray[np.float64]]]:
     """UnitMem of every unit, on the points themselves and on resamples of them, layer by layer in each group.
 
     The same points are drawn in every call with groups of the same sizes and the same ``seed``, so the values of
     several measures of one split are paired.
 
+    Args:
+        alike: an image of the pool, or an external one, is drawn as often in every call, whichever half it is in.
+
     Yields:
         Group, layer, and [1 + resamples, units]: UnitMem on the points themselves, then on resamples of them.
     """
-    for group, rows in rows_by_group(measures, seed).items():
-        n, rng = len(rows), generator("resampled_units", seed, group)
+    groups = rows_by_group(measures, seed)
+    drawn = _pool_counts(measures, groups, resamples=resamples) if alike else {}
+    for group, rows in groups.items():
+        n, rng = len(rows), generator("resampled_units", 0 if alike else seed, group)
         counts = np.ones((1 + resamples, n))
-        counts[1:] = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+        counts[1:] = drawn[group] if group in drawn else rng.multinomial(n, np.full(n, 1 / n), size=resamples)
         for layer in unit_layers(measures):
             views = _activations(measures, layer, rows)
             # Some hundreds at a time, so that intermediate results stay in the cache.
@@ -227,8 +232,10 @@ def resampled_units(
             yield group, layer, np.concatenate([unitmem_of_counts(views, part, others=others) for part in parts])
 
 
-def unit_means(measures: NamedArrays, *, resamples: int, seed: int, others: str) -> dict[str, NDArray[np.generic]]:
-    """Mean UnitMem of every layer and group.
+def unit_means(
+    measures: NamedArrays, *, resamples: int, seed: int, others: str, alike: bool = False
+) -> dict[str, NDArray[np.generic]]:
+    """Mean UnitMem of every layer and group; ``alike`` as of ``resampled_units``.
 
     Returns:
         ``layers`` [layers], ``groups`` [groups], ``size`` of each group, ``values`` [layers, groups] and, over
@@ -239,7 +246,7 @@ def unit_means(measures: NamedArrays, *, resamples: int, seed: int, others: str)
     rng = generator("dealt", seed)
     excess = _permuted_excess(measures, rows, permutations=PERMUTATIONS, rng=rng, others=others)
     means = np.empty((1 + resamples, len(layers), len(UNSHARED)))
-    for group, layer, values in resampled_units(measures, resamples=resamples, seed=seed, others=others):
+    for group, layer, values in resampled_units(measures, resamples=resamples, seed=seed, others=others, alike=alike):
         means[:, layers.index(layer), UNSHARED.index(group)] = values.mean(axis=1)
     return {
         "layers": np.array(layers),

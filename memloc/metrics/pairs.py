@@ -5,14 +5,14 @@ Every image is in one encoder of a pair and out of the other. Images are crossed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.metrics.stats import LEVEL, crossed_error, mixed_quantile, ranks
+from memloc.metrics.stats import LEVEL, as_normal, crossed_error, mixed_quantile, mixed_tail, ranks
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -76,6 +76,11 @@ class CrossedMean:
         """Value over standard error; without any error 0 for 0, else infinite."""
         certain = np.where(self.value == 0, 0.0, np.copysign(np.inf, self.value))
         return np.asarray(np.divide(self.value, self.error, out=np.asarray(certain), where=self.error > 1e-12))
+
+    def confidence(self) -> NDArray[np.float64]:
+        """How sure it is that the effect is above 0, as ``Estimate.confidence``."""
+        z = self.z()
+        return as_normal(z, mixed_tail(np.abs(z), self.of_pairs, max(self.seeds - 1, 1), self.images - 1))
 
     def interval(self, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Confidence interval: value -+ q error, where q mixes t of P - 1 and of n - 1 degrees of freedom."""
@@ -193,9 +198,95 @@ def agreement(values: Floats, others: Floats, labels: Labels) -> NDArray[np.floa
     Returns:
         [pairs, images].
     """
-    total = others.sum(axis=0)
-    rest = (total - others) / (len(others) - 1)
-    return _standard_ranks(values, labels) * _standard_ranks(rest, labels)
+    return _standard_ranks(values, labels) * _standard_ranks(elsewhere(others), labels)
+
+
+def elsewhere(values: Floats) -> NDArray[np.float64]:
+    """Of every pair, the mean of the other pairs' values [pairs, ...]; two pairs or more."""
+    return np.asarray((values.sum(axis=0) - values) / (len(values) - 1))
+
+
+def agreement_of_all(
+    scores: tuple[Floats, Membership, Labels], traits: Sequence[Floats], *, deals: int, seed: int
+) -> tuple[CrossedMean, NDArray[np.float64]]:
+    """Rank correlation, within classes, of what all pairs memorize of an image with the other pairs' traits.
+
+        r = mean_pi x_pi y_pi / sqrt(mean_i (mean_p x_pi)^2)
+
+    with x, y as of ``agreement``: its mean over pairs, but of the mean of the pairs' ranks in place of one pair's.
+
+    Args:
+        scores: SSLMem [pairs, images], whether f has the image [pairs, images], and classes [images].
+        traits: [pairs, images] each.
+        deals: how often membership is dealt anew.
+
+    Returns:
+        One value for each trait, and those under dealt membership [deals, traits].
+    """
+    sslmem, inside, labels = scores
+    y = np.stack([_standard_ranks(elsewhere(trait), labels) for trait in traits], axis=-1)
+
+    def standard(members: Membership) -> NDArray[np.float64]:
+        x = _standard_ranks(gains(sslmem, members, labels), labels)
+        return np.asarray(x / np.sqrt((x.mean(axis=0) ** 2).mean()))
+
+    rng = np.random.default_rng(seed)
+    null = [np.tensordot(standard(deal(inside, labels, rng)), y, axes=2) / inside.size for _ in range(deals)]
+    return crossed_mean(standard(inside)[..., None] * y), np.array(null)
+
+
+def agreement_of_layers(
+    scores: tuple[Floats, Membership, Labels], *, deals: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rank correlation, within classes, of what every two layers memorize of an image: one in all pairs, one elsewhere.
+
+    As ``agreement_of_all``, with what the other layer memorizes as the trait, and the mean of both ways round.
+
+    Args:
+        scores: SSLMem [pairs, images, layers], whether f has the image [pairs, images], and classes [images].
+
+    Returns:
+        Products [pairs, images, layers, layers] whose mean it is; and the correlation under dealt membership
+        [deals, layers, layers].
+    """
+    sslmem, inside, labels = scores
+
+    def sides(members: Membership) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        found = gains(sslmem, members, labels)
+        x, y = (_ranks_of_layers(values, labels) for values in (found, elsewhere(found)))
+        return x / np.sqrt((x.mean(axis=0) ** 2).mean(axis=0)), y
+
+    def both(of: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((of + of.swapaxes(-1, -2)) / 2)
+
+    rng, null = np.random.default_rng(seed), []
+    for _ in range(deals):
+        x, y = sides(deal(inside, labels, rng))
+        null.append(both(np.tensordot(x, y, axes=((0, 1), (0, 1)))) / inside.size)
+    x, y = sides(inside)
+    return both(x[..., :, None] * y[..., None, :]), np.array(null)
+
+
+def agreement_within(scores: Floats, labels: Labels) -> NDArray[np.float64]:
+    """Rank correlation, within classes, of what every two layers memorize of an image in one pair.
+
+    Both layers have the noise of the same two encoders and views in common.
+
+    Args:
+        scores: gains [pairs, images, layers].
+
+    Returns:
+        Products [pairs, images, layers, layers] whose mean it is.
+    """
+    x = _ranks_of_layers(scores, labels)
+    return np.asarray(x[..., :, None] * x[..., None, :])
+
+
+def _ranks_of_layers(values: Floats, labels: Labels) -> NDArray[np.float64]:
+    """Standardised ranks within classes of [pairs, images, layers]."""
+    pairs, images, layers = values.shape
+    rows = np.moveaxis(values, -1, 1).reshape(-1, images)
+    return np.moveaxis(_standard_ranks(rows, labels).reshape(pairs, layers, images), 1, -1)
 
 
 def _standard_ranks(values: Floats, labels: Labels) -> NDArray[np.float64]:

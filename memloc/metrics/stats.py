@@ -149,12 +149,7 @@ class Estimate:
 
         Places differ in degrees of freedom, so a larger z may be less sure.
         """
-        from scipy.stats import norm
-
-        z, tail = self.z(), self._tail()
-        # Beyond what a tail can hold, z itself keeps the order.
-        equivalent = np.where(np.isfinite(tail), norm.isf(np.exp(np.maximum(tail, -700))), np.inf)
-        return np.asarray(np.sign(z) * np.where(tail > -700, equivalent, 37 + np.abs(z)))
+        return as_normal(self.z(), self._tail())
 
     def p(self) -> NDArray[np.float64]:
         """Two-sided p of no effect: 1 minus the highest level at which the interval leaves out 0."""
@@ -174,6 +169,15 @@ class Estimate:
         error, _ = self.spread()
         certain = np.where(self.value == 0, 0.0, np.copysign(np.inf, self.value))
         return np.asarray(np.divide(self.value, error, out=np.asarray(certain), where=error > 1e-12))
+
+
+def as_normal(z: Floats, tail: Floats) -> NDArray[np.float64]:
+    """The normal z of the same tail, whose logarithm is given, with the sign of z."""
+    from scipy.stats import norm
+
+    # Beyond what a tail can hold, z itself keeps the order.
+    equivalent = np.where(np.isfinite(tail), norm.isf(np.exp(np.maximum(tail, -700))), np.inf)
+    return np.asarray(np.sign(z) * np.where(tail > -700, equivalent, 37 + np.abs(z)))
 
 
 def crossed_error(pairs: Floats, images: Floats, rest: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from memloc.analysis.tables import load_table
 from memloc.experiments.overlap import analysis as experiment
 from memloc.metrics.overlap import chance, kendall, overlap, top
 from tests.builders.planted import places_of, score_table
-from tests.builders.study import Study, by_claim, complaint
+from tests.builders.study import Study, by_claim, complaint, single
 
 N, SIZE = 80, 16
 LAYERS = ("1", "2", "3", "4", "5", "6", "7")
@@ -92,6 +92,11 @@ def test_rows_of_kendalls_tau_have_its_spread():
     assert np.sqrt(np.mean(errors)) == pytest.approx(np.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))), rel=0.1)
 
 
+@pytest.fixture(autouse=True)
+def few_deals(monkeypatch):
+    monkeypatch.setattr(experiment, "DEALS", 100)
+
+
 # --- the experiment ---------------------------------------------------------------------------------------------------
 
 
@@ -160,8 +165,35 @@ def of_one_split(folder, candidate, external, *, own, runs=3, splits=1, **plante
     return made
 
 
+def of_halves(made, trait, *, seeds, own=0.0, noise=0.1):
+    """Encoder ``halves``: pairs on complementary halves of one pool of 2 N images, which have a trait [2 N, layers].
+
+    SSLMem is that of f's half, and minus that of g's.
+
+    Args:
+        own: how much of its own, alike in all layers, a pair says of every image.
+    """
+    made.roles["halves"] = ("f", "g")
+    for seed in range(seeds):
+        rng = np.random.default_rng([23, seed])
+        order = rng.permutation(2 * N)
+        known = (trait + own * rng.normal(size=(2 * N, 1)))[order]
+        table = points(known[:N], nothing(seed + 70), seed=seed, noise=noise)
+        of_g = table["group"] == "independent"
+        scores = [name for name in table if name.startswith("sslmem")]
+        width = len(LAYERS) + 1
+        g = points(-known[N:], nothing(seed), seed=seed + 40, noise=noise)
+        table.loc[of_g, scores] = g.loc[g["group"] == "candidate", scores].to_numpy()
+        for group, ids in (("candidate", order[:N]), ("independent", order[N:]), ("external", 2 * N + np.arange(N))):
+            table.loc[table["group"] == group, "point"] = np.repeat(ids, width)
+        made.add("halves", seed, points=table)
+        made.roles["halves"] = ("f", "g")
+    return made
+
+
 def world(folder, seeds=3):
-    return of_one_split(folder, drift, nothing, own=0.3, runs=2, splits=seeds)
+    made = of_one_split(folder, drift, nothing, own=0.3, runs=2, splits=seeds)
+    return of_halves(made, drift(5, n=2 * N), seeds=seeds)
 
 
 @pytest.fixture
@@ -413,3 +445,25 @@ def test_the_figure_names_layers_and_shows_the_most_memorized_images(again, tmp_
 def test_a_choice_must_leave_something(size, message):
     said = complaint({"kind": "overlap", "encoders": ["simclr"], "size": size}, {})
     assert said is None if message is None else message in said and "\n" not in said
+
+
+# --- across pairs -----------------------------------------------------------------------------------------------------
+
+
+def across(folder, trait, **planted):
+    table, rows = of_halves(Study(folder, "overlap"), trait, seeds=6, **planted).analyse(**OPTIONS, resamples=5)
+    return table, single(rows)
+
+
+def test_layers_that_memorize_the_same_images_agree_across_pairs(tmp_path):
+    _, rows = across(tmp_path, drift(5, n=2 * N))
+    assert set(rows.index) == {"across", "across-near", "shared-noise"}
+    assert (rows.loc[["across", "across-near"], "verdict"] == "supported").all()
+    assert rows.loc["across", "reliability"] > 0.9
+
+
+def test_what_a_pair_says_alike_in_all_layers_is_no_agreement_across_pairs(tmp_path):
+    table, rows = across(tmp_path, blank(0, n=2 * N), own=1.0)
+    assert rows.loc["across", "verdict"] == "inconclusive" and rows.loc["shared-noise", "verdict"] == "supported"
+    within = table[(table["series"] == "within a pair") & (table["part"] == "distance")]
+    assert (within["value"] > 0.9).all() and rows.loc["across", "reliability"] < 0.5

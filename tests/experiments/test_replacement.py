@@ -248,7 +248,7 @@ class Desk:
         for seed in range(seeds):
             for name, path in files.items():
                 path.append(str(folder / EXPERIMENTS["replacement"].inputs[name].format(
-                    experiment="replacement", encoder="simclr", seed=seed)))  # fmt: skip
+                    experiment="replacement", encoder="simclr", role="f", seed=seed)))  # fmt: skip
             save(outcomes_of(seed=seed, **planted), files["outcomes"][-1])
             save(points_of(profile, parameters=parameters), files["points"][-1])
         self.inputs = Inputs(self.runs, files)
@@ -371,7 +371,7 @@ def test_the_null_deals_increments_to_layers_and_p_counts_what_reaches_the_effec
 def test_cosines_of_permuted_channels_lie_in_their_band_in_95_percent_of_cases(monkeypatch):
     monkeypatch.setattr(module("replacement"), "PERMUTATIONS", 4000)
     outcome = outcomes_of(nothing, seed=0, alike=0.5)
-    table, _ = _scales([outcome], "simclr", 10)
+    table, _ = _scales([[outcome]], "simclr", 10)
     band = table[table["series"] == "cosine"]
     rng = np.random.default_rng(1)
     spread = [permuted(outcome[f"affine/{layer}"].astype(np.float64), rng).std() for layer in LAYERS]
@@ -624,4 +624,5 @@ def test_only_the_base_is_measured(whole):
     config.complete(whole)
     inputs = config.experiment_inputs(whole, "exchange")
     assert inputs["points"] == [f"scores/simclr/seed{seed}/points.parquet" for seed in range(10)]
-    assert inputs["outcomes"] == [f"outcomes/exchange/simclr/f/seed{seed}.npz" for seed in range(10)]
+    of = [f"outcomes/exchange/simclr/{role}/seed{seed}.npz" for seed in range(10) for role in "fg"]
+    assert inputs["outcomes"] == of

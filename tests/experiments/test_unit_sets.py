@@ -119,11 +119,15 @@ def test_sets_are_what_their_names_say():
     assert [np.flatnonzero(c).tolist() for c in of_each["one class, cut"]] == [[0], [1], [2], [3]]
 
 
+def by_class(arrays):
+    return experiment._activations(arrays, experiment._rows(arrays, 0, **CHOICE))
+
+
 def test_groups_are_cut_to_as_many_images_of_each_class(tmp_path):
     arrays = measures(views_of(1)[0])
     kept = ~((arrays["groups"] == "external") & (arrays["labels"] == 1) & (arrays["points"] % 2 == 0))
     arrays = {k: a[kept] if len(a) == len(kept) else a for k, a in arrays.items()}
-    sample = experiment._by_class(arrays, 0, **CHOICE)
+    sample = by_class(arrays)
     sizes = {name: len(rows) for name, rows in sample.items()}
     assert sizes == {f"{g} {c}": EACH - 6 * (c == 1) for g in ("candidate", "external") for c in range(CLASSES)}
     assert next(iter(sample.values())).shape[1] == len(LAYERS) * UNITS
@@ -194,7 +198,7 @@ def test_an_excess_on_one_class_is_that_of_candidates(tmp_path):
 
 
 def test_p_of_an_excess_is_uniform_where_there_is_none():
-    samples = [[experiment._by_class(measures(views), 0, **CHOICE)] for views in views_of(40, peaks=0.0, heavy=0.5)]
+    samples = [[by_class(measures(views))] for views in views_of(40, peaks=0.0, heavy=0.5)]
     p = np.array([experiment._p_of_excess(sample, 2 * UNITS) for sample in samples])
     # Uniform where there is nothing: half of them above one half.
     assert 0.25 < (p < 0.5).mean() < 0.75 and (p <= 0.05).mean() < 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,19 +14,22 @@ from numpy.typing import NDArray
 
 from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import images_of_groups, wide
+from memloc.analysis.halves import Memorized, choices, in_minus_out, memorized, reliability_of_mean
+from memloc.analysis.inputs import images_of_groups
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import last_units, owners_of_top
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.units import TOP
 from memloc.metrics.alignment import extremes
+from memloc.metrics.pairs import agreement_of_all
 from memloc.metrics.resampled import rank_correlation_of_counts, unitmem_of_counts
 from memloc.metrics.stats import Estimate, Sample, nest, ranks
 from memloc.streams import generator
 
 CLAIMS = {
     "correlation": Claim(
-        "Atypical images are memorized most: rank correlation of the output's SSLMem and atypicality, candidates",
+        "Atypical images are memorized most: rank correlation of the output's SSLMem and atypicality, candidates (on "
+        "complementary halves, within classes, of what all pairs memorize of an image and its atypicality in others)",
         "Section 4.1",
     ),
     "correlation-excess": Claim(
@@ -34,7 +38,8 @@ CLAIMS = {
     ),
     "owners": Claim(
         "Units that memorize more belong to more memorized images: rank correlation over the owners of the last "
-        "layer's units of SSLMem and the highest UnitMem owned, candidates",
+        "layer's units of SSLMem and the highest UnitMem owned, candidates (on complementary halves, within classes, "
+        "of what all pairs memorize of an image and the highest UnitMem owned in minus out in others)",
         "Figure 1, Table 12",
     ),
     "top-owners": Claim(
@@ -52,7 +57,8 @@ CLAIMS = {
     ),
     "owned": Claim(
         "Images that own more of the last layer's top 10 % of units are more memorized: rank correlation over their "
-        "owners of the number owned and SSLMem, candidates",
+        "owners of the number owned and SSLMem, candidates (on complementary halves, within classes, of what all pairs "
+        "memorize of an image and the number owned in minus out in others)",
         "Table 12",
     ),
     "owned-excess": Claim(
@@ -81,8 +87,47 @@ Extremes = Mapping[tuple[str, str], NDArray[np.int64]]
 def analyse(sheet: Sheet) -> None:
     """Correlations, owners of units and UnitMem of the extremes; every candidate's SSLMem and atypicality."""
     for encoder in sheet.encoders:
-        tables = (sheet.scores(name, encoder) for name in ("points", "atypicality", "units"))
-        _analyse_encoder(sheet, encoder, [_Seed.joined(*of_seed) for of_seed in zip(*tables, strict=True)])
+        points, atypicality, units = (sheet.scores(name, encoder) for name in ("points", "atypicality", "units"))
+        roles = sheet.inputs.by_seed(encoder, units)
+        of_f = [of_seed[0] for of_seed in roles]
+        seeds = [_Seed.joined(*of_seed) for of_seed in zip(points, atypicality, of_f, strict=True)]
+        every = memorized(sheet, encoder)
+        _analyse_encoder(sheet, encoder, seeds, every)
+        if every is not None:
+            _find_over_pairs(sheet, encoder, every, atypicality, roles)
+
+
+def _find_over_pairs(
+    sheet: Sheet,
+    encoder: str,
+    every: Memorized,
+    atypicality: Sequence[pd.DataFrame],
+    units: Sequence[tuple[pd.DataFrame, ...]],
+) -> None:
+    """Findings on what all pairs memorize of an image, and what other pairs say of it; reliability of either.
+
+    In and out are crossed over already, so there is no excess to ask for.
+    """
+    pool, pairs = every.pool, len(units)
+    distance = [
+        table.set_index("point")["atypicality"].loc[pool.points.tolist()].to_numpy(np.float64) for table in atypicality
+    ]
+    highest = in_minus_out(pool, units, lambda u, group: last_units(u, group).groupby("owner")["unitmem"].max())
+    owned = in_minus_out(pool, units, lambda u, group: owners_of_top(u, group).value_counts())
+    traits = dict(zip(PAIRS, (np.stack(distance), highest, owned), strict=True))
+    estimate, null = agreement_of_all(every.scores, [*traits.values()], deals=DEALS, seed=0)
+    sheet.profile(estimate, list(traits), encoder=encoder, series="over all pairs")
+    together = every.reliability(pairs)
+    rows = {
+        "memorization, one pair": every.reliability(1),
+        "memorization": together,
+        **{name: reliability_of_mean(trait, pool.labels, pairs - 1) for name, trait in traits.items()},
+    }
+    table = pd.DataFrame({"layer": [*rows], "value": [*rows.values()]})
+    sheet.add(table, encoder=encoder, series="reliability")
+    for place, claim in enumerate(traits):
+        told: dict[str, Any] = {"null": null[:, place], "reliability": together}
+        sheet.find(claim, encoder, estimate[place], len(pool.points), **told)
 
 
 @dataclass(frozen=True)
@@ -137,28 +182,31 @@ class _Seed:
             sample |= {f"{group} owner": sslmem[owner], f"{group} other": sslmem[~owner]}
         return sample
 
-    def extremes(self, size: int) -> Extremes:
-        """Most and least memorized points of each group, by SSLMem of the output on the first half of the draws."""
+    @staticmethod
+    def extremes(choice: Mapping[str, pd.Series], size: int) -> Extremes:
+        """Most and least memorized points of each group, by what ``choices`` chooses by."""
         chosen = {}
-        for group in CANDIDATE_AND_NULL:
-            scores = wide(self.points, group, "sslmem_choose").iloc[:, -1]
+        for group, scores in choice.items():
             for kind, rows in zip(EXTREMES, extremes(scores.to_numpy(), size), strict=True):
                 chosen[group, kind] = scores.index.to_numpy()[rows]
         return chosen
 
 
+DEALS = 2000
+"""Deals of membership behind the p of a correlation over all pairs."""
 PAIRS = {"correlation": _Seed.atypicality, "owners": _Seed.highest, "owned": _Seed.owned}
 """By claim, SSLMem and what it is correlated with."""
 
 
-def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None:
-    crossed = images_of_groups([seed.points for seed in seeds]) is not None
+def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed], every: Memorized | None) -> None:
+    tables = [seed.points for seed in seeds]
+    crossed = images_of_groups(tables) is not None
     samples, correlations = {}, {}
     for claim, pairs in PAIRS.items():
         of_seeds = [{group: pairs(seed, group) for group in CANDIDATE_AND_NULL} for seed in seeds]
         samples[claim], images = _arrays(of_seeds, crossed=crossed)
         correlations[claim] = sheet.bootstrap_counts(samples[claim], _rhos, limit=1, images=images)
-    chosen = [seed.extremes(sheet.options["group_size"]) for seed in seeds]
+    chosen = [_Seed.extremes(choice, sheet.options["group_size"]) for choice in choices(tables, every)]
     layers, unitmem_of = _extreme_units(sheet, encoder, chosen)
     gap = {group: unitmem_of[group, "most"] - unitmem_of[group, "least"] for group in CANDIDATE_AND_NULL}
 
@@ -177,6 +225,12 @@ def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None
     for run, (seed, points) in enumerate(zip(seeds, chosen, strict=True)):
         sheet.add(_every_candidate(seed, points), encoder=encoder, series="point", run=run)
 
+    n, excess = sheet.options["group_size"], gap["candidate"] - gap["external"]
+    told: dict[str, Any] = {"n": n, "reliability": np.nan if every is None else every.reliability(len(seeds) - 1)}
+    sheet.find("units-excess", encoder, excess.map(lambda v: v.mean(axis=-1)), **told)
+    sheet.find_in_every("units", encoder, gap["candidate"], [f"layer {name}" for name in layers], **told)
+    if every is not None:
+        return
     top, images = _arrays([seed.top_owners() for seed in seeds], crossed=crossed)
     effects = {claim: (estimate, len(samples[claim][0]["candidate"])) for claim, estimate in correlations.items()}
     effects["top-owners"] = (sheet.means(top, _lead, images=images), len(top[0]["candidate owner"]))
@@ -184,9 +238,6 @@ def _analyse_encoder(sheet: Sheet, encoder: str, seeds: Sequence[_Seed]) -> None
         estimate, n = effects[claim]
         sheet.find(claim, encoder, estimate[0], n)
         sheet.find(f"{claim}-excess", encoder, estimate[0] - estimate[1], n)
-    n, excess = sheet.options["group_size"], gap["candidate"] - gap["external"]
-    sheet.find("units-excess", encoder, excess.map(lambda v: v.mean(axis=-1)), n)
-    sheet.find_in_every("units", encoder, gap["candidate"], [f"layer {name}" for name in layers], n=n)
 
 
 def _arrays(

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from memloc.experiments.entry import (
     ATYPICALITY,
-    F_UNITS,
     GROUP_SIZE,
     MEASURES,
     POINTS,
+    UNITS,
     Experiment,
     Options,
     group_fits,
@@ -31,7 +31,7 @@ ENTRY = Experiment(
     inputs={
         "points": POINTS,
         "atypicality": ATYPICALITY,
-        "units": F_UNITS,
+        "units": UNITS,
         "measures": MEASURES,
     },
     options={

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,7 +23,8 @@ CLAIMS = {
     ),
     "agrees": Claim(
         "Candidates of higher SSLMem are those whose labels f infers better than g: rank correlation of the output's "
-        "SSLMem and votes of f minus g",
+        "SSLMem and votes of f minus g (on complementary halves, within classes, of what all pairs memorize of an "
+        "image and votes in minus out in others)",
         PAPER,
     ),
     "agrees-excess": Claim(
@@ -41,8 +44,9 @@ def analyse(sheet: Sheet) -> None:
         for table in points:
             table["advantage"] = table["votes_f"] - table["votes_g"]
             table["majority"] = table["correct_f"] - table["correct_g"]
-        shares = sheet.means(witnesses.samples(points, [*MEANS.values()]), witnesses.by_group, limit=1)
-        advantage = sheet.means(witnesses.samples(points, ["advantage", "majority"]), forms, limit=1)
+        told: dict[str, Any] = {"limit": 1, "images": witnesses.images(points)}
+        shares = sheet.means(witnesses.samples(points, [*MEANS.values()]), witnesses.by_group, **told)
+        advantage = sheet.means(witnesses.samples(points, ["advantage", "majority"]), forms, **told)
         witnesses.report(
             sheet,
             encoder,

@@ -17,7 +17,7 @@ from memloc.analysis.inputs import unit_activations
 from memloc.analysis.sheet import Sheet
 from memloc.measuring.units import TOP
 from memloc.metrics.pairs import crossed_mean, dealt_sums, gains, sums
-from memloc.metrics.stats import permutation_p, ranks
+from memloc.metrics.stats import ranks
 from memloc.metrics.units import owners, unitmem
 from memloc.streams import generator
 
@@ -102,7 +102,7 @@ def _find(
         strata = np.where(dealt, strata, -1)
     estimate = crossed_mean(sums(values, weights, pool.doses))
     null = dealt_sums(values, weights, strata, deals=int(sheet.options["deals"]), seed=0)
-    sheet.find(claim, encoder, estimate, len(pool.points), p=float(permutation_p(estimate.value, null)))
+    sheet.find(claim, encoder, estimate, len(pool.points), null=null)
 
 
 def _find_auroc(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import PERMUTATIONS, Arrays, random_orders, wide
+from memloc.analysis.inputs import Arrays, dealt_layermem, images_of_groups, wide
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import UNSHARED
 from memloc.measuring.points import own_layers
@@ -65,8 +65,12 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         outcomes = sheet.arrays("outcomes", encoder, same=("layers",))
         layers = outcomes[0]["layers"].tolist()
-        samples = [_sample(o, p) for o, p in zip(outcomes, sheet.scores("points", encoder), strict=True)]
-        found = sheet.means(samples, _profiles, limit=2)
+        points = sheet.scores("points", encoder)
+        samples = [_sample(o, p) for o, p in zip(outcomes, points, strict=True)]
+        images = None
+        if images_of_groups(points) is not None:
+            images = [{group: o["points"][o["groups"] == group] for group in UNSHARED} for o in outcomes]
+        found = sheet.means(samples, _profiles, limit=2, images=images)
         for row, name in enumerate(SERIES):
             whole = name in (ONE, FIRST)
             of = found[row] if whole else found[row, 1:]
@@ -78,7 +82,10 @@ def analyse(sheet: Sheet) -> None:
             sheet.add(pd.DataFrame({"layer": layers, "value": share}), encoder=encoder, series=f"share taken, {name}")
         sheet.find("gap", encoder, found[0, 0], n)
         sheet.find_in_any("crosses", encoder, found[0, 1:].map(np.negative, limit=2), layers, n=n)
-        null, harm = _dealt(found.value), found.value[SERIES.index(HARM), 1:]
+        null, harm = (
+            _dealt(found.value, dealt_layermem(points, own_layers(points[0]))),
+            found.value[SERIES.index(HARM), 1:],
+        )
         estimate = found.map(partial(_correlations, harm=harm))
         p = permutation_p(estimate.value, _correlations(null, harm=harm).T)
         for row, claim in enumerate(CORRELATIONS):
@@ -144,11 +151,16 @@ def _correlations(profiles: NDArray[np.float64], *, harm: NDArray[np.float64]) -
     return np.stack([agrees, given_harm, over_value, rank_correlation(added, increment)], axis=-1)
 
 
-def _dealt(profiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Profiles with increment and LayerMem dealt to the layers at random, [deals, SERIES, 1 + layers]."""
-    orders = random_orders(profiles.shape[-1] - 1, permutations=PERMUTATIONS)
-    null = np.repeat(profiles[None], len(orders), axis=0)
-    null[:, -2:, 1:] = np.moveaxis(profiles[-2:, 1:][:, orders], 0, 1)
+def _dealt(profiles: NDArray[np.float64], layermem: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Profiles with increment and LayerMem of dealt membership, [deals, SERIES, 1 + layers].
+
+    Layers depend on each other, so random orders of them are no null; increments that hold no memory are.
+
+    Args:
+        layermem: under dealt membership, [deals, layers].
+    """
+    null = np.repeat(profiles[None], len(layermem), axis=0)
+    null[:, -2, 1:], null[:, -1, 1:] = np.diff(layermem, prepend=0), layermem
     return null
 
 

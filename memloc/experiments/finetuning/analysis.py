@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, rows_of
+from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, right_of_pair, rows_of
 from memloc.analysis.sheet import Sheet
-from memloc.errors import AGAIN, InputError
 from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.stats import LEVEL, Estimate, permutation_p, rank_correlation
 from memloc.metrics.stats import partial_rank_correlation as partial_correlation
@@ -58,7 +57,7 @@ def analyse(sheet: Sheet) -> None:
     """Accuracy of the head alone and of each choice of k layers, and which layers were chosen."""
     for encoder in sheet.encoders:
         every, points = sheet.arrays("outcomes", encoder), sheet.scores("points", encoder)
-        outcomes = [_of_pair(pair) for pair in sheet.inputs.by_seed(encoder, every)]
+        outcomes = [right_of_pair(pair) for pair in sheet.inputs.by_seed(encoder, every)]
         arms = list(zip(outcomes[0]["by"].tolist(), outcomes[0]["count"].tolist(), strict=True))
         samples = [{"test point": outcome["correct"].T.astype(np.float64)} for outcome in outcomes]
         accuracy = sheet.means(samples, lambda means: means["test point"], limit=1, shared=True)
@@ -84,15 +83,6 @@ def analyse(sheet: Sheet) -> None:
             sheet.find("increment", subject, gain, tested, value=PUBLISHED.get(count))
         if any(by == "subset" for by, _ in arms):
             _over_subsets(sheet, encoder, outcomes, points)
-
-
-def _of_pair(encoders: Sequence[Arrays]) -> Arrays:
-    """Outcomes of both encoders of a pair, where both count: the mean of what they get right."""
-    first = encoders[0]
-    for other in encoders[1:]:
-        if other["layers"].tolist() != first["layers"].tolist():
-            raise InputError(f"{other.path}: has other layers than {first.path}; {AGAIN}")
-    return Arrays(first.path, {**first, "correct": np.mean([it["correct"] for it in encoders], axis=0)})
 
 
 def _summed(outcome: Arrays, points: pd.DataFrame) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,21 @@ from numpy.typing import NDArray
 
 from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import Quotes, dealt_layermem, forms, images_of_groups, sslmem_of_groups, wide
+from memloc.analysis.halves import Memorized, choices, memorized
+from memloc.analysis.inputs import (
+    PERMUTATIONS,
+    Quotes,
+    dealt_layermem,
+    forms,
+    images_of_groups,
+    sslmem_of_groups,
+    wide,
+)
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.points import own_layers
 from memloc.metrics.alignment import ESTIMATORS, extremes, increments
+from memloc.metrics.pairs import dealt_sums
 from memloc.metrics.stats import Estimate, Sample
 
 CLAIMS = {
@@ -79,10 +90,11 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         seeds = sheet.scores("points", encoder)
         layers, own = list(dict.fromkeys(seeds[0]["layer"])), own_layers(seeds[0])
-        images = images_of_groups(seeds)
-        samples = [_sample(points, size, by_class=images is not None) for points in seeds]
+        images, every = images_of_groups(seeds), memorized(sheet, encoder)
+        chosen = [_extremes(choice, size) for choice in choices(seeds, every)]
+        samples = [_sample(*of_seed, by_class=images is not None) for of_seed in zip(seeds, chosen, strict=True)]
         if images is not None:
-            images = [of | _extreme_images(points, size) for of, points in zip(images, seeds, strict=True)]
+            images = [of | extremes_of for of, extremes_of in zip(images, chosen, strict=True)]
         profiles = sheet.means(samples, _profiles, limit=sheet.limit, images=images)
         series = {name: profiles[i] for i, name in enumerate(SERIES)}
         for name, estimate in series.items():
@@ -95,6 +107,8 @@ def analyse(sheet: Sheet) -> None:
         sheet.profile(rise, own, encoder=encoder, series="increment")
         with sheet.quoting(sheet.inputs.quotes(encoder, PUBLISHED)):
             _find(sheet, encoder, own, {name: estimate[proper] for name, estimate in series.items()}, rise, samples)
+            groups = _Groups(seeds, chosen, own, size, every)
+            _find_groups(sheet, encoder, {name: series[name][proper] for name in EXTREMES}, groups)
             n, null = len(samples[0]["candidate"]), dealt_layermem(seeds, own)
             sheet.find_rise("rises", encoder, series["crossed"][proper], n=n, null=null)
 
@@ -103,43 +117,84 @@ def _find(
     sheet: Sheet, encoder: str, own: list[str], series: dict[str, Estimate], rise: Estimate, samples: Sequence[Sample]
 ) -> None:
     """Effects of the claims, from series and increments over the layers proper."""
-    size, n = sheet.options["group_size"], len(samples[0]["candidate"])
+    n = len(samples[0]["candidate"])
     crossed, places = series["crossed"], [f"layer {name}" for name in own]
-    gap = series["most memorized"] - series["least memorized"]
-    null = series["most, external"] - series["least, external"]
     sheet.find("last", encoder, crossed[-1], n)
     sheet.find("last-over-first", encoder, crossed[-1] - crossed[0], n)
-    sheet.find("groups-excess", encoder, (gap - null)[-1], size)
     sheet.find_in_every("every-increment", encoder, rise[1:], places[1:], n=n)
     earlier = rise.map(lambda v: v[..., 1:-1] - v[..., -1:])
     sheet.find_in_any("not-last", encoder, earlier, places[1:-1], n=n)
-    sheet.find_in_every("groups", encoder, gap, places, n=size)
 
 
-def _sample(points: pd.DataFrame, size: int, *, by_class: bool) -> dict[str, NDArray[np.float64]]:
-    """SSLMem [points, layers] of each group; extremes chosen on one half of the draws, scored on the other.
+Extremes = Mapping[str, NDArray[np.int64]]
+"""The most and least memorized points of each group, by name in a sample."""
 
-    They are chosen by SSLMem of the encoder's output, as in the paper: the last place measured, after its last sum.
+
+@dataclass(frozen=True)
+class _Groups:
+    """What claims about the most and least memorized points are made of.
+
+    Attributes:
+        seeds: scores of points.
+        chosen: of each seed.
+        own: names of the layers proper.
+        size: of a group of extremes.
+        every: by which they were chosen, None where by SSLMem of the same seed.
     """
+
+    seeds: Sequence[pd.DataFrame]
+    chosen: Sequence[Extremes]
+    own: Sequence[str]
+    size: int
+    every: Memorized | None
+
+    def dealt(self, group: str) -> NDArray[np.float64]:
+        """Most minus least memorized of a group if they are dealt anew within classes, [deals, layers]."""
+        scores, weights, labels = [], [], []
+        for points, chosen in zip(self.seeds, self.chosen, strict=True):
+            table = wide(points, group, "sslmem_score")[list(self.own)]
+            most, least = (np.isin(table.index, chosen[f"{kind} {group}"]) for kind in ("most", "least"))
+            scores.append(table.to_numpy())
+            weights.append((most.astype(np.float64) - least) / self.size)
+            labels.append(points.drop_duplicates("point").set_index("point").loc[table.index, "label"].to_numpy())
+        return dealt_sums(np.stack(scores), np.stack(weights), np.stack(labels), deals=PERMUTATIONS, seed=0)
+
+
+def _find_groups(sheet: Sheet, encoder: str, series: Mapping[str, Estimate], groups: _Groups) -> None:
+    """Findings on the most and least memorized points.
+
+    Where one seed's own scores choose, most are above least whatever is dealt, so that there is no exact test.
+
+    Args:
+        series: EXTREMES over the layers proper.
+    """
+    gap = series["most memorized"] - series["least memorized"]
+    excess = (gap - (series["most, external"] - series["least, external"]))[-1]
+    null, of_last, reliability = None, None, np.nan
+    if groups.every is not None:
+        candidate, external = (groups.dealt(group) for group in CANDIDATE_AND_NULL)
+        null, of_last = candidate.T, (candidate - external)[:, -1]
+        reliability = groups.every.reliability(len(groups.seeds) - 1)
+    sheet.find("groups-excess", encoder, excess, groups.size, null=of_last, reliability=reliability)
+    places = [f"layer {name}" for name in groups.own]
+    sheet.find_in_every("groups", encoder, gap, places, n=groups.size, null=null, reliability=reliability)
+
+
+def _sample(points: pd.DataFrame, chosen: Extremes, *, by_class: bool) -> dict[str, NDArray[np.float64]]:
+    """SSLMem [points, layers] of each group, and of extremes on the half of the draws that did not choose them."""
     sample = sslmem_of_groups(points, by_class=by_class)
-    for name, (group, rows) in _extremes(points, size).items():
-        sample[name] = wide(points, group, "sslmem_score").to_numpy()[rows]
+    for name, of in chosen.items():
+        sample[name] = wide(points, name.split()[1], "sslmem_score").loc[of].to_numpy()
     return sample
 
 
-def _extremes(points: pd.DataFrame, size: int) -> dict[str, tuple[str, NDArray[np.int64]]]:
-    """Group and rows of the most and least memorized points."""
-    out: dict[str, tuple[str, NDArray[np.int64]]] = {}
-    for group in CANDIDATE_AND_NULL:
-        most, least = extremes(wide(points, group, "sslmem_choose").to_numpy()[:, -1], size)
-        out |= {f"most {group}": (group, most), f"least {group}": (group, least)}
+def _extremes(choice: Mapping[str, pd.Series], size: int) -> dict[str, NDArray[np.int64]]:
+    """The most and least memorized points of each group."""
+    out = {}
+    for group, scores in choice.items():
+        for kind, rows in zip(("most", "least"), extremes(scores.to_numpy(), size), strict=True):
+            out[f"{kind} {group}"] = scores.index.to_numpy()[rows]
     return out
-
-
-def _extreme_images(points: pd.DataFrame, size: int) -> dict[str, NDArray[np.int64]]:
-    """Which images the most and least memorized points are."""
-    chosen = _extremes(points, size).items()
-    return {name: wide(points, group, "sslmem_choose").index.to_numpy()[rows] for name, (group, rows) in chosen}
 
 
 def _profiles(means: Sample) -> NDArray[np.float64]:

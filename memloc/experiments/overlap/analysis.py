@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, p_of
+from memloc.analysis.halves import Memorized, crossing, memorized
 from memloc.analysis.inputs import above, images_of_groups, wide
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import CANDIDATE_AND_NULL
 from memloc.measuring.points import own_layers
 from memloc.metrics.overlap import chance, kendall, overlap, top
+from memloc.metrics.pairs import agreement_of_layers, agreement_within, crossed_mean, gains, reliability, spearman_brown
 from memloc.metrics.stats import LEVEL, Estimate, Sample, rank_correlation
 
 log = logging.getLogger("memloc")
@@ -61,6 +64,21 @@ CLAIMS = {
         "Adjacent layers share more of their most memorized candidates than of external images chosen in the same way: "
         "mean overlap, candidates minus external images"
     ),
+    "across": Claim(
+        "Every two adjacent layers memorize the same images: rank correlation within classes of what one layer "
+        "memorizes of an image, mean over pairs, and the other layer in other pairs; the weakest",
+        "Table 3, over pairs on complementary halves",
+    ),
+    "across-near": Claim(
+        "Adjacent layers memorize more of the same images than layers at least 5 apart (or, in encoders with fewer "
+        "layers, the first and the last): mean rank correlation across pairs, adjacent minus distant",
+        "Table 3, over pairs on complementary halves",
+    ),
+    "shared-noise": Claim(
+        "What two adjacent layers have in common is for the most part the noise of one pair of encoders: mean rank "
+        "correlation within classes of what they memorize of an image, within a pair minus across pairs",
+        "Table 3, over pairs on complementary halves",
+    ),
     "seeds": Claim(
         "Encoders trained on one split share more of their most memorized points than chance in every layer: the "
         "weakest overlap minus chance",
@@ -84,6 +102,9 @@ SCORES = ("sslmem", "sslmem_choose", "sslmem_score")
 FAR = 5
 """Layers this far apart count as distant."""
 THUMBNAILS = 8
+ACROSS, WITHIN = "across pairs", "within a pair"
+DEALS = 1000
+"""Deals of membership behind the p of an agreement across pairs."""
 NO_OTHER = "none"
 """The other layer where there is none. A gap among names that are all numbers would be read as numbers from a CSV."""
 
@@ -93,11 +114,16 @@ def analyse(sheet: Sheet) -> None:
 
     Overlap is of points chosen on one half of the augmentation draws in one layer (or encoder) and on the other half in
     the other: on shared draws an image whose views happen to be close is high in both. "Same draws" is on all of them.
+    All of it has the noise of the same two encoders in both layers. On complementary halves claims are about layers of
+    different pairs, therefore.
     """
     seeds = {encoder: sheet.scores("points", encoder) for encoder in sheet.encoders}
     for encoder, runs in seeds.items():
         _between_layers(sheet, encoder, runs)
-    sheet.add(_images(*next(iter(seeds.items())), sheet.options["size"]))
+        if memorized(sheet, encoder) is not None:
+            _across_pairs(sheet, encoder, runs)
+    first = next(iter(seeds))
+    sheet.add(_images(first, seeds[first][0], memorized(sheet, first), sheet.options["size"]))
     alike = _one_split(seeds)
     if not alike:
         log.info("no two encoders share a split and layers: overlap between seeds is left out")
@@ -126,7 +152,42 @@ def _between_layers(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) ->
     )
     _add_pairs(sheet, encoder, layers, shared, tau)
     sheet.add(_chance(encoder, "layers", n, size))
-    _find_pairs(sheet, encoder, layers, shared, tau, n=n)
+    if memorized(sheet, encoder) is None:
+        _find_pairs(sheet, encoder, layers, shared, tau, n=n)
+
+
+def _across_pairs(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) -> None:
+    """Agreement of every two layers across pairs and within them, reliability by layer, and what is claimed of it."""
+    layers = own_layers(runs[0])
+    pool = crossing(runs, layers)
+    scores = gains(pool.sslmem, pool.inside, pool.labels)
+    products, dealt = agreement_of_layers((pool.sslmem, pool.inside, pool.labels), deals=DEALS, seed=0)
+    within, single = agreement_within(scores, pool.labels), reliability(scores, pool.labels)
+    together = spearman_brown(np.maximum(single.value, 0), np.array(len(runs)))
+    names, (i, j) = np.array(layers), np.triu_indices(len(layers))
+    about = {"part": "layers", "other": names[j], "distance": j - i}
+    sheet.profile(crossed_mean(products[:, :, i, j]), names[i].tolist(), encoder=encoder, series=ACROSS, **about)
+    sheet.profile(crossed_mean(within[:, :, i, j]), names[i].tolist(), encoder=encoder, series=WITHIN, **about)
+    of_layers = {"part": "reliability", "other": NO_OTHER}
+    sheet.profile(single, layers, encoder=encoder, series="one pair", **of_layers)
+    sheet.add(pd.DataFrame({"layer": layers, "value": together}), encoder=encoder, series="all pairs", **of_layers)
+    i, j = np.triu_indices(len(layers), 1)
+    distance = j - i
+    adjacent, far = distance == 1, distance >= min(FAR, len(layers) - 1)
+    of_two, null = products[:, :, i, j], dealt[:, i, j]
+    distances = range(1, len(layers))
+    about = {"part": "distance", "other": NO_OTHER, "distance": distances}
+    for series, products_of in ((ACROSS, of_two), (WITHIN, within[:, :, i, j])):
+        means = np.stack([products_of[..., distance == d].mean(axis=-1) for d in distances], axis=-1)
+        sheet.profile(crossed_mean(means), [str(d) for d in distances], encoder=encoder, series=series, **about)
+    told: dict[str, Any] = {"n": len(pool.points), "reliability": float(together.min())}
+    places = [f"layers {i} and {j}" for i, j in pairwise(layers)]
+    every = crossed_mean(of_two[..., adjacent])
+    sheet.find_in_every("across", encoder, every, places, null=null[:, adjacent].T, **told)
+    apart = (within[:, :, i, j] - of_two)[..., adjacent].mean(axis=-1)
+    sheet.find("shared-noise", encoder, crossed_mean(apart), len(pool.points))
+    gap, of_null = (v[..., adjacent].mean(axis=-1) - v[..., far].mean(axis=-1) for v in (of_two, null))
+    sheet.find("across-near", encoder, crossed_mean(gap), null=of_null, **told)
 
 
 def _add_pairs(sheet: Sheet, encoder: str, layers: Sequence[str], shared: Estimate, tau: Estimate) -> None:
@@ -255,71 +316,104 @@ def _chance(encoder: str, part: str, n: int, size: int) -> pd.DataFrame:
     return pd.DataFrame([{**about, "value": value, "low": low, "high": high}])
 
 
-def _images(encoder: str, runs: Sequence[pd.DataFrame], size: int) -> pd.DataFrame:
-    """The most memorized candidates of the first seed in its first, middle and last layer."""
-    layers = own_layers(runs[0])
-    scores = wide(runs[0], "candidate", "sslmem")
+def _images(encoder: str, points: pd.DataFrame, every: Memorized | None, size: int) -> pd.DataFrame:
+    """The most memorized candidates of the first seed in its first, middle and last layer; over all pairs: images.
+
+    The latter by the encoder's output alone: lower layers tell images of one another by noise.
+    """
+    layers = own_layers(points)
+    if every is None:
+        scores = {
+            layer: wide(points, "candidate", "sslmem")[layer]
+            for layer in (layers[0], layers[len(layers) // 2], layers[-1])
+        }
+    else:
+        scores = {"output": pd.Series(every.gains.mean(axis=0), index=every.pool.points)}
     tables = []
-    for layer in dict.fromkeys((layers[0], layers[len(layers) // 2], layers[-1])):
-        best = scores[layer].sort_values(ascending=False, kind="stable").head(min(size, THUMBNAILS))
+    for layer, of_layer in scores.items():
+        best = of_layer.sort_values(ascending=False, kind="stable").head(min(size, THUMBNAILS))
         about = {"encoder": encoder, "series": "most memorized", "part": "images", "other": NO_OTHER, "layer": layer}
         tables.append(pd.DataFrame({**about, "place": range(len(best)), "point": best.index, "value": best.to_numpy()}))
     return pd.concat(tables, ignore_index=True)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A row an encoder: overlap of layers, its null, overlap by distance. Below: between seeds, and the images."""
+    """A row an encoder: what layers have in common, twice, and by distance. Below: between seeds, and the images."""
     table = table.assign(layer=table["layer"].astype(str), other=table["other"].astype(str))
     parts = {str(part): plotting.by_encoder(rows) for part, rows in table.groupby("part")}
     encoders, subjects = parts["layers"], parts.get("seeds", {})
-    figure, axes = plotting.panels(rows=1, columns=1, width=16, height=3.6 * len(encoders) + 2.8)
+    ((encoder, best),) = parts["images"].items()
+    below = 2.6 if subjects or best["layer"].nunique() > 1 else 1.5
+    figure, axes = plotting.panels(rows=1, columns=1, height=3.0 * len(encoders) + below)
     axes[0, 0].remove()
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.6 * len(encoders), 2.8]).flat
-    rows_of_axes = upper.subplots(len(encoders), 4, squeeze=False)
-    for (a, b, c, d), (encoder, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
-        _heat(a, pairs.loc[["candidate"]])
-        _heat(b, pairs.loc[["external"]])
-        _heat(c, pairs.loc[["candidate, tau"]], low=-1)
-        _curves(d, parts["distance"][encoder], pairs.loc[["chance"]])
-        a.set_title(f"{encoder}: overlap of top candidates")
-        b.set_title(f"{encoder}: of top external images")
-        c.set_title(f"{encoder}: Kendall's tau of candidates")
-        d.set(title=f"{encoder}: overlap by distance", xlabel="layers apart", ylabel="overlap")
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.0 * len(encoders), below]).flat
+    rows_of_axes = upper.subplots(len(encoders), 3, squeeze=False)
+    figure.draw_without_rendering()  # How wide panels are decides whether they show numbers.
+    for (a, b, c), (name, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
+        distance, name = parts["distance"][name], plotting.plain(name)
+        if ACROSS in pairs.index:
+            _heat(a, pairs.loc[[WITHIN]], signed=True)
+            _heat(b, pairs.loc[[ACROSS]], signed=True)
+            titles = (f"{name}: two layers of one pair", "layers of different pairs")
+            for shift, series, colour in ((-0.08, WITHIN, "grey"), (0.08, ACROSS, "black")):
+                _apart(c, distance.loc[[series]], shift=shift, label=series, colour=plotting.PALETTE[colour])
+            c.set_ylabel("rank correlation")
+        else:
+            _heat(a, pairs.loc[["candidate"]])
+            _heat(b, pairs.loc[["candidate, tau"]], signed=True)
+            titles = (f"{name}: overlap of top candidates", "Kendall's tau of candidates")
+            for shift, group in ((-0.08, "candidate"), (0.08, "external")):
+                _apart(c, distance.loc[[group]], shift=shift, label=group, colour=plotting.COLOURS[group])
+            _chance_line(c, pairs.loc[["chance"]])
+            c.set_ylabel("overlap")
+        for axis, title in zip((a, b), titles, strict=True):
+            axis.set_title(title)
+        plotting.zero(c)
+        c.set(title="by distance", xlabel="layers apart")
+        plotting.legend(c, room=0.25)
     strips = lower.subfigures(1, len(subjects) + 1, squeeze=False, width_ratios=[1] * len(subjects) + [1.6]).flat
     for strip, (subject, rows) in zip(strips, subjects.items(), strict=False):
         axis = strip.subplots()
-        _curves(axis, rows, rows.loc[["chance"]])
-        axis.set(xlabel="layer", ylabel="overlap between seeds")
-        axis.set_title(fill(subject, 60), fontsize=8)
-    ((encoder, best),) = parts["images"].items()
-    strips[-1].suptitle(f"{encoder}: most memorized candidates of a layer, first seed", fontsize=9)
+        for group in CANDIDATE_AND_NULL:
+            plotting.profile(axis, rows.loc[[group]], label=group, dashed=group == "external")
+        _chance_line(axis, rows.loc[["chance"]])
+        axis.set(xlabel="layer", ylabel="overlap between seeds", ylim=(0, 1.3))
+        axis.set_title(fill(subject, 44))
+        plotting.legend(axis)
+    whose = "of all pairs" if set(best["layer"]) == {"output"} else "of the first seed, by layer"
+    strips[-1].suptitle(f"{plotting.plain(encoder)}: the most memorized images {whose}", fontsize=8.5)
     _thumbnails(strips[-1], best, images)
     return figure
 
 
-def _heat(axis: Axes, pairs: pd.DataFrame, *, low: float = 0) -> None:
-    """A symmetric matrix from its upper half; a layer's tau with itself is left out."""
-    layers = list(dict.fromkeys([*pairs["layer"], *pairs["other"]]))
-    half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=layers, columns=layers)
-    plotting.matrix(axis, half.fillna(half.T), low=low, high=1)
+def _heat(axis: Axes, pairs: pd.DataFrame, *, signed: bool = False) -> None:
+    """A symmetric matrix from its upper half; with a sign, that of a layer with itself is left out."""
+    names = list(dict.fromkeys([*pairs["layer"], *pairs["other"]]))
+    if signed:
+        pairs = pairs[pairs["layer"] != pairs["other"]]
+    half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=names, columns=names)
+    scale: dict[str, Any] = {"low": -1, "colours": plotting.SIGNED} if signed else {"low": 0}
+    plotting.matrix(axis, half.fillna(half.T), high=1, digits=1, **scale)
+    axis.tick_params(axis="x", labelrotation=0 if len(names) <= 20 else 90)
     axis.set(xlabel="layer", ylabel="layer")
 
 
-def _curves(axis: Axes, curves: pd.DataFrame, level: pd.DataFrame) -> None:
-    """Candidates and the null of external images along an axis, and chance."""
-    for group in CANDIDATE_AND_NULL:
-        plotting.profile(axis, curves.loc[[group]], label=group, dashed=group == "external")
-    axis.axhline(level["value"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
-    axis.axhspan(level["low"].iloc[0], level["high"].iloc[0], color="black", alpha=0.06, linewidth=0)
-    axis.set_ylim(0, 1)
-    plotting.legend(axis)
+def _apart(axis: Axes, rows: pd.DataFrame, *, shift: float, label: str, colour: str) -> None:
+    """Means by the number of layers between two."""
+    plotting.points(axis, rows["distance"].to_numpy(dtype=float) + shift, rows, colour=colour, label=label, size=4)
+    axis.set_xticks(rows["distance"].to_numpy(dtype=float))
+
+
+def _chance_line(axis: Axes, level: pd.DataFrame) -> None:
+    axis.axhline(level["value"].iloc[0], color=plotting.COLOURS["chance"], linewidth=1, linestyle=":", label="chance")
 
 
 def _thumbnails(strip: SubFigure, chosen: pd.DataFrame, images: NDArray[np.uint8]) -> None:
     layers = list(dict.fromkeys(chosen["layer"]))
     for row, layer in zip(strip.subplots(len(layers), THUMBNAILS, squeeze=False), layers, strict=True):
+        named = layer if layer == "output" else f"layer {layer}"
         points = chosen.loc[chosen["layer"] == layer, "point"].astype(int).tolist()
         for axis, point in zip(row, points, strict=False):
-            plotting.thumbnail(axis, images[point], f"layer {layer}" if axis is row[0] else "")
+            plotting.thumbnail(axis, images[point], named if axis is row[0] else "")
         for axis in row[len(points) :]:
             axis.axis("off")

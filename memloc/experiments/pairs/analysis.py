@@ -25,7 +25,6 @@ from memloc.metrics.pairs import (
     shuffled,
     spearman_brown,
 )
-from memloc.metrics.stats import permutation_p
 
 CLAIMS = {
     "last": Claim(
@@ -78,12 +77,10 @@ def analyse(sheet: Sheet) -> None:
         proper = np.array([places.index(name) for name in own])
         n = len(labels)
         for claim, place in (("last", proper[-1]), ("output", len(places) - 1)):
-            p = float(permutation_p(crossed.value[place], deals[:, place]))
-            sheet.find(claim, encoder, crossed[place], n, p=p)
+            sheet.find(claim, encoder, crossed[place], n, null=deals[:, place])
         depth = np.arange(len(proper)) - (len(proper) - 1) / 2
         slope, dealt = (values[..., proper] @ depth / (depth @ depth) for values in (scores, deals))
-        p = float(permutation_p(slope.mean(), dealt))
-        sheet.find("slope", encoder, crossed_mean(slope), n, p=p)
+        sheet.find("slope", encoder, crossed_mean(slope), n, null=dealt)
         if len(tables) > 1:
             _find_reliability(sheet, encoder, scores, labels, places)
             halves = (table[table["group"].isin(HALVES)].set_index("point")["atypicality"] for table in traits)
@@ -99,8 +96,7 @@ def _find_reliability(
     sheet.profile(single, places, encoder=encoder, series=SINGLE)
     null = np.stack([reliability(dealt, labels).value for dealt in shuffled(scores, labels, deals=SHUFFLES, seed=0)])
     add_null(sheet, null, places, encoder=encoder, series=SHUFFLED)
-    p = float(permutation_p(single.value[-1], null[:, -1]))
-    sheet.find("single", encoder, single[-1], len(labels), p=p)
+    sheet.find("single", encoder, single[-1], len(labels), null=null[:, -1])
     counts = np.array(sheet.options["pairs"], dtype=np.float64)
     low, high = single[-1].interval()
     # A reliability below 0 says that pairs agree no better than chance, however many.
@@ -132,8 +128,7 @@ def _find_atypical(
     estimate = crossed_mean(products(inside))
     rng = np.random.default_rng(0)
     null = np.array([products(deal(inside, labels, rng)).mean() for _ in range(MEMBERSHIPS)])
-    p = float(permutation_p(estimate.value, null))
-    sheet.find("atypical", encoder, estimate, len(labels), p=p)
+    sheet.find("atypical", encoder, estimate, len(labels), null=null)
     low, high = (float(bound) for bound in estimate.interval())
     row = {"value": float(estimate.value), "low": low, "high": high}
     sheet.add(pd.DataFrame([row]), encoder=encoder, series=ATYPICAL)

@@ -21,7 +21,8 @@ CLAIMS = {
     ),
     "agrees": Claim(
         "Candidates of higher SSLMem are those that f paints better than g: rank correlation of the output's SSLMem "
-        "and loss of g minus f",
+        "and loss of g minus f (on complementary halves, within classes, of what all pairs memorize of an image and "
+        "loss out minus in in others)",
     ),
     "agrees-excess": Claim(
         "SSLMem and reconstruction agree more on candidates than on external images: rank correlation of the output's "
@@ -37,13 +38,14 @@ def analyse(sheet: Sheet) -> None:
         for table in points:
             table["advantage"] = table["losses_g"] - table["losses_f"]
         losses = witnesses.samples(points, ["losses_f", "losses_g"])
-        means = sheet.means(losses, witnesses.by_group)
+        images = witnesses.images(points)
+        means = sheet.means(losses, witnesses.by_group, images=images)
         witnesses.report(
             sheet,
             encoder,
             points,
             groups={role: means[:, column] for column, role in enumerate("fg")},
-            advantages={"advantage": sheet.means(losses, _advantage)},
+            advantages={"advantage": sheet.means(losses, _advantage, images=images)},
         )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.claims import Claim, Finding
-from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, rows_of
+from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, right_of_pair, rows_of
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.alignment import ESTIMATORS, increments
 from memloc.metrics.stats import (
@@ -113,14 +113,15 @@ def analyse(sheet: Sheet) -> None:
     inputs, options = sheet.inputs, sheet.options
     tables, findings = [], []
     for encoder in inputs.encoders():
-        outcomes, points = inputs.arrays("outcomes", encoder), inputs.tables("points", encoder)
+        pairs, points = inputs.by_seed(encoder, inputs.arrays("outcomes", encoder)), inputs.tables("points", encoder)
+        outcomes = [right_of_pair(pair) for pair in pairs]
         hybrids = Hybrids.of(outcomes, points, blocks=options["by"] == "blocks")
         for part in (_accuracies, _choices, _correlations):
             table, found = part(hybrids, encoder, options["resamples"])
             tables.append(table.assign(encoder=encoder))
             findings += [of_block(finding) for finding in found] if options["by"] == "blocks" else found
         if any(name.startswith("affine/") for name in outcomes[0]):
-            table, finding = _scales(outcomes, encoder, options["resamples"])
+            table, finding = _scales(pairs, encoder, options["resamples"])
             tables.append(table.assign(encoder=encoder))
             findings.append(finding)
     sheet.add(pd.concat(tables, ignore_index=True))
@@ -371,17 +372,29 @@ def _correlation_findings(
     return findings
 
 
-def _scales(outcomes: Sequence[Arrays], encoder: str, resamples: int) -> tuple[pd.DataFrame, Finding]:
-    """Cosine of scales and shifts of base and donor by layer, and what it has above permuted channels."""
-    layers = [name.removeprefix("affine/") for name in outcomes[0] if name.startswith("affine/")]
-    samples = [{layer: outcome[f"affine/{layer}"].astype(np.float64) for layer in layers} for outcome in outcomes]
+def _scales(pairs: Sequence[Sequence[Arrays]], encoder: str, resamples: int) -> tuple[pd.DataFrame, Finding]:
+    """Cosine of scales and shifts of base and donor by layer, and what it has above permuted channels.
+
+    Args:
+        pairs: outcomes of f, or of both encoders of a pair, whose cosines are averaged.
+    """
+    layers = [name.removeprefix("affine/") for name in pairs[0][0] if name.startswith("affine/")]
+    # An encoder a column, [channels, encoders, 4]: channels of both are resampled together.
+    samples = [
+        {layer: np.stack([it[f"affine/{layer}"].astype(np.float64) for it in pair], axis=1) for layer in layers}
+        for pair in pairs
+    ]
 
     def cosines(sample: Sample) -> NDArray[np.float64]:
-        return np.array([[cosine(v), cosine(v) - chance(v)] for v in sample.values()]).T
+        of_layers = [[[cosine(v), cosine(v) - chance(v)] for v in both.swapaxes(0, 1)] for both in sample.values()]
+        return np.asarray(np.mean(of_layers, axis=1).T)
 
     estimate = bootstrap(samples, cosines, resamples=resamples, seed=0, limit=2)
     rng = generator("replacement", "scales")
-    null = np.mean([[permuted(v, rng) for v in sample.values()] for sample in samples], axis=0)
+    null = np.mean(
+        [[[permuted(v, rng) for v in both.swapaxes(0, 1)] for both in sample.values()] for sample in samples],
+        axis=(0, 2),
+    )
     low, high = np.quantile(null, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
     bounds = {"null_low": low, "null_high": high}
     table = pd.concat(

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from memloc.data.sources import SOURCES
 from memloc.experiments.entry import (
     COUNT,
+    EVERY_OUTCOME,
     IMAGES,
     NAME,
-    OUTCOMES,
     POINTS,
     SEVERAL,
     Experiment,
@@ -70,7 +70,7 @@ ENTRY = Experiment(
     title="Replacing layers by those of an encoder trained on other images",
     paper="Tables 21 to 25, 30, 32 and 33",
     asks="what replacing memorizing layers, or blocks, by those of another encoder does",
-    inputs={"outcomes": OUTCOMES, "points": POINTS},
+    inputs={"outcomes": EVERY_OUTCOME, "points": POINTS},
     options={
         "donor": described(NAME, "The encoder whose layers are put in."),
         "by": described({"enum": ["layers", "blocks"]}, "What is replaced: single layers or whole blocks."),

@@ -54,7 +54,7 @@ def analyse(sheet: Sheet) -> None:
     for encoder in sheet.encoders:
         traces = sheet.arrays("traces", encoder, same=SETTINGS)
         epochs, layers = traces[0]["epochs"], [str(name) for name in traces[0]["layers"]]
-        series, warmup = _series(traces), int(traces[0]["warmup"])
+        series, warmup = _series(traces, crossed=sheet.inputs.roles_of(encoder) > 1), int(traces[0]["warmup"])
         for name, estimate in series.items():
             for place, layer in enumerate(layers):
                 curve = estimate[:, place]
@@ -73,12 +73,16 @@ def analyse(sheet: Sheet) -> None:
         _find(sheet, f"{encoder}, layer {layers[-1]}", traces, series)
 
 
-def _series(traces: Sequence[Arrays]) -> dict[str, Estimate]:
-    """SERIES by epoch and layer, each [epochs, layers]."""
+def _series(traces: Sequence[Arrays], *, crossed: bool) -> dict[str, Estimate]:
+    """SERIES by epoch and layer, each [epochs, layers].
+
+    Args:
+        crossed: seeds share their images, which were resampled alike.
+    """
     groups = traces[0]["groups"].tolist()
     # Resamples before epochs, [seeds, resamples, epochs, layers, groups]: those of one number are one resample.
     drawn = np.stack([trace["means"].swapaxes(0, 1) for trace in traces])
-    every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0).between(0, 1)
+    every = nest(np.stack([trace["values"] for trace in traces]), drawn, seed=0, crossed=crossed).between(0, 1)
     candidate, independent, external = (every[..., groups.index(group)] for group in UNSHARED)
     unseen = (independent + external).scaled(0.5)
     return dict(zip(SERIES, (candidate, unseen, candidate - unseen), strict=True))

@@ -67,11 +67,11 @@ def units(desk: Desk, states: States) -> Outcomes:
         InputError: a state is another encoder's, or an output isn't finite.
     """
     points, groups = desk.points(*UNSHARED)
-    epochs, seed = [], stream("score_units", desk.seed)
+    epochs, seed, halves = [], stream("score_units", desk.seed), not len(desk.split.get("shared", ()))
     for epoch, state in states.items():
         checkpoint.restore(desk.encoder, state, f"epoch {epoch}")
         measures = desk.views_of_units(points, groups)
-        epochs.append(unit_means(measures, resamples=desk.resamples, seed=seed, others=desk.others))
+        epochs.append(unit_means(measures, resamples=desk.resamples, seed=seed, others=desk.others, alike=halves))
     once = {key: epochs[0][key] for key in ("layers", "groups", "size")}
     each = {key: np.stack([means[key] for means in epochs]) for key in ("values", "means", "dealt")}
     return {"epochs": np.array(list(states)), **once, **each}

@@ -131,15 +131,16 @@ def _measured(sheet: Sheet, name: str) -> _Measured:
         seeds = sheet.arrays(name, encoder)
         # Seeds of one split have the same points, which then are resampled alike.
         shared = all(set(arrays["points"]) == set(seeds[0]["points"]) for arrays in seeds)
+        crossed = sheet.inputs.roles_of(encoder) > 1
         apart = [("", 0.0)]
         for number, arrays in enumerate(seeds):
-            run = _Run.resampled(sheet, encoder, arrays, 0 if shared else number)
+            run = _Run.resampled(sheet, encoder, arrays, 0 if shared else number, alike=crossed)
             first = firsts.setdefault(number, run)
             means.append(run.means)
             orders.append(run.order(first))
             apart += run.differences(first)
         furthest.append(max(apart, key=lambda one: one[1]))
-    mean, order = (_nested(values, len(sheet.encoders), shared=shared) for values in (means, orders))
+    mean, order = (_nested(values, len(sheet.encoders), shared=shared, crossed=crossed) for values in (means, orders))
     units = run.last["candidate"].shape[1]
     return _Measured(run.layers, group_size(arrays), units, mean.between(0, 1), order.between(-1, 1), furthest)
 
@@ -159,12 +160,13 @@ class _Run:
     units: Mapping[str, NDArray[np.float64]]
 
     @classmethod
-    def resampled(cls, sheet: Sheet, encoder: str, measures: Sample, number: int) -> _Run:
+    def resampled(cls, sheet: Sheet, encoder: str, measures: Sample, number: int, *, alike: bool) -> _Run:
         every = resampled_units(
             measures,
             resamples=sheet.options["resamples"],
             seed=stream("unit_protocols", number),
             others=sheet.options["others"][encoder],
+            alike=alike,
         )
         values = {(group, layer): unitmem for group, layer, unitmem in every}
         layers = list(dict.fromkeys(layer for _, layer in values))
@@ -188,12 +190,12 @@ class _Run:
         return [(name, float(np.abs(values - first.units[name]).max())) for name, values in self.units.items()]
 
 
-def _nested(values: Sequence[NDArray[np.float64]], encoders: int, *, shared: bool) -> Estimate:
+def _nested(values: Sequence[NDArray[np.float64]], encoders: int, *, shared: bool, crossed: bool) -> Estimate:
     """An estimate [encoders, ...] from values [1 + resamples, ...] of every encoder and seed."""
     runs = np.stack(values)
     # [encoders * seeds, 1 + resamples, ...] to [seeds, 1 + resamples, encoders, ...].
     runs = np.moveaxis(runs.reshape(encoders, -1, *runs.shape[1:]), 0, 2)
-    return nest(runs[:, 0], runs[:, 1:], seed=0, shared=shared)
+    return nest(runs[:, 0], runs[:, 1:], seed=0, shared=shared, crossed=crossed)
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:

@@ -89,9 +89,14 @@ def analyse(sheet: Sheet) -> None:
         measures = sheet.arrays("measures", encoder, same=("layers",))
         layers, _, begins = unit_activations(measures[0], np.arange(1))
         size, draws, classes = (int(sheet.options[key]) for key in ("size", "draws", "classes"))
-        samples = [_by_class(arrays, seed, size=size, classes=classes) for seed, arrays in enumerate(measures)]
+        chosen = [_rows(arrays, seed, size=size, classes=classes) for seed, arrays in enumerate(measures)]
+        samples = [_activations(*of_seed) for of_seed in zip(measures, chosen, strict=True)]
         sets = _Sets(begins, generator("unit sets", encoder), size=size, draws=draws, classes=classes)
-        every = sheet.bootstrap(samples, sets, at_most=RESAMPLES)
+        images = None
+        if sheet.inputs.roles_of(encoder) > 1:
+            pairs = zip(measures, chosen, strict=True)
+            images = [{name: arrays["points"][rows] for name, rows in of.items()} for arrays, of in pairs]
+        every = sheet.bootstrap(samples, sets, at_most=RESAMPLES, images=images)
         unitmem_of, order = every[:, :, :2].between(0, 1), every[:, :, 2].between(-1, 1)
         for g, group in enumerate(CANDIDATE_AND_NULL):
             for s, name in enumerate(SETS):
@@ -134,8 +139,13 @@ def _find(
     sheet.find("excess", encoder, mean[0] - mean[1], n, p=p)
 
 
-def _by_class(measures: Sample, seed: int, *, size: int, classes: int) -> dict[str, NDArray[np.float64]]:
-    """Activations of each group's images of each class, as many in all groups: {"group class": [images, units]}.
+def _activations(measures: Sample, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
+    """Activations of images of each group and class, [images, units]."""
+    return {name: unit_activations(measures, of_class)[1] for name, of_class in rows.items()}
+
+
+def _rows(measures: Sample, seed: int, *, size: int, classes: int) -> dict[str, NDArray[np.int64]]:
+    """Rows of each group's images of each class, as many in all groups: {"group class": [images]}.
 
     Raises:
         InputError: ``classes`` are all that there are, or there are too few images of one to draw ``size`` evenly.
@@ -153,8 +163,8 @@ def _by_class(measures: Sample, seed: int, *, size: int, classes: int) -> dict[s
             few = f"{size} images need {needed} of each class, but a group has {smallest} of class {label}"
             raise InputError(f"size: {few}; lower it or enlarge the dataset's split")
         for group, of_class in rows.items():
-            drawn = np.sort(generator("unit sets", seed, group, int(label)).choice(of_class, smallest, replace=False))
-            out[f"{group} {label}"] = unit_activations(measures, drawn)[1]
+            rng = generator("unit sets", seed, group, int(label))
+            out[f"{group} {label}"] = np.sort(rng.choice(of_class, smallest, replace=False))
     return out
 
 

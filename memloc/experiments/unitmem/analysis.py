@@ -15,7 +15,7 @@ from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import depth_correlation
 from memloc.analysis.sheet import Sheet
 from memloc.analysis.units import UnitMeans
-from memloc.metrics.stats import permutation_p, rank_correlation
+from memloc.metrics.stats import rank_correlation
 
 CLAIMS = {
     "everywhere": Claim(
@@ -72,7 +72,7 @@ def _analyse_encoder(sheet: Sheet, encoder: str) -> None:
     }
     sheet.find_in_every("everywhere", encoder, high, [f"layer {name}" for name in f.layers], n=f.size)
     for claim, (effect, null) in with_chance.items():
-        sheet.find(claim, encoder, effect, f.size, p=float(permutation_p(effect.value, null)))
+        sheet.find(claim, encoder, effect, f.size, null=null)
     sheet.find("trained", encoder, (candidate - initial).map(_mean), f.size)
     sheet.find_rise("rises", encoder, candidate, n=f.size)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,18 +20,19 @@ from memloc.analysis.valued_points import (
     SCORES,
     STRATA,
     WITNESSES,
+    Elsewhere,
     Floats,
     Resampled,
     Valued,
     Way,
     by_group,
     cell_rows,
+    crossed_counts,
     dots,
     draw_cells,
     find_by_witness,
     joined,
     kinds_of,
-    resample_counts,
     share_points,
     streams,
     with_kinds,
@@ -44,7 +46,8 @@ from memloc.streams import generator
 CLAIMS = {
     "memorized": Claim(
         "Images that are outliers by values without the encoder are memorized most: rank correlation within classes or "
-        "clusters of minus the value and SSLMem of the output, candidates",
+        "clusters of minus the value and SSLMem of the output (on complementary halves, what other pairs memorize of "
+        "it), candidates",
     ),
     "memorized-excess": Claim(
         "SSLMem and minus the value correlate more on images trained on: rank correlation within classes or clusters, "
@@ -52,7 +55,8 @@ CLAIMS = {
     ),
     "owners": Claim(
         "Images that are outliers by value own more of the last layer's top 10 % of units: rank correlation within "
-        "classes or clusters of minus the value and the number owned, candidates",
+        "classes or clusters of minus the value and the number owned (on complementary halves, in minus out, in other "
+        "pairs), candidates",
     ),
     "owners-excess": Claim(
         "The number of top units owned and minus the value correlate more on images trained on: rank correlation "
@@ -60,7 +64,7 @@ CLAIMS = {
     ),
     "distance": Claim(
         "Images that are outliers by value are far from shared images in g's features, too: rank correlation within "
-        "classes or clusters of minus the value and atypicality, candidates",
+        "classes or clusters of minus the value and atypicality (on complementary halves, in other pairs), candidates",
     ),
     "lift": Claim(
         "The most memorized tenth of a class or cluster is among its lowest-valued tenth more often than by chance: "
@@ -86,15 +90,21 @@ def analyse(sheet: Sheet) -> None:
         seeds = joined(sheet, encoder)
         ways, shared = seeds[0].ways, share_points(seeds)
         value, drawn, null = by_group(seeds, partial(_statistics, resamples=sheet.options["resamples"]))
-        exchanged = np.mean([_exchanged(*of_seed) for of_seed in zip(seeds, streams(seeds), strict=True)], axis=0)
+        crossed = seeds[0].elsewhere is not None
+        if crossed:
+            null[0], exchanged = _dealt(seeds), np.full((PERMUTATIONS, *null.shape[1:-1]), np.nan)
+        else:
+            exchanged = np.mean([_exchanged(*of_seed) for of_seed in zip(seeds, streams(seeds), strict=True)], axis=0)
         # Of candidates, of external images and of their difference, [3, ways, COLUMNS, permutations].
         chance = np.concatenate([null, np.moveaxis(exchanged, 0, -1)[None]])
-        correlation = nest(value[..., :3], drawn[..., :3], seed=0, limit=1, shared=shared)
-        lift = nest(value[..., 3:], drawn[..., 3:], seed=0, shared=shared)
+        correlation = nest(value[..., :3], drawn[..., :3], seed=0, limit=1, shared=shared, crossed=crossed)
+        lift = nest(value[..., 3:], drawn[..., 3:], seed=0, shared=shared, crossed=crossed)
         sheet.add(*_rows(correlation, chance[:, :, :3], [*SCORES], ways, encoder=encoder, series="correlation"))
         sheet.add(*_rows(lift, chance[:, :, 3:], ["sslmem"], ways, encoder=encoder, series="lift"))
         n = int(seeds[0].candidates().sum())
-        for claim, column in COLUMNS.items():
+        if (other := seeds[0].elsewhere) is not None:
+            _find_elsewhere(sheet, encoder, correlation[0], null[0], ways, other, n=n)
+        for claim, column in COLUMNS.items() if not crossed else ():
             estimate = correlation[:, :, column] if column < 3 else lift[:, :, 0]
             _find(sheet, claim, encoder, estimate, chance[:, :, column], ways, n=n)
         for run, seed in enumerate(seeds):
@@ -102,6 +112,58 @@ def analyse(sheet: Sheet) -> None:
         if encoder == sheet.encoders[0]:
             cells = cell_rows(seeds[0], _extremes(seeds[0], sheet.options["shown"]), patch=sheet.options["patch"])
             sheet.add(cells, encoder=encoder, series="cell")
+
+
+def _find_elsewhere(
+    sheet: Sheet, encoder: str, estimate: Estimate, null: Floats, ways: Sequence[Way], other: Elsewhere, *, n: int
+) -> None:
+    """Findings on complementary halves: a claim has to hold with every ratio, either w and every witness.
+
+    In and out are crossed over already, so there is no excess to ask for; and the lift tells of the same images and
+    numbers what the correlation does.
+
+    Args:
+        estimate, null: of candidates, [ways, SCORES] and [ways, COLUMNS, deals].
+    """
+    at = [k for k, way in enumerate(ways) if (way.space, way.labelling) in WITNESSES]
+    reliability = other.reliability()
+    for column, (claim, score) in enumerate(zip(("memorized", "owners", "distance"), SCORES, strict=True)):
+        places = [ways[k].name for k in at]
+        told: dict[str, Any] = {"n": n, "null": null[at, column], "reliability": reliability[score]}
+        sheet.find_in_every(claim, encoder, estimate[at, column], places, **told)
+    rows = {"measure": [*reliability], "value": [*reliability.values()]}
+    sheet.add(pd.DataFrame(rows), encoder=encoder, series="reliability")
+
+
+def _dealt(seeds: Sequence[Valued]) -> Floats:
+    """Statistics of candidates where nothing is memorized, averaged over seeds: [ways, COLUMNS, PERMUTATIONS]."""
+    other = seeds[0].elsewhere
+    assert other is not None
+    pool = other.every.pool.points
+    dealt = np.stack([*other.dealt(PERMUTATIONS)])
+    out: Floats = np.zeros((len(seeds[0].ways), len(COLUMNS), PERMUTATIONS))
+    for pair, seed in enumerate(seeds):
+        rows = seed.table["group"] == "candidate"
+        at = np.searchsorted(pool, seed.table.loc[rows, "point"])
+        scores, parts = dealt[:, :, pair, at], []
+        ones = np.ones((len(at), 1))
+        for labelling, column in STRATA.items():
+            strata = seed.table.loc[rows, column].to_numpy()
+            values = _columns(seed, labelling)[:-3, rows]
+            z = within_ranks(values, strata, ones)[..., 0]
+            rho = [z @ within_ranks(scores[:, k], strata, ones)[..., 0].T for k in range(3)]
+            lowest, most = (
+                np.stack([lowest_within(-row, strata, TENTH) for row in some]).astype(np.float64)
+                for some in (values, scores[:, 0])
+            )
+            parts.append(np.stack([*rho, lowest @ most.T / _by_chance(lowest[0], most[0], strata) - 1], axis=1))
+        out += np.concatenate(parts) / len(seeds)
+    return out
+
+
+def _by_chance(lowest: Floats, most: Floats, strata: NDArray[np.int64]) -> float:
+    """How many points are among both by chance."""
+    return float(sum(lowest[strata == c].sum() * most[strata == c].mean() for c in np.unique(strata)))
 
 
 def _find(
@@ -141,23 +203,32 @@ def _statistics(seed: Valued, group: str, stream: int, *, resamples: int) -> Res
         [ways, 4]; the null is that of points put into random orders within their strata.
     """
     rows = seed.table["group"] == group
-    parts = []
+    parts, points = [], seed.table.loc[rows, "point"].to_numpy()
+    every = points if seed.elsewhere is None else seed.elsewhere.points(group)
     for labelling, column in STRATA.items():
         strata, columns = seed.table.loc[rows, column].to_numpy(), _columns(seed, labelling)[:, rows]
-        parts.append(_of_labelling(columns, strata, generator("valued", stream, group), resamples))
+        rng = generator("valued", stream, group)
+        counts = crossed_counts(points, every, resamples, rng, columns=len(columns))
+        parts.append(_of_labelling(columns, strata, counts, rng))
     return Resampled.concatenated(parts, axis=-2)
 
 
-def _of_labelling(columns: Floats, strata: NDArray[np.int64], rng: np.random.Generator, resamples: int) -> Resampled:
+def _share(counts: Array) -> Floats:
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+
+
+def _of_labelling(
+    columns: Floats, strata: NDArray[np.int64], counts: Iterable[Array], rng: np.random.Generator
+) -> Resampled:
     """The statistics of the ways of one labelling. Lowest and most memorized are not chosen again in resamples."""
     values, memorized, points = columns[:-3], columns[-3], columns.shape[1]
     everyone = np.ones((1, points), dtype=np.bool_)
     lowest = np.stack([lowest_within(-row, strata, TENTH) for row in values]).astype(np.float64)
     most = lowest_within(-memorized, strata, TENTH).astype(np.float64)
-    by_chance = sum(lowest[0, strata == c].sum() * most[strata == c].mean() for c in np.unique(strata))
+    by_chance = _by_chance(lowest[0], most, strata)
     drawn = [
-        _beside(_correlations(columns, strata, counts), counts @ (lowest * most).T / by_chance - 1)
-        for counts in resample_counts(np.zeros(points), resamples, rng, columns=len(columns))
+        _beside(_correlations(columns, strata, c), _share(c) @ (lowest * most).T * points / by_chance - 1)
+        for c in counts
     ]
     orders = within_orders(strata, PERMUTATIONS, rng)
     z = within_ranks(columns, strata, np.ones((points, 1)))[..., 0]
