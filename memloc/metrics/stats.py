@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -239,14 +239,19 @@ def bootstrap(
             seed, wherever it stands there (the pigeonhole bootstrap; Owen, 2007).
     """
     values = np.stack([np.asarray(statistic(sample)) for sample in samples])
-    drawn, crossing = [], None if images is None else _Crossing(images)
-    for number, sample in enumerate(samples):
-        rng = np.random.default_rng([seed, 0 if shared or crossing else number])
-        if crossing is None:
-            drawn.append([statistic(resample(sample, rng)) for _ in range(resamples)])
-        else:
-            drawn.append([statistic(crossing.drawn(sample, number, rng)) for _ in range(resamples)])
-    return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared, crossed=crossing is not None)
+    drawn: list[list[NDArray[np.float64]]] = [[] for _ in samples]
+    if images is None:
+        for number, sample in enumerate(samples):
+            rng = np.random.default_rng([seed, 0 if shared else number])
+            drawn[number] = [statistic(resample(sample, rng)) for _ in range(resamples)]
+    else:
+        for counts in _crossed_counts(images, resamples, seed):
+            for sample, of, found in zip(samples, counts, drawn, strict=True):
+                found += [
+                    statistic({name: np.repeat(array, of[name][row], axis=0) for name, array in sample.items()})
+                    for row in range(len(next(iter(of.values()))))
+                ]
+    return nest(values, np.array(drawn), seed=seed, limit=limit, shared=shared, crossed=images is not None)
 
 
 def bootstrap_means(
@@ -298,21 +303,25 @@ def bootstrap_counts(
         limit, shared, images: as of ``bootstrap``.
     """
     values = [statistic(s, {name: np.ones((1, len(array))) for name, array in s.items()}) for s in samples]
-    drawn, crossing = [], None if images is None else _Crossing(images)
-    for number, sample in enumerate(samples):
-        rng = np.random.default_rng([seed, 0 if shared or crossing else number])
-        chunks = [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
-        if crossing is None:
-            counts = (_resampled_counts(sample, rng, chunk) for chunk in chunks)
-        else:
-            counts = (crossing.rows_drawn(number, rng, chunk) for chunk in chunks)
-        drawn.append(np.concatenate([statistic(sample, of) for of in counts]))
-    crossed = crossing is not None
-    return nest(np.concatenate(values), np.stack(drawn), seed=seed, limit=limit, shared=shared, crossed=crossed)
+    drawn: list[list[NDArray[np.float64]]] = [[] for _ in samples]
+    if images is None:
+        for number, sample in enumerate(samples):
+            rng = np.random.default_rng([seed, 0 if shared else number])
+            drawn[number] = [statistic(sample, _resampled_counts(sample, rng, size)) for size in _chunks(resamples)]
+    else:
+        for counts in _crossed_counts(images, resamples, seed):
+            for sample, of, found in zip(samples, counts, drawn, strict=True):
+                found.append(statistic(sample, {name: rows.astype(np.float64) for name, rows in of.items()}))
+    each = np.stack([np.concatenate(found) for found in drawn])
+    return nest(np.concatenate(values), each, seed=seed, limit=limit, shared=shared, crossed=images is not None)
 
 
 CHUNK = 500
 """Resamples whose counts are in memory at once."""
+
+
+def _chunks(resamples: int) -> list[int]:
+    return [min(CHUNK, resamples - start) for start in range(0, resamples, CHUNK)]
 
 
 def _resampled_counts(sample: Sample, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
@@ -330,32 +339,26 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
 
-class _Crossing:
-    """Draws of images that several seeds share; a stream gives every seed the same ones."""
+def _crossed_counts(images: Images, resamples: int, seed: int) -> Iterator[list[dict[str, NDArray[np.int64]]]]:
+    """How often each row of each array is drawn, by seed, [size, rows] a chunk: an image alike in all seeds and arrays.
 
-    def __init__(self, images: Images) -> None:
-        every, at = np.unique(np.concatenate([a for seed in images for a in seed.values()]), return_inverse=True)
-        parts = iter(np.split(at, np.cumsum([len(a) for seed in images for a in seed.values()])[:-1]))
-        self.size = len(every)
-        self.rows = [{name: next(parts) for name in seed} for seed in images]
-        self.small = [rows for seed in self.rows for rows in seed.values() if len(rows) < SMALL]
+    A draw that leaves some array without a row is left out.
+    """
+    every, at = np.unique(np.concatenate([a for of in images for a in of.values()]), return_inverse=True)
+    parts = iter(np.split(at, np.cumsum([len(a) for of in images for a in of.values()])[:-1]))
+    rows = [{name: next(parts) for name in of} for of in images]
+    small = [each for of in rows for each in of.values() if len(each) < SMALL]
+    n, rng = len(every), np.random.default_rng([seed, 0])
 
-    def counts(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """How often each image is drawn; a draw that leaves some array without a row is drawn again."""
-        while True:
-            counts = np.bincount(rng.integers(self.size, size=self.size), minlength=self.size)
-            if all(counts[rows].any() for rows in self.small):
-                return counts
+    def draw(size: int) -> NDArray[np.int64]:
+        places = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        return np.bincount(places.ravel(), minlength=size * n).reshape(size, n)
 
-    def drawn(self, sample: Sample, seed: int, rng: np.random.Generator) -> dict[str, Array]:
-        """Each array's rows as often as their images are drawn."""
-        counts = self.counts(rng)
-        return {name: np.repeat(array, counts[self.rows[seed][name]], axis=0) for name, array in sample.items()}
-
-    def rows_drawn(self, seed: int, rng: np.random.Generator, size: int) -> dict[str, NDArray[np.float64]]:
-        """Counts [size, rows] of what ``drawn`` would draw next."""
-        counts = np.stack([self.counts(rng) for _ in range(size)]).astype(np.float64)
-        return {name: counts[:, rows] for name, rows in self.rows[seed].items()}
+    for size in _chunks(resamples):
+        counts = draw(size)
+        while small and not (held := np.all([counts[:, each].any(axis=1) for each in small], axis=0)).all():
+            counts = np.concatenate([counts[held], draw(size - int(held.sum()))])
+        yield [{name: counts[:, each] for name, each in of.items()} for of in rows]
 
 
 SMALL = 40

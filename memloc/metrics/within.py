@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memloc.metrics.stats import DIGITS
+from memloc.metrics.stats import DIGITS, ranks
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -33,6 +33,13 @@ def within_ranks(values: Floats, labels: Labels, counts: Floats) -> NDArray[np.f
         mine = np.flatnonzero(labels == label)
         held = counts[mine].astype(np.float64)
         size = held.sum(axis=0)
+        if counts.shape[1] == 1 and (held == 1).all():
+            # The points themselves: all rows at once.
+            centred = ranks(values[:, mine]) - (len(mine) + 1) / 2
+            spread = (centred**2).sum(axis=1, keepdims=True)
+            scale = np.divide(size, total * spread, out=np.zeros_like(spread), where=spread > 1e-9)
+            out[:, mine, 0] = centred * np.sqrt(scale)
+            continue
         for k, row in enumerate(np.round(values[:, mine], DIGITS)):
             order = np.argsort(row, kind="stable")
             # How many a resample holds up to each place: equal values share the ranks from the first to the last.

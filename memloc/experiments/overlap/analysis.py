@@ -103,6 +103,8 @@ FAR = 5
 """Layers this far apart count as distant."""
 THUMBNAILS = 8
 ACROSS, WITHIN = "across pairs", "within a pair"
+RESAMPLES = 2000
+"""Every one chooses the most memorized images of each layer anew, which takes long."""
 DEALS = 1000
 """Deals of membership behind the p of an agreement across pairs."""
 NO_OTHER = "none"
@@ -143,7 +145,7 @@ def _between_layers(sheet: Sheet, encoder: str, runs: Sequence[pd.DataFrame]) ->
     images = images_of_groups(runs, CANDIDATE_AND_NULL)
     if images is not None:
         images = [of | {f"{group}, tau": points for group, points in of.items()} for of in images]
-    shared = sheet.bootstrap(samples, lambda sample: _overlaps(sample, size), limit=1, images=images)
+    shared = sheet.bootstrap(samples, lambda sample: _overlaps(sample, size), at_most=RESAMPLES, limit=1, images=images)
     tau = sheet.means(
         samples,
         lambda means: np.stack([means[f"{group}, tau"] for group in CANDIDATE_AND_NULL], axis=1),
