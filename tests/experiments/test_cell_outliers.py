@@ -102,7 +102,7 @@ def test_the_figure_shows_every_method_of_every_table(tmp_path, tables):
     assert [axis.get_title("left") for axis in figure.axes[1:5]] == [
         "minus 2D-KNN's",
         "minus two-stage's",
-        "minus z-score's",
         "minus DDC's",
+        "minus z-score's",
     ]
     plt.close(figure)
