@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,12 @@ class Sender(logging.Handler):
 def _open(kind: str, folder: Path, name: str) -> Any:
     """A logger of Fabric's interface; each asks its own environment variables for servers and keys."""
     if kind == TENSORBOARD:
-        from lightning_fabric.loggers import TensorBoardLogger
-
-        return TensorBoardLogger(folder / TENSORBOARD, name=name, version="", default_hp_metric=False)
-    from pytorch_lightning.loggers import MLFlowLogger, WandbLogger
-
+        logger = import_module("lightning_fabric.loggers").TensorBoardLogger
+        return logger(folder / TENSORBOARD, name=name, version="", default_hp_metric=False)
+    # Not by import statements: every job imports this module, and only trainings need these libraries.
+    loggers = import_module("pytorch_lightning.loggers")
     folder.mkdir(parents=True, exist_ok=True)
     if kind == WANDB:
-        return WandbLogger(name=name, project="memloc", save_dir=folder)
+        return loggers.WandbLogger(name=name, project="memloc", save_dir=folder)
     server = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{(folder / 'mlflow.db').absolute()}")
-    return MLFlowLogger("memloc", run_name=name, tracking_uri=server)
+    return loggers.MLFlowLogger("memloc", run_name=name, tracking_uri=server)
