@@ -24,7 +24,7 @@ STAGES = {
     "score_points": 16,
     # Of the first and the last.
     "score_units_of_pair": 14,
-    "value_points": 3,
+    "value_points": 10,
     # Two tables and one of images, three seeds each.
     "make_table": 3,
     "collect_claims": 1,
@@ -56,7 +56,7 @@ def test_a_target_for_what_is_told_of_images(tmp_path: Path) -> None:
     counts = job_counts(done.stdout + done.stderr)
     assert (counts["prepare_dataset"], counts["swap_patches"], counts["make_splits"]) == (1, 1, 13)
     # Ten pairs of simclr and three of its twin on swapped images.
-    assert (counts["train_pair"], counts["value_points"], counts["draw_figure"]) == (13, 6, 3)
+    assert (counts["train_pair"], counts["value_points"], counts["draw_figure"]) == (13, 13, 3)
     assert "collect_claims" not in counts
 
 

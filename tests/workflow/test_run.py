@@ -124,8 +124,8 @@ def test_editing_how_a_figure_looks_re_runs_drawing_only(finished: Path) -> None
     path = finished / "memloc/analysis/plotting.py"
     text = path.read_text()
     try:
-        assert "alpha: float = 0.15" in text
-        path.write_text(text.replace("alpha: float = 0.15", "alpha: float = 0.2"))
+        assert "TEXT = 7.5" in text
+        path.write_text(text.replace("TEXT = 7.5", "TEXT = 8"))
         done = snakemake(finished, *SMOKE, "--dry-run")
     finally:
         path.write_text(text)
