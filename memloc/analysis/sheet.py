@@ -85,6 +85,7 @@ class Sheet:
         limit: float = np.inf,
         shared: bool = False,
         images: Images | None = None,
+        least: int = 1,
     ) -> Estimate:
         """A statistic of samples, with points resampled within seeds or crossed with them (see ``bootstrap``).
 
@@ -92,7 +93,9 @@ class Sheet:
             at_most: resamples of a statistic that takes long.
         """
         resamples = min(self.resamples, at_most or self.resamples)
-        return bootstrap(samples, statistic, resamples=resamples, seed=0, limit=limit, shared=shared, images=images)
+        return bootstrap(
+            samples, statistic, resamples=resamples, seed=0, limit=limit, shared=shared, images=images, least=least
+        )
 
     def bootstrap_counts(
         self, samples: Sequence[Sample], statistic: OfCounts, *, limit: float = np.inf, images: Images | None = None

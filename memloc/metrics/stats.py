@@ -226,6 +226,7 @@ def bootstrap(
     limit: float = np.inf,
     shared: bool = False,
     images: Images | None = None,
+    least: int = 1,
 ) -> Estimate:
     """A statistic averaged over seeds, with resamples over points nested in seeds, or crossed with them.
 
@@ -237,6 +238,7 @@ def bootstrap(
         images: which image each row of each array is, for each seed. Seeds share them, if not in the same array (an
             image that one seed's f has is another's g's): an image that is drawn k times is drawn k times in every
             seed, wherever it stands there (the pigeonhole bootstrap; Owen, 2007).
+        least: rows that a crossed draw leaves in every array.
     """
     values = np.stack([np.asarray(statistic(sample)) for sample in samples])
     drawn: list[list[NDArray[np.float64]]] = [[] for _ in samples]
@@ -245,7 +247,7 @@ def bootstrap(
             rng = np.random.default_rng([seed, 0 if shared else number])
             drawn[number] = [statistic(resample(sample, rng)) for _ in range(resamples)]
     else:
-        for counts in _crossed_counts(images, resamples, seed):
+        for counts in _crossed_counts(images, resamples, seed, least):
             for sample, of, found in zip(samples, counts, drawn, strict=True):
                 found += [
                     statistic({name: np.repeat(array, of[name][row], axis=0) for name, array in sample.items()})
@@ -339,10 +341,12 @@ def resample(sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
     return {name: array[rng.integers(len(array), size=len(array))] for name, array in sample.items()}
 
 
-def _crossed_counts(images: Images, resamples: int, seed: int) -> Iterator[list[dict[str, NDArray[np.int64]]]]:
+def _crossed_counts(
+    images: Images, resamples: int, seed: int, least: int = 1
+) -> Iterator[list[dict[str, NDArray[np.int64]]]]:
     """How often each row of each array is drawn, by seed, [size, rows] a chunk: an image alike in all seeds and arrays.
 
-    A draw that leaves some array without a row is left out.
+    A draw that leaves some array fewer than ``least`` rows is left out.
     """
     every, at = np.unique(np.concatenate([a for of in images for a in of.values()]), return_inverse=True)
     parts = iter(np.split(at, np.cumsum([len(a) for of in images for a in of.values()])[:-1]))
@@ -356,7 +360,7 @@ def _crossed_counts(images: Images, resamples: int, seed: int) -> Iterator[list[
 
     for size in _chunks(resamples):
         counts = draw(size)
-        while small and not (held := np.all([counts[:, each].any(axis=1) for each in small], axis=0)).all():
+        while small and not (held := np.all([counts[:, each].sum(axis=1) >= least for each in small], axis=0)).all():
             counts = np.concatenate([counts[held], draw(size - int(held.sum()))])
         yield [{name: counts[:, each] for name, each in of.items()} for of in rows]
 

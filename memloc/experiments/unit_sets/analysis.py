@@ -96,7 +96,8 @@ def analyse(sheet: Sheet) -> None:
         if sheet.inputs.roles_of(encoder) > 1:
             pairs = zip(measures, chosen, strict=True)
             images = [{name: arrays["points"][rows] for name, rows in of.items()} for arrays, of in pairs]
-        every = sheet.bootstrap(samples, sets, at_most=RESAMPLES, images=images)
+        labels = len(samples[0]) // len(CANDIDATE_AND_NULL)
+        every = sheet.bootstrap(samples, sets, at_most=RESAMPLES, images=images, least=_needed(size, labels))
         unitmem_of, order = every[:, :, :2].between(0, 1), every[:, :, 2].between(-1, 1)
         for g, group in enumerate(CANDIDATE_AND_NULL):
             for s, name in enumerate(SETS):
@@ -154,7 +155,7 @@ def _rows(measures: Sample, seed: int, *, size: int, classes: int) -> dict[str, 
     every = np.unique(labels[np.isin(groups, CANDIDATE_AND_NULL)])
     if len(every) <= classes:
         raise InputError(f"classes: {classes} must be smaller than the number of classes, {len(every)}; lower it")
-    needed = max(2, -(-size // len(every)))
+    needed = _needed(size, len(every))
     out = {}
     for label in every:
         rows = {group: np.flatnonzero((groups == group) & (labels == label)) for group in CANDIDATE_AND_NULL}
@@ -166,6 +167,11 @@ def _rows(measures: Sample, seed: int, *, size: int, classes: int) -> dict[str, 
             rng = generator("unit sets", seed, group, int(label))
             out[f"{group} {label}"] = np.sort(rng.choice(of_class, smallest, replace=False))
     return out
+
+
+def _needed(size: int, classes: int) -> int:
+    """Images of each class that sets of ``size`` are drawn from."""
+    return max(2, -(-size // classes))
 
 
 def _p_of_excess(samples: Sequence[Mapping[str, NDArray[np.float64]]], begin: int) -> float:
