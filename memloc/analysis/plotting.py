@@ -527,12 +527,20 @@ def shared_legend(figure: Figure, axis: Axes) -> None:
     _below(figure, handles, labels)
 
 
-def key(figure: Figure, colours: Mapping[str, str], *, dashed: Iterable[str] = (), hollow: Iterable[str] = ()) -> None:
-    """One legend below all panels that says what colours mean.
+def key(
+    figure: Figure,
+    colours: Mapping[str, str],
+    *,
+    dashed: Iterable[str] = (),
+    hollow: Iterable[str] = (),
+    side: str = "center",
+) -> None:
+    """A legend below all panels that says what colours mean.
 
     Args:
         colours: by what they mean.
         dashed, hollow: which of them stand for dashed lines or hollow dots.
+        side: "left", "center" or "right": where the panels are that it is about; in a column where that's not all.
     """
     dashed, hollow = set(dashed), set(hollow)
     handles = [
@@ -547,13 +555,14 @@ def key(figure: Figure, colours: Mapping[str, str], *, dashed: Iterable[str] = (
         )
         for name, colour in colours.items()
     ]
-    _below(figure, handles, list(colours))
+    _below(figure, handles, list(colours), side=side)
 
 
-def _below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def _below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, side: str = "center") -> None:
     widest = max((len(label) for label in labels), default=0)
     columns = max(1, min(len(labels), 6, int(figure.get_figwidth() / (_LETTER * (widest + 7)))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    columns = columns if side == "center" else 1
+    figure.legend(handles, labels, loc=f"outside lower {side}", ncols=columns, frameon=False)
 
 
 def matrix(

@@ -22,9 +22,7 @@ LEANING = re.compile(r"(So|That|The same (for|as|in|with)|It|They|These|This|The
 """How a statement begins that needs the one before it."""
 NO_LAYERS = {"injection", "losses", "power", "reconstruction", "recovery", "unit_epochs"}
 """Kinds whose tables hold something else than layers in the column of that name."""
-NOT_YET = {
-    *("valued_atypicality", "planted", "unit_sets", "dejavu", "reconstruction", "unit_epochs", "overlap"),
-}
+NOT_YET: set[str] = set()
 """Kinds whose figures do not read well yet."""
 WITH_OPTIONS = [(kind, key) for kind, entry in EXPERIMENTS.items() for key in entry.options]
 
