@@ -462,7 +462,9 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             b.set(title="Are scales and shifts of the two alike?", ylabel="cosine")
         else:
             b.axis("off")
-        for axis, given, title in zip((c, d), GIVEN, ("Does the sum tell accuracy?", "Given size and depth, too?"), strict=True):
+        for axis, given, title in zip(
+            (c, d), GIVEN, ("Does the sum tell accuracy?", "Given size and depth, too?"), strict=True
+        ):
             _correlation_forest(axis, rows.loc[["correlation"]], given)
             axis.set(title=title, xlabel="rank correlation with accuracy", xlim=(-1.05, 1.05))
     names = {"highest increment": "top", "lowest increment": "low", "random, or 95 % of chance": "random"}

@@ -290,6 +290,9 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         where = "left" if side == "left" else "middle"
         shown = {f"{words} ({where})": black[name] for name, words in names.items()}
         plotting.key(figure, shown, hollow=[*shown][-1:], side=side)
-    groups = {"candidates (right)": plotting.COLOURS["candidate"], "external images (right)": plotting.COLOURS["external"]}
+    groups = {
+        "candidates (right)": plotting.COLOURS["candidate"],
+        "external images (right)": plotting.COLOURS["external"],
+    }
     plotting.key(figure, groups, side="right")
     return figure

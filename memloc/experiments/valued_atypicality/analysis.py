@@ -309,7 +309,9 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     cells = by_series.loc[["cell"]]
     figure, above, below = maps_and_forests(cells, rows=correlations["name"].nunique())
     draw_cells(above.subplots(), cells, images)
-    above.suptitle(f"{plotting.plain(encoder)}, first seed: are images of low value memorized?", x=0.01, ha="left", fontsize=8.5)
+    above.suptitle(
+        f"{plotting.plain(encoder)}, first seed: are images of low value memorized?", x=0.01, ha="left", fontsize=8.5
+    )
     panels = below.subplots(1, len(COLUMNS), sharey=True)
     shown = [correlations[correlations["measure"] == score] for score in SCORES]
     titles = ["Memorized more?", "Owners of top units?", "Far from others?", "Lowest tenth among most?"]
