@@ -487,7 +487,8 @@ def _below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, sid
     widest = max((len(label) for label in labels), default=0)
     columns = max(1, min(len(labels), 6, int(figure.get_figwidth() / (_LETTER * (widest + 7)))))
     columns = columns if side == "center" else 1
-    figure.legend(handles, labels, loc=f"outside lower {side}", ncols=columns, frameon=False)
+    place: Any = f"outside lower {side}"
+    figure.legend(handles, labels, loc=place, ncols=columns, frameon=False)
 
 
 def matrix(

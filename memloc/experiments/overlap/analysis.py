@@ -411,7 +411,14 @@ MOST_ROWS = 14
 
 def _apart(axis: Axes, rows: pd.DataFrame, *, shift: float, label: str, colour: str) -> None:
     """Means by the number of layers between two."""
-    plotting.points(axis, rows["distance"].to_numpy(dtype=float) + shift, rows, colour=colour, label=label, size=4)
+    plotting.points(
+        axis,
+        rows["distance"].to_numpy(dtype=float) + shift,
+        rows,
+        colour=colour,
+        label=label,
+        size=4 if len(rows) <= dots.MANY else 2.6,
+    )
     axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -441,9 +442,13 @@ def _norms(affine: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(base) * np.linalg.norm(donor))
 
 
-ALONE = {"base alone": "nothing, the base", "donor alone": "everything, the donor"}
-CHOSEN = {"highest increment": "highest increment", "random": "random", "lowest increment": "lowest increment"}
-_HUES = {"highest increment": "top", "lowest increment": "low", "random": "random"}
+REPLACED = {
+    "base alone": ("nothing, the base", "effect"),
+    "highest increment": ("{} of highest increment", "top"),
+    "random": ("{} at random", "random"),
+    "lowest increment": ("{} of lowest increment", "low"),
+    "donor alone": ("everything, the donor", "effect"),
+}
 """What was replaced, in the figure's words, and what its colour means elsewhere."""
 
 
@@ -475,14 +480,14 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 
 def _accuracy_forest(axis: Axes, rows: pd.DataFrame) -> None:
     """Accuracy on both tasks of base, donor and hybrids of the largest number of layers."""
-    of_task = [rows[rows["task"] == task].loc[[*ALONE][:1] + [*CHOSEN] + [*ALONE][1:]] for task in TASKS]
+    of_task = [rows[rows["task"] == task].loc[[*REPLACED]] for task in TASKS]
     datasets = [rows.loc[(rows.index == "base alone") & (rows["task"] == task), "dataset"].iloc[0] for task in TASKS]
     both = pd.concat(of_task)
     count = int(rows.loc[["random"], "count"].iloc[0])
-    names = [ALONE.get(name) or f"{count} of {CHOSEN[name]}" for name in both.index]
+    names = [REPLACED[name][0].format(count) for name in both.index]
     heads = [f"{task}'s task, {plotting.plain(str(data))}" for task, data in zip(TASKS, datasets, strict=True)]
     groups = [head for head, part in zip(heads, of_task, strict=True) for _ in range(len(part))]
-    colours = [plotting.COLOURS[_HUES[name]] if name in _HUES else plotting.INK for name in both.index]
+    colours = [plotting.COLOURS[REPLACED[name][1]] for name in both.index]
     plotting.forest(axis, both, names, groups=groups, colours=colours, null=None)
     axis.set_xlabel("accuracy after layers are replaced")
 
@@ -497,11 +502,13 @@ def _correlation_forest(axis: Axes, correlations: pd.DataFrame, given: str) -> N
     _null_bars(axis, at, rows, along="x")
 
 
-def _null_bars(axis: Axes, at: NDArray[np.float64], rows: pd.DataFrame, *, along: str) -> None:
+def _null_bars(axis: Axes, at: NDArray[Any], rows: pd.DataFrame, *, along: str) -> None:
     """95 % of a null as grey bars behind the values."""
-    draw_bars = axis.barh if along == "x" else axis.bar
-    start = {"left" if along == "x" else "bottom": rows["null_low"]}
-    draw_bars(at, rows["null_high"] - rows["null_low"], 0.6, color="#cfcfcf", zorder=0.5, **start)
+    low, high = rows["null_low"], rows["null_high"]
+    if along == "x":
+        axis.barh(at, high - low, 0.6, left=low, color="#cfcfcf", zorder=0.5)
+    else:
+        axis.bar(at, high - low, 0.6, bottom=low, color="#cfcfcf", zorder=0.5)
 
 
 _SHORT = {"increment": "summed increment", "layermem": "summed LayerMem"}

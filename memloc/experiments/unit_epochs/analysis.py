@@ -138,7 +138,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             _curve(a, last.loc[[name]], colour=colour)
         _curve(b, last.loc[["excess"]], colour=plotting.INK)
         plotting.zero(b)
-        end = float(rows.loc["end of warm-up", "epoch"])
+        end = float(rows.loc[["end of warm-up"], "epoch"].iloc[0])
         for axis in (a, b):
             _epochs(axis, last.loc[["excess"], "epoch"].max(), end)
         gains = {name: rows.loc[[f"{name}, gain"]] for name in SERIES}

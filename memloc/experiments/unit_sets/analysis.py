@@ -280,8 +280,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             of = means[means["group"] == group]
             last = pd.concat([of.loc[[name]].tail(1) for name in chain(*SHOWN.values())])
             heads = [head for head, names in SHOWN.items() for _ in names]
-            names = [name.removesuffix(", cut") for name in last.index]
-            plotting.forest(c, last, names, groups=heads, colours=plotting.COLOURS[group], shift=shift, null=None)
+            sets = [name.removesuffix(", cut") for name in last.index]
+            plotting.forest(c, last, sets, groups=heads, colours=plotting.COLOURS[group], shift=shift, null=None)
         layer = dots.place(candidates["layer"].iloc[-1])
         a.set(title=f"{plotting.plain(encoder)}\nDoes number or make-up matter?")
         b.set(title="Do fewer classes, at equal size?")
