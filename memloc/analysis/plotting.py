@@ -71,8 +71,6 @@ _NAMES = {
 }
 COLOURS = {series: PALETTE[name] for series, name in _NAMES.items()}
 """Colours by what they mean, the same in all figures."""
-VERDICTS = {"supported": "#17723b", "refuted": "#b3261e", "inconclusive": "#7a5b00", "negligible": "#33507a"}
-"""Colours of verdicts, those of the report."""
 SIGNED, SEQUENTIAL = "RdBu_r", "Blues"
 """Scales of colours for values with a sign, and for values from 0 on."""
 plt.rcParams["svg.hashsalt"] = "memloc"
@@ -125,27 +123,6 @@ def _look() -> None:
     sns.set_theme(context="paper", style="whitegrid", rc=rc)
 
 
-def multiples(
-    names: Sequence[str], *, columns: int = 4, height: float = 1.9, sharex: bool = True, sharey: bool = True
-) -> tuple[Figure, dict[str, Axes]]:
-    """Small multiples: a panel a name, all on the same scales.
-
-    Raises:
-        ValueError: there are no names.
-    """
-    columns = min(columns, len(names))
-    figure, axes = panels(rows=-(-len(names) // columns), columns=columns, height=height, sharex=sharex, sharey=sharey)
-    for axis in axes.flat[len(names) :]:
-        axis.remove()
-    # A column whose last panel is missing has its scale below the panel above.
-    for axis in axes.flat[max(0, len(names) - columns) : len(names)]:
-        axis.tick_params(labelbottom=True)
-    named = dict(zip(names, axes.flat, strict=False))
-    for name, axis in named.items():
-        axis.set_title(plain(name))
-    return figure, named
-
-
 def plain(name: str, *, most: int = 32) -> str:
     """A name, plain already or not, as text of a figure: printable, no formula, without the middle of a long name."""
     name = name.replace(r"\$", "$")
@@ -159,15 +136,6 @@ def plain(name: str, *, most: int = 32) -> str:
 def by_encoder(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each encoder's rows of a figure's table, indexed by series, in the order of the table."""
     return {str(encoder): rows.set_index("series") for encoder, rows in table.groupby("encoder", sort=False)}
-
-
-def palette(colours: Mapping[str, str]) -> dict[str, str]:
-    """COLOURS with those of one experiment.
-
-    Args:
-        colours: for each series that this experiment alone has, a name in PALETTE (``ENTRY.colours``).
-    """
-    return COLOURS | {series: PALETTE[name] for series, name in colours.items()}
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
@@ -265,12 +233,6 @@ def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float) -> list[int]:
         if not chosen or (at[chosen[-1]] - at[i]) * inch >= half[chosen[-1]] + half[i]:
             chosen.append(i)
     return chosen[::-1]
-
-
-def whiskers(axis: Axes, at: Iterable[float], table: pd.DataFrame) -> None:
-    """Intervals as error bars at the values."""
-    error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    axis.errorbar(list(at), table["value"], yerr=error, fmt="none", ecolor="black", elinewidth=1, capsize=2.5)
 
 
 def points(
@@ -371,14 +333,6 @@ def papers(axis: Axes, value: float, at: float, *, label: str | None = None) -> 
     axis.plot([value], [at], "D", color=COLOURS["paper"], markersize=5, markerfacecolor="white", label=label, zorder=3)
 
 
-def bars(axis: Axes, table: pd.DataFrame, *, colours: list[str]) -> None:
-    """One bar a layer with its interval."""
-    at = np.arange(len(table))
-    axis.bar(at, table["value"], color=colours, width=0.55)
-    whiskers(axis, at, table)
-    layers(axis, list(table["layer"].astype(str)))
-
-
 def zero(axis: Axes) -> None:
     """A line at 0."""
     axis.axhline(0, color="black", linewidth=0.8, zorder=1)
@@ -393,35 +347,6 @@ def legend(axis: Axes, *, room: float = 0.0) -> None:
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + room * (high - low))
     axis.legend(frameon=True)
-
-
-MARKERS = {
-    "published": "s",
-    "external-corrected": "^",
-    "crossed": "o",
-    "f": "o",
-    "g": "s",
-    "candidate": "o",
-    "unseen images": "s",
-}
-"""Shapes of series where colours mean something else."""
-
-
-def shapes(axis: Axes, at: NDArray[Any], table: pd.DataFrame, *, label: str) -> None:
-    """Values as black shapes with their intervals, the second of a kind hollow."""
-    error = np.abs(table[["low", "high"]].to_numpy().T - table["value"].to_numpy())
-    axis.errorbar(
-        at,
-        table["value"],
-        yerr=error,
-        fmt=MARKERS[label],
-        color="black",
-        markerfacecolor="black" if MARKERS[label] == "o" else "white",
-        markersize=4.5,
-        elinewidth=1,
-        capsize=2.5,
-        label=label,
-    )
 
 
 @dataclass(frozen=True)
@@ -527,12 +452,20 @@ def shared_legend(figure: Figure, axis: Axes) -> None:
     _below(figure, handles, labels)
 
 
-def key(figure: Figure, colours: Mapping[str, str], *, dashed: Iterable[str] = (), hollow: Iterable[str] = ()) -> None:
-    """One legend below all panels that says what colours mean.
+def key(
+    figure: Figure,
+    colours: Mapping[str, str],
+    *,
+    dashed: Iterable[str] = (),
+    hollow: Iterable[str] = (),
+    side: str = "center",
+) -> None:
+    """A legend below all panels that says what colours mean.
 
     Args:
         colours: by what they mean.
         dashed, hollow: which of them stand for dashed lines or hollow dots.
+        side: "left", "center" or "right": where the panels are that it is about; in a column where that's not all.
     """
     dashed, hollow = set(dashed), set(hollow)
     handles = [
@@ -547,13 +480,15 @@ def key(figure: Figure, colours: Mapping[str, str], *, dashed: Iterable[str] = (
         )
         for name, colour in colours.items()
     ]
-    _below(figure, handles, list(colours))
+    _below(figure, handles, list(colours), side=side)
 
 
-def _below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+def _below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, side: str = "center") -> None:
     widest = max((len(label) for label in labels), default=0)
     columns = max(1, min(len(labels), 6, int(figure.get_figwidth() / (_LETTER * (widest + 7)))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    columns = columns if side == "center" else 1
+    place: Any = f"outside lower {side}"
+    figure.legend(handles, labels, loc=place, ncols=columns, frameon=False)
 
 
 def matrix(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from memloc.aliases import Array
+from memloc.analysis import plotting
 from memloc.analysis.claims import Finding
+from memloc.analysis.dots import shifts
 from memloc.analysis.halves import Memorized, in_minus_out, memorized, reliability_of_mean
 from memloc.analysis.inputs import Arrays
 from memloc.analysis.sheet import Sheet
@@ -345,6 +347,16 @@ def cell_rows(seed: Valued, chosen: Sequence[tuple[str, int]], *, patch: int) ->
     return pd.concat(tables, ignore_index=True)
 
 
+def maps_and_forests(cells: pd.DataFrame, *, rows: int) -> tuple[Figure, SubFigure, SubFigure]:
+    """A figure with space for maps of cells above, and below for forests of so many rows."""
+    strips, columns = cells["strip"].nunique(), int(cells["place"].max()) + 1
+    heights = [0.4 + min(3.7, 26 * strips / columns), 1.0 + 0.15 * rows]
+    figure, axes = plotting.panels(rows=1, columns=1, height=sum(heights))
+    axes[0, 0].remove()
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+    return figure, above, below
+
+
 def draw_cells(axis: Axes, cells: pd.DataFrame, images: NDArray[np.uint8]) -> None:
     """Strips of images, below each two maps of its cells (w = 0, w = 1): redder is further below the image's mean.
 
@@ -374,7 +386,7 @@ def draw_cells(axis: Axes, cells: pd.DataFrame, images: NDArray[np.uint8]) -> No
         for s, strip in enumerate(strips)
         for k, label in enumerate((strip, "w = 0", "w = 1"))
     ]
-    axis.set_yticks([at for at, _ in ticks], [label for _, label in ticks], fontsize=8)
+    axis.set_yticks([at for at, _ in ticks], [label for _, label in ticks])
     axis.set_xticks([])
     axis.grid(visible=False)
     axis.tick_params(length=0)
@@ -435,58 +447,26 @@ def crossed_counts(
         yield counts[:, at]
 
 
-class Marks(TypedDict, total=False):
-    """How matplotlib draws one kind of points."""
-
-    color: str
-    markerfacecolor: tuple[float, ...]
-    fmt: str
-
-
-def kinds_of(groups: Mapping[str, str], ratios: Sequence[float]) -> dict[str, Marks]:
-    """Marks by group, in its colour, and ratio, the fuller the larger; groups alone for rows without a ratio."""
-    kinds: dict[str, Marks] = {}
-    for number, (group, colour) in enumerate(groups.items()):
-        for place, ratio in enumerate(ratios):
-            # The first of several is an outline, the last one full.
-            share = place / (len(ratios) - 1) if len(ratios) > 1 else 1.0
-            face = tuple(1 - share * (1 - part) for part in to_rgb(colour))
-            kinds[kind_of(group, ratio)] = {"color": colour, "markerfacecolor": face, "fmt": "s" if number else "o"}
-        kinds[group] = {"color": colour, "fmt": "D" if number else "^"}
-    return kinds
-
-
-def kind_of(group: str, ratio: float) -> str:
-    """The name of a kind of marks."""
-    return group if np.isnan(ratio) else f"{group}, ratio {ratio:g}"
-
-
-def with_kinds(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with the kind of each row's mark: what a column says, and the ratio."""
-    pairs = zip(table[column], table["ratio"], strict=True)
-    return table.assign(kind=[kind_of(name, ratio) for name, ratio in pairs])
-
-
-def dots(axis: Axes, table: pd.DataFrame, kinds: Mapping[str, Marks], *, null: float) -> None:
-    """A row for each ``row`` with a dot and its interval for each kind that it has.
+def by_ways(
+    axis: Axes, series: Mapping[str, pd.DataFrame], *, colours: Mapping[str, str], null: float, scores: str = ""
+) -> None:
+    """A row a way to value, below its witness, and several series in it; the contrast by f is left to the table.
 
     Args:
-        table: with row, kind, value, low and high.
-        kinds: how they are drawn.
+        series: by label, rows with row, ratio, value, low and high.
+        colours: by label.
         null: what chance gives, a line.
+        scores: what stands above rows of scores, which have no ratio.
     """
-    names = list(dict.fromkeys(table["row"]))
-    heights = {name: len(names) - 1 - number for number, name in enumerate(names)}
-    present = {name: [kind for kind in kinds if kind in set(rows["kind"])] for name, rows in table.groupby("row")}
-    for kind, marks in kinds.items():
-        rows = table[table["kind"] == kind]
-        if rows.empty:
-            continue
-        error = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
-        shift = [0.6 * ((present[name].index(kind) + 0.5) / len(present[name]) - 0.5) for name in rows["row"]]
-        y = rows["row"].map(heights).to_numpy(dtype=float) - shift
-        axis.errorbar(rows["value"], y, xerr=error, markersize=4, capsize=1.5, elinewidth=0.9, label=kind, **marks)
-    axis.axvline(null, color="black", linewidth=0.8, zorder=1)
-    axis.set_yticks(list(heights.values()), list(heights), fontsize=7)
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.tick_params(axis="x", labelsize=7)
+    for shift, (label, rows) in zip(shifts(len(series), 0.3), series.items(), strict=True):
+        shown = rows[~rows["row"].str.startswith("f, ")]
+        names, groups = [], []
+        for row, ratio in zip(shown["row"], shown["ratio"], strict=True):
+            space, _, rest = row.partition(", ")
+            labelling, _, w = rest.partition(", ")
+            names.append(row if np.isnan(ratio) else f"ratio {ratio:g}, {w}")
+            groups.append(scores if np.isnan(ratio) else f"{_SPACES[space]}, {labelling}")
+        plotting.forest(axis, shown, names, groups=groups, colours=colours[label], shift=shift, null=null)
+
+
+_SPACES = {"pixels": "by pixels", "g": "by features of g"}

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.halves import Memorized, memorized, reliability_of_mean
 from memloc.analysis.inputs import images_of_groups
 from memloc.analysis.sheet import Sheet
@@ -18,7 +18,7 @@ from memloc.data.groups import UNSHARED
 from memloc.errors import InputError
 from memloc.metrics.alignment import ESTIMATORS
 from memloc.metrics.pairs import agreement_of_all, gains
-from memloc.metrics.stats import Estimate, Images, Sample, rank_correlation, ranks
+from memloc.metrics.stats import Estimate, Images, Sample, rank_correlation
 
 DEALS = 2000
 """Deals of membership behind the p of a correlation over all pairs."""
@@ -127,47 +127,46 @@ def _find_over_pairs(sheet: Sheet, encoder: str, points: Sequence[pd.DataFrame],
     sheet.find("agrees", encoder, estimate[0], len(pool.points), null=null[:, 0], reliability=together)
 
 
-def draw(table: pd.DataFrame, *, seen: str, scale: str, advantage: tuple[str, str], short: str) -> Figure:
-    """One row an encoder: means of f and g by group, the advantage of f, candidates' ranks, correlations.
+GROUPS = {"candidate": "images of f", "independent": "images of g", "external": "of neither"}
+"""UNSHARED in the figure's words."""
+
+
+def draw(table: pd.DataFrame, *, seen: str, scale: str, advantage: str, unit: str) -> Figure:
+    """A row an encoder: means of f and g by group, what the encoder of an image has over the other, agreement.
 
     Args:
-        seen, scale: what f and g were tested on, and the scale of their means.
-        advantage: what the advantage of f is, and its scale.
-        short: the advantage of f on an axis.
+        seen, scale: the question that means of f and g answer, and their scale.
+        advantage, unit: what the encoder that was trained on an image has over the other, and its unit.
     """
     encoders = plotting.by_encoder(table)
-    figure, axes = plotting.panels(rows=len(encoders), columns=4, width=15)
-    for (means, forms, scatter, correlation), (encoder, rows) in zip(axes, encoders.items(), strict=True):
-        _draw_roles(means, rows)
-        means.set(title=f"{encoder}: {seen}", ylabel=scale)
-        estimators = rows.loc[["advantage"]]
-        plotting.bars(forms, estimators, colours=[plotting.COLOURS[name] for name in estimators["layer"]])
-        plotting.zero(forms)
-        forms.set(title=advantage[0], ylabel=advantage[1])
-        _draw_agreement(scatter, correlation, rows, advantage=short)
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, height=2.0, sharex="col", sharey="col")
+    for (means, gap, agree), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+        _draw_means(means, rows)
+        means.set(title=f"{plotting.plain(encoder)}\n{seen}", ylabel=scale)
+        of = rows.loc[["advantage"]]
+        plotting.forest(gap, of, ESTIMATOR_NAMES, colours=[plotting.COLOURS[name] for name in of["layer"]])
+        gap.set_title("Is its own encoder ahead?")
+        correlations = rows.loc[["correlation", *{"over all pairs"} & set(rows.index)]]
+        colours = [plotting.COLOURS.get(name, plotting.INK) for name in correlations["layer"]]
+        plotting.forest(agree, correlations, [GROUPS.get(n, n) for n in correlations["layer"]], colours=colours)
+        agree.set_title("Most where memorized most?")
+    gap.set_xlabel(f"{advantage}\n({unit})")
+    agree.set_xlabel(f"rank correlation of SSLMem\nand {advantage}")
+    chance = "chance" in set(table["series"])
+    said = {"f": "f", "g": "g", "never seen" + ", or chance" * chance: "external", "as published": "published"}
+    said |= {"corrected by never seen ones": "external-corrected", "crossed, or over all pairs": "crossed"}
+    plotting.key(figure, {words: plotting.COLOURS[meaning] for words, meaning in said.items()})
     return figure
 
 
-def _draw_roles(axis: Axes, encoder: pd.DataFrame) -> None:
+ESTIMATOR_NAMES = ["as published", "corrected", "crossed"]
+"""ESTIMATORS in the figure's words."""
+
+
+def _draw_means(axis: Axes, encoder: pd.DataFrame) -> None:
     """Means of f and g on each group, side by side, and what chance gives where that is known."""
-    for shift, role in ((-0.12, "f"), (0.12, "g")):
-        rows = encoder.loc[[role]]
-        plotting.shapes(axis, np.arange(len(rows)) + shift, rows, label=role)
-    plotting.layers(axis, list(UNSHARED))
-    by_chance = "chance" in encoder.index
-    if by_chance:
+    dots.side_by_side(axis, {role: encoder.loc[[role]] for role in "fg"}, joined=False, width=0.24)
+    dots.named(axis, list(GROUPS.values()))
+    if "chance" in encoder.index:
         at = np.arange(len(UNSHARED))
-        axis.hlines(encoder.loc[["chance"], "value"], at - 0.25, at + 0.25, color="black", label="chance")
-    plotting.legend(axis, room=0.25 if by_chance else 0)
-
-
-def _draw_agreement(scatter: Axes, correlation: Axes, encoder: pd.DataFrame, *, advantage: str) -> None:
-    """Candidates' ranks, and rank correlations beside their null."""
-    for _, run in encoder.loc[["point"]].groupby("run"):
-        x, y = (ranks(run[name].to_numpy(dtype=np.float64)) / len(run) for name in ("sslmem", "value"))
-        scatter.scatter(x, y, s=6, alpha=0.4, color=plotting.COLOURS["candidate"], linewidths=0)
-    scatter.set(xlabel="SSLMem of the output (rank)", ylabel=f"{advantage} (rank)", title="candidates of all seeds")
-    rho = encoder.loc[["correlation"]]
-    plotting.bars(correlation, rho, colours=[plotting.COLOURS[name] for name in rho["layer"]])
-    plotting.zero(correlation)
-    correlation.set(title=f"SSLMem against {advantage}", ylabel="rank correlation")
+        axis.hlines(encoder.loc[["chance"], "value"], at - 0.3, at + 0.3, color=plotting.COLOURS["chance"])

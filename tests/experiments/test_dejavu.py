@@ -263,5 +263,5 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds):
     save_table(table, tmp_path / "table.csv")
     figure = experiments.module("dejavu").draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 2, 2), np.uint8))
     figure.canvas.draw()
-    assert len(figure.axes) == 8
+    assert len(figure.axes) == 6
     plt.close(figure)

@@ -20,12 +20,8 @@ from tests.builders.figures import faults, many
 KINDS = list(EXPERIMENTS)
 LEANING = re.compile(r"(So|That|The same (for|as|in|with)|It|They|These|This|Their|Its|There|Likewise|Also)\b")
 """How a statement begins that needs the one before it."""
-NO_LAYERS = {"injection", "losses", "power", "reconstruction", "recovery", "unit_epochs"}
+NO_LAYERS = {"dejavu", "injection", "losses", "power", "reconstruction", "recovery"}
 """Kinds whose tables hold something else than layers in the column of that name."""
-NOT_YET = {
-    *("valued_atypicality", "planted", "unit_sets", "dejavu", "reconstruction", "unit_epochs", "overlap"),
-}
-"""Kinds whose figures do not read well yet."""
 WITH_OPTIONS = [(kind, key) for kind, entry in EXPERIMENTS.items() for key in entry.options]
 
 
@@ -65,7 +61,7 @@ def test_one_seed_is_enough_for_rows_and_a_figure(analysed, kind):
     plt.close(study.drawn(table))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_YET])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_figure_reads_well_with_many_encoders_and_layers(analysed, kind):
     """Drawn from the table that a file holds. Where encoders are compared, eight; else a second one, for its row."""
     study, table, _ = analysed(kind)

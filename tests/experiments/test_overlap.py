@@ -5,12 +5,14 @@ import logging
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
 from memloc.analysis.tables import load_table
 from memloc.experiments.overlap import analysis as experiment
 from memloc.metrics.overlap import chance, kendall, overlap, top
+from tests.builders.figures import VIT
 from tests.builders.planted import places_of, score_table
 from tests.builders.study import Study, by_claim, complaint, single
 
@@ -194,6 +196,27 @@ def of_halves(made, trait, *, seeds, own=0.0, noise=0.1):
 def world(folder, seeds=3):
     made = of_one_split(folder, drift, nothing, own=0.3, runs=2, splits=seeds)
     return of_halves(made, drift(5, n=2 * N), seeds=seeds)
+
+
+def many(table, *, encoders, layers):
+    """The table with a transformer's layers: pairs of layers as far apart as they are, the same over and over."""
+    grown = []
+    every = [(i, j) for i in range(len(VIT)) for j in range(i, len(VIT))]
+    for (_, _, part), rows in table.groupby(["encoder", "series", "part"], sort=False):
+        if part in ("images", "reliability") or len(rows) == 1:
+            grown.append(rows)
+            continue
+        count = {"layers": len(every), "distance": len(VIT) - 1}.get(part, len(VIT))
+        more = rows.iloc[np.arange(count) % len(rows)].reset_index(drop=True)
+        if part == "layers":
+            i, j = np.array(every).T
+            more = more.assign(layer=np.array(VIT)[i], other=np.array(VIT)[j], distance=j - i)
+        elif part == "distance":
+            more = more.assign(layer=np.arange(1, len(VIT)).astype(str), distance=np.arange(1, len(VIT)))
+        else:
+            more = more.assign(layer=VIT)
+        grown.append(more)
+    return pd.concat(grown, ignore_index=True)
 
 
 @pytest.fixture

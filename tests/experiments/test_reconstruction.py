@@ -232,5 +232,5 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds):
     draw = experiments.module("reconstruction").draw
     figure = draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 2, 2), np.uint8))
     figure.canvas.draw()
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 3
     plt.close(figure)

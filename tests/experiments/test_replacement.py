@@ -429,9 +429,11 @@ def test_the_figure_is_drawn_from_the_table_as_a_csv_holds_it(tmp_path, seeds, a
     figure = module("replacement").draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 16, 16), dtype=np.uint8))
     figure.canvas.draw()
     dots = sum(len(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "o")
-    labels = [text.get_text() for text in figure.axes[3].get_xticklabels()]
+    counts = [len(patches) for patches in (figure.axes[2].patches, figure.axes[3].patches)]
+    labels = [text.get_text() for text in figure.axes[1].get_xticklabels()]
     plt.close(figure)
-    assert dots == 25 and (alike is None or labels == LAYERS)
+    # Of two tasks base, donor and three choices; a null a task, sum and number of replaced layers.
+    assert dots == 2 * 5 and counts == [2 * 2 * table["count"].nunique()] * 2 and (alike is None or labels == LAYERS)
 
 
 TABLE_33 = """

@@ -128,24 +128,22 @@ def test_epochs_count_by_rank(study):
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_the_figure_shows_first_middle_and_last_layer_the_excess_and_the_loss(study, tmp_path, seeds):
+def test_the_figure_shows_the_last_layer_its_excess_and_what_layers_gain(study, tmp_path, seeds):
     table, rows = study(FAST, 0.5 * FAST, 0.5 * FAST, seeds=seeds)
     assert np.isfinite(rows[["effect", "low", "high"]].to_numpy()).all()
     save_table(table, tmp_path / "table.csv")
     read = load_table(tmp_path / "table.csv")
     figure = unit_epochs.draw(read, np.zeros((1, 1, 4, 4), np.uint8))
     figure.canvas.draw()
-    means, excess, loss = figure.axes
-    drawn = {line.get_label(): line for line in means.lines}
-    assert {f"layer {name}" for name in LAYERS} | {f"layer {n}, unseen images" for n in LAYERS} <= set(drawn)
-    np.testing.assert_allclose(drawn["layer 3"].get_ydata(), 0.4 + FAST)
-    np.testing.assert_allclose(drawn["layer 3"].get_xdata(), EPOCHS)
-    assert drawn["layer 3, unseen images"].get_linestyle() == "--"
-    above = {line.get_label(): line.get_ydata() for line in excess.lines}
-    np.testing.assert_allclose(above["layer 3"], 0.5 * FAST, atol=1e-8)
-    for axis in figure.axes:
+    means, excess, gains = figure.axes
+    np.testing.assert_allclose(means.lines[0].get_ydata(), 0.4 + FAST)
+    np.testing.assert_allclose(means.lines[0].get_xdata(), EPOCHS)
+    np.testing.assert_allclose(excess.lines[0].get_ydata(), 0.5 * FAST, atol=1e-8)
+    for axis in (means, excess):
         assert any(list(line.get_xdata()) == [WARMUP, WARMUP] for line in axis.lines)
-    assert len(loss.lines[0].get_ydata()) == 100
+    drawn = {container.get_label(): container.lines[0].get_ydata() for container in gains.containers}
+    np.testing.assert_allclose(drawn["excess"][-1], 0.5 * (FAST[-1] - FAST[0]), atol=1e-8)
+    np.testing.assert_allclose(drawn["candidate"][-1], FAST[-1] - FAST[0], atol=1e-8)
     plt.close(figure)
 
 

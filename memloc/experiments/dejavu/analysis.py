@@ -57,11 +57,11 @@ def analyse(sheet: Sheet) -> None:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One row an encoder: votes by group, the advantage of f, candidates' ranks, correlations."""
+    """A row an encoder: means of f and g by group, what an image's encoder has over the other, agreement."""
     return witnesses.draw(
         table,
-        seen="labels from corners",
+        seen="Is a label told by corners?",
         scale="votes for the own label",
-        advantage=("votes of f minus votes of g", "difference of shares"),
-        short="votes of f - g",
+        advantage="lead in votes",
+        unit="share of votes",
     )

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim, p_of
 from memloc.analysis.halves import Memorized, crossing, memorized
 from memloc.analysis.inputs import above, images_of_groups, wide
@@ -351,19 +352,20 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.0 * len(encoders), below]).flat
     rows_of_axes = upper.subplots(len(encoders), 3, squeeze=False)
     figure.draw_without_rendering()  # How wide panels are decides whether they show numbers.
+    across = any(ACROSS in pairs.index for pairs in encoders.values())
     for (a, b, c), (name, pairs) in zip(rows_of_axes, encoders.items(), strict=True):
         distance, name = parts["distance"][name], plotting.plain(name)
         if ACROSS in pairs.index:
             _heat(a, pairs.loc[[WITHIN]], signed=True)
             _heat(b, pairs.loc[[ACROSS]], signed=True)
-            titles = (f"{name}: two layers of one pair", "layers of different pairs")
+            titles = (f"{name}\nDo layers of one pair agree?", "And of different pairs?")
             for shift, series, colour in ((-0.08, WITHIN, "grey"), (0.08, ACROSS, "black")):
                 _apart(c, distance.loc[[series]], shift=shift, label=series, colour=plotting.PALETTE[colour])
             c.set_ylabel("rank correlation")
         else:
             _heat(a, pairs.loc[["candidate"]])
             _heat(b, pairs.loc[["candidate, tau"]], signed=True)
-            titles = (f"{name}: overlap of top candidates", "Kendall's tau of candidates")
+            titles = (f"{name}\nDo layers share top candidates?", "Order all alike (Kendall's tau)?")
             for shift, group in ((-0.08, "candidate"), (0.08, "external")):
                 _apart(c, distance.loc[[group]], shift=shift, label=group, colour=plotting.COLOURS[group])
             _chance_line(c, pairs.loc[["chance"]])
@@ -371,20 +373,20 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         for axis, title in zip((a, b), titles, strict=True):
             axis.set_title(title)
         plotting.zero(c)
-        c.set(title="by distance", xlabel="layers apart")
-        plotting.legend(c, room=0.25)
+        c.set(title="Do near layers more?", xlabel="layers apart")
     strips = lower.subfigures(1, len(subjects) + 1, squeeze=False, width_ratios=[1] * len(subjects) + [1.6]).flat
     for strip, (subject, rows) in zip(strips, subjects.items(), strict=False):
         axis = strip.subplots()
-        for group in CANDIDATE_AND_NULL:
-            plotting.profile(axis, rows.loc[[group]], label=group, dashed=group == "external")
+        dots.over_layers(axis, {group: rows.loc[[group]] for group in CANDIDATE_AND_NULL}, joined=False)
         _chance_line(axis, rows.loc[["chance"]])
-        axis.set(xlabel="layer", ylabel="overlap between seeds", ylim=(0, 1.3))
-        axis.set_title(fill(subject, 44))
-        plotting.legend(axis)
+        axis.set(title=f"{fill(subject, 44)}\nDo they memorize the same images?", ylabel="overlap between encoders")
     whose = "of all pairs" if set(best["layer"]) == {"output"} else "of the first seed, by layer"
     strips[-1].suptitle(f"{plotting.plain(encoder)}: the most memorized images {whose}", fontsize=8.5)
     _thumbnails(strips[-1], best, images)
+    key = {WITHIN: plotting.PALETTE["grey"], ACROSS: plotting.INK} if across else {}
+    if not across or subjects:
+        key |= {name: plotting.COLOURS[name] for name in (*CANDIDATE_AND_NULL, "chance")}
+    plotting.key(figure, key, dashed=["chance"])
     return figure
 
 
@@ -396,18 +398,34 @@ def _heat(axis: Axes, pairs: pd.DataFrame, *, signed: bool = False) -> None:
     half = pairs.pivot(index="layer", columns="other", values="value").reindex(index=names, columns=names)
     scale: dict[str, Any] = {"low": -1, "colours": plotting.SIGNED} if signed else {"low": 0}
     plotting.matrix(axis, half.fillna(half.T), high=1, digits=1, **scale)
-    axis.tick_params(axis="x", labelrotation=0 if len(names) <= 20 else 90)
+    plotting.layers(axis, names, at=np.arange(len(names)) + 0.5)
+    runs = plotting.blocks(names) if len(names) > MOST_ROWS else [(name, i, i) for i, name in enumerate(names)]
+    shown = runs[:: -(-len(runs) // MOST_ROWS)]
+    labels = [plotting.plain(name, most=12) for name, _, _ in shown]
+    axis.set_yticks([(first + last + 1) / 2 for _, first, last in shown], labels, rotation=0)
+    axis.grid(visible=False)
     axis.set(xlabel="layer", ylabel="layer")
+
+
+MOST_ROWS = 14
+"""Names that stand below each other."""
 
 
 def _apart(axis: Axes, rows: pd.DataFrame, *, shift: float, label: str, colour: str) -> None:
     """Means by the number of layers between two."""
-    plotting.points(axis, rows["distance"].to_numpy(dtype=float) + shift, rows, colour=colour, label=label, size=4)
-    axis.set_xticks(rows["distance"].to_numpy(dtype=float))
+    plotting.points(
+        axis,
+        rows["distance"].to_numpy(dtype=float) + shift,
+        rows,
+        colour=colour,
+        label=label,
+        size=4 if len(rows) <= dots.MANY else 2.6,
+    )
+    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
 def _chance_line(axis: Axes, level: pd.DataFrame) -> None:
-    axis.axhline(level["value"].iloc[0], color=plotting.COLOURS["chance"], linewidth=1, linestyle=":", label="chance")
+    axis.axhline(level["value"].iloc[0], color=plotting.COLOURS["chance"], linewidth=1, linestyle="--")
 
 
 def _thumbnails(strip: SubFigure, chosen: pd.DataFrame, images: NDArray[np.uint8]) -> None:

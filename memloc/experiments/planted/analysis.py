@@ -26,16 +26,15 @@ from memloc.analysis.valued_points import (
     Valued,
     Way,
     by_group,
+    by_ways,
     cell_rows,
-    dots,
     draw_cells,
     find_by_witness,
     joined,
-    kinds_of,
+    maps_and_forests,
     resample_counts,
     share_points,
     streams,
-    with_kinds,
     with_ways,
 )
 from memloc.data.groups import CANDIDATE_AND_NULL
@@ -341,27 +340,26 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Planted images and maps of their cells above; how every score tells them, and where they are low, below."""
     encoder = table["encoder"].iloc[0]
     by_series = table[table["encoder"] == encoder].set_index("series", drop=False)
-    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=9.6)
-    axes[0, 0].remove()
-    maps, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.2, 5.4]).flat
-    axis = maps.subplots()
-    draw_cells(axis, by_series.loc[["cell"]], images)
-    axis.set_title(f"{encoder}, first seed: images with a swapped patch (outlined), cells of low value", fontsize=10)
-    aurocs, differences, cells = below.subplots(1, 3)
-    ratios = sorted(by_series["ratio"].dropna().unique())
+    cells = by_series.loc[["cell"]]
+    figure, above, below = maps_and_forests(cells, rows=by_series.loc[["difference"], "name"].nunique())
+    draw_cells(above.subplots(), cells, images)
+    title = f"{plotting.plain(encoder)}, first seed: is a swapped patch (outlined) of low value?"
+    above.suptitle(title, x=0.01, ha="left", fontsize=8.5)
+    aurocs, differences, shares = below.subplots(1, 3)
     groups = {group: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL}
-    dots(aurocs, with_kinds(by_series.loc[["auroc"]], "group"), kinds_of(groups, ratios), null=0.5)
-    aurocs.axvline(THRESHOLD, color="black", linewidth=0.8, linestyle=":", zorder=1)
-    aurocs.set(title="planted images against clean ones", xlabel="AUROC within classes or clusters")
-    gap = {"candidate minus external": "black"}
-    rows = by_series.loc[["difference"]].assign(group=next(iter(gap)))
-    dots(differences, with_kinds(rows, "group"), kinds_of(gap, ratios), null=0)
-    differences.set(title="candidates minus external images", xlabel="difference of AUROC")
+    rows = by_series.loc[["auroc"]]
+    of_groups = {group: rows[rows["group"] == group] for group in groups}
+    by_ways(aurocs, of_groups, colours=groups, null=0.5, scores="by score")
+    aurocs.axvline(THRESHOLD, color=plotting.INK, linewidth=0.8, linestyle=":", zorder=1)
+    aurocs.set(title="Do scores tell planted images?", xlabel="AUROC within classes or clusters")
+    difference, ink = {"difference": by_series.loc[["difference"]]}, {"difference": plotting.INK}
+    by_ways(differences, difference, colours=ink, null=0, scores="by score")
     differences.tick_params(labelleft=False)
-    shares = {CELL_SERIES[0]: "#00a0d0", CELL_SERIES[1]: plotting.COLOURS["external"]}
-    dots(cells, with_kinds(by_series.loc[[*shares]], "series"), kinds_of(shares, ratios), null=SHARE)
-    cells.set(title=f"among an image's {LOWEST} lowest cells", xlabel="share of planted images")
-    for axis, side in ((aurocs, "left"), (differences, "center"), (cells, "right")):
-        handles, labels = axis.get_legend_handles_labels()
-        below.legend(handles, labels, loc=f"outside lower {side}", fontsize=7)
+    differences.set(title="More so when trained on?", xlabel="difference of AUROC")
+    of_cells = dict(zip(CELL_SERIES, (plotting.COLOURS["in"], plotting.COLOURS["null"]), strict=False))
+    by_ways(shares, {name: by_series.loc[[name]] for name in of_cells}, colours=of_cells, null=SHARE)
+    shares.set(title=f"Is the patch among the {LOWEST} lowest?", xlabel="share of images", xlim=(-0.02, 1.02))
+    names = {"planted images trained on (left), the patch (right)": "candidate"}
+    names |= {"never seen (left), same cells in clean images (right)": "external"}
+    plotting.key(figure, {words: plotting.COLOURS[name] for words, name in names.items()} | ink)
     return figure

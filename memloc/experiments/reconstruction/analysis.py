@@ -56,11 +56,11 @@ def _advantage(means: Sample) -> NDArray[np.float64]:
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """One row an encoder: losses by group, the advantage of f, candidates' ranks, correlations."""
+    """A row an encoder: means of f and g by group, what an image's encoder has over the other, agreement."""
     return witnesses.draw(
         table,
-        seen="hidden patches",
+        seen="Who paints hidden patches better?",
         scale="reconstruction loss",
-        advantage=("loss of g minus loss of f", "share of external images' loss"),
-        short="loss of g - f",
+        advantage="lead in loss",
+        unit="share of never seen images' loss",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim, Finding
 from memloc.analysis.inputs import Arrays, layer_traits, membership, random_orders, right_of_pair, rows_of
 from memloc.analysis.sheet import Sheet
@@ -441,71 +442,73 @@ def _norms(affine: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(base) * np.linalg.norm(donor))
 
 
+REPLACED = {
+    "base alone": ("nothing, the base", "effect"),
+    "highest increment": ("{} of highest increment", "top"),
+    "random": ("{} at random", "random"),
+    "lowest increment": ("{} of lowest increment", "low"),
+    "donor alone": ("everything, the donor", "effect"),
+}
+"""What was replaced, in the figure's words, and what its colour means elsewhere."""
+
+
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Four panels an encoder: the two tasks' accuracies, correlations, normalisations."""
-    encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, width=9)
-    for number, encoder in enumerate(encoders):
-        mine = table[table["encoder"] == encoder]
+    """Four panels an encoder: accuracies, normalisations, correlations alone and given size and depth."""
+    encoders = plotting.by_encoder(table)
+    figure, axes = plotting.panels(rows=2 * len(encoders), columns=2, height=2.9)
+    for number, (encoder, rows) in enumerate(encoders.items()):
         a, b, c, d = axes[2 * number : 2 * number + 2].flat
-        for axis, letter, task in ((a, "a", "base"), (b, "b", "donor")):
-            dataset = _scatter(axis, mine[mine["task"] == task])
-            axis.set(title=f"{letter}  {encoder}: {task}'s task, {dataset}", ylabel="accuracy")
-        _forest(c, mine[mine["series"] == "correlation"])
-        c.set(title=f"c  {encoder}: summed increment and accuracy", ylabel="rank correlation")
-        cosines = mine[mine["series"] == "cosine"]
-        if cosines.empty:
-            d.axis("off")
-            continue
-        at = np.arange(len(cosines))
-        d.bar(at, cosines["null_high"] - cosines["null_low"], bottom=cosines["null_low"], color=_GREY, width=0.6)
-        plotting.points(d, at, cosines, colour=plotting.COLOURS["crossed"], label="cosine", size=4)
-        plotting.layers(d, list(cosines["layer"].astype(str)))
-        least = min(cosines["null_low"].min(), cosines["low"].min())
-        d.set_ylim(bottom=least - 0.08 * (cosines["high"].max() - least))
-        d.set(title=f"d  {encoder}: scales and shifts of base and donor", xlabel="layer", ylabel="cosine")
-    plotting.shared_legend(figure, axes[0, 0])
+        _accuracy_forest(a, rows)
+        a.set_title(f"{plotting.plain(encoder)}\nDo memorizing layers carry the task?")
+        if "cosine" in rows.index:
+            cosines = rows.loc[["cosine"]]
+            _null_bars(b, np.arange(len(cosines)), cosines, along="y")
+            dots.over_layers(b, {"effect": cosines}, null=None, joined=False)
+            b.set(title="Are scales and shifts of the two alike?", ylabel="cosine")
+        else:
+            b.axis("off")
+        for axis, given, title in zip(
+            (c, d), GIVEN, ("Does the sum tell accuracy?", "Given size and depth, too?"), strict=True
+        ):
+            _correlation_forest(axis, rows.loc[["correlation"]], given)
+            axis.set(title=title, xlabel="rank correlation with accuracy", xlim=(-1.05, 1.05))
+    names = {"highest increment": "top", "lowest increment": "low", "random, or 95 % of chance": "random"}
+    key = {words: plotting.COLOURS[meaning] for words, meaning in names.items()}
+    plotting.key(figure, key | {"base, donor, what is measured": plotting.INK})
     return figure
 
 
-_GREY = "#cccccc"
+def _accuracy_forest(axis: Axes, rows: pd.DataFrame) -> None:
+    """Accuracy on both tasks of base, donor and hybrids of the largest number of layers."""
+    of_task = [rows[rows["task"] == task].loc[[*REPLACED]] for task in TASKS]
+    datasets = [rows.loc[(rows.index == "base alone") & (rows["task"] == task), "dataset"].iloc[0] for task in TASKS]
+    both = pd.concat(of_task)
+    count = int(rows.loc[["random"], "count"].iloc[0])
+    names = [REPLACED[name][0].format(count) for name in both.index]
+    heads = [f"{task}'s task, {plotting.plain(str(data))}" for task, data in zip(TASKS, datasets, strict=True)]
+    groups = [head for head, part in zip(heads, of_task, strict=True) for _ in range(len(part))]
+    colours = [plotting.COLOURS[REPLACED[name][1]] for name in both.index]
+    plotting.forest(axis, both, names, groups=groups, colours=colours, null=None)
+    axis.set_xlabel("accuracy after layers are replaced")
 
 
-def _scatter(axis: Axes, mine: pd.DataFrame) -> str:
-    """Hybrids with the donor's normalisations, by their number of layers; the dataset that they are tested on."""
-    subsets = mine[(mine["series"] == "subset") & (mine["norms"] == "with")].dropna(subset=["increment"])
-    for count, colour in plotting.colours(sorted(subsets["count"].unique())).items():
-        rows = subsets[subsets["count"] == count]
-        axis.plot(rows["increment"], rows["value"], "o", markersize=3, color=colour, label=f"{int(count)} replaced")
-    for by, style in (("base", "--"), ("donor", ":")):
-        value = mine.loc[mine["series"] == f"{by} alone", "value"].iloc[0]
-        axis.axhline(value, color="black", linestyle=style, linewidth=0.9, label=f"{by} alone")
-    axis.set_xlabel("summed increment of crossed LayerMem")
-    axis.locator_params(axis="x", nbins=6)
-    return str(subsets["dataset"].iloc[0])
+def _correlation_forest(axis: Axes, correlations: pd.DataFrame, given: str) -> None:
+    """Crossed correlations by task, what is summed and number of layers, over their nulls."""
+    crossed = correlations[(correlations["estimator"] == "crossed") & (correlations["norms"] == "with")]
+    rows = crossed[crossed["given"] == given].sort_values(["task", "sum", "count"])
+    names = [f"{int(count)} replaced" for count in rows["count"]]
+    groups = [f"{task}'s task, {_SHORT[sum_]}" for task, sum_ in zip(rows["task"], rows["sum"], strict=True)]
+    at = plotting.forest(axis, rows, names, groups=groups)
+    _null_bars(axis, at, rows, along="x")
 
 
-def _forest(axis: Axes, correlations: pd.DataFrame) -> None:
-    """Correlations by task and what is given, one dot for each number of layers, with their nulls."""
-    chosen = correlations[
-        (correlations["sum"] == "increment")
-        & (correlations["estimator"] == "crossed")
-        & (correlations["norms"] == "with")
-    ]
-    counts = sorted(chosen["count"].unique())
-    groups = list(product(TASKS, GIVEN))
-    for shift, (count, colour) in zip(
-        np.linspace(-0.2, 0.2, len(counts)), plotting.colours(counts).items(), strict=True
-    ):
-        rows = chosen[chosen["count"] == count].set_index(["task", "given"]).loc[groups]
-        at = np.arange(len(groups)) + shift
-        label = "increments dealt at random" if count == counts[0] else None
-        height = rows["null_high"] - rows["null_low"]
-        axis.bar(at, height, bottom=rows["null_low"], color=_GREY, width=0.12, label=label)
-        plotting.points(axis, at, rows, colour=colour, label=f"{int(count)} replaced", size=4)
-    axis.set_xticks(range(len(groups)), [f"{task}\n{_SHORT[given]}" for task, given in groups], fontsize=8)
-    axis.set_ylim(-1.05, 1.05)
-    plotting.zero(axis)
+def _null_bars(axis: Axes, at: NDArray[Any], rows: pd.DataFrame, *, along: str) -> None:
+    """95 % of a null as grey bars behind the values."""
+    low, high = rows["null_low"], rows["null_high"]
+    if along == "x":
+        axis.barh(at, high - low, 0.6, left=low, color="#cfcfcf", zorder=0.5)
+    else:
+        axis.bar(at, high - low, 0.6, bottom=low, color="#cfcfcf", zorder=0.5)
 
 
-_SHORT = {"nothing": "alone", "parameters and depth": "given size, depth"}
+_SHORT = {"increment": "summed increment", "layermem": "summed LayerMem"}

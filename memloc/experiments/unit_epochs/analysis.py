@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import Arrays, depth_correlation, rows_of
 from memloc.analysis.sheet import Sheet
@@ -128,37 +128,32 @@ def _over_epochs(estimate: Estimate, epochs: NDArray[np.integer], **about: str) 
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """Three panels an encoder: UnitMem, excess and loss by epoch."""
-    encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11)
-    for row, encoder in zip(axes, encoders, strict=True):
-        mine = table[table["encoder"] == encoder]
-        names = list(dict.fromkeys(mine.loc[mine["series"] == "candidate", "layer"]))
-        names = list(dict.fromkeys([names[0], names[len(names) // 2], names[-1]]))
-        for layer, colour in plotting.colours(names).items():
-            at = mine[mine["layer"] == layer]
-            for name in SERIES:
-                axis, dashed = row[int(name == "excess")], name == "unseen images"
-                label = f"layer {layer}" + (f", {name}" if dashed else "")
-                _curve(axis, at[at["series"] == name], colour=colour, label=label, dashed=dashed)
-        loss = mine[mine["series"] == "loss"]
-        row[2].plot(loss["epoch"], loss["value"], color="black")
-        end = float(mine.loc[mine["series"] == "end of warm-up", "epoch"].iloc[0])
-        for axis in row:
-            _epochs(axis, loss["epoch"].max(), end)
-        plotting.zero(row[1])
-        row[0].set(title=f"{encoder}: mean UnitMem", ylabel="UnitMem")
-        row[1].set(title="excess: candidates minus unseen images", ylabel="UnitMem")
-        row[2].set(title="training loss, mean over seeds", ylabel="loss")
-        # Where a falling loss leaves most room.
-        handles, labels = row[0].get_legend_handles_labels()
-        row[2].legend(handles, labels, fontsize=7, loc="upper right", framealpha=0.85)
+    """Three panels an encoder: the last layer's UnitMem and excess by epoch, and what each layer gains in all."""
+    encoders = plotting.by_encoder(table)
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, height=2.3)
+    colours = {"candidate": plotting.COLOURS["candidate"], "unseen images": plotting.COLOURS["external"]}
+    for (a, b, c), (encoder, rows) in zip(axes, encoders.items(), strict=True):
+        last = rows[rows["layer"] == rows.loc[["excess"], "layer"].iloc[-1]]
+        for name, colour in colours.items():
+            _curve(a, last.loc[[name]], colour=colour)
+        _curve(b, last.loc[["excess"]], colour=plotting.INK)
+        plotting.zero(b)
+        end = float(rows.loc[["end of warm-up"], "epoch"].iloc[0])
+        for axis in (a, b):
+            _epochs(axis, last.loc[["excess"], "epoch"].max(), end)
+        gains = {name: rows.loc[[f"{name}, gain"]] for name in SERIES}
+        dots.over_layers(c, gains, colours=colours | {"excess": plotting.INK}, joined=False)
+        of_last = dots.place(last["layer"].iloc[0])
+        a.set(title=f"{plotting.plain(encoder)}\nWhen do units of {of_last} tune in?", ylabel="mean UnitMem")
+        b.set(title="To images trained on alone?", ylabel="seen minus unseen")
+        c.set(title="Which layers gain in all?", ylabel="last epoch minus first")
+    names = {"images trained on": "candidate", "images never seen": "unseen images"}
+    plotting.key(figure, {words: colours[name] for words, name in names.items()} | {"difference": plotting.INK})
     return figure
 
 
-def _curve(axis: Axes, rows: pd.DataFrame, *, colour: str, label: str, dashed: bool) -> None:
-    style = "--" if dashed else "-"
-    axis.plot(rows["epoch"], rows["value"], style, color=colour, label=label, marker="o", markersize=3)
+def _curve(axis: Axes, rows: pd.DataFrame, *, colour: str) -> None:
+    axis.plot(rows["epoch"], rows["value"], color=colour, marker="o", markersize=3)
     plotting.band(axis, rows["epoch"], rows, colour=colour)
 
 
@@ -169,4 +164,4 @@ def _epochs(axis: Axes, last: float, warmup: float) -> None:
     ticks = np.unique(np.round(last * np.linspace(0, 1, 6) ** 2))
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set(xlim=(0, 1.02 * last), xlabel="epoch")
-    axis.axvline(warmup, color="#777777", linewidth=1, zorder=1)
+    axis.axvline(warmup, color=plotting.PALETTE["grey"], linewidth=1, linestyle=":", zorder=1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import above, equivalent, unit_activations
 from memloc.analysis.sheet import Sheet
@@ -256,28 +257,48 @@ class _Sets:
         return np.asarray(np.stack([mean, largest, order]).mean(axis=1))
 
 
+SHOWN = {
+    "all images": ["all"],
+    "few of them": ["evenly", "random"],
+    "fewer classes": ["some classes", "one class"],
+    "as few as one class has": ["all, cut", "some classes, cut", "one class, cut"],
+}
+"""Sets as the figure groups them."""
+
+
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A row an encoder: make-up of few images, classes, and the last layer in every set."""
-    encoders = list(dict.fromkeys(table["encoder"]))
-    figure, axes = plotting.panels(rows=len(encoders), columns=3, width=11, height=3.6)
-    shades = plotting.colours(SETS[:5])
-    for row, encoder in zip(axes, encoders, strict=True):
-        means = table[(table["encoder"] == encoder) & (table["what"] == "mean")].set_index("series")
+    """A row an encoder: few images of all classes by layer, one class by layer, and the last layer in every set."""
+    encoders = plotting.by_encoder(table[table["what"] == "mean"])
+    figure, axes = plotting.panels(rows=len(encoders), columns=3, height=2.6, sharex="col")
+    few = {"all": "all images", "random": "few, at random", "evenly": "few, evenly"}
+    classes = {"all, cut": "all classes", "one class, cut": "one class"}
+    black = dict.fromkeys([*few, *classes], plotting.INK) | {"random": plotting.COLOURS["random"]}
+    hollow = ["evenly", "one class, cut"]
+    for (a, b, c), (encoder, means) in zip(axes, encoders.items(), strict=True):
         candidates = means[means["group"] == "candidate"]
-        for axis, names in ((row[0], SETS[:3]), (row[1], (SETS[0], *SETS[3:5]))):
-            for name in names:
-                plotting.profile(axis, candidates.loc[[name]], label=name, colour=shades[name])
-        for name in SETS[5:]:
-            values, colour = candidates.loc[[name], "value"], shades[name.removesuffix(", cut")]
-            row[1].plot(np.arange(len(values)), values, linestyle=":", color=colour, label=name)
-        for shift, group in ((-0.12, "candidate"), (0.12, "external")):
-            last = means[means["group"] == group].groupby("series", sort=False).tail(1)
-            at = np.arange(len(last)) + shift
-            plotting.points(row[2], at, last, colour=plotting.COLOURS[group], label=group, size=4)
-        row[2].set_xticks(range(len(SETS)), SETS, rotation=35, ha="right", fontsize=7)
-        row[0].set(title=f"{encoder}: number and make-up", xlabel="layer", ylabel="mean UnitMem, candidates")
-        row[1].set(title="classes", xlabel="layer", ylabel="mean UnitMem, candidates")
-        row[2].set(title="last layer", ylabel="mean UnitMem")
-        for axis in row:
-            plotting.legend(axis, room=0.4 if axis is row[1] else 0.0)
+        for axis, names in ((a, few), (b, classes)):
+            if axis is not axes[0, 0]:
+                axis.sharey(axes[0, 0])
+            series = {name: candidates.loc[[name]] for name in names}
+            dots.over_layers(axis, series, colours=black, hollow=hollow, null=None, joined=False)
+            axis.set_ylabel("mean UnitMem, candidates")
+        for shift, group in ((-0.14, "candidate"), (0.14, "external")):
+            of = means[means["group"] == group]
+            last = pd.concat([of.loc[[name]].tail(1) for name in chain(*SHOWN.values())])
+            heads = [head for head, names in SHOWN.items() for _ in names]
+            sets = [name.removesuffix(", cut") for name in last.index]
+            plotting.forest(c, last, sets, groups=heads, colours=plotting.COLOURS[group], shift=shift, null=None)
+        layer = dots.place(candidates["layer"].iloc[-1])
+        a.set(title=f"{plotting.plain(encoder)}\nDoes number or make-up matter?")
+        b.set(title="Do fewer classes, at equal size?")
+        c.set(title="On images never seen, too?", xlabel=f"mean UnitMem, {layer}")
+    for side, names in (("left", few), ("center", classes)):
+        where = "left" if side == "left" else "middle"
+        shown = {f"{words} ({where})": black[name] for name, words in names.items()}
+        plotting.key(figure, shown, hollow=[*shown][-1:], side=side)
+    groups = {
+        "candidates (right)": plotting.COLOURS["candidate"],
+        "external images (right)": plotting.COLOURS["external"],
+    }
+    plotting.key(figure, groups, side="right")
     return figure

@@ -26,16 +26,15 @@ from memloc.analysis.valued_points import (
     Valued,
     Way,
     by_group,
+    by_ways,
     cell_rows,
     crossed_counts,
-    dots,
     draw_cells,
     find_by_witness,
     joined,
-    kinds_of,
+    maps_and_forests,
     share_points,
     streams,
-    with_kinds,
     with_ways,
 )
 from memloc.data.groups import CANDIDATE_AND_NULL
@@ -306,21 +305,21 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Maps of cells above; correlations and lift of every way to value below."""
     encoder = table["encoder"].iloc[0]
     by_series = table[table["encoder"] == encoder].set_index("series")
-    figure, axes = plotting.panels(rows=1, columns=1, width=11, height=10.5)
-    axes[0, 0].remove()
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[5.6, 4.9]).flat
-    axis = above.subplots()
-    draw_cells(axis, by_series.loc[["cell"]], images)
-    axis.set_title(f"{encoder}, first seed: candidates, and cells of low value by pixels and classes", fontsize=10)
+    correlations, lifts = (by_series.loc[[name]] for name in ("correlation", "lift"))
+    cells = by_series.loc[["cell"]]
+    figure, above, below = maps_and_forests(cells, rows=correlations["name"].nunique())
+    draw_cells(above.subplots(), cells, images)
+    above.suptitle(
+        f"{plotting.plain(encoder)}, first seed: are images of low value memorized?", x=0.01, ha="left", fontsize=8.5
+    )
     panels = below.subplots(1, len(COLUMNS), sharey=True)
-    ratios = sorted(by_series.loc[["correlation"], "ratio"].unique())
-    kinds = kinds_of({group: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL}, ratios)
-    correlations, lifts = (with_kinds(by_series.loc[[name]], "group") for name in ("correlation", "lift"))
-    for panel, (score, name) in zip(panels, SCORES.items(), strict=False):
-        dots(panel, correlations[correlations["measure"] == score], kinds, null=0)
-        panel.set(title=f"−value and\n{name}", xlabel="rank correlation in classes or clusters")
-    dots(panels[-1], lifts, kinds, null=0)
-    panels[-1].set(title="lowest tenth among the\nmost memorized tenth", xlabel="share over chance, minus 1")
-    handles, labels = panels[-1].get_legend_handles_labels()
-    below.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    shown = [correlations[correlations["measure"] == score] for score in SCORES]
+    titles = ["Memorized more?", "Owners of top units?", "Far from others?", "Lowest tenth among most?"]
+    words = [f"rank correlation with\n{name}" for name in SCORES.values()] + ["share over chance,\nminus 1"]
+    colours = {group: plotting.COLOURS[group] for group in CANDIDATE_AND_NULL}
+    for panel, rows, title, label in zip(panels, [*shown, lifts], titles, words, strict=True):
+        by_ways(panel, {g: rows[rows["group"] == g] for g in CANDIDATE_AND_NULL}, colours=colours, null=0)
+        panel.set(title=title, xlabel=label)
+    plotting.one_scale(panels[:-1])
+    plotting.key(figure, dict(zip(("images trained on", "images never seen"), colours.values(), strict=True)))
     return figure
