@@ -216,9 +216,10 @@ class Desk(Trained):
     def views_of_units(
         self, points: NDArray[np.int64], groups: NDArray[np.str_], *, encoder: nn.Module | None = None
     ) -> dict[str, Array]:
-        """What UnitMem is scored from: activations of all units on the views of rule ``measure``, and groups."""
+        """What UnitMem is scored from: activations of all units on the views of rule ``measure``, points, and groups."""
         layers = self.unit_layers
-        about = {"groups": groups, "labels": self.part.labels[points], "layers": np.array([x.name for x in layers])}
+        about = {"points": points, "groups": groups, "labels": self.part.labels[points]}
+        about["layers"] = np.array([layer.name for layer in layers])
         seed = stream("measure", self.seed)
         return {**about, **self.measured(points, encoder=encoder, layers=layers, seed=seed, activations=True)}
 
