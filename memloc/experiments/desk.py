@@ -216,7 +216,7 @@ class Desk(Trained):
     def views_of_units(
         self, points: NDArray[np.int64], groups: NDArray[np.str_], *, encoder: nn.Module | None = None
     ) -> dict[str, Array]:
-        """What UnitMem is scored from: activations of all units on the views of rule ``measure``, points, and groups."""
+        """What UnitMem is scored from: activations of all units on the views of rule ``measure``, points, groups."""
         layers = self.unit_layers
         about = {"points": points, "groups": groups, "labels": self.part.labels[points]}
         about["layers"] = np.array([layer.name for layer in layers])
