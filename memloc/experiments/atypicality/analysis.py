@@ -115,7 +115,8 @@ def _find_over_pairs(
     highest = in_minus_out(pool, units, lambda u, group: last_units(u, group).groupby("owner")["unitmem"].max())
     owned = in_minus_out(pool, units, lambda u, group: owners_of_top(u, group).value_counts())
     traits = dict(zip(PAIRS, (np.stack(distance), highest, owned), strict=True))
-    estimate, null = agreement_of_all(every.scores, [*traits.values()], deals=DEALS, seed=0)
+    turns = [claim != "correlation" for claim in traits]
+    estimate, null = agreement_of_all(every.scores, [*traits.values()], in_minus_out=turns, deals=DEALS, seed=0)
     sheet.profile(estimate, list(traits), encoder=encoder, series="over all pairs")
     together = every.reliability(pairs)
     rows = {
@@ -126,7 +127,7 @@ def _find_over_pairs(
     table = pd.DataFrame({"layer": [*rows], "value": [*rows.values()]})
     sheet.add(table, encoder=encoder, series="reliability")
     for place, claim in enumerate(traits):
-        told: dict[str, Any] = {"null": null[:, place], "reliability": together}
+        told: dict[str, Any] = {"null": null[:, place], "reliability": min(together, rows[claim])}
         sheet.find(claim, encoder, estimate[place], len(pool.points), **told)
 
 
