@@ -223,8 +223,8 @@ def agreement_of_all(
     Args:
         scores: SSLMem [pairs, images], whether f has the image [pairs, images], and classes [images].
         traits: [pairs, images] each.
-        in_minus_out: of each trait, whether it is what an image has in minus out. A deal that swaps both turns its sign;
-            else noise that it shares with SSLMem in a pair would make p too small.
+        in_minus_out: of each trait, whether it is what an image has in minus out. A deal that swaps both turns its
+            sign, else noise that it shares with SSLMem in a pair would make p too small.
         deals: how often membership is dealt anew.
 
     Returns:
