@@ -152,9 +152,8 @@ def interval(values: Floats, errors: Floats, counts: Rows, level: float = LEVEL)
     """Where infinitely many learners would put values [2, ...] of ``Values``, w = 0 and w = 1 first: lower, upper ends.
 
     What other rows would do isn't in it. A mean of zeros and ones has error 0 where all agree, so for w = 0 it is
-    Wilson's score interval [l, u], of the same error where counts are large. For w = 1 closeness adds to that: with t of
-    counts - 1 degrees of freedom and errors e_0 and e_1, distances of the ends are recovered variances (MOVER: Zou and
-    Donner, 2008),
+    Wilson's score interval [l, u], of the same error where counts are large. For w = 1 what closeness adds makes it
+    wider (MOVER: Zou and Donner, 2008): with t of counts - 1 degrees of freedom and errors e_0 and e_1,
 
         v_1 - sqrt((v_0 - l)^2 + t^2 (e_1^2 - e_0^2)),   v_1 + sqrt((u - v_0)^2 + t^2 (e_1^2 - e_0^2))
 
