@@ -53,12 +53,12 @@ def test_what_pairs_memorize_alike_agrees_with_other_pairs_and_what_is_their_own
 
 
 def test_noise_that_a_trait_shares_in_a_pair_widens_its_null_as_much_as_it_widens_the_correlation():
-    rng, labels, found, null = np.random.default_rng(1), np.repeat([0, 1], 10), [], []
-    for trial in range(200):
+    rng, labels, found, null = np.random.default_rng(3), np.repeat([0, 1], 10), [], []
+    for trial in range(250):
         noise = rng.normal(size=(3, 20))
         inside = deal(np.tile(np.arange(20) % 2 == 0, (3, 1)), labels, rng)
         trait = np.where(inside, noise, -noise)
-        told = agreement_of_all((noise, inside, labels), [trait], in_minus_out=[True], deals=5, seed=trial)
+        told = agreement_of_all((noise, inside, labels), [trait], in_minus_out=[True], deals=3, seed=trial)
         found.append(told[0].value[0])
         null.append(told[1][:, 0])
     assert np.std(null) == pytest.approx(np.std(found), rel=0.15)
