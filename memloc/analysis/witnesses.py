@@ -114,7 +114,7 @@ def _find_over_pairs(sheet: Sheet, encoder: str, points: Sequence[pd.DataFrame],
     pool, pairs = every.pool, len(points)
     of_f = [table.set_index("point")["advantage"].loc[pool.points.tolist()].to_numpy(np.float64) for table in points]
     advantage = gains(np.stack(of_f), pool.inside, pool.labels)
-    estimate, null = agreement_of_all(every.scores, [advantage], deals=DEALS, seed=0)
+    estimate, null = agreement_of_all(every.scores, [advantage], in_minus_out=[True], deals=DEALS, seed=0)
     sheet.profile(estimate, ["all pairs"], encoder=encoder, series="over all pairs")
     together = every.reliability(pairs)
     rows = {
@@ -124,7 +124,8 @@ def _find_over_pairs(sheet: Sheet, encoder: str, points: Sequence[pd.DataFrame],
     }
     table = pd.DataFrame({"layer": [*rows], "value": [*rows.values()]})
     sheet.add(table, encoder=encoder, series="reliability")
-    sheet.find("agrees", encoder, estimate[0], len(pool.points), null=null[:, 0], reliability=together)
+    weakest = min(together, rows["advantage, all pairs but one"])
+    sheet.find("agrees", encoder, estimate[0], len(pool.points), null=null[:, 0], reliability=weakest)
 
 
 GROUPS = {"candidate": "images of f", "independent": "images of g", "external": "of neither"}

@@ -207,7 +207,12 @@ def elsewhere(values: Floats) -> NDArray[np.float64]:
 
 
 def agreement_of_all(
-    scores: tuple[Floats, Membership, Labels], traits: Sequence[Floats], *, deals: int, seed: int
+    scores: tuple[Floats, Membership, Labels],
+    traits: Sequence[Floats],
+    *,
+    in_minus_out: Sequence[bool],
+    deals: int,
+    seed: int,
 ) -> tuple[CrossedMean, NDArray[np.float64]]:
     """Rank correlation, within classes, of what all pairs memorize of an image with the other pairs' traits.
 
@@ -218,21 +223,30 @@ def agreement_of_all(
     Args:
         scores: SSLMem [pairs, images], whether f has the image [pairs, images], and classes [images].
         traits: [pairs, images] each.
+        in_minus_out: of each trait, whether it is what an image has in minus out. A deal that swaps both turns its
+            sign, else noise that it shares with SSLMem in a pair would make p too small.
         deals: how often membership is dealt anew.
 
     Returns:
         One value for each trait, and those under dealt membership [deals, traits].
     """
     sslmem, inside, labels = scores
-    y = np.stack([_standard_ranks(elsewhere(trait), labels) for trait in traits], axis=-1)
+    fixed = [_standard_ranks(elsewhere(trait), labels) for trait in traits]
 
-    def standard(members: Membership) -> NDArray[np.float64]:
+    def sides(members: Membership) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         x = _standard_ranks(gains(sslmem, members, labels), labels)
-        return np.asarray(x / np.sqrt((x.mean(axis=0) ** 2).mean()))
+        y = [
+            _standard_ranks(elsewhere(np.where(members == inside, trait, -trait)), labels) if turns else as_it_is
+            for trait, turns, as_it_is in zip(traits, in_minus_out, fixed, strict=True)
+        ]
+        return np.asarray(x / np.sqrt((x.mean(axis=0) ** 2).mean())), np.stack(y, axis=-1)
 
-    rng = np.random.default_rng(seed)
-    null = [np.tensordot(standard(deal(inside, labels, rng)), y, axes=2) / inside.size for _ in range(deals)]
-    return crossed_mean(standard(inside)[..., None] * y), np.array(null)
+    rng, null = np.random.default_rng(seed), []
+    for _ in range(deals):
+        x, y = sides(deal(inside, labels, rng))
+        null.append(np.tensordot(x, y, axes=2) / inside.size)
+    x, y = sides(inside)
+    return crossed_mean(x[..., None] * y), np.array(null)
 
 
 def agreement_of_layers(

@@ -163,17 +163,21 @@ TABLES = (
     Exhibit(
         "table-1",
         "LayerMem and its increments by layer, for all candidates, the 50 most and the 50 least memorized",
-        f"{CIFAR10}; 100 random candidates, 50 most, 50 least memorized",
+        f"{CIFAR10}; 100 random candidates, 50 most and 50 least memorized of 5,000",
         [
             Part(
                 Source("layermem", R9, files=DEFAULT),
-                readings.by_layer({**LAYERMEM, **CROSSED}),
+                readings.groups(
+                    readings.by_layer({**LAYERMEM, **CROSSED}),
+                    "group_size",
+                    ["LayerMem Top50", "ΔLM Top50", "LayerMem Least50"],
+                ),
                 numbers="1",
                 extra=list(CROSSED),
             )
         ],
-        note="All candidates are evaluated. The groups are as large as the experiment's group_size says, chosen on "
-        "half of the views and scored on the other half.",
+        note="All candidates are evaluated. Most and least memorized are chosen by other pairs where pairs are on "
+        "complementary halves, else on half of the views, and scored on the other half.",
     ),
     Exhibit(
         "table-2",
@@ -194,10 +198,18 @@ TABLES = (
     Exhibit(
         "table-3",
         "How many of the 100 most memorized images two layers have in common, and whether they rank alike",
-        f"{CIFAR10}; the 100 most memorized of 5,000 candidates",
-        [Part(Source("overlap", R9, files=DEFAULT), readings.between_layers, numbers="3", first="Layers")],
-        note="The group is as large as the experiment's size says. Both layers are measured on the same views, as "
-        "in the paper, which makes layers more alike; on different views the overlap is lower (claims of Table 3).",
+        f"{CIFAR10}; the 100 most memorized of 5,000 candidates, of which two layers share 2 % by chance",
+        [
+            Part(
+                Source("overlap", R9, files=DEFAULT),
+                readings.groups(readings.between_layers, "size", ["Overlap %"], chance=True),
+                numbers="3",
+                first="Layers",
+            )
+        ],
+        note="An overlap says something by as much as it is above chance, which differs on both sides. Both layers are "
+        "measured on the same views, as in the paper, which makes layers more alike; on different views the overlap is "
+        "lower (claims of Table 3).",
     ),
     Exhibit(
         "table-4",
@@ -260,20 +272,25 @@ TABLES = (
     Exhibit(
         "table-11",
         "Mean UnitMem of the top 10 % of units on the most, and on the least, memorized images",
-        f"{CIFAR10}; 50 points each",
+        f"{CIFAR10}; 50 points each, of 5,000",
         [
             Part(
                 Source("atypicality", R9, files=DEFAULT),
-                readings.by_layer(
-                    {
-                        **{column: Of(series) for series, column in readings.EXTREMES.items()},
-                        "Difference": Of("most minus least, candidate"),
-                        "Difference, external images": Of("most minus least, external"),
-                    },
-                    readings.table_11,
-                    lacks=[
-                        "t: units of a layer aren't independent; the difference has an interval over pairs and images."
-                    ],
+                readings.groups(
+                    readings.by_layer(
+                        {
+                            **{column: Of(series) for series, column in readings.EXTREMES.items()},
+                            "Difference": Of("most minus least, candidate"),
+                            "Difference, external images": Of("most minus least, external"),
+                        },
+                        readings.table_11,
+                        lacks=[
+                            "t: units of a layer aren't independent; the difference has an interval over pairs and "
+                            "images."
+                        ],
+                    ),
+                    "group_size",
+                    readings.EXTREMES.values(),
                 ),
                 numbers="11",
                 extra=["Difference", "Difference, external images"],
@@ -336,7 +353,7 @@ TABLES = (
             Part(
                 Source("sublayers", R9, files=LAYERS),
                 readings.by_layer(
-                    {"LayerMem": Of("published"), "ΔLM": Step("LayerMem"), **CROSSED},
+                    {"LayerMem": Of("published"), "ΔLM": Step("LayerMem", readings.NOT_IN_TABLE_18), **CROSSED},
                     readings.with_sublayers,
                     lacks=[
                         "LayerMem Top50, ΔTop50, LayerMem Least50: groups are measured at layers alone (Table 1).",
@@ -347,13 +364,14 @@ TABLES = (
                 extra=list(CROSSED),
             )
         ],
+        note="Here the head stands behind the pool, so its increment is over that.",
     ),
     Exhibit(
         "table-19",
         "LayerMem on sets of several sizes",
         f"{CIFAR10}; 3 sets of each size",
         [Part(Source("set_size", R9, files=DEFAULT), readings.by_size, numbers="19")],
-        note="Behind ±: the standard deviation over draws, in both.",
+        note="Behind ±: the standard deviation over draws, in both. A set of all images has none.",
     ),
     Exhibit(
         "table-20",
@@ -459,11 +477,11 @@ TABLES = (
     Exhibit(
         "table-28",
         "How many of the 100 most memorized images two encoders have in common",
-        f"{CIFAR10}; two trainings of other initial weights",
+        f"{CIFAR10}; two trainings of other initial weights; 2 % in common by chance",
         [
             Part(
                 Source("overlap", R9, differ="split_seed", files=LAYERS),
-                readings.between_seeds,
+                readings.groups(readings.between_seeds, "size", ["Overlap %"], chance=True),
                 numbers="28",
                 first="",
             )

@@ -158,6 +158,10 @@ _T18 = {
 }
 
 
+NOT_IN_TABLE_18 = ("BN2-1", "BN2-2", "BN4-1", "BN4-2")
+"""Normalisations that the paper leaves out, so that its next convolution's increment is over the one before."""
+
+
 def with_sublayers(layers: Sequence[str]) -> dict[str, str]:
     """ResNet9's layers as Table 18 names them; the pool before its classifier is our encoder's output."""
     return {layer: _T18.get(layer, layer) for layer in layers}
@@ -216,9 +220,10 @@ class Of:
 
 @dataclass(frozen=True)
 class Step:
-    """A column of differences: another column's number minus that of the row before."""
+    """A column of differences: another column's number minus that of the row before, of rows that aren't ``aside``."""
 
     of: str
+    aside: Sequence[str] = ()
 
 
 def by_layer(
@@ -239,7 +244,7 @@ def by_layer(
         reading = Reading(lacks=list(lacks))
         for column, of in columns.items():
             if isinstance(of, Step):
-                _steps(reading, column, of.of)
+                _steps(reading, column, of)
                 continue
             rows = of.rows(run)
             if not rows and of.encoder:
@@ -256,14 +261,38 @@ def by_layer(
     return read
 
 
-def _steps(reading: Reading, column: str, of: str) -> None:
+def _steps(reading: Reading, column: str, step: Step) -> None:
     """Fill a column with the differences of another one, from row to row."""
     before = math.nan
     for row, cells in reading.cells.items():
-        if of in cells:
+        if step.of in cells:
             if not math.isnan(before):
-                reading.put(row, column, Cell(cells[of].value - before))
-            before = cells[of].value
+                reading.put(row, column, Cell(cells[step.of].value - before))
+            if row not in step.aside:
+                before = cells[step.of].value
+
+
+def candidates(run: Run) -> int:
+    """How many candidates a pair of the encoder that is asked for has."""
+    return int(run.datasets[run.encoders[run.encoder]["dataset"]]["split"]["candidate"])
+
+
+def groups(read: Reader, option: str, columns: Iterable[str], *, chance: bool = False) -> Reader:
+    """A reader that says, too, how many of the candidates the groups behind some columns hold.
+
+    Args:
+        option: the experiment's, which is the size of a group.
+        chance: say what share of two groups drawn at random is common, on average.
+    """
+
+    def told(run: Run) -> Reading:
+        reading, size, of = read(run), run.experiment[option], candidates(run)
+        said = f"{size} of {of}" + (f"; {PERCENT * size / of:.3g} % by chance" if chance else "")
+        assert isinstance(reading, Reading)
+        reading.columns |= dict.fromkeys(columns, said)
+        return reading
+
+    return told
 
 
 LAYERMEM: dict[str, Of | Step] = {
@@ -457,15 +486,18 @@ def injected(arm: str) -> Reader:
 
 
 def by_size(run: Run) -> Reading:
-    """Table 19: LayerMem on sets of several sizes, with its standard deviation over draws."""
+    """Table 19: LayerMem on sets of several sizes, with its standard deviation over draws; all images have none."""
     columns = ("100 samples", "500 samples", "1000 samples", "5000 samples")
     rows = run.where(encoder=run.encoder, series="published")
     sizes = sorted({int(number(row, "size")) for row in rows})
     at = dict(zip(sizes, columns, strict=False))
-    reading = Reading(columns={column: f"{size} images" for size, column in at.items()})
+    every = candidates(run)
+    told = {column: f"{size} images" + ", all" * (size == every) for size, column in at.items()}
+    reading = Reading(columns=told)
     for row in rows:
-        if column := at.get(int(number(row, "size"))):
-            reading.put(as_they_are([row["layer"]])[row["layer"]], column, cell(row, spread="sd"))
+        if column := at.get(size := int(number(row, "size"))):
+            one = Cell(number(row, "value")) if size == every else cell(row, spread="sd")
+            reading.put(as_they_are([row["layer"]])[row["layer"]], column, one)
     return reading
 
 

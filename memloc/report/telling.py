@@ -217,8 +217,8 @@ def limits(rows: Sequence[Row], config: Mapping[str, Any] | None = None) -> Iter
         never = sum(not math.isfinite(ratio) for ratio in needed)
         yield (
             "What stays open",
-            f"{len(open_)} of {len(rows)} intervals hold 0 and effects that would matter. Four times as many pairs or "
-            f"seeds would probably decide {soon} of them; {never} would stay open with a thousand.",
+            f"{len(open_)} of {len(rows)} claims are undecided. Four times as many pairs or seeds would probably "
+            f"decide {soon} of them; {never} would stay open with a thousand.",
         )
     yield (
         "Chance",

@@ -151,9 +151,13 @@ def value(
 def interval(values: Floats, errors: Floats, counts: Rows, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Where infinitely many learners would put values [2, ...] of ``Values``, w = 0 and w = 1 first: lower, upper ends.
 
-    What other rows would do isn't in it. For w = 1 it is value -+ t error with counts - 1 degrees of freedom. A mean of
-    zeros and ones has error 0 where all agree, so for w = 0 it is Wilson's score interval, of the same error where
-    counts are large. NaN where nothing is known: no learner for w = 0, fewer than two for w = 1.
+    What other rows would do isn't in it. A mean of zeros and ones has error 0 where all agree, so for w = 0 it is
+    Wilson's score interval [l, u], of the same error where counts are large. For w = 1 what closeness adds makes it
+    wider (MOVER: Zou and Donner, 2008): with t of counts - 1 degrees of freedom and errors e_0 and e_1,
+
+        v_1 - sqrt((v_0 - l)^2 + t^2 (e_1^2 - e_0^2)),   v_1 + sqrt((u - v_0)^2 + t^2 (e_1^2 - e_0^2))
+
+    NaN where nothing is known: no learner for w = 0, fewer than two for w = 1.
     """
     from scipy.stats import norm, t
 
@@ -162,8 +166,11 @@ def interval(values: Floats, errors: Floats, counts: Rows, level: float = LEVEL)
     z2, n = norm.isf((1 - level) / 2) ** 2, np.where(counts > 0, counts, np.nan)
     middle = (values[0] + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(np.maximum(values[0] * (1 - values[0]) / n + z2 / (4 * n**2), 0) * z2) / (1 + z2 / n)
-    centres, halves = np.stack([middle, values[1]]), np.stack([half, q * errors[1]])
-    return centres - halves, centres + halves
+    low, high = middle - half, middle + half
+    # Hits and closeness may go against each other; their sum is taken to be no surer than hits alone.
+    closeness = q**2 * np.maximum(errors[1] ** 2 - errors[0] ** 2, 0)
+    below, above = (np.sqrt((values[0] - end) ** 2 + closeness) for end in (low, high))
+    return np.stack([low, values[1] - below]), np.stack([high, values[1] + above])
 
 
 def scored(

@@ -1,14 +1,17 @@
 """Scores of single images over all pairs, and what claims may say by them."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from memloc import config
+from memloc.analysis import witnesses
 from memloc.analysis.claims import Claim, Finding, tabulate
-from memloc.analysis.halves import Crossing, in_minus_out
+from memloc.analysis.halves import Crossing, Memorized, in_minus_out, reliability_of_mean
 from memloc.errors import InputError
-from memloc.metrics.pairs import CrossedMean, agreement_of_all, agreement_within, elsewhere
+from memloc.metrics.pairs import CrossedMean, agreement_of_all, agreement_within, deal, elsewhere, gains
 
 PAIRS, IMAGES = 6, 60
 
@@ -39,14 +42,40 @@ def planted(*, own):
 
 def test_what_pairs_memorize_alike_agrees_with_other_pairs_and_what_is_their_own_does_not():
     scores, trait = planted(own=False)
-    found, null = agreement_of_all(scores, [trait, -trait], deals=50, seed=0)
+    found, null = agreement_of_all(scores, [trait, -trait], in_minus_out=[False, True], deals=50, seed=0)
     assert found.value[0] > 0.95 and found.value[1] == pytest.approx(-found.value[0])
     assert abs(null[:, 0]).max() < 0.8 * found.value[0]
     alone, trait = planted(own=True)
-    assert abs(agreement_of_all(alone, [trait], deals=1, seed=0)[0].value[0]) < 0.3
+    assert abs(agreement_of_all(alone, [trait], in_minus_out=[False], deals=1, seed=0)[0].value[0]) < 0.3
     # Within a pair it agrees with itself, whatever it is.
     same = np.repeat(trait[..., None], 2, axis=-1)
     np.testing.assert_allclose(agreement_within(same, alone[2]).mean(axis=(0, 1)), 1)
+
+
+def test_noise_that_a_trait_shares_in_a_pair_widens_its_null_as_much_as_it_widens_the_correlation():
+    rng, labels, found, null = np.random.default_rng(3), np.repeat([0, 1], 10), [], []
+    for trial in range(250):
+        noise = rng.normal(size=(3, 20))
+        inside = deal(np.tile(np.arange(20) % 2 == 0, (3, 1)), labels, rng)
+        trait = np.where(inside, noise, -noise)
+        told = agreement_of_all((noise, inside, labels), [trait], in_minus_out=[True], deals=3, seed=trial)
+        found.append(told[0].value[0])
+        null.append(told[1][:, 0])
+    assert np.std(null) == pytest.approx(np.std(found), rel=0.15)
+
+
+def test_a_witness_that_tells_images_less_reliably_than_sslmem_says_how_reliable_the_correlation_is(monkeypatch):
+    (sslmem, inside, labels), _ = planted(own=False)
+    points = np.arange(IMAGES)
+    pool = Crossing(points, labels, sslmem, inside, np.ones_like(inside, dtype=int))
+    every = Memorized(pool, gains(sslmem, inside, labels), points[:0], labels[:0], sslmem[:, :0])
+    noise = np.random.default_rng(0).normal(size=(PAIRS, IMAGES))
+    tables = [pd.DataFrame({"point": points, "advantage": of_pair}) for of_pair in noise]
+    monkeypatch.setattr(witnesses, "DEALS", 19)
+    sheet = Mock()
+    witnesses._find_over_pairs(sheet, "simclr", tables, every)
+    expected = reliability_of_mean(gains(noise, inside, labels), labels, PAIRS - 1)
+    assert sheet.find.call_args.kwargs["reliability"] == pytest.approx(expected) and expected < every.reliability(PAIRS)
 
 
 def told(effect, error, **finding):

@@ -2,13 +2,14 @@
 
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
 from memloc.analysis.inputs import Inputs
-from memloc.experiments.atypicality.analysis import _extreme_units
+from memloc.experiments.atypicality.analysis import CLAIMED, _extreme_units
 from tests.builders.layers import many_but
 from tests.builders.study import Study, of, save, single, verdicts
 
@@ -220,6 +221,18 @@ def test_the_most_and_least_memorized_candidates_are_named_in_order(tmp_path):
         assert len(named) == 2 * SIZE
         assert [named[f"most {i}"] for i in range(SIZE)] == best[:SIZE].tolist()
         assert [named[f"least {i}"] for i in range(SIZE)] == best[::-1][:SIZE].tolist()
+
+
+def test_on_complementary_halves_the_figure_shows_what_is_claimed_over_all_pairs(tmp_path):
+    it = world(tmp_path)
+    table, _ = it.analyse(**OPTIONS)
+    rows = {"layer": ["correlation", "owners", "owned"], "value": [0.4, 0.2, 0.1], "low": 0.0, "high": 0.5}
+    claimed = pd.DataFrame(rows).assign(encoder="simclr", series="over all pairs")
+    figure = it.drawn(pd.concat([table, claimed], ignore_index=True), settled=False)
+    (axis,) = (one for one in figure.axes if "over all pairs" in one.get_xlabel())
+    assert [label.get_text() for label in axis.get_yticklabels()] == CLAIMED
+    np.testing.assert_allclose(sorted(axis.containers[0].lines[0].get_xdata()), [0.1, 0.2, 0.4])
+    plt.close(figure)
 
 
 def test_extremes_of_every_seed_and_kind_are_resampled_apart():

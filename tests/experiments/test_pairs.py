@@ -102,13 +102,15 @@ def test_atypical_images_are_found_to_be_memorized_more_where_they_are(tmp_path)
     found = single(world(tmp_path, seeds=6, trait=0.05).analyse(**OPTIONS)[1]).loc["atypical"]
     # Image and rest have the same variance in a pair, so one pair's values correlate with the trait at sqrt(1 / 2).
     assert found["effect"] == pytest.approx(np.sqrt(0.5), abs=0.12) and found["p"] < 0.01
-    assert found["verdict"] == "supported"
+    assert found["verdict"] == "supported" and found["reliability"] == pytest.approx(0.5, abs=0.13)
 
 
 @pytest.mark.parametrize("planted", [{"trait": 0.05, "odd": 0.0}, {"trait": 0.0, "odd": 0.5}])
 def test_what_an_encoder_adds_to_both_scores_of_an_image_is_no_correlation(tmp_path, planted):
     found = single(world(tmp_path, seeds=6, **planted).analyse(**OPTIONS)[1]).loc["atypical"]
     assert abs(found["effect"]) < 0.15 and found["verdict"] == "inconclusive"
+    # Either score alone makes the correlation unreliable.
+    assert found["reliability"] < 0.4
 
 
 def test_pairs_of_different_pools_are_refused(tmp_path):

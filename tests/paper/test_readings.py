@@ -50,6 +50,31 @@ def test_a_row_a_layer_with_what_each_adds_to_the_one_before():
     assert reading.cells["2"]["LM"] == Cell(0.4, -0.6, 1.4)
 
 
+def test_the_step_to_the_next_row_is_from_the_last_one_that_the_paper_has():
+    read = readings.by_layer({"LM": Of("published"), "ΔLM": Step("LM", ["norm"])})
+    close(
+        read(run(rows("published", {"1": 0.1, "norm": 0.4, "2": 0.3}))),
+        {"1": {"LM": 0.1}, "norm": {"LM": 0.4, "ΔLM": 0.3}, "2": {"LM": 0.3, "ΔLM": 0.2}},
+    )
+
+
+def of_100(table, **experiment):
+    """A run of an encoder with 100 candidates."""
+    return run(table, experiment, {"simclr": {**SIMCLR, "dataset": "its"}}, {"its": {"split": {"candidate": 100}}})
+
+
+def test_groups_say_how_many_of_the_candidates_they_hold_and_what_chance_gives():
+    read = readings.groups(readings.by_layer({"Top": Of("most")}), "size", ["Top"], chance=True)
+    assert read(of_100(rows("most", {"1": 0.1}), size=20)).columns == {"Top": "20 of 100; 20 % by chance"}
+
+
+def test_a_set_of_all_candidates_has_no_spread():
+    table = [row for size in (20, 100) for row in rows("published", {"1": 0.1}, size=size, sd=0.5 * (size < 100))]
+    reading = readings.by_size(of_100(table))
+    assert reading.columns == {"100 samples": "20 images", "500 samples": "100 images, all"}
+    assert reading.cells["1"]["100 samples"].spread == 0.5 and math.isnan(reading.cells["1"]["500 samples"].spread)
+
+
 def test_a_column_of_an_encoder_that_isnt_there_is_named():
     read = readings.by_layer(readings.pair_of("DINO", {"framework": "dino"}))
     assert read(run(rows("published", {"1": 0.1}))).lacks == [

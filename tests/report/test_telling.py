@@ -1,10 +1,13 @@
 """What claims say in words, by rows made by hand."""
 
+import csv
 import math
 
 import pytest
 
+from memloc.provenance import ROOT
 from memloc.report import telling
+from memloc.report.headlines import HEADLINES
 
 NAN = math.nan
 
@@ -23,6 +26,14 @@ def test_the_findings_are_those_that_were_chosen_beforehand_in_their_order():
     assert (first.claim, one["subject"], second.claim) == ("pairs.last", "simclr", "unitmem.excess")
     assert telling.sentence(first, one) == first.refuted != first.supported
     assert telling.sentence(second, other) == second.supported
+
+
+def test_every_headline_is_of_a_claim_of_a_published_run():
+    published = set()
+    for run in ("docs/results", "docs/groups/results"):
+        with (ROOT / run / "claims.csv").open(encoding="utf-8") as file:
+            published |= {line["claim"] for line in csv.DictReader(file)}
+    assert [name for one in HEADLINES for name in (one.claim, *one.beside) if name not in published] == []
 
 
 def test_a_variant_speaks_only_where_the_experiment_of_the_kinds_name_is_missing():
@@ -70,7 +81,10 @@ def test_what_a_run_cannot_tell_is_counted():
     config = {"encoders": {"a": {"dataset": "d"}}, "datasets": {"d": {"split": split}}}
     told = dict(telling.limits(rows, config))
     assert "trained on 7 images each" in told["Other scales"]
-    assert "3 of 5 intervals" in told["What stays open"] and "decide 1 of them; 1 would" in told["What stays open"]
+    assert (
+        "3 of 5 claims are undecided" in told["What stays open"]
+        and "decide 1 of them; 1 would" in told["What stays open"]
+    )
     assert "1 of 2 intervals lie wholly below" in told["The paper's numbers"]
     assert "Other scales" not in dict(telling.limits(rows)) and "What stays open" not in dict(telling.limits(rows[:1]))
 

@@ -307,11 +307,24 @@ def test_errors_are_those_of_leaving_out_one_learner_at_a_time():
 
 
 def test_intervals_by_hand():
-    # 9 of 10 (Wilson: .5958 to .9821), all of 3 (.4385 to 1), none; w = 1: t with 9 and with 2 degrees of freedom.
+    # 9 of 10 (Wilson: .5958 to .9821), all of 3 (.4385 to 1), none. For w = 1 what closeness adds, with t of 9 and of 2
+    # degrees of freedom: 2.2622^2 (.2^2 - .1^2) = .1535 and 4.3027^2 .1^2 = .1851.
     values, errors = np.array([[0.9, 1.0, 0.0], [1.5, 1.0, 0.0]]), np.array([[0.1, 0, np.nan], [0.2, 0.1, np.nan]])
     low, high = interval(values, errors, np.array([10, 3, 0]))
-    np.testing.assert_allclose(low, [[0.595850, 0.438503, np.nan], [1.5 - 2.262157 * 0.2, 1 - 0.4302653, np.nan]], 1e-5)
-    np.testing.assert_allclose(high, [[0.982123, 1, np.nan], [1.5 + 2.262157 * 0.2, 1.4302653, np.nan]], 1e-5)
+    np.testing.assert_allclose(low, [[0.595850, 0.438503, np.nan], [1.5 - 0.496011, 1 - 0.707395, np.nan]], 1e-5)
+    np.testing.assert_allclose(high, [[0.982123, 1, np.nan], [1.5 + 0.400330, 1.4302653, np.nan]], 1e-5)
+
+
+@pytest.mark.parametrize("trees", [11, 55])
+@pytest.mark.parametrize("right", [0.8, 0.97])
+def test_intervals_hold_the_value_of_all_trees_also_where_nearly_all_agree(trees, right):
+    rng = np.random.default_rng(trees)
+    hits = rng.random((2000, trees)) < right
+    scores = np.stack([hits, hits + 0.7 + 0.05 * rng.normal(size=hits.shape)])
+    errors = scores.std(axis=2, ddof=1) / np.sqrt(trees)
+    low, high = interval(scores.mean(axis=2), errors, np.full(2000, trees))
+    truth = np.array([[right], [right + 0.7]])
+    assert (((low <= truth) & (truth <= high)).mean(axis=1) > 0.92).all()
 
 
 def test_values_of_other_learners_add_up_and_votes_are_what_learners_say():

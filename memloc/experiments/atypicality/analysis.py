@@ -115,8 +115,9 @@ def _find_over_pairs(
     highest = in_minus_out(pool, units, lambda u, group: last_units(u, group).groupby("owner")["unitmem"].max())
     owned = in_minus_out(pool, units, lambda u, group: owners_of_top(u, group).value_counts())
     traits = dict(zip(PAIRS, (np.stack(distance), highest, owned), strict=True))
-    estimate, null = agreement_of_all(every.scores, [*traits.values()], deals=DEALS, seed=0)
-    sheet.profile(estimate, list(traits), encoder=encoder, series="over all pairs")
+    turns = [claim != "correlation" for claim in traits]
+    estimate, null = agreement_of_all(every.scores, [*traits.values()], in_minus_out=turns, deals=DEALS, seed=0)
+    sheet.profile(estimate, list(traits), encoder=encoder, series=ALL_PAIRS)
     together = every.reliability(pairs)
     rows = {
         "memorization, one pair": every.reliability(1),
@@ -126,7 +127,7 @@ def _find_over_pairs(
     table = pd.DataFrame({"layer": [*rows], "value": [*rows.values()]})
     sheet.add(table, encoder=encoder, series="reliability")
     for place, claim in enumerate(traits):
-        told: dict[str, Any] = {"null": null[:, place], "reliability": together}
+        told: dict[str, Any] = {"null": null[:, place], "reliability": min(together, rows[claim])}
         sheet.find(claim, encoder, estimate[place], len(pool.points), **told)
 
 
@@ -192,6 +193,7 @@ class _Seed:
         return chosen
 
 
+ALL_PAIRS = "over all pairs"
 DEALS = 2000
 """Deals of membership behind the p of a correlation over all pairs."""
 PAIRS = {"correlation": _Seed.atypicality, "owners": _Seed.highest, "owned": _Seed.owned}
@@ -322,6 +324,8 @@ BINS = 10
 """Groups of candidates by atypicality, each of as many."""
 OF_PAIRS = {"atypicality of an image": "correlation", "highest UnitMem that it owns": "correlation of owners"}
 """What SSLMem is correlated with, and the series that holds how much."""
+CLAIMED = ["atypicality of an image", "highest UnitMem that it owns", "top units that it owns"]
+"""What the memorization of an image is correlated with over all pairs, in the order of PAIRS."""
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
@@ -353,11 +357,7 @@ def _draw_images(figure: SubFigure, points: pd.DataFrame, images: NDArray[np.uin
 def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
     (means, correlation), (extreme, numbers) = figure.subplots(2, 2)
     _draw_bins(means, rows.loc[["point"]])
-    for shift, group in zip((-0.12, 0.12), CANDIDATE_AND_NULL, strict=True):
-        of_group = rows[rows["layer"].astype(str) == group].loc[list(OF_PAIRS.values())]
-        plotting.forest(
-            correlation, of_group, list(OF_PAIRS), colours=plotting.COLOURS[group], shift=shift, label=SEEN[group]
-        )
+    _draw_correlations(correlation, rows)
     dots.over_layers(
         extreme,
         {SEEN[group]: rows.loc[[f"most minus least, {group}"]] for group in CANDIDATE_AND_NULL},
@@ -376,10 +376,22 @@ def _draw_panels(figure: SubFigure, encoder: str, rows: pd.DataFrame) -> None:
     plotting.zero(numbers)
     means.set(title=f"{plotting.plain(encoder)}\nAre atypical images memorized more?", ylabel="mean rank of SSLMem")
     means.set_xlabel("candidates by atypicality, in tenths (10: most atypical)")
-    correlation.set(title="What does SSLMem go along with?", xlabel="rank correlation with SSLMem")
     extreme.set(title="Do top units answer more to the most memorized?", ylabel="UnitMem, most minus least")
     numbers.set(title="Are owners of top units memorized more?", xlabel="top units that an image owns")
     numbers.set_ylabel("mean SSLMem")
+
+
+def _draw_correlations(axis: Axes, rows: pd.DataFrame) -> None:
+    """What is claimed: over all pairs where they are on complementary halves, else of candidates beside the null."""
+    axis.set_title("What does memorization go along with?")
+    if ALL_PAIRS in rows.index:
+        plotting.forest(axis, rows.loc[[ALL_PAIRS]], CLAIMED, colours=plotting.COLOURS["candidate"])
+        axis.set_xlabel("rank correlation within classes, over all pairs")
+        return
+    for shift, group in zip((-0.12, 0.12), CANDIDATE_AND_NULL, strict=True):
+        of_group = rows[rows["layer"].astype(str) == group].loc[list(OF_PAIRS.values())]
+        plotting.forest(axis, of_group, list(OF_PAIRS), colours=plotting.COLOURS[group], shift=shift, label=SEEN[group])
+    axis.set_xlabel("rank correlation with SSLMem")
 
 
 def _draw_bins(axis: Axes, points: pd.DataFrame) -> None:

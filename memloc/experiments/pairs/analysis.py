@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis import dots, plotting
 from memloc.analysis.claims import Claim
-from memloc.analysis.halves import add_null, add_plain, crossing
+from memloc.analysis.halves import add_null, add_plain, crossing, reliability_of_mean
 from memloc.analysis.sheet import Sheet
 from memloc.data.groups import HALVES
 from memloc.measuring.points import own_layers
@@ -128,7 +128,9 @@ def _find_atypical(
     estimate = crossed_mean(products(inside))
     rng = np.random.default_rng(0)
     null = np.array([products(deal(inside, labels, rng)).mean() for _ in range(MEMBERSHIPS)])
-    sheet.find("atypical", encoder, estimate, len(labels), null=null)
+    one, others = gains(sslmem, inside, labels), len(atypicality) - 1
+    weakest = min(reliability_of_mean(one, labels, 1), reliability_of_mean(atypicality, labels, others))
+    sheet.find("atypical", encoder, estimate, len(labels), null=null, reliability=weakest)
     low, high = (float(bound) for bound in estimate.interval())
     row = {"value": float(estimate.value), "low": low, "high": high}
     sheet.add(pd.DataFrame([row]), encoder=encoder, series=ATYPICAL)
