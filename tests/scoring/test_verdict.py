@@ -55,7 +55,10 @@ def test_where_and_how_much():
 
 def test_less_than_nothing_is_a_sign_that_groups_differ():
     found = of_layers(layers([0.01, -0.05], [0.01] * 2), {"scored": 40})
-    assert "is above 0, and layer l1 lies below" in found.headline and "differ in more than what was seen" in found.headline
+    assert (
+        "is above 0, and layer l1 lies below" in found.headline
+        and "differ in more than what was seen" in found.headline
+    )
 
 
 def test_layermem_speaks_before_excess_and_both_are_told():
