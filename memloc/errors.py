@@ -26,14 +26,19 @@ def twins(texts: Iterable[str]) -> list[list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for text in texts:
-        seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-        groups.setdefault(" ".join(seen.split()).casefold(), []).append(text)
+        groups.setdefault(as_seen(text), []).append(text)
     found = []
     for group in groups.values():
         if len(group) > 1:
             same = len({unicodedata.normalize("NFC", text) for text in group}) < len(group)
             found.append([text.encode("unicode_escape").decode() if same else show(text) for text in group])
     return found
+
+
+def as_seen(text: str) -> str:
+    """A text without what is seen of it no more than case, blanks and invisible characters are."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return " ".join(seen.split()).casefold()
 
 
 def one_line(text: str) -> str:
@@ -78,5 +83,5 @@ def out_of_memory(error: BaseException | None) -> bool:
 def lacking(error: ImportError, extra: str) -> str:
     """The line about a library that isn't installed, with the extra of memloc that brings it; "" for none."""
     library = (error.name or str(error)).partition(".")[0]
-    package = f"'memloc[{extra}]'" if extra else "memloc"
-    return f"needs {library}, which isn't installed: pip install {package}"
+    package = f"'.[{extra}]'" if extra else "."
+    return f"needs {library}, which isn't installed: pip install {package} in the clone of memloc"

@@ -13,10 +13,10 @@ from memloc.scoring.choices import BY_ENCODER, WORDS
 
 SCORE_EXAMPLES = """
 examples:
-  Which units of a network memorize single images, and which images?
-    memloc score timm:resnet50@weights.safetensors --images photos/ --out scores/
+  Do units of a network answer to single images that it was trained on more than to images it has never seen?
+    memloc score timm:resnet50@weights.safetensors --images photos/ --external held_out/ --out scores/
 
-  The same for a transformer, whose units go below 0, with nulls from images it has never seen:
+  The same for a transformer, whose units go below 0:
     memloc score timm:vit_small_patch16_224 --images photos/ --external held_out/ --activation abs --out scores/
 
   Where do two encoders differ in what they memorize? f was trained on the candidate images of the split, g wasn't:

@@ -30,7 +30,17 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"ratio: {options.ratio}; give a share of the cells above 0, up to 1")
     out = files.output(options.out, replace=options.replace)
     out.check(options.source)
-    source, reading = _read(options)
+    try:
+        source, reading = _read(options)
+    except UnfitError as error:
+        _show_look(error.look)
+        if error.options is None:
+            raise
+        on = f"to go on: {_command(options, error.options, str(options.out))}"
+        if options.label is not None:
+            raise InputError(f"{error}; {on}") from error
+        say(f"a look alone, nothing is valued: {error}; {on}")
+        return 0
     settings = {"learners": options.learners, "ratio": options.ratio, "seed": options.seed}
     meta = files.describe(source, {"source": options.source, **reading, **settings})
     with out.writing(str(meta["identity"])) as work:
@@ -83,13 +93,7 @@ def _read(options: argparse.Namespace) -> tuple[Source, dict[str, object]]:
     # What isn't there may be the name of a dataset; devices and pipes are told apart where tables are read.
     if not path.is_dir() and (is_table(path) or path.exists()):
         columns = {"label": options.label, "id": options.id, "ignore": options.ignore, "text": options.text}
-        try:
-            return sources.read_table(options.source, **columns), columns
-        except UnfitError as error:
-            _show_look(error.look)
-            if error.options is None:
-                raise
-            raise InputError(f"{error}; to go on: {_command(options, error.options, str(options.out))}") from error
+        return sources.read_table(options.source, **columns), columns
     if options.label or options.id or options.ignore or options.text:
         raise InputError(f"source: {show(options.source)} is not a table; --label, --id, --ignore and --text need one")
     images = {"size": options.size, "patch": options.patch, "part": options.part, "strict": options.strict}

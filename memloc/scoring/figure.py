@@ -19,12 +19,12 @@ SIDE_BY_SIDE = 60
 
 _SERIES = {  # panel: (title, label of the y axis, {column of the layers table: label of the series})
     "nulls": (
-        "what training added: mean UnitMem above its nulls",
-        "difference",
+        "Is UnitMem higher than without training on the images?",
+        "mean UnitMem, difference",
         {"excess": "minus external", "gain": "minus untrained"},
     ),
     "UnitMem": (
-        "UnitMem: means, and where 90 % of the units lie",
+        "How high is UnitMem? (means; bars: 90 % of the units)",
         "UnitMem",
         {
             "unitmem": "UnitMem",
@@ -34,20 +34,19 @@ _SERIES = {  # panel: (title, label of the y axis, {column of the layers table: 
         },
     ),
     "classes": (
-        "images or classes: mean UnitMem and ClassMem",
-        "UnitMem, ClassMem",
+        "Do units answer to images or to classes?",
+        "mean over units",
         {"unitmem": "UnitMem", "classmem": "ClassMem", "classmem_shuffled": "ClassMem, shuffled labels"},
     ),
     "LayerMem": (
-        "LayerMem, crossed and as published",
+        "Are views of images trained on aligned better?",
         "LayerMem",
         {f"layermem_{estimator}": estimator for estimator in ESTIMATORS},
     ),
 }
 _COLOURS = plotting.COLOURS | {"minus external": plotting.INK, "minus untrained": plotting.COLOURS["untrained"]}
-_STYLES = {"external": "--", "untrained": ":", "minus untrained": ":", "ClassMem, shuffled labels": "--"}
-_BANDS = ("minus external", "minus untrained", "UnitMem", "ClassMem", "crossed")
-"""Series whose intervals are drawn: two in a panel at most. The table has all."""
+_HOLLOW = ("untrained", "minus untrained", "ClassMem, shuffled labels", "published")
+"""Series of what training on the images is compared with, or that are not 0 where nothing is memorized."""
 _LEFT_OUT = ("matched", "external-corrected")
 """Series that the table has alone."""
 _NEEDS: dict[str, str | tuple[str, ...]] = {
@@ -73,8 +72,7 @@ def summary(
         axis.remove()
     for place, (axis, panel) in enumerate(zip(axes.flat, panels, strict=False)):
         _draw(axis, panel, table[table["panel"] == panel], len(names))
-        letter = f"{'abcd'[place]}  " if len(panels) > 1 else ""
-        axis.set_title(letter + _SERIES[panel][0], pad=17 if axis.get_legend() else None)
+        axis.set_title(_SERIES[panel][0], pad=17 if axis.get_legend() else None)
         plotting.layers(axis, names)
         axis.set_xlabel("layer" if place >= len(panels) - columns else "")
     plotting.save(figure, path_png)
@@ -111,14 +109,11 @@ def _draw(axis: Axes, panel: str, table: pd.DataFrame, n: int) -> None:
     if panel == "UnitMem":
         low, _, _, high = (series.pop(f"quantile {q:g} of units")["value"].to_numpy() for q in QUANTILES)
         axis.bar(at, high - low, bottom=low, width=0.72, color=plotting.COLOURS["UnitMem"], alpha=0.15, linewidth=0)
-    for label, rows in series.items():
-        if label in _LEFT_OUT:
-            continue
-        colour, style = _COLOURS[label], _STYLES.get(label, "-")
-        size = 3.5 if n <= 20 else 2.2
-        axis.plot(at, rows["value"], marker="o", markersize=size, color=colour, linestyle=style, lw=1.3, label=label)
-        if label in _BANDS and panel != "UnitMem":
-            plotting.band(axis, at, rows, colour=colour)
+    shown = {label: rows for label, rows in series.items() if label not in _LEFT_OUT}
+    for (label, rows), aside in zip(shown.items(), np.linspace(-0.22, 0.22, 2 * len(shown) + 1)[1::2], strict=True):
+        size = 4.5 if n <= 20 else 2.2
+        hollow = label in _HOLLOW
+        plotting.points(axis, at + aside, rows, colour=_COLOURS[label], label=label, size=size, hollow=hollow)
     if panel in ("nulls", "LayerMem"):
         plotting.zero(axis)
     else:

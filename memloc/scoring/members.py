@@ -25,7 +25,7 @@ from memloc.scoring.passes import Pass, Result, Settings
 from memloc.scoring.splits import COLUMNS, Named, check_file, read_csv, read_with
 from memloc.scoring.stores import Rows
 from memloc.scoring.tables import about_layers
-from memloc.scoring.verdict import Verdict, holm, of_effect
+from memloc.scoring.verdict import Verdict, holm, of_effect, place
 
 IN = dict.fromkeys(("1", "1.0", "in", "yes", "true"), True) | dict.fromkeys(("0", "0.0", "out", "no", "false"), False)
 """What a cell may say."""
@@ -355,7 +355,7 @@ def verdict(layers: pd.DataFrame, scores: PerImage, found: Memorization) -> Verd
     else:
         last = float(found.reliable[-1])
         single = (
-            f"Single images, by {over}: reliability {last:.2f} at {scores.layers[-1]}"
+            f"Single images, by {over}: reliability {last:.2f} at {place(str(scores.layers[-1]))}"
             f"{' (below .5: their order is mostly chance)' if last < 0.5 else ''}."
         )
     return replace(

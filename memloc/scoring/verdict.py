@@ -92,12 +92,14 @@ class Verdict:
         return [self.headline, *self.more]
 
 
-NO_NULL = "No held-out images were named, so this can't show memorization: UnitMem is as high on images never seen"
-NO_INTERVAL = "UnitMem by the median has no interval, so this can't show memorization: take --others mean"
+NO_NULL = "No held-out images were named, so UnitMem can't show memorization: it can be as high on images never seen"
+NO_INTERVAL = "UnitMem by the median has no interval, so it can't show memorization: take --others mean"
 AS_PUBLISHED = (
-    "The split has neither independent nor external images, so this can't show memorization: LayerMem as published is"
-    " not 0 where nothing is memorized"
+    "The split has neither independent nor external images, so LayerMem can't show memorization: as published it is not"
+    " 0 where nothing is memorized"
 )
+NOTHING, ALONE = "UnitMem shows no memorization here", "UnitMem alone does not show it"
+"""What it means that UnitMem doesn't differ from its null; beside a LayerMem that does."""
 IF_RANDOM = "It means memorization only if all groups of images are random parts of one set"
 
 
@@ -137,17 +139,20 @@ def of_effect(
     if above:
         headline = f"The {title} is above 0 in {len(above)} of {number}{_named(above)}."
     elif below:
+        named = _named(below).removeprefix(": ")
+        they = f"layer {named} lies" if len(below) == 1 else f"layers {named} lie"
         headline = (
-            f"No layer's {title} is above 0, and {_named(below).removeprefix(': ')} lie{'s' * (len(below) == 1)} below"
-            f" ({number}): the groups of images differ in more than what was seen."
+            f"No layer's {title} is above 0, and {they} below ({number}): the groups of images differ in more than what"
+            " was seen."
         )
     else:
-        headline = f"No layer's {title} differs from 0 ({number}): this can't show memorization."
+        nothing = NOTHING if column == "excess" else NOTHING.replace("UnitMem", "LayerMem")
+        headline = f"No layer's {title} differs from 0 ({number}): {nothing}."
     scored = f"{counted(largest.units, 'scored unit')}; " if largest.units else ""
     groups = ", ".join(f"{n:,} {group}" for group, n in images.items())
     picked = f"picked of {of} layers, so its interval is one for all of them together" if of > 1 else "the only layer"
     told = (
-        f"Largest {title}: {_signed(largest.value)} in {largest.layer} (95 % interval {_signed(largest.low)} to"
+        f"Largest {title}: {_signed(largest.value)} in {place(largest.layer)} (95 % interval {_signed(largest.low)} to"
         f" {_signed(largest.high)}; {scored}{groups} images; {picked})."
     )
     more = (told, f"{IF_RANDOM}.") if above else (told,)
@@ -156,7 +161,8 @@ def of_effect(
 
 def _with(first: Verdict, other: Verdict) -> Verdict:
     """A verdict that tells of another effect as well."""
-    return Verdict(**{**vars(first), "more": (first.more[0], other.headline, other.more[0], *first.more[1:])})
+    headline = other.headline.replace(NOTHING, ALONE) if first.above else other.headline
+    return Verdict(**{**vars(first), "more": (first.more[0], headline, other.more[0], *first.more[1:])})
 
 
 def _largest(layers: pd.DataFrame, column: str, together: tuple[Floats, Floats] | None) -> Largest:
@@ -169,6 +175,11 @@ def _largest(layers: pd.DataFrame, column: str, together: tuple[Floats, Floats] 
     row = layers.iloc[at]
     units = int(row["units"] - row["signed"]) if column == "excess" else 0
     return Largest(str(row["layer"]), float(value[at]), float(together[0][at]), float(together[1][at]), units)
+
+
+def place(layer: str) -> str:
+    """A layer in a sentence: "layer 8", but "layer3.5.conv2" as it is."""
+    return f"layer {layer}" if layer.isdigit() else layer
 
 
 def _named(layers: list[str], most: int = 3) -> str:

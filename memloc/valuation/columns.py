@@ -127,15 +127,8 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
         return (
             "dates as whole numbers, it seems, in which a month is 100 days; write days since a date or --ignore them"
         )
-    counts = whole and different == len(column) > 2
-    if counts:
-        numbers = column.to_numpy(dtype=np.float64)
-        steps = np.diff(numbers)
-        counts = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
-    if counts or (INDEX.fullmatch(name) and different == len(column)):
-        return f"mere numbers of the rows, it seems; {leave}"
-    if whole and different == len(column) > 2 and NAMES.search(name):
-        return f"names of the rows, it seems, another number in each; {leave}"
+    if told := numbers_rows(column):
+        return f"{told}; {leave}"
     if whole and DAYS.search(name) and values.min() > 10_000:
         return "times as whole numbers, it seems; that is well if what counts is how late they are, else --ignore them"
     if kind == TEXTS and different == len(column) > 2:
@@ -143,6 +136,21 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
     if whole and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > 2**53:
         return f"whole numbers beyond 2^53, which are rounded; if they are names, {leave}"
     return ""
+
+
+def numbers_rows(column: pd.Series[Any]) -> str:
+    """What a column of another value in each row seems to be, if its numbers are names of rows; else empty."""
+    name, different = str(column.name), column.nunique()
+    if different < len(column):
+        return ""
+    whole = pd.api.types.is_integer_dtype(column) and different > 2
+    if whole:
+        numbers = column.to_numpy(dtype=np.float64)
+        steps = np.diff(numbers)
+        whole_run = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
+    if (whole and whole_run) or INDEX.fullmatch(name):
+        return "mere numbers of the rows, it seems"
+    return "names of the rows, it seems, another number in each" if whole and NAMES.search(name) else ""
 
 
 def may_divide_thousands(texts: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ class Found:
     @classmethod
     def of(cls, source: Source, values: Values) -> Found:
         """What values say."""
-        labels = issues.labels(_votes(source, values), source.y)
+        labels = issues.labels(_votes(source, values), source.y, issues.spellings(source.classes))
         return cls(labels, issues.below(values), issues.deviations(source))
 
 
@@ -123,6 +123,14 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
         lines = [f"About {number:,} of {n:,} labels {seem} wrong ({number / n:.1%}); {suggested}"]
     else:
         lines = [f"No label of {n:,} is contradicted as surely as trees say labels of other rows"]
+    if spelt := _spelt_otherwise(source):
+        again = sum(spelt.values())
+        has = "row has a label that differs" if again == 1 else "rows have labels that differ"
+        told = ", ".join(f"{quoted(name)} {count:,}" for name, count in spelt.items())
+        lines.append(
+            f"{again:,} {has} from a commoner one by case, blanks or invisible characters alone ({told}): not counted"
+            " as wrong; write them alike and value again"
+        )
     right, base = float((labels.predicted == source.y).mean()), float(np.bincount(source.y).max() / n)
     if right - base < 1.645 * np.sqrt(base * (1 - base) / n):
         lines.insert(
@@ -149,6 +157,13 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def _spelt_otherwise(source: Source) -> dict[str, int]:
+    """Rows of classes that differ from a commoner one by their spelling alone."""
+    counts, same = np.bincount(source.y, minlength=len(source.classes)), issues.spellings(source.classes)
+    commonest = {int(first): int(np.where(same == first, counts, -1).argmax()) for first in same}
+    return {source.classes[c]: int(counts[c]) for c in range(len(same)) if commonest[int(same[c])] != c and counts[c]}
+
+
 def lowest(source: Source, values: Values, found: Found | None = None) -> str:
     """What was found, a legend and short tables: rows of lowest value, cells that deviate, cells far below their rows.
 
@@ -173,9 +188,10 @@ def lowest(source: Source, values: Values, found: Found | None = None) -> str:
         "rows of lowest value, w = 1: also odd ones": rows[known].nsmallest(SHOWN, "value_w1"),
     }
     if found.deviating is not None:
-        parts["numbers that deviate most from their class and their row, one a row"] = _cells(
-            source, values, found.deviating, "deviation"
-        )
+        number, beyond = issues.unusual(source)
+        title = "numbers that deviate most from their class and their row, one a row"
+        title += f"; of {number:,} normal ones about one lies beyond {beyond:.1f}"
+        parts[title] = _cells(source, values, found.deviating, "deviation")
     title = "cells furthest below the value of their row, w = 1, one a row"
     parts[title] = _cells(source, values, found.below, "below_row")
     sentences = "\n".join(headline(source, found, table))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memloc.errors import as_seen
 from memloc.valuation.baselines import ddc
 from memloc.valuation.oob import Values, interval
 from memloc.valuation.sources import Source, firsts
@@ -37,7 +38,8 @@ class Labels:
         share, low, high: [n] how many of them, and the 95 % interval of that share (Wilson).
         score: [n] share of them that say the row's own label.
         wrong: [n] whether another class is said by most of them, as surely as it is said of that class's own rows.
-        joint: [classes, classes] estimated numbers of rows by label that is given and that is true.
+        joint: [classes, classes] estimated numbers of rows by label that is given and that is true; what is one class
+            but for its spelling doesn't count as another.
     """
 
     predicted: Rows
@@ -54,7 +56,13 @@ class Labels:
         return float(self.joint.sum() - np.trace(self.joint))
 
 
-def labels(votes: Rows, y: Rows) -> Labels:
+def spellings(classes: Sequence[str]) -> Rows:
+    """The first class of the same name, but for case, blanks and invisible characters, as each: [classes]."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(as_seen(name), number) for number, name in enumerate(classes)])
+
+
+def labels(votes: Rows, y: Rows, same: Rows | None = None) -> Labels:
     """What votes [n, classes] of learners that never saw the rows say of their labels y [n].
 
     A row counts as j where most votes are for j and their share is at least
@@ -63,6 +71,9 @@ def labels(votes: Rows, y: Rows) -> Labels:
 
     The rows labelled i that count as j, as a share of those that count as anything, times the rows labelled i, estimate
     how many rows labelled i are j. A class of one row has no t: no learner that never saw the row knows the class.
+
+    Args:
+        same: [classes] what ``spellings`` says, by default that no two are one class.
     """
     n, classes = votes.shape
     total = votes.sum(axis=1)
@@ -78,10 +89,14 @@ def labels(votes: Rows, y: Rows) -> Labels:
     empty = joint.sum(axis=1) == 0
     joint[empty, empty] = 1.0  # Where nothing is known, labels count as right.
     joint *= (sizes / joint.sum(axis=1))[:, None]
+    same = np.arange(classes) if same is None else same
+    twins = (same[:, None] == same) & ~np.eye(classes, dtype=bool)
+    joint += np.diag((joint * twins).sum(axis=1))
+    joint[twins] = 0.0
     one = np.stack([share, share])
     low, high = (ends[0] for ends in interval(one, np.zeros_like(one), total))
     predicted = np.where(total > 0, most, -1)
-    return Labels(predicted, share, low, high, own, counted & (most != y), joint)
+    return Labels(predicted, share, low, high, own, counted & (same[most] != same[y]), joint)
 
 
 def copies(x: Floats) -> tuple[Rows, NDArray[np.bool_]]:
@@ -116,6 +131,14 @@ def deviations(source: Source) -> Floats | None:
     found[:, numbers] = -ddc(np.stack([source.columns[cell] for cell in numbers], axis=1), source.y)
     found[np.bincount(source.y)[source.y] < FEWEST] = 0.0
     return found
+
+
+def unusual(source: Source) -> tuple[int, float]:
+    """How many numbers a table holds, and the deviation beyond which one of as many normal ones lies on average."""
+    from scipy.stats import norm
+
+    number = sum(int((~np.isnan(values)).sum()) for values in source.columns if values.dtype.kind == "f")
+    return number, float(norm.isf(0.5 / max(number, 1)))
 
 
 def below(values: Values) -> Floats:

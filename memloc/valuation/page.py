@@ -61,6 +61,7 @@ def render(
         swaps=_swaps(source, found),
         odd=[card for card in _cards(source, values, issues.below(values), deviating) if card not in most],
         deviating=most,
+        unusual=None if deviating is None else issues.unusual(source),
         images=_images(source, values, settings.get("patch", 1)),
         copies=_copies(source, table),
         near=len(source.rows) <= issues.COMPARED,

@@ -261,7 +261,8 @@ def _spreadsheet(path: str) -> Text:
             raise InputError(f"{show(path)}: unpacks to more than memory holds; value fewer rows")
     if find_spec("openpyxl") is None:
         raise InputError(
-            f"{show(path)}: needs openpyxl, which isn't installed: pip install 'memloc[excel]', or save it as .csv"
+            f"{show(path)}: needs openpyxl, which isn't installed: pip install '.[excel]' in the clone of memloc, or"
+            " save it as .csv"
         )
     with pd.ExcelFile(path, engine="openpyxl") as book:
         names = [str(name) for name in book.sheet_names]

@@ -30,6 +30,7 @@ from memloc.valuation.columns import (
     listed,
     may_divide_thousands,
     number_of,
+    numbers_rows,
     quoted,
     read_column,
     remark_on,
@@ -174,7 +175,7 @@ def read_table(
         cells=features,
         rows=rows,
         sha256=file_sha256(path),
-        holds=lambda row, cell: str(contents.iat[row, cell]),
+        holds=lambda row, cell: _held(contents.iat[row, cell]),
         columns=[one.values for one in read.values()],
         remarks=[taken, *shown, *remarks],
         about={
@@ -187,6 +188,12 @@ def read_table(
             "look": _look(contents, read, {}),
         },
     )
+
+
+def _held(cell: Any) -> str:
+    """A cell as text; 9999 is no 9999.0 because another cell of its column has decimals or is missing."""
+    whole = isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53
+    return str(int(cell)) if whole else str(cell)
 
 
 def _left_out(layout: Layout, label: str, id: str | None, ignored: Sequence[str]) -> list[str]:
@@ -243,14 +250,19 @@ def _unfit(
     unusable = [column for column in problems if column in contents]
     # Another value in every row is what names of rows have.
     names = [column for column in unusable if contents[column].notna().all() and contents[column].map(str).is_unique]
-    named = names[:1] if id is None else []
+    numbered = {column: why for column in read if (why := numbers_rows(contents[column]))}
+    named_by = [c for c, one in read.items() if one.kind == TEXTS and not one.missing and contents[c].is_unique]
+    named = [*names, *numbered, *named_by][:1] if id is None else []
     options = {"label": [likely] if likely else [], "id": named, "ignore": [c for c in unusable if c not in named]}
     told = [problems[name] for name in problems]
     if label is None:
         told.insert(0, f"label: not given; name the column of {show(path)} that holds the classes (--label)")
     message = told[0] if len(told) == 1 else f"{show(path)}: {len(told)} problems: {'; '.join(told)}"
     mended = {"--id", "--label"} & {*problems} or (label is None and likely is None) or not read.keys() - {likely}
-    return UnfitError(message, _look(contents, read, problems), None if mended else options)
+    look = _look(contents, read, problems)
+    for line in look:  # What a value would remark.
+        line["odd"] = "; ".join(filter(None, (str(line["odd"]), numbered.get(str(line["column"]), ""))))
+    return UnfitError(message, look, None if mended else options)
 
 
 def _likely_label(contents: pd.DataFrame, read: Mapping[str, Column]) -> str | None:

@@ -55,10 +55,11 @@ def test_every_end_has_its_status_and_one_line(name, monkeypatch, capsys):
     ):
         found, err = ended(monkeypatch, capsys, name, error)
         assert found == status and err.startswith(line) and err.count("\n") == 1, err
-    extra = {"score": "'memloc[score]'", "value": "memloc", "charts make": "'memloc[charts]'"}
+    extra = {"score": "'.[score]'", "value": ".", "charts make": "'.[charts]'"}
     _, err = ended(monkeypatch, capsys, name, ModuleNotFoundError("No module", name="torch.nn"))
-    wanted = extra.get(name, "'memloc[huggingface]'")
-    assert err.endswith(f"{name.split()[0]} needs torch, which isn't installed: pip install {wanted}\n")
+    wanted = extra.get(name, "'.[huggingface]'")
+    needs = f"needs torch, which isn't installed: pip install {wanted} in the clone of memloc"
+    assert err.endswith(f"{name.split()[0]} {needs}\n")
 
 
 @pytest.mark.parametrize("name", ["", "charts", *COMMANDS])

@@ -268,10 +268,11 @@ def test_pretrained_weights_are_loaded_once(monkeypatch, vit):
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch, hugging_face):
     monkeypatch.setitem(sys.modules, "timm", None)
-    assert "needs timm, which isn't installed: pip install 'memloc[score]'" in complaint("timm:test_vit@untrained")
+    assert "needs timm, which isn't installed: pip install '.[score]'" in complaint("timm:test_vit@untrained")
     folder, _ = hugging_face()
     monkeypatch.setitem(sys.modules, "transformers", None)
-    assert complaint(str(folder)).endswith("transformers, which isn't installed: pip install 'memloc[huggingface]'")
+    needs = "transformers, which isn't installed: pip install '.[huggingface]' in the clone of memloc"
+    assert complaint(str(folder)).endswith(needs)
 
 
 # Sizes and pixels

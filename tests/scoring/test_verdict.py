@@ -31,13 +31,18 @@ def test_p_is_that_of_the_interval():
 def test_nothing_is_called_nothing_even_if_a_layer_leaves_0_before_correction():
     found = of_layers(layers([0.022, 0.01, -0.01], [0.01] * 3), {"scored": 40, "external": 30})
     expected = "No layer's excess of UnitMem over external images differs from 0 (3 layers, corrected for their number)"
-    assert found.headline == f"{expected}: this can't show memorization."
+    assert found.headline == f"{expected}: UnitMem shows no memorization here."
     # Bonferroni's interval of three: 2.394 errors.
     assert found.more == (
         "Largest excess of UnitMem over external images: 0.022 in l0 (95 % interval \N{MINUS SIGN}0.0019 to 0.046; 7"
         " scored units; 40 scored, 30 external images; picked of 3 layers, so its interval is one for all of them"
         " together).",
     )
+
+
+def test_a_layer_called_by_a_number_is_called_a_layer():
+    found = of_layers(layers([0.022], [0.01]).assign(layer="0"), {"scored": 40})
+    assert found.more[0].startswith("Largest excess of UnitMem over external images: 0.022 in layer 0 (")
 
 
 def test_where_and_how_much():
@@ -50,7 +55,10 @@ def test_where_and_how_much():
 
 def test_less_than_nothing_is_a_sign_that_groups_differ():
     found = of_layers(layers([0.01, -0.05], [0.01] * 2), {"scored": 40})
-    assert "is above 0, and l1 lies below" in found.headline and "differ in more than what was seen" in found.headline
+    assert (
+        "is above 0, and layer l1 lies below" in found.headline
+        and "differ in more than what was seen" in found.headline
+    )
 
 
 def test_layermem_speaks_before_excess_and_both_are_told():
@@ -58,13 +66,17 @@ def test_layermem_speaks_before_excess_and_both_are_told():
     found = of_layers(pd.concat([table, layers([0, 0], [1, 1]).drop(columns=["layer", "units", "signed"])], axis=1), {})
     assert found.effect == "layermem_crossed" and "scored units" not in found.more[0]
     assert found.more[1].startswith("No layer's excess of UnitMem")
+    # Beside a LayerMem that shows memorization, no sentence denies that there is any.
+    assert found.more[1].endswith("UnitMem alone does not show it.")
+    nothing = of_effect(layers([0.01], [0.01], column="layermem_crossed"), "layermem_crossed", {})
+    assert nothing.headline.endswith("LayerMem shows no memorization here.")
 
 
 def test_without_a_null_nothing_is_shown():
     table = layers([0.5], [0.01], column="unitmem")
     assert "add --external" in of_layers(table, {}).headline
     published = table.assign(layermem_published=0.3)
-    assert "as published is not 0" in of_layers(published, {}).headline
+    assert "as published it is not 0" in of_layers(published, {}).headline
     assert "take --others mean" in of_layers(layers([0.5], [np.nan]), {}).headline
 
 

@@ -110,15 +110,15 @@ def test_a_table_has_values_of_rows_and_cells_and_the_lowest_are_printed(run, pl
     np.testing.assert_array_equal(rows["value_w1"], values.rows[1])
     # The giant child comes first, because of its height.
     found, legend, labels, odd, numbers, cells = out.split("\n\n")
-    assert "The oddest cell: height of row p79 (child) holds '260.0', where its class usually has 1" in found
-    assert numbers.splitlines()[2].split()[:4] == ["p79", "child", "height", "260.0"]
+    assert "The oddest cell: height of row p79 (child) holds '260', where its class usually has 1" in found
+    assert numbers.splitlines()[2].split()[:4] == ["p79", "child", "height", "260"]
     assert all(column in legend for column in ("value_w0", "value_w1", "below_row", "learners"))
     assert odd.splitlines()[0].startswith("rows of lowest value, w = 1") and odd.splitlines()[2].split()[1] == "child"
     assert odd.splitlines()[2].split()[0] == "p79"
     assert [line.split()[0] for line in labels.splitlines()[2:]] == rows.sort_values(["value_w0", "value_w1"])["row"][
         :10
     ].tolist()
-    assert cells.splitlines()[2].split()[:4] == ["p79", "child", "height", "260.0"]
+    assert cells.splitlines()[2].split()[:4] == ["p79", "child", "height", "260"]
     printed = [line.split() for line in cells.splitlines()[2:]]
     below = (values.cells[1] - values.rows[1][:, None]).min(axis=1)
     assert [line[0] for line in printed] == rows["row"][np.argsort(below)[:10]].tolist()
@@ -151,7 +151,7 @@ def test_the_page_shows_labels_cells_and_copies_escapes_all_and_loads_nothing(ru
     assert "1 exact copy of other rows, none of them with another label" in found
     assert table["duplicate_of"].notna().sum() == 1 and table.loc[22, "duplicate_of"] == evil
     cards = page.split('<li class="card">')[1:]
-    assert ">260.0</p>" in cards[0] and "beyond the scale" in cards[0] and cards[0].count('class="mine"') > 5
+    assert ">260</p>" in cards[0] and "beyond the scale" in cards[0] and cards[0].count('class="mine"') > 5
     # What was read: a column a line, with what it holds.
     assert len(re.findall('<tr><th scope="row">', page.split('id="read"')[1].split('id="meaning"')[0])) == 4
 
@@ -424,7 +424,6 @@ def written(path, text):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["people.csv"], "label: not given; name the column of people.csv that holds the classes (--label)"),
         (["people.csv", "--label", "age"], "label: people.csv has no column age; it has name, height, weight"),
         (["people.csv", "--label", "who", "--id", "x"], "id: people.csv has no column x"),
         (["people.csv", "--label", "who", "--id", "who"], "id: who is the label"),
@@ -455,6 +454,29 @@ def test_what_cannot_be_valued_is_reported_in_one_line(run, arguments, message):
     assert len(lines) == 1 or lines[0].startswith(("memloc: height: ", "memloc: name: "))
     assert lines[-1].startswith(f"memloc: error: {message}")
     assert not Path("values").exists()
+
+
+def test_without_a_label_it_is_a_look_that_says_how_to_go_on(run, place):
+    made = people().rename(columns={"name": "patient"})
+    made["patient"] = np.arange(1, 81)
+    made.to_csv("people.csv", index=False)
+    status, out, lines = run("people.csv", "--out", "values")
+    assert status == 0 and "nothing is valued" in out and not Path("values").exists()
+    assert out.endswith("to go on: memloc value people.csv --label who --id patient --out values\n")
+    assert any(line.startswith("memloc: patient: numbers; ") and "mere numbers of the rows" in line for line in lines)
+
+
+def test_classes_that_differ_by_case_alone_are_no_wrong_labels(run, place):
+    made = people()
+    made.loc[[3, 4], "who"] = ["Child", "GROWN-UP"]
+    made.to_csv("people.csv", index=False)
+    status, out, _ = run(*TABLE, "--out", "values")
+    lines = out.splitlines()
+    assert status == 0 and lines[0].startswith("No label of 80 is contradicted")
+    assert lines[1].startswith("2 rows have labels that differ from a commoner one by case")
+    assert "('Child' 1, 'GROWN-UP' 1): not counted as wrong" in lines[1]
+    assert not pd.read_csv("values/issues.csv").loc[[3, 4], "is_label_issue"].any()
+    assert f'<p class="lead">{lines[1].split(" (")[0]}' in Path("values/index.html").read_text()
 
 
 @pytest.mark.parametrize(

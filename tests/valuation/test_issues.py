@@ -22,6 +22,10 @@ def test_labels_by_hand():
     np.testing.assert_allclose(found.joint, [[2, 1, 0], [0, 2, 0], [0, 0, 1]])
     assert found.number == pytest.approx(1)
     assert found.low[0] == pytest.approx(0.595850, abs=1e-5) and found.high[0] == pytest.approx(0.982123, abs=1e-5)
+    # 0 and 1 are one class, spelt in two ways: none is wrong, and none counts as the other.
+    same = issues.labels(votes[:6], y[:6], np.array([0, 0, 2]))
+    assert not same.wrong.any() and same.number == 0 and same.joint.sum() == found.joint.sum()
+    assert issues.spellings(["Flu", "cold", "flu ", "COLD", "Cold\u200b"]).tolist() == [0, 1, 0, 1, 1]
     unseen = issues.labels(votes, y)  # No tree missed the last row.
     assert unseen.predicted[6] == -1 and not unseen.wrong[6] and np.isnan(unseen.low[6])
 

@@ -115,7 +115,7 @@ def test_the_wheel_alone_values_a_table_and_names_the_extra_that_scoring_needs(p
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "values/index.html").exists() and "rows of lowest value" in done.stdout
     refused = asked(tmp_path, python, "score e:build --images photos --out scores")
-    needs = "needs torch, which isn't installed: pip install 'memloc[score]'"
+    needs = "needs torch, which isn't installed: pip install '.[score]' in the clone of memloc"
     assert (refused.returncode, refused.stderr) == (1, f"memloc: error: memloc score {needs}\n")
     refused = called(tmp_path, python, "-c", "import memloc; memloc.score")
     assert refused.stderr.splitlines()[-1] == f"ModuleNotFoundError: memloc.score {needs}"
