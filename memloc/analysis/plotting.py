@@ -15,9 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -139,7 +141,7 @@ def multiples(
         axis.remove()
     # A column whose last panel is missing has its scale below the panel above.
     for axis in axes.flat[max(0, len(names) - columns) : len(names)]:
-        axis.tick_params(labelbottom=True)
+        axis.tick_params(which="both", labelbottom=True)
     named = dict(zip(names, axes.flat, strict=False))
     for name, axis in named.items():
         axis.set_title(plain(name))
@@ -235,7 +237,7 @@ _LETTER = 0.066
 
 
 def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[Any] | None = None) -> None:
-    """Names of layers along the axis, horizontally: all of them where they fit, else blocks, as many as fit.
+    """Names of layers along the axis, horizontally: all where they fit in two lines, else blocks, as many as fit in one.
 
     Args:
         at: their positions; by default 0, 1, ...
@@ -245,23 +247,28 @@ def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[An
     room = axis.get_window_extent().width / axis.get_figure(root=True).dpi  # type: ignore[union-attr]
     inch = room / max(1.0, float(np.ptp(places)) + 1)
     runs = [(name, place, place) for place, name in enumerate(names)]
-    if _fitting([plain(name, most=24) for name in names], places, inch) != list(range(len(names))):
-        runs = blocks(names)
+    texts, every = [plain(name, most=24) for name in names], list(range(len(names)))
+    lower = [i for i in every if i not in _fitting(texts, places, inch, every)]
+    if _fitting(texts, places, inch, lower) != lower:
+        runs, lower = blocks(names), []
         for _, first, _ in runs[1:] if len(runs) < len(names) else []:
             edge = (places[first - 1] + places[first]) / 2
             axis.axvline(edge, color="#e6e6e6", linewidth=0.6, zorder=0)
         axis.grid(visible=len(runs) == len(names), axis="x")
+    axis.set_xticks(places[lower], [texts[i] for i in lower], minor=True, fontsize=TEXT)
+    axis.tick_params(axis="x", which="minor", pad=plt.rcParams["xtick.major.pad"] + 1.3 * TEXT)
+    axis.grid(visible=bool(lower), axis="x", which="minor")
     centres = np.array([(places[first] + places[last]) / 2 for _, first, last in runs])
     labels = [plain(block, most=24) for block in short([block for block, _, _ in runs])]
-    shown = _fitting(labels, centres, inch)
+    shown = [i for i in _fitting(labels, centres, inch, range(len(labels))) if i not in lower]
     axis.set_xticks(centres[shown], [labels[i] for i in shown], rotation=0, fontsize=TEXT)
 
 
-def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float) -> list[int]:
-    """Labels that can stand side by side: the last one, and from there to the first each that still fits."""
+def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float, those: Sequence[int]) -> list[int]:
+    """Of those labels, the ones that can stand in a line: the last one, and before it each that still fits."""
     half = [_LETTER * (len(label) + 1.5) / 2 for label in labels]
     chosen: list[int] = []
-    for i in reversed(range(len(labels))):
+    for i in reversed(those):
         if not chosen or (at[chosen[-1]] - at[i]) * inch >= half[chosen[-1]] + half[i]:
             chosen.append(i)
     return chosen[::-1]
@@ -345,6 +352,8 @@ def forest(
         )
     ticks = sorted([*zip(at, map(str, names), strict=True), *((at[i] - 1, f"{groups[i]}:") for i in heads if groups)])
     axis.set_yticks([place for place, _ in ticks], [plain(name, most=48) for _, name in ticks])
+    for text in axis.get_yticklabels():
+        text.set_fontweight("bold" if text.get_position()[1] not in at else "normal")
     axis.set_ylim((at[-1] if len(at) else 0) + 0.6, -0.6)
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(visible=False, axis="y")
@@ -497,7 +506,7 @@ def side_by_side(
                 axis.plot(range(len(line)), line, ":", color=COLOURS[meaning], linewidth=1.2)
         zero(axis)
         last = place + columns >= len(encoders)
-        axis.tick_params(labelbottom=last)
+        axis.tick_params(which="both", labelbottom=last)
         axis.set(title=plain(encoder, most=112 // columns), xlabel="layer" if last else "")
         axis.set_ylabel("" if place % columns else label)
     for axis in axes.flat[len(encoders) :]:
@@ -527,26 +536,31 @@ def shared_legend(figure: Figure, axis: Axes) -> None:
     _below(figure, handles, labels)
 
 
-def key(figure: Figure, colours: Mapping[str, str], *, dashed: Iterable[str] = (), hollow: Iterable[str] = ()) -> None:
+def key(
+    figure: Figure,
+    colours: Mapping[str, str],
+    *,
+    dashed: Iterable[str] = (),
+    hollow: Iterable[str] = (),
+    bands: Iterable[str] = (),
+) -> None:
     """One legend below all panels that says what colours mean.
 
     Args:
-        colours: by what they mean.
-        dashed, hollow: which of them stand for dashed lines or hollow dots.
+        colours: by what they mean; the paper's, if hollow, stands for the diamond of ``papers``.
+        dashed, hollow, bands: which of them stand for dashed lines, hollow dots or bands.
     """
-    dashed, hollow = set(dashed), set(hollow)
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            marker="o",
-            markersize=4.5,
-            markerfacecolor="white" if name in hollow else colour,
-            linestyle="--" if name in dashed else "-",
-        )
-        for name, colour in colours.items()
-    ]
+    dashed, hollow, bands = set(dashed), set(hollow), set(bands)
+    handles: list[Artist] = []
+    for name, colour in colours.items():
+        if name in bands:
+            handles.append(Patch(facecolor=colour, alpha=0.45, linewidth=0))
+            continue
+        papers = colour == COLOURS["paper"] and name in hollow
+        line = "none" if papers else "--" if name in dashed else "-"
+        handle = Line2D([], [], color=colour, linestyle=line, marker="D" if papers else "o", markersize=4.5)
+        handle.set_markerfacecolor("white" if name in hollow else colour)
+        handles.append(handle)
     _below(figure, handles, list(colours))
 
 
