@@ -185,13 +185,26 @@ def profile(
     label: str,
     dashed: bool = False,
     colour: str | None = None,
+    shift: float = 0.0,
 ) -> None:
-    """A line over layers with its interval as a band."""
-    colour = colour or COLOURS[label]
-    at, style = np.arange(len(table)), "--" if dashed else "-"
-    size = 3.0 if len(table) <= 20 else 1.6
-    axis.plot(at, table["value"], style, marker="o", markersize=size, linewidth=1.3, color=colour, label=label)
-    band(axis, at, table, colour=colour)
+    """A line over layers with its intervals as bars.
+
+    Args:
+        shift: to the right, so that bars of several lines stand side by side.
+    """
+    few = len(table) <= 20
+    axis.errorbar(
+        np.arange(len(table)) + shift,
+        table["value"],
+        yerr=np.abs(table[["low", "high"]].to_numpy(dtype=float).T - table["value"].to_numpy(dtype=float)),
+        fmt="o--" if dashed else "o-",
+        color=colour or COLOURS[label],
+        markersize=3.5 if few else 1.8,
+        linewidth=0.9,
+        elinewidth=1.2 if few else 0.8,
+        capsize=0,
+        label=label,
+    )
     layers(axis, list(table["layer"].astype(str)))
 
 
@@ -237,7 +250,7 @@ _LETTER = 0.066
 
 
 def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[Any] | None = None) -> None:
-    """Names of layers along the axis, horizontally: all where they fit in two lines, else blocks, as many as fit in one.
+    """Names of layers along the axis, horizontally: all where two lines hold them, else blocks, as many as one holds.
 
     Args:
         at: their positions; by default 0, 1, ...
@@ -455,6 +468,7 @@ def compared(
     series: Mapping[str, str],
     forests: Sequence[Rows],
     *,
+    asks: str,
     label: str,
     reference: bool = False,
     dashed: Iterable[str] = ("untrained",),
@@ -463,9 +477,9 @@ def compared(
 
     Args: as of ``side_by_side``.
     """
-    encoders = by_encoder(table)
+    encoders, room = by_encoder(table), 0.24 * table["encoder"].nunique() + 0.75
     figure, lower = side_by_side(
-        encoders, series, label=label, reference=reference, dashed=dashed, room=0.24 * len(encoders) + 0.75
+        encoders, series, asks=asks, label=label, reference=reference, dashed=dashed, room=room
     )
     for axis, panel in zip(np.atleast_1d(lower.subplots(1, len(forests), sharey=True)), forests, strict=True):
         _rows_of(axis, encoders, panel)
@@ -476,6 +490,7 @@ def side_by_side(
     encoders: Mapping[str, pd.DataFrame],
     series: Mapping[str, str],
     *,
+    asks: str,
     label: str,
     room: float,
     reference: bool = False,
@@ -485,6 +500,7 @@ def side_by_side(
 
     Args:
         series: by what a colour of COLOURS means, the name of a series of profiles; two at most.
+        asks: the question above all panels.
         label: of the profiles' axis.
         room: inches of the space below.
         reference: draw the first encoder's profile into all other panels, too, as a dotted line.
@@ -492,15 +508,17 @@ def side_by_side(
     """
     lines, dashed = -(-len(encoders) // 4), set(dashed)
     columns = -(-len(encoders) // lines)
-    above = 1.75 * lines + 0.2
+    above = 1.75 * lines + 0.45
     figure, axes = panels(rows=1, columns=1, height=above + room + 0.3)
     axes[0, 0].remove()
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, room]).flat
+    upper.suptitle(asks, x=0.01, ha="left", fontsize=8.5)
     axes = upper.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     first = next(iter(encoders.values()))
     for place, (axis, (encoder, rows)) in enumerate(zip(axes.flat, encoders.items(), strict=False)):
-        for meaning, name in series.items():
-            profile(axis, rows[rows.index == name], label=meaning, dashed=meaning in dashed)
+        for number, (meaning, name) in enumerate(series.items()):
+            shift = 0.2 * (number - (len(series) - 1) / 2)
+            profile(axis, rows[rows.index == name], label=meaning, dashed=meaning in dashed, shift=shift)
             if reference and place:
                 line = first.loc[first.index == name, "value"]
                 axis.plot(range(len(line)), line, ":", color=COLOURS[meaning], linewidth=1.2)
@@ -557,7 +575,7 @@ def key(
             handles.append(Patch(facecolor=colour, alpha=0.45, linewidth=0))
             continue
         papers = colour == COLOURS["paper"] and name in hollow
-        line = "none" if papers else "--" if name in dashed else "-"
+        line: Any = "none" if papers else "--" if name in dashed else "-"
         handle = Line2D([], [], color=colour, linestyle=line, marker="D" if papers else "o", markersize=4.5)
         handle.set_markerfacecolor("white" if name in hollow else colour)
         handles.append(handle)

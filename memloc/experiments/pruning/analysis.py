@@ -86,8 +86,8 @@ MINUS = " minus "
 ARM_NAMES = {
     "top": "highest UnitMem",
     "low": "lowest UnitMem",
-    "matched": "random, as active",
-    "matched-magnitude": "random, weights as large",
+    "matched": "random of equal activity",
+    "matched-magnitude": "random of equal weights",
     "top-unseen": "highest on unseen images",
     "excess": "highest excess",
     "excess-unseen": "highest excess of unseen",
@@ -260,7 +260,7 @@ def _gap(task: str, scope: str, fractions: Sequence[float], better: str, worse: 
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A forest for each task, encoder and scope: what claims are about, with their sign; other choices beside random."""
+    """A forest for each task, encoder and scope: what claims are about, with their sign; then other choices."""
     tasks = list(dict.fromkeys(table["task"]))
     compared = table[table["series"].str.contains(MINUS)].set_index("series")
     rows = list(dict.fromkeys(zip(compared["encoder"], compared["scope"], strict=True)))

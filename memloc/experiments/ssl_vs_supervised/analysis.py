@@ -185,7 +185,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     found = [rows[supervised].loc[[f"effect: {claim}"]] for of in SHOWN.values() for claim in of]
     names = [(group, name) for group, of in SHOWN.items() for name in of.values()]
     plotting.forest(effects, pd.concat(found), [name for _, name in names], groups=[group for group, _ in names])
-    effects.set(title="What is left beyond chance, an untrained encoder and unseen images?", xlabel="difference, last layer")
+    effects.set_title("What is left beyond chance, an untrained encoder and unseen images?")
+    effects.set_xlabel("difference, last layer")
     key = {name: plotting.COLOURS[name] for name in METRICS} | hues
     plotting.key(figure, key, hollow=["ClassMem, shuffled labels", supervised])
     return figure
