@@ -15,9 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -151,13 +153,26 @@ def profile(
     label: str,
     dashed: bool = False,
     colour: str | None = None,
+    shift: float = 0.0,
 ) -> None:
-    """A line over layers with its interval as a band."""
-    colour = colour or COLOURS[label]
-    at, style = np.arange(len(table)), "--" if dashed else "-"
-    size = 3.0 if len(table) <= 20 else 1.6
-    axis.plot(at, table["value"], style, marker="o", markersize=size, linewidth=1.3, color=colour, label=label)
-    band(axis, at, table, colour=colour)
+    """A line over layers with its intervals as bars.
+
+    Args:
+        shift: to the right, so that bars of several lines stand side by side.
+    """
+    few = len(table) <= 20
+    axis.errorbar(
+        np.arange(len(table)) + shift,
+        table["value"],
+        yerr=np.abs(table[["low", "high"]].to_numpy(dtype=float).T - table["value"].to_numpy(dtype=float)),
+        fmt="o--" if dashed else "o-",
+        color=colour or COLOURS[label],
+        markersize=3.5 if few else 1.8,
+        linewidth=0.9,
+        elinewidth=1.2 if few else 0.8,
+        capsize=0,
+        label=label,
+    )
     layers(axis, list(table["layer"].astype(str)))
 
 
@@ -203,7 +218,7 @@ _LETTER = 0.066
 
 
 def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[Any] | None = None) -> None:
-    """Names of layers along the axis, horizontally: all of them where they fit, else blocks, as many as fit.
+    """Names of layers along the axis, horizontally: all where two lines hold them, else blocks, as many as one holds.
 
     Args:
         at: their positions; by default 0, 1, ...
@@ -213,23 +228,28 @@ def layers(axis: Axes, names: Sequence[str], *, at: Sequence[float] | NDArray[An
     room = axis.get_window_extent().width / axis.get_figure(root=True).dpi  # type: ignore[union-attr]
     inch = room / max(1.0, float(np.ptp(places)) + 1)
     runs = [(name, place, place) for place, name in enumerate(names)]
-    if _fitting([plain(name, most=24) for name in names], places, inch) != list(range(len(names))):
-        runs = blocks(names)
+    texts, every = [plain(name, most=24) for name in names], list(range(len(names)))
+    lower = [i for i in every if i not in _fitting(texts, places, inch, every)]
+    if _fitting(texts, places, inch, lower) != lower:
+        runs, lower = blocks(names), []
         for _, first, _ in runs[1:] if len(runs) < len(names) else []:
             edge = (places[first - 1] + places[first]) / 2
             axis.axvline(edge, color="#e6e6e6", linewidth=0.6, zorder=0)
         axis.grid(visible=len(runs) == len(names), axis="x")
+    axis.set_xticks(places[lower], [texts[i] for i in lower], minor=True, fontsize=TEXT)
+    axis.tick_params(axis="x", which="minor", pad=plt.rcParams["xtick.major.pad"] + 1.3 * TEXT)
+    axis.grid(visible=bool(lower), axis="x", which="minor")
     centres = np.array([(places[first] + places[last]) / 2 for _, first, last in runs])
     labels = [plain(block, most=24) for block in short([block for block, _, _ in runs])]
-    shown = _fitting(labels, centres, inch)
+    shown = [i for i in _fitting(labels, centres, inch, range(len(labels))) if i not in lower]
     axis.set_xticks(centres[shown], [labels[i] for i in shown], rotation=0, fontsize=TEXT)
 
 
-def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float) -> list[int]:
-    """Labels that can stand side by side: the last one, and from there to the first each that still fits."""
+def _fitting(labels: Sequence[str], at: NDArray[Any], inch: float, those: Sequence[int]) -> list[int]:
+    """Of those labels, the ones that can stand in a line: the last one, and before it each that still fits."""
     half = [_LETTER * (len(label) + 1.5) / 2 for label in labels]
     chosen: list[int] = []
-    for i in reversed(range(len(labels))):
+    for i in reversed(those):
         if not chosen or (at[chosen[-1]] - at[i]) * inch >= half[chosen[-1]] + half[i]:
             chosen.append(i)
     return chosen[::-1]
@@ -307,6 +327,8 @@ def forest(
         )
     ticks = sorted([*zip(at, map(str, names), strict=True), *((at[i] - 1, f"{groups[i]}:") for i in heads if groups)])
     axis.set_yticks([place for place, _ in ticks], [plain(name, most=48) for _, name in ticks])
+    for text in axis.get_yticklabels():
+        text.set_fontweight("bold" if text.get_position()[1] not in at else "normal")
     axis.set_ylim((at[-1] if len(at) else 0) + 0.6, -0.6)
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(visible=False, axis="y")
@@ -371,6 +393,7 @@ def compared(
     series: Mapping[str, str],
     forests: Sequence[Rows],
     *,
+    asks: str,
     label: str,
     reference: bool = False,
     dashed: Iterable[str] = ("untrained",),
@@ -379,9 +402,9 @@ def compared(
 
     Args: as of ``side_by_side``.
     """
-    encoders = by_encoder(table)
+    encoders, room = by_encoder(table), 0.24 * table["encoder"].nunique() + 0.75
     figure, lower = side_by_side(
-        encoders, series, label=label, reference=reference, dashed=dashed, room=0.24 * len(encoders) + 0.75
+        encoders, series, asks=asks, label=label, reference=reference, dashed=dashed, room=room
     )
     for axis, panel in zip(np.atleast_1d(lower.subplots(1, len(forests), sharey=True)), forests, strict=True):
         _rows_of(axis, encoders, panel)
@@ -392,6 +415,7 @@ def side_by_side(
     encoders: Mapping[str, pd.DataFrame],
     series: Mapping[str, str],
     *,
+    asks: str,
     label: str,
     room: float,
     reference: bool = False,
@@ -401,6 +425,7 @@ def side_by_side(
 
     Args:
         series: by what a colour of COLOURS means, the name of a series of profiles; two at most.
+        asks: the question above all panels.
         label: of the profiles' axis.
         room: inches of the space below.
         reference: draw the first encoder's profile into all other panels, too, as a dotted line.
@@ -408,21 +433,23 @@ def side_by_side(
     """
     lines, dashed = -(-len(encoders) // 4), set(dashed)
     columns = -(-len(encoders) // lines)
-    above = 1.75 * lines + 0.2
+    above = 1.75 * lines + 0.45
     figure, axes = panels(rows=1, columns=1, height=above + room + 0.3)
     axes[0, 0].remove()
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, room]).flat
+    upper.suptitle(asks, x=0.01, ha="left", fontsize=8.5)
     axes = upper.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     first = next(iter(encoders.values()))
     for place, (axis, (encoder, rows)) in enumerate(zip(axes.flat, encoders.items(), strict=False)):
-        for meaning, name in series.items():
-            profile(axis, rows[rows.index == name], label=meaning, dashed=meaning in dashed)
+        for number, (meaning, name) in enumerate(series.items()):
+            shift = 0.2 * (number - (len(series) - 1) / 2)
+            profile(axis, rows[rows.index == name], label=meaning, dashed=meaning in dashed, shift=shift)
             if reference and place:
                 line = first.loc[first.index == name, "value"]
                 axis.plot(range(len(line)), line, ":", color=COLOURS[meaning], linewidth=1.2)
         zero(axis)
         last = place + columns >= len(encoders)
-        axis.tick_params(labelbottom=last)
+        axis.tick_params(which="both", labelbottom=last)
         axis.set(title=plain(encoder, most=112 // columns), xlabel="layer" if last else "")
         axis.set_ylabel("" if place % columns else label)
     for axis in axes.flat[len(encoders) :]:
@@ -458,28 +485,27 @@ def key(
     *,
     dashed: Iterable[str] = (),
     hollow: Iterable[str] = (),
+    bands: Iterable[str] = (),
     side: str = "center",
 ) -> None:
     """A legend below all panels that says what colours mean.
 
     Args:
-        colours: by what they mean.
-        dashed, hollow: which of them stand for dashed lines or hollow dots.
+        colours: by what they mean; the paper's, if hollow, stands for the diamond of ``papers``.
+        dashed, hollow, bands: which of them stand for dashed lines, hollow dots or bands.
         side: "left", "center" or "right": where the panels are that it is about; in a column where that's not all.
     """
-    dashed, hollow = set(dashed), set(hollow)
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            marker="o",
-            markersize=4.5,
-            markerfacecolor="white" if name in hollow else colour,
-            linestyle="--" if name in dashed else "-",
-        )
-        for name, colour in colours.items()
-    ]
+    dashed, hollow, bands = set(dashed), set(hollow), set(bands)
+    handles: list[Artist] = []
+    for name, colour in colours.items():
+        if name in bands:
+            handles.append(Patch(facecolor=colour, alpha=0.45, linewidth=0))
+            continue
+        papers = colour == COLOURS["paper"] and name in hollow
+        line: Any = "none" if papers else "--" if name in dashed else "-"
+        handle = Line2D([], [], color=colour, linestyle=line, marker="D" if papers else "o", markersize=4.5)
+        handle.set_markerfacecolor("white" if name in hollow else colour)
+        handles.append(handle)
     _below(figure, handles, list(colours), side=side)
 
 

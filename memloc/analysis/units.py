@@ -51,11 +51,15 @@ class UnitMeans:
         On complementary halves the two encoders have each other's candidates for independent images, so what sets
         images apart cancels out; external ones would add it again.
         """
+        return self.mean("candidate", metric) - self.unseen(metric)
+
+    def unseen(self, metric: str = "unitmem") -> Estimate:
+        """The mean on the images that ``excess`` compares candidates with: [layers]."""
         independent = self.mean("independent", metric)
         if self.crossed:
-            return self.mean("candidate", metric) - independent
+            return independent
         # Twice as many for comparison, half the noise.
-        return self.mean("candidate", metric) - (self.mean("external", metric) + independent).scaled(0.5)
+        return (self.mean("external", metric) + independent).scaled(0.5)
 
     def chance(self) -> NDArray[np.float64]:
         """Null of the excess of UnitMem, averaged over seeds: groups assigned at random, [permutations, layers].

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.inputs import Inputs
 from memloc.errors import InputError
 from memloc.metrics.stats import Estimate
@@ -131,10 +131,11 @@ def ranked(axis: Axes, rows: pd.DataFrame, main: tuple[str, float], *, null: flo
 
 def curves(axis: Axes, rows: pd.DataFrame, main: tuple[str, float]) -> None:
     """Values along ``at`` of the main method and of random order, with their intervals."""
-    for method, colour in ((main, plotting.INK), (("random", 0.0), plotting.COLOURS["random"])):
-        mine = of_method(rows, method)
-        axis.plot(mine["at"], mine["value"], color=colour, linewidth=1.4)
-        plotting.band(axis, mine["at"], mine, colour=colour)
+    series = {label(method): of_method(rows, method) for method in (main, ("random", 0.0))}
+    at = {name: mine["at"].to_numpy(dtype=float) for name, mine in series.items()}
+    colours = dict(zip(series, (plotting.INK, plotting.COLOURS["random"]), strict=True))
+    step = min((float(np.diff(np.unique(places)).min(initial=1.0)) for places in at.values()), default=1.0)
+    dots.side_by_side(axis, series, at=at, colours=colours, width=0.2 * step)
 
 
 def curves_and_ranks(

@@ -39,6 +39,7 @@ def test_planted_unitmem_and_its_excess_come_out(tmp_path):
     table, rows = world(tmp_path).analyse(**OPTIONS)
     planted = {
         "candidate": CANDIDATE,
+        "unseen": [0.5] * 4,
         "external": EXTERNAL,
         "untrained": [0.4] * 4,
         # Above the mean of external and independent images.

@@ -150,10 +150,10 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         _compare(row[0], {"candidate": top, "external": external})
         _compare(row[1], {"top": top, "random": drawn})
         _compare(row[2], {"effect": excess})
-        row[0].set_title(f"{plotting.plain(encoder)}: owners trained on or not")
+        row[0].set_title(f"{plotting.plain(encoder)}\nMore harm to owners trained on?")
         row[0].set_ylabel("harm to a unit's owner")
-        row[1].set_title("units of highest UnitMem or random ones")
-        row[2].set_title("trained on minus never seen")
+        row[1].set_title("More than by random units?")
+        row[2].set_title("Trained on minus never seen")
     plotting.key(figure, {said: plotting.COLOURS[name] for name, said in _SAID.items()}, dashed=_DASHED)
     return figure
 
@@ -164,6 +164,7 @@ _SAID = {
     "top": "units of highest UnitMem",
     "effect": "difference",
 }
+_NULLS = ("external", "random")
 _DASHED = [_SAID["external"]]
 
 
@@ -171,7 +172,7 @@ def _compare(axis: Axes, series: Mapping[str, pd.DataFrame]) -> None:
     """Lines over layers, and dots of all layers together at the right."""
     for number, (name, rows) in enumerate(series.items()):
         each, whole = (rows[(rows["layer"].astype(str) == ALL) == alone] for alone in (False, True))
-        plotting.profile(axis, each, label=name, dashed=name in ("external", "random"))
+        plotting.profile(axis, each, label=name, dashed=name in _NULLS, shift=0.24 * (number - (len(series) - 1) / 2))
         at = np.array([len(each) + 0.04 * len(each) * (0.5 + number)])
         plotting.points(axis, at, whole, colour=plotting.COLOURS[name], label="")
     plotting.layers(axis, [*each["layer"].astype(str), ALL], at=[*range(len(each)), float(at[0])])

@@ -200,13 +200,13 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     figure, axes = plotting.panels(rows=len(encoders), columns=2, height=2.3, sharey="col")
     for (left, right), (encoder, rows) in zip(axes, encoders.items(), strict=True):
         numbers = [str(block) for block in dict.fromkeys(rows["block"])]
-        for place in ("attention", "fully-connected"):
-            plotting.profile(left, _of(rows, "crossed", place), label=place)
+        for shift, place in ((-0.06, "attention"), (0.06, "fully-connected")):
+            plotting.profile(left, _of(rows, "crossed", place), label=place, shift=shift)
         for shift, (series, name) in zip((-0.24, 0, 0.24), INCREMENTS.items(), strict=True):
             at = np.arange(len(numbers)) + shift
             plotting.points(right, at, _of(rows, series, name), colour=COLOURS[name], label=name, size=3.5)
-        left.set_title(f"{plotting.plain(encoder)}: crossed LayerMem")
-        right.set_title("what each adds to what comes before it")
+        left.set(title=f"{plotting.plain(encoder)}\nWhich parts memorize?", ylabel="crossed LayerMem")
+        right.set(title="What does each add to what comes before it?", ylabel="increment")
         for axis in (left, right):
             plotting.layers(axis, numbers)
             axis.set_xlabel("block")

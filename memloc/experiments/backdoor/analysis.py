@@ -41,6 +41,12 @@ CLAIMS = {
 }
 """At the first of the ratios. The thresholds come from trials on one seed, before this experiment was written."""
 SERIES = {"areas": "AUROC", "hits": "share of highest cells", "tops": "highest cell"}
+ASKED = {
+    "areas": "Do its cells stand out? AUROC",
+    "hits": "Share of it in the highest cells",
+    "tops": "Is the highest cell in it? Share",
+}
+"""By array of an outcome, what the figure asks of the trigger."""
 MAPS = ("values of this image", "mean, poisoned", "mean, others of its label")
 
 
@@ -83,10 +89,11 @@ def draw(table: pd.DataFrame) -> Figure:
     kinds = [(name, int(grid)) for name, grid in dict.fromkeys(zip(table["table"], table["grid"], strict=True)) if grid]
     scores = table[table["method"].notna()]
     methods = methods_of(scores)
-    heights = [1.75 * len(kinds), 0.7 + 0.16 * len(kinds) * (len(methods) + 1)]
+    heights = [1.75 * len(kinds) + 0.25, 0.7 + 0.16 * len(kinds) * (len(methods) + 1)]
     figure, ((axis,),) = plotting.panels(rows=1, columns=1, height=sum(heights))
     axis.remove()
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+    above.suptitle("Do values of cells show where the trigger of a poisoned image is?", x=0.01, ha="left", fontsize=8.5)
     axes = above.subplots(len(kinds), 1 + len(MAPS), squeeze=False)
     shown = []
     for row, (name, grid) in zip(axes, kinds, strict=True):
@@ -99,8 +106,8 @@ def draw(table: pd.DataFrame) -> Figure:
     for axis, title in zip(axes[0], ("a poisoned image", *MAPS), strict=True):
         axis.set_title(title)
     plotting.maps(list(axes[:, 1:].flat), shown, label="value", signed=False)
-    for axis, series in zip(below.subplots(1, len(SERIES), sharey=True), SERIES.values(), strict=True):
-        rows = scores[scores["series"] == series]
+    for axis, series in zip(below.subplots(1, len(SERIES), sharey=True), SERIES, strict=True):
+        rows = scores[scores["series"] == SERIES[series]]
         each = [(kind, method) for kind in kinds for method in methods]
         found = pd.concat([of_method(rows[(rows["table"] == n) & (rows["grid"] == g)], m) for (n, g), m in each])
         plotting.forest(
@@ -113,7 +120,7 @@ def draw(table: pd.DataFrame) -> Figure:
             null=None,
         )
         axis.set_xlim(-0.04, 1.04)
-        axis.set_title(f"trigger found: {series}")
+        axis.set_title(ASKED[series])
     return figure
 
 

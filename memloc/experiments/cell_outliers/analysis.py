@@ -160,10 +160,10 @@ def draw(table: pd.DataFrame) -> Figure:
         for axis, series in zip(row[1:], over, strict=True):
             rows = part[part["series"] == series].set_index("table").reindex(names)
             plotting.forest(axis, rows, names)
-            axis.set_title(f"minus {series.removeprefix(begin)}'s")
-        row[0].set_title(f"{injector} outliers: area")
+            axis.set_title(f"Better than {series.removeprefix(begin)}?")
+        row[0].set_title(f"Are {injector} outliers found?")
     for axis in axes[-1]:
-        axis.set_xlabel("area under the detection curve" if axis is axes[-1, 0] else "difference")
+        axis.set_xlabel("area under the curve" if axis is axes[-1, 0] else "difference")
     plotting.one_scale(axes[:, 1:].flat)
     plotting.key(figure, {label(main): plotting.INK, label(accuracy): plotting.COLOURS[OOB[0]]})
     return figure

@@ -51,7 +51,7 @@ CORRELATIONS = ("agrees", "agrees-given-harm", "over-value", "first")
 EFFECT, EVERY = "effect", "all"
 SHOWN = {
     "agrees": "gap taken",
-    "agrees-given-harm": "the same, given harm",
+    "agrees-given-harm": "gap taken, given harm",
     "over-value": "lead over LayerMem",
     "first": "gap added in turn",
 }

@@ -148,6 +148,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     figure, below = plotting.side_by_side(
         plotting.by_encoder(alone),
         {"crossed": "crossed"},
+        asks="Do frameworks memorize in the same layers? (dotted: the first framework)",
         label="crossed LayerMem",
         reference=True,
         room=0.19 * len(keys) + 0.8,
@@ -165,8 +166,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
 
 
 _PANELS = (
-    ("rank correlation of the profiles", CORRELATION),
-    ("largest difference of LayerMem", None),
-    ("distance of UnitMem, last layer", DISTANCE),
+    ("Same profile? Rank correlation", CORRELATION),
+    ("Same LayerMem? Largest difference", None),
+    ("Same UnitMem? Distance, last layer", DISTANCE),
 )
 """Titles of the panels of PAIRS, and the thresholds of the claims, at which there are dotted lines."""

@@ -153,12 +153,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[top, 2.2]).flat
     _mosaic(above.subplots(), shown, layers, images)
     axis = below.subplots()
-    for group in CANDIDATE_AND_NULL:
+    for shift, group in zip((-0.08, 0.08), CANDIDATE_AND_NULL, strict=True):
         rows = table[table["series"] == f"too few owners, {group}"]
-        plotting.profile(axis, rows, label=group, dashed=group == "external")
+        plotting.profile(axis, rows, label=group, dashed=group == "external", shift=shift)
     plotting.zero(axis)
-    axis.set(title="the tenth of units of highest UnitMem: owners missing compared with chance", xlabel="layer")
-    axis.set_ylabel("share of units")
+    axis.set(title="Do fewer images own the tenth of units of highest UnitMem than by chance?", xlabel="layer")
+    axis.set_ylabel("owners missing, of units")
     said = {"candidate": "images trained on", "external": "images never seen"}
     plotting.key(
         figure, {words: plotting.COLOURS[group] for group, words in said.items()}, dashed=["images never seen"]

@@ -156,15 +156,17 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Three rows an encoder, a column an arm: both units' UnitMem by steps, and the image's own part in it."""
     encoders = list(dict.fromkeys(table["encoder"]))
     figure, axes = plotting.panels(rows=3 * len(encoders), columns=len(ARMS), height=1.75, sharex=True, sharey="row")
+    asks = "Does a unit that alone is trained come to single out the image it is trained on?"
+    figure.suptitle(asks, x=0.01, ha="left", fontsize=8.5)
     for number, encoder in enumerate(encoders):
         mine = table[table["encoder"] == encoder]
         rows = axes[3 * number : 3 * number + 3]
         for (arm, title), column in zip(ARMS.items(), rows.T, strict=True):
             shown = mine[mine["arm"] == arm]
             for axis, unit in zip(column, UNITS, strict=False):
-                for name, colour in zip((WITH, WITHOUT), _COLOURS.values(), strict=True):
+                for name, shift, colour in zip((WITH, WITHOUT), (-0.06, 0.06), _COLOURS.values(), strict=True):
                     part = shown[(shown["unit"] == unit) & (shown["series"] == name)]
-                    plotting.profile(axis, part, label="", colour=colour, dashed=name == WITHOUT)
+                    plotting.profile(axis, part, label="", colour=colour, dashed=name == WITHOUT, shift=shift)
                 axis.set_ylim(-0.04, 1.04)
             _draw_own(column[2], shown[shown["series"] == IMAGE])
             column[0].set_title(title)

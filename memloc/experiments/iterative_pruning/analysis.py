@@ -179,16 +179,17 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             over = mine[(mine["series"] == OVER_RANDOM) & (mine["task"] == task)]
             _arms(axis, over[(over["arm"] != "random") & (over["round"] > 0)])
             plotting.zero(axis)
-            axis.set(title=f"Accuracy on {plotting.plain(task)}", ylabel="minus random pruning's")
+            axis.set(title=f"Less accurate on {plotting.plain(task)}?", ylabel="minus random pruning's")
         above[0].set_title(f"{plotting.plain(encoder)}\n{above[0].get_title('left')}")
         _arms(below[0], mine[mine["series"] == CANDIDATE])
-        below[0].set(title="UnitMem of the units that remain", ylabel="on images trained on")
+        below[0].set(title="Do the units that remain memorize less?", ylabel="mean UnitMem")
         effects = mine.set_index("series").loc[[f"{EFFECT}: {claim}" for claim in FALLS]]
         plotting.forest(below[1], effects, list(FALLS.values()))
         below[1].set(title="Does pruning the highest take memorization away?", xlabel="top minus random")
         for axis in (*above[len(tasks) :], *below[2:]):
             axis.remove()
-    plotting.key(figure, {f"pruned: {by}": plotting.COLOURS[by] for by in ARMS})
+    named = {"top": "highest UnitMem", "random": "random units", "low": "lowest UnitMem"}
+    plotting.key(figure, {f"pruned: {named[by]}": plotting.COLOURS[by] for by in ARMS})
     return figure
 
 

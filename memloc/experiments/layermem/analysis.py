@@ -216,8 +216,8 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         dots.over_layers(d, {group: rows.loc[[f"{GAP}, {group}"]] for group in CANDIDATE_AND_NULL}, joined=False)
         a.set(title=f"{plotting.plain(encoder)}\nWhich layers memorize?", ylabel="crossed LayerMem")
         b.set(title="What does each layer add?", ylabel="increment")
-        c.set(title="As published", ylabel="mean SSLMem")
-        d.set(title="Extremes beyond chance?", ylabel="SSLMem, most minus least")
+        c.set(title="As published: more than\non images never seen?", ylabel="mean SSLMem")
+        d.set(title="Do the most memorized\nimages exceed chance?", ylabel="SSLMem, most minus least")
     names = {
         "crossed": "crossed",
         "published": "as published: trained on",

@@ -168,5 +168,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         single = pd.concat([rows.loc[[SINGLE]].tail(1), rows.loc[[ATYPICAL]]])
         plotting.forest(d, single, ["one pair with another", "with atypicality"])
         d.set(title="Is it the same images? Are they atypical?", xlabel="reliability and rank correlation, output")
-    plotting.key(figure, {"mean of pairs, 95 % interval (faint: each pair)": colour, "95 % of what chance makes": grey})
+    key = {"mean of pairs, 95 % interval (faint: each pair)": colour, "95 % of what chance makes": grey}
+    plotting.key(figure, key, bands=["95 % of what chance makes"])
     return figure

@@ -88,7 +88,7 @@ def draw(table: pd.DataFrame) -> Figure:
         curve="test accuracy",
         along="share of the rows removed",
         rank="found",
-        ranks="flipped labels found",
+        ranks="flipped labels found (dotted: by chance)",
     )
     chance = table[table["series"] == "chance"].set_index("table")["value"]
     for name, _, below in places:

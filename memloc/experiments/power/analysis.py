@@ -41,16 +41,16 @@ MEASURED = (LAST, RISE, EARLIER)
 TARGET, DIFFERENCE, SHARE = "LayerMem of .308", "difference of .005", "difference of 1.6 %"
 EFFECTS = (*MEASURED, TARGET, DIFFERENCE, SHARE)
 SHOWN = {
-    LAST: "last layer",
-    RISE: "last minus first layer",
-    EARLIER: "an earlier step minus the last",
-    TARGET: "the paper's last layer",
-    DIFFERENCE: "two augmentations",
-    SHARE: "two augmentations, 1.6 % of ours",
+    LAST: ("Does the last layer memorize?", "LayerMem {}, measured"),
+    RISE: ("More than the first layer?", "{} more, measured"),
+    EARLIER: ("Does an earlier layer add most?", "{} beyond the last, measured"),
+    TARGET: ("Does a layer memorize as in the paper?", "LayerMem {}, the paper's"),
+    DIFFERENCE: ("Do augmentations differ as in the paper?", "{} apart, the paper's"),
+    SHARE: ("... or by the paper's share of LayerMem?", "1.6 % of ours: {} apart"),
 }
+"""By effect, what the figure asks and says of its size."""
 RUN, PAPER = "this run", "the paper"
 FRAMES = {RUN: "white", PAPER: plotting.COLOURS["paper"]}
-"""What the figure calls an effect on LayerMem."""
 
 
 @dataclass(frozen=True)
@@ -249,11 +249,13 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             rows = every[every["effect"] == effect]
             _draw_map(axis, rows)
             size = rows.loc[["size"], "value"].iloc[0]
-            title = f"{SHOWN[effect]}:\n{size:.2g}, {'measured' if effect in MEASURED else 'from the paper'}"
-            axis.set(title=title, xlabel="seeds", ylabel="" if number % 3 else f"{encoder}: candidates")
+            asked, said = SHOWN[effect]
+            axis.set(title=f"{asked}\n{said.format(f'{size:.2g}')}", xlabel="seeds")
+            axis.set_ylabel("" if number % 3 else f"{plotting.plain(encoder)}: candidates")
     colours = figure.colorbar(axes[0, 0].collections[0], ax=axes, location="bottom", shrink=0.5, aspect=40)
     colours.set_label(
-        "chance of finding the effect, %. Right of the line: at least 80.\nFramed: this run, and in purple the paper"
+        "chance that a study finds it, %. Right of the thick line: at least 80.\n"
+        "Framed: a study like this run (black and white), and one like the paper's (purple)"
     )
     return figure
 

@@ -74,9 +74,9 @@ def _changed(sheet: Sheet, encoder: str, reference: str) -> set[str]:
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """A panel a protocol with the first's profile dotted; below, the last layer and how alike the profiles are."""
     forests = [
-        plotting.Rows("the last layer's crossed LayerMem", {"crossed": "crossed"}),
+        plotting.Rows("Does the last layer memorize? Crossed LayerMem", {"crossed": "crossed"}),
         plotting.Rows(
-            f"rank correlation with {table['encoder'].iloc[0]}'s profile",
+            f"Is the profile {plotting.plain(table['encoder'].iloc[0], most=16)}'s? Rank correlation",
             {"effect": "rank correlation"},
             null=None,
             least=CORRELATION,
@@ -84,4 +84,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     ]
     profiles = table[table["layer"].astype(str) != "all"]
     table = pd.concat([profiles, table[table["series"] == "rank correlation"]])
-    return plotting.compared(table, {"crossed": "crossed"}, forests, label="crossed LayerMem", reference=True)
+    asks = "Do ways of measuring find memorization in the same layers? (dotted: the first way)"
+    profiles = {"crossed": "crossed"}
+    return plotting.compared(table, profiles, forests, asks=asks, label="crossed LayerMem", reference=True)

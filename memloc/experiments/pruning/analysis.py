@@ -81,13 +81,13 @@ COMPARED = (
     *((by, "random") for by in ARMS if by != "random"),
     *((worse, better) for better, worse in CONTRASTS.values() if "random" not in (better, worse)),
 )
-"""Arms and what the figure compares them with: below 0, an arm costs more."""
+"""Arms and what the table compares them with: below 0, an arm costs more."""
 MINUS = " minus "
 ARM_NAMES = {
     "top": "highest UnitMem",
     "low": "lowest UnitMem",
-    "matched": "random, as active",
-    "matched-magnitude": "random, weights as large",
+    "matched": "random of equal activity",
+    "matched-magnitude": "random of equal weights",
     "top-unseen": "highest on unseen images",
     "excess": "highest excess",
     "excess-unseen": "highest excess of unseen",
@@ -260,7 +260,7 @@ def _gap(task: str, scope: str, fractions: Sequence[float], better: str, worse: 
 
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
-    """A forest for each task, encoder and scope: what arms cost beyond random units, and beyond their controls."""
+    """A forest for each task, encoder and scope: what claims are about, with their sign; then other choices."""
     tasks = list(dict.fromkeys(table["task"]))
     compared = table[table["series"].str.contains(MINUS)].set_index("series")
     rows = list(dict.fromkeys(zip(compared["encoder"], compared["scope"], strict=True)))
@@ -270,12 +270,14 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     for line, (encoder, scope) in zip(axes, rows, strict=True):
         for task, axis in zip(tasks, line, strict=True):
             mine = compared[(compared["encoder"] == encoder) & (compared["task"] == task)]
-            _forest(axis, 100 * mine.loc[mine["scope"] == scope, ["value", "low", "high", "paper"]])
+            _forest(axis, mine.loc[mine["scope"] == scope, ["value", "low", "high", "paper"]])
             whole = table[(table["encoder"] == encoder) & (table["task"] == task) & (table["series"] == "none")]
-            axis.set_title(f"probe on {plotting.plain(task)} ({whole['value'].iloc[0]:.0%} unpruned)")
+            axis.set_title(f"probe on {plotting.plain(task)} ({whole['value'].iloc[0]:.0%} right if unpruned)")
             axis.tick_params(labelleft=axis is line[0])
-            axis.set_xlabel("difference of accuracy, in points")
-        line[0].set_title(f"{plotting.plain(encoder)}, pruned: % {SHARES[scope]}\n{line[0].get_title('left')}")
+            axis.set_xlabel("difference of accuracy after pruning")
+        pruned = table[(table["encoder"] == encoder) & (table["scope"] == scope) & (table["series"] == "random")]
+        which = _percents(sorted(set(pruned["fraction"])))
+        line[0].set_title(f"{plotting.plain(encoder)}, without {which} {SHARES[scope]}\n{line[0].get_title('left')}")
     title = "Does pruning the units of highest UnitMem cost more than pruning others?"
     figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
     key = {ARM_NAMES[by]: plotting.COLOURS[by] for by in ("top", "low")}
@@ -285,14 +287,30 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     return figure
 
 
+def _percents(fractions: Sequence[float]) -> str:
+    """The fractions that claims are judged at, in words."""
+    percents = [f"{100 * fraction:g}" for fraction in fractions if fraction in JUDGED or not {*JUDGED} & {*fractions}]
+    return f"{' and '.join(percents) if len(percents) < 3 else f'{percents[0]} to {percents[-1]}'} %"
+
+
 def _forest(axis: Axes, differences: pd.DataFrame) -> None:
-    """Differences of arms, those from random units first."""
-    pairs = [(name, *name.split(MINUS)) for name in differences.index]
-    controls = ["" if against == "random" else f", minus {ARM_NAMES[against]}" for *_, against in pairs]
-    names = [ARM_NAMES[by] + control for (_, by, _), control in zip(pairs, controls, strict=True)]
-    groups = ["minus random units" if against == "random" else "minus a control" for *_, against in pairs]
-    colours = [plotting.COLOURS.get(by, plotting.INK) for _, by, _ in pairs]
-    at = plotting.forest(axis, differences, names, groups=groups, colours=colours)
-    for place, paper in zip(at, differences["paper"], strict=True):
+    """Differences of arms as claims have them, the higher one first; then those that no claim is about."""
+    claims = {f"{better}{MINUS}{worse}" for better, worse in CONTRASTS.values()}
+    rows, groups = [], []
+    for name, row in differences.iterrows():
+        by, against = str(name).split(MINUS)
+        if name not in claims:
+            # A difference the other way round: its ends change places.
+            row = -row.rename({"low": "high", "high": "low"})
+            by, against = against, by
+        rows.append(row.rename(f"{by}{MINUS}{against}"))
+        groups.append("above 0 if as claimed" if rows[-1].name in claims else "no claim")
+    order = np.argsort([group == "no claim" for group in groups], kind="stable")
+    table = pd.DataFrame([rows[i] for i in order])
+    pairs = [str(name).split(MINUS) for name in table.index]
+    names = [MINUS.join(ARM_NAMES.get(arm, arm) for arm in pair) for pair in pairs]
+    colours = [next((plotting.COLOURS[arm] for arm in pair if arm in ("top", "low")), plotting.INK) for pair in pairs]
+    at = plotting.forest(axis, table, names, groups=[groups[i] for i in order], colours=colours)
+    for place, paper in zip(at, table["paper"], strict=True):
         if np.isfinite(paper):
             plotting.papers(axis, paper, place)

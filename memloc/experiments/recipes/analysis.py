@@ -73,8 +73,11 @@ def _find_same(sheet: Sheet, profiles: Profiles) -> None:
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """A panel a recipe with the first's profile dotted; below, the last layer and its difference to the first's."""
+    first = plotting.plain(str(table["encoder"].iloc[0]), most=16)
     forests = [
-        plotting.Rows("the last layer's crossed LayerMem", {"crossed": "crossed"}),
-        plotting.Rows(f"minus {table['encoder'].iloc[0]}'s", {"effect": f"crossed{DIFFERENCE}"}),
+        plotting.Rows("Does the last layer memorize? Crossed LayerMem", {"crossed": "crossed"}),
+        plotting.Rows(f"More than {first}'s? Difference", {"effect": f"crossed{DIFFERENCE}"}),
     ]
-    return plotting.compared(table, {"crossed": "crossed"}, forests, label="crossed LayerMem", reference=True)
+    asks = "Which layers memorize under other training? (dotted: the first recipe)"
+    profiles = {"crossed": "crossed"}
+    return plotting.compared(table, profiles, forests, asks=asks, label="crossed LayerMem", reference=True)

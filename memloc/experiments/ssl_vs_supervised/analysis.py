@@ -76,16 +76,18 @@ METRICS = {"UnitMem": "unitmem", "ClassMem": "classmem", "ClassMem, shuffled lab
 EXCESS = {"UnitMem, excess": "unitmem", "ClassMem, excess": "classmem"}
 UNTRAINED = {"UnitMem, untrained": "unitmem", "ClassMem, untrained": "classmem"}
 SHOWN = {
-    "supervised-classes": "supervised: ClassMem minus UnitMem",
-    "interaction": "the same, supervised minus SSL",
-    "interaction-depth": "the same, last minus first layer",
-    "beyond-sampling": "ClassMem minus chance, supervised minus SSL",
-    "supervised-training": "supervised: ClassMem minus UnitMem, by training",
-    "ssl-training": "SSL: UnitMem minus ClassMem, by training",
-    "supervised-excess": "supervised: ClassMem, trained on minus unseen",
-    "excess-interaction": "the same over UnitMem's, supervised minus SSL",
+    "ClassMem minus UnitMem": {
+        "supervised-classes": "supervised",
+        "interaction": "supervised minus SSL",
+        "interaction-depth": "supervised minus SSL, last minus first layer",
+        "supervised-training": "supervised, trained minus untrained encoder",
+    },
+    "UnitMem minus ClassMem": {"ssl-training": "SSL, trained minus untrained encoder"},
+    "ClassMem minus ClassMem of shuffled labels": {"beyond-sampling": "supervised minus SSL"},
+    "ClassMem, images trained on minus others": {"supervised-excess": "supervised"},
+    "ClassMem minus UnitMem, trained on minus others": {"excess-interaction": "supervised minus SSL"},
 }
-"""What the figure calls effects."""
+"""What the figure calls effects: by the difference, between or in what encoders it is taken."""
 
 
 def analyse(sheet: Sheet) -> None:
@@ -163,24 +165,28 @@ def _find(sheet: Sheet, ssl: _Encoder, supervised: _Encoder) -> None:
 
 def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     """Units of the last layer of each encoder and the share above the diagonal; means by layer; effects."""
-    _, supervised = encoders = list(dict.fromkeys(table["encoder"]))
-    rows = {encoder: table[table["encoder"] == encoder].set_index("series") for encoder in encoders}
-    figure, axes = plotting.panels(rows=1, columns=1, height=7.0)
+    encoders = list(dict.fromkeys(table["encoder"]))
+    ssl, supervised = f"{plotting.plain(encoders[0])} (SSL)", plotting.plain(encoders[1])
+    parts = (table[table["encoder"] == encoder].set_index("series") for encoder in encoders)
+    rows = dict(zip((ssl, supervised), parts, strict=True))
+    figure, axes = plotting.panels(rows=1, columns=1, height=7.6)
     axes[0, 0].remove()
-    above, middle, below = figure.subfigures(3, 1, squeeze=False).flat
+    above, middle, below = figure.subfigures(3, 1, squeeze=False, height_ratios=[1, 0.95, 1.15]).flat
     (*scatters, share), effects = above.subplots(1, 3), below.subplots()
-    hues = dict.fromkeys(encoders, plotting.INK)
-    for encoder, scatter, means in zip(encoders, scatters, middle.subplots(1, 2), strict=True):
-        _draw_units(scatter, rows[encoder].loc["unit"], plotting.plain(encoder))
-        shown = {name: rows[encoder].loc[[name]] for name in METRICS}
+    hues = dict.fromkeys(rows, plotting.INK)
+    for (encoder, of), scatter, means in zip(rows.items(), scatters, middle.subplots(1, 2), strict=True):
+        _draw_units(scatter, of.loc["unit"], encoder)
+        shown = {name: of.loc[[name]] for name in METRICS}
         dots.over_layers(means, shown, hollow=["ClassMem, shuffled labels"], null=None)
-        means.set(title=f"{plotting.plain(encoder)}: means", ylabel="mean over units", ylim=(0, 1))
-    shares = {encoder: rows[encoder].loc[[SHARE]] for encoder in encoders}
+        means.set(title=f"{encoder}: does ClassMem overtake UnitMem?", ylabel="mean over units", ylim=(0, 1))
+    shares = {encoder: of.loc[[SHARE]] for encoder, of in rows.items()}
     dots.over_layers(share, shares, colours=hues, hollow=[supervised], null=HALF)
     share.set(title="Units for images, by layer", ylabel="share above the diagonal", ylim=(0, 1.03))
-    found = {claim: rows[supervised].loc[[f"effect: {claim}"]] for claim in SHOWN}
-    plotting.forest(effects, pd.concat(found.values()), list(SHOWN.values()))
-    effects.set(title="What is left against chance, training and unseen images? (last layer)", xlabel="effect")
+    found = [rows[supervised].loc[[f"effect: {claim}"]] for of in SHOWN.values() for claim in of]
+    names = [(group, name) for group, of in SHOWN.items() for name in of.values()]
+    plotting.forest(effects, pd.concat(found), [name for _, name in names], groups=[group for group, _ in names])
+    effects.set_title("What is left beyond chance, an untrained encoder and unseen images?")
+    effects.set_xlabel("difference, last layer")
     key = {name: plotting.COLOURS[name] for name in METRICS} | hues
     plotting.key(figure, key, hollow=["ClassMem, shuffled labels", supervised])
     return figure

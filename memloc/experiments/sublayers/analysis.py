@@ -164,9 +164,9 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         _profile(a, rows.loc[["crossed"]])
         _by_kind(b, rows)
         _against_parameters(c, rows.loc[[OVER_LAYER]])
-        a.set(title=f"{plotting.plain(encoder)}: crossed LayerMem", xlabel="layer")
-        b.set(title="what each place adds", xlabel="LayerMem above the place before")
-        c.set(title="what layers add, by size", xlabel="parameters")
+        a.set(title=f"{plotting.plain(encoder)}\nWhich places memorize?", xlabel="layer", ylabel="crossed LayerMem")
+        b.set(title="What does each place add?", xlabel="LayerMem above the place before")
+        c.set(title="Do large layers add more?", xlabel="parameters", ylabel="increment")
     return figure
 
 

@@ -132,6 +132,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     at = plotting.forest(left, accuracy, names, groups=groups, null=None)
     left.plot(accuracy["chance"], at, "|", color=plotting.COLOURS["chance"], markersize=9, markeredgewidth=2)
     plotting.forest(right, more, names, groups=groups)
-    left.set(title="test accuracy of linear probes (grey: largest class)", xlabel="accuracy")
-    right.set(title=f"minus {plotting.plain(encoders[0])}'s", xlabel="difference of accuracy")
+    left.set(title="Do features tell classes apart?", xlabel="accuracy of linear probes (grey: largest class)")
+    right.set(title=f"Better than {plotting.plain(encoders[0], most=24)}'s?", xlabel="difference of accuracy")
     return figure

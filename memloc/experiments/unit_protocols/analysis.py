@@ -204,16 +204,17 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     seen = {"candidate": "candidate", "external": "unseen images"}
     lead = {"candidate": "first minus this", "untrained": "first minus this, untrained"}
     forests = [
-        plotting.Rows("last layer: seen minus unseen", {"effect": "excess"}),
-        plotting.Rows(f"last layer: {first}'s lead", lead),
+        plotting.Rows("Last layer: seen minus unseen", {"effect": "excess"}),
+        plotting.Rows(f"Last layer: {first} minus this", lead),
         plotting.Rows(
-            f"order of units against {first}'s",
+            f"Units in {first}'s order? Correlation",
             {group: f"order, {group}" for group in ORDERS},
             null=None,
             least=CORRELATION,
         ),
     ]
-    figure = plotting.compared(table, seen, forests, label="mean UnitMem", dashed=["external"])
+    asks = "Does mean UnitMem depend on how it is measured?"
+    figure = plotting.compared(table, seen, forests, asks=asks, label="mean UnitMem", dashed=["external"])
     said = {"images trained on": "candidate", "images never seen": "external", "before training": "untrained"}
     colours = {words: plotting.COLOURS[meaning] for words, meaning in said.items()} | {"difference": plotting.INK}
     plotting.key(figure, colours, dashed=["images never seen"], hollow=["before training"])

@@ -174,11 +174,12 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     last = table.loc[table["series"] == "unit", "layer"].iloc[0]
     seen = {"candidate": "candidate", "external": "unseen images"}
     forests = [
-        plotting.Rows(f"mean UnitMem of layer {plotting.plain(str(last))}", seen, null=None),
-        plotting.Rows("trained on minus never seen", {"effect": "excess"}),
+        plotting.Rows(f"Mean UnitMem of layer {plotting.plain(str(last))}", seen, null=None),
+        plotting.Rows("Does training on images add? Trained on minus never seen", {"effect": "excess"}),
     ]
     profiles = {"candidate": "candidate", "untrained": "untrained"}
-    figure = plotting.compared(table, profiles, forests, label="mean UnitMem")
+    asks = "Does mean UnitMem depend on the training?"
+    figure = plotting.compared(table, profiles, forests, asks=asks, label="mean UnitMem")
     said = {"images trained on": "candidate", "before training": "untrained", "images never seen": "external"}
     colours = {words: plotting.COLOURS[meaning] for words, meaning in said.items()} | {"difference": plotting.INK}
     plotting.key(figure, colours, dashed=["before training"])

@@ -39,8 +39,9 @@ CLAIMS = {
     ),
     "rises": Claim("UnitMem rises with depth: rank correlation of layer and mean UnitMem", "Figures 2 and 3"),
 }
-SHOWN = {"candidate": "trained on", "external": "never seen", "untrained": "untrained encoder"}
+SHOWN = {"candidate": "trained on", "unseen": "not trained on", "untrained": "untrained encoder"}
 """What the figure calls images, and the encoder before training."""
+HUES = {label: plotting.COLOURS["out" if name == "unseen" else name] for name, label in SHOWN.items()}
 
 
 def analyse(sheet: Sheet) -> None:
@@ -55,6 +56,7 @@ def _analyse_encoder(sheet: Sheet, encoder: str) -> None:
     high = f.mean("candidate", "unitmem_top").map(lambda v: v - sheet.options["threshold"])
     series = {
         "candidate": candidate,
+        "unseen": f.unseen(),
         "external": f.mean("external"),
         "untrained": initial,
         "excess": excess,
@@ -110,7 +112,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         dots.over_layers(
             means,
             {label: rows.loc[[name]] for name, label in SHOWN.items()},
-            colours={label: plotting.COLOURS[name] for name, label in SHOWN.items()},
+            colours=HUES,
             hollow=[SHOWN["untrained"]],
             null=None,
         )
@@ -118,6 +120,6 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
         units.set(title=f"{plotting.plain(encoder)}\nWhere are memorizing units?", xlabel="layer")
         units.set_ylabel("UnitMem of each unit")
         means.set(title="Is it more than without training?", ylabel="mean UnitMem")
-        excess.set(title="What training on an image adds", ylabel="trained on minus unseen")
+        excess.set(title="What does training on images add?", ylabel="difference of mean UnitMem")
     plotting.shared_legend(figure, axes[0, 1])
     return figure

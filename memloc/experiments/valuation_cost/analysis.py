@@ -141,9 +141,9 @@ def draw(table: pd.DataFrame) -> Figure:
                 _line(middle, time["amount"], time, method)
                 _proportion(middle, time["amount"].to_numpy(), time["value"].to_numpy())
                 _proportion(below, largest["rows"].to_numpy(), largest["value"].to_numpy())
-        above.set(title=f"{plotting.plain(name)}, {most} rows", xlabel="CPU seconds", xscale="log")
-        middle.set(xlabel="learners of 2D-OOB", xscale="log", yscale="log")
-        below.set(xlabel="rows, the most of each method", xscale="log", yscale="log")
+        above.set(title=f"{plotting.plain(name)}, {most} rows\nWhat does time buy?", xlabel="CPU seconds", xscale="log")
+        middle.set(title="Does time grow with learners?", xlabel="learners of 2D-OOB", xscale="log", yscale="log")
+        below.set(title="And with rows?", xlabel="rows (dotted: in proportion)", xscale="log", yscale="log")
         for axis, at, rows in ((middle, "amount", seconds[seconds["method"] == OOB[1]]), (below, "rows", seconds)):
             axis.set_xticks(sorted(set(rows[at])), [f"{tick:g}" for tick in sorted(set(rows[at]))])
             axis.set_xticks([], minor=True)
