@@ -347,6 +347,7 @@ TABLES = (
                 extra=list(CROSSED),
             )
         ],
+        note="Steps are over the layer before of those that the paper lists. Here the last pool is before the head.",
     ),
     Exhibit(
         "table-19",
