@@ -123,8 +123,10 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
         lines = [f"About {number:,} of {n:,} labels {seem} wrong ({number / n:.1%}); {suggested}"]
     else:
         lines = [f"No label of {n:,} is contradicted as surely as trees say labels of other rows"]
-    right, base = float((labels.predicted == source.y).mean()), float(np.bincount(source.y).max() / n)
-    if right - base < 1.645 * np.sqrt(base * (1 - base) / n):
+    told = labels.predicted >= 0  # Others have no tree.
+    y, count = source.y[told], max(int(told.sum()), 1)
+    right, base = float((labels.predicted[told] == y).sum() / count), float(np.bincount(y, minlength=1).max() / count)
+    if right - base < 1.645 * np.sqrt(base * (1 - base) / count):
         lines.insert(
             0,
             f"Labels can hardly be told from these cells: trees say the given one of {right:.0%} of the rows, and the"
@@ -138,6 +140,8 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
         name, label = show(source.rows[row]), show(source.classes[source.y[row]])
         holds = f" holds {quoted(source.holds(row, cell))}" if source.columns else ""
         lines.append(f"The oddest cell: {show(source.cells[cell])} of row {name} ({label}){holds}{beside}")
+    if not issues.sought(source):
+        lines.append("Cells weren't held against the rest of their row (DDC): too many rows and columns of numbers")
     exact, near = (int(table[f"is_{kind}_duplicate_issue"].sum()) for kind in ("exact", "near"))
     if exact or near:
         copied = table[table["duplicate_of"] != ""]
