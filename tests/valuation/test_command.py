@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import memloc
 from memloc import cli, io
 from memloc.cli.parser import build_parser
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.columns import read_column
+from memloc.valuation.columns import NUMBERS, read_column, remark_on
 from memloc.valuation.sources import _classes, read_images, read_table
 
 MEMLOC = [sys.executable, "-m", "memloc.cli"]
@@ -524,7 +525,9 @@ def test_names_of_columns_are_those_that_are_told(place):
 
 def test_clear_columns_say_what_a_comma_or_a_point_is(place):
     def read(clear):
-        rows = "".join(f"{a};{clear};{c};{'uv'[i % 2]}\n" for i, (a, c) in enumerate([("1,500", "5.903"), ("900", 0)] * 4))
+        rows = "".join(
+            f"{a};{clear};{c};{'uv'[i % 2]}\n" for i, (a, c) in enumerate([("1,500", "5.903"), ("900", 0)] * 4)
+        )
         return read_table(written("t.csv", f"a;b;c;y\n{rows}"), label="y")
 
     assert read("50.94").columns[0][:2].tolist() == [1500, 900]
@@ -539,10 +542,12 @@ def test_a_workbook_says_which_formulas_were_never_computed_and_which_sheet_has_
     for row in [("y", "a", "b"), *(("uv"[i % 2], i, "=B2*2" if i == 3 else i) for i in range(8))]:
         book.active.append(row)
     book.save("t.xlsx")
-    assert any("1 formula was never computed" in line and "C5" in line for line in read_table("t.xlsx", label="y").remarks)
+    assert any(
+        "1 formula was never computed" in line and "C5" in line for line in read_table("t.xlsx", label="y").remarks
+    )
     book.create_sheet("Notes", 0).append(["y", "a"])
     book.save("t.xlsx")
-    with pytest.raises(InputError, match="t.xlsx: sheet 'Notes' has no rows; put the sheet of the table first"):
+    with pytest.raises(InputError, match=r"t.xlsx: sheet 'Notes' has no rows; put the sheet of the table first"):
         read_table("t.xlsx", label="y")
 
 
