@@ -61,12 +61,16 @@ class Sender(logging.Handler):
             logging.getLogger("memloc").warning("training_log: epoch %s could not be sent: %s", epoch, error)
 
     def end(self) -> None:
-        """End the record of the training that was sent last."""
-        if self.logger is not None:
-            self.logger.finalize("success")
+        """End the record of the training that was sent last. What can't be ended is said."""
+        logger, self.logger = self.logger, None
+        if logger is None:
+            return
+        try:
+            logger.finalize("success")
             if self.kind == WANDB:
-                self.logger.experiment.finish()
-            self.logger = None
+                logger.experiment.finish()
+        except Exception as error:
+            logging.getLogger("memloc").warning("training_log: %s could not be ended: %s", self.training, error)
 
     def close(self) -> None:
         """Called when the process ends."""

@@ -95,6 +95,19 @@ def test_trainings_of_one_job_are_told_apart(monkeypatch, tmp_path):
     assert [service.sent for service in services] == sent and all(service.ended for service in services)
 
 
+def test_a_record_that_cannot_be_ended_is_said_and_ends_no_training(monkeypatch, tmp_path, caplog):
+    service = Service()
+    monkeypatch.setattr(service, "finalize", lambda status: 1 / 0)
+    monkeypatch.setattr(training_log, "check", lambda kind: None)
+    sender = training_log.Sender("mlflow", tmp_path, NAMES, {})
+    for end in (lambda: sender.emit(logging.makeLogRecord({"msg": "g"})), sender.close):
+        sender.logger = service
+        end()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"training_log: {NAMES[role]} could not be ended: division by zero" for role in "fg"
+    ]
+
+
 def test_a_missing_library_is_one_line(monkeypatch):
     monkeypatch.setattr(training_log.importlib.util, "find_spec", lambda name: None)
     training_log.check("none")

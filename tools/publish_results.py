@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,20 +51,28 @@ Row = Mapping[Any, Any]
 
 def freeze(*folders: Path) -> None:
     """Join the claims of runs, and copy figures, tables and the configuration."""
-    drawn, parts = [], []
+    drawn, parts, of = [], [], dict[str, Path]()
     for results in folders:
         parts.append(load_claims(results / "claims.csv"))
         names = parts[-1]["experiment"].unique()
+        if twice := [name for name in names if of.setdefault(name, results) != results]:
+            sys.exit(f"{results}: {of[twice[0]]} has an experiment {twice[0]}, too; call one of them otherwise")
         drawn += [results / "figures" / f"{name}{suffix}" for name in names for suffix in (".png", ".csv")]
     drawn.append(folders[0] / reference.CONFIG)
     missing = [str(path) for path in drawn if not path.exists()]
     if missing:
         sys.exit(f"{missing[0]}: not there; run snakemake over the configuration whose claims these are")
-    shutil.rmtree(FROZEN, ignore_errors=True)
-    FROZEN.mkdir(parents=True)
-    for path in drawn:
-        shutil.copy(path, FROZEN)
-    save_table(joined(pd.concat(parts, ignore_index=True)), FROZEN / "claims.csv")
+    claims = joined(pd.concat(parts, ignore_index=True))
+    FROZEN.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FROZEN.parent, prefix=".results-") as made:
+        new = Path(made) / "new"
+        new.mkdir()
+        for path in drawn:
+            shutil.copy(path, new)
+        save_table(claims, new / "claims.csv")
+        if FROZEN.exists():
+            FROZEN.rename(Path(made) / "old")  # What was frozen goes once all that is new is there.
+        new.rename(FROZEN)
 
 
 def pages() -> dict[Path, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from memloc.data.decoding import flattened, reason_of, square, to_image
-from memloc.data.images import Images, Loaded
+from memloc.data.images import Images, Loaded, digest
 from memloc.data.left_out import counted
 from memloc.data.prepared import Pixels, Rows
 from memloc.errors import InputError, one_line, show
@@ -25,8 +25,6 @@ from memloc.errors import InputError, one_line, show
 IMAGE_KEYS = ("image", "img", "pixel_values", "picture")
 LABEL_KEYS = ("label", "labels", "fine_label", "class", "target")
 """What columns of images and of classes are called."""
-AGAIN = 3
-"""Images that are read twice, to see that they come the same."""
 KINDS = (
     "a folder, an array [n, height, width, 3] or [n, 3, height, width], a Dataset, a DataLoader, a Hugging Face dataset"
 )
@@ -66,20 +64,18 @@ class LiveImages(Images):
         self._items, self._what, self._strict = items, what, strict
         self._lock = threading.Lock()
         self.rounded = 0
-        sha, sides, bad = hashlib.sha256(), set(), {}
+        self._digests: dict[int, int] = {}
+        sha, sides, bad, highest = hashlib.sha256(), set(), {}, 0.0
         super().__init__(items.names, items.labels, items.classes, channels=3, size=size or 1, sha256="")
         for row in range(len(items.names)):
             try:
-                image, rounded = self._image(row)
-                content = image.tobytes()
-                if row < AGAIN and self._image(row)[0].tobytes() != content:
-                    raise InputError(
-                        f"{what}: image {row} comes otherwise each time; take random transforms out of the data set,"
-                        " as memloc draws its own views"
-                    )
+                image, rounded, most = self._image(row)
+                content = _content(image)
+                self._digests[row] = digest(content)
                 self.rounded += rounded
+                highest = max(highest, most)
                 sides.add(image.size)
-                sha.update(f"{image.mode}{image.size}".encode() + content)
+                sha.update(content)
             except _UnreadableError as error:
                 bad[row] = str(error)
                 sha.update(b"unreadable")
@@ -87,6 +83,8 @@ class LiveImages(Images):
             raise InputError(f"{what}: none of {counted(len(bad), 'image')} can be read ({bad[0]})")
         if bad and strict:
             raise InputError(f"{what}: image {min(bad)}: {bad[min(bad)]}; repair or remove it")
+        if 0 < highest * 255 < 1.001:
+            raise InputError(f"{what}: no pixel is above 1/255; if they were divided by 255 twice, divide them once")
         self.unreadable, self.sha256 = bad, sha.hexdigest()
         own = next(iter(sides)) if len(sides) == 1 else (0, 1)
         self.side = own[0] if own[0] == own[1] else None
@@ -96,7 +94,7 @@ class LiveImages(Images):
         pixels, readable, reasons = [], [], {}
         for row in self.checked(rows).tolist():
             try:
-                pixels.append(_square(self._image(row)[0], self.size))
+                pixels.append(_square(self._again(row), self.size))
                 readable.append(row)
             except _UnreadableError as error:
                 reasons[row] = str(error)
@@ -106,7 +104,7 @@ class LiveImages(Images):
     def thumbnail(self, row: int, side: int) -> Pixels:
         """The image again, at that size or its own."""
         try:
-            image = self._image(row)[0]
+            image = self._again(row)
         except _UnreadableError as error:
             raise InputError(f"{self._what}: image {row}: {error}") from error
         return _square(image, min(side, *image.size))
@@ -124,8 +122,18 @@ class LiveImages(Images):
             lines.append(f"{label}: {counted(self.rounded, 'image')} of floats, rounded to 256 levels")
         return lines
 
-    def _image(self, row: int) -> tuple[Image.Image, bool]:
-        """An image, and whether rounding changed it."""
+    def _again(self, row: int) -> Image.Image:
+        """An image as it was when it was first read."""
+        image = self._image(row)[0]
+        if digest(_content(image)) != self._digests.get(row):
+            raise InputError(
+                f"{self._what}: image {row} comes otherwise each time; take random transforms out of the data set, as"
+                " memloc draws its own views"
+            )
+        return image
+
+    def _image(self, row: int) -> tuple[Image.Image, bool, float]:
+        """An image, whether rounding changed it, and its highest pixel as it was handed in, 1 where none is a float."""
         try:
             with self._lock:
                 found = self._items.get(row)
@@ -133,7 +141,7 @@ class LiveImages(Images):
             raise _UnreadableError(reason_of(error)) from error
         if isinstance(found, Image.Image):
             try:
-                return flattened(found), False
+                return flattened(found), False, 1.0
             except (InputError, OSError) as error:
                 raise _UnreadableError(str(error)) from error
         return _of_array(found, f"{self._what}: image {row}")
@@ -162,11 +170,27 @@ def given(images: Any, what: str, labels: Any = None) -> Items | str:
         raise InputError(f"{what}: no images; give 2 or more")
     if labels is None:
         return items
+    if hasattr(labels, "reindex"):
+        labels = _along(labels, items.names)
     own, classes = _classes(labels, [], "labels")
     if own is None or len(own) != len(items.names):
         count = 0 if own is None else len(own)
         raise InputError(f"labels: {count} for {counted(len(items.names), 'image')}; give one for each")
     return replace(items, labels=own, classes=classes)
+
+
+def _along(labels: Any, names: Sequence[str]) -> Any:
+    """Labels of a pandas Series, whose index names images where it isn't 0, 1, ..."""
+    index = [str(name) for name in labels.index]
+    if index == _numbers(len(index)):
+        return labels.tolist()
+    by_name = dict(zip(index, labels.tolist(), strict=True))
+    if len(by_name) != len(index) or by_name.keys() != set(names):
+        raise InputError(
+            "labels: the index of the Series doesn't name the images; if they are in the images' order, give"
+            " labels.tolist()"
+        )
+    return [by_name[name] for name in names]
 
 
 def _opened(images: Any, what: str) -> Items:
@@ -178,7 +202,8 @@ def _opened(images: Any, what: str) -> Items:
             raise InputError(
                 f"{what}: an array {list(pixels.shape)}; give [n, height, width, 3] or [n, 3, height, width]"
             )
-        return Items(lambda row: pixels[row], _numbers(len(pixels)), None, [], "an array")
+        kind = "an array" if pixels.ndim == 4 else "an array [n, height, width] of grey images"
+        return Items(lambda row: pixels[row], _numbers(len(pixels)), None, [], kind)
     if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(images, Mapping):
         raise InputError(f"{what}: {type(images).__name__} isn't images in an order of their own; give {KINDS}")
     if hasattr(images, "column_names") and hasattr(images, "features"):
@@ -317,8 +342,12 @@ def _array(value: Any) -> Any:
     return np.asarray(value)
 
 
-def _of_array(value: Any, what: str) -> tuple[Image.Image, bool]:
-    """Pixels in whatever order as an image, and whether rounding changed them.
+def _content(image: Image.Image) -> bytes:
+    return f"{image.mode}{image.size}".encode() + image.tobytes()
+
+
+def _of_array(value: Any, what: str) -> tuple[Image.Image, bool, float]:
+    """Pixels in whatever order as an image, whether rounding changed them, and the highest of floats, else 1.
 
     Raises:
         InputError: they aren't pixels, as no other image of this source will be.
@@ -335,7 +364,7 @@ def _of_array(value: Any, what: str) -> tuple[Image.Image, bool]:
             f"{what}: an array {list(pixels.shape)}; give [height, width, 3] or [3, height, width], or grey"
         )
     if pixels.dtype == np.uint8:
-        return to_image(pixels), False
+        return to_image(pixels), False, 1.0
     if pixels.dtype.kind != "f":
         raise InputError(f"{what}: pixels of {pixels.dtype}; give uint8, or floats from 0 to 1")
     low, high = float(pixels.min()), float(pixels.max())
@@ -349,7 +378,7 @@ def _of_array(value: Any, what: str) -> tuple[Image.Image, bool]:
         raise InputError(one_line(f"{what}: {found}, not from 0 to 1; {way_out}"))
     levels = pixels.astype(np.float64) * 255
     rounded = np.round(levels)
-    return to_image(rounded.astype(np.uint8)), bool(np.abs(levels - rounded).max() > 1e-3)
+    return to_image(rounded.astype(np.uint8)), bool(np.abs(levels - rounded).max() > 1e-3), high
 
 
 def _square(image: Image.Image, size: int) -> Pixels:

@@ -147,6 +147,7 @@ def score(
         against: g, a second encoder of the same architecture: LayerMem. Needs ``split``.
         split: who was trained on which: a group for each image (candidate: f alone; independent: g alone; external:
             neither; None: leave it out), a mapping of groups to rows, a DataFrame with columns image and group, a file.
+            The index of a Series says which image a group is of.
         labels: a class for each image, where ``images`` has none.
         layers: patterns of names (default: convolutions, attentions, fully-connected).
         size, mean, std: of its input, if it doesn't say: side in pixels; of pixels in [0, 1].
@@ -201,6 +202,13 @@ def score(
         where = Path(split) if isinstance(split, str | os.PathLike) else None
         taken += say_all(belonging.check(encoder, scored, against=second, split=groups, path=where))
         taken += say_all(about_images(scored, unseen, groups, names))
+        if unseen is not None and bool(getattr(scored, "rounded", 0)) != bool(getattr(unseen, "rounded", 0)):
+            taken += say_all(
+                [
+                    "images and external: floats between the 256 levels in one of them alone, so their pixels were made"
+                    " in different ways, which tells them apart without any memory; make both in one way"
+                ]
+            )
         passes = plan(
             encoder, scored, against=second, split=groups, external=unseen, patterns=patterns, settings=settings
         )
@@ -257,6 +265,9 @@ def _split(split: Any, names: Sequence[str]) -> Split:
     elif isinstance(split, Mapping):
         rows = [(row, group) for group, members in split.items() for row in _rows(members, len(names), group)]
         table = pd.DataFrame(rows, columns=["row", "group"])
+    elif isinstance(split, pd.Series) and not split.index.equals(pd.RangeIndex(len(split))):
+        key = "row" if pd.api.types.is_integer_dtype(split.index) else "image"
+        table = pd.DataFrame({key: split.index, "group": split.to_numpy()}).dropna()
     else:
         groups = list(split)
         if len(groups) != len(names):

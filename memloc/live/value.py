@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -98,8 +98,9 @@ class Valued:
         return self.lowest
 
     def _repr_html_(self) -> str:
-        rows = self.rows.nsmallest(files.SHOWN, ["value_w0", "value_w1"])
-        rows.insert(2, "suggested", self.issues.loc[rows.index, "predicted_label"])
+        rows = self.rows.reset_index(drop=True)
+        rows.insert(2, "suggested", self.issues["predicted_label"].to_numpy())
+        rows = rows[rows["learners"] > 0].nsmallest(files.SHOWN, ["value_w0", "value_w1"])
         shown = {"row": show, "label": show, "suggested": show}
         table = rows.to_html(index=False, float_format="{:.3f}".format, formatters=shown)
         return shown_in_notebook(self._lines, table, self.taken)
@@ -149,7 +150,10 @@ def value(
         raise InputError(f"ratio: {ratio}; give a share of the cells above 0, up to 1")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed: {seed}; give 0 to {2**63 - 1}")
-    columns: dict[str, Any] = {"label": label, "id": id, "ignore": _several(ignore), "text": _several(text)}
+    columns: dict[str, Any] = {
+        **{key: None if name is None else str(name) for key, name in (("label", label), ("id", id))},
+        **{"ignore": _several(ignore), "text": _several(text)},
+    }
     images: dict[str, Any] = {}
     index = None
     with saying(quiet):
@@ -184,15 +188,20 @@ def value(
     return Valued(source, values, about, pd.RangeIndex(len(source.rows)) if index is None else index)
 
 
-def _several(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+def _several(names: Any) -> list[str]:
+    """Names as a table's columns are read: as texts."""
+    return [str(name) for name in names] if isinstance(names, Iterable) and not isinstance(names, str) else [str(names)]
 
 
 def _of_frame(frame: pd.DataFrame, columns: dict[str, Any]) -> Source:
     """A table in memory, through the reader of files."""
     name = columns["id"]
-    table = frame.reset_index(level=name) if name is not None and name in frame.index.names else frame
-    table = table.reset_index(drop=True).set_axis([str(column) for column in table.columns], axis=1)
+    table = frame.reset_index(drop=True).set_axis([str(column) for column in frame.columns], axis=1)
+    levels = [level for level, own in enumerate(frame.index.names) if own is not None and str(own) == name]
+    if levels:
+        if name in table:
+            raise InputError(f"id: {show(name)} is a level of the index and a column; rename one")
+        table.insert(0, name, frame.index.get_level_values(levels[0]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.parquet"
 

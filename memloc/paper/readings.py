@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from memloc.aliases import Options
+from memloc.models.architectures import ARCHITECTURES, SUBLAYERS
 
 Row = Mapping[str, str]
 Names = Callable[[Sequence[str]], dict[str, str]]
-"""From the layers of a run to what the paper calls them; what it leaves out is left out."""
+"""From all layers of an architecture, measured or not, to what the paper calls them; what it leaves out is left out."""
 
 PERCENT = 100.0
 LAYERS = "config/layers.yaml"
@@ -152,14 +153,10 @@ def as_they_are(layers: Sequence[str]) -> dict[str, str]:
 CONVOLUTIONS = ("1 Conv1", "2 Conv2-0", "3 Conv2-1", "4 Conv2-2", "5 Conv3", "6 Conv4-0", "7 Conv4-1", "8 Conv4-2")
 _T18 = {
     **{str(i + 1): name for i, name in enumerate(CONVOLUTIONS)},
-    **{f"{i + 1}.norm": "BN" + name.removeprefix(f"{i + 1} Conv") for i, name in enumerate(CONVOLUTIONS)},
+    **{f"{i}.norm": f"BN{place}" for i, place in (("1", "1"), ("2", "2-0"), ("5", "3"), ("6", "4-0"))},
     **{f"{i + 1}.pool": "MaxPool" + name.removeprefix(f"{i + 1} Conv") for i, name in enumerate(CONVOLUTIONS)},
     **{"res2": "Residual2", "res6": "Residual6", "head": "head", "output": "MaxPool"},
 }
-
-
-NOT_IN_TABLE_18 = ("BN2-1", "BN2-2", "BN4-1", "BN4-2")
-"""Normalisations that the paper leaves out, so that its next convolution's increment is over the one before."""
 
 
 def with_sublayers(layers: Sequence[str]) -> dict[str, str]:
@@ -220,10 +217,9 @@ class Of:
 
 @dataclass(frozen=True)
 class Step:
-    """A column of differences: another column's number minus that of the row before, of rows that aren't ``aside``."""
+    """A column of differences: another column's number minus that of the layer before, where both were measured."""
 
     of: str
-    aside: Sequence[str] = ()
 
 
 def by_layer(
@@ -241,16 +237,16 @@ def by_layer(
     """
 
     def read(run: Run) -> Reading:
-        reading = Reading(lacks=list(lacks))
+        reading, orders = Reading(lacks=list(lacks)), dict[str, dict[str, str]]()
         for column, of in columns.items():
             if isinstance(of, Step):
-                _steps(reading, column, of)
+                _steps(reading, column, of.of, orders[of.of])
                 continue
+            known, orders[column] = _places(of.name(run), run, names)
             rows = of.rows(run)
             if not rows and of.encoder:
                 listed = " and ".join(f"{path.rpartition('.')[2]} {value}" for path, value in of.encoder.items())
                 reading.lacks.append(f"{column}: experiment {run.name} has no encoder of {listed}.")
-            known = names([row["layer"] for row in rows])
             for row in rows:
                 if row["layer"] in known:
                     reading.put(known[row["layer"]], column, cell(row, times=of.times))
@@ -261,15 +257,36 @@ def by_layer(
     return read
 
 
-def _steps(reading: Reading, column: str, step: Step) -> None:
-    """Fill a column with the differences of another one, from row to row."""
-    before = math.nan
-    for row, cells in reading.cells.items():
-        if step.of in cells:
-            if not math.isnan(before):
-                reading.put(row, column, Cell(cells[step.of].value - before))
-            if row not in step.aside:
-                before = cells[step.of].value
+def _places(encoder: str | None, run: Run, names: Names) -> tuple[dict[str, str], dict[str, str]]:
+    """What the paper calls the layers of an encoder, and by that name of each the one before; empty of the first.
+
+    All layers count, measured or not, but for sublayers that the paper has no name for.
+    """
+    if encoder is None:
+        return {}, {}
+    entry = run.encoders[encoder]
+    layers = ARCHITECTURES[entry["architecture"]].layers(entry["network"])
+    known = names([layer.name for layer in layers])
+    before, last = {}, ""
+    for layer in layers:
+        if (name := known.get(layer.name)) is not None:
+            before[name] = last
+            last = last if layer.kind in SUBLAYERS and name == layer.name else name
+    return known, before
+
+
+def _steps(reading: Reading, column: str, of: str, before: Mapping[str, str]) -> None:
+    """Fill a column with what another one's number adds to that of the layer before."""
+    values = {row: cells[of].value for row, cells in reading.cells.items() if of in cells}
+    unknown = False
+    for row, value in values.items():
+        step = value - values.get(before[row], math.nan)
+        if not math.isnan(step):
+            reading.put(row, column, Cell(step))
+        elif before[row] and not math.isnan(value):
+            unknown = True
+    if unknown:
+        reading.lacks.append(f"{column}: only where the layer before was measured, too (measure.layers).")
 
 
 def candidates(run: Run) -> int:

@@ -113,8 +113,9 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
         y: classes of the rows.
         named: whether another column names the rows.
     """
-    name, values = str(column.name), column.dropna()
+    name, values = str(column.name), whole_numbers(column)
     different = values.nunique()
+    each = different == len(values) > max(2, len(column) / 2)
     leave = f"leave them out (--ignore){'' if named else ' or name the rows by them (--id)'}"
     if different <= 1 and len(values) == len(column):
         return "the same in all rows, which says nothing"
@@ -122,7 +123,7 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
         codes = pd.factorize(column)[0]
         if len(np.unique(codes * np.int64(different) + y)) == different:
             return "one value for each class, which gives the label away; leave out (--ignore) what was made from it"
-    whole = pd.api.types.is_integer_dtype(column)
+    whole = pd.api.types.is_integer_dtype(values)
     if whole and different > 1 and all(map(_DAY.fullmatch, map(str, values.unique()))):
         return (
             "dates as whole numbers, it seems, in which a month is 100 days; write days since a date or --ignore them"
@@ -131,7 +132,7 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
         return f"{told}; {leave}"
     if whole and DAYS.search(name) and values.min() > 10_000:
         return "times as whole numbers, it seems; that is well if what counts is how late they are, else --ignore them"
-    if kind == TEXTS and different == len(column) > 2:
+    if kind == TEXTS and each:
         return f"another text in every row; {leave}"
     if whole and len(values) and max(abs(int(values.min())), abs(int(values.max()))) > 2**53:
         return f"whole numbers beyond 2^53, which are rounded; if they are names, {leave}"
@@ -140,27 +141,45 @@ def remark_on(column: pd.Series[Any], kind: str, y: NDArray[np.int64], *, named:
 
 def numbers_rows(column: pd.Series[Any]) -> str:
     """What a column of another value in each row seems to be, if its numbers are names of rows; else empty."""
-    name, different = str(column.name), column.nunique()
-    if different < len(column):
+    name, values = str(column.name), whole_numbers(column)
+    if not values.nunique() == len(values) > max(2, len(column) / 2):
         return ""
-    whole = pd.api.types.is_integer_dtype(column) and different > 2
+    whole = counts = pd.api.types.is_integer_dtype(values)
     if whole:
-        numbers = column.to_numpy(dtype=np.float64)
+        numbers = values.to_numpy(dtype=np.float64)
         steps = np.diff(numbers)
-        whole_run = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
-    if (whole and whole_run) or INDEX.fullmatch(name):
+        counts = bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) == len(numbers) - 1)
+    if counts or INDEX.fullmatch(name):
         return "mere numbers of the rows, it seems"
     return "names of the rows, it seems, another number in each" if whole and NAMES.search(name) else ""
 
 
-def may_divide_thousands(texts: Iterable[str]) -> str:
-    """A remark on decimals such as 2.305 that may be whole numbers, as 788 among them is one; empty if none are.
+def whole_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The values of a column without gaps, as whole numbers if all of them are: with a gap, or written as 5.0, too."""
+    values = column.dropna()
+    floats = pd.api.types.is_float_dtype(values) and len(values) > 0
+    if floats and bool((values % 1 == 0).all()) and bool(values.abs().max() < 2**53):
+        return values.astype("int64")
+    return values
 
-    Those of one notation alone would differ by a factor of 1000, which changes no value.
+
+def decimal_marks(texts: Iterable[str]) -> set[str]:
+    """Which of point and comma are decimal marks beyond doubt: in 50.94, not in 2.305."""
+    texts = [text.strip() for text in texts]
+    return {mark for mark, clear in _CLEAR.items() if any(map(clear.fullmatch, texts))}
+
+
+def may_divide_thousands(texts: Iterable[str], *, comma: bool = False) -> str:
+    """A remark on decimals such as 2.305 that may be whole numbers; empty if nothing tells.
+
+    788 among them tells, or decimal commas elsewhere in the file (``comma``). Those of one notation alone would differ
+    by a factor of 1000, which changes no value.
     """
     texts = [text.strip() for text in texts]
     pointed = [text for text in texts if "." in text]
-    if not (pointed and _fit_thousands(texts) and any("." not in text and int(text) for text in texts)):
+    if not (pointed and _fit_thousands(texts)):
+        return ""
+    if not (comma or any("." not in text and int(text) for text in texts)):
         return ""
     return (
         f"'.' is taken for the decimal mark, as in {quoted(pointed[0])}, but all decimals have three digits; if it is a"
@@ -377,6 +396,7 @@ _GROUPED = {
     for decimal in ",."
     if group != decimal
 }
+_CLEAR = {mark: re.compile(rf"[+-]?([0-9]+[{mark}]([0-9]{{1,2}}|[0-9]{{4,}})|0[{mark}][0-9]+)") for mark in ".,"}
 _THREE = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _BELOW_1000 = re.compile(r"[+-]?(0|[1-9][0-9]{0,2})")
 _SHORT = {decimal: re.compile(rf"[+-]?[0-9]{{1,3}}({re.escape(decimal)}[0-9]+)?") for decimal in ",."}

@@ -131,8 +131,10 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
             f"{again:,} {has} from a commoner one by case, blanks or invisible characters alone ({told}): not counted"
             " as wrong; write them alike and value again"
         )
-    right, base = float((labels.predicted == source.y).mean()), float(np.bincount(source.y).max() / n)
-    if right - base < 1.645 * np.sqrt(base * (1 - base) / n):
+    known = labels.predicted >= 0  # Others have no tree.
+    y, count = source.y[known], max(int(known.sum()), 1)
+    right, base = float((labels.predicted[known] == y).sum() / count), float(np.bincount(y, minlength=1).max() / count)
+    if right - base < 1.645 * np.sqrt(base * (1 - base) / count):
         lines.insert(
             0,
             f"Labels can hardly be told from these cells: trees say the given one of {right:.0%} of the rows, and the"
@@ -146,6 +148,8 @@ def headline(source: Source, found: Found, table: pd.DataFrame) -> list[str]:
         name, label = show(source.rows[row]), show(source.classes[source.y[row]])
         holds = f" holds {quoted(source.holds(row, cell))}" if source.columns else ""
         lines.append(f"The oddest cell: {show(source.cells[cell])} of row {name} ({label}){holds}{beside}")
+    if not issues.sought(source):
+        lines.append("Cells weren't held against the rest of their row (DDC): too many rows and columns of numbers")
     exact, near = (int(table[f"is_{kind}_duplicate_issue"].sum()) for kind in ("exact", "near"))
     if exact or near:
         copied = table[table["duplicate_of"] != ""]

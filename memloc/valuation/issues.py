@@ -124,8 +124,8 @@ def deviations(source: Source) -> Floats | None:
     None for images, and where columns are too many; 0 where a cell is missing, its column isn't one of numbers, or its
     class has fewer than FEWEST rows.
     """
-    numbers = [cell for cell, values in enumerate(source.columns) if values.dtype.kind == "f"]
-    if not numbers or len(source.rows) * len(numbers) ** 2 > DEVIATING:
+    numbers = _numbers(source)
+    if not numbers or not sought(source):
         return None
     found = np.zeros((len(source.rows), len(source.cells)))
     found[:, numbers] = -ddc(np.stack([source.columns[cell] for cell in numbers], axis=1), source.y)
@@ -139,6 +139,15 @@ def unusual(source: Source) -> tuple[int, float]:
 
     number = sum(int((~np.isnan(values)).sum()) for values in source.columns if values.dtype.kind == "f")
     return number, float(norm.isf(0.5 / max(number, 1)))
+
+
+def sought(source: Source) -> bool:
+    """Whether deviations are looked for: columns of numbers aren't too many."""
+    return len(source.rows) * len(_numbers(source)) ** 2 <= DEVIATING
+
+
+def _numbers(source: Source) -> list[int]:
+    return [cell for cell, values in enumerate(source.columns) if values.dtype.kind == "f"]
 
 
 def below(values: Values) -> Floats:

@@ -45,8 +45,10 @@ def render(
         headline: what was found, in sentences.
         meta: what value.json says.
     """
-    contradicted = table["is_label_issue"].to_numpy()
+    known = values.row_counts > 0
+    contradicted = table["is_label_issue"].to_numpy() & known
     order = np.lexsort((np.arange(len(table)), values.rows[1], table["label_score"], ~contradicted))
+    order = order[known[order]]
     settings = meta["settings"]
     most = [] if deviating is None else _cards(source, values, deviating, deviating)
     return page.render(
@@ -62,6 +64,7 @@ def render(
         odd=[card for card in _cards(source, values, issues.below(values), deviating) if card not in most],
         deviating=most,
         unusual=None if deviating is None else issues.unusual(source),
+        sought=issues.sought(source),
         images=_images(source, values, settings.get("patch", 1)),
         copies=_copies(source, table),
         near=len(source.rows) <= issues.COMPARED,

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,11 +49,13 @@ class Text:
         text: all of it, in which fields that need it are quoted.
         mark: what separates fields.
         remarks: how it was read, where that isn't plain: one line each.
+        sheet: of a workbook.
     """
 
     text: str
     mark: str = ","
     remarks: Sequence[str] = ()
+    sheet: str = ""
 
     def open(self) -> io.StringIO:
         """It, to be read with its line ends as they are."""
@@ -132,6 +135,8 @@ def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection
             table = pd.read_csv(
                 text.open(),
                 sep=text.mark,
+                names=list(layout.names),
+                header=0,
                 low_memory=False,
                 dtype=dict.fromkeys(texts, str),
                 keep_default_na=False,
@@ -142,6 +147,9 @@ def load(path: str, layout: Layout, columns: Sequence[str], *, texts: Collection
             table = pd.read_parquet(file, columns=list(columns))
     table = table.reset_index([name for name in table.index.names if name in columns])
     if not len(table):
+        sheet = layout.text.sheet if layout.text else ""
+        if sheet:
+            raise InputError(f"{show(path)}: sheet {quoted(sheet)} has no rows; put the sheet of the table first")
         raise InputError(f"{show(path)}: no rows; add some")
     if layout.rows not in (None, len(table)):
         raise InputError(f"{show(path)}: has {layout.rows} rows, but {len(table)} are read; save it anew")
@@ -155,7 +163,13 @@ def texts_of(layout: Layout, columns: Sequence[str]) -> dict[str, list[str]]:
     if not columns or layout.text is None:
         return {}
     table = pd.read_csv(
-        layout.text.open(), sep=layout.text.mark, usecols=list(columns), dtype=str, keep_default_na=False
+        layout.text.open(),
+        sep=layout.text.mark,
+        names=list(layout.names),
+        header=0,
+        usecols=list(columns),
+        dtype=str,
+        keep_default_na=False,
     )
     return {str(name): [text for text in table[name].unique() if text.strip()] for name in table}
 
@@ -179,6 +193,7 @@ def _text(path: str, file: IO[bytes]) -> Text:
     if len(data) > most:
         raise InputError(f"{show(path)}: more than {most} bytes, which memory doesn't hold; value fewer rows")
     text, encoding = _decoded(path, data)
+    text = text.lstrip("\ufeff")
     remarks = [f"{show(path)}: {encoding}"] if encoding else []
     named = re.match(r"sep=(.)\r?\n", text)  # Excel's way of saying it.
     text = text[named.end() :] if named else text
@@ -276,8 +291,31 @@ def _spreadsheet(path: str) -> Text:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows(line[:width] if any(line) else [] for line in lines)
     others = [quoted(other) for other in names if other != name]
-    told = f"; left out: {listed(others)}" if others else ""
-    return Text(out.getvalue(), remarks=[f"{show(path)}: sheet {quoted(name)} is read{told}"] if others else [])
+    remarks = [f"{show(path)}: sheet {quoted(name)} is read; left out: {listed(others)}"] if others else []
+    if empty := _never_computed(path, name):
+        are = "formula was" if len(empty) == 1 else "formulas were"
+        remarks.append(
+            f"{show(path)}: {len(empty)} {are} never computed, so that these cells count as missing: {listed(empty)};"
+            " open and save it in a spreadsheet program"
+        )
+    return Text(out.getvalue(), remarks=remarks, sheet=name)
+
+
+def _never_computed(path: str, sheet: str) -> list[str]:
+    """Cells with a formula for which the workbook has no value."""
+    from openpyxl import load_workbook  # type: ignore[import-untyped]
+
+    def cells(*, values: bool) -> Iterator[Any]:
+        book = load_workbook(path, read_only=True, data_only=values)
+        try:
+            yield from (cell for row in book[sheet].iter_rows() for cell in row)
+        finally:
+            book.close()
+
+    if not any(cell.data_type == "f" for cell in cells(values=False)):
+        return []
+    both = zip(cells(values=False), cells(values=True), strict=True)
+    return [one.coordinate for one, value in both if one.data_type == "f" and value.value is None]
 
 
 def _as_text(cell: Any) -> str:
@@ -342,7 +380,8 @@ def _look_at_text(path: str, text: Text) -> Layout:
     if all(_NUMBER.fullmatch(name.strip()) for name in names):
         remarks.append(f"all names are numbers ({listed(names)}); if the first line is a row, put names before it")
     # pandas' names of columns without one.
-    names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
+    for number, name in enumerate(names):
+        names[number] = name or next(free for n in count(number) if (free := f"Unnamed: {n}") not in names)
     left_out = [number_of(blank, "blank line")] if blank else []
     return Layout(names, left_out=left_out, remarks=remarks, codes=_codes(text, names), rows=rows, text=text)
 

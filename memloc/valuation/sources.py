@@ -27,6 +27,7 @@ from memloc.valuation.columns import (
     TRUTHS,
     Column,
     alike,
+    decimal_marks,
     listed,
     may_divide_thousands,
     number_of,
@@ -139,7 +140,8 @@ def read_table(
     names = [] if id is None else [id]
     table = load(path, layout, [*features, *([] if label is None else [label]), *names], texts=[*names, *as_text])
     contents, named = table[features], id is not None
-    about = {"typed": layout.text is None, "named": named, "comma": layout.text is not None and layout.text.mark == ";"}
+    commas, rather = _commas(layout, contents)
+    about = {"typed": layout.text is None, "named": named, "comma": rather}
     problems: dict[str, str] = {}
     rows = _tried(problems, "--id", lambda: _names(table.index.to_series() if id is None else table[id]))
     numbers = rows or [str(row) for row in range(len(table))]
@@ -156,7 +158,7 @@ def read_table(
     missing = {column: one.missing for column, one in read.items() if one.missing}
     labels = {name: int(count) for name, count in zip(classes, np.bincount(y), strict=True)}
     remarks = [*layout.remarks, *_remarks_on_labels(label, classes, y)]
-    on_cells = _remarks_on_cells(layout, contents, read)
+    on_cells = _remarks_on_cells(layout, contents, read, comma=commas)
     remarks += _remark_on_codes(layout, table[[*features, label]])
     remarks += _remarks_on_columns(contents, kinds, y, named=named)
     x = np.concatenate([one.x for one in read.values()], axis=1)
@@ -276,10 +278,31 @@ def _likely_label(contents: pd.DataFrame, read: Mapping[str, Column]) -> str | N
     return next((name for name in able if CLASSES.fullmatch(name)), able[-1] if able else None)
 
 
-def _remarks_on_cells(layout: Layout, contents: pd.DataFrame, read: Mapping[str, Column]) -> list[str]:
+def _commas(layout: Layout, contents: pd.DataFrame) -> tuple[bool, bool]:
+    """Whether a file has clear decimal commas, and whether a comma that may be either is rather a decimal mark."""
+    if layout.text is None:
+        return False, False
+    texts = [
+        t
+        for name in contents
+        if not pd.api.types.is_numeric_dtype(contents[name])
+        for t in contents[name].dropna().map(str).unique()
+    ]
+    marks = decimal_marks(texts)
+    rather = layout.text.mark == ";"
+    if rather and "," not in marks and any("," in text for text in texts):
+        floats = [str(name) for name in contents if pd.api.types.is_float_dtype(contents[name])]
+        marks |= {mark for own in texts_of(layout, floats).values() for mark in decimal_marks(own)}
+        rather = "." not in marks
+    return "," in marks, rather
+
+
+def _remarks_on_cells(layout: Layout, contents: pd.DataFrame, read: Mapping[str, Column], *, comma: bool) -> list[str]:
     """What was odd in cells, column by column, and where points may divide thousands."""
-    written = texts_of(layout, [column for column in read if _are_thousandths(contents[column])])
-    thousands = {column: [remark] for column, texts in written.items() if (remark := may_divide_thousands(texts))}
+    written = texts_of(layout, [column for column in read if _are_thousandths(contents[column], comma=comma)])
+    thousands = {
+        column: [remark] for column, texts in written.items() if (remark := may_divide_thousands(texts, comma=comma))
+    }
     return [
         f"{show(column)}: {remark}"
         for column, one in read.items()
@@ -374,7 +397,12 @@ def _check_options(
 
 
 def _fitting(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    return [column for column in columns if any(fnmatchcase(column, pattern) for pattern in patterns)]
+    """Columns that a pattern fits; one that is a column's name fits that alone."""
+    return [
+        column
+        for column in columns
+        if any(column == one if one in columns else fnmatchcase(column, one) for one in patterns)
+    ]
 
 
 def _same(one: str, other: str) -> bool:
@@ -441,8 +469,11 @@ def _remarks_on_columns(
     return [f"{listed(names)}: {remark}" for remark, names in found.items()]
 
 
-def _are_thousandths(column: pd.Series[Any]) -> bool:
-    """Whether these may be written as 788 and 2.305 are, so that it pays to look at their texts."""
+def _are_thousandths(column: pd.Series[Any], *, comma: bool) -> bool:
+    """Whether these may be written as 788 and 2.305 are, so that it pays to look at their texts.
+
+    Beside decimal commas (``comma``) 2.305 alone is enough.
+    """
     if not pd.api.types.is_float_dtype(column):
         return False
     numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -451,7 +482,10 @@ def _are_thousandths(column: pd.Series[Any]) -> bool:
         return False
     whole = numbers % 1 == 0
     return bool(
-        0 < whole.sum() < len(numbers) and (numbers[~whole] >= 1).all() and (numbers == np.round(numbers, 3)).all()
+        (comma or whole.any())
+        and not whole.all()
+        and (numbers[~whole] >= 1).all()
+        and (numbers == np.round(numbers, 3)).all()
     )
 
 

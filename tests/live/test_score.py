@@ -22,6 +22,7 @@ from torchvision.transforms import ToTensor
 import memloc
 from memloc import cli
 from memloc.errors import InputError
+from memloc.live.images import given
 from memloc.scoring.encoders import take_encoder
 from tests.builders.scoring import Net
 
@@ -121,7 +122,7 @@ def test_whatever_holds_the_images_the_numbers_are_the_commands(kind, place, com
     assert any("24 images of 2 classes (cat 12, dog 12)" in line for line in scored.taken)
 
 
-@pytest.mark.parametrize("form", ["list", "mapping", "frame", "file"])
+@pytest.mark.parametrize("form", ["list", "mapping", "series", "frame", "file"])
 def test_a_pair_has_the_commands_layermem_whatever_the_split(form, place, commanded):
     rows = {
         group: [i for i, x in enumerate(GROUPS) if x == group] for group in ("candidate", "independent", "external")
@@ -129,6 +130,7 @@ def test_a_pair_has_the_commands_layermem_whatever_the_split(form, place, comman
     split: Any = {
         "list": GROUPS,
         "mapping": {**rows, "candidate": np.array([group == "candidate" for group in GROUPS])},
+        "series": pd.Series(GROUPS).sample(frac=1, random_state=0),
         "frame": pd.read_csv(place / "split.csv"),
         "file": place / "split.csv",
     }[form]
@@ -168,7 +170,7 @@ def test_what_wraps_a_module_is_taken_off_and_a_module_that_says_its_input_is_be
 def noisy() -> Any:
     class Noisy(TensorDataset):
         def __getitem__(self, row: Any) -> Any:
-            return (torch.rand(3, 8, 8),)
+            return (torch.rand(3, 8, 8) if row == 3 else torch.ones(3, 8, 8),)
 
     return Noisy(torch.zeros(4, 3, 8, 8))
 
@@ -185,7 +187,9 @@ ZEROS = np.zeros((6, 8, 8, 3), dtype=np.uint8)
         (ZEROS.astype(int), {}, "images: image 0: pixels of int64; give uint8, or floats from 0 to 1"),
         (ZEROS - 1.0, {}, "images: image 0: pixels from -1 to -1, not from 0 to 1; take the normalisation out of"),
         (ZEROS + 9.0, {}, "images: image 0: pixels from 9 to 9, not from 0 to 1; divide|take"),
-        (noisy(), {}, "images: image 0 comes otherwise each time; take random transforms out"),
+        ((ZEROS + 1) / 255 / 255, {}, "images: no pixel is above 1/255; if they were divided by 255 twice, divide"),
+        (ZEROS, {"labels": pd.Series(range(6), index=range(1, 7))}, "labels: the index of the Series doesn't name"),
+        (noisy(), {}, "images: image 3 comes otherwise each time; take random transforms out"),
         (["a.png", "b.png"], {}, "images: image 0: str isn't an image; give an array or a PIL image"),
         ([{"pic": 1}], {}, "images: no column of images among pic; call it image"),
         (DataLoader(list(ZEROS), sampler=SubsetRandomSampler([0, 1])), {}, "images: the loader's SubsetRandomSampler"),
@@ -206,6 +210,20 @@ def test_odd_input_is_one_line(images, how, message):
     with pytest.raises(InputError, match=rf"^{message}" if message != "nothing" else message) as error:
         memloc.score(Net(0), images, **{**HOW, **how})
     assert "\n" not in str(error.value) and "--" not in str(error.value)
+
+
+def test_labels_go_by_the_index_of_a_series():
+    labels = pd.Series(["a", "b", "c"], index=[2, 0, 1])
+    found = given(ZEROS[:3], "images", labels)
+    assert not isinstance(found, str) and found.labels is not None
+    assert [found.classes[label] for label in found.labels] == ["b", "c", "a"]
+
+
+def test_what_was_made_in_different_ways_is_said():
+    greys = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
+    scored = memloc.score(f(), greys, external=greys.astype(float)[::-1] / 255.5, **HOW)
+    assert any("[n, height, width] of grey images" in line for line in scored.taken)
+    assert any(line.startswith("images and external: floats between the 256 levels in one") for line in scored.taken)
 
 
 def test_something_else_than_an_encoder_is_one_line():

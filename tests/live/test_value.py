@@ -53,6 +53,17 @@ def test_the_verdict_names_the_exchanged_labels(tmp_path, capsys):
     assert "seem wrong" in page and "1 of text (school)" in page and "/tmp" not in page
 
 
+def test_names_that_are_no_texts_and_an_index_that_repeats_itself():
+    frame = people(20).rename(columns={"who": 3, "school": 0}).set_axis([7] * 20)
+    valued = memloc.value(frame, label=3, ignore=0, learners=1, quiet=True)  # type: ignore[arg-type]
+    assert list(valued.cells) == ["height", "left"]
+    shown = valued._repr_html_()
+    # Rows that the only tree saw have no value.
+    assert (valued.rows["learners"] == 0).sum() > 10 and shown.count("<tr>") <= 1 + (valued.rows["learners"] > 0).sum()
+    assert "nan" not in shown
+    assert "nan" not in valued.verdict
+
+
 @pytest.mark.parametrize(
     ("frame", "how", "message"),
     [
@@ -65,6 +76,7 @@ def test_the_verdict_names_the_exchanged_labels(tmp_path, capsys):
         ("absent.csv", {"label": "who"}, "^absent.csv: no such file"),
         ("photos", {"label": "who"}, "^frame: photos is not a table; label, id, ignore and text need one$"),
         (people(), {"label": "who", "learners": 0}, "^learners: 0; give 1 to 1000000$"),
+        (people().assign(name=1), {"label": "who", "id": "name"}, "^id: name is a level of the index and a column; re"),
         (people(), {"label": "who", "ratio": 2}, "^ratio: 2; give a share"),
     ],
 )

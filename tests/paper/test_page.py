@@ -152,7 +152,7 @@ def test_figures_hold_their_points():
     cloud = Plot("scatter", "UnitMem", "ClassMem", {"units": [Point(0.1, 0.5), Point(0.3, 0.7)]})
     shares = Plot("histogram", "UnitMem", "share of units", {"a": [Point(0, 0.05), Point(1, 0.05), Point(2, 0.95)]})
     figure = drawing.draw({"l": lines, "s": cloud, "h": shares})
-    axes = {axis.get_title(): axis for axis in figure.axes}
+    axes = {axis.get_title(loc="left"): axis for axis in figure.axes}
     np.testing.assert_allclose(axes["l"].lines[0].get_ydata().astype(float), [0.2, 0.4])
     np.testing.assert_allclose(axes["s"].collections[0].get_offsets(), [[0.1, 0.5], [0.3, 0.7]])
     np.testing.assert_allclose(sorted(axes["h"].patches[0].get_data().values)[-2:], [1 / 3, 2 / 3])

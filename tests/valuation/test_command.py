@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import memloc
 from memloc import cli, io
 from memloc.cli.parser import build_parser
 from memloc.errors import InputError
 from memloc.valuation import oob
-from memloc.valuation.columns import read_column
+from memloc.valuation.columns import NUMBERS, read_column, remark_on
 from memloc.valuation.sources import _classes, read_images, read_table
 
 MEMLOC = [sys.executable, "-m", "memloc.cli"]
@@ -521,6 +522,62 @@ def test_damaged_tables_are_named(place, text, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(")) as error:
         read_table(written("t.csv", text), label="y")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("patient_id", [*range(1, 8), None], "mere numbers of the rows"),
+        ("patient_id", [5.0, 3, 9, 27, 1, 80, 7, None], "names of the rows, it seems, another number in each"),
+        ("born", [20200101, 20200102, 20210303, None] * 2, "dates as whole numbers"),
+        ("weight", [5.5, 3, 9, 27, 1, 80, 7, None], ""),
+    ],
+)
+def test_gaps_hide_no_names_of_rows(name, values, said):
+    y = np.arange(8) % 2
+    assert said in remark_on(pd.Series(values, name=name, dtype=float), NUMBERS, y) or not said
+    assert bool(remark_on(pd.Series(values, name=name, dtype=float), NUMBERS, y)) == bool(said)
+
+
+def test_names_of_columns_are_those_that_are_told(place):
+    text = ",Unnamed: 0,x*,xy,y\n" + "".join(f"{i},{i},{i * i},{i % 3},{i % 2}\n" for i in range(8))
+    found = read_table(written("twice.csv", "\ufeff\ufeff" + text), label="y", ignore=["x*"])
+    assert found.cells == ["Unnamed: 1", "Unnamed: 0", "xy"]
+
+
+def test_clear_columns_say_what_a_comma_or_a_point_is(place):
+    def read(clear):
+        rows = "".join(
+            f"{a};{clear};{c};{'uv'[i % 2]}\n" for i, (a, c) in enumerate([("1,500", "5.903"), ("900", 0)] * 4)
+        )
+        return read_table(written("t.csv", f"a;b;c;y\n{rows}"), label="y")
+
+    assert read("50.94").columns[0][:2].tolist() == [1500, 900]
+    found = read("50,94")
+    assert found.columns[0][:2].tolist() == [1.5, 900]
+    assert any(line.startswith("c: '.' is taken for the decimal mark, as in '5.903'") for line in found.remarks)
+
+
+def test_a_workbook_says_which_formulas_were_never_computed_and_which_sheet_has_no_rows(place):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("y", "a", "b"), *(("uv"[i % 2], i, "=B2*2" if i == 3 else i) for i in range(8))]:
+        book.active.append(row)
+    book.save("t.xlsx")
+    assert any(
+        "1 formula was never computed" in line and "C5" in line for line in read_table("t.xlsx", label="y").remarks
+    )
+    book.create_sheet("Notes", 0).append(["y", "a"])
+    book.save("t.xlsx")
+    with pytest.raises(InputError, match=r"t.xlsx: sheet 'Notes' has no rows; put the sheet of the table first"):
+        read_table("t.xlsx", label="y")
+
+
+def test_what_is_not_looked_for_is_said(place, monkeypatch):
+    monkeypatch.setattr("memloc.valuation.issues.DEVIATING", 10)
+    valued = memloc.value(pd.DataFrame({"y": list("uv") * 8, "a": range(16)}), label="y", learners=5, quiet=True)
+    assert "weren't held against the rest of their row" in valued.verdict
+    assert "weren’t held against the rest of their row" in valued.page("page.html").read_text()
 
 
 @pytest.mark.parametrize(

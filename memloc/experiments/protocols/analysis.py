@@ -82,8 +82,9 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
             least=CORRELATION,
         ),
     ]
-    profiles = table[table["layer"].astype(str) != "all"]
-    table = pd.concat([profiles, table[table["series"] == "rank correlation"]])
+    of_layers = table[table["layer"].astype(str) != "all"]
+    table = pd.concat([of_layers, table[table["series"] == "rank correlation"]])
     asks = "Do ways of measuring find memorization in the same layers? (dotted: the first way)"
-    profiles = {"crossed": "crossed"}
-    return plotting.compared(table, profiles, forests, asks=asks, label="crossed LayerMem", reference=True)
+    return plotting.compared(
+        table, {"crossed": "crossed"}, forests, asks=asks, label="crossed LayerMem", reference=True
+    )
