@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import yaml
 
 from memloc import config
@@ -38,3 +40,15 @@ def test_the_published_run_has_the_default_configuration() -> None:
     assert published is not None
     alike = published.verdicts(published.claims.to_dict("records"), default)
     assert alike == dict(enumerate(published.claims["verdict"]))
+
+
+def test_runs_with_one_experiment_of_a_name_are_refused_before_anything_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = _publish()
+    monkeypatch.setattr(tool, "FROZEN", tmp_path / "frozen")
+    monkeypatch.setattr(tool, "load_claims", lambda path: pd.DataFrame({"experiment": ["dose"]}))
+    (tmp_path / "frozen").mkdir()
+    with pytest.raises(SystemExit, match=r"b: .*a has an experiment dose, too"):
+        tool.freeze(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "frozen").is_dir()
