@@ -138,7 +138,9 @@ def interval(row: Row) -> str:
 def judged(row: Row) -> str:
     """The verdict with p, and that by Holm where several claims were judged together."""
     every = [("p", row.get("p")), ("by Holm", row.get("holm"))]
-    said = ", ".join(f"{name} = {p:.2g}" for name, p in every if there(p))
+    said = ", ".join(f"{name} = {p:.2g}" if p else f"{name} < 1e-15" for name, p in every if there(p))
+    if not said and row["low"] == row["high"]:
+        said = "no spread over seeds, so no test"
     return f"{row['verdict']} ({said})" if said else str(row["verdict"])
 
 
@@ -223,7 +225,7 @@ def limits(rows: Sequence[Row], config: Mapping[str, Any] | None = None) -> Iter
     yield (
         "Chance",
         f"Of claims with nothing behind them one in twenty is decided all the same: up to {math.ceil(len(rows) / 20)} "
-        f"of {len(rows)}. Primary claims of ten pairs or more are judged together, so that one in twenty runs errs.",
+        f"of {len(rows)}. Primary claims of ten pairs or more are judged together, so that at most one run in twenty has a false one.",
     )
     known = [row for row in rows if there(row["paper_effect"])]
     if known:
@@ -246,7 +248,7 @@ def decided_primary(rows: Sequence[Row]) -> str:
     primary = [row for row in rows if is_primary(row)]
     together = sum(there(row.get("holm")) for row in primary)
     said = f"Of {len(primary)} primary claims, named before the run, {counted(primary)}"
-    return (said + (f" ({together} judged together by Holm)." if together else ".")) if primary else ""
+    return (said + (f" ({together} of them corrected jointly, Holm)." if together else ".")) if primary else ""
 
 
 def ending(rows: Sequence[Row], page: str) -> Iterator[str]:

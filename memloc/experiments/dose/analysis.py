@@ -27,11 +27,11 @@ CLAIMS = {
         "when an image stands twice as often"
     ),
     "auroc": Claim(
-        "SSLMem finds the images that stand most often: AUROC at the encoder's output against images that stand once, "
+        "SSLMem finds the images that appear most often: AUROC at the encoder's output against images that stand once, "
         "crossed, minus .5"
     ),
     "owners": Claim(
-        "Units answer to images that stand most often: share of the last layer's top units that these own in the "
+        "Units answer to images that appear most often: share of the last layer's top units that these own in the "
         "encoder that has them, minus in its partner"
     ),
     "auroc-owned": Claim(
@@ -39,7 +39,7 @@ CLAIMS = {
         "encoder that has an image minus in its partner, against images that stand once, minus .5"
     ),
     "excess": Claim(
-        "UnitMem rises on images that stand most often: crossed excess UnitMem of the last layer on these minus that "
+        "UnitMem rises on images that appear most often: crossed excess UnitMem of the last layer on these minus that "
         "on as many that stand once"
     ),
 }

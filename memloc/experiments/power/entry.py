@@ -1,4 +1,4 @@
-"""Candidates and seeds that an effect asks for."""
+"""Candidates and seeds that an effect needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from memloc.experiments.entry import POINTS, SEVERAL, Experiment, array, describ
 ENTRY = Experiment(
     order=600,
     theme="layers",
-    title="Candidates and seeds that an effect asks for",
+    title="Candidates and seeds that an effect needs",
     paper="beyond the paper",
     asks="how many candidates and seeds an effect would need",
     inputs={"points": POINTS},
