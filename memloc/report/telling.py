@@ -225,8 +225,8 @@ def limits(rows: Sequence[Row], config: Mapping[str, Any] | None = None) -> Iter
     yield (
         "Chance",
         f"Of claims with nothing behind them one in twenty is decided all the same: up to {math.ceil(len(rows) / 20)} "
-        f"of {len(rows)}. Primary claims of ten pairs or more are judged together, so that at most one run in twenty has a "
-        "false one.",
+        f"of {len(rows)}. Primary claims of ten pairs or more are judged together, so that at most one run in twenty "
+        "has a false one.",
     )
     known = [row for row in rows if there(row["paper_effect"])]
     if known:
