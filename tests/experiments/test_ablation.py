@@ -265,8 +265,8 @@ def test_the_figure_is_drawn_and_an_analysis_is_the_same_every_time(tmp_path, se
     save_table(table, tmp_path / "table.csv")
     figure = experiment.draw(load_table(tmp_path / "table.csv"), np.zeros((1, 1, 16, 16), np.uint8))
     figure.canvas.draw()
-    dots = [len(axis.containers) for axis in figure.axes]
-    assert dots == [2, 2, 1]
+    series = [[dots.get_label() for dots in axis.containers if dots.get_label()[0] != "_"] for axis in figure.axes]
+    assert series == [["candidate", "external"], ["top", "random"], ["effect"]]
     plt.close(figure)
 
 

@@ -100,9 +100,9 @@ def test_the_figure_shows_every_method_of_every_table(tmp_path, tables):
     # Areas, and differences to four baselines, for two injectors.
     assert len(figure.axes) == 10 and [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(tables)
     assert [axis.get_title("left") for axis in figure.axes[1:5]] == [
-        "minus 2D-KNN's",
-        "minus two-stage's",
-        "minus DDC's",
-        "minus z-score's",
+        "Better than 2D-KNN?",
+        "Better than two-stage?",
+        "Better than DDC?",
+        "Better than z-score?",
     ]
     plt.close(figure)

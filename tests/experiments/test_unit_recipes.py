@@ -120,7 +120,7 @@ def test_the_figure_has_every_encoder(tmp_path):
     figure = it.drawn(it.analyse(**OPTIONS)[0])
     *profiles, last, excess = figure.axes
     assert [axis.get_title("left") for axis in profiles] == list(FALLING)
-    assert all(len(axis.patches) == 2 for axis in profiles)
+    assert all(len(axis.containers) == 2 for axis in profiles)
     assert [tick.get_text() for tick in last.get_yticklabels()] == list(FALLING)
     assert len(last.containers) == 2 and len(excess.containers) == 1
     plt.close(figure)

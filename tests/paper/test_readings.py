@@ -75,14 +75,6 @@ def test_layers_keep_their_numbers_where_others_were_not_measured(names, place):
     close(read(run(only, encoders={"e": RESNET50})), {place: {"LM": 0.1}})
 
 
-def test_the_step_to_the_next_row_is_from_the_last_one_that_the_paper_has():
-    read = readings.by_layer({"LM": Of("published"), "ΔLM": Step("LM", ["norm"])})
-    close(
-        read(run(rows("published", {"1": 0.1, "norm": 0.4, "2": 0.3}))),
-        {"1": {"LM": 0.1}, "norm": {"LM": 0.4, "ΔLM": 0.3}, "2": {"LM": 0.3, "ΔLM": 0.2}},
-    )
-
-
 def of_100(table, **experiment):
     """A run of an encoder with 100 candidates."""
     return run(table, experiment, {"simclr": {**SIMCLR, "dataset": "its"}}, {"its": {"split": {"candidate": 100}}})
