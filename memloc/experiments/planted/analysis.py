@@ -358,7 +358,7 @@ def draw(table: pd.DataFrame, images: NDArray[np.uint8]) -> Figure:
     differences.set(title="More so when trained on?", xlabel="difference of AUROC")
     of_cells = dict(zip(CELL_SERIES, (plotting.COLOURS["in"], plotting.COLOURS["null"]), strict=False))
     by_ways(shares, {name: by_series.loc[[name]] for name in of_cells}, colours=of_cells, null=SHARE)
-    shares.set(title=f"Is the patch among the {LOWEST} lowest?", xlabel="share of images", xlim=(-0.02, 1.02))
+    shares.set(title=f"Patch among the {LOWEST} lowest?", xlabel="share of images", xlim=(-0.02, 1.02))
     names = {"planted images trained on (left), the patch (right)": "candidate"}
     names |= {"never seen (left), same cells in clean images (right)": "external"}
     plotting.key(figure, {words: plotting.COLOURS[name] for words, name in names.items()} | ink)
