@@ -247,7 +247,7 @@ def check_jobs(finished: list[dict[str, str]], drained: str) -> None:
     expect({(job["Partition"], job["NodeList"]) for job in measured}, {("gpu", "g1")}, "where jobs with a GPU ran")
     others = {job["Partition"] for job in finished if job not in measured}
     expect(others, {"cpu"}, "partitions of jobs without one")
-    pair = [job["NodeList"] for job in finished if "_pair_" in job["Comment"]]
+    pair = [job["NodeList"] for job in finished if "_wildcards_pair_" in job["Comment"]]
     expect(pair, ["n[1-2]"], "nodes of the encoder that asks for two")
     late = {job["NodeList"] for job in finished if job["StartTime"] > drained and job["Partition"] == "cpu"}
     expect(late, {"n1"}, "nodes in use after n2 was drained")
