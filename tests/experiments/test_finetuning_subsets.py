@@ -139,4 +139,4 @@ def test_a_second_row_of_panels_shows_every_subset_without_the_first_layer(tmp_p
     (panel,) = (axis for axis in figure.axes if axis.get_title("left") == "Every subset of k layers")
     dots = sum(len(line.get_xdata()) for line in panel.lines)
     plt.close(figure)
-    assert dots == 5 + 10
+    assert len(figure.axes) == 4 and dots == 5 + 10
