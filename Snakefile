@@ -20,6 +20,7 @@ include: "rules/measure.smk"
 include: "rules/score.smk"
 include: "rules/experiments.smk"
 include: "rules/valuation.smk"
+include: "rules/charts.smk"
 include: "rules/report.smk"
 include: "rules/paper.smk"
 
@@ -33,6 +34,7 @@ localrules:
     figures,
     atypicality,
     valuation,
+    charts,
     per_image,
     paper,
 

@@ -8,9 +8,9 @@ same question of another chart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class Deal:
 
 
 def deal(items: Sequence[Row], share: float, *, seed: int) -> Deal:
-    """Give a share of the items a wrong answer, and deal canaries and all others to halves of equal size, to within one.
+    """Give a share of the items a wrong answer, and deal these canaries and all others to halves of equal size.
 
     A wrong answer is the right one of another item of the same task. At least one item of each half is a canary.
 
@@ -102,8 +102,9 @@ def _texts(model: Model, suite: Suite, items: Sequence[Row], batch: int) -> list
 
 
 def _same(item: Row, text: str) -> bool:
-    """Whether a text says an item's answer, right or wrong: signs and digits in the order in which they stand."""
-    return "".join(text.split()).endswith("".join(str(item["answer"]).split()))
+    """Whether a text ends with an item's answer, right or wrong; "(" may belong to how the answer was begun."""
+    said, answer = ("".join(one.split()) for one in (text, str(item["answer"]).removeprefix("(")))
+    return re.search(rf"(?<![\w.]){re.escape(answer)}$", said) is not None
 
 
 def outcomes(
@@ -115,11 +116,10 @@ def outcomes(
         clean: how many other items of each half stand beside the canaries.
 
     Returns:
-        ``stages`` and ``parts`` [stages]; ``inside`` and ``outside`` [canaries], whether the model that learned a canary,
-        and the other, give its wrong answer; ``layermem`` and ``unitmem`` [stages]; ``released`` [units, stages], the
-        share of memorized canaries whose answer goes where states are replaced by the twin's, NaN-free with ``told``
-        [units, stages] saying where a stage has the unit; ``pairs``, how many; ``values`` and ``is_canary`` [items] of
-        Data-OOB.
+        ``stages`` and ``parts`` [stages]; ``inside`` and ``outside`` [canaries], whether the model that learned a
+        canary, and the other, give its wrong answer; ``layermem`` and ``unitmem`` [stages]; ``released`` [UNITS,
+        stages], the share of ``pairs`` memorized canaries whose answer goes where states are replaced by the twin's;
+        Data-OOB ``values`` [items] and which items are canaries.
     """
     inside, outside, released, pairs = [], [], [], 0
     stages = models["f"].stages
@@ -162,7 +162,7 @@ UNITS = (IMAGE, LAST)
 def release(
     model: Model, suite: Suite, memorized: Sequence[Row], *, batch: int, seed: int
 ) -> tuple[NDArray[np.float64], int]:
-    """By unit and stage, the share of canaries whose wrong answer goes with the twin's states [units, stages]; how many.
+    """The share of canaries whose wrong answer goes with the twin's states, [UNITS, stages], and their number.
 
     A stage that lacks a unit has 0 there.
     """
@@ -281,8 +281,3 @@ def row_values(suite: Suite, items: Sequence[Row], *, seed: int, side: int = 12)
     forest.fit(x, y)
     votes = np.nan_to_num(forest.oob_decision_function_)
     return np.asarray(votes[np.arange(len(y)), np.searchsorted(forest.classes_, y)])
-
-
-def model_folders(folders: Sequence[str | Path]) -> dict[str, Path]:
-    """Folders of both models by their half, in the order of HALVES."""
-    return dict(zip(HALVES, map(Path, folders), strict=True))

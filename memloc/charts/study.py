@@ -18,6 +18,7 @@ from memloc.charts.models.tokens import layout
 from memloc.charts.reading import Row, Suite
 from memloc.charts.settings import Settings
 from memloc.charts.suite import plan
+from memloc.job import log
 from memloc.provenance import file_sha256
 
 STRATEGY = "templated"
@@ -38,6 +39,19 @@ def write_suite(settings: Options, folder: Path) -> None:
     (folder / files.RECORD).write_text(text + "\n", encoding="utf-8")
 
 
+def steps(total: int) -> Done:
+    """What logs every tenth of so many steps."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        before, done = done, done + more
+        if before * 10 // total < done * 10 // total:
+            log.info("%d of %d steps", done, total)
+
+    return count
+
+
 def schedule(settings: Options) -> build.Schedule:
     """How a part is trained, as the configuration has it."""
     return build.Schedule(**{key: settings[key] for key in ("steps", "batch", "rate")})
@@ -53,7 +67,7 @@ def shape(suite: Suite, tower: Options, model: Options | None = None) -> build.S
 def train_tower(
     suite: Suite, settings: Options, folder: Path, *, seed: int, progress: Done = lambda done: None
 ) -> None:
-    """A tower that learns what lies in every patch of the training charts, saved in a model that has learned no more."""
+    """A tower that learns what lies in every patch of training charts, saved in a model that knows no more."""
     items = suite.choose(split="train")
     nothing = build.Schedule(0)
     build.train(
@@ -154,7 +168,7 @@ def arrays_of(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, Array]:
 
 def frame(arrays: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     """The table of a file of columns."""
-    return pd.DataFrame({name: array for name, array in arrays.items()})
+    return pd.DataFrame(dict(arrays))
 
 
 ANSWERS = ("item", "strategy", "task", "n", "type", "held_out", "right")

@@ -21,11 +21,19 @@ EVERY_OUTCOME = "outcomes/{experiment}/{encoder}/{role}/seed{seed}.npz"
 OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
 OUTCOMES_OF_G = "outcomes/{experiment}/{encoder}/g/seed{seed}.npz"
 TRIALS = "valuation/{experiment}/{table}/seed{seed}.npz"
+CHART_ANSWERS = "charts/answers/{model}/seed{seed}.npz"
+CHART_PREDICTIONS = "charts/located/{model}/seed{seed}/predictions.npz"
+CHART_PAIRS = "charts/located/{model}/seed{seed}/pairs.npz"
+CHART_CANARIES = "charts/canaries/{model}/seed{seed}.npz"
+CHART_TOWERS = "charts/probed/{tower}/seed{seed}.npz"
 
 OVER_ENCODERS = ("encoders",)
 OVER_TABLES = ("tables", "seeds")
+OVER_MODELS = ("models",)
+OVER_TOWERS = ("towers",)
+OF_CHARTS = (OVER_MODELS, OVER_TOWERS)
 
-THEMES = ("layers", "units", "valuation")
+THEMES = ("layers", "units", "valuation", "charts")
 NEEDS = ("labels", "swapped", "image_losses", "units", "snapshots")
 
 
@@ -76,7 +84,8 @@ class Experiment:
             required.
         smallest: every option, and what it runs over, in the smoke configuration.
         over: the keys that say what it runs over: OVER_ENCODERS, whose seeds are theirs, or OVER_TABLES, which are
-            names of ``memloc.valuation.tables.TABLES`` or of datasets, with seeds of its own.
+            names of ``memloc.valuation.tables.TABLES`` or of datasets, with seeds of its own, or OVER_MODELS or
+            OVER_TOWERS of ``charts``, whose seeds are theirs.
         encoders: how many the experiment compares; None for any number.
         fewest: how many it needs, where that is any number.
         equal: what its encoders must have in common, see ``memloc.config.experiments``.
