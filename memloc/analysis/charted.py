@@ -1,4 +1,4 @@
-"""What experiments of charts share: tables of every seed, shares with Wilson's intervals, effects with the bootstrap's."""
+"""What experiments of charts share: tables of every seed, shares with Wilson's intervals, effects with bootstrap's."""
 
 from __future__ import annotations
 

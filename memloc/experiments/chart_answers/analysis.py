@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -42,7 +45,7 @@ def analyse(sheet: Sheet) -> None:
                     sheet.find(name, model, found, size(rows))
             if len(numbers) > 1:
                 first, last = str(numbers[0]), str(numbers[-1])
-                fall = effect(sheet, rows, lambda means: means[first] - means[last])
+                fall = effect(sheet, rows, lambda means, a=first, b=last: means[a] - means[b])  # type: ignore[misc]
                 sheet.find("fewest", model, fall, size(rows))
                 _steps(sheet, model, seeds, numbers)
         apart = groups(seeds, {"seen": _asked(n=numbers[0], held_out=0), "not": _asked(n=numbers[0], held_out=1)})
@@ -69,8 +72,6 @@ def _asked(strategy: str = ASKED, **values: int):  # type: ignore[no-untyped-def
 
 
 def _steps(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[int]) -> None:
-    import numpy as np
-
     rows = groups(seeds, {str(n): _asked(n=n) for n in numbers})
     if rows:
         falls = effect(
@@ -79,7 +80,7 @@ def _steps(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[in
             lambda means: -np.diff(np.stack([np.asarray(means[str(n)]) for n in numbers], axis=-1), axis=-1),
             minus=-0.05,
         )
-        places = [f"{a} to {b}" for a, b in zip(numbers, numbers[1:], strict=False)]
+        places = [f"{a} to {b}" for a, b in pairwise(numbers)]
         sheet.find_in_every("steps", model, falls, places, n=size(rows))
 
 

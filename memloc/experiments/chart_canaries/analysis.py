@@ -28,8 +28,8 @@ CLAIMS = {
     ),
     "units": Claim("Units of the decoder's last layer single out canaries they learned: excess UnitMem"),
     "enters": Claim(
-        "A wrong answer leaves the image tokens inside the decoder: share of answers released by a patch of image tokens "
-        "at its input minus that at its last layer"
+        "A wrong answer leaves the image tokens inside the decoder: share of answers that a patch of image tokens "
+        "releases at its input minus that at its last layer"
     ),
     "agree": Claim(
         "LayerMem and patches name the same place: rank correlation over decoder stages of LayerMem and the share of "

@@ -12,7 +12,7 @@ from memloc.analysis.sheet import Sheet
 
 CLAIMS = {
     "true": Claim(
-        "True coordinates help with distances, extremes and means of four marks: accuracy with minus without, minus .15",
+        "True coordinates help with distances, extremes and means of four marks: accuracy with less without, minus .15",
         OWN,
     ),
     "wrong": Claim("Wrong coordinates lead astray with these tasks: accuracy without coordinates minus with", FUGU),

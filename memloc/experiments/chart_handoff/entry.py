@@ -11,6 +11,6 @@ ENTRY = Experiment(
     paper="beyond the paper",
     asks="why a model loses what its tower has seen: a narrow connector, no positions, a frozen tower",
     inputs={"answers": CHART_ANSWERS},
-    smallest={"models": ["tiny", "tiny-wider", "tiny-positions", "tiny-unfrozen"]},
+    smallest={"models": ["tiny", "tiny-unfrozen"]},
     over=OVER_MODELS,
 )

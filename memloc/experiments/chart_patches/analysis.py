@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import FUGU, OWN, counted, effect, groups, last_of, of_seeds, size, tables, under
+from memloc.analysis.charted import OWN, counted, effect, groups, last_of, of_seeds, size, tables, under
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
 CLAIMS = {
     "entry": Claim(
-        "All image tokens where they enter the decoder carry the answer: share of patched answers that become the other "
+        "All image tokens where they enter the decoder carry the answer: share of answers that become the other "
         "chart's, minus .99",
         OWN,
     ),
@@ -30,8 +30,8 @@ CLAIMS = {
         OWN,
     ),
     "last": Claim(
-        "The last token carries no answer where it enters the decoder: .1 minus the share of patched answers that become "
-        "the other chart's",
+        "The last token carries no answer where it enters the decoder: .1 minus the share of answers that become the "
+        "other chart's",
         "Arbitration failure; own threshold",
     ),
     "pairs": Claim(

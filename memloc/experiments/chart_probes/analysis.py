@@ -21,8 +21,8 @@ CLAIMS = {
         FUGU,
     ),
     "handoff": Claim(
-        "Places are lost on the way from the tower through the connector into the decoder: accuracy of the probe of the "
-        "tower's last layer minus that of the decoder's input",
+        "Places are lost on the way from the tower through the connector into the decoder: accuracy of the probe of "
+        "the tower's last layer minus that of the decoder's input",
         FUGU,
     ),
     "decoder": Claim(
@@ -32,8 +32,8 @@ CLAIMS = {
         "A probe of shuffled labels tells no place in the tower's last layer: .05 minus its accuracy", OWN
     ),
     "last-token": Claim(
-        "The last token of the decoder's last layer holds the place no better than the answer tells it: accuracy of the "
-        "answers minus that of its probe, plus .05, own margin"
+        "The last token of the decoder's last layer holds the place no better than the answer tells it: accuracy of "
+        "the answers minus that of its probe, plus .05, own margin"
     ),
 }
 FLATTENED, POOLED, LAST = "flattened", "pooled", "last token"

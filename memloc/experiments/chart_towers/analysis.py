@@ -25,7 +25,7 @@ CLAIMS = {
     ),
     "control": Claim("A probe of shuffled labels tells no place in any tower: .05 minus its accuracy", OWN),
     "over-untrained": Claim(
-        "A tower that learned charts holds places better than an untrained one: difference of accuracy in the last layer"
+        "A tower that learned charts holds places better than an untrained one: difference of accuracy, last layer"
     ),
     "over-foreign": Claim(
         "A tower that learned charts holds places better than one that learned clothes: difference of accuracy in the "
