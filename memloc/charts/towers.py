@@ -39,6 +39,7 @@ def description(pixels: Images) -> dict[str, Any]:
     return {
         "image_size": pixels.shape[-1],
         "channels": pixels.shape[1],
+        "classes": ["chart"],
         "mean": scaled.mean(axis=(0, 2, 3)).tolist(),
         "std": scaled.std(axis=(0, 2, 3)).tolist(),
         "sha256": {"train": hashlib.sha256(pixels.tobytes()).hexdigest()},
