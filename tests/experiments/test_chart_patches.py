@@ -30,6 +30,14 @@ def test_planted_cells_come_out_and_claims_follow(tmp_path):
     assert single(rows)["effect"].to_dict() == {name: pytest.approx(effect) for name, effect in expected.items()}
 
 
+def test_no_pair_at_all_is_told_and_drawn(tmp_path):
+    kept = Study(tmp_path, "chart_patches")
+    kept.add("plain", 0, pairs={name: values[:0] for name, values in patched(MOVED).items()})
+    table, rows = kept.analyse()
+    assert single(rows)["effect"].to_dict() == {"pairs": -0.5} and table.empty
+    assert kept.drawn(table).axes[0].get_title() == "no pair of charts was answered rightly"
+
+
 def test_few_pairs_and_runs_that_differ_from_themselves_are_told(tmp_path):
     table, rows = world(tmp_path, pairs=20, itself=1e-3).analyse()
     assert table.loc[table["series"] == "task, n", "few"].all()

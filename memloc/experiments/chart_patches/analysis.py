@@ -41,13 +41,19 @@ CLAIMS = {
 ENTRY, IMAGE, LAST = "decoder input", "image", "last token"
 UNITS = (IMAGE, "marks", "axes", "background", LAST)
 ENOUGH = 50
+NONE = ["task", "stage", "unit", "value", "low", "high", "items", "few"]
+"""Columns of a model of which no pair was answered rightly."""
 
 
 def analyse(sheet: Sheet) -> None:
     """Share of answers that patches moved, by task, n, stage and unit, and how many pairs stand behind each."""
     for model in sheet.encoders:
         seeds = tables(sheet, "pairs", model)
+        first = [table[_cell(ENTRY, IMAGE)(table)] for table in seeds]
+        enough = [_enough(table) - 0.5 for table in first]
+        sheet.find("pairs", model, of_seeds(sheet, enough), max(1, *map(len, first)))
         if not all(len(table) for table in seeds):
+            sheet.add(pd.DataFrame(columns=NONE), model=model, series="task")
             continue
         for by in (["task", "stage", "unit"], ["task", "n", "stage", "unit"]):
             found = counted(seeds, by, column="moved")
@@ -67,9 +73,11 @@ def analyse(sheet: Sheet) -> None:
         rows = groups(few, {"moved": _cell(tower, "marks")}, column="moved")
         if rows:
             sheet.find("marks", model, effect(sheet, rows, lambda m: m["moved"], minus=0.6), size(rows))
-        first = [table[_cell(ENTRY, IMAGE)(table)] for table in seeds]
-        enough = [np.mean(table.groupby(["task", "n"]).size() >= ENOUGH) - 0.5 for table in first]
-        sheet.find("pairs", model, of_seeds(sheet, enough), min(map(len, first)))
+
+
+def _enough(table: pd.DataFrame) -> float:
+    """The share of tasks and numbers of marks that have ENOUGH pairs; 0 where there is no pair at all."""
+    return float(np.mean(table.groupby(["task", "n"]).size() >= ENOUGH)) if len(table) else 0.0
 
 
 def _cell(stage: str, unit: str):  # type: ignore[no-untyped-def]
@@ -92,4 +100,6 @@ def draw(table: pd.DataFrame) -> Figure:
         axis.set_title(
             f"{plotting.plain(model)}, {task}: share of answers that become the other chart's ({pairs:g} pairs{few})"
         )
+    if not panels:
+        axes[0, 0].set_title("no pair of charts was answered rightly")
     return figure
