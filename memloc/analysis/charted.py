@@ -49,13 +49,18 @@ def counted(seeds: Sequence[pd.DataFrame], by: Sequence[str], *, column: str = "
 
 def groups(
     seeds: Sequence[pd.DataFrame], chosen: Mapping[str, Callable[[pd.DataFrame], Any]], *, column: str = "right"
-) -> list[Sample] | None:
+) -> list[dict[str, Floats]] | None:
     """By name, a column [rows] of the rows of each seed that a function chooses; None where some seed has none."""
     found = [
         {name: table.loc[of(table), column].to_numpy(dtype=np.float64) for name, of in chosen.items()}
         for table in seeds
     ]
     return None if any(not len(values) for sample in found for values in sample.values()) else found
+
+
+def equal(**values: object) -> Callable[[pd.DataFrame], Any]:
+    """What chooses the rows that have these values in these columns."""
+    return lambda table: np.logical_and.reduce([table[name].eq(value) for name, value in values.items()])
 
 
 def size(samples: Sequence[Sample]) -> int:

@@ -104,7 +104,7 @@ def _texts(model: Model, suite: Suite, items: Sequence[Row], batch: int) -> list
 def _same(item: Row, text: str) -> bool:
     """Whether a text ends with an item's answer, right or wrong; "(" may belong to how the answer was begun."""
     said, answer = ("".join(one.split()) for one in (text, str(item["answer"]).removeprefix("(")))
-    return re.search(rf"(?<![\w.]){re.escape(answer)}$", said) is not None
+    return re.search(rf"(?<![\d.]){re.escape(answer)}$", said) is not None
 
 
 def outcomes(

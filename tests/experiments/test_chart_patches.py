@@ -35,7 +35,7 @@ def test_no_pair_at_all_is_told_and_drawn(tmp_path):
     kept.add("plain", 0, pairs={name: values[:0] for name, values in patched(MOVED).items()})
     table, rows = kept.analyse()
     assert single(rows)["effect"].to_dict() == {"pairs": -0.5} and table.empty
-    assert kept.drawn(table).axes[0].get_title() == "no pair of charts was answered rightly"
+    assert kept.drawn(table).axes[0].get_title(loc="left") == "no pair of charts was answered rightly"
 
 
 def test_few_pairs_and_runs_that_differ_from_themselves_are_told(tmp_path):

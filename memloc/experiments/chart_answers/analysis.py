@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, groups, size, under
+from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, equal, groups, size, under
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -54,21 +56,14 @@ def analyse(sheet: Sheet) -> None:
         blank = groups(seeds, {"blank": _asked(strategy="blank")})
         if blank:
             sheet.find("blank", model, under(sheet, blank, "blank", 0.05), size(blank))
-        unread = groups(seeds, {"unread": lambda table: table["strategy"] == ASKED}, column="unread")
+        unread = groups(seeds, {"unread": equal(strategy=ASKED)}, column="unread")
         if unread:
             sheet.find("readable", model, under(sheet, unread, "unread", 0.01), size(unread))
 
 
-def _asked(strategy: str = ASKED, **values: int):  # type: ignore[no-untyped-def]
+def _asked(strategy: str = ASKED, **values: int) -> Callable[[pd.DataFrame], Any]:
     """What chooses position items that were asked by a strategy."""
-
-    def chosen(table: pd.DataFrame) -> pd.Series[bool]:
-        rows = table["task"].eq(POSITION) & table["strategy"].eq(strategy)
-        for name, value in values.items():
-            rows &= table[name].eq(value)
-        return rows
-
-    return chosen
+    return equal(task=POSITION, strategy=strategy, **values)
 
 
 def _steps(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[int]) -> None:

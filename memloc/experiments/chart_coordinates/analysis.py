@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import ASKED, CROWDS, FUGU, OWN, SINGLE, answers, counted, effect, groups, size
+from memloc.analysis.charted import ASKED, CROWDS, FUGU, OWN, SINGLE, answers, counted, effect, equal, groups, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -31,7 +31,7 @@ def analyse(sheet: Sheet) -> None:
         sheet.add(counted(asked, ["task", "strategy"]), model=model, series="task")
         few = [table[table["task"].isin(HELPED) & table["n"].eq(MARKS)] for table in asked]
         crowds = [table[table["task"].isin(CROWDS)] for table in asked]
-        by = {name: (lambda table, name=name: table["strategy"].eq(name)) for name in (ASKED, *GIVEN)}
+        by = {name: equal(strategy=name) for name in (ASKED, *GIVEN)}
         rows, many = groups(few, by), groups(crowds, by)
         if rows:
             gain = effect(sheet, rows, lambda means: means["true"] - means[ASKED], minus=0.15)

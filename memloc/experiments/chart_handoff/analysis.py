@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import ASKED, answers, counted, effect, groups, size
+from memloc.analysis.charted import ASKED, answers, counted, effect, equal, groups, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -29,7 +29,7 @@ def analyse(sheet: Sheet) -> None:
         gains = [gained(*pair) for pair in zip(known[model], known[first], strict=True)]
         sheet.add(_interval(sheet, gains), model=model, series=f"minus {first}'s")
         name = next((claim for claim in CLAIMS if model.endswith(claim)), None)
-        rows = groups(gains, {"gain": lambda t: t["task"].eq("position") & t["n"].eq(MARKS)}, column="gain")
+        rows = groups(gains, {"gain": equal(task="position", n=MARKS)}, column="gain")
         if name and rows:
             sheet.find(name, model, effect(sheet, rows, lambda m: m["gain"]), size(rows))
 
@@ -44,7 +44,7 @@ def gained(table: pd.DataFrame, first: pd.DataFrame) -> pd.DataFrame:
 def _interval(sheet: Sheet, gains: list[pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for task, n in sorted(set(zip(gains[0]["task"], gains[0]["n"], strict=True))):
-        found = groups(gains, {"gain": lambda t, task=task, n=n: t["task"].eq(task) & t["n"].eq(n)}, column="gain")
+        found = groups(gains, {"gain": equal(task=task, n=n)}, column="gain")
         if found:
             estimate = effect(sheet, found, lambda m: m["gain"])
             low, high = estimate.interval()

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import OWN, counted, effect, groups, last_of, of_seeds, size, tables, under
+from memloc.analysis.charted import OWN, counted, effect, equal, groups, last_of, of_seeds, size, tables, under
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -49,7 +49,7 @@ def analyse(sheet: Sheet) -> None:
     """Share of answers that patches moved, by task, n, stage and unit, and how many pairs stand behind each."""
     for model in sheet.encoders:
         seeds = tables(sheet, "pairs", model)
-        first = [table[_cell(ENTRY, IMAGE)(table)] for table in seeds]
+        first = [table[equal(stage=ENTRY, unit=IMAGE)(table)] for table in seeds]
         enough = [_enough(table) - 0.5 for table in first]
         sheet.find("pairs", model, of_seeds(sheet, enough), max(1, *map(len, first)))
         if not all(len(table) for table in seeds):
@@ -59,18 +59,18 @@ def analyse(sheet: Sheet) -> None:
             found = counted(seeds, by, column="moved")
             sheet.add(found.assign(few=found["items"] < ENOUGH), model=model, series=", ".join(by[:-2]))
         tower = last_of(list(dict.fromkeys(seeds[0]["stage"])), "tower")
-        entry = groups(seeds, {"moved": _cell(ENTRY, IMAGE)}, column="moved")
+        entry = groups(seeds, {"moved": equal(stage=ENTRY, unit=IMAGE)}, column="moved")
         if entry:
             found_at = effect(sheet, entry, lambda m: m["moved"], minus=0.99)
             sheet.find("entry", model, found_at, size(entry))
         most = of_seeds(sheet, [1e-5 - table["itself"].max() for table in seeds])
         sheet.find("itself", model, most, min(map(len, seeds)))
         for name, stage, unit in (("background", ENTRY, "background"), ("last", ENTRY, LAST)):
-            rows = groups(seeds, {"moved": _cell(stage, unit)}, column="moved")
+            rows = groups(seeds, {"moved": equal(stage=stage, unit=unit)}, column="moved")
             if rows:
                 sheet.find(name, model, under(sheet, rows, "moved", 0.1), size(rows))
         few = [table[table["n"] <= 2] for table in seeds]
-        rows = groups(few, {"moved": _cell(tower, "marks")}, column="moved")
+        rows = groups(few, {"moved": equal(stage=tower, unit="marks")}, column="moved")
         if rows:
             sheet.find("marks", model, effect(sheet, rows, lambda m: m["moved"], minus=0.6), size(rows))
 
@@ -78,10 +78,6 @@ def analyse(sheet: Sheet) -> None:
 def _enough(table: pd.DataFrame) -> float:
     """The share of tasks and numbers of marks that have ENOUGH pairs; 0 where there is no pair at all."""
     return float(np.mean(table.groupby(["task", "n"]).size() >= ENOUGH)) if len(table) else 0.0
-
-
-def _cell(stage: str, unit: str):  # type: ignore[no-untyped-def]
-    return lambda table: table["stage"].eq(stage) & table["unit"].eq(unit)
 
 
 def draw(table: pd.DataFrame) -> Figure:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import FUGU, OWN, counted, effect, groups, last_of, size, tables, under
+from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, last_of, size, tables, under
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -71,10 +71,10 @@ def _claims(
 ) -> None:
     ahead = [table.assign(ahead=table["right"] - table["answered"]) for table in told]
     for n in NUMBERS:
-        rows = groups(ahead, {"ahead": lambda table, n=n: table["n"].eq(n)}, column="ahead")
+        rows = groups(ahead, {"ahead": equal(n=n)}, column="ahead")
         if rows:
             sheet.find("gap", f"{model}, {n} marks", effect(sheet, rows, lambda m: m["ahead"], minus=0.2), size(rows))
-    missed = groups(told, {"missed": lambda table: table["answered"].eq(0)})
+    missed = groups(told, {"missed": equal(answered=0)})
     if missed:
         sheet.find("wrong", model, effect(sheet, missed, lambda m: m["missed"], minus=0.5), size(missed))
     for name, first, then in (("handoff", tower, "decoder input"), ("decoder", "decoder input", decoder)):

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import FUGU, OWN, counted, effect, groups, size, tables
+from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, size, tables
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.stats import Estimate
@@ -49,7 +49,7 @@ def analyse(sheet: Sheet) -> None:
         held = [table[table["held_out"] == 1] for table in seeds]
         if all(len(table) for table in held):
             sheet.add(counted(held, ["representation", "stage"]), tower=tower, series="held-out places")
-        chance = groups(seeds, {"all": lambda t: t["representation"].eq(FLATTENED)}, column="control")
+        chance = groups(seeds, {"all": equal(representation=FLATTENED)}, column="control")
         if chance:
             room = effect(sheet, chance, lambda m: -np.asarray(m["all"]), minus=-0.05)
             sheet.find("control", tower, room, size(chance))
@@ -57,15 +57,13 @@ def analyse(sheet: Sheet) -> None:
     layers = list(dict.fromkeys(own[0]["stage"]))
     rows = groups(
         [table[table["representation"].eq(FLATTENED) & table["held_out"].eq(1)] for table in own],
-        {layer: (lambda t, layer=layer: t["stage"].eq(layer)) for layer in layers},
+        {layer: equal(stage=layer) for layer in layers},
     )
     if rows:
         best = effect(sheet, rows, lambda m: np.stack([np.asarray(m[layer]) for layer in layers], axis=-1), minus=0.8)
         sheet.find_in_any("held-out", options["own"], best, layers, n=size(rows))
     ends = {tower: [table[table["stage"] == last[tower]] for table in seeds] for tower, seeds in known.items()}
-    both = groups(
-        ends[options["own"]], {kind: (lambda t, k=kind: t["representation"].eq(k)) for kind in (FLATTENED, POOLED)}
-    )
+    both = groups(ends[options["own"]], {kind: equal(representation=kind) for kind in (FLATTENED, POOLED)})
     if both:
         lost = effect(sheet, both, lambda m: m[FLATTENED] - m[POOLED], minus=0.2)
         sheet.find("pooled", options["own"], lost, size(both))

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, groups, size
+from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, equal, groups, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.experiments.chart_handoff.analysis import gained
@@ -30,12 +30,12 @@ def analyse(sheet: Sheet) -> None:
         sheet.add(counted(asked, ["task"]), model=model, series="accuracy")
     for model in tuned:
         gains = [gained(*pair) for pair in zip(known[model], known[before], strict=True)]
-        rows = groups(gains, {"gain": lambda t: t["task"].eq("position") & t["n"].eq(MARKS)}, column="gain")
+        rows = groups(gains, {"gain": equal(task="position", n=MARKS)}, column="gain")
         if rows:
             sheet.find("gain", model, effect(sheet, rows, lambda m: m["gain"], minus=0.05), size(rows))
         asked = [table[table["strategy"] == ASKED] for table in known[model]]
         tasks = list(dict.fromkeys(asked[0]["task"]))
-        every = groups(asked, {task: (lambda t, task=task: t["task"].eq(task)) for task in tasks})
+        every = groups(asked, {task: equal(task=task) for task in tasks})
         if every:
             missing = effect(
                 sheet,
