@@ -12,7 +12,7 @@ def main(snakemake):
     job.start(snakemake)
     settings, part, seed = snakemake.params.settings, snakemake.wildcards.part, int(snakemake.wildcards.seed)
     suite = open_suite(snakemake.input.suite)
-    items = suite.choose(tasks=settings["tasks"], split="train")
+    items = study.training_items(suite, settings)
     if part != "whole":
         items = deal(items, settings["canaries"], seed=seed).of(part)
     study.train_model(

@@ -58,7 +58,7 @@ def groups(
     return None if any(not len(values) for sample in found for values in sample.values()) else found
 
 
-def equal(**values: object) -> Callable[[pd.DataFrame], Any]:
+def equal(**values: str | int) -> Callable[[pd.DataFrame], Any]:
     """What chooses the rows that have these values in these columns."""
     return lambda table: np.logical_and.reduce([table[name].eq(value) for name, value in values.items()])
 
@@ -68,18 +68,27 @@ def size(samples: Sequence[Sample]) -> int:
     return min(len(values) for sample in samples for values in sample.values())
 
 
-def effect(sheet: Sheet, samples: Sequence[Sample], of: Of, *, minus: float = 0.0, bound: float = 1.0) -> Estimate:
+def effect(
+    sheet: Sheet,
+    samples: Sequence[Sample],
+    of: Of,
+    *,
+    minus: float = 0.0,
+    bound: float = 1.0,
+    shared: bool = True,
+) -> Estimate:
     """A function of the groups' means, minus a number, with an interval over seeds and the rows of each.
 
     Args:
         bound: the function lies between -bound and bound.
+        shared: rows are the same in every seed, as test items are.
     """
-    return sheet.means(samples, of, limit=bound).map(lambda v: v - minus, limit=bound, centre=-minus)
+    return sheet.means(samples, of, limit=bound, shared=shared).map(lambda v: v - minus, limit=bound, centre=-minus)
 
 
-def under(sheet: Sheet, samples: Sequence[Sample], name: str, most: float) -> Estimate:
+def under(sheet: Sheet, samples: Sequence[Sample], name: str, most: float, *, shared: bool = True) -> Estimate:
     """By how much a group's mean is below a number."""
-    return effect(sheet, samples, lambda means: -np.asarray(means[name], dtype=np.float64), minus=-most)
+    return effect(sheet, samples, lambda means: -np.asarray(means[name], dtype=np.float64), minus=-most, shared=shared)
 
 
 def of_seeds(sheet: Sheet, values: Sequence[Any], *, limit: float = np.inf) -> Estimate:

@@ -80,6 +80,12 @@ def train_tower(
     )
 
 
+def training_items(suite: Suite, settings: Options) -> list[Row]:
+    """The training items of a model's tasks, at most ``items`` of them."""
+    items = suite.choose(tasks=settings["tasks"], split="train")
+    return thinned(items, settings.get("items", len(items)))
+
+
 def train_model(
     suite: Suite,
     items: Sequence[Row],

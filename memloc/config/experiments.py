@@ -8,7 +8,7 @@ from memloc.config.entries import TRAINING, active
 from memloc.config.schemas import Config
 from memloc.data.sources import SOURCES
 from memloc.experiments import EXPERIMENTS, POINTS, Experiment
-from memloc.experiments.entry import OF_CHARTS, OVER_TABLES, same_images
+from memloc.experiments.entry import CHART_CANARIES, OF_CHARTS, OVER_TABLES, same_images
 from memloc.models.architectures import ARCHITECTURES, SUBLAYERS
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.models.layers import layers_of
@@ -53,6 +53,10 @@ def _over_charts(entry: Experiment, experiment: Config, config: Config) -> Itera
     for name in experiment[key]:
         if name not in known:
             yield f"{key}: {none_of(name, known)}"
+        elif key == "models" and (CHART_CANARIES in entry.inputs.values()) != ("canaries" in known[name]):
+            able = [other for other in known if ("canaries" in known[other]) != ("canaries" in known[name])]
+            has = "has canaries, so it is two models of halves" if "canaries" in known[name] else "has no canaries"
+            yield f"models: {name} {has}; take of {', '.join(able)}"
         else:
             yield from entry.faults(experiment, name, config)
 

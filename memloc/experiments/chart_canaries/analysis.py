@@ -51,9 +51,9 @@ def analyse(sheet: Sheet) -> None:
         given = [{"gain": seed["inside"].astype(float) - seed["outside"]} for seed in seeds]
         n = size(given)
         for name in ("inside", "outside"):
-            rate = effect(sheet, [{"it": seed[name].astype(float)} for seed in seeds], lambda m: m["it"])
+            rate = effect(sheet, [{"it": seed[name].astype(float)} for seed in seeds], lambda m: m["it"], shared=False)
             _add(sheet, rate.map(lambda v: v[..., None]), [name], model=model, series="given")
-        sheet.find("memorized", model, effect(sheet, given, lambda m: m["gain"], minus=0.3), n)
+        sheet.find("memorized", model, effect(sheet, given, lambda m: m["gain"], minus=0.3, shared=False), n)
         mem, units = (of_seeds(sheet, [seed[name] for seed in seeds], limit=1) for name in ("layermem", "unitmem"))
         released = of_seeds(sheet, [seed["released"] for seed in seeds], limit=1)
         _add(sheet, mem, stages, model=model, series="LayerMem")

@@ -61,18 +61,18 @@ def analyse(sheet: Sheet) -> None:
         tower = last_of(list(dict.fromkeys(seeds[0]["stage"])), "tower")
         entry = groups(seeds, {"moved": equal(stage=ENTRY, unit=IMAGE)}, column="moved")
         if entry:
-            found_at = effect(sheet, entry, lambda m: m["moved"], minus=0.99)
+            found_at = effect(sheet, entry, lambda m: m["moved"], minus=0.99, shared=False)
             sheet.find("entry", model, found_at, size(entry))
         most = of_seeds(sheet, [1e-5 - table["itself"].max() for table in seeds])
         sheet.find("itself", model, most, min(map(len, seeds)))
         for name, stage, unit in (("background", ENTRY, "background"), ("last", ENTRY, LAST)):
             rows = groups(seeds, {"moved": equal(stage=stage, unit=unit)}, column="moved")
             if rows:
-                sheet.find(name, model, under(sheet, rows, "moved", 0.1), size(rows))
+                sheet.find(name, model, under(sheet, rows, "moved", 0.1, shared=False), size(rows))
         few = [table[table["n"] <= 2] for table in seeds]
         rows = groups(few, {"moved": equal(stage=tower, unit="marks")}, column="moved")
         if rows:
-            sheet.find("marks", model, effect(sheet, rows, lambda m: m["moved"], minus=0.6), size(rows))
+            sheet.find("marks", model, effect(sheet, rows, lambda m: m["moved"], minus=0.6, shared=False), size(rows))
 
 
 def _enough(table: pd.DataFrame) -> float:

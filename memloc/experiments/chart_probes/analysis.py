@@ -76,7 +76,7 @@ def _claims(
             sheet.find("gap", f"{model}, {n} marks", effect(sheet, rows, lambda m: m["ahead"], minus=0.2), size(rows))
     missed = groups(told, {"missed": equal(answered=0)})
     if missed:
-        sheet.find("wrong", model, effect(sheet, missed, lambda m: m["missed"], minus=0.5), size(missed))
+        sheet.find("wrong", model, effect(sheet, missed, lambda m: m["missed"], minus=0.5, shared=False), size(missed))
     for name, first, then in (("handoff", tower, "decoder input"), ("decoder", "decoder input", decoder)):
         drops = [_drop(table, first, then) for table in seeds]
         rows = groups(drops, {"drop": lambda table: table["drop"].notna()}, column="drop")
