@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from memloc.config.schemas import Config
 from memloc.wording import none_of
 
+MAIN = "templated"
+"""The strategy that experiments of charts are about."""
+
 
 def faults(config: Config) -> Iterable[str]:
     """Names that nothing has, and entries that don't fit together, one line each."""
@@ -56,6 +59,8 @@ def _of_model(name: str, model: Config, towers: Config, models: Config) -> Itera
         yield f"seeds: {model['tower']} has no seed {lacking[0]}; take of {', '.join(map(str, tower['seeds']))}"
     if any(not -tower["layers"] - 1 <= layer <= tower["layers"] for layer in model["read"]):
         yield f"read: {model['read']}: the tower has {tower['layers']} layers; take of 0 and -{tower['layers']} to -1"
+    if MAIN not in model["asked"] and "canaries" not in model:
+        yield f"asked: {model['asked']} lack {MAIN}, which claims are about; add it"
     if after is not None:
         before = models.get(after)
         if before is None or after == name:

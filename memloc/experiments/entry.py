@@ -222,6 +222,17 @@ def valued_faults(experiment: Options, name: str, config: Options) -> Iterable[s
         yield f"patch: images of {size} pixels have fewer than three by three cells of {experiment['patch']}; lower it"
 
 
+def like_the_first(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Faults of experiments that compare models or towers item by item: all have the first one's seeds and charts."""
+    (key,) = (key for (key,) in OF_CHARTS if key in experiment)
+    charts = config["charts"]
+    entries = [charts[key][one] for one in (name, experiment[key][0])]
+    suites = [(charts["towers"][one["tower"]] if key == "models" else one)["suite"] for one in entries]
+    for what, (own, first) in {"seeds": [one["seeds"] for one in entries], "suite": suites}.items():
+        if own != first:
+            yield f"{key}: {what} of {name} and {experiment[key][0]} differ, {own} and {first}; make them equal"
+
+
 def same_images(one: Options, other: Options) -> bool:
     """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
     if any(one.get(key) != other.get(key) for key in ("source", "path")):

@@ -40,6 +40,7 @@ WRONG = {
     "read": ("models", "plain", {"read": [4]}, "read: [4]: the tower has 3 layers; take of 0 and -3 to -1"),
     "after": ("models", "tuned", {"after": "plain"}, "after: plain has other tower, layers, read or seeds; make them"),
     "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, wider"),
+    "asked": ("models", "plain", {"asked": ["blank"]}, "asked: ['blank'] lack templated, which claims are about; add"),
     "unknown key": ("models", "plain", {"eyes": 2}, "eyes: unknown key"),
 }
 
@@ -57,11 +58,20 @@ def test_what_charts_may_not_ask(whole, name):
 
 def test_experiments_run_over_models_with_their_seeds(whole):
     changed = copy.deepcopy(whole)
-    changed["charts"]["models"]["tasks"]["seeds"] = [1]
+    changed["charts"]["models"]["tasks"]["seeds"] = changed["charts"]["models"]["tuned"]["seeds"] = [1]
     config.check(changed)
     assert config.runs(changed, "chart_answers") == [("plain", 0), ("plain", 1), ("plain", 2), ("tasks", 1)]
     inputs = config.experiment_inputs(changed, "chart_towers")["probed"]
     assert inputs[:2] == ["charts/probed/dense/seed0.npz", "charts/probed/dense/seed1.npz"] and len(inputs) == 12
+
+
+def test_models_that_are_compared_have_seeds_and_charts_in_common(whole):
+    changed = copy.deepcopy(whole)
+    changed["charts"]["models"]["wider"]["seeds"] = [0, 1]
+    with pytest.raises(config.InputError) as caught:
+        config.check(changed)
+    line = "chart_handoff.models: seeds of wider and plain differ, [0, 1] and [0, 1, 2]; make them equal"
+    assert str(caught.value) == f"config: experiments.{line}"
 
 
 def test_a_canary_model_is_not_asked_and_others_have_no_canaries(whole):

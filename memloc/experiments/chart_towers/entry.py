@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memloc.aliases import Options
-from memloc.experiments.entry import CHART_TOWERS, NAME, OVER_TOWERS, Experiment, described
+from memloc.experiments.entry import CHART_TOWERS, NAME, OVER_TOWERS, Experiment, described, like_the_first
 
 
 def _named(experiment: Options, name: str, config: Options) -> Iterable[str]:
     """Faults of the options that name a tower."""
+    yield from like_the_first(experiment, name, config)
     for key in ("own", "foreign", "untrained"):
         if experiment[key] not in experiment["towers"]:
             yield f"{key}: {experiment[key]} isn't among towers; name one of {', '.join(experiment['towers'])}"
