@@ -61,7 +61,7 @@ def draw(table: pd.DataFrame) -> Figure:
     figure, axes = plotting.panels(rows=1, columns=max(1, len(tasks)), height=height)
     for axis, task in zip(axes[0], tasks, strict=False):
         own = pd.concat([rows[rows["task"].eq(task) & rows["model"].eq(model)] for model in models])
-        names = [f"{n:g} marks" for n in own["n"]]
+        names = ["1 mark" if n == 1 else f"{n:g} marks" for n in own["n"]]
         plotting.forest(axis, own, names, groups=list(own["model"]))
         axis.set(title=task, xlabel="gain of accuracy")
     plotting.one_scale(axes[0])
