@@ -20,6 +20,8 @@ include: "rules/measure.smk"
 include: "rules/score.smk"
 include: "rules/experiments.smk"
 include: "rules/valuation.smk"
+include: "rules/charts_common.smk"
+include: "rules/charts.smk"
 include: "rules/report.smk"
 include: "rules/paper.smk"
 
@@ -33,6 +35,7 @@ localrules:
     figures,
     atypicality,
     valuation,
+    charts,
     per_image,
     paper,
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from itertools import chain
 
-from memloc.config import datasets, encoders, experiments, keys
+from memloc.config import charts, datasets, encoders, experiments, keys
 from memloc.config.entries import (
     TRAINING,
     active,
@@ -48,5 +48,5 @@ def check(config: Config) -> None:
     whole = copy.deepcopy(dict(config))
     complete(whole)
     # One after the other: each relies on what the one before has checked.
-    for message in chain.from_iterable(part.faults(whole) for part in (datasets, encoders, experiments)):
+    for message in chain.from_iterable(part.faults(whole) for part in (datasets, encoders, charts, experiments)):
         raise InputError(message)

@@ -9,6 +9,7 @@ import json
 from memloc.aliases import Json, Options
 from memloc.config.schemas import Config, schema
 from memloc.experiments import EXPERIMENTS
+from memloc.experiments.entry import OF_CHARTS
 from memloc.models.architectures import ARCHITECTURES
 from memloc.models.frameworks import FRAMEWORKS
 
@@ -103,10 +104,13 @@ def active(config: Config) -> dict[str, Json]:
 
 
 def runs(config: Config, name: str) -> list[tuple[str, int]]:
-    """(encoder, seed), or (table, seed), of an experiment in the order of its files."""
+    """(encoder, seed), or (table, seed), and so on, of an experiment in the order of its files."""
     experiment = config["experiments"][name]
-    names, *seeds = (experiment[key] for key in EXPERIMENTS[experiment["kind"]].over)
+    over = EXPERIMENTS[experiment["kind"]].over
+    names, *seeds = (experiment[key] for key in over)
     first = experiment.get("first_seeds")
+    if over in OF_CHARTS:
+        return [(name, seed) for name in names for seed in config["charts"][over[0]][name]["seeds"]]
     return [
         (name, seed) for name in names for seed in (seeds[0] if seeds else config["encoders"][name]["seeds"][:first])
     ]
@@ -119,6 +123,10 @@ def roles(config: Config, name: str) -> tuple[str, ...]:
     return ("f", "g") if halves else ("f",)
 
 
+OVER = ("encoder", "table", "model", "tower")
+"""What an experiment may run over, as patterns of files name it."""
+
+
 def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
     """By input name, the files (below the results folder) that an experiment reads.
 
@@ -127,7 +135,7 @@ def experiment_inputs(config: Config, name: str) -> dict[str, list[str]]:
     entry = EXPERIMENTS[config["experiments"][name]["kind"]]
     return {
         key: [
-            pattern.format(experiment=name, encoder=it, table=it, seed=seed, role=role)
+            pattern.format(experiment=name, seed=seed, role=role, **dict.fromkeys(OVER, it))
             for it, seed in runs(config, name)
             for role in (roles(config, it) if "{role}" in pattern else ("f",))
         ]

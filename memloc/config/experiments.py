@@ -8,7 +8,7 @@ from memloc.config.entries import TRAINING, active
 from memloc.config.schemas import Config
 from memloc.data.sources import SOURCES
 from memloc.experiments import EXPERIMENTS, POINTS, Experiment
-from memloc.experiments.entry import OVER_TABLES, same_images
+from memloc.experiments.entry import CHART_CANARIES, OF_CHARTS, OVER_TABLES, same_images
 from memloc.models.architectures import ARCHITECTURES, SUBLAYERS
 from memloc.models.frameworks import FRAMEWORKS
 from memloc.models.layers import layers_of
@@ -25,6 +25,8 @@ def faults(config: Config) -> Iterable[str]:
     for name, experiment in active(config).items():
         entry, key = EXPERIMENTS[experiment["kind"]], f"config: experiments.{name}"
         over = _over_tables if entry.over == OVER_TABLES else _over_encoders
+        if entry.over in OF_CHARTS:
+            over = _over_charts
         for fault in over(entry, experiment, config):
             # A fault of a whole encoder is one of its own entry, not of the experiment's.
             yield f"config: {fault} (experiments.{name})" if fault.startswith("encoders.") else f"{key}.{fault}"
@@ -40,6 +42,21 @@ def _over_tables(entry: Experiment, experiment: Config, config: Config) -> Itera
             yield f"tables: {name} has no labels, which values are about; take another"
         elif name not in datasets and name not in TABLES:
             yield f"tables: {none_of(name, [*TABLES, *datasets])}"
+        else:
+            yield from entry.faults(experiment, name, config)
+
+
+def _over_charts(entry: Experiment, experiment: Config, config: Config) -> Iterable[str]:
+    """Models or towers must be known."""
+    (key,) = entry.over
+    known = config.get("charts", {}).get(key, {})
+    for name in experiment[key]:
+        if name not in known:
+            yield f"{key}: {none_of(name, known)}"
+        elif key == "models" and (CHART_CANARIES in entry.inputs.values()) != ("canaries" in known[name]):
+            able = [other for other in known if ("canaries" in known[other]) != ("canaries" in known[name])]
+            has = "has canaries, so it is two models of halves" if "canaries" in known[name] else "has no canaries"
+            yield f"models: {name} {has}; take of {', '.join(able)}"
         else:
             yield from entry.faults(experiment, name, config)
 

@@ -21,11 +21,19 @@ EVERY_OUTCOME = "outcomes/{experiment}/{encoder}/{role}/seed{seed}.npz"
 OUTCOMES = "outcomes/{experiment}/{encoder}/f/seed{seed}.npz"
 OUTCOMES_OF_G = "outcomes/{experiment}/{encoder}/g/seed{seed}.npz"
 TRIALS = "valuation/{experiment}/{table}/seed{seed}.npz"
+CHART_ANSWERS = "charts/answers/{model}/seed{seed}.npz"
+CHART_PREDICTIONS = "charts/located/{model}/seed{seed}/predictions.npz"
+CHART_PAIRS = "charts/located/{model}/seed{seed}/pairs.npz"
+CHART_CANARIES = "charts/canaries/{model}/seed{seed}.npz"
+CHART_TOWERS = "charts/probed/{tower}/seed{seed}.npz"
 
 OVER_ENCODERS = ("encoders",)
 OVER_TABLES = ("tables", "seeds")
+OVER_MODELS = ("models",)
+OVER_TOWERS = ("towers",)
+OF_CHARTS = (OVER_MODELS, OVER_TOWERS)
 
-THEMES = ("layers", "units", "valuation")
+THEMES = ("layers", "units", "valuation", "charts")
 NEEDS = ("labels", "swapped", "image_losses", "units", "snapshots")
 
 
@@ -76,7 +84,8 @@ class Experiment:
             required.
         smallest: every option, and what it runs over, in the smoke configuration.
         over: the keys that say what it runs over: OVER_ENCODERS, whose seeds are theirs, or OVER_TABLES, which are
-            names of ``memloc.valuation.tables.TABLES`` or of datasets, with seeds of its own.
+            names of ``memloc.valuation.tables.TABLES`` or of datasets, with seeds of its own, or OVER_MODELS or
+            OVER_TOWERS of ``charts``, whose seeds are theirs.
         encoders: how many the experiment compares; None for any number.
         fewest: how many it needs, where that is any number.
         equal: what its encoders must have in common, see ``memloc.config.experiments``.
@@ -211,6 +220,17 @@ def valued_faults(experiment: Options, name: str, config: Options) -> Iterable[s
     size = config["datasets"][config["encoders"][name]["dataset"]]["image_size"]
     if 3 * experiment["patch"] > size:
         yield f"patch: images of {size} pixels have fewer than three by three cells of {experiment['patch']}; lower it"
+
+
+def like_the_first(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Faults of experiments that compare models or towers item by item: all have the first one's seeds and charts."""
+    (key,) = (key for (key,) in OF_CHARTS if key in experiment)
+    charts = config["charts"]
+    entries = [charts[key][one] for one in (name, experiment[key][0])]
+    suites = [(charts["towers"][one["tower"]] if key == "models" else one)["suite"] for one in entries]
+    for what, (own, first) in {"seeds": [one["seeds"] for one in entries], "suite": suites}.items():
+        if own != first:
+            yield f"{key}: {what} of {name} and {experiment[key][0]} differ, {own} and {first}; make them equal"
 
 
 def same_images(one: Options, other: Options) -> bool:

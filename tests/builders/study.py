@@ -66,7 +66,11 @@ class Study:
         self.roles[encoder] = ("f", "g") if of_g else ("f",)
         for role, some in (("f", contents), ("g", of_g or {})):
             for name, table in some.items():
-                names = {"encoder": encoder, "table": encoder, "experiment": self.kind, "seed": seed, "role": role}
+                names = dict.fromkeys(("encoder", "table", "model", "tower"), encoder) | {
+                    "experiment": self.kind,
+                    "seed": seed,
+                    "role": role,
+                }
                 path = self.folder / EXPERIMENTS[self.kind].inputs[name].format(**names)
                 save(table, path)
                 self.files[name].append(str(path))

@@ -23,7 +23,7 @@ SQUARE = {"height": 32, "width": 32}
 
 def texts(suite: Path) -> list[str]:
     opened = open_suite(suite)
-    return list(build._texts(opened, opened.items))
+    return list(build.texts(opened, opened.items))
 
 
 def write_model(family: str, suite: Path, folder: Path, *, seed: int = 0) -> Path:

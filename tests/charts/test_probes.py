@@ -56,7 +56,7 @@ def test_a_sketch_keeps_inner_products_and_short_states():
 
 
 def test_a_place_that_the_connector_drops_is_read_before_it_and_not_behind(single, tmp_path):
-    model, processor = build.build(build._texts(single, single.items), SHAPE, seed=3)
+    model, processor = build.build(build.texts(single, single.items), SHAPE, seed=3)
     for parameter in model.model.multi_modal_projector.linear_1.parameters():
         parameter.data.zero_()
     build.save(model, processor, tmp_path / "model")

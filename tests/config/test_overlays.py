@@ -23,7 +23,20 @@ def overlaid(*names):
 
 @pytest.mark.parametrize(
     "name",
-    ["paper", "smoke", "study", "layers", "units", "valuation", "atypicality", "groups", "scale", "recovery", "search"],
+    [
+        "paper",
+        "smoke",
+        "study",
+        "layers",
+        "units",
+        "valuation",
+        "atypicality",
+        "groups",
+        "scale",
+        "recovery",
+        "search",
+        "charts",
+    ],
 )
 def test_overlays_pass_the_check(name):
     assert overlaid(name)["encoders"]

@@ -179,7 +179,7 @@ def train(
     Returns:
         The mean loss of the last tenth of the steps of tower and decoder; NaN where a part has none.
     """
-    model, processor = start or build(_texts(suite, items), shape, seed=seed)
+    model, processor = start or build(texts(suite, items), shape, seed=seed)
     charts = list(dict.fromkeys(str(item["chart"]) for item in items))
     pixels = torch.cat([_pixels(processor, suite, some) for some in _chunks(charts, 64)])
     ended = {"tower": float("nan"), "decoder": float("nan")}
@@ -372,7 +372,7 @@ def _pixels(processor: Any, suite: Suite, charts: Sequence[str]) -> Tensor:
     return pixels
 
 
-def _texts(suite: Suite, items: Sequence[Row]) -> Iterable[str]:
+def texts(suite: Suite, items: Sequence[Row]) -> Iterable[str]:
     """All that a model may have to read or say."""
     yield from (" Answer:", " 0123456789()[]{},.:;?!'\"-+=%/")
     for item in (*suite.items, *items):

@@ -1,0 +1,102 @@
+"""What experiments of charts share: tables of every seed, shares with Wilson's intervals, effects with bootstrap's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.analysis.sheet import Sheet
+from memloc.metrics.shares import wilson
+from memloc.metrics.stats import Estimate, Sample
+
+FUGU = "FUGU (Tartaglini et al., 2025)"
+OWN = f"{FUGU}; own threshold"
+ASKED = "templated"
+"""The strategy that claims are about, unless they name another."""
+SINGLE = ("count", "position", "distance", "extremum", "mean")
+CROWDS = ("correlation", "function", "cluster", "outlier")
+Floats = NDArray[np.float64]
+Of = Callable[[Sample], Floats]
+
+
+def tables(sheet: Sheet, name: str, over: str) -> list[pd.DataFrame]:
+    """An input's columns as a table for each seed of a model or tower."""
+    return [pd.DataFrame(dict(arrays)) for arrays in sheet.arrays(name, over)]
+
+
+def answers(sheet: Sheet, model: str) -> list[pd.DataFrame]:
+    """Answers of each seed; ``unread`` are those that can't be read, which are not right."""
+    return [
+        table.assign(unread=table["right"] < 0, right=table["right"] > 0) for table in tables(sheet, "answers", model)
+    ]
+
+
+def counted(seeds: Sequence[pd.DataFrame], by: Sequence[str], *, column: str = "right") -> pd.DataFrame:
+    """Mean over seeds of a share by some columns, with Wilson's interval over the items of one seed.
+
+    Seeds are asked the same items, so they make the share more certain, but not the items more numerous.
+    """
+    parts = [table.groupby(list(by), sort=False)[column].agg(["mean", "size"]) for table in seeds]
+    found = pd.concat(parts).groupby(level=list(range(len(by))), sort=False).mean()
+    low, high = wilson(found["mean"] * found["size"], found["size"])
+    told = {"value": found["mean"], "low": low, "high": high, "items": found["size"].round().astype(int)}
+    return pd.DataFrame(told, index=found.index).reset_index()
+
+
+def groups(
+    seeds: Sequence[pd.DataFrame], chosen: Mapping[str, Callable[[pd.DataFrame], Any]], *, column: str = "right"
+) -> list[dict[str, Floats]] | None:
+    """By name, a column [rows] of the rows of each seed that a function chooses; None where some seed has none."""
+    found = [
+        {name: table.loc[of(table), column].to_numpy(dtype=np.float64) for name, of in chosen.items()}
+        for table in seeds
+    ]
+    return None if any(not len(values) for sample in found for values in sample.values()) else found
+
+
+def equal(**values: str | int) -> Callable[[pd.DataFrame], Any]:
+    """What chooses the rows that have these values in these columns."""
+    return lambda table: np.logical_and.reduce([table[name].eq(value) for name, value in values.items()])
+
+
+def size(samples: Sequence[Sample]) -> int:
+    """Rows of the smallest group of any seed."""
+    return min(len(values) for sample in samples for values in sample.values())
+
+
+def effect(
+    sheet: Sheet,
+    samples: Sequence[Sample],
+    of: Of,
+    *,
+    minus: float = 0.0,
+    bound: float = 1.0,
+    shared: bool = True,
+) -> Estimate:
+    """A function of the groups' means, minus a number, with an interval over seeds and the rows of each.
+
+    Args:
+        bound: the function lies between -bound and bound.
+        shared: rows are the same in every seed, as test items are.
+    """
+    return sheet.means(samples, of, limit=bound, shared=shared).map(lambda v: v - minus, limit=bound, centre=-minus)
+
+
+def under(sheet: Sheet, samples: Sequence[Sample], name: str, most: float, *, shared: bool = True) -> Estimate:
+    """By how much a group's mean is below a number."""
+    return effect(sheet, samples, lambda means: -np.asarray(means[name], dtype=np.float64), minus=-most, shared=shared)
+
+
+def of_seeds(sheet: Sheet, values: Sequence[Any], *, limit: float = np.inf) -> Estimate:
+    """The mean over seeds of what each has one of, a number or a profile."""
+    samples = [{"it": np.asarray(value, dtype=np.float64)[None]} for value in values]
+    return sheet.means(samples, lambda means: np.asarray(means["it"]), limit=limit)
+
+
+def last_of(stages: Sequence[str], part: str) -> str:
+    """The last stage of a part: tower or decoder."""
+    return [stage for stage in stages if stage.startswith(part)][-1]

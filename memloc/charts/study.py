@@ -1,0 +1,185 @@
+"""The study of charts: suites, towers and models as a configuration names them, and what is asked of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memloc.aliases import Array, Options
+from memloc.charts import ask, files, locate, states
+from memloc.charts.models import Model, build, open_model
+from memloc.charts.models.tokens import layout
+from memloc.charts.reading import Row, Suite
+from memloc.charts.settings import Settings
+from memloc.charts.suite import plan
+from memloc.job import log
+from memloc.provenance import file_sha256
+
+STRATEGY = "templated"
+"""How items are asked of which states are read and patched: their answers begin with what differs."""
+NONE = -1
+"""In files, what has no value: of truth values and whole numbers."""
+Done = Callable[[int], object]
+
+
+def write_suite(settings: Options, folder: Path) -> None:
+    """A suite of charts in a folder, its manifest last (see ``memloc charts make``)."""
+    asked = Settings(**settings)
+    suite = plan(asked)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write(suite, asked.size, folder)
+    found = {str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*.*"))}
+    text = json.dumps({**files.describe(asked, suite), "files": found}, indent=2)
+    (folder / files.RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def steps(total: int) -> Done:
+    """What logs every tenth of so many steps."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        before, done = done, done + more
+        if before * 10 // total < done * 10 // total:
+            log.info("%d of %d steps", done, total)
+
+    return count
+
+
+def schedule(settings: Options) -> build.Schedule:
+    """How a part is trained, as the configuration has it."""
+    return build.Schedule(**{key: settings[key] for key in ("steps", "batch", "rate")})
+
+
+def shape(suite: Suite, tower: Options, model: Options | None = None) -> build.Shape:
+    """How large a tower is, and the model that it is put into."""
+    more = {} if model is None else {"decoder": model["layers"], "read": tuple(model["read"])}
+    sizes = {key: tower[key] for key in ("patch", "width", "heads")}
+    return build.Shape(image=suite.size[0], tower=tower["layers"], **sizes, **more)
+
+
+def train_tower(
+    suite: Suite, settings: Options, folder: Path, *, seed: int, progress: Done = lambda done: None
+) -> None:
+    """A tower that learns what lies in every patch of training charts, saved in a model that knows no more."""
+    items = suite.choose(split="train")
+    nothing = build.Schedule(0)
+    build.train(
+        *(suite, items, folder),
+        shape=shape(suite, settings),
+        tower=schedule(settings),
+        decoder=nothing,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def training_items(suite: Suite, settings: Options) -> list[Row]:
+    """The training items of a model's tasks, at most ``items`` of them."""
+    items = suite.choose(tasks=settings["tasks"], split="train")
+    return thinned(items, settings.get("items", len(items)))
+
+
+def train_model(
+    suite: Suite,
+    items: Sequence[Row],
+    settings: Options,
+    folder: Path,
+    *,
+    tower: Path,
+    tower_settings: Options,
+    after: Path | None = None,
+    seed: int,
+    progress: Done = lambda done: None,
+) -> None:
+    """A model whose connector and decoder learn to answer items, before a tower that was trained, or after a model."""
+    if after is None:
+        model, processor = build.build(build.texts(suite, items), shape(suite, tower_settings, settings), seed=seed)
+        trained = open_model(tower).module.get_submodule("model.vision_tower")
+        model.get_submodule("model.vision_tower").load_state_dict(trained.state_dict())
+    else:
+        found = open_model(after)
+        model, processor = found.module.requires_grad_(True), found.processor
+    build.train(
+        *(suite, items, folder),
+        tower=build.Schedule(0),
+        decoder=schedule(settings),
+        strategies=settings["strategies"],
+        frozen=settings["frozen"],
+        start=(model, processor),
+        seed=seed,
+        progress=progress,
+    )
+
+
+def asked(model: Model, suite: Suite, settings: Options, *, batch: int, work: Path, progress: Done) -> pd.DataFrame:
+    """Answers to the test items of a model's tasks, by every strategy that it is asked by."""
+    items = suite.choose(tasks=settings["tasks"], split="test")
+    return ask.answers(model, suite, items, settings["asked"], batch=batch, work=work, progress=progress)
+
+
+def located(
+    model: Model, suite: Suite, options: Options, *, seed: int, batch: int, work: Path, progress: Done
+) -> dict[str, pd.DataFrame]:
+    """What probes read at every stage, what the model answers itself, and what patches move.
+
+    Args:
+        options: charts, how many items probes learn from and are tested on; pairs of each task and n.
+    """
+    tasks = [task for task in locate.PROBED if any(item["task"] == task for item in suite.items)]
+    tested = suite.choose(tasks=tasks, split="test")
+    answers = ask.answers(model, suite, tested, [STRATEGY], batch=batch, work=work, progress=progress)
+    shown = thinned(suite.choose(tasks=tasks[:1], split="all"), options["charts"])
+    read = states.read(model, suite, shown, STRATEGY, work=work, batch=batch, progress=progress)
+    predictions = locate.probe(model, suite, shown, read, seed=seed)
+    chosen = locate.chosen_pairs(
+        *(model, suite, tested, answers, STRATEGY), most=options["pairs"], seed=seed, batch=batch, work=work
+    )
+    pairs = locate.patch(model, layout(model, suite), suite, chosen, STRATEGY, batch=batch, work=work)
+    if pairs.empty:
+        pairs = pd.DataFrame(columns=["task", "n", "stage", "unit", "moved", "kept", "itself", "shift", "tokens"])
+    own = locate.own_answers(suite, tested, answers)
+    return {"predictions": predictions.merge(own, how="left", on=["chart", "kind", "target"]), "pairs": pairs}
+
+
+def thinned(items: Sequence[Row], most: int) -> list[Row]:
+    """At most so many items, evenly out of all."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def arrays_of(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, Array]:
+    """Columns of a table as arrays of a file; truth values as 0 and 1, and NONE where one has no value."""
+    found: dict[str, Array] = {}
+    for name in columns:
+        column = table[name]
+        values = set(column.dropna().unique())
+        if values <= {True, False} and (values or column.dtype == object or str(column.dtype) == "boolean"):
+            found[name] = column.astype("boolean").astype("Int8").fillna(NONE).to_numpy(dtype=np.int8)
+        elif pd.api.types.is_integer_dtype(column.dtype):
+            found[name] = column.astype("Int64").fillna(NONE).to_numpy(dtype=np.int64)
+        elif pd.api.types.is_float_dtype(column.dtype):
+            found[name] = column.to_numpy(dtype=np.float64)
+        else:
+            found[name] = np.array([str(value) for value in column], dtype=np.str_)
+    return found
+
+
+def frame(arrays: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+    """The table of a file of columns."""
+    return pd.DataFrame(dict(arrays))
+
+
+ANSWERS = ("item", "strategy", "task", "n", "type", "held_out", "right")
+PREDICTIONS = (
+    *("chart", "kind", "n", "held_out", "stage", "representation", "target", "right", "control", "answered"),
+)
+PAIRS = ("task", "n", "stage", "unit", "moved", "kept", "itself")
+"""Columns of the files of answers, of probes' predictions, and of patched pairs."""

@@ -1,0 +1,113 @@
+"""What encoders of memloc see of charts: trained on these without labels, on other images, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from memloc.charts.models import Model
+from memloc.charts.probes import kernel, probed, sketch
+from memloc.charts.reading import Row, Suite, places
+from memloc.charts.states import FLATTENED, POOLED
+from memloc.models.architectures import Layer
+from memloc.models.capture import capture
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+def images(suite: Suite, charts: Sequence[str], *, size: int, channels: int) -> Images:
+    """Charts as an encoder takes images, [charts, channels, size, size]."""
+    made = [
+        suite.image(chart).convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BOX)
+        for chart in charts
+    ]
+    return np.stack([np.asarray(one).reshape(size, size, channels).transpose(2, 0, 1) for one in made])
+
+
+def description(pixels: Images) -> dict[str, Any]:
+    """Of charts to train on, as of a prepared dataset."""
+    scaled = pixels / 255
+    return {
+        "image_size": pixels.shape[-1],
+        "channels": pixels.shape[1],
+        "classes": ["chart"],
+        "mean": scaled.mean(axis=(0, 2, 3)).tolist(),
+        "std": scaled.std(axis=(0, 2, 3)).tolist(),
+        "sha256": {"train": hashlib.sha256(pixels.tobytes()).hexdigest()},
+    }
+
+
+def single_marks(suite: Suite) -> list[Row]:
+    """Charts of one mark."""
+    return [chart for chart in suite.charts.values() if len(chart["points"]) == 1]
+
+
+def read(
+    encoder: nn.Module,
+    normalise: Callable[[Tensor], Tensor],
+    pixels: Images,
+    layers: Sequence[Layer],
+    *,
+    batch: int = 128,
+) -> Mapping[str, dict[str, Floats]]:
+    """By representation and layer, states of images [images, numbers]: all of them, and their mean over places."""
+    parts: dict[str, dict[str, list[Floats]]] = {
+        kind: {layer.name: [] for layer in layers} for kind in (FLATTENED, POOLED)
+    }
+    with capture(encoder, [layer.representation for layer in layers]) as outputs, torch.no_grad():
+        for start in range(0, len(pixels), batch):
+            some = torch.from_numpy(pixels[start : start + batch]).float() / 255
+            encoder(normalise(some))
+            for layer in layers:
+                states = outputs[layer.representation].float()
+                pooled = states.mean(dim=(2, 3)) if states.dim() == 4 else states
+                pooled = states.mean(dim=1) if states.dim() == 3 else pooled
+                parts[FLATTENED][layer.name].append(sketch(states.cpu().numpy()))
+                parts[POOLED][layer.name].append(pooled.cpu().numpy())
+    return {kind: {name: np.concatenate(some) for name, some in rows.items()} for kind, rows in parts.items()}
+
+
+def read_tower(model: Model, suite: Suite, charts: Sequence[str], *, batch: int = 64) -> dict[str, dict[str, Floats]]:
+    """As ``read``, of the tower of a vision-language model: its patch embedding and its layers."""
+    stages = [stage for stage in model.stages if stage.part == "tower"]
+    found: dict[str, dict[str, list[Floats]]] = {kind: {s.name: [] for s in stages} for kind in (FLATTENED, POOLED)}
+    for start in range(0, len(charts), batch):
+        some = [suite.image(chart) for chart in charts[start : start + batch]]
+        states = model.states(model.encode([model.prompt("")] * len(some), some), stages)
+        for stage, values in states.items():
+            found[FLATTENED][stage.name].append(sketch(values.float().cpu().numpy()))
+            found[POOLED][stage.name].append(values.float().mean(dim=1).cpu().numpy())
+    return {kind: {name: np.concatenate(some) for name, some in rows.items()} for kind, rows in found.items()}
+
+
+def probe(states: Mapping[str, Mapping[str, Floats]], charts: Sequence[Row], *, seed: int) -> pd.DataFrame:
+    """What probes of every layer read of the place of a chart's one mark.
+
+    They learn from training charts. A row is a test chart: stage (the layer), representation, held_out (no training
+    chart has a mark there), right, control (the share of shuffles with which the control is right).
+    """
+    train = np.array([chart["settings"]["split"] == "train" for chart in charts])
+    place = np.array([places(chart, chart["points"][0]) for chart in charts])
+    known = {tuple(row) for row in place[train].tolist()}
+    held_out = [tuple(row) not in known for row in place[~train].tolist()]
+    labels, true = ([place[rows, i] for i in (0, 1)] for rows in (train, ~train))
+    rows = []
+    for representation, layers in states.items():
+        for layer, features in layers.items():
+            found = probed(kernel(features[train], features[~train]), labels, true, seed=seed, names=("tower",))
+            about = {"stage": layer, "representation": representation, "held_out": held_out}
+            rows.append(pd.DataFrame({**about, "right": found.right, "control": found.control}))
+    return pd.concat(rows, ignore_index=True)
+
+
+COLUMNS = ("stage", "representation", "held_out", "right", "control")
+"""Of ``probe``."""

@@ -1,0 +1,73 @@
+"""What entries of ``charts`` say of one another: suites, towers and models by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memloc.config.schemas import Config
+from memloc.wording import none_of
+
+MAIN = "templated"
+"""The strategy that experiments of charts are about."""
+
+
+def faults(config: Config) -> Iterable[str]:
+    """Names that nothing has, and entries that don't fit together, one line each."""
+    charts = config.get("charts")
+    if charts is None:
+        return
+    towers, models = charts["towers"], charts["models"]
+    for name, tower in towers.items():
+        for fault in _of_tower(tower, charts, config):
+            yield f"config: charts.towers.{name}.{fault}"
+    for name, model in models.items():
+        for fault in _of_model(name, model, towers, models):
+            yield f"config: charts.models.{name}.{fault}"
+
+
+def _of_tower(tower: Config, charts: Config, config: Config) -> Iterable[str]:
+    if tower["suite"] not in charts["suites"]:
+        yield f"suite: {none_of(tower['suite'], charts['suites'])}"
+        return
+    if tower["kind"] == "supervised":
+        size = charts["suites"][tower["suite"]]["size"]
+        if size % tower["patch"]:
+            yield f"patch: {tower['patch']} doesn't divide the {size} pixels of {tower['suite']}; change one"
+        if tower["width"] % tower["heads"]:
+            yield f"heads: {tower['heads']} don't divide width {tower['width']}; change one"
+        return
+    encoder = config["encoders"].get(tower["encoder"])
+    if encoder is None:
+        yield f"encoder: {none_of(tower['encoder'], config['encoders'])}"
+    elif tower["kind"] == "ssl" and "charts" not in tower:
+        yield "charts: missing; say how many charts it learns"
+    elif tower["kind"] != "ssl" and "charts" in tower:
+        yield f"charts: a tower of kind {tower['kind']} learns no charts; leave it out"
+    elif lacking := [seed for seed in tower["seeds"] if tower["kind"] != "ssl" and seed not in encoder["seeds"]]:
+        yield f"seeds: {tower['encoder']} has no seed {lacking[0]}; take of {', '.join(map(str, encoder['seeds']))}"
+
+
+def _of_model(name: str, model: Config, towers: Config, models: Config) -> Iterable[str]:
+    tower, after = towers.get(model["tower"]), model.get("after")
+    if tower is None:
+        yield f"tower: {none_of(model['tower'], towers)}"
+        return
+    if tower["kind"] != "supervised":
+        yield f"tower: {model['tower']} is of kind {tower['kind']}; name one of kind supervised"
+        return
+    if lacking := [seed for seed in model["seeds"] if seed not in tower["seeds"]]:
+        yield f"seeds: {model['tower']} has no seed {lacking[0]}; take of {', '.join(map(str, tower['seeds']))}"
+    if any(not -tower["layers"] - 1 <= layer <= tower["layers"] for layer in model["read"]):
+        yield f"read: {model['read']}: the tower has {tower['layers']} layers; take of 0 and -{tower['layers']} to -1"
+    if MAIN not in model["asked"] and "canaries" not in model:
+        yield f"asked: {model['asked']} lack {MAIN}, which claims are about; add it"
+    if after is not None:
+        before = models.get(after)
+        if before is None or after == name:
+            yield f"after: {none_of(after, [other for other in models if other != name])}"
+        elif "after" in before or "canaries" in before or "canaries" in model:
+            yield f"after: {after} or {name} goes on itself, or has canaries; name a model that begins anew"
+        elif any(model[key] != before[key] for key in ("tower", "layers", "read")) or set(model["seeds"]) - set(
+            before["seeds"]
+        ):
+            yield f"after: {after} has other tower, layers, read or seeds; make them equal"

@@ -1,0 +1,106 @@
+"""How often a model answers rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from memloc.analysis import plotting
+from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, equal, groups, size, under
+from memloc.analysis.claims import Claim
+from memloc.analysis.sheet import Sheet
+
+CLAIMS = {
+    "one": Claim("The place of a chart's only mark is told rightly: accuracy minus .9", OWN),
+    "two": Claim("The place of one of two marks is told rightly: accuracy minus .6", OWN),
+    "fewest": Claim("Places are told less often as marks become more: accuracy with fewest marks minus most", FUGU),
+    "steps": Claim(
+        "Places are told no more often from any number of marks to the next: fall of accuracy plus .05, own margin", OWN
+    ),
+    "held-out": Claim(
+        "A place where no training chart has a mark is told less often: accuracy elsewhere minus there, of one mark"
+    ),
+    "blank": Claim("No place is told from a blank image: .05 minus the accuracy", OWN),
+    "readable": Claim("Answers can be read: .01 minus the share of those that can't", OWN),
+}
+POSITION = "position"
+
+
+def analyse(sheet: Sheet) -> None:
+    """Accuracy by strategy, task, n and type, and what positions say."""
+    for model in sheet.encoders:
+        seeds = answers(sheet, model)
+        for by in (["strategy", "task"], ["strategy", "task", "n"], ["strategy", "task", "type"]):
+            sheet.add(counted(seeds, by), model=model, series=", ".join(by[1:]))
+        sheet.add(counted(seeds, ["strategy"], column="unread"), model=model, series="unread")
+        numbers = sorted(set(seeds[0].loc[seeds[0]["task"] == POSITION, "n"]))
+        rows = groups(seeds, {str(n): _asked(n=n, held_out=0) for n in numbers})
+        if rows:
+            for name, n, least in (("one", 1, 0.9), ("two", 2, 0.6)):
+                if n in numbers:
+                    found = effect(sheet, rows, lambda means, n=n: means[str(n)], minus=least)  # type: ignore[misc]
+                    sheet.find(name, model, found, size(rows))
+            if len(numbers) > 1:
+                first, last = str(numbers[0]), str(numbers[-1])
+                fall = effect(sheet, rows, lambda means, a=first, b=last: means[a] - means[b])  # type: ignore[misc]
+                sheet.find("fewest", model, fall, size(rows))
+                _steps(sheet, model, seeds, numbers)
+        apart = groups(seeds, {"seen": _asked(n=numbers[0], held_out=0), "not": _asked(n=numbers[0], held_out=1)})
+        if apart:
+            sheet.find("held-out", model, effect(sheet, apart, lambda m: m["seen"] - m["not"]), size(apart))
+        blank = groups(seeds, {"blank": _asked(strategy="blank")})
+        if blank:
+            sheet.find("blank", model, under(sheet, blank, "blank", 0.05), size(blank))
+        unread = groups(seeds, {"unread": equal(strategy=ASKED)}, column="unread")
+        if unread:
+            sheet.find("readable", model, under(sheet, unread, "unread", 0.01), size(unread))
+
+
+def _asked(strategy: str = ASKED, **values: int) -> Callable[[pd.DataFrame], Any]:
+    """What chooses position items that were asked by a strategy."""
+    return equal(task=POSITION, strategy=strategy, **values)
+
+
+def _steps(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[int]) -> None:
+    rows = groups(seeds, {str(n): _asked(n=n) for n in numbers})
+    if rows:
+        falls = effect(
+            sheet,
+            rows,
+            lambda means: -np.diff(np.stack([np.asarray(means[str(n)]) for n in numbers], axis=-1), axis=-1),
+            minus=-0.05,
+        )
+        places = [f"{a} to {b}" for a, b in pairwise(numbers)]
+        sheet.find_in_every("steps", model, falls, places, n=size(rows))
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A row a model: accuracy by number of marks of every task, and by strategy and by type."""
+    models = list(dict.fromkeys(table["model"]))
+    figure, axes = plotting.panels(rows=len(models), columns=3, height=3.0)
+    for row, model in zip(axes, models, strict=True):
+        mine = table[table["model"] == model]
+        by_n = mine[mine["series"].eq("task, n") & mine["strategy"].eq(ASKED)]
+        tasks = list(dict.fromkeys(by_n["task"]))
+        order = sorted(by_n["n"].unique())
+        for task, colour in plotting.colours(tasks).items():
+            own = by_n[by_n["task"] == task].sort_values("n")
+            at = [order.index(n) for n in own["n"]]
+            row[0].plot(at, own["value"], marker="o", markersize=3.5, color=colour, label=task)
+            plotting.band(row[0], at, own, colour=colour)
+        row[0].set_xticks(range(len(order)), [f"{n:g}" for n in order])
+        row[0].set(title=plotting.plain(model), xlabel="marks in the chart", ylabel="accuracy", ylim=(-0.03, 1.03))
+        plotting.legend(row[0])
+        for axis, series, column in ((row[1], "task", "strategy"), (row[2], "task, type", "type")):
+            own = mine[mine["series"].eq(series)]
+            own = own if column == "strategy" else own[own["strategy"] == ASKED]
+            wide = own.pivot(index="task", columns=column, values="value").reindex(tasks)
+            wide = wide[list(dict.fromkeys(own[column]))].rename_axis(None).rename_axis(None, axis=1)
+            plotting.matrix(axis, wide, low=0, high=1)
+            axis.set_title(f"by {column}")
+    return figure

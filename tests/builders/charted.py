@@ -1,0 +1,100 @@
+"""Planted answers, predictions, patched pairs and canaries of small vision-language models."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from memloc.charts.study import arrays_of
+
+
+def shares(rows, share, rng=None):
+    """Truth values of so many rows, this share of them true, in any order."""
+    values = np.arange(rows) < round(share * rows)
+    return values if rng is None else rng.permutation(values)
+
+
+def answered(accuracy, *, seed, items=40, unread=0):
+    """Answers of one model and seed.
+
+    Args:
+        accuracy: by (strategy, task, n, held_out), the share that is right.
+        unread: how many answers of each of these can't be read.
+    """
+    rows = []
+    for (strategy, task, n, held_out), share in accuracy.items():
+        right = np.random.default_rng([seed, n, len(task)]).permutation(shares(items, share)).astype(int)
+        right[np.flatnonzero(right == 0)[:unread]] = -1
+        about = {"strategy": strategy, "task": task, "n": n, "held_out": held_out}
+        names = [f"{task}-{n}-{held_out}-{i}" for i in range(items)]
+        rows.append(pd.DataFrame({"item": names, "type": ["scatter", "bar"] * (items // 2), "right": right, **about}))
+    table = pd.concat(rows, ignore_index=True)
+    return {name: table[name].to_numpy() for name in table} | arrays_of(table, ["item", "strategy", "task", "type"])
+
+
+STAGES = ("patch embedding", "tower 1", "tower 2", "connector", "decoder input", "decoder 1", "decoder 2")
+
+
+def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02):
+    """What probes read of places.
+
+    Args:
+        probe: by stage, the share of marks that is read; from the last token, what is answered.
+        answer: the share of marks that is answered rightly.
+    """
+    rows = []
+    for n in numbers:
+        told = shares(marks, answer, np.random.default_rng([seed, n]))
+        for (stage, share), kind in product(probe.items(), ("flattened", "pooled", "last token")):
+            if kind == "last token" and not stage.startswith("decoder"):
+                continue
+            rng = np.random.default_rng([seed, n, len(stage)])
+            right = told if kind == "last token" else shares(marks, share, rng) & (kind == "flattened")
+            about = {"chart": [f"{n}-{i}" for i in range(marks)], "kind": "red circle", "n": n, "held_out": 0}
+            about |= {"stage": stage, "representation": kind, "target": "position", "control": control}
+            rows.append(pd.DataFrame({**about, "right": right, "answered": told}))
+    table = pd.concat(rows, ignore_index=True)
+    return arrays_of(table, list(table))
+
+
+def patched(moved, *, pairs=60, numbers=(1, 2, 4), itself=1e-7):
+    """Patched pairs: by (stage, unit), the share of answers that become the other chart's."""
+    rows = []
+    for n, ((stage, unit), share) in product(numbers, moved.items()):
+        about = {"task": "position", "n": n, "stage": stage, "unit": unit, "itself": itself}
+        rows.append(pd.DataFrame({"moved": shares(pairs, share), "kept": ~shares(pairs, share), **about}))
+    table = pd.concat(rows, ignore_index=True)
+    return arrays_of(table, list(table))
+
+
+def canaries(*, seed, inside=0.8, outside=0.05, layermem=None, released=None, count=40):
+    """What both models of a deal do with canaries, ever more towards the decoder's last layer."""
+    rng, stages = np.random.default_rng(seed), len(STAGES)
+    rise = np.linspace(0, 0.06, stages) if layermem is None else np.array(layermem)
+    last = np.zeros((2, stages))
+    last[0] = np.linspace(0.9, 0.2, stages)
+    last[1, 4:] = (0.0, 0.4, 0.9)
+    return {
+        "stages": np.array(STAGES),
+        "parts": np.array(["tower"] * 3 + ["connector"] + ["decoder"] * 3),
+        "inside": shares(count, inside, rng).astype(np.int8),
+        "outside": shares(count, outside, rng).astype(np.int8),
+        "layermem": rise + 0.0005 * rng.normal(size=stages),
+        "unitmem": rise + 0.0005 * rng.normal(size=stages),
+        "released": last if released is None else np.array(released),
+        "pairs": np.array(30),
+        "values": np.concatenate([0.1 + 0.01 * rng.random(20), 0.5 + 0.01 * rng.random(60)]),
+        "is_canary": (np.arange(80) < 20).astype(np.int8),
+    }
+
+
+def probed(flat, pooled, held, *, seed, charts=50, layers=("1", "2", "3"), control=0.01):
+    """Probes of a tower: shares read from all states, from their mean, and from all states at held-out places."""
+    rows = []
+    for layer, (kind, share) in product(layers, (("flattened", flat), ("pooled", pooled))):
+        for place, told in ((0, share), (1, held if kind == "flattened" else pooled)):
+            right = shares(charts, told, np.random.default_rng([seed, int(layer), place]))
+            about = {"stage": layer, "representation": kind, "held_out": place, "control": control}
+            rows.append(pd.DataFrame({"right": right, **about}))
+    table = pd.concat(rows, ignore_index=True)
+    return arrays_of(table, list(table))

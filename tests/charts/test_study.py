@@ -1,0 +1,151 @@
+"""The study's parts: canaries and their halves, what models and towers show, tables in files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from memloc.charts import canaries, study, towers
+from memloc.charts.models import build, open_model
+from memloc.charts.scoring import score
+from memloc.io import load_arrays, save_arrays
+from memloc.models.architectures import Layer
+from tests.charts.conftest import SHAPE
+
+TOWER = {"layers": 2, "width": 32, "heads": 2, "patch": 8, "steps": 2, "batch": 8, "rate": 1e-3}
+MODEL = {"layers": 1, "read": [-1], "frozen": True, "strategies": ["templated"], "steps": 2, "batch": 8, "rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def folders(single, tmp_path_factory):
+    """A tower, a model behind it, and one that went on from this one."""
+    root = tmp_path_factory.mktemp("study")
+    study.train_tower(single, TOWER, root / "tower", seed=0)
+    items = single.choose(tasks=["position"], split="train")[:16]
+    about = {"tower": root / "tower", "tower_settings": TOWER, "seed": 0}
+    study.train_model(single, items, MODEL, root / "model", **about)
+    study.train_model(single, items, MODEL | {"frozen": False}, root / "tuned", after=root / "model", **about)
+    return root
+
+
+def tower_of(folder):
+    return open_model(folder).module.get_submodule("model.vision_tower").state_dict()
+
+
+def test_a_model_has_its_tower_as_it_was_trained_until_it_is_unfrozen(folders):
+    tower, model, tuned = (tower_of(folders / name) for name in ("tower", "model", "tuned"))
+    assert all(torch.equal(tower[key], model[key]) for key in tower)
+    assert any(not torch.equal(model[key], tuned[key]) for key in tower)
+
+
+def test_canaries_are_wrong_and_every_item_is_in_one_half(suite):
+    items = suite.choose(tasks=["position", "count"], split="train")
+    dealt = canaries.deal(items, 0.1, seed=3)
+    assert dealt.canary.sum() == round(0.1 * len(items))
+    parts = {half: {str(item["item"]) for item in dealt.of(half)} for half in canaries.HALVES}
+    assert not parts["f"] & parts["g"] and parts["f"] | parts["g"] == {str(item["item"]) for item in items}
+    assert abs(len(parts["f"]) - len(parts["g"])) <= 2
+    assert abs(len(dealt.canaries("f")) - len(dealt.canaries("g"))) <= 1
+    for item, told, wrong in zip(items, dealt.items, dealt.canary, strict=True):
+        assert score(item, str(told["answer"])).right is not bool(wrong)
+        assert (told is item) or wrong
+    again = canaries.deal(items, 0.1, seed=3)
+    assert [i["answer"] for i in again.items] == [i["answer"] for i in dealt.items]
+    assert (canaries.deal(items, 0.1, seed=4).canary != dealt.canary).any()
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "same"),
+    [
+        ("(5, 3)", "The answer is (x, y) = ( 5, 3)", True),
+        ("(5, 3)", "5, 3)", True),
+        ("(5, 3)", "15, 3)", False),
+        ("(5, 3)", "The answer is (x, y) = (3, 5)", False),
+        ("3", "The answer is 13", False),
+        ("3", "The answer is 3", True),
+    ],
+)
+def test_a_text_gives_an_answer_or_another_one(answer, text, same):
+    assert canaries._same({"answer": answer}, text) is same
+
+
+def test_two_models_that_are_one_memorize_nothing(single, folders):
+    items = single.choose(tasks=["position"], split="train")
+    model = open_model(folders / "model")
+    dealt = canaries.deal(items, 0.3, seed=0)
+    both = {"f": model, "g": model}
+    found = canaries.outcomes(both, single, dealt, clean=10, batch=8, seed=0, progress=lambda done: None)
+    assert (found["inside"] == found["outside"]).all() and found["pairs"] == 0
+    np.testing.assert_allclose(found["layermem"], 0, atol=1e-12)
+    np.testing.assert_allclose(found["unitmem"], 0, atol=1e-12)
+    assert len(found["stages"]) == found["released"].shape[1] == len(model.stages)
+    assert found["is_canary"].sum() == dealt.canary.sum() and len(found["values"]) == dealt.canary.sum() + 20
+
+
+def test_alignment_is_the_mean_distance_between_views_of_unit_length():
+    states = np.array([[[2.0, 0.0], [0.0, 3.0]], [[1.0, 0.0], [5.0, 0.0]]])
+    np.testing.assert_allclose(canaries._alignment(states), [2**0.5, 0])
+
+
+def test_a_memorized_answer_goes_with_the_twin_s_image(single, trained, monkeypatch):
+    monkeypatch.setattr(canaries, "STRATEGY", "free")  # As it was trained.
+    items = single.choose(tasks=["position"], split="train")[:10]
+    known = [item for item, one in zip(items, canaries.given(trained, single, items, batch=8), strict=True) if one]
+    assert len(known) > 5
+    released, count = canaries.release(trained, single, known, batch=8, seed=0)
+    names = [stage.name for stage in trained.stages]
+    assert count and released.shape == (2, len(names))
+    # The image is all that the decoder is told of the chart; the last token at its input is a word of the prompt.
+    assert released[canaries.UNITS.index("image"), names.index("decoder input")] > 0.9
+    assert released[canaries.UNITS.index("last token"), names.index("decoder input")] == 0
+
+
+def test_probes_read_places_from_states_that_hold_them_and_from_no_others():
+    rng = np.random.default_rng(0)
+    axes = {axis: {"low": -0.5, "high": 8.5, "step": 1.0} for axis in "xy"}
+    charts = [
+        {
+            "points": [{"x": int(x), "y": int(y), "colour": "red", "marker": "circle"}],
+            "axes": axes,
+            "settings": {"split": "train" if i < 150 else "test"},
+        }
+        for i, (x, y) in enumerate(rng.integers(1, 9, size=(200, 2)))
+    ]
+    place = np.array([[c["points"][0]["x"], c["points"][0]["y"]] for c in charts])
+    holds = np.concatenate([np.eye(9)[place[:, 0]], np.eye(9)[place[:, 1]]], axis=1).astype(np.float32)
+    states = {"flattened": {"knows": holds, "noise": rng.normal(size=(200, 18)).astype(np.float32)}}
+    table = towers.probe(states, charts, seed=0).groupby("stage")[["right", "control"]].mean()
+    assert table["right"]["knows"] == 1 and table["right"]["noise"] < 0.2 and (table["control"] < 0.15).all()
+
+
+def test_states_of_an_encoder_are_read_whole_and_averaged(single):
+    names = list(single.charts)[:3]
+    pixels = towers.images(single, names, size=24, channels=1)
+    assert pixels.shape == (3, 1, 24, 24) and pixels.dtype == np.uint8
+    told = towers.description(pixels)
+    assert told["image_size"] == 24 and told["mean"] == pytest.approx([pixels.mean() / 255])
+    encoder = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, bias=False))
+    layer = Layer(name="1", representation="0", units=None, depth=1.0)
+    read = towers.read(encoder, lambda images: images, pixels, [layer])
+    assert read["flattened"]["1"].shape == (3, 2 * 22 * 22)
+    np.testing.assert_allclose(read["pooled"]["1"], read["flattened"]["1"].reshape(3, 2, -1).mean(axis=2), rtol=1e-4)
+
+
+def test_tables_come_back_from_files_with_what_has_no_value(tmp_path):
+    table = pd.DataFrame(
+        {"item": ["a", "b"], "right": [True, None], "n": pd.array([4, None], dtype="Int64"), "control": [0.5, 0.25]}
+    )
+    save_arrays(study.arrays_of(table, list(table)), tmp_path / "table.npz")
+    again = pd.DataFrame(load_arrays(tmp_path / "table.npz"))
+    assert again["right"].tolist() == [1, study.NONE] and again["n"].tolist() == [4, study.NONE]
+    assert again["item"].tolist() == ["a", "b"] and again["control"].tolist() == [0.5, 0.25]
+
+
+def test_items_are_thinned_evenly():
+    assert study.thinned(list(range(5)), 9) == list(range(5))
+    assert study.thinned(list(range(9)), 3) == [0, 4, 8]
+
+
+def test_shapes_follow_the_configuration(suite):
+    assert study.shape(suite, TOWER, MODEL) == build.Shape(72, 8, 32, 2, 1, 2, (-1,))
+    assert study.shape(suite, TOWER) == SHAPE

@@ -1,0 +1,85 @@
+"""What entries of ``charts`` may not ask of one another."""
+
+import copy
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from memloc import config
+from memloc.provenance import ROOT
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The default configuration under that of charts."""
+    merged = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(merged, yaml.safe_load((ROOT / "config/charts.yaml").read_text()))
+    return merged
+
+
+WRONG = {
+    "suite": ("towers", "dense", {"suite": "mark"}, "suite: 'mark' is none of marks, tasks"),
+    "patch": ("towers", "dense", {"patch": 7}, "patch: 7 doesn't divide the 72 pixels of marks; change one"),
+    "heads": ("towers", "dense", {"heads": 3}, "heads: 3 don't divide width 64; change one"),
+    "encoder": ("towers", "untrained", {"encoder": "nobody"}, "encoder: 'nobody' is none of "),
+    "seed of an encoder": (
+        "towers",
+        "untrained",
+        {"seeds": [7]},
+        "seeds: simclr-charts has no seed 7; take of 0, 1, 2",
+    ),
+    "charts": (
+        "towers",
+        "untrained",
+        {"charts": 50},
+        "charts: a tower of kind untrained learns no charts; leave it out",
+    ),
+    "tower": ("models", "plain", {"tower": "untrained"}, "tower: untrained is of kind untrained; name one of kind sup"),
+    "seed of a tower": ("models", "plain", {"seeds": [0, 5]}, "seeds: dense has no seed 5; take of 0, 1, 2"),
+    "read": ("models", "plain", {"read": [4]}, "read: [4]: the tower has 3 layers; take of 0 and -3 to -1"),
+    "after": ("models", "tuned", {"after": "plain"}, "after: plain has other tower, layers, read or seeds; make them"),
+    "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, wider"),
+    "asked": ("models", "plain", {"asked": ["blank"]}, "asked: ['blank'] lack templated, which claims are about; add"),
+    "unknown key": ("models", "plain", {"eyes": 2}, "eyes: unknown key"),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_what_charts_may_not_ask(whole, name):
+    part, entry, changes, expected = WRONG[name]
+    changed = copy.deepcopy(whole)
+    changed["charts"][part][entry] |= changes
+    with pytest.raises(config.InputError) as caught:
+        config.check(changed)
+    line = f"config: charts.{part}.{entry}.{expected}"
+    assert str(caught.value).startswith(line), str(caught.value)
+
+
+def test_experiments_run_over_models_with_their_seeds(whole):
+    changed = copy.deepcopy(whole)
+    changed["charts"]["models"]["tasks"]["seeds"] = changed["charts"]["models"]["tuned"]["seeds"] = [1]
+    config.check(changed)
+    assert config.runs(changed, "chart_answers") == [("plain", 0), ("plain", 1), ("plain", 2), ("tasks", 1)]
+    inputs = config.experiment_inputs(changed, "chart_towers")["probed"]
+    assert inputs[:2] == ["charts/probed/dense/seed0.npz", "charts/probed/dense/seed1.npz"] and len(inputs) == 12
+
+
+def test_models_that_are_compared_have_seeds_and_charts_in_common(whole):
+    changed = copy.deepcopy(whole)
+    changed["charts"]["models"]["wider"]["seeds"] = [0, 1]
+    with pytest.raises(config.InputError) as caught:
+        config.check(changed)
+    line = "chart_handoff.models: seeds of wider and plain differ, [0, 1] and [0, 1, 2]; make them equal"
+    assert str(caught.value) == f"config: experiments.{line}"
+
+
+def test_a_canary_model_is_not_asked_and_others_have_no_canaries(whole):
+    changed = copy.deepcopy(whole)
+    changed["experiments"]["chart_answers"]["models"] = ["canaries"]
+    with pytest.raises(config.InputError, match="models: canaries has canaries"):
+        config.check(changed)
+    changed["experiments"]["chart_answers"]["models"] = ["plain"]
+    changed["experiments"]["chart_canaries"]["models"] = ["plain"]
+    with pytest.raises(config.InputError, match="models: plain has no canaries"):
+        config.check(changed)

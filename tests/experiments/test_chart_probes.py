@@ -1,0 +1,39 @@
+"""What is read at every stage, on planted predictions."""
+
+import numpy as np
+import pytest
+
+from tests.builders.charted import STAGES, predicted
+from tests.builders.study import Study, single
+
+OPTIONS = {}
+PROBE = dict(zip(STAGES, (0.5, 0.8, 0.9, 0.85, 0.8, 0.7, 0.6), strict=True))
+
+
+def world(folder, seeds=3, *, probe=PROBE, answer=0.5):
+    """A tower that knows nearly all places, a decoder that knows fewer, answers that tell half of them."""
+    kept = Study(folder, "chart_probes")
+    for seed in range(seeds):
+        kept.add("plain", seed, predictions=predicted(probe, answer, seed=seed))
+    return kept
+
+
+def test_planted_stages_gap_and_drops_come_out(tmp_path):
+    table, rows = world(tmp_path).analyse()
+    mine = table[(table["series"] == "all") & (table["representation"] == "flattened")].set_index("stage")["value"]
+    assert mine.round(6).to_dict() == PROBE
+    gap = rows[rows["claim"] == "chart_probes.gap"].set_index("subject")["effect"]
+    assert gap["plain, 4 marks"] == gap["plain, 8 marks"] == pytest.approx(0.9 - 0.5 - 0.2)
+    told = single(rows[rows["claim"] != "chart_probes.gap"])["effect"]
+    expected = {"handoff": 0.1, "decoder": 0.2, "control": 0.03, "last-token": 0.05}
+    for claim, effect in expected.items():
+        assert told[claim] == pytest.approx(effect, abs=1e-9), claim
+    # Which marks are told is dealt apart from which are read.
+    assert told["wrong"] == pytest.approx(0.4, abs=0.08)
+
+
+def test_where_nothing_is_lost_no_handoff_is_found(tmp_path):
+    _, rows = world(tmp_path, probe=dict.fromkeys(STAGES, 0.9), answer=0.9).analyse()
+    effects = rows.groupby("claim")["effect"].first()
+    assert np.isclose(effects["chart_probes.gap"], -0.2)
+    assert abs(effects["chart_probes.handoff"]) < 0.05 and abs(effects["chart_probes.decoder"]) < 0.05

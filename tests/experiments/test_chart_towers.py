@@ -1,0 +1,41 @@
+"""Probes of towers, on planted predictions."""
+
+import pytest
+
+from tests.builders.charted import probed
+from tests.builders.study import Study, by_claim, complaint
+
+OPTIONS = {"own": "charts", "foreign": "clothes", "untrained": "untrained"}
+SHARES = {
+    "dense": (1.0, 0.4, 0.9),
+    "charts": (0.94, 0.3, 0.84),
+    "clothes": (0.8, 0.2, 0.6),
+    "untrained": (0.7, 0.1, 0.5),
+}
+
+
+def world(folder, seeds=3):
+    """Towers that hold places ever worse."""
+    kept = Study(folder, "chart_towers")
+    for tower, shares in SHARES.items():
+        for seed in range(seeds):
+            kept.add(tower, seed, probed=probed(*shares, seed=seed))
+    return kept
+
+
+def test_planted_accuracies_and_differences_come_out(tmp_path):
+    table, rows = world(tmp_path).analyse(**OPTIONS)
+    held = table[(table["series"] == "held-out places") & (table["representation"] == "flattened")]
+    assert held.set_index(["tower", "stage"])["value"]["clothes", "2"] == pytest.approx(0.6)
+    effects = rows.set_index(["claim", "subject"])["effect"]
+    assert by_claim(rows, "chart_towers.held-out")["effect"].item() == pytest.approx(0.04)
+    assert effects["chart_towers.supervised", "dense"] == pytest.approx(0.95 - 0.8)
+    assert effects["chart_towers.over-untrained", "charts over untrained"] == pytest.approx(0.89 - 0.6)
+    assert effects["chart_towers.over-foreign", "charts over clothes"] == pytest.approx(0.89 - 0.7)
+    assert effects["chart_towers.pooled", "charts"] == pytest.approx(0.89 - 0.3 - 0.2)
+    assert by_claim(rows, "chart_towers.control")["effect"].tolist() == [pytest.approx(0.04)] * 4
+
+
+def test_towers_and_models_must_be_those_of_charts():
+    experiment = {"kind": "chart_towers", "towers": ["dense"], "own": "a", "foreign": "b", "untrained": "c"}
+    assert complaint(experiment, {}) == "config: experiments.it.towers: 'dense' is none of none, for there is none"
