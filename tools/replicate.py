@@ -50,20 +50,30 @@ def shifted(config: Mapping[str, Any], offset: int) -> dict[str, Any]:
         InputError: seeds of an encoder or trial are among its shifted ones.
     """
     overlay: dict[str, Any] = {}
-    for part in ("encoders", "experiments"):
-        for name, entry in config[part].items():
+    charts = config.get("charts", {})
+    places = {
+        **{(part,): config[part] for part in ("encoders", "experiments")},
+        **{("charts", part): charts.get(part, {}) for part in ("suites", "towers", "models")},
+    }
+    for place, entries in places.items():
+        for name, entry in entries.items():
             moved, entry = {}, entry or {}
             # Over encoders, an option of this name is no list of seeds.
-            if "seeds" in entry and (part == "encoders" or EXPERIMENTS[entry["kind"]].over == OVER_TABLES):
+            if "seeds" in entry and (place != ("experiments",) or EXPERIMENTS[entry["kind"]].over == OVER_TABLES):
                 moved["seeds"] = [seed + offset for seed in entry["seeds"]]
                 if again := sorted({*entry["seeds"]} & {*moved["seeds"]}):
                     least = max(entry["seeds"]) - min(entry["seeds"]) + 1
-                    both = f"{part}.{name} has seed {again[0]} in both runs"
+                    both = f"{'.'.join(place)}.{name} has seed {again[0]} in both runs"
                     raise InputError(f"--offset: {offset} is too small, {both}; give {least} or more")
             if entry.get("split_seed") is not None:
                 moved["split_seed"] = entry["split_seed"] + offset
+            if place == ("charts", "suites"):
+                moved["seed"] = entry.get("seed", 0) + offset
             if moved:
-                overlay.setdefault(part, {})[name] = moved
+                inner = overlay
+                for part in place:
+                    inner = inner.setdefault(part, {})
+                inner[name] = moved
     return overlay
 
 

@@ -121,7 +121,7 @@ def test_a_text_for_a_number_is_one_line(tmp_path):
     assert str(error.value) == f"{tmp_path}/claims.csv: effect: abc is no number; correct it"
 
 
-@pytest.mark.parametrize("files", [[], ["layers", "units"], ["groups"], ["valuation"]])
+@pytest.mark.parametrize("files", [[], ["layers", "units"], ["groups"], ["valuation"], ["charts"]])
 def test_every_seed_of_a_configuration_is_shifted(files):
     whole = replicate.merged([ROOT / f"config/{name}.yaml" for name in files])
     before = yaml.safe_dump(whole)
@@ -140,6 +140,12 @@ def test_every_seed_of_a_configuration_is_shifted(files):
         assert whole["encoders"][name] == whole["encoders"][name] | rest
     trials = {name: entry["seeds"] for name, entry in old["experiments"].items() if entry and "tables" in entry}
     assert all(whole["experiments"][name]["seeds"] == [seed + 1000 for seed in seeds] for name, seeds in trials.items())
+    for part in ("towers", "models"):
+        for name, entry in old.get("charts", {}).get(part, {}).items():
+            moved = {"seeds": [seed + 1000 for seed in entry["seeds"]]}
+            assert whole["charts"][part][name] == entry | moved
+    suites = old.get("charts", {}).get("suites", {})
+    assert all(whole["charts"]["suites"][name]["seed"] == suite["seed"] + 1000 for name, suite in suites.items())
     # Numbers of seeds are no seeds.
     assert whole["experiments"].get("power") == old["experiments"].get("power")
 
