@@ -16,11 +16,12 @@ from memloc.charts import ask, patching
 from memloc.charts.ask import inputs_of
 from memloc.charts.batches import Halving, kept
 from memloc.charts.models import Model
-from memloc.charts.models.tokens import Layout, joined, units
+from memloc.charts.models.tokens import Layout, joined, layout, units
 from memloc.charts.patching import Pair
-from memloc.charts.probes import LEAST, kernel, probed
+from memloc.charts.marks import CELLS
+from memloc.charts.probes import LEAST, Probed, kernel, pointed, probed
 from memloc.charts.reading import Row, Suite, asked_point, kind_of, places
-from memloc.charts.states import FLATTENED, LAST, POOLED, States
+from memloc.charts.states import FLATTENED, LAST, POOLED, SINGLE, States
 from memloc.job import log
 from memloc.metrics.shares import clustered, wilson
 
@@ -44,9 +45,11 @@ def probe(
 
     A probe learns from charts of the training part and is tested on those of the other. From image tokens a mark's
     column and row are read by a probe of its own for each kind of mark, as a chart may have several; from the last
-    token, those of the mark that was asked for. ``held_out`` says whether no training chart has a mark there.
+    token, those of the mark that was asked for. From single tokens, a probe points at the one that shows the mark,
+    where tokens are of places and few enough to be kept. ``held_out`` says whether no training chart has a mark there.
     """
     split = {str(item["chart"]): str(item["split"]) for item in items}
+    placed = None if model.crosses else layout(model, suite)
     rows: list[pd.DataFrame] = []
     for stage in model.stages:
         for representation in (FLATTENED, POOLED, LAST):
@@ -57,6 +60,14 @@ def probe(
                     table = _fit(features, frame, target, kind, seed)
                     if table is not None:
                         rows.append(table.assign(stage=stage.name, representation=representation, target=target))
+        tokens = read.tokens(stage)
+        cells = None if placed is None or tokens is None else placed.cells(stage, tokens.shape[1], CELLS)
+        if tokens is not None and cells is not None:
+            for target, kind, frame in _targets(suite, items, read, SINGLE):
+                frame = frame.assign(train=frame["chart"].map(split).eq("train"))
+                table = _point(tokens, cells, frame, kind, seed) if target == "position" else None
+                if table is not None:
+                    rows.append(table.assign(stage=stage.name, representation=SINGLE, target=target))
         progress(1)
     if not rows:
         return pd.DataFrame(
@@ -124,7 +135,26 @@ def _fit(features: NDArray[np.float32], frame: pd.DataFrame, target: str, kind: 
     k = kernel(features[train["row"]], features[test["row"]])
     given = [train[name].to_numpy(dtype=np.int64) for name in labels]
     true = [test[name].to_numpy(dtype=np.int64) for name in labels]
-    found = probed(k, given, true, seed=seed, names=(target, kind))
+    return _rows(test, probed(k, given, true, seed=seed, names=(target, kind)), given, true)
+
+
+def _point(
+    tokens: NDArray[np.float32], cells: NDArray[np.int64], frame: pd.DataFrame, kind: str, seed: int
+) -> pd.DataFrame | None:
+    """As ``_fit``, of the probe that points at one token."""
+    train, test = frame[frame["train"]], frame[~frame["train"]]
+    if len(train) < LEAST or not len(test):
+        return None
+    given, true = ([part[name].to_numpy(dtype=np.int64) for name in "ab"] for part in (train, test))
+    # Rows of cells are counted from the top, those of values from the bottom.
+    at, there = ((CELLS - 1 - b) * CELLS + a for a, b in (given, true))
+    found = pointed(tokens[train["row"]], at, tokens[test["row"]], there, cells, seed=seed, kind=kind)
+    return _rows(test, found, given, true)
+
+
+def _rows(
+    test: pd.DataFrame, found: Probed, given: Sequence[NDArray[np.int64]], true: Sequence[NDArray[np.int64]]
+) -> pd.DataFrame:
     known = {*zip(*(values.tolist() for values in given), strict=True)}
     return test[["chart", "kind", "n"]].assign(
         held_out=[place not in known for place in zip(*(values.tolist() for values in true), strict=True)],

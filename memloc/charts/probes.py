@@ -17,6 +17,8 @@ STRENGTHS = np.logspace(-4, 2, 13)
 """Penalties that a probe is chosen from, in means of the eigenvalues of the kernel."""
 SHUFFLES = 8
 """Shuffles of a control: with few classes, one alone may be all right or all wrong."""
+POINTED = 1e-3
+"""Penalty of a probe of single tokens, in means of the squares; it has many more rows than weights."""
 LEAST = 16
 """Rows that a probe is trained on at least."""
 Floats = NDArray[np.float64]
@@ -90,6 +92,39 @@ def predict(k: Kernel, labels: Ints) -> Ints:
         if error < errors:
             best, errors = k.vectors @ (inside / (k.values + strength)[:, None]), error
     return np.asarray(classes[(mean + k.test @ best).argmax(axis=1)])
+
+
+def pointed(
+    train: NDArray[np.float32], at: Ints, test: NDArray[np.float32], true: Ints, cells: Ints, *, seed: int, kind: str
+) -> Probed:
+    """Which test charts a probe of single tokens points at the right cell of, and how often a control does.
+
+    One ridge regression for all tokens, w = (X'X + l I)^-1 X'y, tells tokens in a mark's cell (y = 1) from all others
+    (y = 0); the cell of the token with the highest value is where it points. As its weights are the same for all
+    tokens, it can point at cells that no training chart has a mark in. The control learns cells that were shuffled
+    among the training charts.
+
+    Args:
+        train, test: tokens [charts, tokens, width].
+        at, true: cells of the mark [charts].
+        cells: of every token [tokens], -1 where it has none.
+    """
+    placed = np.flatnonzero(cells >= 0)
+    own = cells[placed]
+    mean, spread = (getattr(train[:, placed], name)(axis=(0, 1), dtype=np.float64) for name in ("mean", "std"))
+    weight = np.where(spread > 1e-6 * max(spread.max(initial=0), 1e-30), 1 / np.where(spread > 0, spread, 1), 0)
+    x, z = ((tokens[:, placed] - mean) * weight for tokens in (train, test))
+    flat = x.reshape(-1, x.shape[-1])
+    square = flat.T @ flat
+    square[np.diag_indices_from(square)] += POINTED * max(1e-12, float(np.diag(square).mean()))
+
+    def right(where: Ints) -> NDArray[np.bool_]:
+        sums = np.einsum("ctd,ct->d", x, own == where[:, None])
+        found = own[(z @ np.linalg.solve(square, sums)).argmax(axis=1)]
+        return np.asarray(found == true)
+
+    rng = generator("control", "single tokens", kind, seed)
+    return Probed(right(at), np.mean([right(rng.permutation(at)) for _ in range(SHUFFLES)], axis=0))
 
 
 def probed(k: Kernel, labels: Sequence[Ints], true: Sequence[Ints], *, seed: int, names: Sequence[str]) -> Probed:

@@ -14,11 +14,13 @@ from memloc.charts.ask import inputs_of
 from memloc.charts.batches import Halving, StoppedError
 from memloc.charts.models import Model
 from memloc.charts.models.stages import Stage
-from memloc.charts.probes import sketch
+from memloc.charts.probes import WIDTH, sketch
 from memloc.charts.reading import Row, Suite
 
 FLATTENED, POOLED, LAST = "flattened", "pooled", "last token"
 """What is kept of a stage: all its image tokens, their mean, and the token that the answer follows."""
+SINGLE = "single tokens"
+"""All its image tokens, read one by one."""
 Arrays = dict[str, NDArray[np.float32]]
 
 
@@ -42,6 +44,13 @@ class States:
                     return None
                 parts.append(file[key])
         return np.concatenate(parts)
+
+    def tokens(self, stage: Stage) -> NDArray[np.float32] | None:
+        """Image tokens [charts, tokens, width] of a stage; None where it has none, or too many to be kept apart."""
+        flat, mean = self.of(stage, FLATTENED), self.of(stage, POOLED)
+        if flat is None or mean is None or flat.shape[1] >= WIDTH:
+            return None
+        return flat.reshape(len(flat), -1, mean.shape[1])
 
 
 def read(

@@ -40,7 +40,9 @@ def _free(item: Row, chart: Row) -> Prompt:
 
 
 def _templated(item: Row, chart: Row) -> Prompt:
-    return Prompt(_hinted(item, chart), start=STARTS[item["metadata"]["kind"]])
+    start = _task(item).start
+    begun = start(Chart.read(chart), item["metadata"]["asked"]) if start else STARTS[item["metadata"]["kind"]]
+    return Prompt(_hinted(item, chart), start=begun)
 
 
 def _listed(item: Row, chart: Row) -> Prompt:

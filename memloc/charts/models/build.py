@@ -101,13 +101,20 @@ def build(texts: Iterable[str], shape: Shape = Shape(), *, seed: int = 0) -> tup
     transformers = library("transformers", "build")
     words = tokenizer(texts)
     torch.manual_seed(stream("chart model", seed))
-    common = {"hidden_size": shape.width, "intermediate_size": 4 * shape.width, "num_attention_heads": shape.heads}
+    common = {"hidden_size": shape.width, "num_attention_heads": shape.heads}
     config = transformers.LlavaConfig(
         vision_config=transformers.CLIPVisionConfig(
-            **common, num_hidden_layers=shape.tower, image_size=shape.image, patch_size=shape.patch
+            **common,
+            intermediate_size=4 * shape.width,
+            num_hidden_layers=shape.tower,
+            image_size=shape.image,
+            patch_size=shape.patch,
         ),
         text_config=transformers.LlamaConfig(
             **common,
+            intermediate_size=2 * shape.width,
+            # The usual .02 is for wide models: at 64, attention is even for long, and marks aren't told apart.
+            initializer_range=0.1,
             num_hidden_layers=shape.decoder,
             vocab_size=len(words),
             max_position_embeddings=1024,

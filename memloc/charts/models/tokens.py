@@ -66,6 +66,23 @@ class Layout:
         before = self._merged(shown, 1 + int(self.order.max()))
         return None if before is None else np.append(before, False)[self.order]
 
+    def cells(self, stage: Stage, tokens: int, side: int) -> NDArray[np.int64] | None:
+        """By image token of a stage, which cell of a chart it shows: row * side + column, -1 where it shows none.
+
+        None where tokens are of no places, or where one token shows several cells.
+        """
+        if self.tiles > 1 or self.grouped:
+            return None
+        rows, columns = (((np.arange(n) + 0.5) / n * side).astype(int) for n in (self.height, self.width))
+        cell = (rows[:, None] * side + columns).ravel()
+        found = np.full(tokens, -1, dtype=np.int64)
+        for number in range(side * side):
+            shown = self.tokens(stage, cell == number, tokens)
+            if shown is None or not shown.any() or (found[shown] >= 0).any():
+                return None
+            found[shown] = number
+        return found
+
     def _tiled(self, shown: Bools, tokens: int) -> Bools | None:
         """A class token before the patches of each tile, and padding behind them, show nothing."""
         inside, patches = tokens // self.tiles, self.height * self.width

@@ -17,6 +17,10 @@ def _solve(chart: Chart, asked: Asked) -> Answer:
     return numeric(chart, (mark.x, mark.y), tuple(asked["marks"]))
 
 
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 TASK = Task(
     name="position",
     kind="pair",
@@ -30,4 +34,6 @@ TASK = Task(
     solve=_solve,
     words=lambda chart, asked: {"a": chart.marks[asked["marks"][0]].place},
     hint=lambda chart, asked: "Answer in the form (x, y).",
+    # What is asked for stands right before the answer: a small model finds the mark with much less training then.
+    start=lambda chart, asked: f"{_capital(chart.marks[asked['marks'][0]].place)} is at (",
 )

@@ -67,6 +67,7 @@ class Task:
         draw: a crowd of marks in units of the grid and what to ask of it, by type, number, variant, places that the
             answer may be, colours and markers.
         hint: how to answer.
+        start: how an answer begins that is begun for the model; None where it is as for any of its kind.
         elsewhere: other marks for the chart, so that another answer may follow.
     """
 
@@ -77,6 +78,7 @@ class Task:
     solve: Callable[[Chart, Asked], Answer]
     words: Callable[[Chart, Asked], Mapping[str, str]]
     hint: Callable[[Chart, Asked], str]
+    start: Callable[[Chart, Asked], str] | None = None
     least: int = 1
     ask: Callable[[Chart, int, Generator], Asked] | None = None
     draw: Callable[[Crowd], tuple[list[Mark], Asked]] | None = None
