@@ -1,5 +1,6 @@
 """The study's parts: canaries and their halves, what models and towers show, tables in files."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -130,18 +131,15 @@ def test_a_memorized_answer_is_put_right_by_a_clean_twin(single, trained, monkey
     items = single.choose(tasks=["position"], split="train")
     known = [item for item, one in zip(items, canaries.given(trained, single, items, batch=8), strict=True) if one]
     # What a model answers rightly stands for a canary whose right answer is another place: twins must give that one.
-    told = {str(item["chart"]): item for item in known}
-    wrong = [{**item, "answer": other["answer"]} for item, other in zip(known, known[1:], strict=False)]
-    for item in wrong:
-        found = canaries.twins(item, single, seed=0)
-        assert len(found) <= canaries.TWINS and all(one["question"] == item["question"] for one in found)
-        right = told[str(item["chart"])]["answer"]
-        assert all(one["answer"] == right and one["chart"] != item["chart"] for one in found)
+    follows = list(pairwise(known))
+    found = [(item, canaries.twins({**item, "answer": other["answer"]}, single, seed=0)) for item, other in follows]
+    assert max(len(twins) for _, twins in found) == canaries.TWINS
+    for item, twins in found:
+        assert {(one["question"], one["answer"]) for one in twins} <= {(item["question"], item["answer"])}
+        assert item["chart"] not in [one["chart"] for one in twins]
     with monkeypatch.context() as patch:
         # The canary's run is that of a chart with another place.
-        swapped = [
-            (item, other) for item, other in zip(known, known[1:], strict=False) if item["answer"] != other["answer"]
-        ]
+        swapped = [(item, other) for item, other in follows if item["answer"] != other["answer"]]
         pairs = {str(item["item"]): other for item, other in swapped}
         patch.setattr(canaries, "twins", lambda item, suite, *, seed: [pairs[str(item["item"])]])
         recovered, count = canaries.recovery(trained, single, [item for item, _ in swapped][:12], batch=8, seed=0)
