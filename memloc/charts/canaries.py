@@ -140,7 +140,7 @@ def outcomes(
         pairs += count
         progress(1)
     shown = {half: dealt.canaries(half) for half in HALVES}
-    sslmem_of, own, units = by_stage(models, suite, shown, batch=batch, seed=seed)
+    sslmem_of, learned_by, units = by_stage(models, suite, shown, batch=batch, seed=seed)
     rng = generator("clean items", seed)
     rest = [rng.permutation(np.flatnonzero(~dealt.canary & (dealt.half == k))) for k in range(2)]
     others = {half: [dealt.items[i] for i in of[: len(shown[half])]] for half, of in zip(HALVES, rest, strict=True)}
@@ -153,7 +153,7 @@ def outcomes(
         "inside": np.concatenate(inside).astype(np.int8),
         "outside": np.concatenate(outside).astype(np.int8),
         "sslmem": sslmem_of,
-        "half": own,
+        "half": learned_by,
         "other_sslmem": sslmem_of_others,
         "other_half": own_of_others,
         "unitmem": units,
