@@ -4,7 +4,7 @@
 rule make_chart_suite:
     """Images, masks, questions and answers (memloc charts make)."""
     output:
-        suite=directory(CHARTS / "suites/{suite}"),
+        suite=directory(folder_of_suite("{suite}")),
     log:
         LOGS / "make_chart_suite/{suite}.log",
     benchmark:
@@ -53,41 +53,13 @@ rule train_chart_tower:
         "../scripts/train_chart_tower.py"
 
 
-rule train_chart_encoder:
-    """An encoder that learns charts without labels, by the trainer of all other encoders."""
-    input:
-        suite=suite_of,
-    output:
-        weights=CHARTS / "towers/{tower}/seed{seed}/weights.safetensors",
-    log:
-        LOGS / "train_chart_encoder/{tower}/seed{seed}.log",
-    benchmark:
-        BENCHMARKS / "train_chart_encoder/{tower}/seed{seed}.tsv"
-    wildcard_constraints:
-        tower=towers_that("ssl"),
-    conda:
-        TRAINING_ENV
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=growing(240),
-        gpu=gpus,
-    params:
-        settings=encoder_settings,
-        device=config["device"],
-        code=digest("scripts/train_chart_encoder.py"),
-    message:
-        "train encoder {wildcards.tower} on charts, seed {wildcards.seed}"
-    script:
-        "../scripts/train_chart_encoder.py"
-
-
 rule probe_chart_tower:
-    """What probes of every layer of a tower read of where a mark is."""
+    """What probes of every layer of a tower read of where a mark is, beside what it memorizes, if it has a partner."""
     input:
         suite=suite_of,
         weights=weights_of_tower,
         description=description_of_tower,
+        points=points_of_tower,
     output:
         probed=CHARTS / "probed/{tower}/seed{seed}.npz",
     log:
@@ -95,7 +67,7 @@ rule probe_chart_tower:
     benchmark:
         BENCHMARKS / "probe_chart_tower/{tower}/seed{seed}.tsv"
     wildcard_constraints:
-        tower=towers_that("supervised", "ssl", "trained", "untrained"),
+        tower=towers_that("supervised", "trained", "untrained"),
     conda:
         TRAINING_ENV
     threads: 1
@@ -103,7 +75,7 @@ rule probe_chart_tower:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        settings=encoder_settings,
+        settings=probed_settings,
         code=digest("scripts/probe_chart_tower.py"),
     message:
         "probe tower {wildcards.tower}, seed {wildcards.seed}"

@@ -28,7 +28,7 @@ def tower_settings(wildcards):
 
 def suite_of(wildcards):
     """The suite that a rule's tower or model learns."""
-    return CHARTS / f"suites/{tower_settings(wildcards)['suite']}"
+    return folder_of_suite(tower_settings(wildcards)["suite"])
 
 
 def tower_of(wildcards):
@@ -54,36 +54,36 @@ def models_that(*, canaries):
 
 
 def encoder_of_tower(wildcards):
-    """The encoder's entry behind a rule's tower."""
-    return config["encoders"][tower_settings(wildcards)["encoder"]]
+    """The encoder behind a rule's tower, as a rule on encoders knows it; None behind one that has none."""
+    tower = tower_settings(wildcards)
+    return SimpleNamespace(encoder=tower["encoder"], seed=wildcards.seed) if "encoder" in tower else None
 
 
 def weights_of_tower(wildcards):
-    """Weights behind a rule's tower: trained on charts, or an encoder's as it is, trained or not."""
-    tower = tower_settings(wildcards)
-    if tower["kind"] == "supervised":
+    """Weights behind a rule's tower: its model's, or those of f of a pair, trained or not."""
+    encoder = encoder_of_tower(wildcards)
+    if encoder is None:
         return CHARTS / f"towers/{wildcards.tower}/seed{wildcards.seed}/model"
-    if tower["kind"] == "ssl":
-        return CHARTS / f"towers/{wildcards.tower}/seed{wildcards.seed}/weights.safetensors"
-    role = "untrained" if tower["kind"] == "untrained" else "f"
-    return trained(role)(SimpleNamespace(encoder=tower["encoder"], seed=wildcards.seed))
+    return trained("f" if tower_settings(wildcards)["kind"] == "trained" else "untrained")(encoder)
 
 
 def description_of_tower(wildcards):
-    """What says how the images of a rule's encoder are described; nothing where it learns charts."""
-    tower = tower_settings(wildcards)
-    if tower["kind"] in ("supervised", "ssl"):
-        return []
-    return RESULTS / f"data/{encoder_of_tower(wildcards)['dataset']}/dataset.json"
-
-
-def encoder_settings(wildcards):
-    """How the encoder behind a rule's tower is built and trained, and the images that it takes."""
-    tower = tower_settings(wildcards)
-    if tower["kind"] == "supervised":
-        return tower
+    """What says which images the encoder behind a rule's tower takes."""
     encoder = encoder_of_tower(wildcards)
-    keys = (*configuration.TRAINING, "initialisation", "snapshots")
-    layers = [asdict(layer) for layer in layers_of(encoder)]
-    size = config["datasets"][encoder["dataset"]]["image_size"]
-    return tower | {"training": {key: encoder[key] for key in keys}, "layers": layers, "image_size": size}
+    return data_file(encoder, "dataset.json") if encoder else []
+
+
+def points_of_tower(wildcards):
+    """Scores of the points of the pair behind a rule's tower, where it was trained with a partner."""
+    if tower_settings(wildcards)["kind"] != "trained":
+        return []
+    return RESULTS / "scores/{encoder}/seed{seed}/points.parquet".format(**vars(encoder_of_tower(wildcards)))
+
+
+def probed_settings(wildcards):
+    """The entry of a rule's tower, with how its encoder is built and which layers it has."""
+    encoder = encoder_of_tower(wildcards)
+    if encoder is None:
+        return tower_settings(wildcards)
+    built = {key: config["encoders"][encoder.encoder][key] for key in ("architecture", "network")}
+    return tower_settings(wildcards) | {"built": built, "layers": measured_layers(encoder)}

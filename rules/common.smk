@@ -359,6 +359,8 @@ def raw_files(wildcards):
     the input in their place.
     """
     dataset = config["datasets"][wildcards.dataset]
+    if "suite" in dataset:
+        return folder_of_suite(dataset["suite"])
     if is_fetched(dataset["source"], dataset.get("path")):
         return RESULTS / f"raw/{dataset['source']}.json"
     paths = files(dataset["source"], dataset.get("path"))
@@ -367,6 +369,17 @@ def raw_files(wildcards):
             reason = "Snakemake can't handle {, < and line breaks in a name"
             sys.exit(f"memloc: error: {ascii(str(path))}: {reason}; rename it")
     return [relative(path) for path in paths]
+
+
+def folder_of_suite(name):
+    """Where the charts of a suite lie."""
+    return RESULTS / f"charts/suites/{name}"
+
+
+def dataset_settings(wildcards):
+    """A dataset's entry as far as it changes the images, with the folder of its suite where it has one."""
+    settings = {key: value for key, value in config["datasets"][wildcards.dataset].items() if key != "split"}
+    return settings | ({"path": str(folder_of_suite(settings["suite"]))} if "suite" in settings else {})
 
 
 def dataset_code(wildcards):

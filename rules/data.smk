@@ -46,7 +46,7 @@ rule prepare_dataset:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        dataset=lambda wildcards: {k: v for k, v in config["datasets"][wildcards.dataset].items() if k != "split"},
+        dataset=dataset_settings,
         # What the registry, whose code isn't hashed, says of how it is read.
         reading=lambda wildcards: SOURCES[config["datasets"][wildcards.dataset]["source"]].reading,
         code=dataset_code,

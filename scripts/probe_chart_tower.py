@@ -1,9 +1,10 @@
-"""Probe every layer of a tower for where a mark is."""
+"""Probe every layer of a tower for where a mark is, and put beside it what the tower memorizes."""
 
 from memloc import io, job, provenance
+from memloc.analysis.tables import load_scores
 from memloc.charts import study, towers
 from memloc.charts.models import open_model
-from memloc.charts.reading import open_suite
+from memloc.charts.reading import images, open_suite
 from memloc.models import checkpoint, network
 from memloc.models.architectures import Layer
 
@@ -18,17 +19,19 @@ def main(snakemake):
         model = open_model(weights)
         states, known = towers.read_tower(model, suite, names), model.identity
     else:
-        known, stated = checkpoint.stated(weights)
-        about = io.load_json(snakemake.input.description) if snakemake.input.description else stated["input"]
-        training = settings["training"]
-        size = {"image_size": about["image_size"]}
-        encoder = network.load(training["architecture"], training["network"], weights, **size)
-        pixels = towers.images(suite, names, size=about["image_size"], channels=about["channels"])
+        known, _ = checkpoint.stated(weights)
+        about, built = io.load_json(snakemake.input.description), settings["built"]
+        encoder = network.load(built["architecture"], built["network"], weights, image_size=about["image_size"])
+        pixels = images(suite, names, size=about["image_size"], channels=about["channels"])
         layers = [Layer(**layer) for layer in settings["layers"]]
         states = towers.read(encoder, network.Normalise(about), pixels, layers)
-    table = towers.probe(states, charts, seed=seed)
+    found = study.arrays_of(towers.probe(states, charts, seed=seed), towers.COLUMNS)
+    if snakemake.input.points:
+        points, _ = load_scores(snakemake.input.points, "points")
+        told = study.arrays_of(points, towers.MEMORIZED)
+        found |= {f"points/{name}": column for name, column in told.items()}
     record = provenance.record(output, weights={"tower": known}, settings=settings, suite=suite.identity)
-    io.save_arrays(study.arrays_of(table, towers.COLUMNS), output, record)
+    io.save_arrays(found, output, record)
 
 
 if "snakemake" in globals():

@@ -2,8 +2,9 @@
 
 Two models learn a half of the training items each. A canary of one half is memorized if the model that learned it gives
 the wrong answer and the other doesn't. Two ways tell at which stage that enters: how states of the two models differ on
-canaries (LayerMem, UnitMem), and at which stage the answer goes where states are replaced by those of a clean twin, the
-same question of another chart.
+canaries (LayerMem, UnitMem), and at which stage the right answer comes back where states are replaced by those of a
+clean twin. That is the same question of another chart, with the same right answer, which the model gives. (Another
+question of the same chart has the same image tokens, for these come before it.)
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from memloc.charts.patching import IMAGE, LAST, Pair
 from memloc.charts.reading import Row, Suite
 from memloc.charts.scoring import score
 from memloc.charts.study import STRATEGY
-from memloc.metrics.alignment import layermem, sslmem
+from memloc.metrics.alignment import sslmem
 from memloc.metrics.units import unitmem
 from memloc.streams import generator, stream
 
@@ -67,7 +69,8 @@ class Deal:
 def deal(items: Sequence[Row], share: float, *, seed: int) -> Deal:
     """Give a share of the items a wrong answer, and deal these canaries and all others to halves of equal size.
 
-    A wrong answer is the right one of another item of the same task. At least one item of each half is a canary.
+    A wrong answer is the right one of another item of the same task. At least one item of each half is a canary. Both
+    halves have as many items of each task, type and n, to about one, and so have their canaries.
 
     Raises:
         RuntimeError: every item of a task has the same answer.
@@ -78,7 +81,8 @@ def deal(items: Sequence[Row], share: float, *, seed: int) -> Deal:
     canary, half = np.zeros(len(items), dtype=bool), np.zeros(len(items), dtype=np.int64)
     canary[order[:count]] = True
     for part in (order[:count], order[count:]):
-        half[part] = np.arange(len(part)) % 2
+        alike = sorted(part, key=lambda i: (str(items[i]["task"]), str(items[i]["type"]), int(items[i]["n"])))
+        half[alike] = (np.arange(len(part)) + rng.integers(2)) % 2
     known = [wrong(item, items, rng) if one else item for item, one in zip(items, canary, strict=True)]
     return Deal(known, canary, half)
 
@@ -117,11 +121,12 @@ def outcomes(
 
     Returns:
         ``stages`` and ``parts`` [stages]; ``inside`` and ``outside`` [canaries], whether the model that learned a
-        canary, and the other, give its wrong answer; ``layermem`` and ``unitmem`` [stages]; ``released`` [UNITS,
-        stages], the share of ``pairs`` memorized canaries whose answer goes where states are replaced by the twin's;
-        Data-OOB ``values`` [items] and which items are canaries.
+        canary, and the other, give its wrong answer; ``half`` [canaries], which learned it, as index in HALVES, and
+        ``sslmem`` [canaries, stages]; ``other_half`` and ``other_sslmem`` of as many other items; ``unitmem`` [stages];
+        ``recovered`` [UNITS, stages], the share of ``pairs`` memorized canaries that are answered rightly where states
+        are replaced by the twin's; Data-OOB ``values`` [items] and which items are canaries.
     """
-    inside, outside, released, pairs = [], [], [], 0
+    inside, outside, recovered, pairs = [], [], [], 0
     stages = models["f"].stages
     for half, other in zip(HALVES, reversed(HALVES), strict=True):
         own = dealt.canaries(half)
@@ -130,25 +135,30 @@ def outcomes(
         outside.append(unknown)
         progress(1)
         memorized = [item for item, one, two in zip(own, known, unknown, strict=True) if one and not two]
-        found, count = release(models[half], suite, memorized, batch=batch, seed=seed)
-        released.append(found * count)
+        found, count = recovery(models[half], suite, memorized, batch=batch, seed=seed)
+        recovered.append(found * count)
         pairs += count
         progress(1)
-    total = np.sum(released, axis=0)
-    shown = {half: [*dealt.canaries(half)] for half in HALVES}
-    mem, units = by_stage(models, suite, shown, batch=batch, seed=seed)
+    shown = {half: dealt.canaries(half) for half in HALVES}
+    sslmem_of, learned_by, units = by_stage(models, suite, shown, batch=batch, seed=seed)
+    rng = generator("clean items", seed)
+    rest = [rng.permutation(np.flatnonzero(~dealt.canary & (dealt.half == k))) for k in range(2)]
+    others = {half: [dealt.items[i] for i in of[: len(shown[half])]] for half, of in zip(HALVES, rest, strict=True)}
+    sslmem_of_others, own_of_others, _ = by_stage(models, suite, others, batch=batch, seed=seed)
     progress(1)
-    rest = [[i for i in np.flatnonzero(~dealt.canary) if dealt.half[i] == k][:clean] for k in range(2)]
-    rows = np.sort(np.concatenate([np.flatnonzero(dealt.canary), *map(np.array, rest)]).astype(int))
+    rows = np.sort(np.concatenate([np.flatnonzero(dealt.canary), *(of[:clean] for of in rest)]))
     return {
         "stages": np.array([stage.name for stage in stages]),
         "parts": np.array([stage.part for stage in stages]),
         "inside": np.concatenate(inside).astype(np.int8),
         "outside": np.concatenate(outside).astype(np.int8),
-        "layermem": mem,
+        "sslmem": sslmem_of,
+        "half": learned_by,
+        "other_sslmem": sslmem_of_others,
+        "other_half": own_of_others,
         "unitmem": units,
         "units": np.array(UNITS),
-        "released": total / max(1, pairs),
+        "recovered": np.sum(recovered, axis=0) / max(1, pairs),
         "pairs": np.array(pairs),
         "values": row_values(suite, [dealt.items[i] for i in rows], seed=seed),
         "is_canary": dealt.canary[rows].astype(np.int8),
@@ -159,61 +169,66 @@ UNITS = (IMAGE, LAST)
 """What of a twin's run replaces a canary's."""
 
 
-def release(
+def recovery(
     model: Model, suite: Suite, memorized: Sequence[Row], *, batch: int, seed: int
 ) -> tuple[NDArray[np.float64], int]:
-    """The share of canaries whose wrong answer goes with the twin's states, [UNITS, stages], and their number.
+    """The share of canaries that are answered rightly with the twin's states, [UNITS, stages], and their number.
 
-    A stage that lacks a unit has 0 there.
+    Canaries without a twin that the model answers rightly are left out. A stage that lacks a unit has 0 there.
     """
     found = np.zeros((len(UNITS), len(model.stages)))
-    twins = [(item, twin(item, suite, seed=seed)) for item in memorized]
-    pairs = [Pair(item, other) for item, other in twins if other is not None]
+    tried = [Pair(item, other) for item in memorized for other in twins(item, suite, seed=seed)]
+    right = given(model, suite, [pair.source for pair in tried], batch=batch)
+    clean = [pair for pair, one in zip(tried, right, strict=True) if one]
+    # The first of each.
+    pairs = list({str(pair.base["item"]): pair for pair in reversed(clean)}.values())
     if not pairs:
         return found, 0
     table = locate.patch(model, layout(model, suite), suite, pairs, STRATEGY, batch=batch)
     if table.empty:
         return found, 0
-    answers = {str(pair.base["item"]): pair.base for pair in pairs}
-    gone = [not _same(answers[base], text) for base, text in zip(table["base"], table["text"], strict=True)]
-    rates = table.assign(gone=gone).groupby(["unit", "stage"])["gone"].mean()
+    rates = table.groupby(["unit", "stage"])["moved"].mean()
     for i, unit in enumerate(UNITS):
         for j, stage in enumerate(model.stages):
             found[i, j] = rates.get((unit, stage.name), 0.0)
     return found, int(table["base"].nunique())
 
 
-def twin(item: Row, suite: Suite, *, seed: int) -> Row | None:
-    """The question of a canary asked of another chart of its type and number of marks; None where there is none."""
+TWINS = 4
+"""Tried for each canary, at most."""
+
+
+def twins(item: Row, suite: Suite, *, seed: int) -> list[Row]:
+    """The question of a canary asked of other charts of its type where the right answer is the same, in any order."""
     base = suite.charts[str(item["chart"])]
     others = [
         row
         for row in suite.charts.values()
-        if (row["type"], row["n"], row["settings"]["layout"] in patching.LAYOUTS) == (base["type"], base["n"], True)
+        if (row["type"], row["settings"]["layout"] in patching.LAYOUTS) == (base["type"], True)
     ]
     order = generator("twin", str(item["item"]), seed).permutation(len(others))
-    sources = (found for k in order if (found := patching.elsewhere(item, suite, others[k])) is not None)
-    return next((found for found in sources if found["answer"] != item["answer"]), None)
+    found = (patching.elsewhere(item, suite, others[k], same=True) for k in order)
+    return list(islice((one for one in found if one is not None), TWINS))
 
 
 def by_stage(
-    models: Mapping[str, Model], suite: Suite, canaries: Mapping[str, Sequence[Row]], *, batch: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Crossed LayerMem, and excess UnitMem, of canaries at every stage, [stages] each.
+    models: Mapping[str, Model], suite: Suite, learned: Mapping[str, Sequence[Row]], *, batch: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """SSLMem of items at every stage [items, stages], which half learned each [items], and excess UnitMem [stages].
 
-    A canary's representation is the mean of its image tokens, in the decoder its last token. Alignment is the mean
-    distance of representations of unit length between views, images with noise. SSLMem compares f with g; LayerMem is
-    half the difference between f's canaries and g's. UnitMem of a model over canaries it has learned, minus that over
-    those it hasn't, is the excess; numbers are of both models.
+    An item's representation is the mean of its image tokens, in the decoder its last token. Alignment is the mean
+    distance of representations of unit length between views, images with noise. SSLMem compares f with g: above 0, f
+    aligns an item better. UnitMem of a model over items it has learned, minus that over those it hasn't, is the excess,
+    a mean over both models.
+
+    Args:
+        learned: items by the half that learned them.
     """
-    items = [item for half in HALVES for item in canaries[half]]
-    own = np.repeat([0, 1], [len(canaries[half]) for half in HALVES])
+    items = [item for half in HALVES for item in learned[half]]
+    own = np.repeat([0, 1], [len(learned[half]) for half in HALVES])
     read = {name: _representations(models[name], suite, items, batch=batch, seed=seed) for name in HALVES}
     stages = range(len(models["f"].stages))
     aligned = {name: np.stack([_alignment(read[name][i]) for i in stages], axis=1) for name in HALVES}
-    score_of = sslmem(aligned["f"], aligned["g"])
-    # Both halves stand for external points, which the crossed form ignores.
-    mem = layermem(score_of[own == 0], score_of[own == 1], score_of, estimator="crossed")
     excess = np.zeros((2, len(stages)))
     fewest = min(int((own == 0).sum()), int((own == 1).sum()))
     for k, name in enumerate(HALVES):
@@ -223,7 +238,7 @@ def by_stage(
             groups = [mu[own == side][:fewest] for side in (k, 1 - k)]
             if fewest > 1:
                 excess[k, i] = unitmem(groups[0]).mean() - unitmem(groups[1]).mean()
-    return mem, excess.mean(axis=0)
+    return sslmem(aligned["f"], aligned["g"]), own, excess.mean(axis=0)
 
 
 def _alignment(states: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -75,8 +75,12 @@ def candidates(suite: Suite, items: Sequence[Row], right: Mapping[str, bool], *,
     return chosen
 
 
-def elsewhere(item: Row, suite: Suite, other: Row) -> Row | None:
-    """The question of an item, asked of another chart; None where that can't be, or has the same answer."""
+def elsewhere(item: Row, suite: Suite, other: Row, *, same: bool = False) -> Row | None:
+    """The question of an item, asked of another chart; None where that can't be.
+
+    Args:
+        same: whether the right answer must be the same, or another one.
+    """
     task, chart, asked = TASKS[item["task"]], Chart.read(other), dict(item["metadata"]["asked"])
     if "marks" in asked:
         points = suite.charts[str(item["chart"])]["points"]
@@ -87,8 +91,8 @@ def elsewhere(item: Row, suite: Suite, other: Row) -> Row | None:
         asked["marks"] = marks
     wording, answer = item["metadata"]["wording"], task.solve(chart, asked)
     found = Item(f"{item['item']} of {chart.name}", chart, task, asked, wording, answer).row()
-    same = chart.name == item["chart"] or score(item, str(found["answer"])).right
-    return None if same or found["question"] != item["question"] else found
+    fits = chart.name != item["chart"] and (score(item, str(found["answer"])).right is True) == same
+    return found if fits and found["question"] == item["question"] else None
 
 
 @dataclass(frozen=True)

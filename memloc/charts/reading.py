@@ -20,6 +20,7 @@ from memloc.errors import InputError, out_of_memory, show
 from memloc.io import check_regular
 
 Row = Mapping[str, Any]
+Pixels = NDArray[np.uint8]
 FORMAT = 1
 AXES, FIRST_MARK = (1, 2, 3), 4
 """Of the elements of an image: axes, ticks and tick labels; the first mark. What joins marks is beyond the last one,
@@ -115,6 +116,19 @@ class Suite:
             return error
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0] if str(error) else type(error).__name__
         return InputError(f"suite: {self.folder / name}: can't be read ({reason}); make the suite again")
+
+
+def images(suite: Suite, charts: Sequence[str], *, size: int, channels: int) -> Pixels:
+    """Charts as an encoder takes images, [charts, channels, size, size].
+
+    Raises:
+        InputError: one can't be read.
+    """
+    made = [
+        suite.image(chart).convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BOX)
+        for chart in charts
+    ]
+    return np.stack([np.asarray(one).reshape(size, size, channels).transpose(2, 0, 1) for one in made])
 
 
 def open_suite(folder: str | Path) -> Suite:

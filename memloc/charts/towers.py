@@ -1,49 +1,23 @@
-"""What encoders of memloc see of charts: trained on these without labels, on other images, or not at all."""
+"""What towers see of charts: encoders of memloc, trained on these, on other images or not at all, and others."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from memloc.charts.models import Model
 from memloc.charts.probes import kernel, probed, sketch
-from memloc.charts.reading import Row, Suite, places
+from memloc.charts.reading import Pixels, Row, Suite, places
 from memloc.charts.states import FLATTENED, POOLED
 from memloc.models.architectures import Layer
 from memloc.models.capture import capture
 
-Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-
-
-def images(suite: Suite, charts: Sequence[str], *, size: int, channels: int) -> Images:
-    """Charts as an encoder takes images, [charts, channels, size, size]."""
-    made = [
-        suite.image(chart).convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BOX)
-        for chart in charts
-    ]
-    return np.stack([np.asarray(one).reshape(size, size, channels).transpose(2, 0, 1) for one in made])
-
-
-def description(pixels: Images) -> dict[str, Any]:
-    """Of charts to train on, as of a prepared dataset."""
-    scaled = pixels / 255
-    return {
-        "image_size": pixels.shape[-1],
-        "channels": pixels.shape[1],
-        "classes": ["chart"],
-        "mean": scaled.mean(axis=(0, 2, 3)).tolist(),
-        "std": scaled.std(axis=(0, 2, 3)).tolist(),
-        "sha256": {"train": hashlib.sha256(pixels.tobytes()).hexdigest()},
-    }
 
 
 def single_marks(suite: Suite) -> list[Row]:
@@ -54,7 +28,7 @@ def single_marks(suite: Suite) -> list[Row]:
 def read(
     encoder: nn.Module,
     normalise: Callable[[Tensor], Tensor],
-    pixels: Images,
+    pixels: Pixels,
     layers: Sequence[Layer],
     *,
     batch: int = 128,
@@ -111,3 +85,5 @@ def probe(states: Mapping[str, Mapping[str, Floats]], charts: Sequence[Row], *, 
 
 COLUMNS = ("stage", "representation", "held_out", "right", "control")
 """Of ``probe``."""
+MEMORIZED = ("point", "group", "label", "layer", "own", "sslmem")
+"""Of scores of points, in the same file where the tower has a partner, each behind ``points/``."""

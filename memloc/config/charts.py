@@ -39,11 +39,7 @@ def _of_tower(tower: Config, charts: Config, config: Config) -> Iterable[str]:
     encoder = config["encoders"].get(tower["encoder"])
     if encoder is None:
         yield f"encoder: {none_of(tower['encoder'], config['encoders'])}"
-    elif tower["kind"] == "ssl" and "charts" not in tower:
-        yield "charts: missing; say how many charts it learns"
-    elif tower["kind"] != "ssl" and "charts" in tower:
-        yield f"charts: a tower of kind {tower['kind']} learns no charts; leave it out"
-    elif lacking := [seed for seed in tower["seeds"] if tower["kind"] != "ssl" and seed not in encoder["seeds"]]:
+    elif lacking := [seed for seed in tower["seeds"] if seed not in encoder["seeds"]]:
         yield f"seeds: {tower['encoder']} has no seed {lacking[0]}; take of {', '.join(map(str, encoder['seeds']))}"
 
 

@@ -23,7 +23,8 @@ def faults(config: Config) -> Iterable[str]:
             yield f"config: {key}.source: {none_of(dataset['source'], SOURCES)}"
             continue
         source, path = SOURCES[dataset["source"]], dataset.get("path")
-        if path is None and source.folder is None:
+        yield from _suite(key, dataset, config)
+        if path is None and source.folder is None and "suite" not in dataset:
             yield f"config: {key}.path: missing; source {dataset['source']} needs the folder of its files"
         if source.unlabeled and dataset.get("classes"):
             yield f"config: {key}.classes: {dataset['source']} has no labels to choose by; leave classes out"
@@ -43,6 +44,19 @@ def faults(config: Config) -> Iterable[str]:
             place = f"{key}.path: {path}" if path else f"{key}: {source.folder}"
             lacks = "no such folder" if file == "." else f"{file} is missing"
             yield f"config: {place}: {lacks}; {way_out(source, file, Path(path or '.'))}"
+
+
+def _suite(key: str, dataset: Config, config: Config) -> Iterable[str]:
+    """What a dataset of charts asks of the suites."""
+    suites = config.get("charts", {}).get("suites", {})
+    if "suite" not in dataset:
+        return
+    if dataset["source"] != "charts":
+        yield f"config: {key}.suite: source {dataset['source']} has none; leave it out"
+    elif "path" in dataset:
+        yield f"config: {key}.suite: stands beside path, {dataset['path']}; leave one out"
+    elif dataset["suite"] not in suites:
+        yield f"config: {key}.suite: {none_of(dataset['suite'], suites)}"
 
 
 def _swaps(key: str, dataset: Config, datasets: Config) -> Iterable[str]:

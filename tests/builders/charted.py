@@ -67,7 +67,7 @@ def patched(moved, *, pairs=60, numbers=(1, 2, 4), itself=1e-7):
     return arrays_of(table, list(table))
 
 
-def canaries(*, seed, inside=0.8, outside=0.05, layermem=None, released=None, count=40):
+def canaries(*, seed, inside=0.8, outside=0.05, layermem=None, recovered=None, count=40):
     """What both models of a deal do with canaries, ever more towards the decoder's last layer."""
     rng, stages = np.random.default_rng(seed), len(STAGES)
     rise = np.linspace(0, 0.06, stages) if layermem is None else np.array(layermem)
@@ -79,22 +79,55 @@ def canaries(*, seed, inside=0.8, outside=0.05, layermem=None, released=None, co
         "parts": np.array(["tower"] * 3 + ["connector"] + ["decoder"] * 3),
         "inside": shares(count, inside, rng).astype(np.int8),
         "outside": shares(count, outside, rng).astype(np.int8),
-        "layermem": rise + 0.0005 * rng.normal(size=stages),
+        "sslmem": of_halves(rise, count),
+        "half": np.arange(count) % 2,
+        "other_sslmem": of_halves(rise / 3, count),
+        "other_half": np.arange(count) % 2,
         "unitmem": rise + 0.0005 * rng.normal(size=stages),
-        "released": last if released is None else np.array(released),
+        "recovered": last if recovered is None else np.array(recovered),
         "pairs": np.array(30),
         "values": np.concatenate([0.1 + 0.01 * rng.random(20), 0.5 + 0.01 * rng.random(60)]),
         "is_canary": (np.arange(80) < 20).astype(np.int8),
     }
 
 
-def probed(flat, pooled, held, *, seed, charts=50, layers=("1", "2", "3"), control=0.01):
-    """Probes of a tower: shares read from all states, from their mean, and from all states at held-out places."""
+def of_halves(rise, count):
+    """SSLMem [items, stages] of items of either half in turn; crossed LayerMem is ``rise``, and f is ahead in all."""
+    noise = np.resize([-0.01, -0.01, 0.01, 0.01], count)[:, None]
+    return 0.02 + noise + np.where(np.arange(count) % 2 == 0, 1, -1)[:, None] * np.asarray(rise)
+
+
+def probed(flat, pooled, held, *, seed, charts=50, layers=("1", "2", "3"), control=0.01, memorized=None):
+    """Probes of a tower: shares read from all states, from their mean, and from all states at held-out places.
+
+    Args:
+        held: by layer, or one of all.
+        memorized: by layer, crossed LayerMem of a pair; None for a tower without a partner.
+    """
     rows = []
+    held = held if isinstance(held, dict) else dict.fromkeys(layers, held)
     for layer, (kind, share) in product(layers, (("flattened", flat), ("pooled", pooled))):
-        for place, told in ((0, share), (1, held if kind == "flattened" else pooled)):
+        for place, told in ((0, share), (1, held[layer] if kind == "flattened" else pooled)):
             right = shares(charts, told, np.random.default_rng([seed, int(layer), place]))
             about = {"stage": layer, "representation": kind, "held_out": place, "control": control}
             rows.append(pd.DataFrame({"right": right, **about}))
+    table = pd.concat(rows, ignore_index=True)
+    points = {} if memorized is None else of_pair(memorized, seed=seed)
+    return arrays_of(table, list(table)) | {f"points/{name}": column for name, column in points.items()}
+
+
+def of_pair(memorized, *, seed, images=40):
+    """SSLMem of images of a pool, as of a pair whose halves of it were dealt anew, with noise of every image's own."""
+    rng = np.random.default_rng(seed)
+    groups = {"candidate": 1, "independent": -1, "external": 0}
+    order = np.concatenate([rng.permutation(2 * images), 2 * images + np.arange(images)])
+    noise = np.resize([-0.02, 0.02], images)
+    rows = [
+        pd.DataFrame({"point": points, "group": group, "label": points % 2, "layer": layer, "own": True}).assign(
+            sslmem=sign * value + noise
+        )
+        for (group, sign), points in zip(groups.items(), np.split(order, 3), strict=True)
+        for layer, value in memorized.items()
+    ]
     table = pd.concat(rows, ignore_index=True)
     return arrays_of(table, list(table))

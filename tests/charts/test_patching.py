@@ -89,6 +89,7 @@ def test_a_patch_agrees_with_nnsight(trained, single, chosen):
     mask = trained.places(base)
     with editing(trained.module, 1, {stage: patching.replaced(states, mask)}):
         ours = trained.logits(base)
+    assert (trained.logits(base) - ours).abs().max() > 1e-3
     wrapped = nnsight.NNsight(trained.module)
     with wrapped.trace(**base):
         output = wrapped.model.language_model.layers[0].output

@@ -1,5 +1,8 @@
 """The study's parts: canaries and their halves, what models and towers show, tables in files."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ import torch
 
 from memloc.charts import canaries, study, towers
 from memloc.charts.models import build, open_model
+from memloc.charts.reading import images
 from memloc.charts.scoring import score
 from memloc.io import load_arrays, save_arrays
 from memloc.models.architectures import Layer
@@ -46,6 +50,9 @@ def test_canaries_are_wrong_and_every_item_is_in_one_half(suite):
     assert not parts["f"] & parts["g"] and parts["f"] | parts["g"] == {str(item["item"]) for item in items}
     assert abs(len(parts["f"]) - len(parts["g"])) <= 2
     assert abs(len(dealt.canaries("f")) - len(dealt.canaries("g"))) <= 1
+    for alike in ((item["task"], item["n"]) for item in items):
+        few, many = sorted(sum((i["task"], i["n"]) == alike for i in dealt.of(half)) for half in canaries.HALVES)
+        assert many - few <= 2  # One odd canary, one odd other item.
     for item, told, wrong in zip(items, dealt.items, dealt.canary, strict=True):
         assert score(item, str(told["answer"])).right is not bool(wrong)
         assert (told is item) or wrong
@@ -76,9 +83,10 @@ def test_two_models_that_are_one_memorize_nothing(single, folders):
     both = {"f": model, "g": model}
     found = canaries.outcomes(both, single, dealt, clean=10, batch=8, seed=0, progress=lambda done: None)
     assert (found["inside"] == found["outside"]).all() and found["pairs"] == 0
-    np.testing.assert_allclose(found["layermem"], 0, atol=1e-12)
+    np.testing.assert_allclose(found["sslmem"], 0, atol=1e-12)
     np.testing.assert_allclose(found["unitmem"], 0, atol=1e-12)
-    assert len(found["stages"]) == found["released"].shape[1] == len(model.stages)
+    assert len(found["stages"]) == found["recovered"].shape[1] == len(model.stages)
+    assert len(found["half"]) == len(found["other_half"]) == len(found["inside"]) == dealt.canary.sum()
     assert found["is_canary"].sum() == dealt.canary.sum() and len(found["values"]) == dealt.canary.sum() + 20
 
 
@@ -87,17 +95,59 @@ def test_alignment_is_the_mean_distance_between_views_of_unit_length():
     np.testing.assert_allclose(canaries._alignment(states), [2**0.5, 0])
 
 
-def test_a_memorized_answer_goes_with_the_twin_s_image(single, trained, monkeypatch):
+def test_layermem_of_canaries_is_what_is_planted_and_none_where_membership_is_dealt_anew(monkeypatch):
+    count, stages, rng = 60, ("tower", "decoder"), np.random.default_rng(0)
+    hard = rng.uniform(0.5, 2, size=count)
+    dealt = {"of_its_own": np.arange(count) % 2, **{f"anew {k}": rng.permutation(count) % 2 for k in range(60)}}
+
+    def planted(model, suite, items, *, batch, seed):
+        """States of views: f is steadier than g on all items, either is on those it has learned, in the decoder."""
+        noise = np.random.default_rng([7, model.number])
+        found = []
+        for steadier in (1.0, 0.6):
+            spread = hard[[i["number"] for i in items]] * (0.7, 1.0)[model.number] * 0.01
+            known = np.array([dealt["of_its_own"][i["number"]] == model.number for i in items])
+            spread = np.where(known, steadier, 1) * spread
+            found.append(np.eye(8)[0] + spread[:, None, None] * noise.normal(size=(len(items), 8, 8)))
+        return found
+
+    monkeypatch.setattr(canaries, "_representations", planted)
+    models = {half: SimpleNamespace(number=k, stages=stages) for k, half in enumerate(canaries.HALVES)}
+    mem = {}
+    for name, half in dealt.items():
+        learned = {one: [{"number": i} for i in np.flatnonzero(half == k)] for k, one in enumerate(canaries.HALVES)}
+        scores, own, _ = canaries.by_stage(models, None, learned, batch=8, seed=0)
+        assert (scores.mean(axis=0) > 0.05).all()  # f is steadier in any case.
+        mem[name] = (scores[own == 0].mean(axis=0) - scores[own == 1].mean(axis=0)) / 2
+    anew = np.array([value for name, value in mem.items() if name != "of_its_own"])
+    np.testing.assert_allclose(anew.mean(axis=0), 0, atol=0.015)
+    assert abs(mem["of_its_own"][0]) < 0.04
+    # Distances of .6 to 1: (1 - .6) / (1 + .6), to second order in the 0.7 by which f is ahead.
+    assert mem["of_its_own"][1] == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_memorized_answer_is_put_right_by_a_clean_twin(single, trained, monkeypatch):
     monkeypatch.setattr(canaries, "STRATEGY", "free")  # As it was trained.
-    items = single.choose(tasks=["position"], split="train")[:10]
+    items = single.choose(tasks=["position"], split="train")
     known = [item for item, one in zip(items, canaries.given(trained, single, items, batch=8), strict=True) if one]
-    assert len(known) > 5
-    released, count = canaries.release(trained, single, known, batch=8, seed=0)
+    # What a model answers rightly stands for a canary whose right answer is another place: twins must give that one.
+    follows = list(pairwise(known))
+    found = [(item, canaries.twins({**item, "answer": other["answer"]}, single, seed=0)) for item, other in follows]
+    assert max(len(twins) for _, twins in found) == canaries.TWINS
+    for item, twins in found:
+        assert {(one["question"], one["answer"]) for one in twins} <= {(item["question"], item["answer"])}
+        assert item["chart"] not in [one["chart"] for one in twins]
+    with monkeypatch.context() as patch:
+        # The canary's run is that of a chart with another place.
+        swapped = [(item, other) for item, other in follows if item["answer"] != other["answer"]]
+        pairs = {str(item["item"]): other for item, other in swapped}
+        patch.setattr(canaries, "twins", lambda item, suite, *, seed: [pairs[str(item["item"])]])
+        recovered, count = canaries.recovery(trained, single, [item for item, _ in swapped][:12], batch=8, seed=0)
     names = [stage.name for stage in trained.stages]
-    assert count and released.shape == (2, len(names))
+    assert count > 5 and recovered.shape == (2, len(names))
     # The image is all that the decoder is told of the chart; the last token at its input is a word of the prompt.
-    assert released[canaries.UNITS.index("image"), names.index("decoder input")] > 0.9
-    assert released[canaries.UNITS.index("last token"), names.index("decoder input")] == 0
+    assert recovered[canaries.UNITS.index("image"), names.index("decoder input")] > 0.9
+    assert recovered[canaries.UNITS.index("last token"), names.index("decoder input")] == 0
 
 
 def test_probes_read_places_from_states_that_hold_them_and_from_no_others():
@@ -120,10 +170,8 @@ def test_probes_read_places_from_states_that_hold_them_and_from_no_others():
 
 def test_states_of_an_encoder_are_read_whole_and_averaged(single):
     names = list(single.charts)[:3]
-    pixels = towers.images(single, names, size=24, channels=1)
+    pixels = images(single, names, size=24, channels=1)
     assert pixels.shape == (3, 1, 24, 24) and pixels.dtype == np.uint8
-    told = towers.description(pixels)
-    assert told["image_size"] == 24 and told["mean"] == pytest.approx([pixels.mean() / 255])
     encoder = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, bias=False))
     layer = Layer(name="1", representation="0", units=None, depth=1.0)
     read = towers.read(encoder, lambda images: images, pixels, [layer])

@@ -140,6 +140,12 @@ BAD = [
         ["datasets.fashion.path: no/such/folder", "no such folder", "four idx .gz files"],
     ),
     ("datasets.mine", {"source": "folder", "image_size": 32}, ["datasets.mine.path: missing", "needs the folder"]),
+    ("datasets.fashion.suite", "marks", ["datasets.fashion.suite: source fashion-mnist-12k has none; leave it out"]),
+    (
+        "datasets.mine",
+        {"source": "charts", "suite": "mark", "image_size": 32},
+        ["datasets.mine.suite: 'mark' is none of none, for there is none"],
+    ),
     ("datasets.fashion.image_size", 8, ["datasets.fashion.image_size: 8", "minimum of 16"]),
     ("datasets.fashion.classes", [1, 1], ["datasets.fashion.classes: 1 is there twice; name it once"]),
     ("datasets.fashion.classes", [0, 10], ["datasets.fashion.classes: 10 is no class of", "0 to 9", "change it"]),

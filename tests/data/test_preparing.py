@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from memloc import io, streams
 from memloc.data import prepared, preparing
@@ -13,6 +14,7 @@ from memloc.data.chunks import in_memory
 from memloc.data.raw_files import missing
 from memloc.data.sources import SOURCES
 from tests.builders import complaints
+from tests.builders.charts import write_suite
 from tests.builders.pictures import two_classes
 
 IMAGES = "train-images-idx3-ubyte.gz"
@@ -30,6 +32,14 @@ def complaint(folder, **options):
 @pytest.fixture
 def folder(tmp_path):
     return two_classes(tmp_path / "images")
+
+
+def test_charts_of_a_suite_keep_its_parts_and_are_classes_by_type_and_marks(tmp_path):
+    parts, description = prepare(write_suite(tmp_path / "suite", train=4, test=2), source="charts")
+    assert description["classes"] == ["scatter, 1", "scatter, 2"] and description["sizes"] == {"train": 4, "test": 2}
+    assert parts["train"].labels.tolist() == [0, 1, 0, 1] and parts["test"].images.shape == (2, 1, 32, 32)
+    last = Image.open(tmp_path / "suite/images/chart0005.png").convert("L").resize((32, 32), Image.Resampling.BOX)
+    assert np.array_equal(parts["test"].images[1, 0], last)
 
 
 # --- Fashion-MNIST ---------------------------------------------------------------------------------------------------

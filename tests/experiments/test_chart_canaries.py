@@ -17,13 +17,13 @@ def world(folder, seeds=3, **options):
     return kept
 
 
-def test_planted_rates_stages_and_release_come_out(tmp_path):
+def test_planted_rates_stages_and_recovery_come_out(tmp_path):
     table, rows = world(tmp_path).analyse()
     told = single(rows)
-    expected = {"memorized": 0.8 - 0.05 - 0.3, "last": 0.06, "depth": 0.04, "units": 0.06, "values": 0.5}
+    expected = {"memorized": 0.8 - 0.05 - 0.3, "last": 0.06, "depth": 0.04, "wrong": 0.04, "units": 0.06, "values": 0.5}
     for claim, effect in expected.items():
         assert told["effect"][claim] == pytest.approx(effect, abs=0.002), claim
-    assert told["effect"]["agree"] == pytest.approx(1)
+    assert told["effect"]["agree"] == pytest.approx(1) and told["p"]["last"] < 0.001
     assert told["effect"]["enters"] == pytest.approx(np.linspace(0.9, 0.2, 7)[4] - 0.2)
     last = table[table["series"] == "last token"]
     assert last["stage"].tolist() == list(STAGES[4:]) and last["value"].tolist() == pytest.approx([0, 0.4, 0.9])
@@ -32,4 +32,4 @@ def test_planted_rates_stages_and_release_come_out(tmp_path):
 def test_what_both_models_give_is_not_memorized(tmp_path):
     _, rows = world(tmp_path, inside=0.5, outside=0.5, layermem=[0.0] * 7).analyse()
     assert single(rows)["effect"]["memorized"] == pytest.approx(-0.3)
-    assert abs(single(rows)["effect"]["last"]) < 0.002
+    assert abs(single(rows)["effect"]["last"]) < 0.002 and single(rows)["p"]["last"] > 0.1

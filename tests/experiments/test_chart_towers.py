@@ -36,6 +36,40 @@ def test_planted_accuracies_and_differences_come_out(tmp_path):
     assert by_claim(rows, "chart_towers.control")["effect"].tolist() == [pytest.approx(0.04)] * 4
 
 
+RISE = {"1": 0.0, "2": 0.03, "3": 0.06}
+PLACES = {"1": 0.2, "2": 0.4, "3": 0.6}
+
+
+def test_layers_that_memorize_more_hold_places_better_or_worse_as_planted(tmp_path):
+    kept = Study(tmp_path, "chart_towers")
+    falling = dict(zip(PLACES, reversed(PLACES.values()), strict=True))
+    for tower, held in {"charts": PLACES, "clothes": falling, "untrained": 0.5}.items():
+        memorized = None if tower == "untrained" else RISE
+        for seed in range(3):
+            kept.add(tower, seed, probed=probed(1.0, 0.3, held, seed=seed, memorized=memorized))
+    table, rows = kept.analyse(**OPTIONS)
+    found = rows.set_index(["claim", "subject"])
+    assert found["effect"]["chart_towers.together", "charts"] == pytest.approx(1)
+    assert found["effect"]["chart_towers.together", "clothes"] == pytest.approx(-1)
+    assert found["effect"]["chart_towers.memorizes", "charts"] == pytest.approx(0.06, abs=0.002)
+    assert (found["p"].xs("chart_towers.together") < 0.01).all() and "untrained" not in found.xs(
+        "chart_towers.together"
+    ).index
+    mem = table[(table["series"] == "LayerMem") & (table["tower"] == "charts")]
+    assert mem["stage"].tolist() == list(RISE) and mem["value"].tolist() == pytest.approx(
+        list(RISE.values()), abs=0.002
+    )
+
+
+def test_an_order_of_layers_that_memorize_nothing_is_no_evidence(tmp_path):
+    kept = Study(tmp_path, "chart_towers")
+    for tower in OPTIONS.values():
+        for seed in range(3):
+            kept.add(tower, seed, probed=probed(1.0, 0.3, PLACES, seed=seed, memorized=dict.fromkeys(RISE, 0.0)))
+    rows = by_claim(kept.analyse(**OPTIONS)[1], "chart_towers.together")
+    assert (rows["p"] > 0.05).all() and not rows["verdict"].isin(["supported", "refuted"]).any()
+
+
 def test_towers_and_models_must_be_those_of_charts():
     experiment = {"kind": "chart_towers", "towers": ["dense"], "own": "a", "foreign": "b", "untrained": "c"}
     assert complaint(experiment, {}) == "config: experiments.it.towers: 'dense' is none of none, for there is none"

@@ -188,6 +188,15 @@ SOURCES: dict[str, Source] = {
         terms="non-commercial research; access is granted person by person",
         size="145 GB",
     ),
+    "charts": Source(
+        "charts",
+        module="charts",
+        files=(File("manifest.json"),),
+        folder=None,
+        hint="make the suite with memloc charts make --out <path>",
+        terms="your own",
+        size="2 kB a chart of 72 pixels",
+    ),
     "folder": Source(
         "a folder of images",
         module="folder",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from memloc.analysis import plotting
 from memloc.analysis.charted import effect, of_seeds, size
 from memloc.analysis.claims import Claim
-from memloc.analysis.inputs import Arrays
+from memloc.analysis.inputs import PERMUTATIONS, Arrays
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.detection import auroc
-from memloc.metrics.stats import Estimate, rank_correlation
+from memloc.metrics.pairs import dealt_means
+from memloc.metrics.stats import Estimate, Sample, rank_correlation
 
 CLAIMS = {
     "memorized": Claim(
@@ -26,23 +30,27 @@ CLAIMS = {
         "The decoder memorizes canaries more than the tower: LayerMem of the decoder's last layer minus that of the "
         "tower's"
     ),
+    "wrong": Claim(
+        "A wrong answer is memorized more than a right one: LayerMem of canaries minus that of other items, in the "
+        "decoder's last layer"
+    ),
     "units": Claim("Units of the decoder's last layer single out canaries they learned: excess UnitMem"),
     "enters": Claim(
-        "A wrong answer leaves the image tokens inside the decoder: share of answers that a patch of image tokens "
-        "releases at its input minus that at its last layer"
+        "A wrong answer leaves the image tokens inside the decoder: share of canaries that a patch of image tokens "
+        "puts right at its input minus that at its last layer"
     ),
     "agree": Claim(
         "LayerMem and patches name the same place: rank correlation over decoder stages of LayerMem and the share of "
-        "answers released by a patch of the last token"
+        "canaries that a patch of the last token puts right"
     ),
     "values": Claim("Data-OOB values of canaries are low: AUROC of the values of other items over theirs, minus .5"),
 }
 IMAGE, LAST = 0, 1
-"""Rows of ``released``."""
+"""Rows of ``recovered``."""
 
 
 def analyse(sheet: Sheet) -> None:
-    """Rates of memorized canaries, LayerMem, excess UnitMem and released answers by stage."""
+    """Rates of memorized canaries, LayerMem, excess UnitMem and recovered answers by stage."""
     for model in sheet.encoders:
         seeds = sheet.arrays("canaries", model, same=["stages", "parts"])
         stages, parts = seeds[0]["stages"].tolist(), seeds[0]["parts"]
@@ -54,23 +62,57 @@ def analyse(sheet: Sheet) -> None:
             rate = effect(sheet, [{"it": seed[name].astype(float)} for seed in seeds], lambda m: m["it"], shared=False)
             _add(sheet, rate.map(lambda v: v[..., None]), [name], model=model, series="given")
         sheet.find("memorized", model, effect(sheet, given, lambda m: m["gain"], minus=0.3, shared=False), n)
-        mem, units = (of_seeds(sheet, [seed[name] for seed in seeds], limit=1) for name in ("layermem", "unitmem"))
-        released = of_seeds(sheet, [seed["released"] for seed in seeds], limit=1)
+        both, null = sheet.means([_halves(seed) for seed in seeds], _crossed, limit=1), _dealt(seeds)
+        mem, others = both[0], both[1]
+        units, recovered = (of_seeds(sheet, [seed[key] for seed in seeds], limit=1) for key in ("unitmem", "recovered"))
         _add(sheet, mem, stages, model=model, series="LayerMem")
+        _add(sheet, others, stages, model=model, series="LayerMem, other items")
         _add(sheet, units, stages, model=model, series="excess UnitMem")
-        _add(sheet, released[IMAGE], stages, model=model, series="image tokens")
+        _add(sheet, recovered[IMAGE], stages, model=model, series="image tokens")
         at = [stages[i] for i in decoder]
-        _add(sheet, released[LAST].map(lambda v: v[..., decoder]), at, model=model, series="last token")  # noqa: B023
+        _add(sheet, recovered[LAST].map(lambda v: v[..., decoder]), at, model=model, series="last token")  # noqa: B023
         pairs = min(int(seed["pairs"]) for seed in seeds)
-        sheet.find("last", model, mem[last], n)
-        sheet.find("depth", model, mem[last] - mem[tower], n)
+        sheet.find("last", model, mem[last], n, null=null[:, last])
+        sheet.find("depth", model, mem[last] - mem[tower], n, null=null[:, last] - null[:, tower])
+        sheet.find("wrong", model, mem[last] - others[last], n)
         sheet.find("units", model, units[last], n)
         if pairs:
-            sheet.find("enters", model, released[IMAGE][first] - released[IMAGE][last], pairs)
-            agreement = [rank_correlation(seed["layermem"][decoder], seed["released"][LAST][decoder]) for seed in seeds]
+            sheet.find("enters", model, recovered[IMAGE][first] - recovered[IMAGE][last], pairs)
+            of_seed = [_crossed({key: of.mean(axis=0) for key, of in _halves(seed).items()})[0] for seed in seeds]
+            agreement = [
+                rank_correlation(profile[decoder], seed["recovered"][LAST][decoder])
+                for profile, seed in zip(of_seed, seeds, strict=True)
+            ]
             sheet.find("agree", model, of_seeds(sheet, agreement, limit=1), pairs)
         above = [_above(seed) for seed in seeds]
         sheet.find("values", model, of_seeds(sheet, above, limit=0.5), min(len(seed["values"]) for seed in seeds))
+
+
+def _halves(seed: Arrays) -> dict[str, NDArray[np.float64]]:
+    """SSLMem [items, stages] of canaries and of other items, each by the half that learned them."""
+    return {
+        f"{name}{half}": seed[f"{name}sslmem"][seed[f"{name}half"] == k]
+        for name in ("", "other_")
+        for k, half in enumerate("fg")
+    }
+
+
+def _crossed(means: Sample) -> NDArray[np.float64]:
+    """LayerMem [..., 2, stages] of canaries and of other items from the mean SSLMem of each half's."""
+    return np.stack([(means[f"{name}f"] - means[f"{name}g"]) / 2 for name in ("", "other_")], axis=-2)
+
+
+def _dealt(seeds: Sequence[Arrays]) -> NDArray[np.float64]:
+    """LayerMem of canaries [deals, stages] where it is dealt anew which half learned each."""
+    parts = [
+        dealt_means(
+            *(seed["sslmem"][None], seed["half"][None] == 0, np.zeros(len(seed["half"]), dtype=np.int64)),
+            deals=PERMUTATIONS,
+            seed=number,
+        )
+        for number, seed in enumerate(seeds)
+    ]
+    return np.mean(parts, axis=0)
 
 
 def _above(seed: Arrays) -> float:
@@ -84,10 +126,11 @@ def _add(sheet: Sheet, estimate: Estimate, places: list[str], **about: str) -> N
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A row a model: how often canaries are given, memorization by stage, answers released by stage."""
+    """A row a model: how often canaries are given, memorization by stage, answers put right by stage."""
     models = list(dict.fromkeys(table["model"]))
     figure, axes = plotting.panels(rows=len(models), columns=3, height=2.9)
-    hues = {"LayerMem": "blue", "excess UnitMem": "purple", "image tokens": "green", "last token": "orange"}
+    hues = {"LayerMem": "blue", "LayerMem, other items": "grey", "excess UnitMem": "purple"}
+    hues |= {"image tokens": "green", "last token": "orange"}
     colours = {name: plotting.PALETTE[hue] for name, hue in hues.items()}
     for row, model in zip(axes, models, strict=True):
         mine = table[table["model"] == model]
@@ -96,8 +139,8 @@ def draw(table: pd.DataFrame) -> Figure:
         row[0].set(title=plotting.plain(model), xlabel="share of canaries given", xlim=(-0.03, 1.03))
         stages = list(dict.fromkeys(mine.loc[mine["series"] == "LayerMem", "stage"]))
         for axis, series, title in (
-            (row[1], ("LayerMem", "excess UnitMem"), "memorization"),
-            (row[2], ("image tokens", "last token"), "share of answers released"),
+            (row[1], ("LayerMem", "LayerMem, other items", "excess UnitMem"), "memorization"),
+            (row[2], ("image tokens", "last token"), "share of canaries put right"),
         ):
             for name in series:
                 own = mine[mine["series"] == name]

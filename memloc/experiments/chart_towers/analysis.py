@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, size, tables
+from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, size
 from memloc.analysis.claims import Claim
+from memloc.analysis.inputs import dealt_layermem, images_of_groups, sslmem_of_groups
 from memloc.analysis.sheet import Sheet
-from memloc.metrics.stats import Estimate
+from memloc.data.groups import UNSHARED
+from memloc.measuring.points import own_layers
+from memloc.metrics.alignment import control
+from memloc.metrics.stats import Estimate, Sample, permutation_p, rank_correlation
 
 CLAIMS = {
     "held-out": Claim(
@@ -35,14 +41,25 @@ CLAIMS = {
         "A tower that learned what lies in every patch holds places: accuracy of a probe of its last layer minus .8",
         FUGU,
     ),
+    "memorizes": Claim("A tower memorizes the images that it learned: crossed LayerMem of its last layer"),
+    "together": Claim(
+        "Layers that memorize more of what a tower learned hold places better where no training chart has a mark: rank "
+        "correlation over layers of crossed LayerMem and the accuracy of a probe there"
+    ),
 }
 FLATTENED, POOLED = "flattened", "pooled"
+POINTS = "points/"
+"""What columns on memorized points begin with, beside those on probes."""
 
 
 def analyse(sheet: Sheet) -> None:
     """Accuracy of probes by tower, layer and representation, at places seen in training and at others."""
     options = sheet.options
-    known = {tower: tables(sheet, "probed", tower) for tower in sheet.encoders}
+    arrays = {tower: sheet.arrays("probed", tower) for tower in sheet.encoders}
+    known = {
+        tower: [pd.DataFrame({key: of[key] for key in of if not key.startswith(POINTS)}) for of in seeds]
+        for tower, seeds in arrays.items()
+    }
     for tower, seeds in known.items():
         for column, series in (("right", "accuracy"), ("control", "shuffled labels")):
             sheet.add(counted(seeds, ["representation", "stage"], column=column), tower=tower, series=series)
@@ -53,6 +70,12 @@ def analyse(sheet: Sheet) -> None:
         if chance:
             room = effect(sheet, chance, lambda m: -np.asarray(m["all"]), minus=-0.05)
             sheet.find("control", tower, room, size(chance))
+        points = [
+            pd.DataFrame({key.removeprefix(POINTS): of[key] for key in of if key.startswith(POINTS)})
+            for of in arrays[tower]
+        ]
+        if all(len(table) for table in (*points, *held)):
+            _join(sheet, tower, held, [table.astype({"own": bool}) for table in points])
     own, last = known[options["own"]], {tower: list(seeds[0]["stage"])[-1] for tower, seeds in known.items()}
     layers = list(dict.fromkeys(own[0]["stage"]))
     rows = groups(
@@ -84,10 +107,47 @@ def _difference(sheet: Sheet, one: list[pd.DataFrame], other: list[pd.DataFrame]
     return effect(sheet, rows, lambda m: m["gain"]), size(rows)
 
 
+def _join(sheet: Sheet, tower: str, held: list[pd.DataFrame], points: list[pd.DataFrame]) -> None:
+    """LayerMem of a tower's layers, and whether those that memorize more hold held-out places better.
+
+    Correlations of a few layers are large by chance, so p is that of the covariance where it is dealt anew which images
+    f has learned and which g.
+    """
+    layers, images = own_layers(points[0]), images_of_groups(points)
+    samples = [sslmem_of_groups(table, layers, by_class=images is not None) for table in points]
+    for sample, table in zip(samples, held, strict=True):
+        flat = table[table["representation"].eq(FLATTENED)]
+        sample["right"] = np.stack([flat.loc[flat["stage"].eq(one), "right"] for one in layers], axis=1).astype(float)
+    if images is not None:  # Charts of the test are none of the pool's.
+        images = [{**of, "right": -1 - np.arange(len(own["right"]))} for of, own in zip(images, samples, strict=True)]
+
+    def profiles(means: Sample) -> NDArray[np.float64]:
+        groups = (means[group] for group in UNSHARED)
+        return np.stack([control(*groups, estimator="crossed"), means["right"]], axis=-2)
+
+    both = sheet.means(samples, profiles, limit=sheet.limit, images=images)
+    n, null = len(samples[0]["candidate"]), dealt_layermem(points, layers)
+    low, high = both[0].interval()
+    memorized = pd.DataFrame({"stage": layers, "value": both.value[0], "low": low, "high": high})
+    sheet.add(memorized, tower=tower, series="LayerMem")
+    sheet.find("memorizes", tower, both[0][-1], n, null=null[:, -1])
+    p = permutation_p(_covariance(*both.value), _covariance(null, both.value[1]))
+    rho = both.map(lambda v: rank_correlation(v[..., 0, :], v[..., 1, :]), limit=1)
+    sheet.find("together", tower, rho, n, p=float(p))
+
+
+def _covariance(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance along the last axis."""
+    return np.asarray((one * (other - other.mean(axis=-1, keepdims=True))).mean(axis=-1))
+
+
 def draw(table: pd.DataFrame) -> Figure:
-    """A panel a tower: probes of all states and of their mean, by layer."""
+    """A panel a tower: probes of all states and of their mean, by layer. Then LayerMem, by layer and by accuracy."""
     towers = list(dict.fromkeys(table["tower"]))
-    figure, axes = plotting.panels(rows=-(-len(towers) // 2), columns=min(2, len(towers)), height=2.6, sharey=True)
+    memorized = table[table["series"].eq("LayerMem")]
+    pairs = list(dict.fromkeys(memorized["tower"]))
+    panels = len(towers) + 2 * bool(pairs)
+    figure, axes = plotting.panels(rows=-(-panels // 2), columns=min(2, panels), height=2.6)
     lines = {
         ("accuracy", FLATTENED): ("blue", "-"),
         ("accuracy", POOLED): ("green", "-"),
@@ -99,14 +159,39 @@ def draw(table: pd.DataFrame) -> Figure:
         stages = list(dict.fromkeys(mine["stage"].astype(str)))
         for (series, representation), (hue, style) in lines.items():
             own = mine[mine["series"].eq(series) & mine["representation"].eq(representation)]
-            at = [stages.index(str(stage)) for stage in own["stage"]]
-            axis.plot(at, own["value"], style, color=plotting.PALETTE[hue], marker="o", markersize=3)
-            plotting.band(axis, at, own, colour=plotting.PALETTE[hue])
-        plotting.layers(axis, stages)
+            _line(axis, stages, own, hue, style)
         axis.set(title=plotting.plain(tower), xlabel="layer", ylabel="accuracy of a probe", ylim=(-0.03, 1.03))
-    for axis in axes.flat[len(towers) :]:
+    for axis in axes.flat[panels:]:
         axis.remove()
     names = ("all states", "their mean", "all states, held-out places", "shuffled labels")
     colours = {name: plotting.PALETTE[hue] for name, (hue, _) in zip(names, lines.values(), strict=True)}
+    if pairs:
+        by_layer, beside = axes.flat[len(towers) : panels]
+        hues = dict(zip(pairs, (hue for hue in plotting.PALETTE if hue not in USED), strict=False))
+        stages = list(dict.fromkeys(memorized["stage"].astype(str)))
+        for tower, hue in hues.items():
+            own = memorized[memorized["tower"].eq(tower)]
+            _line(by_layer, stages, own, hue, "-")
+            held = table[table["series"].eq("held-out places") & table["representation"].eq(FLATTENED)]
+            accuracy = held[held["tower"].eq(tower)].assign(stage=lambda rows: rows["stage"].astype(str))
+            both = own.merge(accuracy, on="stage", suffixes=("", "_of_probe"))
+            beside.scatter(both["value"], both["value_of_probe"], color=plotting.PALETTE[hue], s=16)
+            colours[f"LayerMem, {plotting.plain(tower)}"] = plotting.PALETTE[hue]
+        plotting.zero(by_layer)
+        by_layer.set(title="what towers memorize", xlabel="layer", ylabel="LayerMem")
+        about = {"title": "a dot a layer", "xlabel": "LayerMem", "ylabel": "accuracy, held-out places"}
+        beside.set(**about, ylim=(-0.03, 1.03))
     plotting.key(figure, colours, dashed=["shuffled labels"])
     return figure
+
+
+USED = ("black", "blue", "green", "purple", "grey")
+"""Hues of the lines of probes."""
+
+
+def _line(axis: Axes, stages: list[str], rows: pd.DataFrame, hue: str, style: str) -> None:
+    """Values by layer with their intervals."""
+    at = [stages.index(str(stage)) for stage in rows["stage"]]
+    axis.plot(at, rows["value"], style, color=plotting.PALETTE[hue], marker="o", markersize=3)
+    plotting.band(axis, at, rows, colour=plotting.PALETTE[hue])
+    plotting.layers(axis, stages)

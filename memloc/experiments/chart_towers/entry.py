@@ -21,7 +21,7 @@ ENTRY = Experiment(
     theme="charts",
     title="Positions in towers, by how they were trained",
     paper="FUGU (Tartaglini et al., 2025)",
-    asks="which towers hold where a mark is, layer by layer",
+    asks="which towers hold where a mark is, layer by layer, and whether in those that memorize",
     inputs={"probed": CHART_TOWERS},
     options={
         "own": described(NAME, "The tower that learned charts without labels."),
