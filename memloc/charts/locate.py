@@ -44,7 +44,8 @@ def probe(
 
     A probe learns from charts of the training part and is tested on those of the other. From image tokens a mark's
     column and row are read by a probe of its own for each kind of mark, as a chart may have several; from the last
-    token, those of the mark that was asked for. ``held_out`` says whether no training chart has a mark there.
+    token, those of the mark that was asked for. ``a`` and ``b`` are the column and row that were read, or ``a`` the
+    number of marks. ``held_out`` says whether no training chart has a mark there.
     """
     split = {str(item["chart"]): str(item["split"]) for item in items}
     rows: list[pd.DataFrame] = []
@@ -60,7 +61,7 @@ def probe(
         progress(1)
     if not rows:
         return pd.DataFrame(
-            columns=["stage", "representation", "target", "chart", "kind", "n", "held_out", "right", "control"]
+            columns=["stage", "representation", "target", "chart", "kind", "n", "held_out", "a", "b", "right", "control"]
         )
     return pd.concat(rows, ignore_index=True)
 
@@ -128,6 +129,8 @@ def _fit(features: NDArray[np.float32], frame: pd.DataFrame, target: str, kind: 
     known = {*zip(*(values.tolist() for values in given), strict=True)}
     return test[["chart", "kind", "n"]].assign(
         held_out=[place not in known for place in zip(*(values.tolist() for values in true), strict=True)],
+        a=found.read[0],
+        b=pd.array(found.read[1] if len(labels) > 1 else [None] * len(test), dtype="Int64"),
         right=found.right,
         control=found.control,
     )
