@@ -61,7 +61,10 @@ def probe(
         progress(1)
     if not rows:
         return pd.DataFrame(
-            columns=["stage", "representation", "target", "chart", "kind", "n", "held_out", "a", "b", "right", "control"]
+            columns=[
+                *("stage", "representation", "target", "chart", "kind", "n", "held_out"),
+                *("a", "b", "right", "control"),
+            ]
         )
     return pd.concat(rows, ignore_index=True)
 

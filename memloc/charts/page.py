@@ -10,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.stats import norm
@@ -241,7 +240,7 @@ def _gallery(
     strategies: Sequence[str],
     course: Callable[[Row, Sequence[Mapping[Any, Any]]], object] = lambda item, rows: None,
 ) -> Gallery:
-    """Cards by task of the items that are chosen by the first strategy's answers, with how many of how many they are."""
+    """Cards by task of the items that the first strategy's answers choose, with how many of how many they are."""
     first = answers[answers["strategy"].eq(strategies[0])]
     items = {str(item["item"]): item for item in suite.items}
     picked, left, size = chosen(first), 0, 0
@@ -311,36 +310,33 @@ def _lost(probes: Table, drops: Table, target: str) -> list[str]:
     """
     what, of = READ[target]
     plain = probes["n"].isna() & probes["held_out"].isna() & probes["answered"].isna() & probes["target"].eq(target)
-    read = probes[plain & probes["representation"].eq(FLATTENED)]
-    if read.empty:
+    read = probes[plain & probes["representation"].eq(FLATTENED)].to_dict("records")
+    if not read:
         return [f"No probe of all image tokens could learn {what}, for too few training charts have marks of one kind."]
-    best = read.loc[read["accuracy"].idxmax()]
+    best = max(read, key=lambda row: row["accuracy"])
     can = (
         f"At best, at {best['stage']}, a probe of all image tokens reads {what} rightly in {_within(best)} of"
         f" {best['rows']:,} {of}; with shuffled labels in {share(best['control'])}."
     )
     for row in probes[plain & probes["representation"].eq(ANSWER)].to_dict("records"):
         can += f" The model's answer is right in {_within(row)} of {row['rows']:,}."
-    if (read["low"] <= read["control_high"]).all():
-        return [
-            f"No probe reads {what} better at any stage than with shuffled labels: where it is lost can't be told.",
-            can,
-        ]
+    if all(row["low"] <= row["control_high"] for row in read):
+        none = f"No probe reads {what} better at any stage than with shuffled labels: where it is lost can't be told."
+        return [none, can]
+    own = drops["representation"].eq(FLATTENED) & drops["target"].eq(target) & drops["answered"].isna()
+    steps = drops[own & drops["change"].notna()].to_dict("records")
+    least = min(steps, key=lambda row: row["change"], default={"change": 0})
     told = "; a probe shows what can be read, not what the model uses."
-    steps = drops[drops["representation"].eq(FLATTENED) & drops["target"].eq(target) & drops["answered"].isna()]
-    steps = steps[steps["change"].notna()]
-    if steps.empty or steps["change"].min() >= 0:
+    if least["change"] >= 0:
         return [f"From no stage to the next, nor to the answer, {what} is read less often{told}", can]
-    row = steps.loc[steps["change"].idxmin()]
     wider = norm.ppf(1 - (1 - LEVEL) / 2 / len(steps)) / norm.ppf(0.5 + LEVEL / 2)
-    where = f"from {row['before']} to {'the answer' if row['after'] == ANSWER else row['after']}"
-    by = (
-        f"right in {points(row['change'])} points of 100 (95 %: {points(row['low'])} to {points(row['high'])};"
-        f" {row['rows']:,} {of})"
-    )
-    if row["change"] + (row["high"] - row["change"]) * wider < 0:
-        return [f"What the image tokens hold of {what} is lost most {where}: {by}{told}", can]
-    return [f"No loss of {what} is certain; the largest is {where}: {by}{told}", can]
+    certain = least["change"] + (least["high"] - least["change"]) * wider < 0
+    where = f"from {least['before']} to {'the answer' if least['after'] == ANSWER else least['after']}"
+    few, low, high = (page.decimal(-100 * least[name], 1) for name in ("change", "high", "low"))
+    by = f"{few} of 100 fewer are read rightly there (95 %: {low} to {high}; {least['rows']:,} {of}){told}"
+    if certain:
+        return [f"What image tokens hold of {what} is lost most {where}: {by}", can]
+    return [f"No loss of {what} is certain; the largest is {where}: {by}", can]
 
 
 def points(value: float) -> str:
@@ -352,7 +348,7 @@ def _nothing(answers: Table) -> str:
     right = answers["right"].fillna(False).astype(bool)
     return (
         f"No probe could learn where marks are, or how many, for fewer than {LEAST} training charts show the same kind"
-        f" of mark; {int(right.sum()):,} of {len(answers):,} answers are right, and where the others are lost can't be told."
+        f" of mark; {int(right.sum()):,} of {len(answers):,} answers are right."
     )
 
 
@@ -360,17 +356,15 @@ def _moving(cells: Table) -> Iterator[str]:
     """What of the image moves the answer most at the stage where image tokens enter what follows the tower."""
     whole = cells[cells["n"].isna() & cells["stage"].eq("connector")]
     for task, own in whole.groupby("task", sort=False):
-        rows = own.set_index("unit")
-        parts = [unit for unit in UNITS if unit in rows.index]
-        if parts:
-            listed = ", ".join(f"{unit} {share(rows.loc[unit, 'moved'])}" for unit in parts)
-            few = f" (fewer than {FEW}: take them with care)" if rows["few"].any() else ""
+        rows = own.to_dict("records")
+        if parts := [f"{row['unit']} {share(row['moved'])}" for row in rows if row["unit"] in UNITS]:
+            few = f" (fewer than {FEW}: take them with care)" if any(row["few"] for row in rows) else ""
             yield (
-                f"Patched at the connector, these parts of another chart's image give its answer of {task}: {listed};"
-                f" {int(rows['pairs'].max()):,} pairs{few}."
+                f"Patched at the connector, these parts of another chart's image give its answer of"
+                f" {page.short(task, 40)}: {', '.join(parts)}; {max(row['pairs'] for row in rows):,} pairs{few}."
             )
     if cells.empty:
-        yield "Nothing was patched: of no two charts with one question and different answers were both answered rightly."
+        yield "Nothing was patched: no question was answered rightly of two charts whose answers differ."
 
 
 def _checks(sanity: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -397,8 +391,7 @@ def _checks(sanity: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _stages(probes: Table, drops: Table, target: str) -> list[dict[str, Any]]:
-    """A row a stage: accuracy by representation, and of image tokens the change from the stage before, and on items
-    that were answered wrongly."""
+    """A row a stage: accuracy by representation; of image tokens the change, too, and both where answers are wrong."""
     own = probes[probes["target"].eq(target) & probes["n"].isna() & probes["held_out"].isna()]
     steps = drops[drops["target"].eq(target) & drops["representation"].eq(FLATTENED)]
     rows = []

@@ -117,8 +117,7 @@ def probed(k: Kernel, labels: Sequence[Ints], true: Sequence[Ints], *, seed: int
 
 @dataclass(frozen=True)
 class Probed:
-    """Of each test row, what probes read by kind of label, whether all is right, and the share of shuffles with which
-    the control's are."""
+    """Of each test row, what probes read by kind of label, whether all of it is right, and how often a control's is."""
 
     read: Sequence[Ints]
     right: NDArray[np.bool_]
