@@ -31,7 +31,7 @@ WRONG, RIGHT = 4, 2
 """Items of a task that are shown: those answered wrongly, or so that the answer can't be read, and the others."""
 CARDS = 60
 """Items that are shown at most."""
-SIDE, COLOURS = 320, 64
+SIDE, COLOURS = 480, 64
 """Pixels of an embedded chart's longer side, and its colours where it is larger."""
 COARSE = 100
 """Pixels of the longer side of charts that are shown with sharp pixels."""
@@ -159,10 +159,11 @@ def _whole(found: Table, strategy: str) -> Mapping[Any, Any]:
 
 def _headline(found: Table, strategy: str, name: str) -> str:
     row = _whole(found, strategy)
+    unread = f", and {row['unparsed']:,} so that the answer can't be read" if row["unparsed"] else ""
     return (
         f"{page.short(Path(name).name or name, 60)} answers {row['right']:,} of {row['items']:,} questions rightly,"
-        f" {_within(row)}, asked by the strategy {strategy}; whether it fails to see the rest or to say what it sees,"
-        " this can't tell."
+        f" {_within(row)}{unread}, asked by the strategy {strategy}; whether it fails to see the rest or to say what it"
+        " sees, this can't tell."
     )
 
 
@@ -170,19 +171,16 @@ def _more(found: Table, strategies: Sequence[str]) -> Iterator[str]:
     first = strategies[0]
     own = found["strategy"].eq(first) & found["task"].notna() & found["n"].isna() & found["type"].isna()
     tasks = sorted(found[own].to_dict("records"), key=lambda row: -row["accuracy"])
-    if len(tasks) > 1:
-        best, worst = tasks[0], tasks[-1]
+    best, worst = tasks[0], tasks[-1]
+    if best["accuracy"] > worst["accuracy"]:
         yield f"Most often right is {best['task']}, {_within(best)}; least often {worst['task']}, {_within(worst)}."
-    unread = _whole(found, first)["unparsed"]
-    yield (
-        f"{unread:,} of the answers can't be read; they count as not right, and are counted apart below."
-        if unread
-        else "Every answer could be read."
-    )
+    if _whole(found, first)["unparsed"]:
+        yield "Answers that can't be read count as not right here, and are counted apart below."
     for name in strategies[1:]:
         row = _whole(found, name)
-        sees = " without seeing the chart, so as much may be guessed" if name in SEEING else ""
-        yield f"Asked by the strategy {name}, it is right in {_within(row)}{sees}."
+        sees = "; without the chart, so as much may be guessed" if name in SEEING else ""
+        unread = f", and {row['unparsed']:,} answers can't be read" if row["unparsed"] else ""
+        yield f"Asked by the strategy {name}, it is right in {_within(row)}{unread}{sees}."
 
 
 def _rows(found: Table, strategies: Sequence[str]) -> list[Mapping[Any, Any]]:

@@ -155,12 +155,14 @@ def run_locate(options: argparse.Namespace) -> int:
     from memloc.charts import ask, locate, patching, results, states
     from memloc.charts.models.tokens import layout
     from memloc.cli.terminal import Bar, say, stop_requests
+    from memloc.errors import InputError, show
     from memloc.job import log
 
     out = results.output(options.out, locating=True, replace=options.replace)
     suite, items = _suite(options, out, part="all")
     tested = suite.choose(tasks=options.tasks, split="test")
-    ask.check_strategies([options.strategy], known=locate.STRATEGIES)
+    if options.strategy not in locate.STRATEGIES:
+        raise InputError(f"strategy: {show(options.strategy)}; give one of {', '.join(locate.STRATEGIES)}")
     globs = {name: getattr(options, name) for name in ("tower", "connector", "decoder") if getattr(options, name)}
     model = _model(options, globs)
     settings = {name: getattr(options, name) for name in ("tasks", "strategy", "batch", "pairs", "seed")} | {

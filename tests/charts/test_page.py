@@ -56,7 +56,7 @@ def test_the_page_of_answers_has_the_numbers_of_its_table(answers, hostile, meta
     whole = found[found["task"].isna()].iloc[0]
     assert f"answers {whole['right']} of {whole['items']} questions rightly, {100 * whole['accuracy']:.1f} %" in html
     assert f"(95 %: {100 * whole['low']:.1f} % to {100 * whole['high']:.1f} %)" in html
-    assert f"{whole['unparsed']} of the answers can&#39;t be read" in html
+    assert f"and {whole['unparsed']} so that the answer can&#39;t be read" in html
     for row in found[found["n"].notna() & found["type"].isna()].to_dict("records"):
         cell = f"{100 * row['accuracy']:.1f}<small>{100 * row['low']:.1f} to {100 * row['high']:.1f}</small>"
         assert f"{cell}<small>of {row['items']}" in html
