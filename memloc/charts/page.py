@@ -24,6 +24,7 @@ from memloc.charts.probes import LEAST
 from memloc.charts.reading import Row, Suite, asked_point, kind_of
 from memloc.charts.states import FLATTENED, LAST, POOLED
 from memloc.charts.strategies import STRATEGIES
+from memloc.io import load_json
 from memloc.metrics.stats import LEVEL
 from memloc.page import present
 
@@ -87,16 +88,14 @@ def located(tables: Mapping[str, Table], suite: Suite, *, meta: Mapping[str, Any
     """
     probes, drops, cells = tables["probes"], tables["drops"], tables["patches"]
     targets = [target for target in PROBED if target in set(probes["target"])]
-    lost = [_lost(probes, drops, target) for target in targets]
+    lines = [line for target in targets for line in _lost(probes, drops, target)] or [_nothing(tables["answers"])]
     readings = _readings(tables["predictions"])
     return page.render(
         __package__ or "",
         "located.html",
         **_common(meta, suite, tables["answers"], ", whose charts probes learn from"),
-        headline=lost[0][0] if lost else _nothing(tables["answers"]),
-        more=[*lost[0][1:], *(line for one in lost[1:] for line in one), *_moving(cells)]
-        if lost
-        else [*_moving(cells)],
+        headline=lines[0],
+        more=[*lines[1:], *_moving(cells)],
         checks=_checks(meta["sanity"]),
         probes={target: _stages(probes, drops, target) for target in targets},
         heads=HEADS,
@@ -124,6 +123,7 @@ def _common(meta: Mapping[str, Any], suite: Suite, answers: Table, training: str
     tasks = list(dict.fromkeys(str(task) for task in answers["task"]))
     return {
         "meta": meta,
+        "seed": load_json(suite.folder / "manifest.json").get("seed"),
         "title": Path(str(meta["name"])).name or str(meta["name"]),
         "items": len(asked_items),
         "charts_asked": answers["chart"].nunique(),
