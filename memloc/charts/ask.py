@@ -25,10 +25,10 @@ KINDS = {"n": "Int64", "held_out": "boolean", "right": "boolean"}
 """Types of columns that may lack values."""
 
 
-def check_strategies(names: Sequence[str], *, known: Sequence[str] = tuple(STRATEGIES)) -> None:
-    """Raise an InputError for the first name that no strategy of those known has, or that is there twice."""
-    if odd := [name for name in names if name not in known]:
-        raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(known)}")
+def check_strategies(names: Sequence[str]) -> None:
+    """Raise an InputError for the first name that no strategy has, or that is there twice."""
+    if odd := [name for name in names if name not in STRATEGIES]:
+        raise InputError(f"strategies: {show(odd[0])}; give some of {', '.join(STRATEGIES)}")
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"strategies: {twice[0]} is there twice; name it once")
 

@@ -10,10 +10,15 @@ import pandas as pd
 from memloc.analysis import plotting
 from memloc.charts.models.tokens import UNITS
 from memloc.charts.patching import IMAGE, LAST
-from memloc.charts.states import FLATTENED, POOLED
+from memloc.charts.states import FLATTENED, POOLED, SINGLE
 from memloc.charts.states import LAST as LAST_TOKEN
 
-_LINES = {FLATTENED: ("blue", "all image tokens"), POOLED: ("green", "their mean"), LAST_TOKEN: ("orange", LAST_TOKEN)}
+_LINES = {
+    SINGLE: ("blue", "single image tokens"),
+    FLATTENED: ("purple", "all together"),
+    POOLED: ("green", "their mean"),
+    LAST_TOKEN: ("orange", LAST_TOKEN),
+}
 
 
 def accuracy(found: pd.DataFrame, path: Path) -> None:

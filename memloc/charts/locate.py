@@ -46,7 +46,8 @@ def probe(
     A probe learns from charts of the training part and is tested on those of the other. From image tokens a mark's
     column and row are read by a probe of its own for each kind of mark, as a chart may have several; from the last
     token, those of the mark that was asked for. From single tokens, a probe points at the one that shows the mark,
-    where tokens are of places and few enough to be kept. ``held_out`` says whether no training chart has a mark there.
+    where tokens are of places and few enough to be kept. ``a`` and ``b`` are the column and row that were read, or
+    ``a`` the number of marks. ``held_out`` says whether no training chart has a mark there.
     """
     split = {str(item["chart"]): str(item["split"]) for item in items}
     placed = None if model.crosses else layout(model, suite)
@@ -71,7 +72,10 @@ def probe(
         progress(1)
     if not rows:
         return pd.DataFrame(
-            columns=["stage", "representation", "target", "chart", "kind", "n", "held_out", "right", "control"]
+            columns=[
+                *("stage", "representation", "target", "chart", "kind", "n", "held_out"),
+                *("a", "b", "right", "control"),
+            ]
         )
     return pd.concat(rows, ignore_index=True)
 
@@ -149,6 +153,8 @@ def _point(
     # Rows of cells are counted from the top, those of values from the bottom.
     at, there = ((CELLS - 1 - b) * CELLS + a for a, b in (given, true))
     found = pointed(tokens[train["row"]], at, tokens[test["row"]], there, cells, seed=seed, kind=kind)
+    where = found.read[0]
+    found = Probed([where % CELLS, CELLS - 1 - where // CELLS], found.right, found.control)
     return _rows(test, found, given, true)
 
 
@@ -158,6 +164,8 @@ def _rows(
     known = {*zip(*(values.tolist() for values in given), strict=True)}
     return test[["chart", "kind", "n"]].assign(
         held_out=[place not in known for place in zip(*(values.tolist() for values in true), strict=True)],
+        a=found.read[0],
+        b=pd.array(found.read[1] if len(labels) > 1 else [None] * len(test), dtype="Int64"),
         right=found.right,
         control=found.control,
     )

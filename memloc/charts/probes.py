@@ -118,17 +118,17 @@ def pointed(
     square = flat.T @ flat
     square[np.diag_indices_from(square)] += POINTED * max(1e-12, float(np.diag(square).mean()))
 
-    def right(where: Ints) -> NDArray[np.bool_]:
+    def read(where: Ints) -> Ints:
         sums = np.einsum("ctd,ct->d", x, own == where[:, None])
-        found = own[(z @ np.linalg.solve(square, sums)).argmax(axis=1)]
-        return np.asarray(found == true)
+        return own[(z @ np.linalg.solve(square, sums)).argmax(axis=1)]
 
-    rng = generator("control", "single tokens", kind, seed)
-    return Probed(right(at), np.mean([right(rng.permutation(at)) for _ in range(SHUFFLES)], axis=0))
+    rng, found = generator("control", "single tokens", kind, seed), read(at)
+    control = np.mean([read(rng.permutation(at)) == true for _ in range(SHUFFLES)], axis=0)
+    return Probed([found], found == true, control)
 
 
 def probed(k: Kernel, labels: Sequence[Ints], true: Sequence[Ints], *, seed: int, names: Sequence[str]) -> Probed:
-    """Which test rows probes get right in all of several labels, and how often those of a control do.
+    """What probes read of test rows, which they get right in all of several labels, and how often a control's do.
 
     The control's probes learn labels that were shuffled among the training rows, all kinds of label together: they have
     the same distribution and nothing to do with the states. Accuracy minus theirs is the selectivity.
@@ -138,17 +138,22 @@ def probed(k: Kernel, labels: Sequence[Ints], true: Sequence[Ints], *, seed: int
         names: of the stream of shuffles.
     """
 
-    def right(order: Ints) -> NDArray[np.bool_]:
-        both = [predict(k, one[order]) == own for one, own in zip(labels, true, strict=True)]
-        return np.asarray(np.all(both, axis=0))
+    def read(order: Ints) -> list[Ints]:
+        return [predict(k, one[order]) for one in labels]
+
+    def right(found: Sequence[Ints]) -> NDArray[np.bool_]:
+        return np.asarray(np.all([one == own for one, own in zip(found, true, strict=True)], axis=0))
 
     rng, rows = generator("control", *names, seed), len(labels[0])
-    return Probed(right(np.arange(rows)), np.mean([right(rng.permutation(rows)) for _ in range(SHUFFLES)], axis=0))
+    found = read(np.arange(rows))
+    control = np.mean([right(read(rng.permutation(rows))) for _ in range(SHUFFLES)], axis=0)
+    return Probed(found, right(found), control)
 
 
 @dataclass(frozen=True)
 class Probed:
-    """Of each test row, whether probes are right, and the share of shuffles with which the control's are."""
+    """Of each test row, what probes read by kind of label, whether all of it is right, and how often a control's is."""
 
+    read: Sequence[Ints]
     right: NDArray[np.bool_]
     control: Floats

@@ -80,8 +80,9 @@ class Suite:
             InputError: it can't be read, or isn't as the manifest says.
         """
         name = f"images/{chart}.png"
+        content = self._read(name)
         try:
-            return Image.open(io.BytesIO(self._read(name))).convert("RGB")
+            return Image.open(io.BytesIO(content)).convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise self._unreadable(name, error) from error
 
@@ -92,8 +93,9 @@ class Suite:
             InputError: it can't be read, or isn't as the manifest says.
         """
         name = f"masks/{chart}.npz"
+        content = self._read(name)
         try:
-            with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as file:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 elements: NDArray[np.integer[Any]] = file["elements"]
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise self._unreadable(name, error) from error

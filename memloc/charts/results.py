@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from memloc import provenance
+from memloc import io, provenance
 from memloc.analysis.tables import save_table
-from memloc.charts import ask, figures, locate
+from memloc.charts import ask, figures, locate, page
 from memloc.charts.models import Model
 from memloc.charts.reading import Suite
 from memloc.output import Output
 
-RECORD = "meta.json"
-ASKED = ("answers.parquet", "accuracy.parquet", "accuracy.csv", "accuracy.png")
+RECORD, PAGE = "meta.json", "index.html"
+ASKED = (PAGE, "answers.parquet", "accuracy.parquet", "accuracy.csv", "accuracy.png")
 LOCATED = (
+    PAGE,
     *("answers.parquet", "probes.parquet", "predictions.parquet", "drops.parquet", "patches.parquet", "pairs.parquet"),
     *("probes.png", "patches.png"),
 )
@@ -43,19 +44,22 @@ def described(model: Model, suite: Suite, settings: Mapping[str, object]) -> dic
     return {"name": model.name, "folder": str(suite.folder), **about, "identity": identity}
 
 
-def write_asked(answers: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Answers, accuracy and its figure; the accuracy."""
+def write_asked(answers: pd.DataFrame, suite: Suite, meta: Mapping[str, object], folder: Path) -> pd.DataFrame:
+    """Answers, accuracy, its figure and the page, which tells of ``meta``; the accuracy."""
     found = ask.accuracy(answers)
     save_table(answers, folder / "answers.parquet")
     for name in ("accuracy.parquet", "accuracy.csv"):
         save_table(found, folder / name)
     figures.accuracy(found, folder / "accuracy.png")
+    io.save_text(page.asked(answers, found, suite, meta=meta, figure=folder / "accuracy.png"), folder / PAGE)
     return found
 
 
-def write_located(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    """Tables by the names of their files, and the figures of probes and patches."""
+def write_located(tables: Mapping[str, pd.DataFrame], suite: Suite, meta: Mapping[str, object], folder: Path) -> None:
+    """Tables by the names of their files, the figures of probes and patches, and the page, which tells of ``meta``."""
     for name, table in tables.items():
         save_table(table, folder / f"{name}.parquet")
-    figures.probes(tables["probes"], folder / "probes.png")
-    figures.patches(tables["patches"], folder / "patches.png")
+    drawn = [folder / "probes.png", folder / "patches.png"]
+    figures.probes(tables["probes"], drawn[0])
+    figures.patches(tables["patches"], drawn[1])
+    io.save_text(page.located(tables, suite, meta=meta, figures=drawn), folder / PAGE)

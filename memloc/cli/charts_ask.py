@@ -39,7 +39,7 @@ def add_ask(commands: Any) -> None:
         epilog=ASK_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    where = _add_both(ask, run_ask, "folder for answers, accuracy and figure")
+    where = _add_both(ask, run_ask, "folder for the page, answers, accuracy and figure")
     where.add_argument(
         *("--strategies",), nargs="+", default=["free"], metavar="NAME", help="how items are asked (default: free)"
     )
@@ -55,7 +55,7 @@ def add_ask(commands: Any) -> None:
         epilog=LOCATE_EXAMPLES + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    where = _add_both(locate, run_locate, "folder for tables and figures")
+    where = _add_both(locate, run_locate, "folder for the page, tables and figures")
     where.add_argument(
         *("--tasks",), nargs="+", default=["position", "count"], metavar="TASK", help="tasks (default: position count)"
     )
@@ -121,12 +121,14 @@ def run_ask(options: argparse.Namespace) -> int:
     ask.check_strategies(options.strategies)
     model = _model(options)
     settings = {name: getattr(options, name) for name in ("tasks", "part", "strategies", "batch")}
-    meta = results.described(model, suite, settings)
+    meta = results.described(model, suite, settings) | {"taken": list(model.remarks)}
     with out.writing(str(meta["identity"])) as work:
         if work is None:
             say(ask.shown(pd.read_parquet(options.out / "accuracy.parquet")))
             log.info("%s: already finished, nothing to do; remove the folder to ask again", options.out)
             return 0
+        for line in model.remarks:
+            log.info("%s", line)
         bar = Bar(len(items) * len(options.strategies), quiet=options.quiet, unit="answers")
         try:
             with stop_requests() as stop:
@@ -139,10 +141,10 @@ def run_ask(options: argparse.Namespace) -> int:
                 )
         finally:
             bar.close()
-        found = results.write_asked(answers, out.staged(work))
+        found = results.write_asked(answers, suite, meta, out.staged(work))
         out.publish(work, meta)
     say(ask.shown(found))
-    log.info("%s: answers and accuracy are there", options.out)
+    log.info("%s: index.html shows what was found", options.out)
     return 0
 
 
@@ -153,12 +155,14 @@ def run_locate(options: argparse.Namespace) -> int:
     from memloc.charts import ask, locate, patching, results, states
     from memloc.charts.models.tokens import layout
     from memloc.cli.terminal import Bar, say, stop_requests
+    from memloc.errors import InputError, show
     from memloc.job import log
 
     out = results.output(options.out, locating=True, replace=options.replace)
     suite, items = _suite(options, out, part="all")
     tested = suite.choose(tasks=options.tasks, split="test")
-    ask.check_strategies([options.strategy], known=locate.STRATEGIES)
+    if options.strategy not in locate.STRATEGIES:
+        raise InputError(f"strategy: {show(options.strategy)}; give one of {', '.join(locate.STRATEGIES)}")
     globs = {name: getattr(options, name) for name in ("tower", "connector", "decoder") if getattr(options, name)}
     model = _model(options, globs)
     settings = {name: getattr(options, name) for name in ("tasks", "strategy", "batch", "pairs", "seed")} | {
@@ -198,10 +202,11 @@ def run_locate(options: argparse.Namespace) -> int:
             **{"answers": answers, "predictions": predictions, "pairs": pairs, "patches": cells},
             **{"probes": locate.accuracies(predictions, told), "drops": locate.drops(predictions, told)},
         }
-        results.write_located(tables, out.staged(work))
-        out.publish(work, meta | {"taken": taken, "sanity": locate.sanity(cells, crosses=model.crosses)})
+        meta |= {"taken": taken, "sanity": locate.sanity(cells, crosses=model.crosses)}
+        results.write_located(tables, suite, meta, out.staged(work))
+        out.publish(work, meta)
     say(locate.shown(tables["probes"], cells))
-    log.info("%s: tables and figures are there", options.out)
+    log.info("%s: index.html shows what was found", options.out)
     return 0
 
 

@@ -45,11 +45,11 @@ def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02)
     rows = []
     for n in numbers:
         told = shares(marks, answer, np.random.default_rng([seed, n]))
-        for (stage, share), kind in product(probe.items(), ("flattened", "pooled", "last token")):
+        for (stage, share), kind in product(probe.items(), ("single tokens", "flattened", "pooled", "last token")):
             if kind == "last token" and not stage.startswith("decoder"):
                 continue
             rng = np.random.default_rng([seed, n, len(stage)])
-            right = told if kind == "last token" else shares(marks, share, rng) & (kind == "flattened")
+            right = told if kind == "last token" else shares(marks, share, rng) & (kind in ("single tokens", "flattened"))
             about = {"chart": [f"{n}-{i}" for i in range(marks)], "kind": "red circle", "n": n, "held_out": 0}
             about |= {"stage": stage, "representation": kind, "target": "position", "control": control}
             rows.append(pd.DataFrame({**about, "right": right, "answered": told}))

@@ -44,7 +44,8 @@ def test_a_suite_that_cannot_be_read_is_one_line(tmp_path, name, content, says):
         suite = open_suite(folder)
         return suite.image("chart0000"), suite.elements("chart0000")
 
-    assert says in complaint(read)
+    said = complaint(read)
+    assert says in said and said.count("make the suite again") <= 1
 
 
 def test_an_image_that_was_broken_before_it_was_listed_is_one_line(tmp_path):

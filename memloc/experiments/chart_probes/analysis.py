@@ -12,31 +12,33 @@ from memloc.analysis.sheet import Sheet
 
 CLAIMS = {
     "gap": Claim(
-        "A probe of the tower's last layer tells places of four and of eight marks more often than the model: accuracy "
-        "of the probe minus that of the answers, minus .2",
+        "A probe of single tokens of the tower's last layer tells places of four and of eight marks more often than the "
+        "model: accuracy of the probe minus that of the answers, minus .2",
         OWN,
     ),
     "wrong": Claim(
-        "Where the model answers wrongly a probe of the tower's last layer still tells the place: accuracy minus .5",
+        "Where the model answers wrongly a probe of single tokens of the tower's last layer still tells the place: "
+        "accuracy minus .5",
         FUGU,
     ),
     "handoff": Claim(
         "Places are lost on the way from the tower through the connector into the decoder: accuracy of the probe of "
-        "the tower's last layer minus that of the decoder's input",
+        "single tokens of the tower's last layer minus that of the decoder's input",
         FUGU,
     ),
     "decoder": Claim(
-        "Places are lost inside the decoder: accuracy of the probe of its input minus that of its last layer"
+        "Places are lost inside the decoder: accuracy of the probe of single tokens of its input minus that of its last "
+        "layer"
     ),
     "control": Claim(
-        "A probe of shuffled labels tells no place in the tower's last layer: .05 minus its accuracy", OWN
+        "A probe of shuffled labels tells no place from all tokens of the tower's last layer: .05 minus its accuracy", OWN
     ),
     "last-token": Claim(
         "The last token of the decoder's last layer holds the place no better than the answer tells it: accuracy of "
         "the answers minus that of its probe, plus .05, own margin"
     ),
 }
-FLATTENED, POOLED, LAST = "flattened", "pooled", "last token"
+SINGLE, FLATTENED, POOLED, LAST = "single tokens", "flattened", "pooled", "last token"
 NUMBERS = (4, 8)
 """Numbers of marks that the gap is about."""
 
@@ -52,7 +54,7 @@ def analyse(sheet: Sheet) -> None:
                 if all(len(table) for table in kept):
                     found = counted(kept, ["stage", "representation"], column=column)
                     sheet.add(found, model=model, series=name)
-        asked = [_of(table[table["answered"] >= 0], tower, FLATTENED) for table in seeds]
+        asked = [_of(table[table["answered"] >= 0], tower, SINGLE) for table in seeds]
         told = [table.assign(answered=table["answered"].astype(float)) for table in asked]
         if all(len(table) for table in told):
             own = counted(told, ["representation"], column="answered").assign(stage="answer", representation="answer")
@@ -93,8 +95,8 @@ def _claims(
 
 
 def _drop(table: pd.DataFrame, first: str, then: str) -> pd.DataFrame:
-    """What the probe of image tokens loses from a stage to another, by mark."""
-    one, other = (_of(table, stage, FLATTENED)[["chart", "kind", "right"]] for stage in (first, then))
+    """What the probe of single tokens loses from a stage to another, by mark."""
+    one, other = (_of(table, stage, SINGLE)[["chart", "kind", "right"]] for stage in (first, then))
     both = one.merge(other, on=["chart", "kind"], suffixes=("", "_then"))
     return both.assign(drop=both["right"] - both["right_then"])
 
@@ -103,7 +105,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """A row a model: probes by stage, of all marks and of those told wrongly; probe and answers by number of marks."""
     models = list(dict.fromkeys(table["model"]))
     figure, axes = plotting.panels(rows=len(models), columns=3, height=3.0)
-    hues = {FLATTENED: "blue", POOLED: "green", LAST: "orange"}
+    hues = {SINGLE: "blue", FLATTENED: "purple", POOLED: "green", LAST: "orange"}
     for row, model in zip(axes, models, strict=True):
         mine = table[table["model"] == model]
         stages = [stage for stage in dict.fromkeys(mine["stage"].dropna()) if stage != "answer"]
@@ -130,7 +132,7 @@ def draw(table: pd.DataFrame) -> Figure:
             plotting.band(row[2], at, own, colour=colour)
         row[2].set_xticks(range(len(order)), [f"{n:g}" for n in order])
         row[2].set(title="tower and answers", xlabel="marks in the chart", ylabel="accuracy", ylim=(-0.03, 1.03))
-    meaning = {"all image tokens": "blue", "their mean": "green", "last token": "orange"}
+    meaning = {"single image tokens": "blue", "all together": "purple", "their mean": "green", "last token": "orange"}
     colours = {name: plotting.PALETTE[hue] for name, hue in meaning.items()}
     plotting.key(
         figure,
