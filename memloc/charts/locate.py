@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from memloc.charts import ask, patching
 from memloc.charts.ask import inputs_of
 from memloc.charts.batches import Halving, kept
+from memloc.charts.marks import CELLS
 from memloc.charts.models import Model
 from memloc.charts.models.tokens import Layout, joined, layout, units
 from memloc.charts.patching import Pair
-from memloc.charts.marks import CELLS
 from memloc.charts.probes import LEAST, Probed, kernel, pointed, probed
 from memloc.charts.reading import Row, Suite, asked_point, kind_of, places
 from memloc.charts.states import FLATTENED, LAST, POOLED, SINGLE, States
@@ -165,7 +165,7 @@ def _rows(
     return test[["chart", "kind", "n"]].assign(
         held_out=[place not in known for place in zip(*(values.tolist() for values in true), strict=True)],
         a=found.read[0],
-        b=pd.array(found.read[1] if len(labels) > 1 else [None] * len(test), dtype="Int64"),
+        b=pd.array(found.read[1] if len(given) > 1 else [None] * len(test), dtype="Int64"),
         right=found.right,
         control=found.control,
     )

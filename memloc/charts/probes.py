@@ -120,7 +120,7 @@ def pointed(
 
     def read(where: Ints) -> Ints:
         sums = np.einsum("ctd,ct->d", x, own == where[:, None])
-        return own[(z @ np.linalg.solve(square, sums)).argmax(axis=1)]
+        return np.asarray(own[(z @ np.linalg.solve(square, sums)).argmax(axis=1)])
 
     rng, found = generator("control", "single tokens", kind, seed), read(at)
     control = np.mean([read(rng.permutation(at)) == true for _ in range(SHUFFLES)], axis=0)

@@ -49,7 +49,9 @@ def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02)
             if kind == "last token" and not stage.startswith("decoder"):
                 continue
             rng = np.random.default_rng([seed, n, len(stage)])
-            right = told if kind == "last token" else shares(marks, share, rng) & (kind in ("single tokens", "flattened"))
+            right = (
+                told if kind == "last token" else shares(marks, share, rng) & (kind in ("single tokens", "flattened"))
+            )
             about = {"chart": [f"{n}-{i}" for i in range(marks)], "kind": "red circle", "n": n, "held_out": 0}
             about |= {"stage": stage, "representation": kind, "target": "position", "control": control}
             rows.append(pd.DataFrame({**about, "right": right, "answered": told}))

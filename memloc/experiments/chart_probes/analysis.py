@@ -12,8 +12,8 @@ from memloc.analysis.sheet import Sheet
 
 CLAIMS = {
     "gap": Claim(
-        "A probe of single tokens of the tower's last layer tells places of four and of eight marks more often than the "
-        "model: accuracy of the probe minus that of the answers, minus .2",
+        "A probe of single tokens of the tower's last layer tells places of four and of eight marks more often than "
+        "the model: accuracy of the probe minus that of the answers, minus .2",
         OWN,
     ),
     "wrong": Claim(
@@ -27,11 +27,12 @@ CLAIMS = {
         FUGU,
     ),
     "decoder": Claim(
-        "Places are lost inside the decoder: accuracy of the probe of single tokens of its input minus that of its last "
-        "layer"
+        "Places are lost inside the decoder: accuracy of the probe of single tokens of its input minus that of its "
+        "last layer"
     ),
     "control": Claim(
-        "A probe of shuffled labels tells no place from all tokens of the tower's last layer: .05 minus its accuracy", OWN
+        "A probe of shuffled labels tells no place from all tokens of the tower's last layer: .05 minus its accuracy",
+        OWN,
     ),
     "last-token": Claim(
         "The last token of the decoder's last layer holds the place no better than the answer tells it: accuracy of "
