@@ -100,6 +100,10 @@ def test_patches_are_merged_as_each_family_does():
     tower = type("Stage", (), {"part": "tower"})()
     assert np.flatnonzero(grid.tokens(tower, shown, 17)).tolist() == [2, 5, 15]
     assert grid.tokens(tower, shown, 15) is None
+    # Cells of two patches a side: a class token shows none; merged tokens show one each, or several.
+    assert grid.cells(tower, 17, 2).tolist() == [-1, *(0, 0, 1, 1) * 2, *(2, 2, 3, 3) * 2]
+    assert grid.cells(connector, 4, 2).tolist() == [0, 1, 2, 3]
+    assert grid.cells(connector, 4, 4) is None and grouped.cells(connector, 4, 2) is None
 
 
 def test_layers_behind_those_that_the_connector_reads_are_no_stages(trained):

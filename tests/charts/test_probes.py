@@ -6,7 +6,7 @@ from sklearn.linear_model import Ridge
 
 from memloc.charts import ask, locate, states
 from memloc.charts.models import build, open_model
-from memloc.charts.probes import STRENGTHS, kernel, predict, probed, sketch
+from memloc.charts.probes import POINTED, STRENGTHS, kernel, pointed, predict, probed, sketch
 from tests.charts.conftest import SHAPE
 
 
@@ -44,6 +44,29 @@ def test_a_probe_reads_what_is_there_and_its_control_does_not():
     assert (predict(kernel(wide, odd), y) == predict(kernel(x, new), y)).all()
 
 
+def test_a_probe_of_single_tokens_points_at_a_mark_among_others_also_where_none_was():
+    rng, cells = np.random.default_rng(0), np.array([-1, *range(9)])
+    kinds = rng.normal(size=(3, 6))
+
+    def charts(n, places):
+        tokens, at = rng.normal(scale=0.1, size=(n, 10, 6)), rng.choice(places, n)
+        for row, cell in zip(tokens, at, strict=True):
+            others = rng.permutation([c for c in range(9) if c != cell])[:2]
+            row[1 + np.array([cell, *others])] += kinds
+        return tokens.astype(np.float32), at
+
+    (x, at), (new, true) = charts(80, range(7)), charts(60, range(9))
+    found = pointed(x, at, new, true, cells, seed=0, kind="it")
+    assert found.right.all() and (true >= 7).any()
+    # Shuffled, it points at any mark, somewhat more often at the one that lies where marks were asked for.
+    assert 1 / 3 <= found.control.mean() < 0.8
+    mean, spread = (getattr(x[:, 1:], name)(axis=(0, 1)) for name in ("mean", "std"))
+    a, b = ((tokens[:, 1:] - mean) / spread for tokens in (x, new))
+    shown = (cells[1:] == at[:, None]).astype(float)
+    slow = Ridge(POINTED * 80 * 9, fit_intercept=False).fit(a.reshape(-1, 6), shown.ravel())
+    assert (found.read[0] == (b @ slow.coef_).argmax(axis=1)).all()
+
+
 def test_a_sketch_keeps_inner_products_and_short_states():
     x = np.random.default_rng(0).normal(size=(20, 50, 40)).astype(np.float32)
     assert (sketch(x, width=2000) == x.reshape(20, -1)).all()
@@ -73,6 +96,8 @@ def test_a_place_that_the_connector_drops_is_read_before_it_and_not_behind(singl
     assert (flat.loc[["patch embedding", "tower 1", "tower 2"], "accuracy"] >= 0.95).all()
     assert (flat.loc[["connector", "decoder input", "decoder 2"], "accuracy"] <= 0.4).all()
     assert (flat["control"] <= 0.4).all()
+    pointing = whole[whole["representation"].eq("single tokens")].set_index("stage")["accuracy"]
+    assert (pointing[["patch embedding", "tower 1", "tower 2"]] >= 0.95).all() and pointing["connector"] <= 0.4
     # All is lost from the tower to the connector, also where the answer is wrong.
     drops = locate.drops(predictions, told)
     step = drops[drops["after"].eq("connector") & drops["representation"].eq("flattened")]
