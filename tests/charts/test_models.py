@@ -40,7 +40,10 @@ def test_a_model_of_every_family_is_asked_and_located(suite, folders, family, tm
     found = locate.accuracies(predictions, told)
     assert {*found["stage"]} == {*names, locate.ANSWER}
     decoder = found[found["stage"].str.startswith("decoder")]
-    assert {*decoder["representation"]} == ({"last token"} if model.crosses else {"flattened", "pooled", "last token"})
+    kept = {"last token"} if model.crosses else {"flattened", "pooled", "last token"}
+    # Single tokens, too, where these are of places.
+    assert {*decoder["representation"]} - {"single tokens"} == kept
+    assert ("single tokens" in {*found["representation"]}) == (family == "llava")
 
     # Of an untrained model any two answers that part will do.
     chosen = patching.candidates(suite, tested, {str(item["item"]): True for item in tested}, most=4, seed=0)
