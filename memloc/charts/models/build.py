@@ -29,6 +29,8 @@ TEMPLATE = (
     "{% if part['type'] == 'image' %}" + IMAGE + "{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}{% endfor %}{% if add_generation_prompt %} Answer:{% endif %}"
 )
+WINDOW = 8
+"""Batches whose rows are dealt anew by length."""
 IGNORED = -100
 """Class of a place that no loss is taken of."""
 
@@ -297,7 +299,8 @@ def _train_decoder(
         *model.lm_head.parameters(),
         *([] if frozen else model.model.vision_tower.parameters()),
     ]
-    return _descend(loss, parameters, len(items), schedule, generator("chart decoder", seed), progress)
+    lengths = kept.sum(dim=1).numpy()
+    return _descend(loss, parameters, len(items), schedule, generator("chart decoder", seed), progress, lengths)
 
 
 def _descend(
@@ -307,8 +310,13 @@ def _descend(
     schedule: Schedule,
     rng: np.random.Generator,
     progress: Callable[[int], object],
+    lengths: NDArray[np.int64] | None = None,
 ) -> float:
-    """Take the steps of a schedule down a loss over rows, in a new order every epoch; the loss of the last tenth."""
+    """Take the steps of a schedule down a loss over rows, in a new order every epoch; the loss of the last tenth.
+
+    Args:
+        lengths: of rows; those of a batch are as long as one another, as far as WINDOW batches allow.
+    """
     optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, betas=(0.9, 0.98))
     warm = max(1, schedule.steps // 20)
     rates = torch.optim.lr_scheduler.LambdaLR(
@@ -319,7 +327,7 @@ def _descend(
     values = []
     for step in range(schedule.steps):
         while len(order) < min(schedule.batch, rows):
-            order = np.concatenate([order, rng.permutation(rows)])
+            order = np.concatenate([order, _grouped(rng.permutation(rows), lengths, schedule.batch, rng)])
         chosen, order = order[: schedule.batch], order[schedule.batch :]
         value = loss(chosen)
         if not torch.isfinite(value):
@@ -332,6 +340,21 @@ def _descend(
         values.append(float(value.detach()))
         progress(1)
     return float(np.mean(values[-max(1, schedule.steps // 10) :]))
+
+
+def _grouped(
+    order: NDArray[np.int64], lengths: NDArray[np.int64] | None, batch: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Rows in an order in which WINDOW batches at a time are dealt anew by length: a batch costs as its longest row."""
+    if lengths is None:
+        return order
+    out = []
+    for start in range(0, len(order), WINDOW * batch):
+        window = order[start : start + WINDOW * batch]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        batches = [window[i : i + batch] for i in range(0, len(window), batch)]
+        out += [batches[i] for i in rng.permutation(len(batches))]
+    return np.concatenate(out)
 
 
 def _sequences(
