@@ -112,7 +112,7 @@ def _dealt(seeds: Sequence[Arrays]) -> NDArray[np.float64]:
         )
         for number, seed in enumerate(seeds)
     ]
-    return np.mean(parts, axis=0)
+    return np.asarray(np.mean(parts, axis=0))
 
 
 def _above(seed: Arrays) -> float:
