@@ -56,7 +56,7 @@ def test_experiments_run_over_models_with_their_seeds(whole):
     config.check(changed)
     assert config.runs(changed, "chart_answers") == [("plain", 0), ("plain", 1), ("plain", 2), ("tasks", 1)]
     inputs = config.experiment_inputs(changed, "chart_towers")["probed"]
-    assert inputs[:2] == ["charts/probed/dense/seed0.npz", "charts/probed/dense/seed1.npz"] and len(inputs) == 12
+    assert inputs[:2] == ["charts/probed/dense/seed0.npz", "charts/probed/dense/seed1.npz"] and len(inputs) == 15
 
 
 def test_models_that_are_compared_have_seeds_and_charts_in_common(whole):

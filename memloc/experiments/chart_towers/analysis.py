@@ -185,8 +185,8 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-USED = ("black", "blue", "green", "purple", "grey")
-"""Hues of the lines of probes."""
+USED = ("black", "blue", "green", "purple", "grey", "pale blue", "pale purple", "pale green")
+"""Hues of the lines of probes, and those like them."""
 
 
 def _line(axis: Axes, stages: list[str], rows: pd.DataFrame, hue: str, style: str) -> None:
