@@ -167,6 +167,7 @@ rule locate_chart_model:
         gpu=gpus,
     params:
         options=lambda wildcards: config["charts"]["locate"],
+        tasks=in_charts("models", "tasks"),
         device=config["device"],
         code=digest("scripts/locate_chart_model.py"),
     message:

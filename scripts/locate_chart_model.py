@@ -15,7 +15,14 @@ def main(snakemake):
     suite = open_suite(snakemake.input.suite)
     model = open_model(snakemake.input.model, device=network.device(snakemake.params.device))
     with io.scratch(Path(output.pairs).with_suffix(".work")) as work:
-        found = study.located(model, suite, options, seed=seed, batch=32, work=work, progress=lambda done: None)
+        found = study.located(
+            *(model, suite, options),
+            tasks=snakemake.params.tasks,
+            seed=seed,
+            batch=32,
+            work=work,
+            progress=lambda done: None,
+        )
     for path, name, columns in (
         (output.predictions, "predictions", study.PREDICTIONS),
         (output.pairs, "pairs", study.PAIRS),

@@ -125,17 +125,30 @@ def asked(model: Model, suite: Suite, settings: Options, *, batch: int, work: Pa
 
 
 def located(
-    model: Model, suite: Suite, options: Options, *, seed: int, batch: int, work: Path, progress: Done
+    model: Model,
+    suite: Suite,
+    options: Options,
+    *,
+    tasks: Sequence[str],
+    seed: int,
+    batch: int,
+    work: Path,
+    progress: Done,
 ) -> dict[str, pd.DataFrame]:
     """What probes read at every stage, what the model answers itself, and what patches move.
 
     Args:
-        options: charts, how many items probes learn from and are tested on; pairs of each task and n.
+        options: charts, how many items probes learn from and are tested on, half and half; pairs of each task and n.
+        tasks: that the model has learned; of these, those that probes can read count.
     """
-    tasks = [task for task in locate.PROBED if any(item["task"] == task for item in suite.items)]
+    tasks = [task for task in locate.PROBED if task in tasks]
     tested = suite.choose(tasks=tasks, split="test")
     answers = ask.answers(model, suite, tested, [STRATEGY], batch=batch, work=work, progress=progress)
-    shown = thinned(suite.choose(tasks=tasks[:1], split="all"), options["charts"])
+    shown = [
+        item
+        for part in ("train", "test")
+        for item in thinned(suite.choose(tasks=tasks[:1], split=part), options["charts"] // 2)
+    ]
     read = states.read(model, suite, shown, STRATEGY, work=work, batch=batch, progress=progress)
     predictions = locate.probe(model, suite, shown, read, seed=seed)
     chosen = locate.chosen_pairs(

@@ -61,9 +61,20 @@ def _of_model(name: str, model: Config, towers: Config, models: Config) -> Itera
         before = models.get(after)
         if before is None or after == name:
             yield f"after: {none_of(after, [other for other in models if other != name])}"
-        elif "after" in before or "canaries" in before or "canaries" in model:
-            yield f"after: {after} or {name} goes on itself, or has canaries; name a model that begins anew"
+        elif "canaries" in before or "canaries" in model:
+            yield f"after: {after if 'canaries' in before else name} has canaries; name a model without"
+        elif _goes_round(name, models):
+            yield f"after: {after} goes on from {name} itself; let one of them begin anew"
         elif any(model[key] != before[key] for key in ("tower", "layers", "read")) or set(model["seeds"]) - set(
             before["seeds"]
         ):
             yield f"after: {after} has other tower, layers, read or seeds; make them equal"
+
+
+def _goes_round(name: str, models: Config) -> bool:
+    """Whether a model comes after itself."""
+    seen, at = {name}, models[name].get("after")
+    while at in models and at not in seen:
+        seen.add(at)
+        at = models[at].get("after")
+    return at == name
