@@ -91,7 +91,8 @@ def on_photograph(cloth: Array, photographs: list[Array], side: int, rng: np.ran
     top, left = (rng.integers(length - 256 + 1) for length in photograph.shape[:2])
     piece = Image.fromarray(photograph[top : top + 256, left : left + 256]).resize((side, side))
     cover = np.asarray(Image.fromarray(cloth).resize((side, side)))[..., None] / 255
-    return ((1 - cover) * np.asarray(piece) + cover * rng.integers(64, 256, size=3)).astype(np.uint8)
+    blend: Array = (1 - cover) * np.asarray(piece) + cover * rng.integers(64, 256, size=3)
+    return blend.astype(np.uint8)
 
 
 def write_table(folder: Path, name: str, columns: int) -> None:
