@@ -30,7 +30,7 @@ from memloc.valuation.tables import TABLES
 # Side, training and test images of each class, the part besides train, and what classes and images are called.
 IMAGES = {
     "cifar10": (32, 30, 4, "test", "class{}", "png"),
-    "cifar100": (32, 16, 4, "test", "class{}", "png"),
+    "cifar100": (32, 32, 4, "test", "class{}", "png"),
     "svhn": (32, 16, 4, "test", "class{}", "png"),
     "stl10": (96, 10, 4, "test", "class{}", "png"),
     "stl10-unlabeled": (96, 12, 4, "test", "class{}", "png"),
