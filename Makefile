@@ -24,7 +24,7 @@ BOOTSTRAP = @"$(PYTHON)" tools/bootstrap.py $(if $(TORCH),--cpu)
 IN_VENV = env PATH="$(CURDIR)/.venv/bin:$$PATH"
 WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help figures smoke replicate test test-units test-workflow test-slurm bench docs lock clean-caches clean-venv
+.PHONY: help figures smoke rehearse replicate test test-units test-workflow test-slurm bench docs lock clean-caches clean-venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /make \1|/p' Makefile | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -37,6 +37,11 @@ figures: ## install, then compute every figure, claim and the report into result
 smoke: ## install, then run every rule on next to nothing, in results/smoke/
 	$(BOOTSTRAP)
 	$(IN_VENV) snakemake --cores $(CORES) --configfile config/smoke.yaml config/smoke-all.yaml --directory results/smoke
+
+rehearse: ## install, then run every experiment of config/paper.yaml on small stand-ins, in results/rehearsal/
+	$(BOOTSTRAP)
+	$(IN_VENV) python tools/make_stand_ins.py results/rehearsal/stand-ins
+	$(IN_VENV) snakemake --cores $(CORES) --configfile config/paper.yaml config/rehearsal.yaml --directory results/rehearsal
 
 replicate: ## install, then compute the default again with other kernels and other seeds; say which verdicts change
 	$(BOOTSTRAP)

@@ -18,6 +18,7 @@ rule make_table:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        openml=config.get("openml"),
         code=digest("scripts/make_table.py"),
     message:
         "make table {wildcards.table}"

@@ -13,7 +13,7 @@ def main(snakemake):
         part = prepared.load(Path(snakemake.input[0]).parent, "train")
         table = loading.of_images(part.images, part.labels)
     else:
-        table = loading.load(snakemake.wildcards.table)
+        table = loading.load(snakemake.wildcards.table, snakemake.params.openml)
     io.save_arrays(table, snakemake.output.table, provenance.record(snakemake.output.table))
     job.log.info("%d rows, %d columns, %d classes", *table["x"].shape, table["y"].max() + 1)
 

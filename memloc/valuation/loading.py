@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,18 @@ ROWS = 2000
 Columns = tuple[NDArray[Any], NDArray[Any]]
 
 
-def load(name: str) -> dict[str, NDArray[Any]]:
+def load(name: str, openml: str | None = None) -> dict[str, NDArray[Any]]:
     """A table of TABLES: features ``x`` [n, d], classes ``y`` [n] from 0 on, ``shape`` of the images that are its rows.
+
+    Args:
+        openml: folder that OpenML's tables are read from, or fetched into; None for the repository's.
 
     Raises:
         InputError: it is on OpenML and can't be fetched.
     """
     entry = TABLES[name]
-    x, y = _LOADERS[entry.loader](*entry.arguments)
+    loader = partial(_openml, Path(openml)) if openml and entry.fetched else _LOADERS[entry.loader]
+    x, y = loader(*entry.arguments)
     classes = np.unique(y, return_inverse=True)[1].astype(np.int64)
     shape = (1, entry.side, entry.side) if entry.side else ()
     return {"x": np.asarray(x, dtype=np.float64), "y": classes, "shape": np.array(shape, dtype=np.int64)}
@@ -68,13 +74,13 @@ def _gaussian(d: int, correlation: float) -> Columns:
     return x, rng.random(ROWS) < 1 / (1 + np.exp(-logit))
 
 
-def _openml(number: int, *among: str) -> Columns:
+def _openml(folder: Path, number: int, *among: str) -> Columns:
     """Of set ``number`` the numeric columns and the rows without a gap; where classes are named, these alone."""
     from sklearn.datasets import fetch_openml
 
-    folder = ROOT / "data" / "openml"
     try:
-        x, y = fetch_openml(data_id=number, data_home=folder, as_frame="auto", parser="auto", return_X_y=True)
+        # scikit-learn's faster parser fails on classes that are numbers with pandas 3.1 (scikit-learn, issue 34892).
+        x, y = fetch_openml(data_id=number, data_home=folder, as_frame="auto", parser="liac-arff", return_X_y=True)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
@@ -92,5 +98,5 @@ _LOADERS: dict[str, Callable[..., Columns]] = {
     "fried": _fried,
     "two-planes": _two_planes,
     "gaussian": _gaussian,
-    "openml": _openml,
+    "openml": partial(_openml, ROOT / "data" / "openml"),
 }

@@ -77,6 +77,15 @@ _SVHN = {
     "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
     "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
 }
+_FOLDER = Source(
+    "a folder of images",
+    module="folder",
+    files=(File("train"), File("test")),
+    folder=None,
+    hint="put images into <path>/train/<class>/ and <path>/test/<class>/",
+    terms="your own",
+    size="your own",
+)
 _STL10 = Source(
     "STL-10, labelled",
     module="stl10",
@@ -197,14 +206,14 @@ SOURCES: dict[str, Source] = {
         terms="your own",
         size="2 kB a chart of 72 pixels",
     ),
-    "folder": Source(
-        "a folder of images",
-        module="folder",
-        files=(File("train"), File("test")),
-        folder=None,
-        hint="put images into <path>/train/<class>/ and <path>/test/<class>/",
-        terms="your own",
-        size="your own",
+    "folder": _FOLDER,
+    "folder-unlabeled": replace(
+        _FOLDER,
+        title="a folder of images without labels",
+        hint="put images into <path>/train/<any name>/ and labelled ones into <path>/test/<class>/",
+        fixed={"labels": False},
+        unlabeled=True,
+        classes=0,
     ),
 }
 
