@@ -76,6 +76,7 @@ rule probe_chart_tower:
         runtime=growing(60),
     params:
         settings=probed_settings,
+        charts=lambda wildcards: config["charts"]["locate"]["charts"],
         code=digest("scripts/probe_chart_tower.py"),
     message:
         "probe tower {wildcards.tower}, seed {wildcards.seed}"

@@ -13,7 +13,7 @@ def main(snakemake):
     job.start(snakemake)
     settings, seed, output = snakemake.params.settings, int(snakemake.wildcards.seed), snakemake.output.probed
     suite, weights = open_suite(snakemake.input.suite), snakemake.input.weights
-    charts = towers.single_marks(suite)
+    charts = study.halved(towers.single_marks(suite), snakemake.params.charts, lambda chart: chart["settings"]["split"])
     names = [str(chart["chart"]) for chart in charts]
     if settings["kind"] == "supervised":
         model = open_model(weights)

@@ -40,9 +40,7 @@ def _free(item: Row, chart: Row) -> Prompt:
 
 
 def _templated(item: Row, chart: Row) -> Prompt:
-    start = _task(item).start
-    begun = start(Chart.read(chart), item["metadata"]["asked"]) if start else STARTS[item["metadata"]["kind"]]
-    return Prompt(_hinted(item, chart), start=begun)
+    return Prompt(_hinted(item, chart), start=_begun(item, chart))
 
 
 def _listed(item: Row, chart: Row) -> Prompt:
@@ -85,13 +83,20 @@ def _hinted(item: Row, chart: Row) -> str:
     return f"{item['question']} {_task(item).hint(Chart.read(chart), item['metadata']['asked'])}"
 
 
+def _begun(item: Row, chart: Row | Chart) -> str:
+    """The beginning of the answer."""
+    start = _task(item).start
+    chart = chart if isinstance(chart, Chart) else Chart.read(chart)
+    return start(chart, item["metadata"]["asked"]) if start else STARTS[item["metadata"]["kind"]]
+
+
 def _given(item: Row, chart: Chart) -> Prompt:
     """The question behind the coordinates of all marks."""
     marks = "bars" if chart.type == "bar" else "points"
     stated = listed(f"{mark.name} at {pair(mark.x, mark.y)}" for mark in chart.marks)
     asked = item["metadata"]["asked"]
     text = f"The {marks} of the chart are: {stated}. {item['question']} {_task(item).hint(chart, asked)}"
-    return Prompt(text, follows=_task(item).solve(chart, asked).text)
+    return Prompt(text, start=_begun(item, chart), follows=_task(item).solve(chart, asked).text)
 
 
 def wrong(item: Row, chart: Chart) -> Chart:

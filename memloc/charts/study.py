@@ -144,11 +144,7 @@ def located(
     tasks = [task for task in locate.PROBED if task in tasks]
     tested = suite.choose(tasks=tasks, split="test")
     answers = ask.answers(model, suite, tested, [STRATEGY], batch=batch, work=work, progress=progress)
-    shown = [
-        item
-        for part in ("train", "test")
-        for item in thinned(suite.choose(tasks=tasks[:1], split=part), options["charts"] // 2)
-    ]
+    shown = halved(suite.choose(tasks=tasks[:1]), options["charts"], lambda item: item["split"])
     read = states.read(model, suite, shown, STRATEGY, work=work, batch=batch, progress=progress)
     predictions = locate.probe(model, suite, shown, read, seed=seed)
     chosen = locate.chosen_pairs(
@@ -166,6 +162,11 @@ def thinned(items: Sequence[Row], most: int) -> list[Row]:
     if len(items) <= most:
         return list(items)
     return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def halved(rows: Sequence[Row], most: int, part: Callable[[Row], object]) -> list[Row]:
+    """At most so many rows, half of them for training and half for testing, evenly out of all of either."""
+    return [row for name in ("train", "test") for row in thinned([r for r in rows if part(r) == name], most // 2)]
 
 
 def arrays_of(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, Array]:

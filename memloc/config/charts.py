@@ -77,4 +77,4 @@ def _goes_round(name: str, models: Config) -> bool:
     while at in models and at not in seen:
         seen.add(at)
         at = models[at].get("after")
-    return at == name
+    return bool(at == name)

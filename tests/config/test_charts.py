@@ -20,7 +20,7 @@ def whole():
 
 WRONG = {
     "suite": ("towers", "dense", {"suite": "mark"}, "suite: 'mark' is none of marks, tasks"),
-    "patch": ("towers", "dense", {"patch": 7}, "patch: 7 doesn't divide the 72 pixels of tasks; change one"),
+    "patch": ("towers", "dense", {"patch": 7}, "patch: 7 doesn't divide the 72 pixels of marks; change one"),
     "heads": ("towers", "dense", {"heads": 3}, "heads: 3 don't divide width 64; change one"),
     "encoder": ("towers", "untrained", {"encoder": "nobody"}, "encoder: 'nobody' is none of "),
     "seed of an encoder": (
@@ -33,7 +33,7 @@ WRONG = {
     "seed of a tower": ("models", "plain", {"seeds": [0, 5]}, "seeds: dense has no seed 5; take of 0, 1, 2"),
     "read": ("models", "plain", {"read": [4]}, "read: [4]: the tower has 3 layers; take of 0 and -3 to -1"),
     "after": ("models", "tuned", {"after": "wider"}, "after: wider has other tower, layers, read or seeds; make them"),
-    "after one another": ("models", "plain", {"after": "tuned"}, "after: tuned goes on from plain itself; let one"),
+    "after one another": ("models", "tasks", {"after": "tuned"}, "after: tuned goes on from tasks itself; let one"),
     "after canaries": ("models", "wider", {"after": "canaries"}, "after: canaries has canaries; name a model without"),
     "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, wider"),
     "asked": ("models", "plain", {"asked": ["blank"]}, "asked: ['blank'] lack templated, which claims are about; add"),
