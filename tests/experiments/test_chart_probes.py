@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from memloc.errors import InputError
 from tests.builders.charted import STAGES, predicted
 from tests.builders.study import Study, single
 
@@ -37,3 +38,11 @@ def test_where_nothing_is_lost_no_handoff_is_found(tmp_path):
     effects = rows.groupby("claim")["effect"].first()
     assert np.isclose(effects["chart_probes.gap"], -0.2)
     assert abs(effects["chart_probes.handoff"]) < 0.05 and abs(effects["chart_probes.decoder"]) < 0.05
+
+
+def test_probes_that_learned_nothing_are_one_line(tmp_path):
+    kept = Study(tmp_path, "chart_probes")
+    predictions = {name: values[:0] for name, values in predicted(PROBE, 0.5, seed=0).items()}
+    kept.add("plain", 0, predictions=predictions)
+    with pytest.raises(InputError, match="plain: too few training charts have marks of one kind for a probe to learn"):
+        kept.analyse()

@@ -58,7 +58,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a part is trained: AdamW, the learning rate rising for a twentieth of the steps and falling to 0."""
+    """How a part is trained: AdamW; the rate rises for a twentieth of the steps, and falls to 0 in the last quarter."""
 
     steps: int
     batch: int = 64
@@ -321,7 +321,7 @@ def _descend(
     warm = max(1, schedule.steps // 20)
     rates = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
-        lambda step: min((step + 1) / warm, 0.5 + 0.5 * float(np.cos(np.pi * step / schedule.steps))),
+        lambda step: min((step + 1) / warm, 1.0, 4 * (schedule.steps - step) / schedule.steps),
     )
     order = np.zeros(0, dtype=np.int64)
     values = []

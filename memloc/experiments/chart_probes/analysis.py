@@ -9,6 +9,7 @@ from memloc.analysis import plotting
 from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, last_of, size, tables, under
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
+from memloc.errors import InputError
 
 CLAIMS = {
     "gap": Claim(
@@ -48,6 +49,9 @@ def analyse(sheet: Sheet) -> None:
     """Accuracy of probes of places by stage, of all marks and of those that were told wrongly, and of the answers."""
     for model in sheet.encoders:
         seeds = [table[table["target"] == "position"] for table in tables(sheet, "predictions", model)]
+        if any(table.empty for table in seeds):
+            few = f"{model}: too few training charts have marks of one kind for a probe to learn from"
+            raise InputError(f"{few}; raise charts.locate.charts, or charts of its suite")
         stages = list(dict.fromkeys(seeds[0]["stage"]))
         tower, decoder = last_of(stages, "tower"), last_of(stages, "decoder")
         for series, kept in (("all", seeds), ("told wrongly", [t[t["answered"] == 0] for t in seeds])):
