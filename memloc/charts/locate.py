@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from memloc.charts.patching import Pair
 from memloc.charts.probes import LEAST, Probed, kernel, pointed, probed
 from memloc.charts.reading import Row, Suite, asked_point, kind_of, places
 from memloc.charts.states import FLATTENED, LAST, POOLED, SINGLE, States
+from memloc.charts.tasks import TASKS
 from memloc.job import log
 from memloc.metrics.shares import clustered, wilson
 
@@ -50,6 +51,7 @@ def probe(
     ``a`` the number of marks. ``held_out`` says whether no training chart has a mark there.
     """
     split = {str(item["chart"]): str(item["split"]) for item in items}
+    known = _known(suite)
     placed = None if model.crosses else layout(model, suite)
     rows: list[pd.DataFrame] = []
     for stage in model.stages:
@@ -58,7 +60,7 @@ def probe(
             if features is not None:
                 for target, kind, frame in _targets(suite, items, read, representation):
                     frame = frame.assign(train=frame["chart"].map(split).eq("train"))
-                    table = _fit(features, frame, target, kind, seed)
+                    table = _fit(features, frame, target, kind, seed, known[target])
                     if table is not None:
                         rows.append(table.assign(stage=stage.name, representation=representation, target=target))
         tokens = read.tokens(stage)
@@ -66,7 +68,7 @@ def probe(
         if tokens is not None and cells is not None:
             for target, kind, frame in _targets(suite, items, read, SINGLE):
                 frame = frame.assign(train=frame["chart"].map(split).eq("train"))
-                table = _point(tokens, cells, frame, kind, seed) if target == "position" else None
+                table = _point(tokens, cells, frame, kind, seed, known[target]) if target == "position" else None
                 if table is not None:
                     rows.append(table.assign(stage=stage.name, representation=SINGLE, target=target))
         progress(1)
@@ -78,6 +80,17 @@ def probe(
             ]
         )
     return pd.concat(rows, ignore_index=True)
+
+
+def _known(suite: Suite) -> dict[str, set[tuple[int, ...]]]:
+    """By target, places that some training chart of single marks has one at, and numbers of marks that some has."""
+    single = {name for name, task in TASKS.items() if task.draw is None}
+    names = {str(item["chart"]) for item in suite.items if item["split"] == "train" and item["task"] in single}
+    charts = [suite.charts[name] for name in names]
+    return {
+        "position": {places(chart, point) for chart in charts for point in chart["points"]},
+        "count": {(len(chart["points"]),) for chart in charts},
+    }
 
 
 def _targets(
@@ -130,8 +143,19 @@ def _targets(
         )
 
 
-def _fit(features: NDArray[np.float32], frame: pd.DataFrame, target: str, kind: str, seed: int) -> pd.DataFrame | None:
-    """Predictions of the test rows of one probe; None where it has too few rows to learn from, or none to predict."""
+def _fit(
+    features: NDArray[np.float32],
+    frame: pd.DataFrame,
+    target: str,
+    kind: str,
+    seed: int,
+    known: Collection[tuple[int, ...]],
+) -> pd.DataFrame | None:
+    """Predictions of the test rows of one probe; None where it has too few rows to learn from, or none to predict.
+
+    Args:
+        known: places, or numbers, of all training charts.
+    """
     train, test = frame[frame["train"]], frame[~frame["train"]]
     labels = [name for name in ("a", "b") if name in frame]
     if len(train) < LEAST or not len(test) or any(train[name].nunique() < 2 for name in labels):
@@ -139,11 +163,16 @@ def _fit(features: NDArray[np.float32], frame: pd.DataFrame, target: str, kind: 
     k = kernel(features[train["row"]], features[test["row"]])
     given = [train[name].to_numpy(dtype=np.int64) for name in labels]
     true = [test[name].to_numpy(dtype=np.int64) for name in labels]
-    return _rows(test, probed(k, given, true, seed=seed, names=(target, kind)), given, true)
+    return _rows(test, probed(k, given, true, seed=seed, names=(target, kind)), true, known)
 
 
 def _point(
-    tokens: NDArray[np.float32], cells: NDArray[np.int64], frame: pd.DataFrame, kind: str, seed: int
+    tokens: NDArray[np.float32],
+    cells: NDArray[np.int64],
+    frame: pd.DataFrame,
+    kind: str,
+    seed: int,
+    known: Collection[tuple[int, ...]],
 ) -> pd.DataFrame | None:
     """As ``_fit``, of the probe that points at one token."""
     train, test = frame[frame["train"]], frame[~frame["train"]]
@@ -155,17 +184,16 @@ def _point(
     found = pointed(tokens[train["row"]], at, tokens[test["row"]], there, cells, seed=seed, kind=kind)
     where = found.read[0]
     found = Probed([where % CELLS, CELLS - 1 - where // CELLS], found.right, found.control)
-    return _rows(test, found, given, true)
+    return _rows(test, found, true, known)
 
 
 def _rows(
-    test: pd.DataFrame, found: Probed, given: Sequence[NDArray[np.int64]], true: Sequence[NDArray[np.int64]]
+    test: pd.DataFrame, found: Probed, true: Sequence[NDArray[np.int64]], known: Collection[tuple[int, ...]]
 ) -> pd.DataFrame:
-    known = {*zip(*(values.tolist() for values in given), strict=True)}
     return test[["chart", "kind", "n"]].assign(
         held_out=[place not in known for place in zip(*(values.tolist() for values in true), strict=True)],
         a=found.read[0],
-        b=pd.array(found.read[1] if len(given) > 1 else [None] * len(test), dtype="Int64"),
+        b=pd.array(found.read[1] if len(true) > 1 else [None] * len(test), dtype="Int64"),
         right=found.right,
         control=found.control,
     )

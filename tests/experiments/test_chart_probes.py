@@ -5,7 +5,7 @@ import pytest
 
 from memloc.errors import InputError
 from tests.builders.charted import STAGES, predicted
-from tests.builders.study import Study, single
+from tests.builders.study import Study
 
 OPTIONS = {}
 PROBE = dict(zip(STAGES, (0.5, 0.8, 0.9, 0.85, 0.8, 0.7, 0.6), strict=True))
@@ -24,13 +24,17 @@ def test_planted_stages_gap_and_drops_come_out(tmp_path):
     mine = table[(table["series"] == "all") & (table["representation"] == "flattened")].set_index("stage")["value"]
     assert mine.round(6).to_dict() == PROBE
     gap = rows[rows["claim"] == "chart_probes.gap"].set_index("subject")["effect"]
-    assert gap["plain, 4 marks"] == gap["plain, 8 marks"] == pytest.approx(0.9 - 0.5 - 0.2)
-    told = single(rows[rows["claim"] != "chart_probes.gap"])["effect"]
-    expected = {"handoff": 0.1, "decoder": 0.2, "control": 0.03, "last-token": 0.05}
+    for probe in ("single tokens", "all tokens"):
+        assert gap[f"plain, {probe}, 4 marks"] == gap[f"plain, {probe}, 8 marks"] == pytest.approx(0.9 - 0.5 - 0.2)
+    effects = rows.set_index(["claim", "subject"])["effect"]
+    # What the last layer of the decoder gives to image tokens is read by nothing, so it doesn't count.
+    expected = {"handoff": 0.9 - 0.8, "decoder": 0.8 - 0.7}
     for claim, effect in expected.items():
-        assert told[claim] == pytest.approx(effect, abs=1e-9), claim
+        assert effects[f"chart_probes.{claim}", "plain, single tokens"] == pytest.approx(effect, abs=1e-9), claim
+    assert effects["chart_probes.control", "plain"] == pytest.approx(0.03)
+    assert effects["chart_probes.last-token", "plain"] == pytest.approx(0.05)
     # Which marks are told is dealt apart from which are read.
-    assert told["wrong"] == pytest.approx(0.4, abs=0.08)
+    assert effects["chart_probes.wrong", "plain, single tokens"] == pytest.approx(0.4, abs=0.08)
 
 
 def test_where_nothing_is_lost_no_handoff_is_found(tmp_path):

@@ -6,34 +6,32 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, last_of, size, tables, under
+from memloc.analysis.charted import OWN, counted, effect, equal, groups, last_of, size, tables, under
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
 
 CLAIMS = {
     "gap": Claim(
-        "A probe of single tokens of the tower's last layer tells places of four and of eight marks more often than "
-        "the model: accuracy of the probe minus that of the answers, minus .2",
+        "A probe of the tower's last layer tells places of four and of eight marks more often than the model, at "
+        "places of training charts: accuracy of the probe minus that of the answers, minus .2",
         OWN,
     ),
     "wrong": Claim(
-        "Where the model answers wrongly a probe of single tokens of the tower's last layer still tells the place: "
-        "accuracy minus .5",
-        FUGU,
+        "Where the model answers wrongly a probe of the tower's last layer still tells the place: accuracy minus .5",
+        OWN,
     ),
     "handoff": Claim(
         "Places are lost on the way from the tower through the connector into the decoder: accuracy of the probe of "
-        "single tokens of the tower's last layer minus that of the decoder's input",
-        FUGU,
+        "the tower's last layer minus that of the decoder's input, by chart",
+        OWN,
     ),
     "decoder": Claim(
-        "Places are lost inside the decoder: accuracy of the probe of single tokens of its input minus that of its "
-        "last layer"
+        "Places are lost inside the decoder: accuracy of the probe of its input minus that of what its last layer "
+        "reads, by chart"
     ),
     "control": Claim(
-        "A probe of shuffled labels tells no place from all tokens of the tower's last layer: .05 minus its accuracy",
-        OWN,
+        "A probe of shuffled labels tells no place in the tower's last layer: .05 minus its accuracy", OWN
     ),
     "last-token": Claim(
         "The last token of the decoder's last layer holds the place no better than the answer tells it: accuracy of "
@@ -45,6 +43,11 @@ NUMBERS = (4, 8)
 """Numbers of marks that the gap is about."""
 
 
+PROBES = {SINGLE: "single tokens", FLATTENED: "all tokens"}
+"""Probes that claims are about, and what subjects call them."""
+PLACES = {0: "", 1: ", held-out places"}
+
+
 def analyse(sheet: Sheet) -> None:
     """Accuracy of probes of places by stage, of all marks and of those that were told wrongly, and of the answers."""
     for model in sheet.encoders:
@@ -53,20 +56,33 @@ def analyse(sheet: Sheet) -> None:
             few = f"{model}: too few training charts have marks of one kind for a probe to learn from"
             raise InputError(f"{few}; raise charts.locate.charts, or charts of its suite")
         stages = list(dict.fromkeys(seeds[0]["stage"]))
-        tower, decoder = last_of(stages, "tower"), last_of(stages, "decoder")
-        for series, kept in (("all", seeds), ("told wrongly", [t[t["answered"] == 0] for t in seeds])):
+        asked = [table[table["answered"] >= 0] for table in seeds]
+        for series, kept in (("all", asked), ("told wrongly", [t[t["answered"] == 0] for t in asked])):
             for column, name in (("right", series), ("control", f"{series}, shuffled labels")):
                 if all(len(table) for table in kept):
                     found = counted(kept, ["stage", "representation"], column=column)
                     sheet.add(found, model=model, series=name)
-        asked = [_of(table[table["answered"] >= 0], tower, SINGLE) for table in seeds]
-        told = [table.assign(answered=table["answered"].astype(float)) for table in asked]
+        tower = last_of(stages, "tower")
+        for representation in PROBES:
+            told = [_of(table, tower, representation) for table in asked]
+            told = [table.assign(answered=table["answered"].astype(float)) for table in told]
+            if all(len(table) for table in told):
+                _claims(sheet, model, seeds, told, stages, representation)
+        told = [_of(table, tower, FLATTENED) for table in asked]
         if all(len(table) for table in told):
             own = counted(told, ["representation"], column="answered").assign(stage="answer", representation="answer")
             sheet.add(own, model=model, series="all")
             sheet.add(counted(told, ["n"], column="answered"), model=model, series="answers by n")
-            sheet.add(counted(told, ["n"]), model=model, series="probe by n")
-        _claims(sheet, model, seeds, told, tower, decoder)
+            pointing = [_of(table, tower, SINGLE) for table in asked]
+            sheet.add(counted(pointing if all(map(len, pointing)) else told, ["n"]), model=model, series="probe by n")
+        chance = groups([_of(t, tower, FLATTENED) for t in seeds], {"all": lambda t: t["n"] > 0}, column="control")
+        if chance:
+            sheet.find("control", model, under(sheet, chance, "all", 0.05), size(chance))
+        ends = [_of(table, last_of(stages, "decoder"), LAST) for table in asked]
+        ends = [table.assign(behind=table["answered"] - table["right"]) for table in ends]
+        rows = groups(ends, {"behind": lambda t: t["n"] > 0}, column="behind")
+        if rows:
+            sheet.find("last-token", model, effect(sheet, rows, lambda m: m["behind"], minus=-0.05), size(rows))
 
 
 def _of(table: pd.DataFrame, stage: str, representation: str) -> pd.DataFrame:
@@ -74,36 +90,39 @@ def _of(table: pd.DataFrame, stage: str, representation: str) -> pd.DataFrame:
 
 
 def _claims(
-    sheet: Sheet, model: str, seeds: list[pd.DataFrame], told: list[pd.DataFrame], tower: str, decoder: str
+    sheet: Sheet,
+    model: str,
+    seeds: list[pd.DataFrame],
+    told: list[pd.DataFrame],
+    stages: list[str],
+    representation: str,
 ) -> None:
+    subject = f"{model}, {PROBES[representation]}"
     ahead = [table.assign(ahead=table["right"] - table["answered"]) for table in told]
     for n in NUMBERS:
-        rows = groups(ahead, {"ahead": equal(n=n)}, column="ahead")
+        rows = groups(ahead, {"ahead": equal(n=n, held_out=0)}, column="ahead")
         if rows:
-            sheet.find("gap", f"{model}, {n} marks", effect(sheet, rows, lambda m: m["ahead"], minus=0.2), size(rows))
-    missed = groups(told, {"missed": equal(answered=0)})
-    if missed:
-        sheet.find("wrong", model, effect(sheet, missed, lambda m: m["missed"], minus=0.5, shared=False), size(missed))
-    for name, first, then in (("handoff", tower, "decoder input"), ("decoder", "decoder input", decoder)):
-        drops = [_drop(table, first, then) for table in seeds]
+            sheet.find("gap", f"{subject}, {n} marks", effect(sheet, rows, lambda m: m["ahead"], minus=0.2), size(rows))
+    for held, place in PLACES.items():
+        missed = groups(told, {"missed": equal(answered=0, held_out=held)})
+        if missed:
+            still = effect(sheet, missed, lambda m: m["missed"], minus=0.5, shared=False)
+            sheet.find("wrong", f"{subject}{place}", still, size(missed))
+    decoder = [stage for stage in stages if stage.startswith("decoder")]
+    # Image tokens behind the last layer are read by nothing.
+    for name, first, then in (("handoff", last_of(stages, "tower"), decoder[0]), ("decoder", decoder[0], decoder[-2])):
+        drops = [_drop(table, first, then, representation) for table in seeds]
         rows = groups(drops, {"drop": lambda table: table["drop"].notna()}, column="drop")
-        if rows:
-            sheet.find(name, model, effect(sheet, rows, lambda m: m["drop"]), size(rows))
-    chance = groups([_of(table, tower, FLATTENED) for table in seeds], {"all": lambda t: t["n"] > 0}, column="control")
-    if chance:
-        sheet.find("control", model, under(sheet, chance, "all", 0.05), size(chance))
-    ends = [_of(table[table["answered"] >= 0], decoder, LAST) for table in seeds]
-    ends = [table.assign(behind=table["answered"] - table["right"]) for table in ends]
-    rows = groups(ends, {"behind": lambda t: t["n"] > 0}, column="behind")
-    if rows:
-        sheet.find("last-token", model, effect(sheet, rows, lambda m: m["behind"], minus=-0.05), size(rows))
+        if rows and first != then:
+            sheet.find(name, subject, effect(sheet, rows, lambda m: m["drop"]), size(rows))
 
 
-def _drop(table: pd.DataFrame, first: str, then: str) -> pd.DataFrame:
-    """What the probe of single tokens loses from a stage to another, by mark."""
-    one, other = (_of(table, stage, SINGLE)[["chart", "kind", "right"]] for stage in (first, then))
+def _drop(table: pd.DataFrame, first: str, then: str, representation: str) -> pd.DataFrame:
+    """What a probe loses from a stage to another, by chart: its mean over the chart's marks."""
+    one, other = (_of(table, stage, representation)[["chart", "kind", "right"]] for stage in (first, then))
     both = one.merge(other, on=["chart", "kind"], suffixes=("", "_then"))
-    return both.assign(drop=both["right"] - both["right_then"])
+    both = both.assign(drop=both["right"].astype(float) - both["right_then"])
+    return both.groupby("chart", sort=False)[["drop"]].mean()
 
 
 def draw(table: pd.DataFrame) -> Figure:
