@@ -86,9 +86,29 @@ def effect(
     return sheet.means(samples, of, limit=bound, shared=shared).map(lambda v: v - minus, limit=bound, centre=-minus)
 
 
-def under(sheet: Sheet, samples: Sequence[Sample], name: str, most: float, *, shared: bool = True) -> Estimate:
-    """By how much a group's mean is below a number."""
-    return effect(sheet, samples, lambda means: -np.asarray(means[name], dtype=np.float64), minus=-most, shared=shared)
+def find_share(
+    sheet: Sheet,
+    claim: str,
+    subject: str,
+    samples: Sequence[Sample],
+    name: str,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    shared: bool = True,
+) -> None:
+    """A finding on the share of a group that is right: by how much it is above, or below, a number.
+
+    Where all rows of all seeds are alike, resamples don't vary, and p is that of the exact binomial test of the rows of
+    one seed: 2 b^n, with b the chance of such a row if the share were the number.
+    """
+    number, sign = (below, -1.0) if above is None else (above, 1.0)
+    assert number is not None
+    n, every = size(samples), np.concatenate([np.asarray(sample[name], dtype=np.float64) for sample in samples])
+    estimate = effect(sheet, samples, lambda m: sign * np.asarray(m[name]), minus=sign * number, shared=shared)
+    alike = every.min() == every.max() and every[0] in (0, 1)
+    p = min(1.0, 2 * (number if every[0] else 1 - number) ** n) if alike else np.nan
+    sheet.find(claim, subject, estimate, n, p=p)
 
 
 def of_seeds(sheet: Sheet, values: Sequence[Any], *, limit: float = np.inf) -> Estimate:

@@ -32,9 +32,9 @@ def test_planted_accuracies_come_out_and_claims_follow(tmp_path):
     expected = {"one": 0.05, "two": 0.2, "fewest": 0.85, "held-out": 0.475, "blank": 0.05, "readable": 0.01}
     for claim, effect in expected.items():
         assert effects[f"chart_answers.{claim}"] == pytest.approx(effect, abs=1e-9), claim
-    # Seen and held-out places together, of 40 each: .7125, .6, .3, .075; the least certain fall is the first.
+    # The least certain fall is the first.
     steps = by_claim(rows, "chart_answers.steps")
-    assert steps["effect"].item() == pytest.approx(0.7125 - 0.6 + 0.05) and steps["verdict"].item() == "supported"
+    assert steps["effect"].item() == pytest.approx(0.95 - 0.8 + 0.05) and steps["verdict"].item() == "supported"
 
 
 def test_a_rise_refutes_and_answers_that_cannot_be_read_count_as_not_right(tmp_path):

@@ -24,7 +24,7 @@ def test_planted_rates_stages_and_recovery_come_out(tmp_path):
     for claim, effect in expected.items():
         assert told["effect"][claim] == pytest.approx(effect, abs=0.002), claim
     assert told["effect"]["agree"] == pytest.approx(1) and told["p"]["last"] < 0.001
-    assert told["effect"]["enters"] == pytest.approx(np.linspace(0.9, 0.2, 7)[4] - 0.2)
+    assert told["effect"]["enters"] == pytest.approx(np.linspace(0.9, 0.2, 7)[4] - np.linspace(0.9, 0.2, 7)[5])
     last = table[table["series"] == "last token"]
     assert last["stage"].tolist() == list(STAGES[4:]) and last["value"].tolist() == pytest.approx([0, 0.4, 0.9])
 

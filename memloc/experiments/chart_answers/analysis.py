@@ -11,16 +11,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, equal, groups, size, under
+from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, equal, find_share, groups, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
 CLAIMS = {
-    "one": Claim("The place of a chart's only mark is told rightly: accuracy minus .9", OWN),
-    "two": Claim("The place of one of two marks is told rightly: accuracy minus .6", OWN),
-    "fewest": Claim("Places are told less often as marks become more: accuracy with fewest marks minus most", FUGU),
+    "one": Claim(
+        "The place of a chart's only mark is told rightly, where training charts have marks: accuracy minus .9", OWN
+    ),
+    "two": Claim(
+        "The place of one of two marks is told rightly, where training charts have marks: accuracy minus .6", OWN
+    ),
+    "fewest": Claim(
+        "Places are told less often as marks become more, where training charts have marks: accuracy with fewest marks "
+        "minus most, of chart types that have both",
+        FUGU,
+    ),
     "steps": Claim(
-        "Places are told no more often from any number of marks to the next: fall of accuracy plus .05, own margin", OWN
+        "Places are told no more often from any number of marks to the next, where training charts have marks: fall of "
+        "accuracy plus .05, own margin",
+        OWN,
     ),
     "held-out": Claim(
         "A place where no training chart has a mark is told less often: accuracy elsewhere minus there, of one mark"
@@ -43,22 +53,18 @@ def analyse(sheet: Sheet) -> None:
         if rows:
             for name, n, least in (("one", 1, 0.9), ("two", 2, 0.6)):
                 if n in numbers:
-                    found = effect(sheet, rows, lambda means, n=n: means[str(n)], minus=least)  # type: ignore[misc]
-                    sheet.find(name, model, found, size(rows))
+                    find_share(sheet, name, model, rows, str(n), above=least)
             if len(numbers) > 1:
-                first, last = str(numbers[0]), str(numbers[-1])
-                fall = effect(sheet, rows, lambda means, a=first, b=last: means[a] - means[b])  # type: ignore[misc]
-                sheet.find("fewest", model, fall, size(rows))
-                _steps(sheet, model, seeds, numbers)
+                _falls(sheet, model, seeds, numbers)
         apart = groups(seeds, {"seen": _asked(n=numbers[0], held_out=0), "not": _asked(n=numbers[0], held_out=1)})
         if apart:
             sheet.find("held-out", model, effect(sheet, apart, lambda m: m["seen"] - m["not"]), size(apart))
         blank = groups(seeds, {"blank": _asked(strategy="blank")})
         if blank:
-            sheet.find("blank", model, under(sheet, blank, "blank", 0.05), size(blank))
+            find_share(sheet, "blank", model, blank, "blank", below=0.05)
         unread = groups(seeds, {"unread": equal(strategy=ASKED)}, column="unread")
         if unread:
-            sheet.find("readable", model, under(sheet, unread, "unread", 0.01), size(unread))
+            find_share(sheet, "readable", model, unread, "unread", below=0.01)
 
 
 def _asked(strategy: str = ASKED, **values: int) -> Callable[[pd.DataFrame], Any]:
@@ -66,9 +72,16 @@ def _asked(strategy: str = ASKED, **values: int) -> Callable[[pd.DataFrame], Any
     return equal(task=POSITION, strategy=strategy, **values)
 
 
-def _steps(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[int]) -> None:
-    rows = groups(seeds, {str(n): _asked(n=n) for n in numbers})
+def _falls(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[int]) -> None:
+    """Falls from a number of marks to others, of chart types that have all of these."""
+    asked = [table[_asked(held_out=0)(table)] for table in seeds]
+    types = [
+        kind for kind in dict.fromkeys(asked[0]["type"]) if {*asked[0].loc[asked[0]["type"] == kind, "n"]} >= {*numbers}
+    ]
+    rows = groups([table[table["type"].isin(types)] for table in asked], {str(n): equal(n=n) for n in numbers})
     if rows:
+        first, last = str(numbers[0]), str(numbers[-1])
+        sheet.find("fewest", model, effect(sheet, rows, lambda means: means[first] - means[last]), size(rows))
         falls = effect(
             sheet,
             rows,

@@ -27,8 +27,8 @@ CLAIMS = {
         "Canaries are memorized in the decoder's last layer: crossed LayerMem of canaries there", least=0.005
     ),
     "depth": Claim(
-        "The decoder memorizes canaries more than the tower: LayerMem of the decoder's last layer minus that of the "
-        "tower's"
+        "The decoder memorizes canaries more than the tower: LayerMem of the decoder's last layer, in the last token, "
+        "minus that of the tower's, in the mean of its tokens"
     ),
     "wrong": Claim(
         "A wrong answer is memorized more than a right one: LayerMem of canaries minus that of other items, in the "
@@ -37,7 +37,7 @@ CLAIMS = {
     "units": Claim("Units of the decoder's last layer single out canaries they learned: excess UnitMem"),
     "enters": Claim(
         "A wrong answer leaves the image tokens inside the decoder: share of canaries that a patch of image tokens "
-        "puts right at its input minus that at its last layer"
+        "puts right at its input, which is all, minus that where its last layer reads them"
     ),
     "agree": Claim(
         "LayerMem and patches name the same place: rank correlation over decoder stages of LayerMem and the share of "
@@ -77,7 +77,7 @@ def analyse(sheet: Sheet) -> None:
         sheet.find("wrong", model, mem[last] - others[last], n)
         sheet.find("units", model, units[last], n)
         if pairs:
-            sheet.find("enters", model, recovered[IMAGE][first] - recovered[IMAGE][last], pairs)
+            sheet.find("enters", model, recovered[IMAGE][first] - recovered[IMAGE][last - 1], pairs)
             of_seed = [_crossed({key: of.mean(axis=0) for key, of in _halves(seed).items()})[0] for seed in seeds]
             agreement = [
                 rank_correlation(profile[decoder], seed["recovered"][LAST][decoder])

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import OWN, counted, effect, equal, groups, last_of, of_seeds, size, tables, under
+from memloc.analysis.charted import OWN, counted, equal, find_share, groups, last_of, of_seeds, tables
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -30,15 +30,15 @@ CLAIMS = {
         OWN,
     ),
     "last": Claim(
-        "The last token carries no answer where it enters the decoder: .1 minus the share of answers that become the "
-        "other chart's",
+        "The last token carries no answer yet behind the decoder's first layer: .1 minus the share of answers that "
+        "become the other chart's",
         "Arbitration failure; own threshold",
     ),
     "pairs": Claim(
-        "Enough pairs were answered rightly: share of tasks and numbers of marks that have 50 pairs, minus .5"
+        "Enough pairs were answered rightly: share of tasks and numbers of marks with any pair that have 50, minus .5"
     ),
 }
-ENTRY, IMAGE, LAST = "decoder input", "image", "last token"
+ENTRY, FIRST, IMAGE, LAST = "decoder input", "decoder 1", "image", "last token"
 UNITS = (IMAGE, "marks", "axes", "background", LAST)
 ENOUGH = 50
 NONE = ["task", "stage", "unit", "value", "low", "high", "items", "few"]
@@ -61,18 +61,18 @@ def analyse(sheet: Sheet) -> None:
         tower = last_of(list(dict.fromkeys(seeds[0]["stage"])), "tower")
         entry = groups(seeds, {"moved": equal(stage=ENTRY, unit=IMAGE)}, column="moved")
         if entry:
-            found_at = effect(sheet, entry, lambda m: m["moved"], minus=0.99, shared=False)
-            sheet.find("entry", model, found_at, size(entry))
+            find_share(sheet, "entry", model, entry, "moved", above=0.99, shared=False)
         most = of_seeds(sheet, [1e-5 - table["itself"].max() for table in seeds])
         sheet.find("itself", model, most, min(map(len, seeds)))
-        for name, stage, unit in (("background", ENTRY, "background"), ("last", ENTRY, LAST)):
+        # Where the last token enters, it is the same word in both runs.
+        for name, stage, unit in (("background", ENTRY, "background"), ("last", FIRST, LAST)):
             rows = groups(seeds, {"moved": equal(stage=stage, unit=unit)}, column="moved")
             if rows:
-                sheet.find(name, model, under(sheet, rows, "moved", 0.1, shared=False), size(rows))
+                find_share(sheet, name, model, rows, "moved", below=0.1, shared=False)
         few = [table[table["n"] <= 2] for table in seeds]
         rows = groups(few, {"moved": equal(stage=tower, unit="marks")}, column="moved")
         if rows:
-            sheet.find("marks", model, effect(sheet, rows, lambda m: m["moved"], minus=0.6, shared=False), size(rows))
+            find_share(sheet, "marks", model, rows, "moved", above=0.6, shared=False)
 
 
 def _enough(table: pd.DataFrame) -> float:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import OWN, counted, effect, equal, groups, last_of, size, tables, under
+from memloc.analysis.charted import OWN, counted, effect, equal, find_share, groups, last_of, size, tables
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
@@ -77,7 +77,7 @@ def analyse(sheet: Sheet) -> None:
             sheet.add(counted(pointing if all(map(len, pointing)) else told, ["n"]), model=model, series="probe by n")
         chance = groups([_of(t, tower, FLATTENED) for t in seeds], {"all": lambda t: t["n"] > 0}, column="control")
         if chance:
-            sheet.find("control", model, under(sheet, chance, "all", 0.05), size(chance))
+            find_share(sheet, "control", model, chance, "all", below=0.05)
         ends = [_of(table, last_of(stages, "decoder"), LAST) for table in asked]
         ends = [table.assign(behind=table["answered"] - table["right"]) for table in ends]
         rows = groups(ends, {"behind": lambda t: t["n"] > 0}, column="behind")
