@@ -195,5 +195,5 @@ ANSWERS = ("item", "strategy", "task", "n", "type", "held_out", "right")
 PREDICTIONS = (
     *("chart", "kind", "n", "held_out", "stage", "representation", "target", "right", "control", "answered"),
 )
-PAIRS = ("task", "n", "stage", "unit", "moved", "kept", "itself")
+PAIRS = ("task", "n", "stage", "unit", "moved", "shift", "kept", "itself")
 """Columns of the files of answers, of probes' predictions, and of patched pairs."""

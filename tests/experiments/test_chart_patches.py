@@ -26,6 +26,8 @@ def test_planted_cells_come_out_and_claims_follow(tmp_path):
     table, rows = world(tmp_path).analyse()
     cells = table[table["series"] == "task"].set_index(["stage", "unit"])["value"]
     assert cells["decoder 1", "last token"] == pytest.approx(0.05) and cells["tower 2", "marks"] == pytest.approx(0.75)
+    shifts = table[table["series"] == "shift"].set_index(["stage", "unit"])["value"]
+    assert shifts["tower 2", "marks"] == pytest.approx(0.75)
     expected = {"entry": 0.01, "itself": 1e-5 - 1e-7, "background": 0.05, "marks": 0.15, "last": 0.05, "pairs": 0.5}
     assert single(rows)["effect"].to_dict() == {name: pytest.approx(effect) for name, effect in expected.items()}
 

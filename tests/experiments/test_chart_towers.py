@@ -29,10 +29,10 @@ def test_planted_accuracies_and_differences_come_out(tmp_path):
     assert held.set_index(["tower", "stage"])["value"]["clothes", "2"] == pytest.approx(0.6)
     effects = rows.set_index(["claim", "subject"])["effect"]
     assert by_claim(rows, "chart_towers.held-out")["effect"].item() == pytest.approx(0.04)
-    assert effects["chart_towers.supervised", "dense"] == pytest.approx(0.95 - 0.8)
-    assert effects["chart_towers.over-untrained", "charts over untrained"] == pytest.approx(0.89 - 0.6)
-    assert effects["chart_towers.over-foreign", "charts over clothes"] == pytest.approx(0.89 - 0.7)
-    assert effects["chart_towers.pooled", "charts"] == pytest.approx(0.89 - 0.3 - 0.2)
+    assert effects["chart_towers.supervised", "dense"] == pytest.approx(0.9 - 0.8)
+    assert effects["chart_towers.over-untrained", "charts over untrained"] == pytest.approx(0.84 - 0.5)
+    assert effects["chart_towers.over-foreign", "charts over clothes"] == pytest.approx(0.84 - 0.6)
+    assert effects["chart_towers.pooled", "charts"] == pytest.approx(0.84 - 0.3 - 0.2)
     assert by_claim(rows, "chart_towers.control")["effect"].tolist() == [pytest.approx(0.04)] * 4
 
 

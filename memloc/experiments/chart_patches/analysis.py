@@ -58,6 +58,8 @@ def analyse(sheet: Sheet) -> None:
         for by in (["task", "stage", "unit"], ["task", "n", "stage", "unit"]):
             found = counted(seeds, by, column="moved")
             sheet.add(found.assign(few=found["items"] < ENOUGH), model=model, series=", ".join(by[:-2]))
+        shifts = pd.concat(seeds).groupby(["task", "stage", "unit"], sort=False)["shift"].mean().rename("value")
+        sheet.add(shifts.reset_index(), model=model, series="shift")
         tower = last_of(list(dict.fromkeys(seeds[0]["stage"])), "tower")
         entry = groups(seeds, {"moved": equal(stage=ENTRY, unit=IMAGE)}, column="moved")
         if entry:

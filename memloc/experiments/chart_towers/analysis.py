@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import FUGU, OWN, counted, effect, equal, groups, size
+from memloc.analysis.charted import OWN, counted, effect, equal, groups, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import dealt_layermem, images_of_groups, sslmem_of_groups
 from memloc.analysis.sheet import Sheet
@@ -26,20 +26,22 @@ CLAIMS = {
     ),
     "pooled": Claim(
         "Places are lost where a layer's states are averaged: accuracy of the probe of all states minus that of their "
-        "mean, minus .2, in the last layer of the tower that learned charts without labels",
+        "mean, minus .2, in the last layer of the tower that learned charts without labels, at held-out places",
         OWN,
     ),
     "control": Claim("A probe of shuffled labels tells no place in any tower: .05 minus its accuracy", OWN),
     "over-untrained": Claim(
-        "A tower that learned charts holds places better than an untrained one: difference of accuracy, last layer"
+        "A tower that learned charts holds places better than an untrained one: difference of accuracy in the last "
+        "layer, at held-out places"
     ),
     "over-foreign": Claim(
         "A tower that learned charts holds places better than one that learned clothes: difference of accuracy in the "
-        "last layer"
+        "last layer, at held-out places"
     ),
     "supervised": Claim(
-        "A tower that learned what lies in every patch holds places: accuracy of a probe of its last layer minus .8",
-        FUGU,
+        "A tower that learned what lies in every patch holds places: accuracy of a probe of all states of its last "
+        "layer minus .8, at held-out places",
+        OWN,
     ),
     "memorizes": Claim("A tower memorizes the images that it learned: crossed LayerMem of its last layer"),
     "together": Claim(
@@ -85,7 +87,13 @@ def analyse(sheet: Sheet) -> None:
     if rows:
         best = effect(sheet, rows, lambda m: np.stack([np.asarray(m[layer]) for layer in layers], axis=-1), minus=0.8)
         sheet.find_in_any("held-out", options["own"], best, layers, n=size(rows))
-    ends = {tower: [table[table["stage"] == last[tower]] for table in seeds] for tower, seeds in known.items()}
+    # At other places, a chart of one mark is one of training again.
+    ends = {
+        tower: [table[table["stage"].eq(last[tower]) & table["held_out"].eq(1)] for table in seeds]
+        for tower, seeds in known.items()
+    }
+    if not all(len(table) for seeds in ends.values() for table in seeds):
+        return
     both = groups(ends[options["own"]], {kind: equal(representation=kind) for kind in (FLATTENED, POOLED)})
     if both:
         lost = effect(sheet, both, lambda m: m[FLATTENED] - m[POOLED], minus=0.2)
