@@ -113,6 +113,7 @@ def train_model(
         strategies=settings["strategies"],
         frozen=settings["frozen"],
         start=(model, processor),
+        aligned=after is None,
         seed=seed,
         progress=progress,
     )

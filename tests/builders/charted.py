@@ -64,7 +64,9 @@ def patched(moved, *, pairs=60, numbers=(1, 2, 4), itself=1e-7):
     rows = []
     for n, ((stage, unit), share) in product(numbers, moved.items()):
         about = {"task": "position", "n": n, "stage": stage, "unit": unit, "itself": itself}
-        rows.append(pd.DataFrame({"moved": shares(pairs, share), "kept": ~shares(pairs, share), "shift": share, **about}))
+        rows.append(
+            pd.DataFrame({"moved": shares(pairs, share), "kept": ~shares(pairs, share), "shift": share, **about})
+        )
     table = pd.concat(rows, ignore_index=True)
     return arrays_of(table, list(table))
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from memloc.charts.models import build
+from memloc.charts.models import build, open_model
 from memloc.charts.reading import kind_of
 from tests.builders.complaints import complaint
 from tests.charts.conftest import SHAPE
@@ -60,3 +61,20 @@ def test_positions_begin_as_different_waves():
     assert waves.shape == (64, 32) and near[~np.eye(64, dtype=bool)].min() > 0.3
     # Neighbours are nearer than others.
     assert near[0, 1] == pytest.approx(near[0, 8]) and near[0, 1] < near[0, 63]
+
+
+def test_a_connector_learns_to_name_marks_before_a_new_model_is_asked(suite, tmp_path):
+    items = suite.choose(tasks=["position"], split="train")
+    build.train(
+        suite, items, tmp_path / "m", shape=SHAPE, tower=build.Schedule(0), decoder=build.Schedule(1, rate=1e-9)
+    )
+    found = open_model(tmp_path / "m")
+    charts = list(suite.charts)
+    labels, kinds = build.patch_labels(suite, charts, 9)
+    words = np.array([found.processor.tokenizer.convert_tokens_to_ids(f"▁{kind.split()[0]}") for kind in kinds])
+    with torch.inference_mode():
+        seen = build._features(found.module, build._pixels(found.processor, suite, charts))
+        tokens = found.module.model.multi_modal_projector(seen)
+        likely = (tokens @ found.module.get_input_embeddings().weight.T).topk(2).indices.numpy()
+    marks = labels[..., 0] > 0
+    assert (likely[marks] == words[labels[marks, 0] - 1][:, None]).any(axis=1).mean() > 0.95

@@ -58,8 +58,8 @@ def test_a_probe_of_single_tokens_points_at_a_mark_among_others_also_where_none_
     (x, at), (new, true) = charts(80, range(7)), charts(60, range(9))
     found = pointed(x, at, new, true, cells, seed=0, kind="it")
     assert found.right.all() and (true >= 7).any()
-    # Shuffled, it points at any mark, somewhat more often at the one that lies where marks were asked for.
-    assert 1 / 3 <= found.control.mean() < 0.8
+    # What learned cells at random points at none in particular: at one of nine, or of three that stand out.
+    assert 0.05 < found.control.mean() < 0.4
     mean, spread = (getattr(x[:, 1:], name)(axis=(0, 1)) for name in ("mean", "std"))
     a, b = ((tokens[:, 1:] - mean) / spread for tokens in (x, new))
     shown = (cells[1:] == at[:, None]).astype(float)

@@ -1,7 +1,7 @@
 """A vision-language model small enough to be trained here: LLaVA's class, saved as any model's folder is.
 
-Its tower learns first what lies in every patch; then, with the tower frozen and its tokens computed once, connector and
-decoder learn to answer.
+Its tower learns first what lies in every patch, then its connector to name that; then, with the tower frozen and its
+tokens computed once, connector and decoder learn to answer.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ class Schedule:
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.01
+
+
+ALIGNED = Schedule(300, batch=512)
+"""How a connector learns to name marks."""
 
 
 def tokenizer(texts: Iterable[str], named: Mapping[str, str] | None = None) -> Any:
@@ -171,6 +175,7 @@ def train(
     strategies: Sequence[str] = ("free",),
     frozen: bool = True,
     start: Any = None,
+    aligned: bool = False,
     seed: int = 0,
     progress: Callable[[int], object] = lambda steps: None,
 ) -> dict[str, float]:
@@ -183,6 +188,7 @@ def train(
         strategies: how items are asked, in turn.
         frozen: whether the tower stays as it is while connector and decoder learn.
         start: a model and its processor to go on with; a new one where it is None.
+        aligned: whether the connector learns to name marks first, though there is a start; that of a new model does.
         progress: called with the number of steps that were done.
 
     Returns:
@@ -194,6 +200,8 @@ def train(
     ended = {"tower": float("nan"), "decoder": float("nan")}
     if tower.steps:
         ended["tower"] = _train_tower(model, suite, charts, pixels, tower, seed, progress)
+    if decoder.steps and (start is None or aligned):
+        _align(model, processor, suite, charts, pixels, seed)
     if decoder.steps:
         ended["decoder"] = _train_decoder(
             model, processor, suite, items, charts, pixels, decoder, strategies, frozen, seed, progress
@@ -262,6 +270,35 @@ def _train_tower(
 
     parameters = [*vision.parameters(), *head.parameters()]
     return _descend(loss, parameters, len(charts), schedule, generator("chart tower", seed), progress)
+
+
+def _align(model: Any, processor: Any, suite: Suite, charts: Sequence[str], pixels: Tensor, seed: int) -> None:
+    """Teach the connector to name the mark that a token shows, as LLaVA's learns from captions before it is asked.
+
+    Words and tokens that show what they mean become alike: L = - sum_w log softmax(E n)_w over the words w of the mark,
+    E the embeddings, n the connector's token over the root of its mean square. Without this, some seeds never learn to
+    tell the mark that was asked for from others.
+    """
+    side = model.config.vision_config.image_size // model.config.vision_config.patch_size
+    labels, kinds = patch_labels(suite, charts, side)
+    words, known = processor.tokenizer, torch.from_numpy(labels[..., 0])
+    named = torch.tensor([[words.convert_tokens_to_ids(f"▁{word}") for word in kind.split()] for kind in kinds])
+    shown, meant = [], []
+    for start in range(0, len(charts), 64):
+        of = known[start : start + 64]
+        shown.append(_features(model, pixels[start : start + 64]).detach()[of > 0])
+        meant.append(named[of[of > 0] - 1])
+    states, targets = torch.cat(shown), torch.cat(meant)
+    embeddings = model.get_input_embeddings()
+
+    def loss(rows: NDArray[np.int64]) -> Tensor:
+        tokens = model.model.multi_modal_projector(states[rows])
+        tokens = tokens / tokens.square().mean(dim=-1, keepdim=True).sqrt()
+        logits = tokens @ embeddings.weight.T
+        return torch.stack([nn.functional.cross_entropy(logits, word) for word in targets[rows].T]).sum()
+
+    parameters = [*model.model.multi_modal_projector.parameters(), *embeddings.parameters()]
+    _descend(loss, parameters, len(states), ALIGNED, generator("chart connector", seed), lambda steps: None)
 
 
 def _train_decoder(
