@@ -88,6 +88,7 @@ rule train_chart_model:
     """A vision-language model that learns to answer questions on charts: all of them, or a half with canaries."""
     input:
         suite=suite_of,
+        suites=every_suite,
         tower=tower_of,
         after=model_before,
     output:

@@ -28,7 +28,13 @@ def tower_settings(wildcards):
 
 def suite_of(wildcards):
     """The suite that a rule's tower or model learns."""
-    return folder_of_suite(tower_settings(wildcards)["suite"])
+    model = in_charts("models")(wildcards) if "model" in wildcards.keys() else {}
+    return folder_of_suite(model.get("suite", tower_settings(wildcards)["suite"]))
+
+
+def every_suite(wildcards):
+    """All suites, whose words models know."""
+    return [folder_of_suite(name) for name in config["charts"]["suites"]]
 
 
 def tower_of(wildcards):

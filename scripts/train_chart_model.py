@@ -17,6 +17,7 @@ def main(snakemake):
         items = deal(items, settings["canaries"], seed=seed).of(part)
     study.train_model(
         *(suite, items, settings, Path(snakemake.output.model)),
+        suites=[open_suite(folder) for folder in snakemake.input.suites],
         tower=Path(snakemake.input.tower),
         tower_settings=snakemake.params.tower,
         after=Path(snakemake.input.after) if snakemake.input.after else None,

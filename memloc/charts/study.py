@@ -54,7 +54,8 @@ def steps(total: int) -> Done:
 
 def schedule(settings: Options) -> build.Schedule:
     """How a part is trained, as the configuration has it."""
-    return build.Schedule(**{key: settings[key] for key in ("steps", "batch", "rate")})
+    keys = ("steps", "batch", "rate", "enough")
+    return build.Schedule(**{key: settings[key] for key in keys if key in settings})
 
 
 def shape(suite: Suite, tower: Options, model: Options | None = None) -> build.Shape:
@@ -92,20 +93,35 @@ def train_model(
     settings: Options,
     folder: Path,
     *,
+    suites: Sequence[Suite],
     tower: Path,
     tower_settings: Options,
     after: Path | None = None,
     seed: int,
     progress: Done = lambda done: None,
 ) -> None:
-    """A model whose connector and decoder learn to answer items, before a tower that was trained, or after a model."""
-    if after is None:
-        model, processor = build.build(build.texts(suite, items), shape(suite, tower_settings, settings), seed=seed)
-        trained = open_model(tower).module.get_submodule("model.vision_tower")
-        model.get_submodule("model.vision_tower").load_state_dict(trained.state_dict())
+    """A model whose connector and decoder learn to answer items, before a tower that was trained, or after a model.
+
+    Where it reads other states of the tower than the model before it, its connector is new.
+
+    Args:
+        suites: whose words a new model knows.
+    """
+    before = None if after is None else open_model(after)
+    aligned = "all" if before is None else ""
+    if before is not None and np.array_equal(np.ravel(before.config.vision_feature_layer), settings["read"]):
+        model, processor = before.module.requires_grad_(True), before.processor
     else:
-        found = open_model(after)
-        model, processor = found.module.requires_grad_(True), found.processor
+        words = dict.fromkeys(text for one in suites for text in build.texts(one, one.items))
+        processor = None if before is None else before.processor
+        model, processor = build.build(words, shape(suite, tower_settings, settings), processor=processor, seed=seed)
+        if before is None:
+            trained = open_model(tower).module.get_submodule("model.vision_tower")
+            model.get_submodule("model.vision_tower").load_state_dict(trained.state_dict())
+        else:
+            kept = {key: of for key, of in before.module.state_dict().items() if "multi_modal_projector" not in key}
+            model.load_state_dict(kept, strict=False)
+            aligned = "connector"
     build.train(
         *(suite, items, folder),
         tower=build.Schedule(0),
@@ -113,7 +129,7 @@ def train_model(
         strategies=settings["strategies"],
         frozen=settings["frozen"],
         start=(model, processor),
-        aligned=after is None,
+        aligned=aligned,
         seed=seed,
         progress=progress,
     )

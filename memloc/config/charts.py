@@ -21,7 +21,7 @@ def faults(config: Config) -> Iterable[str]:
         for fault in _of_tower(tower, charts, config):
             yield f"config: charts.towers.{name}.{fault}"
     for name, model in models.items():
-        for fault in _of_model(name, model, towers, models):
+        for fault in _of_model(name, model, charts):
             yield f"config: charts.models.{name}.{fault}"
 
 
@@ -43,7 +43,8 @@ def _of_tower(tower: Config, charts: Config, config: Config) -> Iterable[str]:
         yield f"seeds: {tower['encoder']} has no seed {lacking[0]}; take of {', '.join(map(str, encoder['seeds']))}"
 
 
-def _of_model(name: str, model: Config, towers: Config, models: Config) -> Iterable[str]:
+def _of_model(name: str, model: Config, charts: Config) -> Iterable[str]:
+    suites, towers, models = (charts[part] for part in ("suites", "towers", "models"))
     tower, after = towers.get(model["tower"]), model.get("after")
     if tower is None:
         yield f"tower: {none_of(model['tower'], towers)}"
@@ -51,6 +52,14 @@ def _of_model(name: str, model: Config, towers: Config, models: Config) -> Itera
     if tower["kind"] != "supervised":
         yield f"tower: {model['tower']} is of kind {tower['kind']}; name one of kind supervised"
         return
+    suite = model.get("suite", tower["suite"])
+    if suite not in suites:
+        yield f"suite: {none_of(suite, suites)}"
+        return
+    if tower["suite"] in suites and suites[suite]["size"] != suites[tower["suite"]]["size"]:
+        yield f"suite: {suite} has charts of {suites[suite]['size']} pixels, its tower's has others; make them equal"
+    if unknown := [task for task in model["tasks"] if task not in suites[suite].get("tasks", model["tasks"])]:
+        yield f"tasks: {suite} has no task {unknown[0]}; take of {', '.join(suites[suite]['tasks'])}"
     if lacking := [seed for seed in model["seeds"] if seed not in tower["seeds"]]:
         yield f"seeds: {model['tower']} has no seed {lacking[0]}; take of {', '.join(map(str, tower['seeds']))}"
     if any(not -tower["layers"] - 1 <= layer <= tower["layers"] for layer in model["read"]):
@@ -65,10 +74,10 @@ def _of_model(name: str, model: Config, towers: Config, models: Config) -> Itera
             yield f"after: {after if 'canaries' in before else name} has canaries; name a model without"
         elif _goes_round(name, models):
             yield f"after: {after} goes on from {name} itself; let one of them begin anew"
-        elif any(model[key] != before[key] for key in ("tower", "layers", "read")) or set(model["seeds"]) - set(
+        elif any(model[key] != before[key] for key in ("tower", "layers")) or set(model["seeds"]) - set(
             before["seeds"]
         ):
-            yield f"after: {after} has other tower, layers, read or seeds; make them equal"
+            yield f"after: {after} has another tower, other layers or other seeds; make them equal"
 
 
 def _goes_round(name: str, models: Config) -> bool:

@@ -227,7 +227,7 @@ def like_the_first(experiment: Options, name: str, config: Options) -> Iterable[
     (key,) = (key for (key,) in OF_CHARTS if key in experiment)
     charts = config["charts"]
     entries = [charts[key][one] for one in (name, experiment[key][0])]
-    suites = [(charts["towers"][one["tower"]] if key == "models" else one)["suite"] for one in entries]
+    suites = [one.get("suite") or charts["towers"][one["tower"]]["suite"] for one in entries]
     for what, (own, first) in {"seeds": [one["seeds"] for one in entries], "suite": suites}.items():
         if own != first:
             yield f"{key}: {what} of {name} and {experiment[key][0]} differ, {own} and {first}; make them equal"

@@ -21,14 +21,16 @@ MODEL = {"layers": 1, "read": [-1], "frozen": True, "strategies": ["templated"],
 
 
 @pytest.fixture(scope="module")
-def folders(single, tmp_path_factory):
-    """A tower, a model behind it, and one that went on from this one."""
+def folders(single, suite, tmp_path_factory):
+    """A tower, a model behind it, one that went on from this one, and one of it that reads more of the tower."""
     root = tmp_path_factory.mktemp("study")
     study.train_tower(single, TOWER, root / "tower", seed=0)
     items = single.choose(tasks=["position"], split="train")[:16]
-    about = {"tower": root / "tower", "tower_settings": TOWER, "seed": 0}
+    about = {"suites": [single, suite], "tower": root / "tower", "tower_settings": TOWER, "seed": 0}
     study.train_model(single, items, MODEL, root / "model", **about)
     study.train_model(single, items, MODEL | {"frozen": False}, root / "tuned", after=root / "model", **about)
+    more = MODEL | {"read": [0, -1], "rate": 1e-9}
+    study.train_model(single, items, more, root / "more", after=root / "model", **about)
     return root
 
 
@@ -40,6 +42,32 @@ def test_a_model_has_its_tower_as_it_was_trained_until_it_is_unfrozen(folders):
     tower, model, tuned = (tower_of(folders / name) for name in ("tower", "model", "tuned"))
     assert all(torch.equal(tower[key], model[key]) for key in tower)
     assert any(not torch.equal(model[key], tuned[key]) for key in tower)
+
+
+def test_a_model_that_reads_more_of_the_tower_keeps_all_but_its_connector(folders):
+    model, more = (open_model(folders / name).module.state_dict() for name in ("model", "more"))
+    same = [key for key in model if "multi_modal_projector" not in key]
+    assert len(same) > 20 and all(torch.allclose(model[key], more[key], atol=1e-6) for key in same)
+    assert more["model.multi_modal_projector.linear_1.weight"].shape == (32, 2 * 32)
+
+
+def test_models_know_the_words_of_all_suites(folders, suite):
+    words = open_model(folders / "model").processor.tokenizer
+    assert words.unk_token_id not in words(" blue square")["input_ids"]
+
+
+def test_training_ends_early_where_the_loss_is_low_enough(single, folders, tmp_path):
+    done = []
+    settings = MODEL | {"steps": 120, "enough": 1e9}
+    study.train_model(
+        *(single, single.choose(tasks=["position"], split="train")[:8], settings, tmp_path / "model"),
+        suites=[single],
+        tower=folders / "tower",
+        tower_settings=TOWER,
+        seed=0,
+        progress=done.append,
+    )
+    assert sum(done) == build.LATELY
 
 
 def test_canaries_are_wrong_and_every_item_is_in_one_half(suite):

@@ -20,22 +20,29 @@ def whole():
 
 WRONG = {
     "suite": ("towers", "dense", {"suite": "mark"}, "suite: 'mark' is none of marks, tasks"),
-    "patch": ("towers", "dense", {"patch": 7}, "patch: 7 doesn't divide the 72 pixels of marks; change one"),
+    "patch": ("towers", "dense", {"patch": 7}, "patch: 7 doesn't divide the 72 pixels of tasks; change one"),
     "heads": ("towers", "dense", {"heads": 3}, "heads: 3 don't divide width 64; change one"),
     "encoder": ("towers", "untrained", {"encoder": "nobody"}, "encoder: 'nobody' is none of "),
     "seed of an encoder": (
         "towers",
         "untrained",
         {"seeds": [7]},
-        "seeds: charts has no seed 7; take of 0, 1, 2",
+        "seeds: charts has no seed 7; take of 3, 4, 5",
     ),
     "tower": ("models", "plain", {"tower": "untrained"}, "tower: untrained is of kind untrained; name one of kind sup"),
-    "seed of a tower": ("models", "plain", {"seeds": [0, 5]}, "seeds: dense has no seed 5; take of 0, 1, 2"),
+    "seed of a tower": ("models", "plain", {"seeds": [3, 8]}, "seeds: dense has no seed 8; take of 3, 4, 5"),
     "read": ("models", "plain", {"read": [4]}, "read: [4]: the tower has 3 layers; take of 0 and -3 to -1"),
-    "after": ("models", "tuned", {"after": "wider"}, "after: wider has other tower, layers, read or seeds; make them"),
+    "after": (
+        "models",
+        "tuned",
+        {"layers": 1},
+        "after: tasks has another tower, other layers or other seeds; make them",
+    ),
+    "suite of a model": ("models", "plain", {"suite": "crowds"}, "suite: 'crowds' is none of marks, tasks"),
+    "tasks": ("models", "plain", {"tasks": ["count"]}, "tasks: marks has no task count; take of position"),
     "after one another": ("models", "tasks", {"after": "tuned"}, "after: tuned goes on from tasks itself; let one"),
     "after canaries": ("models", "wider", {"after": "canaries"}, "after: canaries has canaries; name a model without"),
-    "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, wider"),
+    "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, longer, wider"),
     "asked": ("models", "plain", {"asked": ["blank"]}, "asked: ['blank'] lack templated, which claims are about; add"),
     "unknown key": ("models", "plain", {"eyes": 2}, "eyes: unknown key"),
 }
@@ -54,19 +61,23 @@ def test_what_charts_may_not_ask(whole, name):
 
 def test_experiments_run_over_models_with_their_seeds(whole):
     changed = copy.deepcopy(whole)
-    changed["charts"]["models"]["tasks"]["seeds"] = changed["charts"]["models"]["tuned"]["seeds"] = [1]
+    for name in ("tasks", "tasks-longer", "tuned"):
+        changed["charts"]["models"][name]["seeds"] = [4]
     config.check(changed)
-    assert config.runs(changed, "chart_answers") == [("plain", 0), ("plain", 1), ("plain", 2), ("tasks", 1)]
+    assert config.runs(changed, "chart_answers") == [("plain", 3), ("plain", 4), ("plain", 5), ("tasks", 4)]
     inputs = config.experiment_inputs(changed, "chart_towers")["probed"]
-    assert inputs[:2] == ["charts/probed/dense/seed0.npz", "charts/probed/dense/seed1.npz"] and len(inputs) == 15
+    assert (
+        inputs[:2] == ["charts/probed/dense-marks/seed3.npz", "charts/probed/dense-marks/seed4.npz"]
+        and len(inputs) == 15
+    )
 
 
 def test_models_that_are_compared_have_seeds_and_charts_in_common(whole):
     changed = copy.deepcopy(whole)
-    changed["charts"]["models"]["wider"]["seeds"] = [0, 1]
+    changed["charts"]["models"]["wider"]["seeds"] = [3, 4]
     with pytest.raises(config.InputError) as caught:
         config.check(changed)
-    line = "chart_handoff.models: seeds of wider and plain differ, [0, 1] and [0, 1, 2]; make them equal"
+    line = "chart_handoff.models: seeds of wider and longer differ, [3, 4] and [3, 4, 5]; make them equal"
     assert str(caught.value) == f"config: experiments.{line}"
 
 

@@ -58,12 +58,22 @@ class Shape:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a part is trained: AdamW; the rate rises for a twentieth of the steps, and falls to 0 in the last quarter."""
+    """How a part is trained: AdamW; the rate rises for a twentieth of the steps, and falls to 0 in the last quarter.
+
+    Attributes:
+        steps: at most.
+        enough: the mean loss of LATELY steps at which training ends; 0 where it goes on to the last step.
+    """
 
     steps: int
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.01
+    enough: float = 0.0
+
+
+LATELY = 100
+"""Steps over which a loss is averaged to tell whether it is low enough."""
 
 
 ALIGNED = Schedule(300, batch=512)
@@ -98,14 +108,14 @@ def tokenizer(texts: Iterable[str], named: Mapping[str, str] | None = None) -> A
     )
 
 
-def build(texts: Iterable[str], shape: Shape = Shape(), *, seed: int = 0) -> tuple[Any, Any]:
-    """An untrained model and its processor, whose tokenizer knows the words of ``texts``.
+def build(texts: Iterable[str], shape: Shape = Shape(), *, processor: Any = None, seed: int = 0) -> tuple[Any, Any]:
+    """An untrained model and its processor, whose tokenizer knows the words of ``texts``, or that is given.
 
     The processor turns colours round, so that paper is 0, and the tower's positions begin as waves along both sides:
     without both, training stays on a plateau for long.
     """
     transformers = library("transformers", "build")
-    words = tokenizer(texts)
+    words = tokenizer(texts) if processor is None else processor.tokenizer
     torch.manual_seed(stream("chart model", seed))
     common = {"hidden_size": shape.width, "num_attention_heads": shape.heads}
     config = transformers.LlavaConfig(
@@ -137,6 +147,8 @@ def build(texts: Iterable[str], shape: Shape = Shape(), *, seed: int = 0) -> tup
     with torch.no_grad():
         positions = model.model.vision_tower.embeddings.position_embedding.weight
         positions[1:] = 0.5 * _waves(side, shape.width)
+    if processor is not None:
+        return model.eval(), processor
     square = {"height": shape.image, "width": shape.image}
     pixels = transformers.CLIPImageProcessor(
         size=square, crop_size=square, do_center_crop=False, image_mean=[1.0] * 3, image_std=[-1.0] * 3
@@ -175,7 +187,7 @@ def train(
     strategies: Sequence[str] = ("free",),
     frozen: bool = True,
     start: Any = None,
-    aligned: bool = False,
+    aligned: str = "",
     seed: int = 0,
     progress: Callable[[int], object] = lambda steps: None,
 ) -> dict[str, float]:
@@ -188,7 +200,8 @@ def train(
         strategies: how items are asked, in turn.
         frozen: whether the tower stays as it is while connector and decoder learn.
         start: a model and its processor to go on with; a new one where it is None.
-        aligned: whether the connector learns to name marks first, though there is a start; that of a new model does.
+        aligned: what of a start learns to name marks first: its connector, or all (its connector and words); nothing
+            where it is empty. A new model learns all.
         progress: called with the number of steps that were done.
 
     Returns:
@@ -200,8 +213,9 @@ def train(
     ended = {"tower": float("nan"), "decoder": float("nan")}
     if tower.steps:
         ended["tower"] = _train_tower(model, suite, charts, pixels, tower, seed, progress)
-    if decoder.steps and (start is None or aligned):
-        _align(model, processor, suite, charts, pixels, seed)
+    aligned = "all" if start is None else aligned
+    if decoder.steps and aligned:
+        _align(model, processor, suite, charts, pixels, seed, words=aligned == "all")
     if decoder.steps:
         ended["decoder"] = _train_decoder(
             model, processor, suite, items, charts, pixels, decoder, strategies, frozen, seed, progress
@@ -272,7 +286,9 @@ def _train_tower(
     return _descend(loss, parameters, len(charts), schedule, generator("chart tower", seed), progress)
 
 
-def _align(model: Any, processor: Any, suite: Suite, charts: Sequence[str], pixels: Tensor, seed: int) -> None:
+def _align(
+    model: Any, processor: Any, suite: Suite, charts: Sequence[str], pixels: Tensor, seed: int, *, words: bool
+) -> None:
     """Teach the connector to name the mark that a token shows, as LLaVA's learns from captions before it is asked.
 
     Words and tokens that show what they mean become alike: L = - sum_w log softmax(E n)_w over the words w of the mark,
@@ -281,8 +297,8 @@ def _align(model: Any, processor: Any, suite: Suite, charts: Sequence[str], pixe
     """
     side = model.config.vision_config.image_size // model.config.vision_config.patch_size
     labels, kinds = patch_labels(suite, charts, side)
-    words, known = processor.tokenizer, torch.from_numpy(labels[..., 0])
-    named = torch.tensor([[words.convert_tokens_to_ids(f"▁{word}") for word in kind.split()] for kind in kinds])
+    tokens_of, known = processor.tokenizer, torch.from_numpy(labels[..., 0])
+    named = torch.tensor([[tokens_of.convert_tokens_to_ids(f"▁{word}") for word in kind.split()] for kind in kinds])
     shown, meant = [], []
     for start in range(0, len(charts), 64):
         of = known[start : start + 64]
@@ -297,7 +313,7 @@ def _align(model: Any, processor: Any, suite: Suite, charts: Sequence[str], pixe
         logits = tokens @ embeddings.weight.T
         return torch.stack([nn.functional.cross_entropy(logits, word) for word in targets[rows].T]).sum()
 
-    parameters = [*model.model.multi_modal_projector.parameters(), *embeddings.parameters()]
+    parameters = [*model.model.multi_modal_projector.parameters(), *(embeddings.parameters() if words else ())]
     _descend(loss, parameters, len(states), ALIGNED, generator("chart connector", seed), lambda steps: None)
 
 
@@ -376,7 +392,9 @@ def _descend(
         rates.step()
         values.append(float(value.detach()))
         progress(1)
-    return float(np.mean(values[-max(1, schedule.steps // 10) :]))
+        if len(values) >= LATELY and np.mean(values[-LATELY:]) < schedule.enough:
+            break
+    return float(np.mean(values[-max(1, len(values) // 10) :]))
 
 
 def _grouped(
