@@ -64,6 +64,8 @@ def _of_model(name: str, model: Config, charts: Config) -> Iterable[str]:
         yield f"seeds: {model['tower']} has no seed {lacking[0]}; take of {', '.join(map(str, tower['seeds']))}"
     if any(not -tower["layers"] - 1 <= layer <= tower["layers"] for layer in model["read"]):
         yield f"read: {model['read']}: the tower has {tower['layers']} layers; take of 0 and -{tower['layers']} to -1"
+    if len({layer % (tower["layers"] + 1) for layer in model["read"]}) < len(model["read"]):
+        yield f"read: {model['read']}: names a layer twice; keep one of its names"
     if MAIN not in model["asked"] and "canaries" not in model:
         yield f"asked: {model['asked']} lack {MAIN}, which claims are about; add it"
     if after is not None:

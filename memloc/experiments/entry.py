@@ -233,6 +233,21 @@ def like_the_first(experiment: Options, name: str, config: Options) -> Iterable[
             yield f"{key}: {what} of {name} and {experiment[key][0]} differ, {own} and {first}; make them equal"
 
 
+def tells_places(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Faults of experiments that are about where marks are."""
+    tasks = config["charts"]["models"][name]["tasks"]
+    if "position" not in tasks:
+        yield f"models: {name} learns {', '.join(tasks)}, not position, which this is about; name another"
+
+
+def goes_on(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Faults of experiments whose later models go on from the first one, or from where that went on."""
+    yield from like_the_first(experiment, name, config)
+    models, first = config["charts"]["models"], experiment["models"][0]
+    if name != first and models[name].get("after") not in {first, models[first].get("after", first)}:
+        yield f"models: {name} doesn't go on from {first}, nor from where {first} went on; name one that does"
+
+
 def same_images(one: Options, other: Options) -> bool:
     """Whether two entries of datasets may hold the same images: one source and place, and a class in common."""
     if any(one.get(key) != other.get(key) for key in ("source", "path")):

@@ -43,6 +43,7 @@ WRONG = {
     "after one another": ("models", "tasks", {"after": "tuned"}, "after: tuned goes on from tasks itself; let one"),
     "after canaries": ("models", "wider", {"after": "canaries"}, "after: canaries has canaries; name a model without"),
     "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, longer, wider"),
+    "read twice": ("models", "plain", {"read": [3, -1]}, "read: [3, -1]: names a layer twice; keep one of its names"),
     "asked": ("models", "plain", {"asked": ["blank"]}, "asked: ['blank'] lack templated, which claims are about; add"),
     "unknown key": ("models", "plain", {"eyes": 2}, "eyes: unknown key"),
 }
@@ -89,4 +90,39 @@ def test_a_canary_model_is_not_asked_and_others_have_no_canaries(whole):
     changed["experiments"]["chart_answers"]["models"] = ["plain"]
     changed["experiments"]["chart_canaries"]["models"] = ["plain"]
     with pytest.raises(config.InputError, match="models: plain has no canaries"):
+        config.check(changed)
+
+
+COMPARED = {
+    "chart_tuning": (
+        {"models": ["tuned", "tasks-longer"]},
+        "models: tuned needs frozen: true, for tuned is before tuning and the others are tuned; change their order",
+    ),
+    "chart_handoff": ({"models": ["longer", "canaries"]}, "models: canaries has canaries, so it is two models"),
+    "chart_towers": ({"own": "untrained"}, "own: untrained is of kind untrained; name one of kind trained"),
+    "chart_coordinates": ({"models": ["plain"]}, "models: plain isn't asked true and wrong, which this is about"),
+}
+
+
+@pytest.mark.parametrize("name", list(COMPARED))
+def test_what_is_compared_has_its_part(whole, name):
+    changed, (changes, expected) = copy.deepcopy(whole), COMPARED[name]
+    changed["experiments"][name] |= changes
+    with pytest.raises(config.InputError) as caught:
+        config.check(changed)
+    assert str(caught.value).startswith(f"config: experiments.{name}.{expected}"), str(caught.value)
+
+
+def test_what_is_about_places_needs_a_model_that_tells_them(whole):
+    changed = copy.deepcopy(whole)
+    changed["charts"]["models"]["tasks"]["tasks"] = ["distance"]
+    changed["experiments"]["chart_patches"]["models"] = ["tasks"]
+    with pytest.raises(config.InputError, match="models: tasks learns distance, not position, which this is about"):
+        config.check(changed)
+
+
+def test_models_that_go_on_from_elsewhere_are_not_compared(whole):
+    changed = copy.deepcopy(whole)
+    changed["charts"]["models"]["unfrozen"].pop("after")
+    with pytest.raises(config.InputError, match="models: unfrozen doesn't go on from longer, nor from where longer"):
         config.check(changed)

@@ -57,7 +57,7 @@ def analyse(sheet: Sheet) -> None:
             if len(numbers) > 1:
                 _falls(sheet, model, seeds, numbers)
         apart = groups(seeds, {"seen": _asked(n=numbers[0], held_out=0), "not": _asked(n=numbers[0], held_out=1)})
-        if apart:
+        if apart and numbers[0] == 1:
             sheet.find("held-out", model, effect(sheet, apart, lambda m: m["seen"] - m["not"]), size(apart))
         blank = groups(seeds, {"blank": _asked(strategy="blank")})
         if blank:

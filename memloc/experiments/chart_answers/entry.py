@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memloc.experiments.entry import CHART_ANSWERS, OVER_MODELS, Experiment
+from memloc.experiments.entry import CHART_ANSWERS, OVER_MODELS, Experiment, tells_places
 
 ENTRY = Experiment(
     order=800,
@@ -13,4 +13,5 @@ ENTRY = Experiment(
     inputs={"answers": CHART_ANSWERS},
     smallest={"models": ["tiny"]},
     over=OVER_MODELS,
+    faults=tells_places,
 )

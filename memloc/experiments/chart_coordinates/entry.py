@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from memloc.aliases import Options
 from memloc.experiments.entry import CHART_ANSWERS, OVER_MODELS, Experiment
+
+
+def _given(experiment: Options, name: str, config: Options) -> Iterable[str]:
+    """Coordinates must be given."""
+    asked = config["charts"]["models"][name]["asked"]
+    if lacking := [strategy for strategy in ("true", "wrong") if strategy not in asked]:
+        yield f"models: {name} isn't asked {' and '.join(lacking)}, which this is about; add to its asked"
+
 
 ENTRY = Experiment(
     order=810,
@@ -13,4 +24,5 @@ ENTRY = Experiment(
     inputs={"answers": CHART_ANSWERS},
     smallest={"models": ["tiny-tasks"]},
     over=OVER_MODELS,
+    faults=_given,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memloc.experiments.entry import CHART_ANSWERS, OVER_MODELS, Experiment, like_the_first
+from memloc.experiments.entry import CHART_ANSWERS, OVER_MODELS, Experiment, goes_on
 
 ENTRY = Experiment(
     order=840,
@@ -13,5 +13,5 @@ ENTRY = Experiment(
     inputs={"answers": CHART_ANSWERS},
     smallest={"models": ["tiny", "tiny-unfrozen"]},
     over=OVER_MODELS,
-    faults=like_the_first,
+    faults=goes_on,
 )

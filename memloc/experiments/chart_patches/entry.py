@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memloc.experiments.entry import CHART_PAIRS, OVER_MODELS, Experiment
+from memloc.experiments.entry import CHART_PAIRS, OVER_MODELS, Experiment, tells_places
 
 ENTRY = Experiment(
     order=830,
@@ -13,4 +13,5 @@ ENTRY = Experiment(
     inputs={"pairs": CHART_PAIRS},
     smallest={"models": ["tiny"]},
     over=OVER_MODELS,
+    faults=tells_places,
 )

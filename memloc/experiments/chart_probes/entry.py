@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from memloc.aliases import Options
-from memloc.experiments.entry import CHART_PREDICTIONS, OVER_MODELS, Experiment
-
-
-def _faults(experiment: Options, name: str, config: Options) -> Iterable[str]:
-    """What is read is where marks are."""
-    if "position" not in config["charts"]["models"][name]["tasks"]:
-        yield f"models: {name} doesn't learn position, which probes are about; name another"
-
+from memloc.experiments.entry import CHART_PREDICTIONS, OVER_MODELS, Experiment, tells_places
 
 ENTRY = Experiment(
     order=820,
@@ -23,5 +13,5 @@ ENTRY = Experiment(
     inputs={"predictions": CHART_PREDICTIONS},
     smallest={"models": ["tiny"]},
     over=OVER_MODELS,
-    faults=_faults,
+    faults=tells_places,
 )

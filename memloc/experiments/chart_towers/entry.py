@@ -14,6 +14,15 @@ def _named(experiment: Options, name: str, config: Options) -> Iterable[str]:
     for key in ("own", "foreign", "untrained"):
         if experiment[key] not in experiment["towers"]:
             yield f"{key}: {experiment[key]} isn't among towers; name one of {', '.join(experiment['towers'])}"
+            return
+    if name != experiment["towers"][0]:
+        return
+    towers = config["charts"]["towers"]
+    for key, kind in (("own", "trained"), ("foreign", "trained"), ("untrained", "untrained")):
+        if (found := towers[experiment[key]]["kind"]) != kind:
+            yield f"{key}: {experiment[key]} is of kind {found}; name one of kind {kind}"
+    if experiment["own"] == experiment["foreign"]:
+        yield f"foreign: {experiment['foreign']} is own, too; name one that learned other images"
 
 
 ENTRY = Experiment(
