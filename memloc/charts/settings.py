@@ -37,14 +37,15 @@ class Settings:
     """
 
     seed: int = 0
-    charts: int = 600
+    charts: int = 1000
     tasks: Sequence[str] = tuple(TASKS)
     types: Sequence[str] = TYPES
     size: int = LARGE
     scales: Sequence[str] = ()
     n: Sequence[int] = (1, 2, 3, 4, 8, 16)
     crowd: Sequence[int] = (16, 32)
-    colours: Sequence[str] = PLAIN
+    # So few that each kind of mark is in enough training charts for a probe of it.
+    colours: Sequence[str] = PLAIN[:4]
     markers: Sequence[str] = MARKERS
     train: float = 0.5
 

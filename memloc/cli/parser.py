@@ -288,7 +288,7 @@ def _add_charts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="YAML or JSON file with these keys and scales, n, crowd, colours, markers",
     )
     what.add_argument("--seed", type=int, metavar="N", help="of all that is random (default: 0)")
-    what.add_argument("--charts", type=int, metavar="N", help="at most so many (default: 600)")
+    what.add_argument("--charts", type=int, metavar="N", help="at most so many (default: 1000)")
     what.add_argument(
         "--tasks",
         nargs="+",
