@@ -14,12 +14,15 @@ SHARES = {
 }
 
 
+RISE = {"1": 0.0, "2": 0.03, "3": 0.06}
+
+
 def world(folder, seeds=3):
-    """Towers that hold places ever worse."""
+    """Towers that hold places ever worse, one of which has a partner."""
     kept = Study(folder, "chart_towers")
     for tower, shares in SHARES.items():
         for seed in range(seeds):
-            kept.add(tower, seed, probed=probed(*shares, seed=seed))
+            kept.add(tower, seed, probed=probed(*shares, seed=seed, memorized=RISE if tower == "charts" else None))
     return kept
 
 
@@ -36,7 +39,6 @@ def test_planted_accuracies_and_differences_come_out(tmp_path):
     assert by_claim(rows, "chart_towers.control")["effect"].tolist() == [pytest.approx(0.04)] * 4
 
 
-RISE = {"1": 0.0, "2": 0.03, "3": 0.06}
 PLACES = {"1": 0.2, "2": 0.4, "3": 0.6}
 
 
