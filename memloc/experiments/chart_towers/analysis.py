@@ -151,6 +151,7 @@ def _covariance(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
 
 def draw(table: pd.DataFrame) -> Figure:
     """A panel a tower: probes of all states and of their mean, by layer. Then LayerMem, by layer and by accuracy."""
+    table = table.assign(stage=table["stage"].astype(str))
     towers = list(dict.fromkeys(table["tower"]))
     memorized = table[table["series"].eq("LayerMem")]
     pairs = list(dict.fromkeys(memorized["tower"]))
@@ -164,7 +165,7 @@ def draw(table: pd.DataFrame) -> Figure:
     }
     for axis, tower in zip(axes.flat, towers, strict=False):
         mine = table[table["tower"] == tower]
-        stages = list(dict.fromkeys(mine["stage"].astype(str)))
+        stages = list(dict.fromkeys(mine["stage"]))
         for (series, representation), (hue, style) in lines.items():
             own = mine[mine["series"].eq(series) & mine["representation"].eq(representation)]
             _line(axis, stages, own, hue, style)
@@ -176,12 +177,12 @@ def draw(table: pd.DataFrame) -> Figure:
     if pairs:
         by_layer, beside = axes.flat[len(towers) : panels]
         hues = dict(zip(pairs, (hue for hue in plotting.PALETTE if hue not in USED), strict=False))
-        stages = list(dict.fromkeys(memorized["stage"].astype(str)))
+        stages = list(dict.fromkeys(memorized["stage"]))
         for tower, hue in hues.items():
             own = memorized[memorized["tower"].eq(tower)]
             _line(by_layer, stages, own, hue, "-")
             held = table[table["series"].eq("held-out places") & table["representation"].eq(FLATTENED)]
-            accuracy = held[held["tower"].eq(tower)].assign(stage=lambda rows: rows["stage"].astype(str))
+            accuracy = held[held["tower"].eq(tower)]
             both = own.merge(accuracy, on="stage", suffixes=("", "_of_probe"))
             beside.scatter(both["value"], both["value_of_probe"], color=plotting.PALETTE[hue], s=16)
             colours[f"LayerMem, {plotting.plain(tower)}"] = plotting.PALETTE[hue]
