@@ -28,6 +28,7 @@ Rule = tuple[str, Callable[[Any, Row], bool], str]
 Part = tuple[str, Row, Sequence[Rule]]
 """Of a row: where it lies, with a point at its end, itself, and the rules for it."""
 FORMAT = 1
+LARGEST = sys.float_info.max
 AXES, FIRST_MARK = (1, 2, 3), 4
 """Of the elements of an image: axes, ticks and tick labels; the first mark. What joins marks is beyond the last one,
 and 0 is the background."""
@@ -204,7 +205,7 @@ def _text(value: Any, part: Row) -> bool:
 
 
 def _number(value: Any, part: Row) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST
 
 
 def _all(value: Any, *kinds: type) -> bool:
@@ -220,6 +221,28 @@ AXIS: tuple[Rule, ...] = (
     ("high", lambda value, axis: _number(value, axis) and value > axis["low"], "a finite number above low"),
     ("step", lambda value, axis: _number(value, axis) and value > 0, "a finite number above 0"),
 )
+
+
+def _bounds(value: Any, about: Row) -> bool:
+    numbers = {"number": 1, "pair": 2}.get(about["kind"])
+    return _all(value, int, float) and len(value) == numbers and all(_number(each, about) for each in value)
+
+
+SCORED: tuple[Rule, ...] = (
+    (
+        "marks",
+        lambda value, about: _all(value, int) and all(0 <= k < about["n"] for k in value),
+        "numbers of points, from 0",
+    ),
+    (
+        "objects",
+        lambda value, about: _all(value, list) and len(value) == about["n"],
+        "a colour and marker of each point",
+    ),
+    *(("low", _bounds, "a finite number each"), ("high", _bounds, "a finite number each")),
+    ("tolerance", _number, "a finite number"),
+)
+"""Of an item's metadata, beside the chart's n."""
 
 
 def _chart_parts() -> Callable[[Row], Iterator[Part]]:
@@ -248,10 +271,6 @@ def _item_parts(charts: Mapping[str, Row]) -> Callable[[Row], Iterator[Part]]:
     def one_split(value: Any, item: Row) -> bool:
         return value in ("train", "test") and splits.setdefault(item["chart"], value) == value
 
-    def bounds(value: Any, about: Row) -> bool:
-        numbers = {"number": 1, "pair": 2}.get(about["kind"])
-        return _all(value, int, float) and len(value) == numbers and all(_number(each, about) for each in value)
-
     rules: tuple[Rule, ...] = (
         ("item", _new(), "a name that no other line has"),
         ("chart", lambda value, _: type(value) is str and value in charts, "a chart of charts.jsonl"),
@@ -271,14 +290,8 @@ def _item_parts(charts: Mapping[str, Row]) -> Callable[[Row], Iterator[Part]]:
         yield "", item, rules
         if lacks := missing(item):
             yield "", {}, [(lacks, _text, "")]
-        about, n = item["metadata"], item["n"]
-        scored: tuple[Rule, ...] = (
-            ("marks", lambda value, _: _all(value, int) and all(0 <= k < n for k in value), f"a list of 0 to {n - 1}"),
-            ("objects", lambda value, _: _all(value, list) and len(value) == n, "a colour and a marker of each point"),
-            *((key, bounds, "a finite number each") for key in ("low", "high")),
-            ("tolerance", _number, "a finite number"),
-        )
-        yield "metadata.", about, [rule for rule in scored if rule[0] in about]
+        about = {**item["metadata"], "n": item["n"]}
+        yield "metadata.", about, [rule for rule in SCORED if rule[0] in about]
 
     return parts
 
@@ -288,8 +301,10 @@ def _new() -> Callable[[Any, Row], bool]:
     seen: set[str] = set()
 
     def new(value: Any, part: Row) -> bool:
-        known = type(value) is not str or value in seen
-        return not known and seen.add(value) is None
+        before = len(seen)
+        if type(value) is str:
+            seen.add(value)
+        return len(seen) > before
 
     return new
 

@@ -134,7 +134,7 @@ def _about(**new):
         (_item(n=2), "n: 2; it must be the number of points of the chart"),
         (_item(n=True), "n: true; it must be the number of points of the chart"),
         (_item(accepted="1"), 'accepted: "1"; it must be a list of texts'),
-        (_about(marks=[1]), "metadata.marks: [1]; it must be a list of 0 to 0"),
+        (_about(marks=[1]), "metadata.marks: [1]; it must be numbers of points, from 0"),
         (_about(low=[float("inf")]), "metadata.low: [Infinity]; it must be a finite number each"),
     ],
 )
