@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from memloc import io
-from memloc.errors import InputError
+from memloc.errors import InputError, show
 from memloc.job import log
 from memloc.provenance import file_sha256
 
@@ -224,9 +224,12 @@ class Output:
                 f" has a {self.record} of an earlier version, which listed no files; move its files away,"
                 " or choose another folder"
             )
-        if record.get("command") != self.command:
-            raise self._foreign(self.record)
-        if record.pop(CHECKSUM, None) != _signature(record) or not {*record["files"]} <= {*self.names}:
+        whole = record.pop(CHECKSUM, None) == _signature(record)
+        if (command := record.get("command")) != self.command:
+            if not whole or command is None:
+                raise self._foreign(self.record)
+            raise self._refused(f" holds a result of {show(command)}; choose another folder")
+        if not whole or not {*record["files"]} <= {*self.names}:
             raise self._refused(
                 f": {self.record} was changed since memloc wrote it; move it and its files away,"
                 " or choose another folder"

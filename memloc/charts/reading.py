@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from memloc.charts.scoring import missing
+from memloc.charts.tasks import TASKS
 from memloc.errors import InputError, out_of_memory, show
 from memloc.io import check_regular
 
 Row = Mapping[str, Any]
 Pixels = NDArray[np.uint8]
+Rule = tuple[str, Callable[[Any, Row], bool], str]
+"""A key, whether its value will do beside the others of its part, and what it must be."""
+Part = tuple[str, Row, Sequence[Rule]]
+"""Of a row: where it lies, with a point at its end, itself, and the rules for it."""
 FORMAT = 1
+LARGEST = sys.float_info.max
 AXES, FIRST_MARK = (1, 2, 3), 4
 """Of the elements of an image: axes, ticks and tick labels; the first mark. What joins marks is beyond the last one,
 and 0 is the background."""
@@ -51,7 +58,7 @@ class Suite:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of the images, which all have the first one's."""
-        return self.image(next(iter(self.charts))).size
+        return self._image(next(iter(self.charts))).size
 
     def choose(self, *, tasks: Sequence[str] = (), split: str = "all") -> list[Row]:
         """Items of some tasks (of all, where none is named) and of a part of the suite.
@@ -77,8 +84,18 @@ class Suite:
         """The image of a chart, RGB.
 
         Raises:
-            InputError: it can't be read, or isn't as the manifest says.
+            InputError: it can't be read, isn't as the manifest says, or is of another size than the first one.
         """
+        image = self._image(chart)
+        if image.size != self.size:
+            (width, height), (others, high) = image.size, self.size
+            raise InputError(
+                f"suite: {self.folder}/images/{chart}.png: is of {width} x {height} pixels, and the first chart of"
+                f" {others} x {high}; make the suite again"
+            )
+        return image
+
+    def _image(self, chart: str) -> Image.Image:
         name = f"images/{chart}.png"
         content = self._read(name)
         try:
@@ -152,30 +169,144 @@ def open_suite(folder: str | Path) -> Suite:
     if kind != FORMAT:
         raise InputError(f"suite: {folder}: is of format {show(str(kind))}, not {FORMAT}; make the suite again")
     bare = Suite(folder, files, (), {})
-    items = tuple(
-        _rows(bare, "items.jsonl", ("item", "chart", "task", "question", "answer", "n", "type", "split", "metadata"))
-    )
-    charts = {str(row["chart"]): row for row in _rows(bare, "charts.jsonl", ("chart", "points", "axes"))}
-    for number, item in enumerate(items, 1):
-        if what := missing(item):
-            raise InputError(f"suite: {folder}/items.jsonl: line {number} lacks {what}; make the suite again")
+    charts = {row["chart"]: row for row in _rows(bare, "charts.jsonl", _chart_parts())}
+    items = tuple(_rows(bare, "items.jsonl", _item_parts(charts)))
     if not items or not charts:
         raise InputError(f"suite: {folder}: has no items or no charts; make the suite again")
-    if lost := [item["item"] for item in items if item["chart"] not in charts]:
-        raise InputError(f"suite: {folder}: item {show(str(lost[0]))} is of no chart of it; make the suite again")
     return Suite(folder, files, items, charts)
 
 
-def _rows(suite: Suite, name: str, needed: tuple[str, ...]) -> Iterator[Row]:
+def _rows(suite: Suite, name: str, parts: Callable[[Row], Iterator[Part]]) -> Iterator[Row]:
+    """The rows of a table, each once all its parts keep to their rules."""
     for number, line in enumerate(suite._read(name).splitlines(), 1):
         try:
             row = json.loads(line)
-            lacking = [key for key in needed if key not in row]
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"suite: {suite.folder / name}: line {number} is no JSON; make the suite again") from error
-        if lacking:
-            raise InputError(f"suite: {suite.folder / name}: line {number} lacks {lacking[0]}; make the suite again")
+        except (ValueError, RecursionError):
+            row = None
+        what = _fault(parts(row)) if type(row) is dict else " is no JSON object"
+        if what:
+            raise InputError(f"suite: {suite.folder / name}: line {number}{what}; make the suite again")
         yield row
+
+
+def _fault(parts: Iterator[Part]) -> str:
+    """What is wrong with the first part that doesn't keep to a rule; "" where all do."""
+    for where, part, rules in parts:
+        for key, fits, needed in rules:
+            if key not in part:
+                return f" lacks {where}{key}"
+            if not fits(part[key], part):
+                return f": {where}{key}: {show(json.dumps(part[key])[:60])}; it must be {needed}"
+    return ""
+
+
+def _text(value: Any, part: Row) -> bool:
+    return type(value) is str
+
+
+def _number(value: Any, part: Row) -> bool:
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST
+
+
+def _all(value: Any, *kinds: type) -> bool:
+    return type(value) is list and all(type(each) in kinds for each in value)
+
+
+POINT: tuple[Rule, ...] = (
+    *(("x", _number, "a finite number"), ("y", _number, "a finite number")),
+    *(("colour", _text, "a text"), ("marker", _text, "a text")),
+)
+AXIS: tuple[Rule, ...] = (
+    ("low", _number, "a finite number"),
+    ("high", lambda value, axis: _number(value, axis) and value > axis["low"], "a finite number above low"),
+    ("step", lambda value, axis: _number(value, axis) and value > 0, "a finite number above 0"),
+)
+
+
+def _bounds(value: Any, about: Row) -> bool:
+    numbers = {"number": 1, "pair": 2}.get(about["kind"])
+    return _all(value, int, float) and len(value) == numbers and all(_number(each, about) for each in value)
+
+
+SCORED: tuple[Rule, ...] = (
+    (
+        "marks",
+        lambda value, about: _all(value, int) and all(0 <= k < about["n"] for k in value),
+        "numbers of points, from 0",
+    ),
+    (
+        "objects",
+        lambda value, about: _all(value, list) and len(value) == about["n"],
+        "a colour and marker of each point",
+    ),
+    *(("low", _bounds, "a finite number each"), ("high", _bounds, "a finite number each")),
+    ("tolerance", _number, "a finite number"),
+)
+"""Of an item's metadata, beside the chart's n."""
+
+
+def _chart_parts() -> Callable[[Row], Iterator[Part]]:
+    """What gives the parts of a line of charts.jsonl."""
+    chart: tuple[Rule, ...] = (
+        ("chart", _new(), "a name that no other line has"),
+        ("points", lambda value, _: _all(value, dict) and value != [], "a list of marks"),
+        ("n", lambda value, row: type(value) is int and value == len(row["points"]), "the number of points"),
+        ("axes", lambda value, _: type(value) is dict and _all([*map(value.get, "xy")], dict), "the axes x and y"),
+    )
+
+    def parts(row: Row) -> Iterator[Part]:
+        yield "", row, chart
+        for k, point in enumerate(row["points"]):
+            yield f"points.{k}.", point, POINT
+        for name in "xy":
+            yield f"axes.{name}.", row["axes"][name], AXIS
+
+    return parts
+
+
+def _item_parts(charts: Mapping[str, Row]) -> Callable[[Row], Iterator[Part]]:
+    """What gives the parts of a line of items.jsonl."""
+    splits: dict[str, str] = {}
+
+    def one_split(value: Any, item: Row) -> bool:
+        return value in ("train", "test") and splits.setdefault(item["chart"], value) == value
+
+    rules: tuple[Rule, ...] = (
+        ("item", _new(), "a name that no other line has"),
+        ("chart", lambda value, _: type(value) is str and value in charts, "a chart of charts.jsonl"),
+        ("task", lambda value, _: value in [*TASKS], f"one of {', '.join(TASKS)}"),
+        *((key, _text, "a text") for key in ("question", "answer", "type")),
+        ("accepted", lambda value, _: _all(value, str), "a list of texts"),
+        (
+            "n",
+            lambda value, item: type(value) is int and value == len(charts[item["chart"]]["points"]),
+            "the number of points of the chart",
+        ),
+        ("split", one_split, "train or test, the same for all items of a chart"),
+        ("metadata", lambda value, _: True, ""),
+    )
+
+    def parts(item: Row) -> Iterator[Part]:
+        yield "", item, rules
+        if lacks := missing(item):
+            yield "", {}, [(lacks, _text, "")]
+        about = {**item["metadata"], "n": item["n"]}
+        yield "metadata.", about, [rule for rule in SCORED if rule[0] in about]
+
+    return parts
+
+
+def _new() -> Callable[[Any, Row], bool]:
+    """Whether a value is a text that wasn't seen before."""
+    seen: set[str] = set()
+
+    def new(value: Any, part: Row) -> bool:
+        before = len(seen)
+        if type(value) is str:
+            seen.add(value)
+        return len(seen) > before
+
+    return new
 
 
 def kind_of(point: Row) -> str:

@@ -3,9 +3,11 @@
 import json
 
 import pandas as pd
+import pytest
 
 from memloc.charts import results
 from memloc.cli import main
+from tests.builders.complaints import complaint
 
 
 def test_both_commands_write_their_results_once(trained, single, tmp_path, capsys, monkeypatch):
@@ -34,6 +36,20 @@ def test_both_commands_write_their_results_once(trained, single, tmp_path, capsy
     meta = json.loads((tmp_path / "where/meta.json").read_text())
     assert meta["sanity"]["entry_moved"] >= 0.99 and meta["sanity"]["entry_pairs"] == 4
     assert {*meta["files"]} == {path.name for path in (tmp_path / "where").iterdir()} - {"meta.json"}
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("ask", "locate"), ("locate", "ask")])
+def test_a_folder_with_a_result_of_the_other_command_is_one_line(tmp_path, there, wanted):
+    before, after = (
+        results.output(tmp_path, locating=command == "locate", replace=True) for command in (there, wanted)
+    )
+    with before.writing("0a") as work:
+        before.staged(work)
+        before.publish(work, {})
+    says = f"out: {tmp_path} holds a result of memloc charts {there}; choose another folder"
+    assert complaint(after.check) == says
+    (tmp_path / "meta.json").write_text((tmp_path / "meta.json").read_text().replace("0a", "0b"))
+    assert "has a meta.json that isn't memloc's" in complaint(after.check)
 
 
 def test_what_cannot_be_is_one_line(trained, single, tmp_path, capsys):

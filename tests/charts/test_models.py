@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from memloc.charts import ask, locate, patching, states
 from memloc.charts.models import open_model
@@ -135,6 +136,41 @@ def test_a_stage_that_no_run_reaches_is_one_line(trained, single):
     assert "is on no way from image to answer" in complaint(run)
 
 
+@pytest.mark.parametrize(
+    ("globs", "says"),
+    [
+        (
+            {"tower": "model.language_model.layers.?"},
+            "tower: model.language_model.layers.0 stands for two stages (decoder)",
+        ),
+        ({"tower": "model.multi_modal_projector"}, "model.multi_modal_projector stands for two stages (connector)"),
+        (
+            {"tower": "model.vision_tower.encoder.layers.[01]*"},
+            "layers.0 contains model.vision_tower.encoder.layers.0.",
+        ),
+        ({"connector": "*.vision_tower.encoder.layers.1.mlp"}, "layers.1 contains"),
+        ({"decoder": "model.multi_modal_projector.linear_?"}, "decoder"),
+        ({"tower": "*.language_model.layers.0", "decoder": "*.language_model.layers.1"}, "runs after"),
+        ({"tower": "*.vision_tower.encoder.layers.1", "decoder": "*.vision_tower.encoder.layers.0"}, "runs after"),
+    ],
+)
+def test_globs_of_the_wrong_modules_are_one_line(trained, single, globs, says):
+    def read():
+        stages, _ = find(trained.module, trained.config, globs)
+        item = single.items[0]
+        trained.states(trained.encode([trained.prompt(item["question"])], [single.image(item["chart"])]), stages)
+
+    said = complaint(read)
+    assert says in said and "GLOB" in said
+
+
+def _not_finite(folder):
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "language_model" in name)
+    weights[name].view(-1)[-1] = torch.inf
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def _without(folder, name):
     (folder / name).unlink()
 
@@ -157,6 +193,7 @@ def _config(folder, **changes):
         (lambda f: _without(f, "processor_config.json"), "its processor can't be opened"),
         (lambda f: _config(f, image_token_index=4), "config.json calls token 4 the image, its processor token 3"),
         (lambda f: (f / "model.safetensors").write_bytes(b"12345678{}"), "transformers can't open it"),
+        (_not_finite, "not all of its weights are finite in torch.float32"),
     ],
 )
 def test_a_folder_that_cannot_be_opened_is_one_line(folders, tmp_path, break_it, says):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from memloc.charts.models.stages import Stage, editing, find
+from memloc.charts.models.stages import Stage, check_order, editing, find
 from memloc.errors import InputError, show
 from memloc.provenance import file_sha256
 from memloc.scoring.encoders import hugging_face
@@ -116,7 +116,11 @@ class Model:
 
     @torch.inference_mode()
     def states(self, inputs: Inputs, stages: Sequence[Stage]) -> dict[Stage, Tensor]:
-        """States [batch, tokens, width] of stages in one forward pass."""
+        """States [batch, tokens, width] of stages in one forward pass.
+
+        Raises:
+            InputError: tower, connector and decoder didn't run in this order.
+        """
         found: dict[Stage, Tensor] = {}
 
         def keep(stage: Stage) -> Callable[[Tensor], None]:
@@ -124,6 +128,7 @@ class Model:
 
         with editing(self.module, len(inputs["input_ids"]), {stage: keep(stage) for stage in stages}):
             self.module(**inputs, logits_to_keep=1, use_cache=False)
+        check_order([*found])
         return found
 
     def text(self, answer: Tensor) -> str:
@@ -177,6 +182,12 @@ def open_model(
     for key, says in (("mismatched_keys", "have other shapes than config.json says"), ("missing_keys", "lack entries")):
         if odd := sorted(name if isinstance(name, str) else name[0] for name in loaded[key]):
             raise InputError(f"{text}: its weights {says} ({first_of(odd)}); get it again")
+    for name, weights in module.named_parameters():
+        if not weights.isfinite().all():
+            raise InputError(
+                f"{text}: {show(name)}: not all of its weights are finite in {weights.dtype}; get it again, or give"
+                " --precision float32 where they are too large"
+            )
     stated = getattr(module.config, "image_token_id", token)
     if stated != token:
         raise InputError(

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Any
 
 from torch import Tensor, nn
 
 from memloc.errors import InputError, show
 
+PARTS = ("tower", "connector", "decoder")
+"""In the order of a forward pass."""
 TOWERS = ("vision_tower", "visual", "vision_model", "vision_encoder", "image_tower", "vision_backbone")
 CONNECTORS = (
     *("multi_modal_projector", "mm_projector", "connector", "visual.merger", "modality_projection", "projector"),
@@ -54,7 +57,7 @@ def find(model: nn.Module, config: Any, globs: Mapping[str, str] | None = None) 
             the blocks of tower and decoder, and the connector.
 
     Raises:
-        InputError: a part is not found.
+        InputError: a part is not found, or modules of the parts contain one another.
     """
     globs, remarks = dict(globs or {}), []
     modules = dict(model.named_modules())
@@ -82,9 +85,27 @@ def find(model: nn.Module, config: Any, globs: Mapping[str, str] | None = None) 
     layers = _matching(modules, globs, "decoder") or _blocks(modules, _named(modules, DECODERS))
     if not layers:
         raise _lacking("decoder")
+    _refuse_overlap({"tower": [*filter(None, [embeddings]), *blocks], "connector": connector, "decoder": layers})
     stages.append(Stage("decoder input", "decoder", layers[0], before=True))
     stages += [Stage(f"decoder {i}", "decoder", name) for i, name in enumerate(layers, 1)]
     return tuple(stages), remarks
+
+
+def check_order(ran: Sequence[Stage]) -> None:
+    """Refuse stages of which one ran after a stage of a later part.
+
+    Args:
+        ran: in the order of a forward pass.
+
+    Raises:
+        InputError: there is such a stage.
+    """
+    for one, other in combinations(ran, 2):
+        if PARTS.index(one.part) > PARTS.index(other.part):
+            raise InputError(
+                f"{other.part}: {show(other.module)} runs after {show(one.module)}, the {one.part}; name modules that"
+                f" run in the order {', '.join(PARTS)} with --{other.part} GLOB or --{one.part} GLOB"
+            )
 
 
 @contextmanager
@@ -182,6 +203,18 @@ def _matching(modules: Mapping[str, nn.Module], globs: Mapping[str, str], part: 
             f"{part}: no module fits {show(globs[part])}; the model has {', '.join(list(modules)[1:4])}, ..."
         )
     return found
+
+
+def _refuse_overlap(parts: Mapping[str, Sequence[str]]) -> None:
+    """Refuse modules that are or contain others: their states are the same, or those of one place have two names."""
+    every = [(part, name) for part, names in parts.items() for name in names]
+    for (part, name), (other, inside) in combinations(sorted(every, key=lambda each: len(each[1])), 2):
+        if name == inside or inside.startswith(f"{name}."):
+            what = "stands for two stages" if name == inside else f"contains {show(inside)}"
+            either = " or ".join(dict.fromkeys((f"--{part} GLOB", f"--{other} GLOB")))
+            raise InputError(
+                f"{part}: {show(name)} {what} ({other}); name modules apart from one another with {either}"
+            )
 
 
 def _last(name: str) -> str:
