@@ -212,10 +212,6 @@ class Finding:
         return cls(claim, f"{subject}, {places[pick]}", estimate[pick], n, level)
 
 
-ROUNDING = 1e-12
-"""Widths of intervals below this are 0."""
-
-
 def exact(value: NDArray[np.float64], null: NDArray[np.floating]) -> tuple[float, float]:
     """Two-sided p of a value among permutations [...], and the half-width of the middle 90 % of these."""
     low, high = np.quantile(null, [1 - LEVEL, LEVEL])
@@ -235,8 +231,6 @@ def tabulate(claims: Mapping[str, Claim], findings: Iterable[Finding], *, kind: 
         claim, estimate = claims[finding.claim], finding.estimate
         value = claim.value if finding.value is None else finding.value
         low, high = (float(bound) for bound in estimate.interval(finding.level))
-        if high - low < ROUNDING:
-            low = high = float(estimate.value)
         below, above = (float(bound) for bound in estimate.interval(2 * finding.level - 1))
         least = claim.of_interest
         # An interval of no width has no p.
