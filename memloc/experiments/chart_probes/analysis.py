@@ -106,8 +106,7 @@ def _claims(
     for held, place in PLACES.items():
         missed = groups(told, {"missed": equal(answered=0, held_out=held)})
         if missed:
-            still = effect(sheet, missed, lambda m: m["missed"], minus=0.5, shared=False)
-            sheet.find("wrong", f"{subject}{place}", still, size(missed))
+            find_share(sheet, "wrong", f"{subject}{place}", missed, "missed", above=0.5, shared=False)
     decoder = [stage for stage in stages if stage.startswith("decoder")]
     # Image tokens behind the last layer are read by nothing.
     for name, first, then in (("handoff", last_of(stages, "tower"), decoder[0]), ("decoder", decoder[0], decoder[-2])):
