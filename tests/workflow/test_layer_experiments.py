@@ -52,6 +52,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "longer",
         "fewer",
         "swapped",
+        "charts",
     }
     assert {path.name for path in (results / "measures").iterdir()} == {
         "simclr",
@@ -62,6 +63,7 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
         "longer",
         "fewer",
         "swapped",
+        "charts",
         "sublayers",
         "bare",
         "l1",
