@@ -228,7 +228,7 @@ class Output:
         if (command := record.get("command")) != self.command:
             if not whole or command is None:
                 raise self._foreign(self.record)
-            raise self._refused(f" holds a result of {show(command)}; choose another folder")
+            raise self._refused(f" has a {self.record} of {show(command)}; choose another folder")
         if not whole or not {*record["files"]} <= {*self.names}:
             raise self._refused(
                 f": {self.record} was changed since memloc wrote it; move it and its files away,"

@@ -46,7 +46,7 @@ def test_a_folder_with_a_result_of_the_other_command_is_one_line(tmp_path, there
     with before.writing("0a") as work:
         before.staged(work)
         before.publish(work, {})
-    says = f"out: {tmp_path} holds a result of memloc charts {there}; choose another folder"
+    says = f"out: {tmp_path} has a meta.json of memloc charts {there}; choose another folder"
     assert complaint(after.check) == says
     (tmp_path / "meta.json").write_text((tmp_path / "meta.json").read_text().replace("0a", "0b"))
     assert "has a meta.json that isn't memloc's" in complaint(after.check)

@@ -275,7 +275,7 @@ def forged(record: dict[str, Any], name: str) -> dict[str, str]:
         "was changed": json.dumps(record | {"seed": 1}),
         "was changed ": signed(record | {"files": record["files"] | {"notes.txt": foreign}}),
         "was changed  ": signed(record | {"files": record["files"] | {"../notes.txt": foreign}}),
-        "holds a result of memloc other": signed(record | {"command": "memloc other"}),
+        "of memloc other": signed(record | {"command": "memloc other"}),
         "isn't memloc's ": json.dumps(record)[:100],
         "isn't memloc's  ": "[" * 100_000,
         "isn't memloc's   ": "",
