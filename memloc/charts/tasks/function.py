@@ -41,7 +41,8 @@ def _draw(crowd: Crowd) -> tuple[list[Mark], Asked]:
         if rng.random() < 0.5:
             curve = 1 - curve
         low, high = rng.uniform(1.2, 2.5), rng.uniform(GRID - 2, GRID - 0.5)
-        y = np.round(np.clip(low + (high - low) * curve + rng.normal(0, rng.uniform(0.1, 0.3), len(x)), 0.4, 8.3), 2)
+        noise = rng.normal(0, rng.uniform(0.1, 0.3), len(x))
+        y = np.round(np.clip(low + (high - low) * curve + noise, 0.6, GRID + 0.3), 2)
         better, worse = errors(list(x), list(y), (true, other))
         marks = [Mark(float(a), float(b), colour, marker) for a, b in zip(x, y, strict=True)]
         return (marks, {"families": [other, true] if turned else [true, other]}) if better <= CLEAR * worse else None
