@@ -79,6 +79,15 @@ def test_a_second_checker_agrees_to_every_answer(suite):
     assert faults(*rows(other)) == []
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_marks_of_noisy_curves_stay_on_the_axes(seed):
+    """In these suites noise takes one mark of thousands below the axis, or to its end."""
+    many = plan(Settings(seed=seed, charts=1500, tasks=("function",), crowd=(16, 32)))
+    assert faults(*rows(many)) == []
+    lowest = min(mark.y / chart.step for chart in many.charts for mark in chart.marks)
+    assert lowest == pytest.approx(0.6)
+
+
 @pytest.mark.parametrize(
     ("task", "change", "told"),
     [
