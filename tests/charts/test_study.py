@@ -1,5 +1,6 @@
 """The study's parts: canaries and their halves, what models and towers show, tables in files."""
 
+import json
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -67,7 +68,9 @@ def test_training_ends_early_where_the_loss_is_low_enough(single, folders, tmp_p
         seed=0,
         progress=done.append,
     )
-    assert sum(done) == build.LATELY
+    ended = json.loads((tmp_path / "model" / "training.json").read_text())["ended"]
+    assert sum(done) == build.LATELY == ended["decoder"]["steps"] and ended["tower"]["steps"] == 0
+    assert 0 < ended["decoder"]["loss"] < 100
 
 
 def test_canaries_are_wrong_and_every_item_is_in_one_half(suite):

@@ -20,6 +20,7 @@ from memloc import io
 from memloc.charts.reading import FIRST_MARK, Row, Suite, kind_of, pixel, places
 from memloc.charts.strategies import STRATEGIES
 from memloc.errors import InputError
+from memloc.job import log
 from memloc.scoring.encoders.source import library, quietly
 from memloc.streams import generator, stream
 
@@ -70,6 +71,19 @@ class Schedule:
     rate: float = 2e-3
     decay: float = 0.01
     enough: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a part's training ended.
+
+    Attributes:
+        steps: that were taken.
+        loss: mean of the last tenth of them; NaN where none was taken.
+    """
+
+    steps: int = 0
+    loss: float = float("nan")
 
 
 LATELY = 100
@@ -190,7 +204,7 @@ def train(
     aligned: str = "",
     seed: int = 0,
     progress: Callable[[int], object] = lambda steps: None,
-) -> dict[str, float]:
+) -> dict[str, Ended]:
     """Train a model on items and save it.
 
     On a CPU the same arguments give the same weights, whatever the number of the items' later uses.
@@ -205,12 +219,12 @@ def train(
         progress: called with the number of steps that were done.
 
     Returns:
-        The mean loss of the last tenth of the steps of tower and decoder; NaN where a part has none.
+        How the training of the tower and that of the decoder ended.
     """
     model, processor = start or build(texts(suite, items), shape, seed=seed)
     charts = list(dict.fromkeys(str(item["chart"]) for item in items))
     pixels = torch.cat([_pixels(processor, suite, some) for some in _chunks(charts, 64)])
-    ended = {"tower": float("nan"), "decoder": float("nan")}
+    ended = {"tower": Ended(), "decoder": Ended()}
     if tower.steps:
         ended["tower"] = _train_tower(model, suite, charts, pixels, tower, seed, progress)
     aligned = "all" if start is None else aligned
@@ -224,7 +238,8 @@ def train(
     io.save_json(
         {
             **{"seed": seed, "shape": asdict(shape), "tower": asdict(tower), "decoder": asdict(decoder)},
-            **{"strategies": list(strategies), "frozen": frozen, "suite": suite.identity, "loss": ended},
+            **{"strategies": list(strategies), "frozen": frozen, "suite": suite.identity},
+            "ended": {part: asdict(of) for part, of in ended.items()},
         },
         Path(folder) / "training.json",
     )
@@ -257,7 +272,7 @@ def _train_tower(
     schedule: Schedule,
     seed: int,
     progress: Callable[[int], object],
-) -> float:
+) -> Ended:
     vision = model.model.vision_tower
     config = vision.config
     labels, kinds = patch_labels(suite, charts, config.image_size // config.patch_size)
@@ -283,7 +298,7 @@ def _train_tower(
         return torch.stack(terms).sum()
 
     parameters = [*vision.parameters(), *head.parameters()]
-    return _descend(loss, parameters, len(charts), schedule, generator("chart tower", seed), progress)
+    return _descend("tower", loss, parameters, len(charts), schedule, generator("chart tower", seed), progress)
 
 
 def _align(
@@ -314,7 +329,9 @@ def _align(
         return torch.stack([nn.functional.cross_entropy(logits, word) for word in targets[rows].T]).sum()
 
     parameters = [*model.model.multi_modal_projector.parameters(), *(embeddings.parameters() if words else ())]
-    _descend(loss, parameters, len(states), ALIGNED, generator("chart connector", seed), lambda steps: None)
+    _descend(
+        "names of marks", loss, parameters, len(states), ALIGNED, generator("chart connector", seed), lambda steps: None
+    )
 
 
 def _train_decoder(
@@ -329,7 +346,7 @@ def _train_decoder(
     frozen: bool,
     seed: int,
     progress: Callable[[int], object],
-) -> float:
+) -> Ended:
     ids, is_answer, kept = _sequences(model, processor, suite, items, strategies)
     image = torch.tensor([charts.index(str(item["chart"])) for item in items])
     place = ids == model.config.image_token_id
@@ -353,10 +370,13 @@ def _train_decoder(
         *([] if frozen else model.model.vision_tower.parameters()),
     ]
     lengths = kept.sum(dim=1).numpy()
-    return _descend(loss, parameters, len(items), schedule, generator("chart decoder", seed), progress, lengths)
+    return _descend(
+        "answers", loss, parameters, len(items), schedule, generator("chart decoder", seed), progress, lengths
+    )
 
 
 def _descend(
+    what: str,
     loss: Callable[[NDArray[np.int64]], Tensor],
     parameters: Sequence[nn.Parameter],
     rows: int,
@@ -364,10 +384,11 @@ def _descend(
     rng: np.random.Generator,
     progress: Callable[[int], object],
     lengths: NDArray[np.int64] | None = None,
-) -> float:
-    """Take the steps of a schedule down a loss over rows, in a new order every epoch; the loss of the last tenth.
+) -> Ended:
+    """Take the steps of a schedule down a loss over rows, in a new order every epoch.
 
     Args:
+        what: is trained, for the log.
         lengths: of rows; those of a batch are as long as one another, as far as WINDOW batches allow.
     """
     optimizer = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=schedule.decay, betas=(0.9, 0.98))
@@ -394,7 +415,9 @@ def _descend(
         progress(1)
         if len(values) >= LATELY and np.mean(values[-LATELY:]) < schedule.enough:
             break
-    return float(np.mean(values[-max(1, len(values) // 10) :]))
+    ended = Ended(len(values), float(np.mean(values[-max(1, len(values) // 10) :])))
+    log.info("%s: ended after %d of %d steps, with a mean loss of %.3g", what, ended.steps, schedule.steps, ended.loss)
+    return ended
 
 
 def _grouped(
