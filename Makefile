@@ -55,12 +55,12 @@ test: ## install with the test tools, then check style, types and tests
 	$(IN_VENV) mypy
 	@$(MAKE) --no-print-directory -j2 $(WHOLE) test-units test-workflow
 
-# Each keeps one core busy most of the time. Both print when they are done, where make can hold back what they say.
+# Each keeps one core busy most of the time, and they take about as long. Both print when they are done, where make can hold back what they say.
 test-units:
-	$(IN_VENV) pytest tests --ignore tests/workflow
+	$(IN_VENV) pytest tests --ignore tests/workflow --ignore tests/charts
 
 test-workflow:
-	$(IN_VENV) pytest tests/workflow
+	$(IN_VENV) pytest tests/workflow tests/charts
 
 test-slurm: ## as root: start a Slurm of three nodes here, and see that it computes what this machine computes
 	$(BOOTSTRAP) --slurm

@@ -35,7 +35,7 @@ def answered(accuracy, *, seed, items=40, unread=0):
 STAGES = ("patch embedding", "tower 1", "tower 2", "connector", "decoder input", "decoder 1", "decoder 2")
 
 
-def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02):
+def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02, held_out=0):
     """What probes read of places.
 
     Args:
@@ -52,7 +52,7 @@ def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02)
             right = (
                 told if kind == "last token" else shares(marks, share, rng) & (kind in ("single tokens", "flattened"))
             )
-            about = {"chart": [f"{n}-{i}" for i in range(marks)], "kind": "red circle", "n": n, "held_out": 0}
+            about = {"chart": [f"{n}-{i}" for i in range(marks)], "kind": "red circle", "n": n, "held_out": held_out}
             about |= {"stage": stage, "representation": kind, "target": "position", "control": control}
             rows.append(pd.DataFrame({**about, "right": right, "answered": told}))
     table = pd.concat(rows, ignore_index=True)
@@ -104,15 +104,19 @@ def of_halves(rise, count):
 def probed(flat, pooled, held, *, seed, charts=50, layers=("1", "2", "3"), control=0.01, memorized=None):
     """Probes of a tower: shares read from all states, from their mean, and from all states at held-out places.
 
+    Behind the layers is an output, whose states are the mean of the last layer's.
+
     Args:
         held: by layer, or one of all.
         memorized: by layer, crossed LayerMem of a pair; None for a tower without a partner.
     """
     rows = []
     held = held if isinstance(held, dict) else dict.fromkeys(layers, held)
-    for layer, (kind, share) in product(layers, (("flattened", flat), ("pooled", pooled))):
-        for place, told in ((0, share), (1, held[layer] if kind == "flattened" else pooled)):
-            right = shares(charts, told, np.random.default_rng([seed, int(layer), place]))
+    held = {**held, "output": held[layers[-1]]}
+    for (number, layer), kind in product(enumerate((*layers, "output")), ("flattened", "pooled")):
+        every = kind == "flattened" or layer == "output"
+        for place, told in ((0, flat if every else pooled), (1, held[layer] if every else pooled)):
+            right = shares(charts, told, np.random.default_rng([seed, number + 1, place]))
             about = {"stage": layer, "representation": kind, "held_out": place, "control": control}
             rows.append(pd.DataFrame({"right": right, **about}))
     table = pd.concat(rows, ignore_index=True)

@@ -37,6 +37,18 @@ def test_planted_stages_gap_and_drops_come_out(tmp_path):
     assert effects["chart_probes.wrong", "plain, single tokens"] == pytest.approx(0.4, abs=0.08)
 
 
+def test_answers_are_told_by_places(tmp_path):
+    kept = Study(tmp_path, "chart_probes")
+    for seed in range(3):
+        parts = [predicted(PROBE, share, seed=seed, held_out=place) for place, share in ((0, 0.9), (1, 0.3))]
+        kept.add("plain", seed, predictions={name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    table, _ = kept.analyse()
+    answer = table[table["stage"] == "answer"].set_index("held_out")["value"]
+    assert answer.to_dict() == {0: pytest.approx(0.9), 1: pytest.approx(0.3)}
+    by_n = table[table["series"] == "answers by n"].set_index(["held_out", "n"])["value"]
+    assert by_n[0, 4] == pytest.approx(0.9) and by_n[1, 8] == pytest.approx(0.3)
+
+
 def test_where_nothing_is_lost_no_handoff_is_found(tmp_path):
     _, rows = world(tmp_path, probe=dict.fromkeys(STAGES, 0.9), answer=0.9).analyse()
     effects = rows.groupby("claim")["effect"].first()

@@ -70,9 +70,9 @@ def analyse(sheet: Sheet) -> None:
                 _claims(sheet, model, seeds, told, stages, representation)
         told = [_of(table, tower, FLATTENED) for table in asked]
         if all(len(table) for table in told):
-            own = counted(told, ["representation"], column="answered").assign(stage="answer", representation="answer")
+            own = counted(told, ["held_out"], column="answered").assign(stage="answer", representation="answer")
             sheet.add(own, model=model, series="all")
-            sheet.add(counted(told, ["n"], column="answered"), model=model, series="answers by n")
+            sheet.add(counted(told, ["held_out", "n"], column="answered"), model=model, series="answers by n")
             pointing = [_of(table, tower, SINGLE) for table in asked]
             sheet.add(counted(pointing if all(map(len, pointing)) else told, ["n"]), model=model, series="probe by n")
         chance = groups([_of(t, tower, FLATTENED) for t in seeds], {"all": lambda t: t["n"] > 0}, column="control")
@@ -124,6 +124,10 @@ def _drop(table: pd.DataFrame, first: str, then: str, representation: str) -> pd
     return both.groupby("chart", sort=False)[["drop"]].mean()
 
 
+ANSWERS = {0: plotting.INK, 1: plotting.PALETTE["brown"]}
+"""Hues of a model's answers, at places of training charts and at held-out ones."""
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """A row a model: probes by stage, of all marks and of those told wrongly; probe and answers by number of marks."""
     models = list(dict.fromkeys(table["model"]))
@@ -144,12 +148,14 @@ def draw(table: pd.DataFrame) -> Figure:
             plotting.layers(axis, stages)
             axis.set(title=f"{plotting.plain(model)}: marks {series}" if series != "all" else plotting.plain(model))
             axis.set(xlabel="stage", ylabel="accuracy of a probe", ylim=(-0.03, 1.03))
-        answer = mine[mine["stage"].eq("answer")]
-        if len(answer):
-            row[0].axhline(answer["value"].iloc[0], color=plotting.INK, linewidth=1)
+        answer = mine[mine["stage"].eq("answer")].set_index("held_out")["value"]
+        for place, value in answer.items():
+            row[0].axhline(value, color=ANSWERS[place], linewidth=1)
         order = sorted(mine.loc[mine["series"].eq("probe by n"), "n"].unique())
-        for series, colour in (("probe by n", plotting.PALETTE["blue"]), ("answers by n", plotting.INK)):
-            own = mine[mine["series"] == series].sort_values("n")
+        told = mine[mine["series"].eq("answers by n")]
+        lines = [(mine[mine["series"].eq("probe by n")], plotting.PALETTE["blue"])]
+        for own, colour in lines + [(told[told["held_out"].eq(place)], hue) for place, hue in ANSWERS.items()]:
+            own = own.sort_values("n")
             at = [order.index(n) for n in own["n"]]
             row[2].plot(at, own["value"], marker="o", markersize=3.5, color=colour)
             plotting.band(row[2], at, own, colour=colour)
@@ -159,7 +165,12 @@ def draw(table: pd.DataFrame) -> Figure:
     colours = {name: plotting.PALETTE[hue] for name, hue in meaning.items()}
     plotting.key(
         figure,
-        {**colours, "the model's answers": plotting.INK, "shuffled labels": plotting.PALETTE["grey"]},
+        {
+            **colours,
+            "the model's answers, places of training charts": ANSWERS[0],
+            "its answers, held-out places": ANSWERS[1],
+            "shuffled labels": plotting.PALETTE["grey"],
+        },
         dashed=["shuffled labels"],
     )
     return figure

@@ -26,7 +26,8 @@ CLAIMS = {
     ),
     "pooled": Claim(
         "Places are lost where a layer's states are averaged: accuracy of the probe of all states minus that of their "
-        "mean, minus .2, in the last layer of the tower that learned charts without labels, at held-out places",
+        "mean, minus .2, in the last layer with parameters of the tower that learned charts without labels, at "
+        "held-out places",
         OWN,
     ),
     "control": Claim("A probe of shuffled labels tells no place in any tower: .05 minus its accuracy", OWN),
@@ -62,6 +63,12 @@ def analyse(sheet: Sheet) -> None:
         tower: [pd.DataFrame({key: of[key] for key in of if not key.startswith(POINTS)}) for of in seeds]
         for tower, seeds in arrays.items()
     }
+    points = {
+        tower: [
+            pd.DataFrame({key.removeprefix(POINTS): of[key] for key in of if key.startswith(POINTS)}) for of in seeds
+        ]
+        for tower, seeds in arrays.items()
+    }
     for tower, seeds in known.items():
         for column, series in (("right", "accuracy"), ("control", "shuffled labels")):
             sheet.add(counted(seeds, ["representation", "stage"], column=column), tower=tower, series=series)
@@ -72,12 +79,8 @@ def analyse(sheet: Sheet) -> None:
         if chance:
             room = effect(sheet, chance, lambda m: -np.asarray(m["all"]), minus=-0.05)
             sheet.find("control", tower, room, size(chance))
-        points = [
-            pd.DataFrame({key.removeprefix(POINTS): of[key] for key in of if key.startswith(POINTS)})
-            for of in arrays[tower]
-        ]
-        if all(len(table) for table in (*points, *held)):
-            _join(sheet, tower, held, [table.astype({"own": bool}) for table in points])
+        if all(len(table) for table in (*points[tower], *held)):
+            _join(sheet, tower, held, [table.astype({"own": bool}) for table in points[tower]])
     own, last = known[options["own"]], {tower: list(seeds[0]["stage"])[-1] for tower, seeds in known.items()}
     layers = list(dict.fromkeys(own[0]["stage"]))
     rows = groups(
@@ -94,7 +97,10 @@ def analyse(sheet: Sheet) -> None:
     }
     if not all(len(table) for seeds in ends.values() for table in seeds):
         return
-    both = groups(ends[options["own"]], {kind: equal(representation=kind) for kind in (FLATTENED, POOLED)})
+    # The output behind it is a mean already.
+    deep = own_layers(points[options["own"]][0].astype({"own": bool}))[-1]
+    before = [table[table["stage"].eq(deep) & table["held_out"].eq(1)] for table in own]
+    both = groups(before, {kind: equal(representation=kind) for kind in (FLATTENED, POOLED)})
     if both:
         lost = effect(sheet, both, lambda m: m[FLATTENED] - m[POOLED], minus=0.2)
         sheet.find("pooled", options["own"], lost, size(both))
@@ -102,7 +108,8 @@ def analyse(sheet: Sheet) -> None:
     for claim in ("untrained", "foreign"):
         estimate, n = _difference(sheet, flat[options["own"]], flat[options[claim]])
         sheet.find(f"over-{claim}", f"{options['own']} over {options[claim]}", estimate, n)
-    for tower in (name for name in known if name not in {options[key] for key in ("own", "foreign", "untrained")}):
+    # Towers that learned without labels have a partner.
+    for tower in (name for name in known if name != options["untrained"] and not len(points[name][0])):
         samples = [{"it": table["right"].to_numpy(dtype=np.float64)} for table in flat[tower]]
         sheet.find("supervised", tower, effect(sheet, samples, lambda m: m["it"], minus=0.8), size(samples))
 
