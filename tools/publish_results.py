@@ -3,8 +3,8 @@
     python tools/publish_results.py results   # freeze: claims, figures, tables, configuration; then renew the pages
     python tools/publish_results.py           # renew the pages from what is frozen
 
-Pages are docs/results and docs/groups/results (an index, and a page for each experiment), docs/findings.md, the README
-between its marks, and "came out" in docs/claims.md. Their numbers come from claims.csv and nowhere else; a test holds
+Pages are docs/results and docs/groups/results (an index, and a page for each experiment), docs/findings.md, and between
+their marks the README, what came out in docs/claims.md and which verdicts changed in docs/deviations.md. Their numbers come from claims.csv and nowhere else; a test holds
 them together.
 """
 
@@ -41,6 +41,10 @@ ABOUT = {
 MARKS = ("<!-- results: made by tools/publish_results.py -->", "<!-- end of results -->")
 CAME_OUT = re.compile(
     r"(<!-- came out, made by tools/publish_results.py: (.*?) -->\n).*?(<!-- end of came out -->)", re.DOTALL
+)
+CHANGED = (
+    "<!-- verdicts that changed, made by tools/publish_results.py -->",
+    "<!-- end of verdicts that changed -->",
 )
 BRIEF = 3
 """Findings in the README."""
@@ -84,7 +88,9 @@ def pages() -> dict[Path, str]:
     made |= {GROUPS / name: text for name, text in results_pages(older, GROUPS, {}).items()}
     made[ROOT / "docs/findings.md"] = findings(found, config)
     readme, claims = (path.read_text(encoding="utf-8") for path in (ROOT / "README.md", ROOT / "docs/claims.md"))
-    made[ROOT / "README.md"] = insert(readme, "\n".join(brief(found)))
+    made[ROOT / "README.md"] = insert(readme, "\n".join(brief(found)), MARKS)
+    deviations = (ROOT / "docs/deviations.md").read_text(encoding="utf-8")
+    made[ROOT / "docs/deviations.md"] = insert(deviations, "\n".join(changed(found, older)), CHANGED)
     made[ROOT / "docs/claims.md"] = CAME_OUT.sub(
         lambda mark: mark[1] + "\n".join(came_out(mark[2].split(), found, older)) + "\n" + mark[3], claims
     )
@@ -209,10 +215,33 @@ def came_out(names: Sequence[str], found: Sequence[Row], older: Sequence[Row]) -
         yield f"- `{claim}`{where}{'' if newer else ', under the groups'}. {told}."
 
 
-def insert(readme: str, text: str) -> str:
-    """The README with ``text`` between its marks."""
-    first, last = map(re.escape, MARKS)
-    return re.sub(f"{first}.*?{last}", lambda _: f"{MARKS[0]}\n{text}\n{MARKS[1]}", readme, flags=re.DOTALL)
+def changed(found: Sequence[Row], older: Sequence[Row]) -> Iterator[str]:
+    """Verdicts on the same claim and subject that aren't what they were under the paper's groups, and why."""
+    before = {(row["claim"], row["experiment"], row["subject"]): row for row in older}
+    both = [(before[key], row) for row in found if (key := (row["claim"], row["experiment"], row["subject"])) in before]
+    other = [pair for pair in both if pair[0]["verdict"] != pair[1]["verdict"]]
+    yield f"{len(both)} claims were asked of the same subject under both designs; {len(other)} have another verdict.\n"
+    yield "| claim | subject | under the groups | now | why |\n|---|---|---|---|---|"
+    for old, new in other:
+        told = (f"{telling.numbers(row)}, {row['verdict']}" for row in (old, new))
+        yield _line(f"`{new['claim']}`", new["subject"], *told, _why(old, new))
+
+
+def _why(old: Row, new: Row) -> str:
+    seeds = tuple(int(row["seeds"]) for row in (old, new))
+    if new["verdict"] == "negligible":
+        return f"a smallest effect of interest, {number(new['least'])}, is fixed now"
+    if new["verdict"] != "inconclusive":
+        return f"{seeds[1]} pairs on halves of one pool, not {seeds[0]} on groups"
+    if new["low"] == new["high"]:
+        return "an interval of no width decides nothing any more unless it has an exact test"
+    return f"{seeds[1]} seeds in the default run, not {seeds[0]}"
+
+
+def insert(page: str, text: str, marks: tuple[str, str]) -> str:
+    """A page with ``text`` between its marks."""
+    first, last = map(re.escape, marks)
+    return re.sub(f"{first}.*?{last}", lambda _: f"{marks[0]}\n{text}\n{marks[1]}", page, flags=re.DOTALL)
 
 
 def main(*folders: Path) -> None:
