@@ -16,8 +16,10 @@ from memloc.errors import InputError
 from memloc.report.comparison import compare
 
 CONFIG = "run_config.yaml"
-SECTIONS = ("encoders", "datasets", "tables")
+SECTIONS = ("encoders", "datasets", "tables", "charts.suites", "charts.towers", "charts.models")
 """Parts of a configuration whose entries experiments name."""
+LOOKS = "charts.locate"
+"""How models on charts are looked into."""
 IRRELEVANT = "hardware"
 """What changes where an encoder is trained, not what it is asked to be."""
 
@@ -63,11 +65,19 @@ def behind(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     while waiting:
         text = waiting.pop()
         for section in SECTIONS:
-            entry = (config.get(section) or {}).get(text)
+            entry = _part(config, section).get(text)
             if entry is not None and (key := f"{section}.{text}") not in found:
                 found[key] = {part: value for part, value in entry.items() if part != IRRELEVANT}
                 waiting += _texts(found[key])
+    if any(key.startswith("charts.models.") for key in found):
+        found[LOOKS] = _part(config, LOOKS)
     return found
+
+
+def _part(config: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    for key in path.split("."):
+        config = config.get(key) or {}
+    return config
 
 
 def _texts(value: Any) -> Iterator[str]:
