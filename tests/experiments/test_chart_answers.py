@@ -28,6 +28,9 @@ def test_planted_accuracies_come_out_and_claims_follow(tmp_path):
     by_n = table[(table["series"] == "task, n") & (table["strategy"] == "templated") & (table["task"] == "count")]
     assert by_n.set_index("n")["value"].round(3).to_dict() == {1: 0.95, 2: 0.8, 4: 0.4, 8: 0.1}
     assert ((by_n["low"] < by_n["value"]) & (by_n["value"] < by_n["high"])).all()
+    places = table[(table["series"] == "task, held_out") & (table["task"] == "position")]
+    of_place = places[places["strategy"] == "templated"].set_index("held_out")["value"]
+    assert of_place[0] == pytest.approx(2 * of_place[1], abs=0.01)
     effects = rows.set_index("claim")["effect"]
     expected = {"one": 0.05, "two": 0.2, "fewest": 0.85, "held-out": 0.475, "blank": 0.05, "readable": 0.01}
     for claim, effect in expected.items():

@@ -45,7 +45,7 @@ def analyse(sheet: Sheet) -> None:
     """Accuracy by strategy, task, n and type, and what positions say."""
     for model in sheet.encoders:
         seeds = answers(sheet, model)
-        for by in (["strategy", "task"], ["strategy", "task", "n"], ["strategy", "task", "type"]):
+        for by in (["strategy", "task"], *(["strategy", "task", name] for name in ("n", "type", "held_out"))):
             sheet.add(counted(seeds, by), model=model, series=", ".join(by[1:]))
         sheet.add(counted(seeds, ["strategy"], column="unread"), model=model, series="unread")
         numbers = sorted(set(seeds[0].loc[seeds[0]["task"] == POSITION, "n"]))
@@ -92,28 +92,38 @@ def _falls(sheet: Sheet, model: str, seeds: list[pd.DataFrame], numbers: list[in
         sheet.find_in_every("steps", model, falls, places, n=size(rows))
 
 
+PLACES = {0: "training places", 1: "held-out places"}
+
+
 def draw(table: pd.DataFrame) -> Figure:
-    """A row a model: accuracy by number of marks of every task, and by strategy and by type."""
+    """A row a model: accuracy by number of marks of every task; by strategy; by type and by place."""
     models = list(dict.fromkeys(table["model"]))
     figure, axes = plotting.panels(rows=len(models), columns=3, height=3.0)
+    colours = plotting.colours(list(dict.fromkeys(table["task"].dropna())))
     for row, model in zip(axes, models, strict=True):
         mine = table[table["model"] == model]
-        by_n = mine[mine["series"].eq("task, n") & mine["strategy"].eq(ASKED)]
+        asked = mine[mine["strategy"].eq(ASKED)]
+        by_n = asked[asked["series"].eq("task, n")]
         tasks = list(dict.fromkeys(by_n["task"]))
         order = sorted(by_n["n"].unique())
-        for task, colour in plotting.colours(tasks).items():
+        for task in tasks:
             own = by_n[by_n["task"] == task].sort_values("n")
             at = [order.index(n) for n in own["n"]]
-            row[0].plot(at, own["value"], marker="o", markersize=3.5, color=colour, label=task)
-            plotting.band(row[0], at, own, colour=colour)
+            row[0].plot(at, own["value"], marker="o", markersize=3.5, color=colours[task])
+            plotting.band(row[0], at, own, colour=colours[task])
         row[0].set_xticks(range(len(order)), [f"{n:g}" for n in order])
         row[0].set(title=plotting.plain(model), xlabel="marks in the chart", ylabel="accuracy", ylim=(-0.03, 1.03))
-        plotting.legend(row[0])
-        for axis, series, column in ((row[1], "task", "strategy"), (row[2], "task, type", "type")):
-            own = mine[mine["series"].eq(series)]
-            own = own if column == "strategy" else own[own["strategy"] == ASKED]
+        places = asked[asked["series"].eq("task, held_out")]
+        places = places.assign(type=places["held_out"].map(PLACES))
+        types = pd.concat([asked[asked["series"].eq("task, type")], places])
+        for axis, own, column in (
+            (row[1], mine[mine["series"].eq("task")], "strategy"),
+            (row[2], types, "type"),
+        ):
             wide = own.pivot(index="task", columns=column, values="value").reindex(tasks)
             wide = wide[list(dict.fromkeys(own[column]))].rename_axis(None).rename_axis(None, axis=1)
             plotting.matrix(axis, wide, low=0, high=1)
-            axis.set_title(f"by {column}")
+        row[1].set_title("by strategy")
+        row[2].set_title("by type, and by place")
+    plotting.key(figure, colours)
     return figure

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from memloc.analysis import plotting
+from memloc.analysis import dots, plotting
 from memloc.analysis.charted import effect, of_seeds, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import PERMUTATIONS, Arrays
@@ -142,14 +142,14 @@ def draw(table: pd.DataFrame) -> Figure:
             (row[1], ("LayerMem", "LayerMem, other items", "excess UnitMem"), "memorization"),
             (row[2], ("image tokens", "last token"), "share of canaries put right"),
         ):
-            for name in series:
-                own = mine[mine["series"] == name]
-                at = [stages.index(stage) for stage in own["stage"]]
-                axis.plot(at, own["value"], marker="o", markersize=3.5, color=colours[name])
-                plotting.band(axis, at, own, colour=colours[name])
+            rows = {name: mine[mine["series"] == name] for name in series}
+            at = {name: np.array([stages.index(stage) for stage in own["stage"]]) for name, own in rows.items()}
+            dots.side_by_side(axis, rows, at=at, colours=colours)
             plotting.layers(axis, stages)
             axis.set(title=title, xlabel="stage")
         plotting.zero(row[1])
+        for axis in row[1:]:
+            axis.set_xlim(-0.6, len(stages) - 0.4)
         row[2].set_ylim(-0.03, 1.03)
     plotting.key(figure, colours)
     return figure
