@@ -60,15 +60,19 @@ class Suite:
         """Width and height of the images, which all have the first one's."""
         return self._image(next(iter(self.charts))).size
 
+    @cached_property
+    def tasks(self) -> list[str]:
+        """Tasks that the items have."""
+        return list(dict.fromkeys(str(item["task"]) for item in self.items))
+
     def choose(self, *, tasks: Sequence[str] = (), split: str = "all") -> list[Row]:
         """Items of some tasks (of all, where none is named) and of a part of the suite.
 
         Raises:
             InputError: the suite has no such task, or no such items.
         """
-        has = list(dict.fromkeys(str(item["task"]) for item in self.items))
-        if odd := [task for task in tasks if task not in has]:
-            raise InputError(f"tasks: {show(odd[0])}; the suite has {', '.join(has)}")
+        if odd := [task for task in tasks if task not in self.tasks]:
+            raise InputError(f"tasks: {show(odd[0])}; the suite has {', '.join(self.tasks)}")
         chosen = [
             item
             for item in self.items

@@ -57,7 +57,11 @@ def add_ask(commands: Any) -> None:
     )
     where = _add_both(locate, run_locate, "folder for the page, tables and figures")
     where.add_argument(
-        *("--tasks",), nargs="+", default=["position", "count"], metavar="TASK", help="tasks (default: position count)"
+        *("--tasks",),
+        nargs="+",
+        default=[],
+        metavar="TASK",
+        help="tasks (default: position and count, or that of them that the suite has)",
     )
     where.add_argument(
         "--strategy", default="templated", metavar="NAME", help="how items are asked (default: templated)"
@@ -159,7 +163,7 @@ def run_locate(options: argparse.Namespace) -> int:
     from memloc.job import log
 
     out = results.output(options.out, locating=True, replace=options.replace)
-    suite, items = _suite(options, out, part="all")
+    suite, items = _suite(options, out, part="all", locating=True)
     tested = suite.choose(tasks=options.tasks, split="test")
     if options.strategy not in locate.STRATEGIES:
         raise InputError(f"strategy: {show(options.strategy)}; give one of {', '.join(locate.STRATEGIES)}")
@@ -210,7 +214,7 @@ def run_locate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _suite(options: argparse.Namespace, out: Any, *, part: str) -> tuple[Suite, list[Row]]:
+def _suite(options: argparse.Namespace, out: Any, *, part: str, locating: bool = False) -> tuple[Suite, list[Row]]:
     """The suite and its items, once numbers and folders are checked."""
     from memloc.charts.reading import open_suite
     from memloc.cli.terminal import prepare
@@ -223,6 +227,13 @@ def _suite(options: argparse.Namespace, out: Any, *, part: str) -> tuple[Suite, 
     if options.out.resolve().is_relative_to(options.suite.resolve()):
         raise InputError(f"out: {options.out} lies inside the suite; choose another folder")
     suite = open_suite(options.suite)
+    if locating and not options.tasks:
+        from memloc.charts.locate import PROBED
+
+        options.tasks = [task for task in PROBED if task in suite.tasks]
+        if not options.tasks:
+            known = " or ".join(PROBED)
+            raise InputError(f"tasks: the suite has no {known}, but {', '.join(suite.tasks)}; name --tasks")
     return suite, suite.choose(tasks=options.tasks, split=part)
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from memloc.charts import results
-from memloc.cli import main
+from memloc.cli import charts_ask, main
+from memloc.cli.parser import build_parser
 from tests.builders.complaints import complaint
 
 
@@ -66,3 +67,28 @@ def test_what_cannot_be_is_one_line(trained, single, tmp_path, capsys):
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("memloc: error: ") and says in error
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "taken"), [(["position"], ["position"]), (["mean", "count", "position"], ["position", "count"])]
+)
+def test_locate_takes_of_its_tasks_those_that_the_suite_has(tmp_path, tasks, taken):
+    options = _locating(tmp_path, tasks)
+    items = charts_ask._suite(options, results.output(options.out, locating=True), part="all", locating=True)[1]
+    assert options.tasks == taken and {item["task"] for item in items} == {*taken}
+
+
+def test_a_suite_without_a_task_of_locate_is_one_line(tmp_path):
+    options = _locating(tmp_path, ["mean"])
+    out = results.output(options.out, locating=True)
+    says = complaint(charts_ask._suite, options, out, part="all", locating=True)
+    assert says == "tasks: the suite has no position or count, but mean; name --tasks"
+
+
+def _locating(folder, tasks):
+    """What the parser gives to locate beside a suite of these tasks."""
+    made = [*("charts", "make", "--size", "72", "--charts", "40", "--quiet"), "--out", str(folder / "suite")]
+    assert main([*made, "--tasks", *tasks]) == 0
+    return build_parser().parse_args(
+        ["charts", "locate", "m", "--suite", str(folder / "suite"), "--out", str(folder / "out")]
+    )
