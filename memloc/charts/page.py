@@ -332,16 +332,16 @@ def _lost(probes: Table, drops: Table, target: str) -> list[str]:
     own = drops["representation"].eq(lead) & drops["target"].eq(target) & drops["answered"].isna()
     steps = drops[own & drops["change"].notna()].to_dict("records")
     least = min(steps, key=lambda row: row["change"], default={"change": 0})
-    told = "; a probe shows what can be read, not what the model uses."
+    can += " A probe shows what can be read, not what the model uses."
     if least["change"] >= 0:
-        return [f"From no stage to the next, nor to the answer, {what} is read less often{told}", can]
+        return [f"From no stage to the next, nor to the answer, {what} is read less often.", can]
     wider = norm.ppf(1 - (1 - LEVEL) / 2 / len(steps)) / norm.ppf(0.5 + LEVEL / 2)
     certain = least["change"] + (least["high"] - least["change"]) * wider < 0
     where = f"from {least['before']} to {'the answer' if least['after'] == ANSWER else least['after']}"
     few, low, high = (page.decimal(-100 * least[name], 1) for name in ("change", "high", "low"))
-    by = f"{few} of 100 fewer are read rightly there (95 %: {low} to {high}; {least['rows']:,} {of}){told}"
+    by = f"{few} of 100 fewer are right there (95 %: {low} to {high}; {least['rows']:,} {of})."
     if certain:
-        return [f"What image tokens hold of {what} is lost most {where}: {by}", can]
+        return [f"{what[0].upper()}{what[1:]} is lost most {where}: {by}", can]
     return [f"No loss of {what} is certain; the largest is {where}: {by}", can]
 
 
