@@ -330,7 +330,8 @@ def forest(
     for text in axis.get_yticklabels():
         text.set_fontweight("bold" if text.get_position()[1] not in at else "normal")
     axis.set_ylim((at[-1] if len(at) else 0) + 0.6, -0.6)
-    axis.xaxis.set_major_locator(MaxNLocator(4))
+    wide = axis.get_window_extent().width / axis.figure.dpi > 5
+    axis.xaxis.set_major_locator(MaxNLocator(7 if wide else 4, steps=[1, 2, 2.5, 5, 10]))
     axis.grid(visible=False, axis="y")
     if null is not None:
         axis.axvline(null, color=INK, linewidth=0.8, zorder=1)
