@@ -31,8 +31,9 @@ from memloc.wording import number
 
 FROZEN, GROUPS = ROOT / "docs" / "results", ROOT / "docs" / "groups" / "results"
 ABOUT = {
-    FROZEN: "What the default run found. What other configurations found under the paper's groups, before "
-    "complementary halves became the default, is in [groups](../groups/results/README.md).",
+    FROZEN: "What the default run and, over it, `config/charts.yaml` and `config/recovery.yaml` found. What other "
+    "configurations found under the paper's groups, before complementary halves became the default, is in "
+    "[groups](../groups/results/README.md).",
     GROUPS: "What `snakemake --configfile config/layers.yaml config/units.yaml config/atypicality.yaml "
     "config/valuation.yaml` found under the paper's groups, before complementary halves became the default, and "
     "`config/halves.yaml` by itself. `overlap` and `cell_outliers` have less there; `finetuning` is part of "
@@ -168,10 +169,11 @@ def findings(rows: Sequence[Row], config: Mapping[str, Any]) -> str:
 
 
 def _findings(rows: Sequence[Row], config: Mapping[str, Any]) -> Iterator[str]:
-    yield "# Findings\n\nWhat the default run (`config.yaml`) found. Made by `tools/publish_results.py` from"
-    yield "[claims.csv](results/claims.csv). [Results](results/README.md) has every claim and figure,"
-    yield "[claims.md](claims.md) what was expected, [groups](groups/findings.md) what was found under the paper's"
-    yield "groups, [method.md](method.md) how a claim is judged.\n"
+    yield "# Findings\n\nWhat the default run (`config.yaml`) and, over it, `config/charts.yaml` and"
+    yield "`config/recovery.yaml` found. Made by `tools/publish_results.py` from [claims.csv](results/claims.csv)."
+    yield "[Results](results/README.md) has every claim and figure, [claims.md](claims.md) what was expected,"
+    yield "[groups](groups/findings.md) what was found under the paper's groups, [method.md](method.md) how a claim is"
+    yield "judged.\n"
     yield f"{telling.decided(rows)}\n"
     by_claim = {row["claim"]: row for row in reversed(rows)}
     for headline, row in telling.chosen(rows):

@@ -113,7 +113,7 @@ def draw(table: pd.DataFrame) -> Figure:
             plotting.band(row[0], at, own, colour=colours[task])
         row[0].set_xticks(range(len(order)), [f"{n:g}" for n in order])
         row[0].set(title=plotting.plain(model), xlabel="marks in the chart", ylabel="accuracy", ylim=(-0.03, 1.03))
-        places = asked[asked["series"].eq("task, held_out")]
+        places = asked[asked["series"].eq("task, held_out")].sort_values("held_out", kind="stable")
         places = places.assign(type=places["held_out"].map(PLACES))
         types = pd.concat([asked[asked["series"].eq("task, type")], places])
         for axis, own, column in (
