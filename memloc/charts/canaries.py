@@ -34,7 +34,7 @@ from memloc.streams import generator, stream
 
 HALVES = ("f", "g")
 """The two models, and the halves of the training items that they learn."""
-VIEWS, NOISE = 4, 0.1
+VIEWS, NOISE = 10, 0.1
 """Views of an image: pixels with so much noise, in shares of their range."""
 TREES = 300
 """Behind Data-OOB values."""
@@ -117,12 +117,12 @@ def outcomes(
     """What both models of a deal do with its canaries.
 
     Args:
-        clean: how many other items of each half stand beside the canaries.
+        clean: how many other items of each half have a value beside the canaries'.
 
     Returns:
         ``stages`` and ``parts`` [stages]; ``inside`` and ``outside`` [canaries], whether the model that learned a
         canary, and the other, give its wrong answer; ``half`` [canaries], which learned it, as index in HALVES, and
-        ``sslmem`` [canaries, stages]; ``other_half`` and ``other_sslmem`` of as many other items; ``unitmem`` [stages];
+        ``sslmem`` [canaries, stages]; ``other_half`` and ``other_sslmem`` of all other items; ``unitmem`` [stages];
         ``recovered`` [UNITS, stages], the share of ``pairs`` memorized canaries that are answered rightly where states
         are replaced by the twin's; Data-OOB ``values`` [items] and which items are canaries.
     """
@@ -143,7 +143,7 @@ def outcomes(
     sslmem_of, learned_by, units = by_stage(models, suite, shown, batch=batch, seed=seed)
     rng = generator("clean items", seed)
     rest = [rng.permutation(np.flatnonzero(~dealt.canary & (dealt.half == k))) for k in range(2)]
-    others = {half: [dealt.items[i] for i in of[: len(shown[half])]] for half, of in zip(HALVES, rest, strict=True)}
+    others = {half: [dealt.items[i] for i in of] for half, of in zip(HALVES, rest, strict=True)}
     sslmem_of_others, own_of_others, _ = by_stage(models, suite, others, batch=batch, seed=seed)
     progress(1)
     rows = np.sort(np.concatenate([np.flatnonzero(dealt.canary), *(of[:clean] for of in rest)]))

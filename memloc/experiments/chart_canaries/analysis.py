@@ -30,6 +30,13 @@ CLAIMS = {
         "The decoder memorizes canaries more than the tower: LayerMem of the decoder's last layer, in the last token, "
         "minus that of the tower's, in the mean of its tokens"
     ),
+    "others": Claim(
+        "Other items are memorized in the decoder's last layer: crossed LayerMem of these there", least=0.005
+    ),
+    "others-depth": Claim(
+        "The decoder memorizes other items more than the tower: LayerMem of its last layer, in the last token, "
+        "minus that of the tower's, in the mean of its tokens"
+    ),
     "wrong": Claim(
         "A wrong answer is memorized more than a right one: LayerMem of canaries minus that of other items, in the "
         "decoder's last layer"
@@ -62,7 +69,7 @@ def analyse(sheet: Sheet) -> None:
             rate = effect(sheet, [{"it": seed[name].astype(float)} for seed in seeds], lambda m: m["it"], shared=False)
             _add(sheet, rate.map(lambda v: v[..., None]), [name], model=model, series="given")
         sheet.find("memorized", model, effect(sheet, given, lambda m: m["gain"], minus=0.3, shared=False), n)
-        both, null = sheet.means([_halves(seed) for seed in seeds], _crossed, limit=1), _dealt(seeds)
+        both = sheet.means([_halves(seed) for seed in seeds], _crossed, limit=1)
         mem, others = both[0], both[1]
         units, recovered = (of_seeds(sheet, [seed[key] for seed in seeds], limit=1) for key in ("unitmem", "recovered"))
         _add(sheet, mem, stages, model=model, series="LayerMem")
@@ -72,8 +79,14 @@ def analyse(sheet: Sheet) -> None:
         at = [stages[i] for i in decoder]
         _add(sheet, recovered[LAST].map(lambda v: v[..., decoder]), at, model=model, series="last token")  # noqa: B023
         pairs = min(int(seed["pairs"]) for seed in seeds)
-        sheet.find("last", model, mem[last], n, null=null[:, last])
-        sheet.find("depth", model, mem[last] - mem[tower], n, null=null[:, last] - null[:, tower])
+        rest = min(len(seed["other_half"]) for seed in seeds)
+        for where, depth, of, some, key in (
+            ("last", "depth", mem, n, ""),
+            ("others", "others-depth", others, rest, "other_"),
+        ):
+            null = _dealt(seeds, key)
+            sheet.find(where, model, of[last], some, null=null[:, last])
+            sheet.find(depth, model, of[last] - of[tower], some, null=null[:, last] - null[:, tower])
         sheet.find("wrong", model, mem[last] - others[last], n)
         sheet.find("units", model, units[last], n)
         if pairs:
@@ -102,11 +115,13 @@ def _crossed(means: Sample) -> NDArray[np.float64]:
     return np.stack([(means[f"{name}f"] - means[f"{name}g"]) / 2 for name in ("", "other_")], axis=-2)
 
 
-def _dealt(seeds: Sequence[Arrays]) -> NDArray[np.float64]:
-    """LayerMem of canaries [deals, stages] where it is dealt anew which half learned each."""
+def _dealt(seeds: Sequence[Arrays], items: str) -> NDArray[np.float64]:
+    """LayerMem of canaries, or of other items, [deals, stages] where it is dealt anew which half learned each."""
     parts = [
         dealt_means(
-            *(seed["sslmem"][None], seed["half"][None] == 0, np.zeros(len(seed["half"]), dtype=np.int64)),
+            seed[f"{items}sslmem"][None],
+            seed[f"{items}half"][None] == 0,
+            np.zeros(len(seed[f"{items}half"]), dtype=np.int64),
             deals=PERMUTATIONS,
             seed=number,
         )
