@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memloc.analysis.sheet import Sheet
 from memloc.metrics.shares import wilson
-from memloc.metrics.stats import Estimate, Sample
+from memloc.metrics.stats import Estimate, Images, Sample
 
 FUGU = "FUGU (Tartaglini et al., 2025)"
 OWN = f"{FUGU}; own threshold"
@@ -58,6 +58,20 @@ def groups(
     return None if any(not len(values) for sample in found for values in sample.values()) else found
 
 
+def by_place(
+    seeds: Sequence[pd.DataFrame], chosen: Mapping[str, Callable[[pd.DataFrame], Any]]
+) -> list[dict[str, NDArray[np.int64]]]:
+    """What is drawn together of the rows of ``groups``: those of one held-out place, for these are few; else each row.
+
+    Whether a model tells a place that it was never shown depends on the place, in every seed alike.
+    """
+    found = []
+    for table in seeds:
+        own = np.where(table["held_out"] == 1, -1 - table["place"], table.index)
+        found.append({name: own[np.asarray(of(table), dtype=bool)] for name, of in chosen.items()})
+    return found
+
+
 def equal(**values: str | int) -> Callable[[pd.DataFrame], Any]:
     """What chooses the rows that have these values in these columns."""
     return lambda table: np.logical_and.reduce([table[name].eq(value) for name, value in values.items()])
@@ -76,14 +90,18 @@ def effect(
     minus: float = 0.0,
     bound: float = 1.0,
     shared: bool = True,
+    together: Images | None = None,
 ) -> Estimate:
     """A function of the groups' means, minus a number, with an interval over seeds and the rows of each.
 
     Args:
         bound: the function lies between -bound and bound.
         shared: rows are the same in every seed, as test items are.
+        together: what is drawn together, in all seeds (``by_place``).
     """
-    return sheet.means(samples, of, limit=bound, shared=shared).map(lambda v: v - minus, limit=bound, centre=-minus)
+    return sheet.means(samples, of, limit=bound, shared=shared, images=together).map(
+        lambda v: v - minus, limit=bound, centre=-minus
+    )
 
 
 def find_share(
@@ -96,16 +114,20 @@ def find_share(
     above: float | None = None,
     below: float | None = None,
     shared: bool = True,
+    together: Images | None = None,
 ) -> None:
     """A finding on the share of a group that is right: by how much it is above, or below, a number.
 
     Where all rows of all seeds are alike, resamples don't vary, and p is that of the exact binomial test of the rows of
-    one seed: 2 b^n, with b the chance of such a row if the share were the number.
+    one seed, or of what is drawn together there: 2 b^n, with b the chance of such a row if the share were the number.
     """
     number, sign = (below, -1.0) if above is None else (above, 1.0)
     assert number is not None
-    n, every = size(samples), np.concatenate([np.asarray(sample[name], dtype=np.float64) for sample in samples])
-    estimate = effect(sheet, samples, lambda m: sign * np.asarray(m[name]), minus=sign * number, shared=shared)
+    n = size(samples) if together is None else min(len(np.unique(of[name])) for of in together)
+    every = np.concatenate([np.asarray(sample[name], dtype=np.float64) for sample in samples])
+    estimate = effect(
+        sheet, samples, lambda m: sign * np.asarray(m[name]), minus=sign * number, shared=shared, together=together
+    )
     alike = every.min() == every.max() and every[0] in (0, 1)
     p = min(1.0, 2 * (number if every[0] else 1 - number) ** n) if alike else np.nan
     sheet.find(claim, subject, estimate, n, p=p)

@@ -34,7 +34,7 @@ from memloc.streams import generator, stream
 
 HALVES = ("f", "g")
 """The two models, and the halves of the training items that they learn."""
-VIEWS, NOISE = 10, 0.1
+VIEWS, NOISE = 32, 0.1
 """Views of an image: pixels with so much noise, in shares of their range."""
 TREES = 300
 """Behind Data-OOB values."""
@@ -194,7 +194,7 @@ def recovery(
     return found, int(table["base"].nunique())
 
 
-TWINS = 4
+TWINS = 32
 """Tried for each canary, at most."""
 
 

@@ -330,6 +330,12 @@ def places(chart: Row, point: Row) -> tuple[int, int]:
     return x, y
 
 
+def numbered(place: tuple[int, int]) -> int:
+    """A column and a row as one number, the same in all charts."""
+    column, row = place
+    return 10 * row + column
+
+
 def pixel(chart: Row, point: Row) -> tuple[float, float]:
     """Where a mark's values lie in the image, from its left and its top, in shares of its sides."""
     x, y = (

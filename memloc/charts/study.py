@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from memloc.aliases import Array, Options
 from memloc.charts import ask, files, locate, states
 from memloc.charts.models import Model, build, open_model
 from memloc.charts.models.tokens import layout
-from memloc.charts.reading import Row, Suite
+from memloc.charts.reading import Row, Suite, asked_point, kind_of, numbered, places
+from memloc.charts.scoring import score
 from memloc.charts.settings import Settings
 from memloc.charts.suite import plan
 from memloc.job import log
@@ -102,14 +104,16 @@ def train_model(
 ) -> None:
     """A model whose connector and decoder learn to answer items, before a tower that was trained, or after a model.
 
-    Where it reads other states of the tower than the model before it, its connector is new.
+    Where it reads other states of the tower than the model before it, or is told so, its connector is new.
 
     Args:
         suites: whose words a new model knows.
     """
     before = None if after is None else open_model(after)
     aligned = "all" if before is None else ""
-    if before is not None and np.array_equal(np.ravel(before.config.vision_feature_layer), settings["read"]):
+    kept = settings.get("connector", "kept") == "kept"
+    same = before is not None and np.array_equal(np.ravel(before.config.vision_feature_layer), settings["read"])
+    if before is not None and same and kept:
         model, processor = before.module.requires_grad_(True), before.processor
     else:
         words = dict.fromkeys(text for one in suites for text in build.texts(one, one.items))
@@ -119,8 +123,8 @@ def train_model(
             trained = open_model(tower).module.get_submodule("model.vision_tower")
             model.get_submodule("model.vision_tower").load_state_dict(trained.state_dict())
         else:
-            kept = {key: of for key, of in before.module.state_dict().items() if "multi_modal_projector" not in key}
-            model.load_state_dict(kept, strict=False)
+            rest = {key: of for key, of in before.module.state_dict().items() if "multi_modal_projector" not in key}
+            model.load_state_dict(rest, strict=False)
             aligned = "connector"
     build.train(
         *(suite, items, folder),
@@ -138,7 +142,30 @@ def train_model(
 def asked(model: Model, suite: Suite, settings: Options, *, batch: int, work: Path, progress: Done) -> pd.DataFrame:
     """Answers to the test items of a model's tasks, by every strategy that it is asked by."""
     items = suite.choose(tasks=settings["tasks"], split="test")
-    return ask.answers(model, suite, items, settings["asked"], batch=batch, work=work, progress=progress)
+    answers = ask.answers(model, suite, items, settings["asked"], batch=batch, work=work, progress=progress)
+    place = {}
+    for item in items:
+        chart = suite.charts[str(item["chart"])]
+        point = asked_point(item, chart)
+        place[str(item["item"])] = NONE if point is None else numbered(places(chart, point))
+    guess = guesses(suite.choose(tasks=settings["tasks"], split="train"), items)
+    named = answers["item"].astype(str)
+    return answers.assign(place=named.map(place), guess=named.map(guess))
+
+
+def guesses(known: Sequence[Row], items: Sequence[Row]) -> dict[str, float]:
+    """By item, how often a guess is right: one of its few answers, or the most frequent one of its task."""
+    often: dict[str, str] = {}
+    for task in {str(item["task"]) for item in items}:
+        counts = Counter(str(item["answer"]) for item in known if item["task"] == task)
+        # Of those that are as frequent, the first in the alphabet.
+        often[task] = min(counts, key=lambda answer: (-counts[answer], answer), default="")
+    return {
+        str(item["item"]): 1 / len(item["answer_set"])
+        if item.get("answer_set")
+        else float(bool(often[str(item["task"])]) and score(item, often[str(item["task"])]).right is True)
+        for item in items
+    }
 
 
 def located(
@@ -171,7 +198,14 @@ def located(
     if pairs.empty:
         pairs = pd.DataFrame(columns=["task", "n", "stage", "unit", "moved", "kept", "itself", "shift", "tokens"])
     own = locate.own_answers(suite, tested, answers)
-    return {"predictions": predictions.merge(own, how="left", on=["chart", "kind", "target"]), "pairs": pairs}
+    predictions = predictions.merge(own, how="left", on=["chart", "kind", "target"])
+    place = {
+        (name, kind_of(point)): numbered(places(chart, point))
+        for name, chart in suite.charts.items()
+        for point in chart["points"]
+    }
+    marks = zip(predictions["chart"].astype(str), predictions["kind"].astype(str), strict=True)
+    return {"predictions": predictions.assign(place=[place.get(mark, NONE) for mark in marks]), "pairs": pairs}
 
 
 def thinned(items: Sequence[Row], most: int) -> list[Row]:
@@ -208,9 +242,9 @@ def frame(arrays: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     return pd.DataFrame(dict(arrays))
 
 
-ANSWERS = ("item", "strategy", "task", "n", "type", "held_out", "right")
+ANSWERS = ("item", "strategy", "task", "n", "type", "held_out", "place", "right", "guess")
 PREDICTIONS = (
-    *("chart", "kind", "n", "held_out", "stage", "representation", "target", "right", "control", "answered"),
+    *("chart", "kind", "n", "held_out", "place", "stage", "representation", "target", "right", "control", "answered"),
 )
 PAIRS = ("task", "n", "stage", "unit", "moved", "shift", "kept", "itself")
 """Columns of the files of answers, of probes' predictions, and of patched pairs."""

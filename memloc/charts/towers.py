@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from memloc.charts.models import Model
 from memloc.charts.probes import kernel, probed, sketch
-from memloc.charts.reading import Pixels, Row, Suite, places
+from memloc.charts.reading import Pixels, Row, Suite, numbered, places
 from memloc.charts.states import FLATTENED, POOLED
 from memloc.models.architectures import Layer
 from memloc.models.capture import capture
@@ -67,23 +67,24 @@ def probe(states: Mapping[str, Mapping[str, Floats]], charts: Sequence[Row], *, 
     """What probes of every layer read of the place of a chart's one mark.
 
     They learn from training charts. A row is a test chart: stage (the layer), representation, held_out (no training
-    chart has a mark there), right, control (the share of shuffles with which the control is right).
+    chart has a mark there), place (as one number), right, control (the share of shuffles with which that is right).
     """
     train = np.array([chart["settings"]["split"] == "train" for chart in charts])
     place = np.array([places(chart, chart["points"][0]) for chart in charts])
     known = {tuple(row) for row in place[train].tolist()}
     held_out = [tuple(row) not in known for row in place[~train].tolist()]
     labels, true = ([place[rows, i] for i in (0, 1)] for rows in (train, ~train))
+    at = [numbered(tuple(row)) for row in place[~train].tolist()]
     rows = []
     for representation, layers in states.items():
         for layer, features in layers.items():
             found = probed(kernel(features[train], features[~train]), labels, true, seed=seed, names=("tower",))
-            about = {"stage": layer, "representation": representation, "held_out": held_out}
+            about = {"stage": layer, "representation": representation, "held_out": held_out, "place": at}
             rows.append(pd.DataFrame({**about, "right": found.right, "control": found.control}))
     return pd.concat(rows, ignore_index=True)
 
 
-COLUMNS = ("stage", "representation", "held_out", "right", "control")
+COLUMNS = ("stage", "representation", "held_out", "place", "right", "control")
 """Of ``probe``."""
 MEMORIZED = ("point", "group", "label", "layer", "own", "sslmem")
 """Of scores of points, in the same file where the tower has a partner, each behind ``points/``."""

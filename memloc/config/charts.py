@@ -68,6 +68,8 @@ def _of_model(name: str, model: Config, charts: Config) -> Iterable[str]:
         yield f"read: {model['read']}: names a layer twice; keep one of its names"
     if MAIN not in model["asked"] and "canaries" not in model:
         yield f"asked: {model['asked']} lack {MAIN}, which claims are about; add it"
+    if "connector" in model and after is None:
+        yield "connector: a model that goes on from no other has a new one; leave it out, or name another as after"
     if after is not None:
         before = models.get(after)
         if before is None or after == name:

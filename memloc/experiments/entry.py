@@ -240,12 +240,21 @@ def tells_places(experiment: Options, name: str, config: Options) -> Iterable[st
         yield f"models: {name} learns {', '.join(tasks)}, not position, which this is about; name another"
 
 
+TAUGHT = ("after", "tasks", "items", "strategies", "steps", "batch", "rate", "enough")
+"""What models that are compared are taught alike."""
+
+
 def goes_on(experiment: Options, name: str, config: Options) -> Iterable[str]:
-    """Faults of experiments whose later models go on from the first one, or from where that went on."""
+    """Faults of experiments whose models go on from the same one, and learn as much as the first of them."""
     yield from like_the_first(experiment, name, config)
     models, first = config["charts"]["models"], experiment["models"][0]
-    if name != first and models[name].get("after") not in {first, models[first].get("after", first)}:
-        yield f"models: {name} doesn't go on from {first}, nor from where {first} went on; name one that does"
+    one, own = models[first], models[name]
+    if "after" not in own:
+        yield f"models: {name} goes on from no other model; name one that does, with after"
+        return
+    for key in TAUGHT:
+        if own.get(key) != one.get(key):
+            yield f"models: {key} of {name} and {first} differ, {own.get(key)} and {one.get(key)}; make them equal"
 
 
 def same_images(one: Options, other: Options) -> bool:

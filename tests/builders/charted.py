@@ -25,7 +25,8 @@ def answered(accuracy, *, seed, items=40, unread=0):
     for (strategy, task, n, held_out), share in accuracy.items():
         right = np.random.default_rng([seed, n, len(task)]).permutation(shares(items, share)).astype(int)
         right[np.flatnonzero(right == 0)[:unread]] = -1
-        about = {"strategy": strategy, "task": task, "n": n, "held_out": held_out}
+        about = {"strategy": strategy, "task": task, "n": n, "held_out": held_out, "guess": 0.25}
+        about["place"] = np.arange(items) % 16
         names = [f"{task}-{n}-{held_out}-{i}" for i in range(items)]
         rows.append(pd.DataFrame({"item": names, "type": ["scatter", "bar"] * (items // 2), "right": right, **about}))
     table = pd.concat(rows, ignore_index=True)
@@ -53,6 +54,7 @@ def predicted(probe, answer, *, seed, numbers=(1, 4, 8), marks=60, control=0.02,
                 told if kind == "last token" else shares(marks, share, rng) & (kind in ("single tokens", "flattened"))
             )
             about = {"chart": [f"{n}-{i}" for i in range(marks)], "kind": "red circle", "n": n, "held_out": held_out}
+            about["place"] = np.arange(marks) % 16
             about |= {"stage": stage, "representation": kind, "target": "position", "control": control}
             rows.append(pd.DataFrame({**about, "right": right, "answered": told}))
     table = pd.concat(rows, ignore_index=True)
@@ -118,6 +120,7 @@ def probed(flat, pooled, held, *, seed, charts=50, layers=("1", "2", "3"), contr
         for place, told in ((0, flat if every else pooled), (1, held[layer] if every else pooled)):
             right = shares(charts, told, np.random.default_rng([seed, number + 1, place]))
             about = {"stage": layer, "representation": kind, "held_out": place, "control": control}
+            about["place"] = np.arange(charts) % 16
             rows.append(pd.DataFrame({"right": right, **about}))
     table = pd.concat(rows, ignore_index=True)
     points = {} if memorized is None else of_pair(memorized, seed=seed)

@@ -11,7 +11,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import ASKED, FUGU, OWN, answers, counted, effect, equal, find_share, groups, size
+from memloc.analysis.charted import (
+    ASKED,
+    FUGU,
+    OWN,
+    answers,
+    by_place,
+    counted,
+    effect,
+    equal,
+    find_share,
+    groups,
+    size,
+)
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 
@@ -48,6 +60,8 @@ def analyse(sheet: Sheet) -> None:
         for by in (["strategy", "task"], *(["strategy", "task", name] for name in ("n", "type", "held_out"))):
             sheet.add(counted(seeds, by), model=model, series=", ".join(by[1:]))
         sheet.add(counted(seeds, ["strategy"], column="unread"), model=model, series="unread")
+        guessed = counted([table[table["strategy"] == ASKED] for table in seeds], ["task"], column="guess")
+        sheet.add(guessed, model=model, series="task", strategy="guess")
         numbers = sorted(set(seeds[0].loc[seeds[0]["task"] == POSITION, "n"]))
         rows = groups(seeds, {str(n): _asked(n=n, held_out=0) for n in numbers})
         if rows:
@@ -56,9 +70,11 @@ def analyse(sheet: Sheet) -> None:
                     find_share(sheet, name, model, rows, str(n), above=least)
             if len(numbers) > 1:
                 _falls(sheet, model, seeds, numbers)
-        apart = groups(seeds, {"seen": _asked(n=numbers[0], held_out=0), "not": _asked(n=numbers[0], held_out=1)})
+        places = {"seen": _asked(n=numbers[0], held_out=0), "not": _asked(n=numbers[0], held_out=1)}
+        apart = groups(seeds, places)
         if apart and numbers[0] == 1:
-            sheet.find("held-out", model, effect(sheet, apart, lambda m: m["seen"] - m["not"]), size(apart))
+            lost = effect(sheet, apart, lambda m: m["seen"] - m["not"], together=by_place(seeds, places))
+            sheet.find("held-out", model, lost, size(apart))
         blank = groups(seeds, {"blank": _asked(strategy="blank")})
         if blank:
             find_share(sheet, "blank", model, blank, "blank", below=0.05)

@@ -90,7 +90,8 @@ def analyse(sheet: Sheet) -> None:
         sheet.find("wrong", model, mem[last] - others[last], n)
         sheet.find("units", model, units[last], n)
         if pairs:
-            sheet.find("enters", model, recovered[IMAGE][first] - recovered[IMAGE][last - 1], pairs)
+            left = recovered[IMAGE][first] - recovered[IMAGE][last - 1]
+            sheet.find("enters", model, left.between(-1, 1), pairs)
             of_seed = [_crossed({key: of.mean(axis=0) for key, of in _halves(seed).items()})[0] for seed in seeds]
             agreement = [
                 rank_correlation(profile[decoder], seed["recovered"][LAST][decoder])

@@ -29,6 +29,8 @@ def analyse(sheet: Sheet) -> None:
         seeds = answers(sheet, model)
         asked = [table[table["strategy"].isin([ASKED, *GIVEN])] for table in seeds]
         sheet.add(counted(asked, ["task", "strategy"]), model=model, series="task")
+        alone = [table[table["strategy"] == ASKED] for table in asked]
+        sheet.add(counted(alone, ["task"], column="guess"), model=model, series="task", strategy="guess")
         few = [table[table["task"].isin(HELPED) & table["n"].eq(MARKS)] for table in asked]
         crowds = [table[table["task"].isin(CROWDS)] for table in asked]
         by = {name: equal(strategy=name) for name in (ASKED, *GIVEN)}
@@ -47,12 +49,12 @@ def draw(table: pd.DataFrame) -> Figure:
     tasks = [task for task in (*SINGLE, *CROWDS) if task in set(table["task"])]
     figure, axes = plotting.panels(rows=1, columns=len(models), height=0.9 + 0.3 * len(tasks), sharey=True)
     hues = {ASKED: plotting.INK, "true": plotting.PALETTE["blue"], "wrong": plotting.PALETTE["orange"]}
+    hues["guess"] = plotting.PALETTE["grey"]
     for axis, model in zip(axes[0], models, strict=True):
-        for shift, (strategy, colour) in zip((-0.2, 0.0, 0.2), hues.items(), strict=True):
+        for shift, (strategy, colour) in zip((-0.24, -0.08, 0.08, 0.24), hues.items(), strict=True):
             own = table[(table["model"] == model) & (table["strategy"] == strategy)].set_index("task").reindex(tasks)
             plotting.forest(axis, own, tasks, colours=colour, shift=shift, null=None)
         axis.set(title=plotting.plain(model), xlabel="accuracy", xlim=(-0.03, 1.03))
-    plotting.key(
-        figure, {"chart alone": hues[ASKED], "with true coordinates": hues["true"], "with wrong ones": hues["wrong"]}
-    )
+    names = ("chart alone", "with true coordinates", "with wrong ones", "a guess")
+    plotting.key(figure, dict(zip(names, hues.values(), strict=True)))
     return figure

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import OWN, counted, effect, equal, find_share, groups, last_of, size, tables
+from memloc.analysis.charted import OWN, by_place, counted, effect, equal, find_share, groups, last_of, size, tables
 from memloc.analysis.claims import Claim
 from memloc.analysis.sheet import Sheet
 from memloc.errors import InputError
@@ -104,9 +104,11 @@ def _claims(
         if rows:
             sheet.find("gap", f"{subject}, {n} marks", effect(sheet, rows, lambda m: m["ahead"], minus=0.2), size(rows))
     for held, place in PLACES.items():
-        missed = groups(told, {"missed": equal(answered=0, held_out=held)})
+        chosen = {"missed": equal(answered=0, held_out=held)}
+        missed = groups(told, chosen)
         if missed:
-            find_share(sheet, "wrong", f"{subject}{place}", missed, "missed", above=0.5, shared=False)
+            together = by_place(told, chosen)
+            find_share(sheet, "wrong", f"{subject}{place}", missed, "missed", above=0.5, together=together)
     decoder = [stage for stage in stages if stage.startswith("decoder")]
     # Image tokens behind the last layer are read by nothing.
     for name, first, then in (("handoff", last_of(stages, "tower"), decoder[0]), ("decoder", decoder[0], decoder[-2])):

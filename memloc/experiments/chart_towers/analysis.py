@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from memloc.analysis import plotting
-from memloc.analysis.charted import OWN, counted, effect, equal, groups, size
+from memloc.analysis.charted import OWN, by_place, counted, effect, equal, groups, size
 from memloc.analysis.claims import Claim
 from memloc.analysis.inputs import dealt_layermem, images_of_groups, sslmem_of_groups
 from memloc.analysis.sheet import Sheet
@@ -21,7 +21,7 @@ from memloc.metrics.stats import Estimate, Sample, permutation_p, rank_correlati
 CLAIMS = {
     "held-out": Claim(
         "A layer of the tower that learned charts without labels holds places where no training chart has a mark: "
-        "accuracy of a probe minus .8, in the best layer",
+        "accuracy of a probe of all states minus .8, in the surest layer",
         OWN,
     ),
     "pooled": Claim(
@@ -32,12 +32,12 @@ CLAIMS = {
     ),
     "control": Claim("A probe of shuffled labels tells no place in any tower: .05 minus its accuracy", OWN),
     "over-untrained": Claim(
-        "A tower that learned charts holds places better than an untrained one: difference of accuracy in the last "
-        "layer, at held-out places"
+        "A tower that learned charts holds places better than an untrained one: difference of accuracy in the "
+        "output, a mean over places, at held-out places"
     ),
     "over-foreign": Claim(
         "A tower that learned charts holds places better than one that learned clothes: difference of accuracy in the "
-        "last layer, at held-out places"
+        "output, a mean over places, at held-out places"
     ),
     "supervised": Claim(
         "A tower that learned what lies in every patch holds places: accuracy of a probe of all states of its last "
@@ -51,6 +51,7 @@ CLAIMS = {
     ),
 }
 FLATTENED, POOLED = "flattened", "pooled"
+
 POINTS = "points/"
 """What columns on memorized points begin with, beside those on probes."""
 
@@ -83,12 +84,16 @@ def analyse(sheet: Sheet) -> None:
             _join(sheet, tower, held, [table.astype({"own": bool}) for table in points[tower]])
     own, last = known[options["own"]], {tower: list(seeds[0]["stage"])[-1] for tower, seeds in known.items()}
     layers = list(dict.fromkeys(own[0]["stage"]))
-    rows = groups(
-        [table[table["representation"].eq(FLATTENED) & table["held_out"].eq(1)] for table in own],
-        {layer: equal(stage=layer) for layer in layers},
-    )
+    every = {layer: equal(stage=layer, representation=FLATTENED, held_out=1) for layer in layers}
+    rows = groups(own, every)
     if rows:
-        best = effect(sheet, rows, lambda m: np.stack([np.asarray(m[layer]) for layer in layers], axis=-1), minus=0.8)
+        best = effect(
+            sheet,
+            rows,
+            lambda m: np.stack([np.asarray(m[layer]) for layer in layers], axis=-1),
+            minus=0.8,
+            together=by_place(own, every),
+        )
         sheet.find_in_any("held-out", options["own"], best, layers, n=size(rows))
     # At other places, a chart of one mark is one of training again.
     ends = {
@@ -99,10 +104,10 @@ def analyse(sheet: Sheet) -> None:
         return
     # The output behind it is a mean already.
     deep = own_layers(points[options["own"]][0].astype({"own": bool}))[-1]
-    before = [table[table["stage"].eq(deep) & table["held_out"].eq(1)] for table in own]
-    both = groups(before, {kind: equal(representation=kind) for kind in (FLATTENED, POOLED)})
+    kinds = {kind: equal(representation=kind, stage=deep, held_out=1) for kind in (FLATTENED, POOLED)}
+    both = groups(own, kinds)
     if both:
-        lost = effect(sheet, both, lambda m: m[FLATTENED] - m[POOLED], minus=0.2)
+        lost = effect(sheet, both, lambda m: m[FLATTENED] - m[POOLED], minus=0.2, together=by_place(own, kinds))
         sheet.find("pooled", options["own"], lost, size(both))
     flat = {tower: [table[table["representation"] == FLATTENED] for table in seeds] for tower, seeds in ends.items()}
     for claim in ("untrained", "foreign"):
@@ -111,7 +116,10 @@ def analyse(sheet: Sheet) -> None:
     # Towers that learned without labels have a partner.
     for tower in (name for name in known if name != options["untrained"] and not len(points[name][0])):
         samples = [{"it": table["right"].to_numpy(dtype=np.float64)} for table in flat[tower]]
-        sheet.find("supervised", tower, effect(sheet, samples, lambda m: m["it"], minus=0.8), size(samples))
+        told = effect(
+            sheet, samples, lambda m: m["it"], minus=0.8, together=by_place(flat[tower], {"it": equal(held_out=1)})
+        )
+        sheet.find("supervised", tower, told, size(samples))
 
 
 def _difference(sheet: Sheet, one: list[pd.DataFrame], other: list[pd.DataFrame]) -> tuple[Estimate, int]:
@@ -119,7 +127,7 @@ def _difference(sheet: Sheet, one: list[pd.DataFrame], other: list[pd.DataFrame]
     rows = [
         {"gain": a["right"].to_numpy(dtype=np.float64) - b["right"].to_numpy()} for a, b in zip(one, other, strict=True)
     ]
-    return effect(sheet, rows, lambda m: m["gain"]), size(rows)
+    return effect(sheet, rows, lambda m: m["gain"], together=by_place(one, {"gain": equal(held_out=1)})), size(rows)
 
 
 def _join(sheet: Sheet, tower: str, held: list[pd.DataFrame], points: list[pd.DataFrame]) -> None:
@@ -133,8 +141,9 @@ def _join(sheet: Sheet, tower: str, held: list[pd.DataFrame], points: list[pd.Da
     for sample, table in zip(samples, held, strict=True):
         flat = table[table["representation"].eq(FLATTENED)]
         sample["right"] = np.stack([flat.loc[flat["stage"].eq(one), "right"] for one in layers], axis=1).astype(float)
-    if images is not None:  # Charts of the test are none of the pool's.
-        images = [{**of, "right": -1 - np.arange(len(own["right"]))} for of, own in zip(images, samples, strict=True)]
+    if images is not None:  # Places of the test are no images of the pool.
+        flat = {"right": equal(representation=FLATTENED, stage=layers[0])}
+        images = [{**of, **places} for of, places in zip(images, by_place(held, flat), strict=True)]
 
     def profiles(means: Sample) -> NDArray[np.float64]:
         groups = (means[group] for group in UNSHARED)

@@ -14,7 +14,7 @@ def _tuned(experiment: Options, name: str, config: Options) -> Iterable[str]:
     first = experiment["models"][0]
     if config["charts"]["models"][name]["frozen"] != (name == first):
         told = "frozen: true" if name == first else "frozen: false"
-        yield f"models: {name} needs {told}, for {first} is before tuning and the others are tuned; change their order"
+        yield f"models: {name} needs {told}, for {first} keeps its tower and the others are tuned; change their order"
 
 
 ENTRY = Experiment(
@@ -24,7 +24,7 @@ ENTRY = Experiment(
     paper="FUGU (Tartaglini et al., 2025)",
     asks="what fine-tuning wins, and how far every task is from its ceiling then",
     inputs={"answers": CHART_ANSWERS},
-    smallest={"models": ["tiny-tasks", "tiny-tuned"]},
+    smallest={"models": ["tiny-tasks-longer", "tiny-tuned"]},
     over=OVER_MODELS,
     faults=_tuned,
 )
