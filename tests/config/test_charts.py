@@ -42,9 +42,15 @@ WRONG = {
     "tasks": ("models", "plain", {"tasks": ["count"]}, "tasks: marks has no task count; take of position"),
     "after one another": ("models", "tasks", {"after": "tuned"}, "after: tuned goes on from tasks itself; let one"),
     "after canaries": ("models", "wider", {"after": "canaries"}, "after: canaries has canaries; name a model without"),
-    "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, longer, wider"),
+    "after itself": ("models", "tuned", {"after": "tuned"}, "after: 'tuned' is none of plain, longer, unfrozen"),
     "read twice": ("models", "plain", {"read": [3, -1]}, "read: [3, -1]: names a layer twice; keep one of its names"),
     "asked": ("models", "plain", {"asked": ["blank"]}, "asked: ['blank'] lack templated, which claims are about; add"),
+    "connector": (
+        "models",
+        "plain",
+        {"connector": "new"},
+        "connector: a model that goes on from no other has a new one",
+    ),
     "unknown key": ("models", "plain", {"eyes": 2}, "eyes: unknown key"),
 }
 
@@ -75,10 +81,10 @@ def test_experiments_run_over_models_with_their_seeds(whole):
 
 def test_models_that_are_compared_have_seeds_and_charts_in_common(whole):
     changed = copy.deepcopy(whole)
-    changed["charts"]["models"]["wider"]["seeds"] = [3, 4]
+    changed["charts"]["models"]["unfrozen"]["seeds"] = [3, 4]
     with pytest.raises(config.InputError) as caught:
         config.check(changed)
-    line = "chart_handoff.models: seeds of wider and longer differ, [3, 4] and [3, 4, 5]; make them equal"
+    line = "chart_handoff.models: seeds of unfrozen and longer differ, [3, 4] and [3, 4, 5]; make them equal"
     assert str(caught.value) == f"config: experiments.{line}"
 
 
@@ -96,7 +102,7 @@ def test_a_canary_model_is_not_asked_and_others_have_no_canaries(whole):
 COMPARED = {
     "chart_tuning": (
         {"models": ["tuned", "tasks-longer"]},
-        "models: tuned needs frozen: true, for tuned is before tuning and the others are tuned; change their order",
+        "models: tuned needs frozen: true, for the first keeps its tower and the others are tuned; change their order",
     ),
     "chart_handoff": ({"models": ["longer", "canaries"]}, "models: canaries has canaries, so it is two models"),
     "chart_towers": ({"own": "untrained"}, "own: untrained is of kind untrained; name one of kind trained"),
@@ -121,8 +127,72 @@ def test_what_is_about_places_needs_a_model_that_tells_them(whole):
         config.check(changed)
 
 
-def test_models_that_go_on_from_elsewhere_are_not_compared(whole):
-    changed = copy.deepcopy(whole)
-    changed["charts"]["models"]["unfrozen"].pop("after")
-    with pytest.raises(config.InputError, match="models: unfrozen doesn't go on from longer, nor from where longer"):
+ALIKE = {
+    "no model before": ("unfrozen", {"after": None}, "unfrozen goes on from no other model; name one that does"),
+    "another model before": ("unfrozen", {"after": "longer"}, "after of unfrozen and longer differ, longer and plain"),
+    "more steps": ("unfrozen", {"steps": 500}, "steps of unfrozen and longer differ, 500 and 400; make them equal"),
+    "nothing unfrozen": ("unfrozen", {"frozen": True}, "unfrozen is what a claim is about and needs frozen: false"),
+    "two differences": (
+        "unfrozen",
+        {"read": [-2]},
+        "the connector of one of unfrozen and longer is new; give the other",
+    ),
+    "an old connector": ("renewed", {"connector": "kept"}, "the connector of one of wider and renewed is new"),
+    "nothing wider": ("wider", {"read": [-2]}, "wider is what a claim is about and needs read: more states than the"),
+    "no positions": (
+        "positions",
+        {"read": [-2, -1]},
+        "positions is what a claim is about and needs read: 0 among others",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(ALIKE))
+def test_models_that_are_compared_differ_in_one_thing(whole, name):
+    changed, (model, changes, expected) = copy.deepcopy(whole), ALIKE[name]
+    entry = changed["charts"]["models"][model]
+    entry |= changes
+    changed["charts"]["models"][model] = {key: value for key, value in entry.items() if value is not None}
+    with pytest.raises(config.InputError) as caught:
         config.check(changed)
+    said = str(caught.value).partition(".models: ")[2]
+    assert said.startswith(expected), str(caught.value)
+
+
+FOREIGN = {
+    "own of clothes": (
+        ("charts.towers.charts-simclr.encoder", "clothes"),
+        "own: charts-simclr has not learned charts of",
+    ),
+    "own of other charts": (("datasets.charts.suite", "tasks"), "own: charts-simclr has not learned charts of marks"),
+    "foreign of charts": (
+        ("encoders.clothes.dataset", "charts"),
+        "foreign: clothes-simclr has learned charts; name one",
+    ),
+    "foreign of another size": (
+        ("datasets.clothes.image_size", 48),
+        "foreign: image_size of clothes-simclr and charts-",
+    ),
+    "foreign trained longer": (("encoders.clothes.recipe.epochs", 90), "foreign: recipe of clothes-simclr and charts-"),
+    "another untrained": (
+        ("charts.towers.untrained.encoder", "clothes"),
+        "untrained: untrained is another encoder than",
+    ),
+    "no charts of one mark": (
+        ("charts.suites.marks.n", [2, 4]),
+        "towers: marks has no charts of one mark, which probes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(FOREIGN))
+def test_towers_that_are_compared_are_what_claims_say(whole, name):
+    changed, ((path, value), expected) = copy.deepcopy(whole), FOREIGN[name]
+    *keys, last = path.split(".")
+    part = changed
+    for key in keys:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(config.InputError) as caught:
+        config.check(changed)
+    assert str(caught.value).startswith(f"config: experiments.chart_towers.{expected}"), str(caught.value)

@@ -14,7 +14,7 @@ def _tuned(experiment: Options, name: str, config: Options) -> Iterable[str]:
     first = experiment["models"][0]
     if config["charts"]["models"][name]["frozen"] != (name == first):
         told = "frozen: true" if name == first else "frozen: false"
-        yield f"models: {name} needs {told}, for {first} keeps its tower and the others are tuned; change their order"
+        yield f"models: {name} needs {told}, for the first keeps its tower and the others are tuned; change their order"
 
 
 ENTRY = Experiment(
