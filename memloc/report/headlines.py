@@ -217,14 +217,14 @@ HEADLINES = (
         "chart_probes.wrong",
         "plain, single tokens, held-out places",
         "Accuracy of a probe of the tower's single tokens where the model is wrong, at held-out places, minus .5",
-        supported="Where a vision-language model tells a place of no training chart wrongly, it can mostly be read from "
-        "the tower, by a probe of single tokens.",
-        refuted="Where a vision-language model tells a place of no training chart wrongly, it mostly can't be read from "
-        "the tower either, by a probe of single tokens.",
-        negligible="Where a vision-language model tells a place of no training chart wrongly, it can be read from the "
-        "tower about every other time, by a probe of single tokens.",
-        inconclusive="Whether places of no training chart, where a vision-language model tells them wrongly, can be read "
-        "from the tower by a probe of single tokens stays open.",
+        supported="Where a vision-language model tells a place of no training chart wrongly, it can mostly be read "
+        "from the tower, by a probe of single tokens.",
+        refuted="Where a vision-language model tells a place of no training chart wrongly, it mostly can't be read "
+        "from the tower either, by a probe of single tokens.",
+        negligible="Where a vision-language model tells a place of no training chart wrongly, it can be read from "
+        "the tower about every other time, by a probe of single tokens.",
+        inconclusive="Whether places of no training chart, where a vision-language model tells them wrongly, can be "
+        "read from the tower by a probe of single tokens stays open.",
         beside=("chart_probes.gap",),
     ),
     Headline(
