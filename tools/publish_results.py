@@ -4,8 +4,8 @@
     python tools/publish_results.py           # renew the pages from what is frozen
 
 Pages are docs/results and docs/groups/results (an index, and a page for each experiment), docs/findings.md, and between
-their marks the README, thresholds and what came out in docs/claims.md, and changed verdicts in docs/deviations.md. Their
-numbers come from claims.csv and nowhere else; a test holds them together. Nothing is replaced before all is made.
+their marks the README, thresholds and what came out in docs/claims.md, and changed verdicts in docs/deviations.md.
+Their numbers come from claims.csv and nowhere else; a test holds them together. Nothing is replaced before all is made.
 """
 
 from __future__ import annotations
