@@ -4,8 +4,8 @@
     python tools/publish_results.py           # renew the pages from what is frozen
 
 Pages are docs/results and docs/groups/results (an index, and a page for each experiment), docs/findings.md, and between
-their marks the README, what came out in docs/claims.md, and which verdicts changed in docs/deviations.md. Their numbers
-come from claims.csv and nowhere else; a test holds them together.
+their marks the README, thresholds and what came out in docs/claims.md, and changed verdicts in docs/deviations.md.
+Their numbers come from claims.csv and nowhere else; a test holds them together. Nothing is replaced before all is made.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import pandas as pd
 
 from memloc.analysis.claims import joined
 from memloc.analysis.tables import load_claims, save_table
+from memloc.errors import InputError
 from memloc.experiments import EXPERIMENTS, caption
 from memloc.report import reference, telling
 from memloc.wording import number
@@ -47,6 +48,31 @@ CHANGED = (
     "<!-- verdicts that changed, made by tools/publish_results.py -->",
     "<!-- end of verdicts that changed -->",
 )
+FIXED = ("<!-- thresholds, made by tools/publish_results.py -->", "<!-- end of thresholds -->")
+AT_LEAST, AT_MOST = 1, -1
+THRESHOLDS = {
+    "chart_answers.one": ("places told, one mark", AT_LEAST, 0.9),
+    "chart_answers.two": ("places told, two marks", AT_LEAST, 0.6),
+    "chart_answers.steps": ("rise of accuracy with more marks", AT_MOST, 0.05),
+    "chart_answers.blank": ("places told from a blank image", AT_MOST, 0.05),
+    "chart_answers.readable": ("answers that can't be read", AT_MOST, 0.01),
+    "chart_probes.gap": ("probe of the tower minus answers", AT_LEAST, 0.2),
+    "chart_probes.wrong": ("probe of the tower where the answer is wrong", AT_LEAST, 0.5),
+    "chart_probes.control": ("probe of shuffled labels", AT_MOST, 0.05),
+    "chart_patches.entry": ("answers that all image tokens turn", AT_LEAST, 0.99),
+    "chart_patches.itself": ("change of a logit, patched into itself", AT_MOST, 1e-5),
+    "chart_patches.background": ("answers that the background turns", AT_MOST, 0.1),
+    "chart_patches.marks": ("answers that tokens of marks turn", AT_LEAST, 0.6),
+    "chart_coordinates.true": ("gain by true coordinates", AT_LEAST, 0.15),
+    "chart_coordinates.wrong": ("loss by wrong coordinates", AT_LEAST, 0.0),
+    "chart_tuning.gain": ("gain by fine-tuning all", AT_LEAST, 0.05),
+    "chart_canaries.memorized": ("canaries given by the model that learned them minus the other", AT_LEAST, 0.3),
+    "chart_canaries.values": ("AUROC of values of other items over canaries'", AT_LEAST, 0.5),
+    "chart_towers.held-out": ("probe of the best layer, held-out places", AT_LEAST, 0.8),
+    "chart_towers.pooled": ("probe of all states minus that of their mean", AT_LEAST, 0.2),
+    "chart_towers.control": ("probe of shuffled labels", AT_MOST, 0.05),
+}
+"""Claims that tell an acceptance number of the study of charts: what is measured, in which sense, the number."""
 BRIEF = 3
 """Findings in the README."""
 MOST = 8
@@ -54,8 +80,10 @@ MOST = 8
 Row = Mapping[Any, Any]
 
 
-def freeze(*folders: Path) -> None:
-    """Join the claims of runs, and copy figures, tables and the configuration."""
+def freeze(new: Path, *folders: Path) -> None:
+    """Join the claims of runs in a new folder, and copy figures, tables and the configuration there."""
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        sys.exit(f"{', '.join(map(str, folders))}: a folder is named twice; name each once")
     drawn, parts, of = [], [], dict[str, Path]()
     for results in folders:
         parts.append(load_claims(results / "claims.csv"))
@@ -67,23 +95,21 @@ def freeze(*folders: Path) -> None:
     missing = [str(path) for path in drawn if not path.exists()]
     if missing:
         sys.exit(f"{missing[0]}: not there; run snakemake over the configuration whose claims these are")
-    claims = joined(pd.concat(parts, ignore_index=True))
-    FROZEN.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FROZEN.parent, prefix=".results-") as made:
-        new = Path(made) / "new"
-        new.mkdir()
-        for path in drawn:
-            shutil.copy(path, new)
-        save_table(claims, new / "claims.csv")
-        if FROZEN.exists():
-            FROZEN.rename(Path(made) / "old")  # What was frozen goes once all that is new is there.
-        new.rename(FROZEN)
+    run = reference.load(folders[0])
+    planned = run.config["experiments"] if run else {}
+    if strange := [name for name in of if name not in planned]:
+        sys.exit(f"{of[strange[0]]}: {drawn[-1]} has no experiment {strange[0]}; freeze what one configuration made")
+    new.mkdir()
+    for path in drawn:
+        shutil.copy(path, new)
+    save_table(joined(pd.concat(parts, ignore_index=True)), new / "claims.csv")
 
 
-def pages() -> dict[Path, str]:
-    """Every page that is made from frozen claims."""
-    found, older = records(FROZEN), records(GROUPS)
-    run = reference.load(FROZEN)
+def pages(frozen: Path | None = None) -> dict[Path, str]:
+    """Every page that is made from frozen claims, or from those that are about to be in a folder of their own."""
+    frozen = frozen or FROZEN
+    found, older = records(frozen), records(GROUPS)
+    run = reference.load(frozen)
     config = run.config if run else {}
     made = {FROZEN / name: text for name, text in results_pages(found, FROZEN, config).items()}
     made |= {GROUPS / name: text for name, text in results_pages(older, GROUPS, {}).items()}
@@ -92,6 +118,7 @@ def pages() -> dict[Path, str]:
     made[ROOT / "README.md"] = insert(readme, "\n".join(brief(found)), MARKS)
     deviations = (ROOT / "docs/deviations.md").read_text(encoding="utf-8")
     made[ROOT / "docs/deviations.md"] = insert(deviations, "\n".join(changed(found, older)), CHANGED)
+    claims = insert(claims, "\n".join(thresholds(found)), FIXED)
     made[ROOT / "docs/claims.md"] = CAME_OUT.sub(
         lambda mark: mark[1] + "\n".join(came_out(mark[2].split(), found, older)) + "\n" + mark[3], claims
     )
@@ -217,6 +244,21 @@ def came_out(names: Sequence[str], found: Sequence[Row], older: Sequence[Row]) -
         yield f"- `{claim}`{where}{'' if newer else ', under the groups'}. {told}."
 
 
+def thresholds(rows: Sequence[Row]) -> Iterator[str]:
+    """Acceptance numbers that were fixed before the run, with what was measured: a line a claim and subject."""
+    told = [(claim, *of, row) for claim, of in THRESHOLDS.items() for row in rows if row["claim"] == claim]
+    if not told:
+        yield "No run of `config/charts.yaml` is frozen yet."
+        return
+    yield "| claim | what | subject | threshold | measured | by how much | verdict |\n|---|---|---|---|---|---|---|"
+    for claim, what, sign, threshold, row in told:
+        bound = f"{'at least' if sign > 0 else 'at most'} {number(threshold)}"
+        # An effect is positive where a claim holds: measured minus threshold, or the other way round.
+        measured = number(threshold + sign * row["effect"])
+        by = f"{'holds' if row['effect'] >= 0 else 'fails'} by {number(abs(row['effect']))}"
+        yield _line(f"`{claim}`", what, row["subject"], bound, measured, by, row["verdict"])
+
+
 def changed(found: Sequence[Row], older: Sequence[Row]) -> Iterator[str]:
     """Verdicts on the same claim and subject that aren't what they were under the paper's groups, and why."""
     before = {(row["claim"], row["experiment"], row["subject"]): row for row in older}
@@ -231,7 +273,7 @@ def changed(found: Sequence[Row], older: Sequence[Row]) -> Iterator[str]:
 
 def _why(old: Row, new: Row) -> str:
     seeds = tuple(int(row["seeds"]) for row in (old, new))
-    if new["verdict"] == "negligible":
+    if new["verdict"] == "negligible" and max(abs(old["low"]), abs(old["high"])) < new["least"]:
         return f"a smallest effect of interest, {number(new['least'])}, is fixed now"
     if new["verdict"] != "inconclusive":
         return f"{seeds[1]} pairs on halves of one pool, not {seeds[0]} on groups"
@@ -247,16 +289,35 @@ def insert(page: str, text: str, marks: tuple[str, str]) -> str:
 
 
 def main(*folders: Path) -> None:
-    """Freeze runs, if any are named; write all pages."""
-    if folders:
-        freeze(*folders)
-    made = pages()
+    """Freeze runs, if any are named; write all pages.
+
+    What was frozen goes once all that is new is there, its pages too.
+    """
+    if not folders:
+        write(pages())
+        return
+    FROZEN.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FROZEN.parent, prefix=".results-") as made:
+        new, old = Path(made) / "new", Path(made) / "old"
+        freeze(new, *folders)
+        texts = pages(new)
+        if FROZEN.exists():
+            FROZEN.rename(old)
+        new.rename(FROZEN)
+        write(texts)
+
+
+def write(texts: Mapping[Path, str]) -> None:
+    """Write all pages; those of experiments that are there no more go."""
     for folder in (FROZEN, GROUPS):
-        for old in set(folder.glob("*.md")) - made.keys():
+        for old in set(folder.glob("*.md")) - texts.keys():
             old.unlink()
-    for path, text in made.items():
+    for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    try:
+        main(*map(Path, sys.argv[1:]))
+    except InputError as error:
+        sys.exit(str(error))

@@ -215,32 +215,40 @@ HEADLINES = (
     ),
     Headline(
         "chart_probes.wrong",
-        "plain",
-        "Accuracy of a probe of the tower where the model is wrong, minus .5",
-        supported="Where a vision-language model tells a place wrongly, its tower holds it more often than not.",
-        refuted="Where a vision-language model tells a place wrongly, its tower mostly holds it no longer.",
-        negligible="Where a vision-language model tells a place wrongly, its tower holds it about every other time.",
-        inconclusive="Whether the tower holds places that a vision-language model tells wrongly stays open.",
+        "plain, single tokens, held-out places",
+        "Accuracy of a probe of the tower's single tokens where the model is wrong, at held-out places, minus .5",
+        supported="Where a vision-language model tells a place of no training chart wrongly, it can mostly be read "
+        "from the tower, by a probe of single tokens.",
+        refuted="Where a vision-language model tells a place of no training chart wrongly, it mostly can't be read "
+        "from the tower either, by a probe of single tokens.",
+        negligible="Where a vision-language model tells a place of no training chart wrongly, it can be read from "
+        "the tower about every other time, by a probe of single tokens.",
+        inconclusive="Whether places of no training chart, where a vision-language model tells them wrongly, can be "
+        "read from the tower by a probe of single tokens stays open.",
         beside=("chart_probes.gap",),
     ),
     Headline(
         "chart_probes.handoff",
-        "plain",
-        "Accuracy of probes, tower's last layer minus decoder's input",
-        supported="Places are lost where the tower hands over to the decoder.",
-        refuted="Places can be read more easily once the tower has handed over to the decoder.",
-        negligible="Next to nothing is lost where the tower hands over to the decoder.",
-        inconclusive="Whether places are lost where the tower hands over to the decoder stays open.",
+        "plain, single tokens",
+        "Accuracy of probes of single tokens, tower's last layer minus decoder's input",
+        supported="A probe of single tokens reads fewer places once the tower has handed over to the decoder.",
+        refuted="A probe of single tokens reads more places once the tower has handed over to the decoder.",
+        negligible="By a probe of single tokens, next to nothing is lost where the tower hands over to the decoder.",
+        inconclusive="Whether a probe of single tokens reads fewer places behind the handoff stays open.",
         beside=("chart_probes.decoder",),
     ),
     Headline(
         "chart_coordinates.true",
         "tasks",
         "Gain of accuracy by true coordinates, minus .15",
-        supported="True coordinates help a vision-language model with distances, extremes and means.",
-        refuted="True coordinates help a vision-language model little, or do harm.",
-        negligible="True coordinates help a vision-language model about as much as was asked at least.",
-        inconclusive="Whether true coordinates help a vision-language model enough stays open.",
+        supported="With true coordinates a vision-language model is right more than .15 more often about distances, "
+        "extremes and means.",
+        refuted="With true coordinates a vision-language model is right less than .15 more often about distances, "
+        "extremes and means, if at all.",
+        negligible="With true coordinates a vision-language model is right about .15 more often about distances, "
+        "extremes and means.",
+        inconclusive="Whether a vision-language model is right at least .15 more often with true coordinates, about "
+        "distances, extremes and means, stays open.",
         beside=("chart_coordinates.wrong", "chart_coordinates.crowds"),
     ),
     Headline(

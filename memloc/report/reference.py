@@ -19,7 +19,8 @@ CONFIG = "run_config.yaml"
 SECTIONS = ("encoders", "datasets", "tables", "charts.suites", "charts.towers", "charts.models")
 """Parts of a configuration whose entries experiments name."""
 LOOKS = "charts.locate"
-"""How models on charts are looked into."""
+"""How models on charts, and their towers, are looked into."""
+SUITES = "charts.suites"
 IRRELEVANT = "hardware"
 """What changes where an encoder is trained, not what it is asked to be."""
 
@@ -69,8 +70,11 @@ def behind(config: Mapping[str, Any], name: str) -> dict[str, Any]:
             if entry is not None and (key := f"{section}.{text}") not in found:
                 found[key] = {part: value for part, value in entry.items() if part != IRRELEVANT}
                 waiting += _texts(found[key])
-    if any(key.startswith("charts.models.") for key in found):
+    # Probes of a tower take as many charts as those of a model; a model knows the words of all suites.
+    if any(key.startswith(("charts.models.", "charts.towers.")) for key in found):
         found[LOOKS] = _part(config, LOOKS)
+    if any(key.startswith("charts.models.") for key in found):
+        found[SUITES] = _part(config, SUITES)
     return found
 
 

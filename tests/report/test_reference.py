@@ -32,10 +32,10 @@ CLAIMS = pd.DataFrame(
     ("path", "kept"),
     [
         ("charts.suites.marks.charts", []),
-        ("charts.suites.other.charts", ["models", "towers"]),
+        ("charts.suites.other.charts", ["towers"]),
         ("charts.towers.dense.suite", ["towers"]),
         ("charts.models.plain.steps", ["towers"]),
-        ("charts.locate.charts", ["towers"]),
+        ("charts.locate.charts", []),
         ("datasets.d.source", ["models"]),
     ],
 )

@@ -46,6 +46,14 @@ def test_a_variant_speaks_only_where_the_experiment_of_the_kinds_name_is_missing
     assert telling.chosen(longer)[0][1]["subject"] == "simclr, layer 2"
 
 
+def test_the_probe_that_speaks_for_wrong_answers_is_that_of_many_at_held_out_places():
+    places = ("", ", held-out places")
+    subjects = [f"plain, {probe} tokens{place}" for probe in ("single", "all") for place in places]
+    rows = [row(f"chart_probes.{name}", subject=each) for name in ("wrong", "handoff") for each in subjects]
+    told = {headline.claim: one["subject"] for headline, one in telling.chosen(rows)}
+    assert told["chart_probes.wrong"] == subjects[1] and told["chart_probes.handoff"] == subjects[0]
+
+
 def test_other_experiments_fill_the_places_that_are_left():
     rows = [row("x.first", "inconclusive"), row("x.second"), row("y.first"), row("losses.gap")]
     found = telling.chosen(rows, 5)

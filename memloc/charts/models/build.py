@@ -239,7 +239,8 @@ def train(
         {
             **{"seed": seed, "shape": asdict(shape), "tower": asdict(tower), "decoder": asdict(decoder)},
             **{"strategies": list(strategies), "frozen": frozen, "suite": suite.identity},
-            "ended": {part: asdict(of) for part, of in ended.items()},
+            # No number has no sign in JSON.
+            "ended": {part: asdict(of) | ({} if of.steps else {"loss": None}) for part, of in ended.items()},
         },
         Path(folder) / "training.json",
     )
