@@ -48,7 +48,7 @@ def remarks(model: Model, suite: Suite, items: Sequence[Row], strategies: Sequen
     prompts = [STRATEGIES[name](item, suite.charts[str(item["chart"])]) for name in strategies for item in items]
     texts = [f"{prompt.text} {prompt.start}" for prompt in prompts]
     if count := sum(map(_unknown(model), texts)):
-        words = dict.fromkeys(word for text in dict.fromkeys(texts) for word in text.split())
+        words = dict.fromkeys(word.strip(".,:;?!()") for text in dict.fromkeys(texts) for word in text.split())
         some = [show(word)[:40] for word in islice(filter(_unknown(model), words), 3)]
         among = f", {', '.join(some)} among them" if some else ""
         found.append(f"{count:,} of {len(texts):,} prompts have words that the model doesn't know{among}")

@@ -418,7 +418,8 @@ def shown(found: pd.DataFrame, cells: pd.DataFrame) -> str:
     lines = [f"{'stage':<18}{'probe':<32}{'rows':>6}{'accuracy':>10}{'shuffled':>10}"]
     for row in rows.to_dict("records"):
         shuffled = "" if pd.isna(row["control"]) else f"{row['control']:.3f}"
-        probe = f"{row['target']}, {HEADS.get(row['representation'], ANSWER)}"
+        name = HEADS.get(row["representation"], "the model's answer")
+        probe = f"{row['target']}, {name}"
         lines.append(f"{row['stage']:<18}{probe:<32}{row['rows']:>6}{row['accuracy']:>10.3f}{shuffled:>10}")
     lines.append(f"{'stage':<18}{'patch':<32}{'pairs':>6}{'moved':>10}{'shift':>10}")
     for row in cells[cells["n"].isna()].to_dict("records"):

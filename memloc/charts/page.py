@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 from PIL import Image
 from scipy.stats import norm
 
@@ -36,7 +37,8 @@ SIDE, COLOURS = 480, 64
 """Pixels of an embedded chart's longer side, and its colours where it is larger."""
 COARSE = 100
 """Pixels of the longer side of charts that are shown with sharp pixels."""
-PERCENT = "\N{NO-BREAK SPACE}%"
+LONGEST = 1200
+"""Most characters of the sentences at a page's head."""
 BUDGET = 3_000_000
 """Characters of HTML that all embedded charts together may take."""
 RUNS = 8
@@ -66,8 +68,11 @@ def asked(answers: Table, found: Table, suite: Suite, *, meta: Mapping[str, Any]
         __package__ or "",
         "asked.html",
         **_common(meta, suite, answers),
-        headline=_headline(found, strategies[0], str(meta["name"])),
-        more=[*_more(found, strategies), *_held_out(answers[answers["strategy"].eq(strategies[0])])],
+        headline=_sentence(_headline(found, strategies[0], str(meta["name"]))),
+        more=[
+            *map(_sentence, _more(found, strategies)),
+            *map(_sentence, _held_out(answers[answers["strategy"].eq(strategies[0])])),
+        ],
         strategies=strategies,
         whole=[_counted(row) for row in _rows(found[found["n"].isna() & found["type"].isna()], strategies)],
         by_n=_matrix(found[found["n"].notna() & found["type"].isna()], "n", strategies),
@@ -101,8 +106,11 @@ def located(tables: Mapping[str, Table], suite: Suite, *, meta: Mapping[str, Any
         __package__ or "",
         "located.html",
         **_common(meta, suite, answers, ", whose charts probes learn from"),
-        headline=lines[0],
-        more=[*lines[1:], *_moving(cells, none_asked=meta["settings"].get("pairs") == 0)],
+        headline=_sentence(lines[0]),
+        more=[
+            *map(_sentence, lines[1:]),
+            *map(_sentence, _moving(cells, none_asked=meta["settings"].get("pairs") == 0)),
+        ],
         checks=_checks(meta["sanity"]),
         probes={target: _stages(probes, drops, target) for target in targets},
         heads=HEADS,
@@ -152,11 +160,16 @@ def _common(meta: Mapping[str, Any], suite: Suite, answers: Table, training: str
 
 def share(value: float) -> str:
     """A share in per cent."""
-    return f"{100 * value:.1f}{PERCENT}"
+    return f"{100 * value:.1f} %"
+
+
+def _sentence(text: str) -> Markup:
+    """A sentence of which no line ends before a sign of per cent."""
+    return escape(page.printable(page.short(text, LONGEST))).replace(" %", Markup("&nbsp;%"))
 
 
 def _within(row: Mapping[Any, Any]) -> str:
-    return f"{share(row['accuracy'])} (95{PERCENT}: {share(row['low'])} to {share(row['high'])})"
+    return f"{share(row['accuracy'])} (95 %: {share(row['low'])} to {share(row['high'])})"
 
 
 def _whole(found: Table, strategy: str) -> Mapping[Any, Any]:
@@ -373,7 +386,7 @@ def _lost(probes: Table, drops: Table, target: str) -> list[str]:
     certain = least["change"] + (least["high"] - least["change"]) * wider < 0
     where = f"from {least['before']} to {'the answer' if least['after'] == ANSWER else least['after']}"
     few, low, high = (page.decimal(-100 * least[name], 1) for name in ("change", "high", "low"))
-    by = f"{few} of 100 fewer are right there (95{PERCENT}: {low} to {high}; {least['rows']:,} {of})."
+    by = f"{few} of 100 fewer are right there (95 %: {low} to {high}; {least['rows']:,} {of})."
     after = "the answers" if least["after"] == ANSWER else f"what is read at {least['after']}"
     can = (
         f"Of these {least['rows']:,} {of} {share(least['accuracy_before'])} are right at {least['before']}, and of"
@@ -432,7 +445,7 @@ def _checks(sanity: Mapping[str, Any]) -> list[dict[str, Any]]:
         },
         {
             "what": f"All of the image at the {sanity['entry']}",
-            "wanted": f"gives the other chart's answer in at least 99{PERCENT} of pairs",
+            "wanted": "gives the other chart's answer in at least 99 % of pairs",
             "found": "no pair"
             if moved is None
             else f"gives it in {share(moved)} of {pairs:,}{', few' if pairs < FEW else ''}",

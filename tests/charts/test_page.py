@@ -47,7 +47,7 @@ def safe(html):
     """A page of which nothing runs but its own script, and which asks for nothing."""
     assert html.count("<script") == 1 and "<script>alert" not in html and "\u202e" not in html
     assert not [to for to in re.findall(r'(?:src|href)="([^"]*)"', html) if not to.startswith(("data:image/png", "#"))]
-    return html.replace("\N{NO-BREAK SPACE}", " ")
+    return html.replace("&nbsp;", " ")
 
 
 def test_the_page_of_answers_has_the_numbers_of_its_table(answers, hostile, meta, tmp_path):
@@ -105,7 +105,10 @@ def test_a_planted_loss_is_the_first_sentence_and_stands_at_every_item(hostile, 
     wrong = answers[answers["task"].eq("position") & ~answers["right"].fillna(False).astype(bool)]
     assert html.count(f"<b>{told}.</b>") == min(len(wrong), page.WRONG) > 0
     assert "✓ (3, 5)" in html and "✗ (3, 5)" in html
-    assert told.replace("connector", "decoder 2") not in html and "Of these 8 marks 100.0 % are right" in html
+    assert (
+        "decoder 2" not in html.split('id="charts"')[1].split('id="meaning"')[0]
+        and "Of these 8 marks 100.0 % are right" in html
+    )
     (table,) = re.findall(r'id="probes-position">(.*?)</table>', html, re.DOTALL)
     widths = {len(re.findall(r"<t[hd][ >]", row)) for row in table.split("<tr>")[1:]}
     assert len(widths) == 1 and "the model’s answer" in table
@@ -152,7 +155,7 @@ def test_tasks_that_are_as_often_right_and_held_out_places_are_counted():
     assert page._first_of(tasks, tasks[1]).startswith("are 2 tasks, b among them")
     table = pd.DataFrame({"right": [True, None, True, False], "held_out": [True, True, False, None]}).astype("boolean")
     (told,) = page._held_out(table)
-    assert "50.0\N{NO-BREAK SPACE}% of 2 are right; of the others, 100.0\N{NO-BREAK SPACE}% of 1" in told
+    assert "50.0 % of 2 are right; of the others, 100.0 % of 1" in told
     assert not [*page._held_out(table[2:])]
     (told,) = page._moving(pd.DataFrame(columns=["n", "stage", "task"]), none_asked=True)
     assert told == "Nothing was patched: no pairs were asked for."
