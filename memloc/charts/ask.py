@@ -48,8 +48,9 @@ def remarks(model: Model, suite: Suite, items: Sequence[Row], strategies: Sequen
     prompts = [STRATEGIES[name](item, suite.charts[str(item["chart"])]) for name in strategies for item in items]
     texts = [f"{prompt.text} {prompt.start}" for prompt in prompts]
     if count := sum(map(_unknown(model), texts)):
-        words = dict.fromkeys(word.strip(".,:;?!()") for text in dict.fromkeys(texts) for word in text.split())
-        some = [show(word)[:40] for word in islice(filter(_unknown(model), words), 3)]
+        words = dict.fromkeys(word for text in dict.fromkeys(texts) for word in text.split())
+        bare = dict.fromkeys(word.strip(".,:;?!()") for word in words if _unknown(model)(word))
+        some = [show(word)[:40] for word in islice(bare, 3)]
         among = f", {', '.join(some)} among them" if some else ""
         found.append(f"{count:,} of {len(texts):,} prompts have words that the model doesn't know{among}")
     number, *size = _pixels(model, suite, items[0], strategies[0])

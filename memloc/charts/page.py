@@ -381,7 +381,7 @@ def _lost(probes: Table, drops: Table, target: str) -> list[str]:
     can += " A probe shows what can be read, not what the model uses."
     if least["change"] >= 0:
         nor = ", nor to the answer," if any(step["after"] == ANSWER for step in steps) else ""
-        return [f"From no stage to the next{nor} is {what} read less often by a probe of {HEADS[lead]}.", can]
+        return [f"From no stage to the next{nor} is {what} read less often.", can]
     wider = norm.ppf(1 - (1 - LEVEL) / 2 / len(steps)) / norm.ppf(0.5 + LEVEL / 2)
     certain = least["change"] + (least["high"] - least["change"]) * wider < 0
     where = f"from {least['before']} to {'the answer' if least['after'] == ANSWER else least['after']}"
