@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from memloc.charts.reading import Row, Suite
 from memloc.charts.scoring import score
 from memloc.charts.strategies import STRATEGIES, Prompt
 from memloc.errors import InputError, show
+from memloc.io import load_json
 from memloc.metrics.shares import wilson
 
 ABOUT = ("chart", "task", "n", "type", "split", "held_out")
@@ -38,6 +40,58 @@ def image_of(suite: Suite, chart: str, prompt: Prompt) -> Image.Image | None:
     if prompt.image == "none":
         return None
     return Image.new("RGB", suite.size, "white") if prompt.image == "blank" else suite.image(chart)
+
+
+def remarks(model: Model, suite: Suite, items: Sequence[Row], strategies: Sequence[str]) -> list[str]:
+    """What may make answers to items worth less: unknown words, other sizes of images, items that were learned."""
+    found = []
+    prompts = [STRATEGIES[name](item, suite.charts[str(item["chart"])]) for name in strategies for item in items]
+    texts = [f"{prompt.text} {prompt.start}" for prompt in prompts]
+    if count := sum(map(_unknown(model), texts)):
+        words = dict.fromkeys(word for text in dict.fromkeys(texts) for word in text.split())
+        bare = dict.fromkeys(word.strip(".,:;?!()") for word in words if _unknown(model)(word))
+        some = [show(word)[:40] for word in islice(bare, 3)]
+        among = f", {', '.join(some)} among them" if some else ""
+        found.append(f"{count:,} of {len(texts):,} prompts have words that the model doesn't know{among}")
+    number, *size = _pixels(model, suite, items[0], strategies[0])
+    if size and tuple(size) != suite.size:
+        (width, height), (wide, high) = suite.size, size
+        found.append(
+            f"charts are of {width} x {height} pixels; the processor makes of each"
+            f" {'an image' if number == 1 else f'{number} images'} of {wide} x {high}"
+        )
+    if _trained_on(model) == suite.identity:
+        found.append("the model's training.json names this suite: it may have learned the items that it is asked")
+    elif any(item["split"] == "train" for item in items):
+        found.append("items of the training part are asked: a model that was trained on this suite has learned them")
+    return found
+
+
+def _unknown(model: Model) -> Callable[[str], bool]:
+    """Whether a text has a token that stands for whatever the tokenizer doesn't know."""
+    tokenizer = model.processor.tokenizer
+    unknown = tokenizer.unk_token_id
+    return lambda text: unknown is not None and unknown in tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _pixels(model: Model, suite: Suite, item: Row, strategy: str) -> tuple[int, ...]:
+    """How many images the processor makes of a chart, and their width and height; nothing but 0 where it tells none."""
+    inputs, _ = inputs_of(model, suite, [item], strategy)
+    shape, grid = tuple(inputs["pixel_values"].shape) if "pixel_values" in inputs else (), inputs.get("image_grid_thw")
+    if grid is not None:  # Patches in a row, as Qwen has them.
+        side = getattr(getattr(model.config, "vision_config", None), "patch_size", None)
+        return (1, *(int(grid[0, k]) * side for k in (2, 1))) if type(side) is int else (0,)
+    return (math.prod(shape[:-3]), shape[-1], shape[-2]) if len(shape) > 3 else (0,)
+
+
+def _trained_on(model: Model) -> object:
+    """The suite that a model's folder says it learned from, as ``build.train`` writes it."""
+    path = Path(model.name) / "training.json"
+    try:
+        trained = load_json(path) if path.is_file() else {}
+    except InputError:
+        return None
+    return trained.get("suite") if type(trained) is dict else None
 
 
 def inputs_of(model: Model, suite: Suite, items: Sequence[Row], strategy: str) -> tuple[Inputs, int]:

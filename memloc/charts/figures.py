@@ -15,8 +15,8 @@ from memloc.charts.states import LAST as LAST_TOKEN
 
 _LINES = {
     SINGLE: ("blue", "single image tokens"),
-    FLATTENED: ("purple", "all together"),
-    POOLED: ("green", "their mean"),
+    FLATTENED: ("purple", "all image tokens"),
+    POOLED: ("green", "mean of image tokens"),
     LAST_TOKEN: ("orange", LAST_TOKEN),
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +29,13 @@ from memloc.charts.tasks import TASKS
 from memloc.job import log
 from memloc.metrics.shares import clustered, wilson
 
+HEADS = {
+    SINGLE: "single image tokens",
+    FLATTENED: "all image tokens",
+    POOLED: "mean of image tokens",
+    LAST: "last token",
+}
+"""Representations as users read them."""
 ANSWER = "answer"
 """The stage and representation of the model's own answers, beside those of probes."""
 PROBED = ("position", "count")
@@ -247,10 +257,19 @@ def accuracies(predictions: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
     return found.reindex(columns=[*columns, "control", "control_low", "control_high", "selectivity"])
 
 
+def read_on(stages: Iterable[str], representation: str) -> list[str]:
+    """Of stages in order, those whose states are read by what follows: nothing reads the last layer's image tokens."""
+    found = list(stages)
+    outputs = found[-1:] if representation != LAST else []
+    return found[:-1] if any(re.fullmatch(r"decoder \d+", stage) for stage in outputs) else found
+
+
 def drops(predictions: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
     """By how much a probe's accuracy changes from a stage to the next, on the same rows, and at last to the answer.
 
-    Intervals are over charts. ``answered`` is missing where all rows count; else the model answered them wrongly.
+    Of image tokens the answer follows the last stage that is read (see ``read_on``). ``accuracy_before`` and
+    ``accuracy_after`` are of these rows. Intervals are over charts. ``answered`` is missing where all rows count; else
+    the model answered them wrongly.
     """
     joined = predictions.merge(told, how="left", on=["chart", "kind", "target"])
     rows = []
@@ -258,21 +277,25 @@ def drops(predictions: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
         wide = table.pivot_table(index=["chart", "kind"], columns="stage", values="right", aggfunc="first", sort=False)
         own = table.drop_duplicates(["chart", "kind"]).set_index(["chart", "kind"])["answered"]
         own = own.reindex(wide.index)
-        steps = [*zip(wide.columns, wide.columns[1:], strict=False)]
+        stages = read_on(wide.columns, str(representation))
+        steps = [*pairwise(stages)]
         for only, where in ((pd.NA, np.ones(len(wide), dtype=bool)), (False, own.eq(False).to_numpy())):
             for before, after in steps:
-                change = wide[after].astype(float) - wide[before].astype(float)
-                rows.append((representation, target, before, after, only, *_change(change[where])))
+                rows.append((representation, target, before, after, only, *_change(wide[before], wide[after], where)))
         answered = own.notna().to_numpy()
-        if answered.any() and len(wide.columns):
-            change = own[answered].astype(float) - wide[wide.columns[-1]][answered].astype(float)
-            rows.append((representation, target, wide.columns[-1], ANSWER, pd.NA, *_change(change)))
-    columns = ["representation", "target", "before", "after", "answered", "rows", "change", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).astype({"answered": "boolean"})
+        if answered.any() and stages:
+            change = _change(wide[stages[-1]], own, answered)
+            rows.append((representation, target, stages[-1], ANSWER, pd.NA, *change))
+    columns = ["representation", "target", "before", "after", "answered", "rows", "accuracy_before", "accuracy_after"]
+    return pd.DataFrame(rows, columns=[*columns, "change", "low", "high"]).astype({"answered": "boolean"})
 
 
-def _change(change: pd.Series[float]) -> tuple[int, float, float, float]:
-    return len(change), *clustered(change.to_numpy(), change.index.get_level_values("chart").to_numpy())
+def _change(
+    before: pd.Series[Any], after: pd.Series[Any], where: NDArray[np.bool_]
+) -> tuple[int, float, float, float, float, float]:
+    one, other = before[where].astype(float), after[where].astype(float)
+    ends = clustered((other - one).to_numpy(), one.index.get_level_values("chart").to_numpy())
+    return len(one), float(one.mean()), float(other.mean()), *ends
 
 
 def patch(
@@ -392,13 +415,14 @@ def described(model: Model, layout: Layout) -> list[str]:
 def shown(found: pd.DataFrame, cells: pd.DataFrame) -> str:
     """Accuracy of probes and shares of answers that became the source's, as a table for a terminal."""
     rows = found[found["n"].isna() & found["held_out"].isna() & found["answered"].isna()]
-    lines = [f"{'stage':<18}{'probe':<22}{'rows':>6}{'accuracy':>10}{'shuffled':>10}"]
+    lines = [f"{'stage':<18}{'probe':<32}{'rows':>6}{'accuracy':>10}{'shuffled':>10}"]
     for row in rows.to_dict("records"):
         shuffled = "" if pd.isna(row["control"]) else f"{row['control']:.3f}"
-        probe = f"{row['target']}, {row['representation']}"
-        lines.append(f"{row['stage']:<18}{probe:<22}{row['rows']:>6}{row['accuracy']:>10.3f}{shuffled:>10}")
-    lines.append(f"{'stage':<18}{'patch':<22}{'pairs':>6}{'moved':>10}{'shift':>10}")
+        name = HEADS.get(row["representation"], "the model's answer")
+        probe = f"{row['target']}, {name}"
+        lines.append(f"{row['stage']:<18}{probe:<32}{row['rows']:>6}{row['accuracy']:>10.3f}{shuffled:>10}")
+    lines.append(f"{'stage':<18}{'patch':<32}{'pairs':>6}{'moved':>10}{'shift':>10}")
     for row in cells[cells["n"].isna()].to_dict("records"):
         patch = f"{row['task']}, {row['unit']}"
-        lines.append(f"{row['stage']:<18}{patch:<22}{row['pairs']:>6}{row['moved']:>10.3f}{row['shift']:>10.3f}")
+        lines.append(f"{row['stage']:<18}{patch:<32}{row['pairs']:>6}{row['moved']:>10.3f}{row['shift']:>10.3f}")
     return "\n".join(lines)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 from PIL import Image
 from scipy.stats import norm
 
 from memloc import page
-from memloc.charts.locate import ANSWER, PROBED
+from memloc.charts.locate import ANSWER, HEADS, PROBED, read_on
 from memloc.charts.marks import number, pair
 from memloc.charts.models.tokens import UNITS
 from memloc.charts.patching import ALIKE, FEW, IMAGE
@@ -36,6 +37,8 @@ SIDE, COLOURS = 480, 64
 """Pixels of an embedded chart's longer side, and its colours where it is larger."""
 COARSE = 100
 """Pixels of the longer side of charts that are shown with sharp pixels."""
+LONGEST = 1200
+"""Most characters of the sentences at a page's head."""
 BUDGET = 3_000_000
 """Characters of HTML that all embedded charts together may take."""
 RUNS = 8
@@ -45,8 +48,6 @@ SEEING = ("blank", "text")
 """Strategies without the chart."""
 READ = {"position": ("a mark's position", "marks"), "count": ("the number of marks", "charts")}
 """What a probe reads, and of what, in words."""
-HEADS = {SINGLE: "single image tokens", FLATTENED: "all together", POOLED: "their mean", LAST: "last token"}
-PROBES = {SINGLE: "a probe of single image tokens", FLATTENED: "a probe of all image tokens"}
 
 Gallery = dict[str, Any]
 Table = pd.DataFrame
@@ -67,8 +68,11 @@ def asked(answers: Table, found: Table, suite: Suite, *, meta: Mapping[str, Any]
         __package__ or "",
         "asked.html",
         **_common(meta, suite, answers),
-        headline=_headline(found, strategies[0], str(meta["name"])),
-        more=list(_more(found, strategies)),
+        headline=_sentence(_headline(found, strategies[0], str(meta["name"]))),
+        more=[
+            *map(_sentence, _more(found, strategies)),
+            *map(_sentence, _held_out(answers[answers["strategy"].eq(strategies[0])])),
+        ],
         strategies=strategies,
         whole=[_counted(row) for row in _rows(found[found["n"].isna() & found["type"].isna()], strategies)],
         by_n=_matrix(found[found["n"].notna() & found["type"].isna()], "n", strategies),
@@ -88,15 +92,25 @@ def located(tables: Mapping[str, Table], suite: Suite, *, meta: Mapping[str, Any
         figures: of probes and of patches.
     """
     probes, drops, cells = tables["probes"], tables["drops"], tables["patches"]
+    answers = tables["answers"]
+    # What was asked is told of first.
     targets = [target for target in PROBED if target in set(probes["target"])]
-    lines = [line for target in targets for line in _lost(probes, drops, target)] or [_nothing(tables["answers"])]
+    targets.sort(key=lambda target: target not in set(answers["task"]))
+    lines = [
+        line
+        for target in targets
+        for line in (*_lost(probes, drops, target), *_held_out(answers[answers["task"].eq(target)], f" of {target}"))
+    ] or [_nothing(answers)]
     readings = _readings(tables["predictions"])
     return page.render(
         __package__ or "",
         "located.html",
-        **_common(meta, suite, tables["answers"], ", whose charts probes learn from"),
-        headline=lines[0],
-        more=[*lines[1:], *_moving(cells)],
+        **_common(meta, suite, answers, ", whose charts probes learn from"),
+        headline=_sentence(lines[0]),
+        more=[
+            *map(_sentence, lines[1:]),
+            *map(_sentence, _moving(cells, none_asked=meta["settings"].get("pairs") == 0)),
+        ],
         checks=_checks(meta["sanity"]),
         probes={target: _stages(probes, drops, target) for target in targets},
         heads=HEADS,
@@ -108,7 +122,7 @@ def located(tables: Mapping[str, Table], suite: Suite, *, meta: Mapping[str, Any
         maps={str(task): _map(own) for task, own in cells[cells["n"].isna()].groupby("task", sort=False)},
         few=FEW,
         gallery=_gallery(
-            tables["answers"],
+            answers,
             suite,
             [str(meta["settings"]["strategy"])],
             lambda item, rows: _course(item, suite.charts[str(item["chart"])], rows[0], readings),
@@ -149,6 +163,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def _sentence(text: str) -> Markup:
+    """A sentence of which no line ends before a sign of per cent."""
+    return escape(page.printable(page.short(text, LONGEST))).replace(" %", Markup("&nbsp;%"))
+
+
 def _within(row: Mapping[Any, Any]) -> str:
     return f"{share(row['accuracy'])} (95 %: {share(row['low'])} to {share(row['high'])})"
 
@@ -174,7 +193,7 @@ def _more(found: Table, strategies: Sequence[str]) -> Iterator[str]:
     tasks = sorted(found[own].to_dict("records"), key=lambda row: -row["accuracy"])
     best, worst = tasks[0], tasks[-1]
     if best["accuracy"] > worst["accuracy"]:
-        yield f"Most often right is {best['task']}, {_within(best)}; least often {worst['task']}, {_within(worst)}."
+        yield f"Most often right {_first_of(tasks, best)}; least often {_first_of(tasks, worst)}."
     if _whole(found, first)["unparsed"]:
         yield "Answers that can't be read count as not right here, and are counted apart below."
     for name in strategies[1:]:
@@ -182,6 +201,27 @@ def _more(found: Table, strategies: Sequence[str]) -> Iterator[str]:
         sees = "; without the chart, so as much may be guessed" if name in SEEING else ""
         unread = f", and {row['unparsed']:,} answers can't be read" if row["unparsed"] else ""
         yield f"Asked by the strategy {name}, it is right in {_within(row)}{unread}{sees}."
+
+
+def _first_of(tasks: Sequence[Mapping[Any, Any]], row: Mapping[Any, Any]) -> str:
+    """A task with its accuracy, or how many have the same."""
+    equal = [str(one["task"]) for one in tasks if one["accuracy"] == row["accuracy"]]
+    if len(equal) == 1:
+        return f"is {page.short(equal[0], 40)}, {_within(row)}"
+    return f"are {len(equal)} tasks, {page.short(equal[0], 40)} among them, {share(row['accuracy'])} each"
+
+
+def _held_out(answers: Table, what: str = "") -> Iterator[str]:
+    """How often answers about held-out places are right, and others, where there are both."""
+    known = answers.dropna(subset=["held_out"])
+    right, held = (known[name].fillna(False).astype(bool) for name in ("right", "held_out"))
+    if held.any() and not held.all():
+        yield (
+            f"Of the answers{what} about marks at places that the suite holds out of training,"
+            f" {share(right[held].mean())} of {held.sum():,} are right; of the others, {share(right[~held].mean())} of"
+            f" {(~held).sum():,}. This matters for a model that was trained on such suites: it has seen no mark at the"
+            " former."
+        )
 
 
 def _rows(found: Table, strategies: Sequence[str]) -> list[Mapping[Any, Any]]:
@@ -316,30 +356,42 @@ def _lost(probes: Table, drops: Table, target: str) -> list[str]:
     what, of = READ[target]
     plain = probes["n"].isna() & probes["held_out"].isna() & probes["answered"].isna() & probes["target"].eq(target)
     lead = _lead(probes, target)
-    read = probes[plain & probes["representation"].eq(lead)].to_dict("records")
+    own_rows = probes[plain & probes["representation"].eq(lead)]
+    read = own_rows[own_rows["stage"].isin(read_on(own_rows["stage"], lead))].to_dict("records")
     if not read:
         return [f"No probe of all image tokens could learn {what}, for too few training charts have marks of one kind."]
     best = max(read, key=lambda row: row["accuracy"])
     can = (
-        f"At best, at {best['stage']}, {PROBES[lead]} reads {what} rightly in {_within(best)} of"
+        f"A probe of {HEADS[lead]} reads {what} best at {best['stage']}: rightly in {_within(best)} of"
         f" {best['rows']:,} {of}; with shuffled labels in {share(best['control'])}."
     )
+    others = probes[plain & probes["representation"].isin(HEADS)].to_dict("records")
+    most = max(others, key=lambda row: row["accuracy"])
+    if most["accuracy"] > best["accuracy"]:
+        name = f"the {HEADS[most['representation']]}" if most["representation"] in (POOLED, LAST) else HEADS[FLATTENED]
+        can += f" A probe of {name} reads more at {most['stage']}: {_within(most)} of {most['rows']:,}."
     for row in probes[plain & probes["representation"].eq(ANSWER)].to_dict("records"):
         can += f" The model's answer is right in {_within(row)} of {row['rows']:,}."
     if all(row["low"] <= row["control_high"] for row in read):
-        none = f"No probe reads {what} better at any stage than with shuffled labels: where it is lost can't be told."
-        return [none, can]
+        none = f"No probe of {HEADS[lead]} reads {what} better at any stage than with shuffled labels"
+        return [f"{none}: where it is lost can't be told.", can]
     own = drops["representation"].eq(lead) & drops["target"].eq(target) & drops["answered"].isna()
     steps = drops[own & drops["change"].notna()].to_dict("records")
     least = min(steps, key=lambda row: row["change"], default={"change": 0})
     can += " A probe shows what can be read, not what the model uses."
     if least["change"] >= 0:
-        return [f"From no stage to the next, nor to the answer, {what} is read less often.", can]
+        nor = ", nor to the answer," if any(step["after"] == ANSWER for step in steps) else ""
+        return [f"From no stage to the next{nor} is {what} read less often.", can]
     wider = norm.ppf(1 - (1 - LEVEL) / 2 / len(steps)) / norm.ppf(0.5 + LEVEL / 2)
     certain = least["change"] + (least["high"] - least["change"]) * wider < 0
     where = f"from {least['before']} to {'the answer' if least['after'] == ANSWER else least['after']}"
     few, low, high = (page.decimal(-100 * least[name], 1) for name in ("change", "high", "low"))
     by = f"{few} of 100 fewer are right there (95 %: {low} to {high}; {least['rows']:,} {of})."
+    after = "the answers" if least["after"] == ANSWER else f"what is read at {least['after']}"
+    can = (
+        f"Of these {least['rows']:,} {of} {share(least['accuracy_before'])} are right at {least['before']}, and of"
+        f" {after} {share(least['accuracy_after'])}. {can}"
+    )
     if certain:
         return [f"{what[0].upper()}{what[1:]} is lost most {where}: {by}", can]
     return [f"No loss of {what} is certain; the largest is {where}: {by}", can]
@@ -358,7 +410,7 @@ def _nothing(answers: Table) -> str:
     )
 
 
-def _moving(cells: Table) -> Iterator[str]:
+def _moving(cells: Table, *, none_asked: bool = False) -> Iterator[str]:
     """What of the image moves the answer most at the stage where image tokens enter what follows the tower."""
     whole = cells[cells["n"].isna() & cells["stage"].eq("connector")]
     for task, own in whole.groupby("task", sort=False):
@@ -370,7 +422,11 @@ def _moving(cells: Table) -> Iterator[str]:
                 f" {page.short(task, 40)}: {', '.join(parts)}; {max(row['pairs'] for row in rows):,} pairs{few}."
             )
     if cells.empty:
-        yield "Nothing was patched: no question was answered rightly of two charts whose answers differ."
+        yield (
+            "Nothing was patched: no pairs were asked for."
+            if none_asked
+            else "Nothing was patched: no question was answered rightly of two charts whose answers differ."
+        )
 
 
 def _checks(sanity: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -390,7 +446,9 @@ def _checks(sanity: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "what": f"All of the image at the {sanity['entry']}",
             "wanted": "gives the other chart's answer in at least 99 % of pairs",
-            "found": "no pair" if moved is None else f"gives it in {share(moved)} of {pairs:,}",
+            "found": "no pair"
+            if moved is None
+            else f"gives it in {share(moved)} of {pairs:,}{', few' if pairs < FEW else ''}",
             "holds": None if moved is None else moved >= 0.99,
         },
     ]
@@ -478,17 +536,22 @@ def _course(
     of_tokens = [readings.get((str(item["chart"]), kind, task, name), []) for name in (SINGLE, FLATTENED)]
     lead = SINGLE if of_tokens[0] else FLATTENED
     for representation in (lead, LAST):
-        read = readings.get((str(item["chart"]), kind, task, representation), [])
+        read = _followed(readings.get((str(item["chart"]), kind, task, representation), []), representation)
         grouped = [[*group] for _, group in groupby(read, key=lambda one: (text(one[1], one[2]), one[3]))]
         if grouped:
             runs[HEADS[representation]] = [
                 {"from": g[0][0], "to": g[-1][0], "read": text(g[0][1], g[0][2]), "right": g[0][3]} for g in grouped
             ]
-    own = of_tokens[0] or of_tokens[1]
+    own = _followed(of_tokens[0] or of_tokens[1], lead)
     answered = None if pd.isna(said["right"]) else bool(said["right"])
     return {"told": _told(own, answered), "runs": {name: one[-RUNS:] for name, one in runs.items()}} | {
         "cut": {name: len(one) - RUNS for name, one in runs.items() if len(one) > RUNS}
     }
+
+
+def _followed(read: Sequence[Reading], representation: str) -> list[Reading]:
+    """Readings of states that something reads behind them."""
+    return list(read[: len(read_on((one[0] for one in read), representation))])
 
 
 def _told(read: Sequence[Reading], answered: bool | None) -> str:
@@ -503,6 +566,6 @@ def _told(read: Sequence[Reading], answered: bool | None) -> str:
     but = f", but for {gaps} stage{'s' if gaps > 1 else ''} before" if gaps else ""
     if last == len(read) - 1:
         end = "the answer has it" if answered else "lost between there and the answer"
-        return f"Read rightly until {read[last][0]}, the last stage of image tokens{but}; {end}."
+        return f"Read rightly until {read[last][0]}, the last stage of image tokens that is read{but}; {end}."
     found = "; the answer has it all the same" if answered else ""
     return f"Read rightly until {read[last][0]}{but}; lost at {read[last + 1][0]}{found}."

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from memloc.charts.scoring import missing
+from memloc.charts.scoring import missing, score
 from memloc.charts.tasks import TASKS
 from memloc.errors import InputError, out_of_memory, show
 from memloc.io import check_regular
@@ -80,7 +80,8 @@ class Suite:
         ]
         if not chosen:
             raise InputError(
-                f"suite: {self.folder}: has no such item of its {split} part; name other --tasks or --part"
+                f"suite: {self.folder}: has no item of these tasks in its {split} part; name other tasks or another"
+                " suite"
             )
         return chosen
 
@@ -233,6 +234,7 @@ def _bounds(value: Any, about: Row) -> bool:
 
 
 SCORED: tuple[Rule, ...] = (
+    ("kind", lambda value, about: value == TASKS[about["task"]].kind, "the kind of its task"),
     (
         "marks",
         lambda value, about: _all(value, int) and all(0 <= k < about["n"] for k in value),
@@ -240,13 +242,27 @@ SCORED: tuple[Rule, ...] = (
     ),
     (
         "objects",
-        lambda value, about: _all(value, list) and len(value) == about["n"],
+        lambda value, about: (
+            _all(value, list) and len(value) == about["n"] and all(_all(each, str) and len(each) == 2 for each in value)
+        ),
         "a colour and marker of each point",
     ),
-    *(("low", _bounds, "a finite number each"), ("high", _bounds, "a finite number each")),
-    ("tolerance", _number, "a finite number"),
+    ("low", _bounds, "a finite number each"),
+    (
+        "high",
+        lambda value, about: (
+            _bounds(value, about) and all(low <= high for low, high in zip(about["low"], value, strict=True))
+        ),
+        "a finite number each, none below low",
+    ),
+    ("tolerance", lambda value, about: _number(value, about) and value >= 0, "a finite number, 0 or above"),
 )
-"""Of an item's metadata, beside the chart's n."""
+"""Of an item's metadata, beside its task and the chart's n."""
+RIGHT: Rule = (
+    "answer",
+    lambda value, item: score(item, value).right is True,
+    "an answer that is right by the item's metadata",
+)
 
 
 def _chart_parts() -> Callable[[Row], Iterator[Part]]:
@@ -281,6 +297,8 @@ def _item_parts(charts: Mapping[str, Row]) -> Callable[[Row], Iterator[Part]]:
         ("task", lambda value, _: value in [*TASKS], f"one of {', '.join(TASKS)}"),
         *((key, _text, "a text") for key in ("question", "answer", "type")),
         ("accepted", lambda value, _: _all(value, str), "a list of texts"),
+        ("answer_set", lambda value, _: value is None or _all(value, str), "null or a list of texts"),
+        ("held_out", lambda value, _: type(value) is bool, "true or false"),
         (
             "n",
             lambda value, item: type(value) is int and value == len(charts[item["chart"]]["points"]),
@@ -294,8 +312,11 @@ def _item_parts(charts: Mapping[str, Row]) -> Callable[[Row], Iterator[Part]]:
         yield "", item, rules
         if lacks := missing(item):
             yield "", {}, [(lacks, _text, "")]
-        about = {**item["metadata"], "n": item["n"]}
-        yield "metadata.", about, [rule for rule in SCORED if rule[0] in about]
+        about = {**item["metadata"], "n": item["n"], "task": item["task"]}
+        # Without its mark, a question for a position is about none.
+        needed = {*about, *(["marks"] if item["task"] == "position" else [])}
+        yield "metadata.", about, [rule for rule in SCORED if rule[0] in needed]
+        yield "", item, [RIGHT]
 
     return parts
 

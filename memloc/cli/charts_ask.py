@@ -125,13 +125,14 @@ def run_ask(options: argparse.Namespace) -> int:
     ask.check_strategies(options.strategies)
     model = _model(options)
     settings = {name: getattr(options, name) for name in ("tasks", "part", "strategies", "batch")}
-    meta = results.described(model, suite, settings) | {"taken": list(model.remarks)}
+    meta = results.described(model, suite, settings)
     with out.writing(str(meta["identity"])) as work:
         if work is None:
             say(ask.shown(pd.read_parquet(options.out / "accuracy.parquet")))
             log.info("%s: already finished, nothing to do; remove the folder to ask again", options.out)
             return 0
-        for line in model.remarks:
+        meta["taken"] = taken = [*model.remarks, *ask.remarks(model, suite, items, options.strategies)]
+        for line in taken:
             log.info("%s", line)
         bar = Bar(len(items) * len(options.strategies), quiet=options.quiet, unit="answers")
         try:
@@ -179,7 +180,8 @@ def run_locate(options: argparse.Namespace) -> int:
             log.info("%s: already finished, nothing to do; remove the folder to locate again", options.out)
             return 0
         plan = layout(model, suite)
-        taken = [*model.remarks, *locate.described(model, plan)]
+        said = ask.remarks(model, suite, tested, [options.strategy])
+        taken = [*model.remarks, *said, *locate.described(model, plan)]
         for line in taken:
             log.info("%s", line)
         bar = Bar(len(tested) + len(items) + len(model.stages), quiet=options.quiet, unit="steps")

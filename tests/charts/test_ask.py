@@ -1,5 +1,7 @@
 """Answers: right where a model has learned to, counted by hand, resumed to the same, in batches as small as memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +29,23 @@ def test_accuracy_is_counted_by_task_n_and_type():
     # Wilson, by hand: (1/2 + z²/4) / (1 + z²/2) -+ z sqrt(1/8 + z²/16) / (1 + z²/2) for z = 1.96.
     assert cell[["low", "high"]].to_numpy(dtype=float) == pytest.approx([0.0945, 0.9055], abs=1e-4)
     assert "count" in ask.shown(ask.accuracy(table.astype({"right": "boolean"})))
+
+
+def test_what_may_mislead_is_told(trained, single, monkeypatch):
+    asked = single.choose(tasks=["position"], split="test")[:3]
+    assert ask.remarks(trained, single, asked, ["free"]) == [
+        "the model's training.json names this suite: it may have learned the items that it is asked"
+    ]
+    other = replace(single, files={**single.files, "more": ""})
+    assert not ask.remarks(trained, other, asked, ["free"])
+    odd = [{**asked[0], "question": f"{asked[0]['question']} Zebra, yak?", "split": "train"}, *asked[1:]]
+    words, learned = ask.remarks(trained, other, odd, ["free"])
+    assert words == "1 of 3 prompts have words that the model doesn't know, Zebra, yak among them"
+    assert learned.startswith("items of the training part are asked")
+    assert ask._pixels(trained, other, asked[0], "free") == (1, 72, 72)
+    monkeypatch.setattr(ask, "_pixels", lambda *_: (3, 336, 384))
+    (sizes,) = ask.remarks(trained, other, asked, ["free"])
+    assert sizes == "charts are of 72 x 72 pixels; the processor makes of each 3 images of 336 x 384"
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(trained, single, tmp_path):

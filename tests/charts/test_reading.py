@@ -87,6 +87,7 @@ def test_an_image_of_another_size_is_one_line(tmp_path):
         (lambda item: item["metadata"].pop("asked"), "metadata.asked"),
         (lambda item: item["metadata"].pop("kind"), "a metadata.kind of number, pair, object and choice"),
         (lambda item: item.update(metadata=[]), "a metadata.kind of number, pair, object and choice"),
+        (lambda item: item.pop("held_out"), "held_out"),
         (lambda item: item["metadata"].update(kind="object"), "metadata.objects"),
         (lambda item: item["metadata"].update(kind="choice"), "an answer that scorers know"),
         (lambda item: item.update(answer="yes", metadata=item["metadata"] | {"kind": "choice"}), "answer_set"),
@@ -136,6 +137,12 @@ def _about(**new):
         (_item(accepted="1"), 'accepted: "1"; it must be a list of texts'),
         (_about(marks=[1]), "metadata.marks: [1]; it must be numbers of points, from 0"),
         (_about(low=[float("inf")]), "metadata.low: [Infinity]; it must be a finite number each"),
+        (_about(low=[2]), "metadata.high: [1]; it must be a finite number each, none below low"),
+        (_about(tolerance=-1), "metadata.tolerance: -1; it must be a finite number, 0 or above"),
+        (_about(kind="pair"), 'metadata.kind: "pair"; it must be the kind of its task'),
+        (_item(held_out="no"), 'held_out: "no"; it must be true or false'),
+        (_item(answer="2"), 'answer: "2"; it must be an answer that is right by the item\'s metadata'),
+        (_item(task="position"), 'metadata.kind: "number"; it must be the kind of its task'),
     ],
 )
 def test_a_line_that_was_edited_is_named_with_its_key(tmp_path, where, says):
@@ -148,4 +155,10 @@ def test_a_line_that_was_edited_is_named_with_its_key(tmp_path, where, says):
 def test_tasks_and_items_that_there_are_not_are_one_line(suite, tmp_path):
     assert complaint(suite.choose, tasks=["colour"]) == "tasks: colour; the suite has position, count"
     empty = open_suite(write_suite(tmp_path / "suite", train=1, test=0))
-    assert "has no such item of its test part" in complaint(empty.choose, split="test")
+    assert "has no item of these tasks in its test part; name other tasks" in complaint(empty.choose, split="test")
+
+
+def test_a_position_item_without_its_mark_is_one_line(tmp_path):
+    folder = write_suite(tmp_path / "suite", train=1, test=1)
+    edit(folder, "items.jsonl", 1, lambda item: item["metadata"].pop("marks"))
+    assert "items.jsonl: line 1 lacks metadata.marks; make the suite again" in complaint(open_suite, folder)
