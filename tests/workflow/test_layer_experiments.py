@@ -57,7 +57,6 @@ def test_experiments_on_other_encoders_run_from_images_to_claims(copy: Callable[
     assert {path.name for path in (results / "measures").iterdir()} == {
         "simclr",
         "unseen",
-        "unseen",
         "again",
         "mae",
         "groups",
