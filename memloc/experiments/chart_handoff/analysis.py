@@ -58,7 +58,9 @@ def _gain(sheet: Sheet, gains: list[pd.DataFrame], **of: str | int) -> tuple[Est
     """Mean gain of some items and how many these are; None where a seed has none."""
     chosen = {"gain": equal(**of)}
     rows = groups(gains, chosen, column="gain")
-    return rows and (effect(sheet, rows, lambda m: m["gain"], together=by_place(gains, chosen)), size(rows))
+    if rows is None:
+        return None
+    return effect(sheet, rows, lambda m: m["gain"], together=by_place(gains, chosen)), size(rows)
 
 
 def _interval(sheet: Sheet, gains: list[pd.DataFrame]) -> pd.DataFrame:

@@ -142,8 +142,8 @@ def _join(sheet: Sheet, tower: str, held: list[pd.DataFrame], points: list[pd.Da
         flat = table[table["representation"].eq(FLATTENED)]
         sample["right"] = np.stack([flat.loc[flat["stage"].eq(one), "right"] for one in layers], axis=1).astype(float)
     if images is not None:  # Places of the test are no images of the pool.
-        flat = {"right": equal(representation=FLATTENED, stage=layers[0])}
-        images = [{**of, **places} for of, places in zip(images, by_place(held, flat), strict=True)]
+        one = {"right": equal(representation=FLATTENED, stage=layers[0])}
+        images = [{**of, **places} for of, places in zip(images, by_place(held, one), strict=True)]
 
     def profiles(means: Sample) -> NDArray[np.float64]:
         groups = (means[group] for group in UNSHARED)
