@@ -68,7 +68,7 @@ THRESHOLDS = {
     "chart_tuning.gain": ("gain by fine-tuning all", AT_LEAST, 0.05),
     "chart_canaries.memorized": ("canaries given by the model that learned them minus the other", AT_LEAST, 0.3),
     "chart_canaries.values": ("AUROC of values of other items over canaries'", AT_LEAST, 0.5),
-    "chart_towers.held-out": ("probe of the best layer, held-out places", AT_LEAST, 0.8),
+    "chart_towers.held-out": ("probe of the surest layer, held-out places", AT_LEAST, 0.8),
     "chart_towers.pooled": ("probe of all states minus that of their mean", AT_LEAST, 0.2),
     "chart_towers.control": ("probe of shuffled labels", AT_MOST, 0.05),
 }
