@@ -273,10 +273,13 @@ def changed(found: Sequence[Row], older: Sequence[Row]) -> Iterator[str]:
 
 def _why(old: Row, new: Row) -> str:
     seeds = tuple(int(row["seeds"]) for row in (old, new))
-    if new["verdict"] == "negligible" and max(abs(old["low"]), abs(old["high"])) < new["least"]:
-        return f"a smallest effect of interest, {number(new['least'])}, is fixed now"
+    pairs = f"{seeds[1]} pairs on halves of one pool, not {f'{seeds[0]} ' if seeds[0] != seeds[1] else ''}on groups"
+    if new["verdict"] == "negligible":
+        fixed = f"a smallest effect of interest, {number(new['least'])}, is fixed now"
+        within = max(abs(old["low"]), abs(old["high"])) < new["least"]
+        return fixed if within else f"{pairs}; {fixed}"
     if new["verdict"] != "inconclusive":
-        return f"{seeds[1]} pairs on halves of one pool, not {seeds[0]} on groups"
+        return pairs
     if new["low"] == new["high"]:
         return "an interval of no width decides nothing any more unless it has an exact test"
     return f"{seeds[1]} seeds in the default run, not {seeds[0]}"

@@ -115,6 +115,16 @@ def test_a_verdict_is_put_down_to_the_least_effect_only_where_the_old_interval_l
         assert why({"low": low, "high": high, "seeds": 3}, new).startswith("10 pairs")
 
 
+def test_thresholds_are_those_of_the_claims() -> None:
+    """A claim's statement says which number its effect is counted from."""
+    for claim, (_, sign, threshold) in _publish().THRESHOLDS.items():
+        kind, _, name = claim.partition(".")
+        statement = importlib.import_module(f"memloc.experiments.{kind}.analysis").CLAIMS[name].statement
+        told = f"{threshold:.5f}".strip("0")
+        wanted = {f"minus {told}"} if sign > 0 else {f"{told} minus", f"plus {told}"}
+        assert threshold == 0 or any(text in statement for text in wanted), (claim, statement)
+
+
 def test_thresholds_are_told_with_what_was_measured_and_by_how_much_they_fail() -> None:
     tool = _publish()
     rows = [
